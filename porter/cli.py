@@ -1,0 +1,106 @@
+"""The command `sovits-port`: finds the subcommand, and turns errors into one sentence and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NoReturn
+
+import click
+
+from . import __version__
+from .errors import PortError
+
+# Imported when asked for: libcst, rich and torch take longer to load than most commands run.
+_COMMANDS = {
+    "generate": "porter.commands.generate:generate",
+    "check": "porter.commands.check:check",
+    "validate": "porter.commands.validate:validate",
+    "rules": "porter.commands.rules:rules",
+    "doctor": "porter.commands.doctor:doctor",
+}
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_PIPE_CLOSED = 141  # 128 + SIGPIPE
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used; those that are not installed are not listed."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        """`lazy` maps a command's name to `module:function`."""
+        super().__init__(*args, **kwargs)
+        self._lazy = dict(lazy or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, in the order in which a person needs them."""
+        there = [name for name, place in self._lazy.items() if _installed(place)]
+        return [*there, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        if cmd_name not in self._lazy or not _installed(self._lazy[cmd_name]):
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self._lazy[cmd_name].partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; unusable input ends in one sentence and status 2."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except PortError as error:
+            click.echo(f"sovits-port: error: {' '.join(str(error).split())}", err=True)
+            ctx.exit(2)
+        except (KeyboardInterrupt, click.Abort):
+            ctx.exit(_INTERRUPTED)
+        except BrokenPipeError:
+            _close_stdout()
+            ctx.exit(_PIPE_CLOSED)
+
+
+@click.command(
+    cls=LazyGroup,
+    lazy=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="sovits-port")
+def cli() -> None:
+    """Port GPT-SoVITS from CUDA to TPU by rewriting its own sources.
+
+    UPSTREAM is a directory, a git repository or URL with @REV, or pypi:NAME==VERSION. Exit status: 0 fine,
+    1 the command found something, 2 wrong usage or unusable input.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit status."""
+    try:
+        cli.main(prog_name="sovits-port")
+    except KeyboardInterrupt:  # before or after a command
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        _close_stdout()
+        sys.exit(_PIPE_CLOSED)
+    sys.exit(0)
+
+
+def _installed(place: str) -> bool:
+    try:
+        return find_spec(place.partition(":")[0]) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _close_stdout() -> None:
+    """Send what is left to nowhere, so that Python's own flush at exit does not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

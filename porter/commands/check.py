@@ -1,0 +1,49 @@
+"""`sovits-port check`: the account of hazards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from .memory import no_collection
+from .options import json_option, rule_options, upstream_argument
+from .output import print_json, say_notes
+from .progress import Progress
+
+
+@click.command()
+@upstream_argument
+@rule_options
+@click.option("--all", "show_all", is_flag=True, help="List fixed hazards too, line by line.")
+@json_option
+@click.pass_context
+def check(
+    context: click.Context,
+    upstream: str,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    folders: tuple[Path, ...],
+    show_all: bool,
+    as_json: bool,
+) -> None:
+    """Say which hazards of UPSTREAM are fixed, waived and residual. Exit status 1 where any is residual."""
+    from ..generate import Settings, build
+    from ..upstream import open_upstream
+
+    with no_collection(), Progress() as progress:
+        progress.step("opening upstream")
+        snapshot = open_upstream(upstream)
+        manifest = build(snapshot, Settings(select, ignore, folders), progress.step).manifest
+    say_notes(snapshot)
+    if as_json:
+        shown = ("upstream", "options", "rules", "files", "edits", "hazards", "unused_ignores")
+        told = cast(dict[str, object], manifest)
+        print_json({key: told[key] for key in shown})
+    else:
+        from ..views.hazards import print_hazards
+
+        print_hazards(manifest, everything=show_all)
+    if manifest["hazards"]["residual"]:
+        context.exit(1)

@@ -1,0 +1,154 @@
+"""What this machine has of what the tool and its packages use; nothing heavy is imported to find out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from ..errors import PortError
+
+State = Literal["ok", "missing", "mismatch", "optional"]
+
+_PYTHONS = ((3, 11), (3, 13))
+_TORCH = ((2, 5), (2, 9))  # releases whose interfaces the runtime knows
+_LITTLE_DISK = 1 << 30  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    found: str
+    advice: str = ""  # what to type, "" where nothing has to be done
+
+    @property
+    def fine(self) -> bool:
+        """Whether it is there, or need not be."""
+        return self.state in ("ok", "optional")
+
+
+def diagnose(out: Path) -> list[Finding]:
+    """Look at everything; `out` is where a generated package may lie."""
+    return [_python(), *_torch(), *_compiler(), _git(), _cache(), *_needs(out)]
+
+
+def _python() -> Finding:
+    found = sys.version_info[:2]
+    shown = ".".join(map(str, sys.version_info[:3]))
+    if _PYTHONS[0] <= found <= _PYTHONS[1]:
+        return Finding("Python", "ok", shown)
+    return Finding("Python", "mismatch", shown, "use Python 3.11, 3.12 or 3.13")
+
+
+def _torch() -> list[Finding]:
+    torch, xla = _version("torch"), _version("torch_xla")
+    advice = "pip install 'sovits-port[xla]'"
+    findings = [
+        Finding(name, "ok" if version else "missing", version or "not installed", "" if version else advice)
+        for name, version in (("torch", torch), ("torch_xla", xla))
+    ]
+    if torch and xla:
+        findings.append(_pair(torch, xla, advice))
+    return findings
+
+
+def _pair(torch: str, xla: str, advice: str) -> Finding:
+    first, second = _minor(torch), _minor(xla)
+    shown = f"{torch} with {xla}"
+    if first != second:
+        return Finding("torch pair", "mismatch", f"{shown}: both have to be of one release", advice)
+    if first is None or not _TORCH[0] <= first <= _TORCH[1]:
+        return Finding("torch pair", "mismatch", f"{shown}: known are 2.5 to 2.9", advice)
+    return Finding("torch pair", "ok", shown)
+
+
+def _compiler() -> list[Finding]:
+    findings = []
+    for name in ("libtpu", "jax", "jaxlib"):
+        version = _version(name)
+        if version:
+            findings.append(Finding(name, "ok", version))
+        else:
+            absent = "not installed; only `estimate` needs it"
+            findings.append(Finding(name, "optional", absent, "pip install 'sovits-port[aot]'"))
+    return findings
+
+
+def _git() -> Finding:
+    place = shutil.which("git")
+    if place is None:
+        return Finding("git", "missing", "not found; upstreams in git cannot be read", "install git")
+    try:
+        told = subprocess.run(
+            [place, "--version"], capture_output=True, text=True, errors="replace", timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("git", "missing", f"{place} does not run: {error}", "install git")
+    return Finding("git", "ok", told.stdout.strip().removeprefix("git version ") or place)
+
+
+def _cache() -> Finding:
+    from ..upstream.cache import cache_root
+
+    folder = cache_root()
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        found = f"{folder} cannot be written"
+        return Finding("cache", "missing", found, "set SOVITS_PORT_CACHE to a folder of yours")
+    free = shutil.disk_usage(there).free
+    found = f"{folder}, {free / (1 << 30):.1f} GiB free"
+    if free < _LITTLE_DISK:
+        return Finding(
+            "cache", "missing", found, "free some disk, or set SOVITS_PORT_CACHE to a roomier folder"
+        )
+    return Finding("cache", "ok", found)
+
+
+def _needs(out: Path) -> list[Finding]:
+    """The packages that the generated package imports."""
+    from ..manifest import read
+
+    try:
+        manifest = read(out)
+    except PortError as error:
+        return [Finding(str(out), "mismatch", str(error), "sovits-port generate UPSTREAM")]
+    if manifest is None:
+        return [
+            Finding(str(out), "optional", "no package generated here yet", "sovits-port generate UPSTREAM")
+        ]
+    absent = [
+        n for n in manifest["needs"]["third_party"] if n not in ("torch", "torch_xla") and not _importable(n)
+    ]
+    if absent:
+        names = " ".join(name.replace("_", "-") for name in absent)
+        return [Finding("its imports", "missing", f"{out} needs {', '.join(absent)}", f"pip install {names}")]
+    return [Finding("its imports", "ok", f"all that {out} needs is installed")]
+
+
+def _importable(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _minor(version: str) -> tuple[int, int] | None:
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else None

@@ -1,0 +1,110 @@
+"""`sovits-port generate`: emit the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from .memory import no_collection
+from .options import json_option, rule_options, upstream_argument
+from .output import print_json, say, say_notes
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..generate import Outcome
+    from ..generate.building import Built
+
+
+@click.command()
+@upstream_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("generated"),
+    show_default=True,
+    metavar="DIR",
+    help="Where module/tpu and port.json go.",
+)
+@rule_options
+@click.option("--install", is_flag=True, help="Put module/tpu into the checkout itself.")
+@click.option("--diff", "as_diff", is_flag=True, help="Write nothing; print what the rules change.")
+@click.option(
+    "--force", is_flag=True, help="Replace files that were edited by hand; they are kept in a backup folder."
+)
+@json_option
+def generate(
+    upstream: str,
+    out: Path,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    folders: tuple[Path, ...],
+    install: bool,
+    as_diff: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Rewrite UPSTREAM's modules for TPU: DIR/module/tpu, and DIR/port.json that tells every edit."""
+    from ..generate import Settings, build, place_for
+    from ..generate import generate as write
+    from ..upstream import open_upstream
+
+    settings = Settings(select, ignore, folders, install)
+    with no_collection(), Progress() as progress:
+        progress.step("opening upstream")
+        snapshot = open_upstream(upstream)
+        place = place_for(snapshot, upstream, out, install=install)
+        if as_diff:
+            built = build(snapshot, settings, progress.step)
+        else:
+            outcome = write(snapshot, place, settings, force=force, step=progress.step)
+    say_notes(snapshot)
+    if as_diff:
+        _print_diff(built, as_json)
+    elif as_json:
+        print_json(_told(outcome))
+    else:
+        _print(outcome, folders)
+
+
+def _print_diff(built: Built, as_json: bool) -> None:
+    from ..generate.difference import difference
+    from ..views.diff import print_diff
+
+    lines = list(difference(built))
+    if as_json:
+        print_json(
+            {"diff": "".join(lines), "rules": built.manifest["rules"], "edits": built.manifest["edits"]}
+        )
+    else:
+        print_diff(lines)
+
+
+def _told(outcome: Outcome) -> dict[str, object]:
+    manifest = cast(dict[str, object], outcome.manifest)
+    return {
+        "package": str(outcome.place.package_dir),
+        "manifest": str(outcome.place.manifest),
+        "written": outcome.written,
+        "backup": str(outcome.backup) if outcome.backup else None,
+        **{key: manifest[key] for key in _SHOWN},
+    }
+
+
+_SHOWN = ("version", "upstream", "options", "rules", "files", "edits", "hazards", "unused_ignores", "needs")
+
+
+def _print(outcome: Outcome, folders: tuple[Path, ...]) -> None:
+    manifest, place = outcome.manifest, outcome.place
+    if not outcome.written:
+        hazards = manifest["hazards"]
+        counts = ", ".join(f"{hazards[status]} {status}" for status in ("fixed", "waived", "residual"))
+        size = f"{len(manifest['files'])} files, {len(manifest['edits'])} edits"
+        click.echo(f"{place.package_dir} is up to date: {size}, hazards {counts}")
+        return
+    from ..views.summary import print_summary
+
+    print_summary(outcome, folders)
+    if outcome.backup:
+        say(f"sovits-port: note: the files that were edited by hand are kept in {outcome.backup}")

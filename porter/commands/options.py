@@ -1,0 +1,52 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def upstream_argument(function: Function) -> Function:
+    """The argument UPSTREAM."""
+    return click.argument("upstream")(function)
+
+
+def rule_options(function: Function) -> Function:
+    """--select, --ignore and --rules."""
+    chosen = click.option(
+        "--select",
+        multiple=True,
+        metavar="CODES",
+        callback=_codes,
+        help="Only these rules or families (and PKG).",
+    )
+    left_out = click.option(
+        "--ignore", multiple=True, metavar="CODES", callback=_codes, help="All but these rules or families."
+    )
+    return chosen(left_out(rules_option(function)))
+
+
+def rules_option(function: Function) -> Function:
+    """--rules, for folders of a user's own rules."""
+    return click.option(
+        "--rules", "folders", multiple=True, metavar="DIR", type=click.Path(path_type=Path),
+        help="A folder of more rules.",
+    )(function)  # fmt: skip
+
+
+def json_option(function: Function) -> Function:
+    """--json."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for machines.")(
+        function
+    )
+
+
+def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Codes of an option given several times, each with commas in it."""
+    codes = tuple(code.strip() for value in values for code in value.split(","))
+    return tuple(code for code in codes if code)

@@ -1,0 +1,27 @@
+"""Data to stdout, messages to stderr."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..upstream import Snapshot
+
+
+def print_json(told: Any) -> None:
+    """One JSON object on stdout."""
+    click.echo(json.dumps(told, indent=1, ensure_ascii=True))
+
+
+def say(text: str) -> None:
+    """A message on stderr."""
+    click.echo(text, err=True)
+
+
+def say_notes(snapshot: Snapshot) -> None:
+    """What a person should know of where the sources came from."""
+    for note in snapshot.notes:
+        say(f"sovits-port: note: {note}")

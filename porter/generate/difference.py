@@ -1,0 +1,35 @@
+"""What the rules change, as a unified diff of upstream's files against the emitted ones, headers left out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..emit import PACKAGE
+
+if TYPE_CHECKING:
+    from .building import Built
+
+
+def difference(built: Built) -> Iterator[str]:
+    """Lines of the diff, each with its line end."""
+    for path, rewritten in sorted(built.rewrites.files.items()):
+        target, before = built.sources.texts[path]
+        if rewritten.text != before:
+            yield from unified(before, rewritten.text, f"a/{path}", f"b/{PACKAGE}/{target}")
+
+
+def unified(before: str, after: str, old: str, new: str) -> Iterator[str]:
+    """Lines of a unified diff of two texts, each with its line end."""
+    for line in difflib.unified_diff(_lines(before), _lines(after), old, new):
+        if line.endswith("\n"):
+            yield line
+        else:
+            yield f"{line}\n\\ No newline at end of file\n"
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as Python and diff count them: form feeds and the like end none."""
+    lines = text.split("\n")
+    return [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])

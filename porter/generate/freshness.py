@@ -1,0 +1,63 @@
+"""Whether a package is already what generating it again would make it, without parsing anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..errors import PortError
+from ..manifest import input_hashes, output_hashes
+from ..sources import Tree, digest, find_module_root, licence, module_files, top_names
+from ..store import Place, edited_files
+from .fingerprint import engine_hash
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..manifest import Manifest
+    from ..upstream import Snapshot
+
+
+def unchanged(snapshot: Snapshot, place: Place, settings: Settings, manifest: Manifest) -> bool:
+    """Whether tool, options, rules, upstream and every file on disk are as `manifest` says."""
+    return (
+        manifest["version"] == __version__
+        and manifest["options"] == settings.record()
+        and manifest["rulebook"] == settings.rulebook_hash()
+        and manifest["engine"] == engine_hash()
+        and not edited_files(place, output_hashes(manifest))
+        and _same_upstream(snapshot, manifest)
+    )
+
+
+def _same_upstream(snapshot: Snapshot, manifest: Manifest) -> bool:
+    told = manifest["upstream"]
+    try:
+        root = find_module_root(snapshot)
+        if (snapshot.spec, root, licence(snapshot)) != (told["spec"], told["module"], told["licence"]):
+            return False
+        return (
+            _same_files(snapshot, root, manifest)
+            and _same_imports(Tree(snapshot, root), manifest)
+            and snapshot.revision == told["revision"]  # last: of a checkout it takes git a while
+        )
+    except PortError:
+        return False  # reading it in earnest will say why
+
+
+def _same_files(snapshot: Snapshot, root: str, manifest: Manifest) -> bool:
+    inputs = input_hashes(manifest)
+    listed = {p for p in inputs if p.startswith(f"{root}/") and not p.endswith("_onnx.py")}
+    if listed != set(module_files(snapshot, root)):
+        return False
+    known = {**inputs, **manifest["consulted"]}
+    return all(digest(content) == known[path] for path, content in snapshot.read_many(known).items())
+
+
+def _same_imports(tree: Tree, manifest: Manifest) -> bool:
+    """Whether each import of the ported files still means the same file, or still none."""
+    needs = manifest["needs"]
+    names = top_names(tree, input_hashes(manifest), needs["upstream"])
+    if tree.shape(names) != manifest["upstream"]["shape"]:
+        return False
+    foreign = (*needs["third_party"], *needs["optional"])
+    return not any(tree.exists(f"{base}/{name}" if base else name) for name in foreign for base in tree.bases)

@@ -1,0 +1,34 @@
+"""What a person asked for that decides what is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import rulebook
+
+if TYPE_CHECKING:
+    from ..manifest import OptionsRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Rule codes to select and ignore (prefixes count), extra folders of rules, and where it will stand."""
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    rules: tuple[Path, ...] = ()
+    install: bool = False
+
+    def record(self) -> OptionsRecord:
+        """These settings as port.json has them; the order in which they were typed does not matter."""
+        return {
+            "select": sorted({code.upper() for code in self.select}),
+            "ignore": sorted({code.upper() for code in self.ignore}),
+            "install": self.install,
+        }
+
+    def rulebook_hash(self) -> str:
+        """A hash of all rule files."""
+        return rulebook.fingerprint([rulebook.default_folder(), *self.rules])

@@ -1,0 +1,130 @@
+"""Import statements of the result: from-imports that rules split, and the runtime's own import."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import cast
+
+import libcst as cst
+
+from .project import ImportEdit, SourceFile
+from .rule import Replacement, Rule, Safety
+
+
+class RuntimeImport(Rule):
+    """The rewritten lines call the emitted runtime, so the file has to import it."""
+
+    code = "PKG002"
+    title = "import the emitted runtime"
+    safety = Safety.EXACT
+    message = "imports the runtime that the rewritten lines of this file call"
+    fixes_hazard = False
+
+
+def add_import_edits(file: SourceFile, chosen: dict[cst.CSTNode, Replacement]) -> None:
+    """Add to `chosen` the edits of import statements that the rules' other edits in `file` bring with them."""
+    for node, edit in file.import_edits.items():
+        line = file.statement(node)
+        rule = next(iter(edit.moved.values()))[0]
+        names = ", ".join(_alias_text(a) for a in edit.moved)
+        chosen[line] = Replacement(
+            rule, line, tuple(split_import(line, file, edit)), f"{rule.message} ({names})"
+        )
+    added = runtime_import(file)
+    if added is None:
+        return
+    anchor = _anchor(file.module)
+    if anchor in chosen:
+        before = chosen[anchor]
+        chosen[anchor] = replace(before, new=(*_statements(before.new), added))
+    elif anchor is not None:
+        chosen[anchor] = Replacement(RuntimeImport, anchor, (anchor, added), RuntimeImport.message)
+    else:
+        first = cast(cst.BaseStatement, file.module.body[_after_docstring(file.module)])
+        old = _statements(chosen[first].new) if first in chosen else (first,)
+        rule = chosen[first].rule if first in chosen else RuntimeImport
+        reason = chosen[first].reason if first in chosen else RuntimeImport.message
+        chosen[first] = Replacement(rule, first, (added, *old), reason)
+
+
+def _statements(new: cst.CSTNode | tuple[cst.CSTNode, ...]) -> tuple[cst.CSTNode, ...]:
+    return new if isinstance(new, tuple) else (new,)
+
+
+def _after_docstring(module: cst.Module) -> int:
+    return 1 if module.get_docstring() is not None and len(module.body) > 1 else 0
+
+
+def runtime_import(file: SourceFile) -> cst.SimpleStatementLine | None:
+    """`from . import ops, utils` as this file needs it."""
+    if not file.runtime_aliases:
+        return None
+    names = ", ".join(
+        name if alias == name else f"{name} as {alias}"
+        for name, alias in sorted(file.runtime_aliases.items())
+    )
+    line = cst.parse_statement(f"from {file.level} import {names}")
+    assert isinstance(line, cst.SimpleStatementLine)
+    return line
+
+
+def split_import(line: cst.BaseStatement, file: SourceFile, edit: ImportEdit) -> list[cst.BaseStatement]:
+    """The statements that replace one from-import whose names now come from several modules."""
+    assert not isinstance(edit.node.names, cst.ImportStar)
+    kept = [a for a in edit.node.names if a not in edit.moved]
+    result: list[cst.BaseStatement] = []
+    others = [s for s in getattr(line, "body", ()) if s is not edit.node]
+    if others:
+        result.append(cst.SimpleStatementLine(others))
+    if kept:
+        last = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+        remaining = edit.node.with_changes(names=[*kept[:-1], last])
+        result.append(cst.SimpleStatementLine([remaining]))
+    whole = None if kept else _renamed(file, edit)
+    if whole is not None:
+        return [*result, cst.SimpleStatementLine([whole])]
+    groups: dict[str, list[str]] = defaultdict(list)
+    for alias, (_, target) in edit.moved.items():
+        module, _, name = target.rpartition(".")
+        bound = alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else None
+        bound = bound or _alias_text(alias)
+        groups[module].append(name if bound == name else f"{name} as {bound}")
+    for module, names in groups.items():
+        line = cst.parse_statement(f"from {file.level}{module} import {', '.join(names)}")
+        result.append(line)
+    return result
+
+
+def _renamed(file: SourceFile, edit: ImportEdit) -> cst.ImportFrom | None:
+    """The same from-import, layout and all, of another module, if that is all that changes."""
+    modules = {target.rpartition(".")[0] for _, target in edit.moved.values()}
+    if len(modules) != 1 or any(_alias_text(a) != t.rpartition(".")[2] for a, (_, t) in edit.moved.items()):
+        return None
+    name = modules.pop()
+    line = cst.parse_statement(f"from {file.level}{name} import x")
+    assert isinstance(line, cst.SimpleStatementLine) and isinstance(line.body[0], cst.ImportFrom)
+    return edit.node.with_changes(module=line.body[0].module, relative=line.body[0].relative)
+
+
+def _alias_text(alias: cst.ImportAlias) -> str:
+    return cst.Module([]).code_for_node(alias.name)
+
+
+def _is_import(statement: cst.CSTNode) -> bool:
+    return (
+        isinstance(statement, cst.SimpleStatementLine)
+        and bool(statement.body)
+        and all(isinstance(s, (cst.Import, cst.ImportFrom)) for s in statement.body)
+    )
+
+
+def _anchor(module: cst.Module) -> cst.BaseStatement | None:
+    """The last import before the first definition; the runtime's import goes right behind it."""
+    found: cst.BaseStatement | None = None
+    for statement in module.body:
+        if _is_import(statement):
+            found = cast(cst.BaseStatement, statement)
+        elif isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+            break
+    return found

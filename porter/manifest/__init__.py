@@ -1,0 +1,57 @@
+"""port.json: what was generated from what, every edit with its places on both sides, and every hazard."""
+
+from __future__ import annotations
+
+import json
+
+from .reading import read
+from .records import (
+    SCHEMA,
+    EditRecord,
+    FileRecord,
+    HazardRecord,
+    HazardsRecord,
+    IgnoreRecord,
+    Manifest,
+    NeedsRecord,
+    OptionsRecord,
+    ToolRecord,
+    UpstreamRecord,
+)
+
+__all__ = [
+    "SCHEMA",
+    "EditRecord",
+    "FileRecord",
+    "HazardRecord",
+    "HazardsRecord",
+    "IgnoreRecord",
+    "Manifest",
+    "NeedsRecord",
+    "OptionsRecord",
+    "ToolRecord",
+    "UpstreamRecord",
+    "dump",
+    "input_hashes",
+    "output_hashes",
+    "read",
+]
+
+
+def dump(manifest: Manifest) -> bytes:
+    """The bytes of port.json: the same for the same manifest on every Python."""
+    return (json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
+
+
+def output_hashes(manifest: Manifest) -> dict[str, str]:
+    """SHA-256 of every file of the package, by its place."""
+    return {name: record["sha256"] for name, record in manifest["files"].items()}
+
+
+def input_hashes(manifest: Manifest) -> dict[str, str]:
+    """SHA-256 of every file of upstream that was ported, by its path."""
+    return {
+        record["upstream"]: record["input_sha256"]
+        for record in manifest["files"].values()
+        if record["upstream"] is not None and record["input_sha256"] is not None
+    }

@@ -1,0 +1,109 @@
+"""Writing down a package that was laid out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..emit import PACKAGE
+from ..sources import Sources, digest
+from ..store import TOOL
+from .records import SCHEMA, EditRecord, FileRecord, HazardRecord, Manifest, OptionsRecord, ToolRecord
+
+if TYPE_CHECKING:
+    from ..emit import Emitted
+    from ..engine import Edit, Rewrites
+    from ..hazards import Hazard
+
+
+def describe(
+    *,
+    sources: Sources,
+    rewrites: Rewrites,
+    files: Mapping[str, Emitted],
+    hazards: Sequence[Hazard],
+    spec: str,
+    revision: str,
+    options: OptionsRecord,
+    tool: ToolRecord,
+) -> Manifest:
+    """The manifest of a package that was laid out."""
+    mirrors = {emitted.upstream: emitted for emitted in files.values() if emitted.upstream is not None}
+    listed = [_hazard(h, mirrors[h.file]) for h in hazards]
+    counts = Counter(h["status"] for h in listed)
+    return {
+        "tool": TOOL,
+        "schema": SCHEMA,
+        "version": __version__,
+        "upstream": {
+            "spec": spec,
+            "revision": revision,
+            "module": sources.module_root,
+            "licence": sources.licence,
+            "shape": sources.shape,
+        },
+        "options": options,
+        "rulebook": tool["rulebook"],
+        "engine": tool["engine"],
+        "package": PACKAGE,
+        "rules": dict(sorted(Counter(edit.rule for edit in rewrites.edits).items())),
+        "files": {name: _file(emitted, sources) for name, emitted in sorted(files.items())},
+        "consulted": dict(sorted(sources.consulted.items())),
+        "edits": [_edit(e, mirrors[e.file]) for e in sorted(rewrites.edits)],
+        "hazards": {
+            "fixed": counts["fixed"],
+            "waived": counts["waived"],
+            "residual": counts["residual"],
+            "list": listed,
+        },
+        "unused_ignores": [
+            {"file": file, "line": line, "code": code} for file, line, code in sorted(rewrites.unused_ignores)
+        ],
+        "needs": {
+            "upstream": list(sources.needs.upstream),
+            "third_party": list(sources.needs.third_party),
+            "optional": list(sources.needs.optional),
+        },
+    }
+
+
+def _file(emitted: Emitted, sources: Sources) -> FileRecord:
+    path = emitted.upstream
+    return {
+        "origin": emitted.origin.value,
+        "upstream": path,
+        "input_sha256": None if path is None else sources.sha256[path],
+        "sha256": digest(emitted.content),
+    }
+
+
+def _edit(edit: Edit, emitted: Emitted) -> EditRecord:
+    return {
+        "rule": edit.rule,
+        "safety": edit.safety,
+        "reason": edit.reason,
+        "file": edit.file,
+        "line": edit.span.line,
+        "column": edit.span.column,
+        "end_line": edit.span.end_line,
+        "end_column": edit.span.end_column,
+        "target": edit.target,
+        "target_line": emitted.line(edit.target_span.line),
+        "target_column": edit.target_span.column,
+        "target_end_line": emitted.line(edit.target_span.end_line),
+        "target_end_column": edit.target_span.end_column,
+    }
+
+
+def _hazard(hazard: Hazard, emitted: Emitted) -> HazardRecord:
+    return {
+        "code": hazard.code,
+        "file": hazard.file,
+        "line": hazard.line,
+        "status": hazard.status.value,
+        "reason": hazard.reason,
+        "target": hazard.target,
+        "target_line": emitted.line(hazard.target_line),
+    }

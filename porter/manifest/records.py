@@ -1,0 +1,118 @@
+"""The shape of port.json."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+SCHEMA = 1
+
+Status = Literal["fixed", "waived", "residual"]
+
+
+class UpstreamRecord(TypedDict):
+    """What was ported."""
+
+    spec: str
+    revision: str  # full commit hash, version of a wheel, or ""
+    module: str  # the folder `module`, such as GPT_SoVITS/module
+    licence: str
+    shape: str  # hash of the names of files that imports could have meant
+
+
+class OptionsRecord(TypedDict):
+    """Options that decide what is written."""
+
+    select: list[str]
+    ignore: list[str]
+    install: bool
+
+
+class ToolRecord(TypedDict):
+    """Hashes of what turns sources into a package."""
+
+    rulebook: str
+    engine: str
+
+
+class FileRecord(TypedDict):
+    """One file of the package."""
+
+    origin: str  # "rewritten", "runtime", "import path" or "package"
+    upstream: str | None
+    input_sha256: str | None
+    sha256: str
+
+
+class EditRecord(TypedDict):
+    """One edit; lines count from 1, columns in characters from 0, `target` is a place in the package."""
+
+    rule: str
+    safety: str
+    reason: str
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    target: str
+    target_line: int
+    target_column: int
+    target_end_line: int
+    target_end_column: int
+
+
+class HazardRecord(TypedDict):
+    """One hazard and what became of it; `target` is a place in the package."""
+
+    code: str
+    file: str
+    line: int
+    status: Status
+    reason: str
+    target: str
+    target_line: int
+
+
+class HazardsRecord(TypedDict):
+    """How many hazards have each status, and all of them."""
+
+    fixed: int
+    waived: int
+    residual: int
+    list: list[HazardRecord]
+
+
+class NeedsRecord(TypedDict):
+    """Imports that the package does not hold itself."""
+
+    upstream: list[str]
+    third_party: list[str]
+    optional: list[str]  # packages that upstream goes on without
+
+
+class IgnoreRecord(TypedDict):
+    """A `# port: ignore[...]` note that kept nothing off."""
+
+    file: str
+    line: int
+    code: str
+
+
+class Manifest(TypedDict):
+    """The whole of port.json."""
+
+    tool: str
+    schema: int
+    version: str
+    upstream: UpstreamRecord
+    options: OptionsRecord
+    rulebook: str
+    engine: str
+    package: str  # the folder of the package beside port.json: module/tpu
+    rules: dict[str, int]  # code → edits
+    files: dict[str, FileRecord]  # by place beside port.json, such as module/tpu/models.py
+    consulted: dict[str, str]  # files of upstream that were read and not ported → SHA-256
+    edits: list[EditRecord]
+    hazards: HazardsRecord
+    unused_ignores: list[IgnoreRecord]
+    needs: NeedsRecord

@@ -1,0 +1,271 @@
+"""Upstream's files as one program: parsed, indexed, and able to say what a name in one file means in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from .errors import PortError
+from .runtime_names import runtime_result
+from .syntax.kinds import Kinds, Value
+from .syntax.scopes import Imported, Index, imported_module
+from .syntax.spans import Rendering, Span
+from .syntax.walk import descendants, dotted
+
+if TYPE_CHECKING:
+    from .contexts import Contexts
+    from .rule import Replacement, Rule
+
+Definition = tuple["SourceFile", cst.FunctionDef | cst.ClassDef]
+
+
+class SourceFile:
+    """One Python file: its tree, what its names mean, and the edits asked for so far."""
+
+    def __init__(self, project: Project, path: str, target: str, module: cst.Module) -> None:
+        """`path` is where the file stands upstream, `target` where it goes inside the emitted package."""
+        self.project = project
+        self.path = path
+        self.target = target
+        self.module = module
+        self.package = PurePosixPath(path).parts[:-1]
+        self.index = Index(module, self.package)
+        self.kinds = Kinds(self.index, self._call_result)
+        self.replacements: list[Replacement] = []
+        self.runtime_aliases: dict[str, str] = {}
+        self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
+        self._rendering: Rendering | None = None
+
+    @property
+    def rendering(self) -> Rendering:
+        """The file's text with the place of each node; computed when first asked for."""
+        if self._rendering is None:
+            self._rendering = Rendering(self.module)
+        return self._rendering
+
+    def span(self, node: cst.CSTNode) -> Span:
+        """Where a node stands in this file."""
+        return self.rendering.span(node)
+
+    # -- names and kinds ----------------------------------------------------------------------------------------
+
+    def resolve(self, node: cst.CSTNode) -> str | None:
+        """The full name that a node refers to: `torch.randn`, or `module.commons.sequence_mask` of the package."""
+        name = self.index.resolve(node)
+        if name is not None and name.startswith("."):
+            return f"{self.dotted_path}{name}"
+        return name
+
+    @property
+    def dotted_path(self) -> str:
+        """The file's full import name."""
+        return ".".join(PurePosixPath(self.path).with_suffix("").parts).removesuffix(".__init__")
+
+    @property
+    def is_dependency(self) -> bool:
+        """Whether the file lies outside upstream's module folder and is ported because something there imports it."""
+        return PurePosixPath(self.path.removesuffix(self.target)).name != "module"
+
+    def kind(self, node: cst.CSTNode) -> Value:
+        """What kind of value an expression has."""
+        return self.kinds.of(node)
+
+    def _call_result(self, name: str) -> Value | None:
+        found = self.project.definition(f"{self.dotted_path}{name}" if name.startswith(".") else name)
+        if found is None:
+            return runtime_result(name.removeprefix(self._top)) if name.startswith(self._top) else None
+        file, node = found
+        return file.kinds.returned(node) if isinstance(node, cst.FunctionDef) else None
+
+    def imported_module(self, node: cst.ImportFrom) -> str:
+        """The absolute name of the module a from-import reads."""
+        return imported_module(node, self.package)
+
+    # -- places -------------------------------------------------------------------------------------------------
+
+    def parent(self, node: cst.CSTNode) -> cst.CSTNode | None:
+        """The node around a node."""
+        return self.index.parents.get(node)
+
+    def ancestors(self, node: cst.CSTNode) -> Iterable[cst.CSTNode]:
+        """The nodes around a node, innermost first."""
+        current = self.index.parents.get(node)
+        while current is not None:
+            yield current
+            current = self.index.parents.get(current)
+
+    def function(self, node: cst.CSTNode) -> cst.FunctionDef | None:
+        """The innermost function around a node."""
+        return next((a for a in self.ancestors(node) if isinstance(a, cst.FunctionDef)), None)
+
+    def owner(self, node: cst.CSTNode) -> cst.ClassDef | None:
+        """The innermost class around a node."""
+        return next((a for a in self.ancestors(node) if isinstance(a, cst.ClassDef)), None)
+
+    def statement(self, node: cst.CSTNode) -> cst.BaseStatement:
+        """The statement that a node is part of."""
+        current: cst.CSTNode | None = node
+        while current is not None and not isinstance(current, cst.BaseStatement):
+            current = self.index.parents.get(current)
+        assert isinstance(current, cst.BaseStatement)
+        return current
+
+    def siblings(self, statement: cst.CSTNode) -> tuple[cst.BaseStatement, ...]:
+        """All statements of the block that a statement stands in."""
+        block = self.index.parents[statement]
+        return tuple(s for s in getattr(block, "body", ()) if isinstance(s, cst.BaseStatement))
+
+    def attribute_value(self, owner: cst.ClassDef, name: str) -> cst.BaseExpression | None:
+        """What a class assigns to `self.name`, if it does so exactly once."""
+        found = [
+            assign.value
+            for assign in self._self_assignments(owner)
+            if any(dotted(t.target) == f"self.{name}" for t in assign.targets)
+        ]
+        return found[0] if len(found) == 1 else None
+
+    def _self_assignments(self, owner: cst.ClassDef) -> list[cst.Assign]:
+        return [node for node in descendants(owner) if isinstance(node, cst.Assign)]
+
+    def host_reason(self, node: cst.CSTNode) -> str | None:
+        """Why a node is only ever evaluated on the host; None when it may run for the device."""
+        return self.project.contexts.host_reason(self, node)
+
+    def inside_import(self, node: cst.CSTNode) -> bool:
+        """Whether a node is part of an import statement."""
+        return any(isinstance(a, (cst.Import, cst.ImportFrom)) for a in self.ancestors(node))
+
+    # -- the emitted runtime ------------------------------------------------------------------------------------
+
+    @property
+    def level(self) -> str:
+        """The dots of a relative import from this file's place to the top of the emitted package."""
+        return "." * len(PurePosixPath(self.target).parts)
+
+    def need_runtime(self, package: str) -> str:
+        """The name by which this file may use a part of the runtime; its import is added on emission."""
+        for name, bound in self.index.root.bindings.items():
+            if any(isinstance(b, Imported) and b.target == f"{self._top}{package}" for b in bound):
+                return name
+        if package not in self.runtime_aliases:
+            taken = any(package in scope.bindings for scope in self.index.scopes.values())
+            self.runtime_aliases[package] = f"tpu_{package}" if taken else package
+        return self.runtime_aliases[package]
+
+    @property
+    def _top(self) -> str:
+        """The import name of the folder that becomes the emitted package, with a dot behind it."""
+        kept = self.package[: len(self.package) - len(PurePosixPath(self.target).parts) + 1]
+        return "".join(f"{part}." for part in kept)
+
+    def redirect_import(self, rule: Rule, node: cst.ImportFrom, moved: Mapping[cst.ImportAlias, str]) -> None:
+        """Ask for some names of a from-import to come from the runtime (or another module) instead."""
+        edit = self.import_edits.setdefault(node, ImportEdit(node))
+        for alias, target in moved.items():
+            edit.moved[alias] = (type(rule), target)
+
+
+class ImportEdit:
+    """What several rules together want of one from-import."""
+
+    def __init__(self, node: cst.ImportFrom) -> None:
+        """Nothing moved yet."""
+        self.node = node
+        self.moved: dict[cst.ImportAlias, tuple[type[Rule], str]] = {}
+
+
+class Project:
+    """All files in scope, by path, and their names as a program sees them."""
+
+    def __init__(self) -> None:
+        """No files yet."""
+        self.files: dict[str, SourceFile] = {}
+        self._modules: dict[str, SourceFile] = {}
+
+    @cached_property
+    def contexts(self) -> Contexts:
+        """What runs on the host only; computed when first asked for."""
+        from .contexts import Contexts
+
+        return Contexts(self)
+
+    @classmethod
+    def parse(cls, sources: Mapping[str, tuple[str, str]]) -> Project:
+        """Parse files given as upstream path → (target path, text). PortError names a file that is not Python."""
+        project = cls()
+        for path, (target, text) in sources.items():
+            try:
+                module = cst.parse_module(text)
+            except cst.ParserSyntaxError as error:
+                raise PortError(
+                    f"{path} is not valid Python: {error.message.splitlines()[0]} "
+                    f"(line {error.raw_line}, column {error.raw_column + 1})"
+                ) from None
+            except RecursionError:
+                raise PortError(f"{path} nests too deeply to parse") from None
+            project.add(path, target, module)
+        return project
+
+    def add(
+        self, path: str, target: str, module: cst.Module, rendering: Rendering | None = None
+    ) -> SourceFile:
+        """Add one parsed file, with its rendering if there is one already."""
+        file = SourceFile(self, path, target, module)
+        file._rendering = rendering
+        self.files[path] = file
+        for name in import_names(path):
+            self._modules.setdefault(name, file)
+        return file
+
+    def module(self, name: str) -> SourceFile | None:
+        """The file that a dotted module name means, with or without the folder upstream keeps it in."""
+        return self._modules.get(name)
+
+    def definition(self, name: str | None) -> Definition | None:
+        """The function or class of the package that a full name means, through re-exports."""
+        seen = 0
+        while name is not None and seen < 5:
+            seen += 1
+            module, _, last = name.rpartition(".")
+            file = self._modules.get(module)
+            if file is None:
+                return self._member(name)
+            bound = file.index.root.bindings.get(last)
+            if not bound:
+                return None
+            if isinstance(bound[-1], (cst.FunctionDef, cst.ClassDef)):
+                return file, bound[-1]
+            name = getattr(bound[-1], "target", None)
+        return None
+
+    def _member(self, name: str) -> Definition | None:
+        """A method, by its class's full name."""
+        owner, _, last = name.rpartition(".")
+        if "." not in owner or owner.rpartition(".")[0] not in self._modules:
+            return None
+        found = self.definition(owner)
+        if found is None or not isinstance(found[1], cst.ClassDef):
+            return None
+        for item in found[1].body.body:
+            if isinstance(item, cst.FunctionDef) and item.name.value == last:
+                return found[0], item
+        return None
+
+
+def import_names(path: str) -> tuple[str, ...]:
+    """The dotted names under which a file of upstream can be imported: from the root and from its first folder."""
+    parts = PurePosixPath(path).with_suffix("").parts
+    if parts[-1] == "__init__":
+        parts = parts[:-1]
+    names = [".".join(parts[i:]) for i in range(len(parts))]
+    return tuple(names[:2]) if len(parts) > 1 else tuple(names)
+
+
+def is_self(node: cst.CSTNode, name: str | None = None) -> bool:
+    """Whether a node is `self.name` (or any attribute of self)."""
+    text = dotted(node)
+    return text is not None and text.startswith("self.") and (name is None or text == f"self.{name}")

@@ -1,0 +1,139 @@
+"""What a rule is: one hazard, why it matters, its rewrite, and examples that are executed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar
+
+import libcst as cst
+
+from .syntax.template import Bindings, fill, match
+from .syntax.walk import brief
+
+if TYPE_CHECKING:
+    from .project import SourceFile
+
+
+class Safety(Enum):
+    """What a rewrite may do to a result on the CPU."""
+
+    EXACT = "exact"  # bit-identical on the CPU
+    CLOSE = "close"  # same mathematics, rounding or padding differs
+    CHANGED = "changed"  # documented change of behaviour, off unless selected
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Source before and after a rule, and how to run both.
+
+    `inputs` is Python source that binds the arguments (torch and `torch.nn.functional as F` are imported); `call` is
+    an expression over the example's names and the inputs. Floating-point inputs named in `grad` are differentiated.
+    `path` is where the file stands in upstream's tree; `others` are files beside it. `trim` compares only the part
+    that both results share and asks the rest to be zero, for rules that pad.
+    """
+
+    before: str
+    after: str
+    call: str = ""
+    inputs: str = ""
+    grad: tuple[str, ...] = ()
+    path: str = "module/example.py"
+    others: Mapping[str, str] = field(default_factory=dict)
+    trim: bool = False
+    on_device: bool = True  # False: host-side code, not meant for XLA
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """One edit that a rule asks for, on the tree it was shown."""
+
+    rule: type[Rule]
+    node: cst.CSTNode
+    new: cst.CSTNode | tuple[cst.CSTNode, ...]
+    reason: str
+
+
+class Rule:
+    """Base of all rules: one instance a file, a `visit_<Node>` method for each type of node it wants to see."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    safety: ClassVar[Safety]
+    message: ClassVar[str]
+    examples: ClassVar[Sequence[Example]] = ()
+    untouched: ClassVar[Sequence[str]] = ()
+    fixes_hazard: ClassVar[bool] = True  # False for layout, such as imports
+
+    def __init__(self, file: SourceFile) -> None:
+        """Look at one file of a project."""
+        self.file = file
+
+    def replace(
+        self,
+        node: cst.CSTNode,
+        new: cst.CSTNode | Sequence[cst.CSTNode],
+        reason: str | None = None,
+    ) -> None:
+        """Ask for `node` to become `new` (a statement, argument or decorator may become several, or none)."""
+        wanted = new if isinstance(new, cst.CSTNode) else tuple(new)
+        self.file.replacements.append(Replacement(type(self), node, wanted, reason or self.message))
+
+    def runtime(self, name: str) -> cst.BaseExpression:
+        """The expression for a name of the emitted runtime, such as `ops.interpolate`; its import comes along."""
+        package, _, rest = name.partition(".")
+        alias = self.file.need_runtime(package)
+        return cst.parse_expression(f"{alias}.{rest}" if rest else alias)
+
+    def fill(self, text: str, **holes: cst.CSTNode | str) -> cst.BaseExpression:
+        """`template.fill`, where `ops.` and `utils.` at the start of a hole's text mean the emitted runtime."""
+        ready = {
+            k: self.runtime(v) if isinstance(v, str) and v.startswith(("ops.", "utils.")) else v
+            for k, v in holes.items()
+        }
+        return fill(text, **ready)
+
+    def match(self, pattern: str, node: cst.CSTNode) -> Bindings | None:
+        """`template.match` with this file's names resolved."""
+        return match(pattern, node, self.file.resolve)
+
+    @classmethod
+    def describe(cls, node: cst.CSTNode) -> str:
+        """A node on one line, for a reason."""
+        return brief(node)
+
+
+class RedirectRule(Rule):
+    """A rule that sends calls of library functions to drop-in replacements of the emitted runtime.
+
+    Handles every way to reach the function: from-imports are split and re-pointed (uses stay as they are), attribute
+    chains are replaced where they stand.
+    """
+
+    targets: ClassVar[Mapping[str, str]]  # full library name → runtime name
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
+        if isinstance(node.names, cst.ImportStar):
+            return
+        module = self.file.imported_module(node)
+        moved = [a for a in node.names if f"{module}.{_text(a.name)}" in self.targets]
+        if moved:
+            self.file.redirect_import(
+                self, node, {a: self.targets[f"{module}.{_text(a.name)}"] for a in moved}
+            )
+
+    def visit_Attribute(self, node: cst.Attribute) -> None:
+        target = self.file.resolve(node)
+        if target in self.targets and self.wanted(node) and not self.file.inside_import(node):
+            self.replace(node, self.runtime(self.targets[target]))
+
+    def wanted(self, node: cst.Attribute) -> bool:
+        """Whether this use of a target is to be redirected."""
+        return True
+
+
+def _text(node: cst.CSTNode) -> str:
+    from .syntax.walk import dotted
+
+    return dotted(node) or ""

@@ -1,0 +1,130 @@
+"""Loading rules from folders: ours and a user's are the same kind of thing."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import PortError
+
+if TYPE_CHECKING:
+    from .rule import Rule
+
+FAMILIES = {
+    "RNG": "random draws",
+    "SYN": "host syncs",
+    "SHP": "static shapes",
+    "LOW": "operators with no lowering",
+    "DEV": "CUDA and device calls",
+    "JIT": "scripting",
+    "GRF": "graph breaks",
+    "DST": "distributed",
+    "PKG": "the package itself",
+}
+
+
+def default_folder() -> Path:
+    """Where the rules that come with the tool lie: in the wheel, or beside the package in a checkout."""
+    inside = Path(__file__).parent / "rules"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "rules"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBook:
+    """Rules in order of code, and a hash of the files they came from."""
+
+    rules: tuple[type[Rule], ...]
+
+    def selected(self, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[type[Rule], ...]:
+        """Rules that are on: all but `changed` ones, or those selected; less those ignored. Prefixes count.
+
+        PortError for a code that names nothing.
+        """
+        for prefix in (*select, *ignore):
+            if not any(rule.code.startswith(prefix.upper()) for rule in self.rules):
+                raise PortError(f"no rule has a code that begins with {prefix!r}; see 'sovits-port rules'")
+        return tuple(
+            rule
+            for rule in self.rules
+            if _on(rule, [s.upper() for s in select]) and not _named(rule, [i.upper() for i in ignore])
+        )
+
+    def find(self, code: str) -> type[Rule]:
+        """The rule with this code. PortError if there is none."""
+        for rule in self.rules:
+            if rule.code == code.upper():
+                return rule
+        raise PortError(f"no rule has the code {code!r}; see 'sovits-port rules'")
+
+
+def _named(rule: type[Rule], prefixes: Iterable[str]) -> bool:
+    return any(rule.code.startswith(p) for p in prefixes)
+
+
+def _on(rule: type[Rule], select: Sequence[str]) -> bool:
+    if select:
+        return _named(rule, select) or rule.code.startswith("PKG")
+    return rule.safety.value != "changed"
+
+
+def rule_files(folders: Iterable[Path]) -> list[Path]:
+    """The Python files of rule folders, in a stable order. PortError for a folder that is none."""
+    files: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise PortError(f"no folder of rules at {folder}")
+        files += sorted(p for p in folder.glob("*.py") if not p.name.startswith("_"))
+    return files
+
+
+def fingerprint(folders: Iterable[Path]) -> str:
+    """SHA-256 over the rule files, to notice that a rule changed without loading it."""
+    digest = hashlib.sha256()
+    for path in rule_files(folders):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def load(folders: Sequence[Path] = ()) -> RuleBook:
+    """The default rules and those of extra folders. PortError names a file that cannot be loaded."""
+    from .rule import RedirectRule, Rule
+
+    found: dict[str, type[Rule]] = {}
+    for path in rule_files([default_folder(), *folders]):
+        module = _load_file(path)
+        for value in vars(module).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, Rule)
+                and value not in (Rule, RedirectRule)
+                and value.__module__ == module.__name__
+                and hasattr(value, "code")
+            ):
+                if value.code in found:
+                    raise PortError(f"two rules have the code {value.code}; the second is in {path.name}")
+                found[value.code] = value
+    return RuleBook(tuple(sorted(found.values(), key=lambda r: r.code)))
+
+
+def _load_file(path: Path) -> object:
+    name = f"sovits_port_rules.{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PortError(f"cannot load rules from {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PortError(
+            f"the rule file {path.name} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    return module

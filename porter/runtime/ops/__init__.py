@@ -1,0 +1,47 @@
+"""Operations that upstream needs and XLA lacks: same values and gradients, static shapes, no host syncs."""
+
+from .bincount import bincount
+from .buckets import bucket, buckets, set_buckets
+from .cdist import cdist
+from .forms import device_forms
+from .glu import GLU, glu
+from .host_flags import HostFlags
+from .interpolate import Upsample, interpolate
+from .lengths import static_max
+from .linalg import inverse, logdet
+from .masked_write import masked_write_
+from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
+from .sample_rows import sample_rows
+from .segments import slice_segments
+from .stft import stft, stft_as_real, stft_magnitude
+from .weight_norm import remove_weight_norm, weight_norm
+
+__all__ = [
+    "GLU",
+    "HostFlags",
+    "Upsample",
+    "bincount",
+    "bucket",
+    "buckets",
+    "cdist",
+    "copy_ranges_",
+    "device_forms",
+    "fill_ranges_",
+    "glu",
+    "interpolate",
+    "inverse",
+    "logdet",
+    "masked_write_",
+    "range_mask",
+    "ranges_l1",
+    "ranges_mse",
+    "remove_weight_norm",
+    "sample_rows",
+    "set_buckets",
+    "slice_segments",
+    "static_max",
+    "stft",
+    "stft_as_real",
+    "stft_magnitude",
+    "weight_norm",
+]

@@ -1,0 +1,63 @@
+"""Determinant and inverse of small square matrices, with the gradients that XLA does not give them."""
+
+from typing import Any
+
+import torch
+
+from .forms import wants_device_form
+
+
+def logdet(input: torch.Tensor) -> torch.Tensor:
+    """Logarithm of the determinant of [..., n, n]: [...]; nan where it is negative, -inf where it is 0."""
+    if not wants_device_form(input):
+        return torch.logdet(input)
+    result: torch.Tensor = _LogDet.apply(input)  # type: ignore[no-untyped-call]
+    return result
+
+
+def inverse(input: torch.Tensor) -> torch.Tensor:
+    """Inverse of [..., n, n]. A singular matrix raises on the CPU; on XLA the result is not finite."""
+    if not wants_device_form(input):
+        return torch.inverse(input)
+    result: torch.Tensor = _Inverse.apply(input)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _invert(matrix: torch.Tensor) -> torch.Tensor:
+    # Without the check for singularity, which reads a value back to the host.
+    result: torch.Tensor = torch.linalg.inv_ex(matrix, check_errors=False)[0]
+    return result
+
+
+class _Inverse(torch.autograd.Function):
+    """d(A^-1) = -A^-1 dA A^-1."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: torch.Tensor) -> torch.Tensor:
+        result = _invert(matrix)
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+        (result,) = ctx.saved_tensors
+        transposed = result.mT
+        slope: torch.Tensor = -(transposed @ grads[0] @ transposed)
+        return slope
+
+
+class _LogDet(torch.autograd.Function):
+    """d(log det A) = trace(A^-1 dA)."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: torch.Tensor) -> torch.Tensor:
+        result = torch.logdet(matrix)
+        ctx.save_for_backward(matrix, result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+        matrix, result = ctx.saved_tensors
+        slope = grads[0].unsqueeze(-1).unsqueeze(-1) * inverse(matrix).mT
+        negative = result.isnan().unsqueeze(-1).unsqueeze(-1)
+        return torch.where(negative, torch.zeros_like(slope), slope)

@@ -1,0 +1,17 @@
+"""Windows cut out of each sample of a batch at its own place."""
+
+import torch
+
+
+def slice_segments(x: torch.Tensor, starts: torch.Tensor, size: int) -> torch.Tensor:
+    """Cut `size` positions out of each sample: x [B, C, T] or [B, T] -> [B, C, size] or [B, size].
+
+    starts is int64 [B]: position j of sample b is x[b, ..., starts[b] + j]. A start is at least 0 and at most
+    T - size: beyond that the CPU raises IndexError, and XLA, which cannot, repeats the last position.
+    """
+    rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
+    columns = starts.to(x.device).unsqueeze(1) + torch.arange(size, device=x.device)
+    if x.dim() == 2:
+        return x[rows, columns]
+    # Reads whole columns of channels: faster on XLA than a gather of single values.
+    return x[rows, :, columns].transpose(1, 2)

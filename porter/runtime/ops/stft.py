@@ -1,0 +1,178 @@
+"""The short-time Fourier transform in real arithmetic: XLA lowers no FFT with its gradient."""
+
+import functools
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .. import utils
+from .forms import wants_device_form
+
+
+def stft(
+    input: torch.Tensor,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: torch.Tensor | None = None,
+    center: bool = True,
+    pad_mode: str = "reflect",
+    normalized: bool = False,
+    onesided: bool | None = None,
+    return_complex: bool | None = None,
+) -> torch.Tensor:
+    """`torch.stft` of a real signal [T] or [B, T].
+
+    The result is real, [..., frequencies, frames, 2] with real and imaginary part last, unless
+    `return_complex` is true. RuntimeError for lengths that do not fit, as in torch.
+    """
+    parts = stft_as_real(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
+    return torch.view_as_complex(parts.contiguous()) if return_complex else parts
+
+
+def stft_as_real(
+    input: torch.Tensor,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: torch.Tensor | None = None,
+    center: bool = True,
+    pad_mode: str = "reflect",
+    normalized: bool = False,
+    onesided: bool | None = None,
+    return_complex: bool | None = None,
+) -> torch.Tensor:
+    """`torch.view_as_real(torch.stft(..., return_complex=True))`; `return_complex` itself is ignored."""
+    if wants_device_form(input):
+        return _by_products(
+            input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided
+        )
+    return torch.view_as_real(
+        _by_torch(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
+    )
+
+
+def stft_magnitude(
+    input: torch.Tensor,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: torch.Tensor | None = None,
+    center: bool = True,
+    pad_mode: str = "reflect",
+    normalized: bool = False,
+    onesided: bool | None = None,
+    return_complex: bool | None = None,
+) -> torch.Tensor:
+    """`torch.stft(..., return_complex=True).abs()`: [..., frequencies, frames]; its gradient at 0 is 0."""
+    if not wants_device_form(input):
+        return _by_torch(
+            input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided
+        ).abs()
+    parts = _by_products(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
+    power = parts.square().sum(-1)
+    silent = power == 0
+    # The root's slope at 0 is infinite: keep 0 out of it, in the backward pass too.
+    return torch.where(silent, torch.ones_like(power), power).sqrt().masked_fill(silent, 0.0)
+
+
+def _by_torch(
+    input: torch.Tensor,
+    n_fft: int,
+    hop_length: int | None,
+    win_length: int | None,
+    window: torch.Tensor | None,
+    center: bool,
+    pad_mode: str,
+    normalized: bool,
+    onesided: bool | None,
+) -> torch.Tensor:
+    return torch.stft(
+        input,
+        n_fft,
+        hop_length,
+        win_length,
+        window,
+        center,
+        pad_mode,
+        normalized,
+        onesided,
+        return_complex=True,
+    )
+
+
+def _by_products(
+    input: torch.Tensor,
+    n_fft: int,
+    hop_length: int | None,
+    win_length: int | None,
+    window: torch.Tensor | None,
+    center: bool,
+    pad_mode: str,
+    normalized: bool,
+    onesided: bool | None,
+) -> torch.Tensor:
+    """Windowed frames times a table of cosines and sines."""
+    hop = n_fft // 4 if hop_length is None else hop_length
+    width = n_fft if win_length is None else win_length
+    _check(input, n_fft, hop, width, window)
+    # In half precision the products would not be worth having; torch's autocast keeps stft in float32 as
+    # well.
+    with utils.autocast(enabled=False):
+        signal = input.to(torch.promote_types(input.dtype, torch.float32))
+        batch = signal.reshape(-1, signal.shape[-1])
+        if center:
+            batch = F.pad(batch.unsqueeze(1), (n_fft // 2, n_fft // 2), mode=pad_mode).squeeze(1)
+        if batch.shape[-1] < n_fft:
+            raise RuntimeError(f"stft: a signal of {batch.shape[-1]} samples holds no frame of {n_fft}")
+        frames = _frames(batch, n_fft, hop)
+        shape = _window(window, width, n_fft, frames)
+        if shape is not None:
+            frames = frames * shape
+        frequencies = n_fft if onesided is False else n_fft // 2 + 1
+        table = _dft_table(n_fft, frequencies, signal.device, signal.dtype)
+        parts = torch.matmul(frames, table)
+        if normalized:
+            parts = parts * n_fft**-0.5
+    parts = parts.reshape(*parts.shape[:-1], 2, frequencies).permute(0, 3, 1, 2)
+    return parts.reshape(*input.shape[:-1], *parts.shape[1:])
+
+
+def _check(input: torch.Tensor, n_fft: int, hop: int, width: int, window: torch.Tensor | None) -> None:
+    if input.dim() not in (1, 2) or not input.is_floating_point():
+        raise RuntimeError("stft: expected a real signal [T] or [B, T]")
+    if n_fft < 1 or hop < 1 or not 0 < width <= n_fft:
+        raise RuntimeError(f"stft: n_fft {n_fft}, hop_length {hop} and win_length {width} do not go together")
+    if window is not None and tuple(window.shape) != (width,):
+        raise RuntimeError(f"stft: expected a window of shape ({width},), got {tuple(window.shape)}")
+
+
+def _frames(batch: torch.Tensor, n_fft: int, hop: int) -> torch.Tensor:
+    """[B, T] -> [B, frames, n_fft], from shifted rows of hop-sized blocks: no gather."""
+    count = 1 + (batch.shape[-1] - n_fft) // hop
+    rows = -(-n_fft // hop)
+    blocks = count - 1 + rows
+    missing = blocks * hop - batch.shape[-1]
+    batch = F.pad(batch, (0, missing)) if missing > 0 else batch[:, : blocks * hop]
+    grid = batch.reshape(batch.shape[0], blocks, hop)
+    return torch.cat([grid[:, row : row + count] for row in range(rows)], -1)[..., :n_fft]
+
+
+def _window(window: torch.Tensor | None, width: int, n_fft: int, frames: torch.Tensor) -> torch.Tensor | None:
+    """The window in the middle of a frame [n_fft]; None where it would change nothing."""
+    if window is None:
+        if width == n_fft:
+            return None
+        window = torch.ones(width, dtype=frames.dtype, device=frames.device)
+    left = (n_fft - width) // 2
+    return F.pad(window.to(frames.device, frames.dtype), (left, n_fft - width - left))
+
+
+@functools.lru_cache(maxsize=32)
+def _dft_table(n_fft: int, frequencies: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """[n_fft, 2 * frequencies]: cosines, then negative sines; in float64, from angles inside one turn."""
+    turns = np.outer(np.arange(n_fft), np.arange(frequencies)) % n_fft
+    angles = turns * (2 * np.pi / n_fft)
+    table = np.concatenate([np.cos(angles), -np.sin(angles)], axis=1)
+    return utils.constant(torch.from_numpy(table), device, dtype)

@@ -1,0 +1,21 @@
+"""What the emitted runtime's functions return, as far as kinds of values go."""
+
+from __future__ import annotations
+
+from .syntax.kinds import Kind, Value
+
+_HOST = {
+    "ops.bucket", "ops.static_max", "utils.on_host", "utils.get_rank", "utils.get_world_size", "utils.is_distributed",
+    "utils.get_xla_device", "utils.default_device", "utils.mark_step", "utils.print_values", "utils.autocast",
+    "utils.manual_seed", "utils.optimizer_step",
+}  # fmt: skip
+_MODULES = {"ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU"}
+
+
+def runtime_result(name: str) -> Value | None:
+    """The kind of what `ops.x` or `utils.x` (given that way) returns; None for other names."""
+    if not name.startswith(("ops.", "utils.")):
+        return None
+    if name in _HOST:
+        return Kind.HOST
+    return Kind.MODULE if name in _MODULES else Kind.TENSOR

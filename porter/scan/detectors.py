@@ -1,0 +1,315 @@
+"""What the scan looks for, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import libcst as cst
+
+from ..caches import fills
+from ..contexts import DISTRIBUTED_ONLY, asks_host
+from ..factories import input_device
+from ..project import SourceFile
+from ..syntax import torch_names as tn
+from ..syntax.calls import argument, positional
+from ..syntax.kinds import Kind, is_tensor
+from ..syntax.walk import brief, dotted, own_descendants
+from ..truths import is_tensor_truth
+from . import known
+
+Found = tuple[str, cst.CSTNode, str]  # code, place, why
+Detector = Callable[[SourceFile, cst.CSTNode], Iterator[Found]]
+
+
+def calls(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Calls that leave the device, wait for it, or make tensors elsewhere."""
+    assert isinstance(node, cst.Call)
+    target = file.resolve(node.func)
+    if target is not None:
+        yield from _library_call(file, node, target)
+    yield from _method(file, node)
+    yield from _builtin(file, node)
+
+
+def _library_call(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
+    if target in known.DYNAMIC:
+        yield "SHP", node, f"{target}: {known.DYNAMIC[target]}"
+    elif target == "torch.where" and len(node.args) == 1:
+        yield "SHP", node, "torch.where with one argument: the number of results follows the data"
+    elif target == "torch.repeat_interleave" and _tensor_count(file, node, 1):
+        yield "SHP", node, "repeat_interleave by a tensor: the length follows the data"
+    elif target.startswith("torch.distributions.") and target.rsplit(".", 1)[-1][:1].isupper():
+        if argument(node, "validate_args") is None and "constraints" not in target:
+            yield "SYN", node, "a distribution checks its parameters on the host"
+    elif target.startswith("torch.distributed.") and target not in known.DISTRIBUTED_ALLOWED:
+        yield "DST", node, f"{target} needs a process group"
+    elif target in ("torch.nn.parallel.DistributedDataParallel", "torch.nn.DataParallel"):
+        yield "DST", node, f"{target} is for CUDA and a process group"
+    elif target.startswith("torch.jit.") and target.rsplit(".", 1)[-1] in (
+        "script",
+        "trace",
+        "script_method",
+    ):
+        yield "JIT", node, f"{target} keeps the function from being traced"
+    elif target in ("torch.manual_seed", "torch.random.manual_seed"):
+        yield "RNG", node, "torch.manual_seed does not seed the device's generator"
+    elif target.startswith("numpy.random."):
+        yield "RNG", node, f"{target} draws on the host"
+    elif target.startswith("numpy.") and any(is_tensor(file.kind(v)) for v in positional(node)):
+        yield "SYN", node, f"{target} of a tensor waits for the device"
+    elif target == "torch.from_numpy" and not _belongs_on_host(file, node):
+        yield "DEV", node, "from_numpy makes a host tensor, which is uploaded each time"
+    elif target == "torch.nn.utils.rnn.pad_sequence":
+        yield (
+            "SHP",
+            node,
+            "pad_sequence pads to the longest of the batch, so every batch has a shape of its own",
+        )
+    elif target in tn.FACTORIES:
+        yield from _factory(file, node, target)
+
+
+def _factory(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
+    """A host tensor made where tensors are on the device. In constructors and data loading the host is right."""
+    sizes = [v for v in positional(node) if is_tensor(file.kind(v))]
+    if (
+        sizes
+        and target in tn.FACTORIES - {"torch.tensor", "torch.as_tensor"}
+        and target not in ("torch.normal",)
+    ):
+        yield "SHP", node, f"the size {brief(sizes[0])} is a tensor's value"
+    if _belongs_on_host(file, node):
+        return
+    device = argument(node, "device")
+    if target in ("torch.tensor", "torch.as_tensor") and not (
+        node.args and is_tensor(file.kind(node.args[0].value))
+    ):
+        if device is not None or not _used_as_constant(file, node):
+            yield "DEV", node, f"{target} copies Python values to the host and uploads them each time"
+    elif target in tn.TYPE_FACTORIES:
+        yield "DEV", node, f"{target} makes a host tensor, which is uploaded each time"
+    elif device is None:
+        family = "RNG" if target in tn.RANDOM_FACTORIES else "DEV"
+        yield family, node, f"{target} without a device makes a host tensor"
+
+
+def _belongs_on_host(file: SourceFile, node: cst.Call) -> bool:
+    """In a constructor or data loader, with a host generator, or on its way to be uploaded as a constant."""
+    if argument(node, "generator") is not None:
+        return True
+    reason = file.host_reason(node)
+    if reason is not None and not reason.startswith(DISTRIBUTED_ONLY):
+        return True
+    return any(
+        isinstance(a, cst.Call) and (dotted(a.func) or "").endswith("utils.constant")
+        for a in file.ancestors(node)
+    )
+
+
+def _used_as_constant(file: SourceFile, node: cst.Call) -> bool:
+    return file.function(node) is None
+
+
+def _tensor_count(file: SourceFile, node: cst.Call, position: int) -> bool:
+    count = argument(node, "repeats", position)
+    return count is not None and is_tensor(file.kind(count))
+
+
+def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
+    if not isinstance(node.func, cst.Attribute) or file.resolve(node.func) is not None:
+        return
+    name, receiver = node.func.attr.value, node.func.value
+    kind = file.kind(receiver)
+    tensor = is_tensor(kind)
+    if name in known.READS and not node.args and (tensor or kind is Kind.UNKNOWN and name in ("item", "cpu")):
+        yield "SYN", node, known.READS[name]
+    elif not tensor:
+        return
+    elif name in known.DYNAMIC_METHODS:
+        yield "SHP", node, f"{name}(): the number of results follows the data"
+    elif name in known.UNLOWERED_METHODS:
+        yield "LOW", node, known.UNLOWERED_METHODS[name]
+    elif name == "repeat_interleave" and _tensor_count(file, node, 0):
+        yield "SHP", node, "repeat_interleave by a tensor: the length follows the data"
+    elif name == "cuda":
+        yield "DEV", node, "cuda() names one backend"
+
+
+def _builtin(file: SourceFile, node: cst.Call) -> Iterator[Found]:
+    if not isinstance(node.func, cst.Name) or not node.args:
+        return
+    name, tensors = node.func.value, [a.value for a in node.args if is_tensor(file.kind(a.value))]
+    if not tensors:
+        return
+    if name in ("float", "int", "bool", "range", "str", "repr", "complex"):
+        yield "SYN", node, f"{name}({brief(tensors[0])}) waits for the device"
+    elif name == "print":
+        yield "SYN", node, f"printing {brief(tensors[0])} waits for the device"
+
+
+def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Functions of libraries that have no place in the port, called or passed on."""
+    assert isinstance(node, (cst.Attribute, cst.Name))
+    if isinstance(file.parent(node), cst.Attribute) or file.inside_import(node):
+        return
+    target = file.resolve(node)
+    if target is None:
+        return
+    if target in known.UNLOWERED:
+        yield "LOW", node, known.UNLOWERED[target]
+    for prefix, why in known.UNLOWERED_PREFIXES.items():
+        if target.startswith(prefix):
+            yield "LOW", node, f"{target}: {why}"
+    if target.startswith("torch.cuda."):
+        yield "DEV", node, f"{target} names one backend"
+    if target == "torch.utils.checkpoint.checkpoint":
+        yield "DEV", node, "torch's checkpoint knows no XLA device"
+
+
+def texts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """`"cuda"` as a device."""
+    assert isinstance(node, cst.SimpleString)
+    if str(node.evaluated_value).split(":")[0] != "cuda":
+        return
+    parent = file.parent(node)
+    if isinstance(parent, (cst.Arg, cst.IfExp, cst.Assign)):
+        yield "DEV", node, '"cuda" names one backend'
+
+
+def conditions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Python asking a tensor for its truth."""
+    assert isinstance(node, (cst.If, cst.While, cst.Assert, cst.IfExp))
+    if asks_host(node.test):
+        return
+    if is_tensor_truth(file, node.test):
+        yield "SYN", node.test, f"the truth of {brief(node.test)} waits for the device"
+    elif isinstance(node, cst.If) and any(
+        (file.resolve(c.func) or "").startswith("random.")
+        for c in own_descendants(node.test)
+        if isinstance(c, cst.Call)
+    ):
+        yield "GRF", node.test, f"{brief(node.test)} picks between two graphs"
+
+
+def subscripts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Indexing by masks, and slicing by tensors."""
+    assert isinstance(node, cst.Subscript)
+    for element in node.slice:
+        index = element.slice
+        if isinstance(index, cst.Index):
+            if file.kind(index.value) is Kind.MASK:
+                yield (
+                    "SHP",
+                    node,
+                    f"indexing by the mask {brief(index.value)}: the number of results follows the data",
+                )
+        else:
+            for bound in (index.lower, index.upper, index.step):
+                if bound is not None and (is_tensor(file.kind(bound)) or _sample_bound(file, bound)):
+                    yield (
+                        "SYN",
+                        node,
+                        f"slicing by {brief(bound)} reads its value and bakes it into the graph",
+                    )
+
+
+def _sample_bound(file: SourceFile, bound: cst.BaseExpression) -> bool:
+    """`lengths[i]` with the variable of a loop, where `lengths` may well be a tensor."""
+    for part in own_descendants(bound):
+        if (
+            not isinstance(part, cst.Subscript)
+            or len(part.slice) != 1
+            or not isinstance(part.slice[0].slice, cst.Index)
+        ):
+            continue
+        index = part.slice[0].slice.value
+        if not isinstance(index, cst.Name) or file.kind(part.value) not in (Kind.UNKNOWN, Kind.TENSOR):
+            continue
+        loops = [a for a in file.ancestors(part) if isinstance(a, cst.For)]
+        if any(isinstance(f.target, cst.Name) and f.target.value == index.value for f in loops):
+            return True
+    return False
+
+
+def assignments(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Tensors of one graph kept for the next."""
+    assert isinstance(node, cst.Assign)
+    if fills(file, node) and not (
+        isinstance(node.value, cst.Call) and (dotted(node.value.func) or "").endswith("utils.constant")
+    ):
+        yield "DEV", node, "a cached tensor of one graph is used by later ones"
+
+
+def decorators(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Scripted functions."""
+    assert isinstance(node, cst.Decorator)
+    target = file.resolve(node.decorator) or ""
+    if target in ("torch.jit.script", "torch.jit.script_method"):
+        yield "JIT", node, "a scripted function is not traced"
+
+
+def mask_lengths(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Calls that leave the length of a mask to the data."""
+    assert isinstance(node, cst.Call)
+    found = file.project.definition(file.resolve(node.func))
+    if found is None or not isinstance(found[1], cst.FunctionDef):
+        return
+    other, function = found
+    for part in own_descendants(function.body):
+        if (
+            isinstance(part, cst.If)
+            and isinstance(part.test, cst.Comparison)
+            and isinstance(part.test.left, cst.Name)
+        ):
+            body = part.body.body[0]
+            if "static_max" not in cst.Module([]).code_for_node(body):
+                continue
+            name = part.test.left.value
+            params = [p.name.value for p in function.params.params]
+            if name in params and argument(node, name, params.index(name)) is None:
+                yield "SHP", node, f"without {name}, the length of the mask follows the data"
+
+
+def device_of_helper(file: SourceFile, node: cst.CSTNode) -> str | None:
+    """Why a factory without a device is made on the right one after all: its callers say which."""
+    function = file.function(node)
+    if function is None or input_device(file, node) is not None:
+        return None
+    uses = [(f, n) for f, n in file.project.contexts.references(function)] + _method_uses(file, function)
+    placed = [f"{f.path}:{f.span(n).line}" for f, n in uses if _on_device(f, n)]
+    if uses and len(placed) == len(uses):
+        return f"its callers run it on their device (utils.on_device at {placed[0]})"
+    return None
+
+
+def _method_uses(file: SourceFile, function: cst.FunctionDef) -> list[tuple[SourceFile, cst.CSTNode]]:
+    owner = file.owner(function)
+    if owner is None:
+        return []
+    name = f"self.{function.name.value}"
+    return [
+        (file, n)
+        for n in file.index.nodes
+        if isinstance(n, cst.Attribute) and dotted(n) == name and file.owner(n) is owner
+    ]
+
+
+def _on_device(file: SourceFile, use: cst.CSTNode) -> bool:
+    arg = file.parent(use)
+    call = file.parent(arg) if isinstance(arg, cst.Arg) else None
+    return isinstance(call, cst.Call) and (dotted(call.func) or "").endswith("utils.on_device")
+
+
+DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
+    cst.Call: (calls, mask_lengths),
+    cst.Attribute: (names,),
+    cst.Name: (names,),
+    cst.SimpleString: (texts,),
+    cst.If: (conditions,),
+    cst.While: (conditions,),
+    cst.Assert: (conditions,),
+    cst.IfExp: (conditions,),
+    cst.Subscript: (subscripts,),
+    cst.Assign: (assignments,),
+    cst.Decorator: (decorators,),
+}

@@ -1,0 +1,77 @@
+"""Run the detectors over the rewritten project and say what became of each find."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from ..engine import Rewrites, Rewritten
+from ..hazards import Hazard, Status
+from ..project import Project, SourceFile
+from ..suppress import Suppressions
+from .detectors import DETECTORS, device_of_helper
+
+
+def scan(rewrites: Rewrites) -> list[Hazard]:
+    """Hazards that are left in the result: waived with a reason, or residual."""
+    result = Project()
+    for path, rewritten in rewrites.files.items():
+        result.add(path, rewritten.file.target, rewritten.rebuilt.module, rewritten.rendering)
+    found: list[Hazard] = []
+    for path, rewritten in rewrites.files.items():
+        found += _scan_file(result.files[path], rewritten)
+    return found
+
+
+def _scan_file(file: SourceFile, rewritten: Rewritten) -> list[Hazard]:
+    notes = Suppressions(rewritten.text)
+    found: list[Hazard] = []
+    seen: set[tuple[str, int, str]] = set()
+    for node in file.index.nodes:
+        for detect in DETECTORS.get(type(node), ()):
+            for code, place, why in detect(file, node):
+                line = file.span(place).line
+                if (code, line, why) in seen:
+                    continue
+                seen.add((code, line, why))
+                waiver = _waiver(file, code, place, notes)
+                found.append(
+                    Hazard(
+                        code=code,
+                        file=file.path,
+                        line=_upstream_line(file, rewritten, place),
+                        status=Status.WAIVED if waiver else Status.RESIDUAL,
+                        reason=f"{why}: {waiver}" if waiver else why,
+                        target=file.target,
+                        target_line=line,
+                    )
+                )
+    return found
+
+
+def _waiver(file: SourceFile, code: str, node: cst.CSTNode, notes: Suppressions) -> str | None:
+    """Why a find is no hazard."""
+    span = file.span(node)
+    if notes.covers(span.line, span.end_line, code):
+        return f"kept as it is by '# port: ignore[{code}]'"
+    reason = file.host_reason(node)
+    if reason is not None:
+        return reason
+    if code in ("DEV", "RNG"):
+        return device_of_helper(file, node)
+    if code == "GRF":
+        return "Python's own generator chooses, without asking the device; each of the two graphs is compiled once"
+    return None
+
+
+def _upstream_line(file: SourceFile, rewritten: Rewritten, node: cst.CSTNode) -> int:
+    """The upstream line that a node of the result came from."""
+    old = rewritten.file
+    current: cst.CSTNode | None = node
+    while current is not None:
+        if current in old.index.parents:
+            return old.span(current).line
+        origin = rewritten.rebuilt.origin.get(current)
+        if origin is not None:
+            return old.span(origin).line
+        current = file.parent(current)
+    return 1

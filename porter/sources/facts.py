@@ -1,0 +1,120 @@
+"""What one file imports and defines, from its syntax tree; nothing is executed."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..errors import PortError
+
+_IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import statement: `import module`, or `from module import names` (`level` dots in front)."""
+
+    module: str
+    level: int
+    names: tuple[str, ...]  # () for a plain import, ("*",) for a star
+    line: int
+    optional: bool  # the file goes on without it
+
+
+@dataclass(slots=True)
+class Facts:
+    """Imports of a file, the names it binds at its top, and whether it defines networks."""
+
+    imports: list[Import] = field(default_factory=list)
+    bound: set[str] = field(default_factory=set)
+    defines_network: bool = False
+    uses_torch: bool = False
+
+
+def read_facts(path: str, text: str) -> Facts:
+    """Facts of one file. PortError if it is not valid Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "\d" in upstream's strings is no business of ours
+            tree = ast.parse(text)
+    except SyntaxError as error:
+        raise PortError(f"{path} is not valid Python: {error.msg} (line {error.lineno or 1})") from None
+    except (RecursionError, MemoryError):
+        raise PortError(f"{path} nests too deeply to parse") from None
+    except ValueError as error:
+        raise PortError(f"{path} is not valid Python: {error}") from None
+    facts = Facts()
+    _read_block(tree.body, facts, optional=False, top=True)
+    facts.uses_torch = any(
+        i.level == 0 and (i.module == "torch" or i.module.startswith("torch.")) for i in facts.imports
+    )
+    return facts
+
+
+def _read_block(body: list[ast.stmt], facts: Facts, *, optional: bool, top: bool) -> None:
+    # Imports and classes are statements, so expressions are never looked at.
+    for statement in body:
+        _read_statement(statement, facts, optional=optional, top=top)
+        inner_top = top and not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        for block, unneeded in _blocks(statement):
+            _read_block(block, facts, optional=optional or unneeded, top=inner_top)
+
+
+def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: bool) -> None:
+    bound: list[str] = []
+    if isinstance(statement, ast.Import):
+        for alias in statement.names:
+            facts.imports.append(Import(alias.name, 0, (), statement.lineno, optional))
+            bound.append(alias.asname or alias.name.partition(".")[0])
+    elif isinstance(statement, ast.ImportFrom):
+        names = tuple(alias.name for alias in statement.names)
+        facts.imports.append(
+            Import(statement.module or "", statement.level, names, statement.lineno, optional)
+        )
+        bound += [alias.asname or alias.name for alias in statement.names]
+    elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        bound.append(statement.name)
+    elif isinstance(statement, ast.ClassDef):
+        bound.append(statement.name)
+        facts.defines_network |= any(_is_network(base) for base in statement.bases)
+    elif isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        bound += [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+    if top:
+        facts.bound.update(bound)
+
+
+def _blocks(statement: ast.stmt) -> Iterator[tuple[list[ast.stmt], bool]]:
+    """The blocks inside a statement, and whether the file goes on when an import in them fails."""
+    if isinstance(statement, (ast.Try, ast.TryStar)):
+        caught = any(_catches_import_error(handler) for handler in statement.handlers)
+        yield statement.body, caught
+        for handler in statement.handlers:
+            yield handler.body, caught
+        yield statement.orelse, False
+        yield statement.finalbody, False
+    elif isinstance(statement, ast.If):
+        yield statement.body, ast.unparse(statement.test).endswith("TYPE_CHECKING")
+        yield statement.orelse, False
+    elif isinstance(statement, ast.Match):
+        for case in statement.cases:
+            yield case.body, False
+    else:
+        for name in ("body", "orelse"):
+            block = getattr(statement, name, None)
+            if isinstance(block, list):
+                yield block, False
+
+
+def _catches_import_error(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    return any(isinstance(n, ast.Name) and n.id in _IMPORT_ERRORS for n in ast.walk(handler.type))
+
+
+def _is_network(base: ast.expr) -> bool:
+    """Whether a base class is torch.nn's Module or a layer, however torch.nn was imported."""
+    name = ast.unparse(base)
+    return name.rpartition(".")[2].endswith("Module") or name.startswith(("nn.", "torch.nn."))

@@ -1,0 +1,1 @@
+"""Reading Python: trees, spans, names and what is known of a value."""

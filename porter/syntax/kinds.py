@@ -1,0 +1,477 @@
+"""What kind of value an expression has: tensor, boolean mask, module, or plain Python.
+
+A forward pass over one function at a time, on demand. It knows what torch's functions and methods return, follows
+calls inside the package, and takes a parameter for a tensor when the function uses it as one. What it cannot tell is
+`Kind.UNKNOWN`, and rules leave that alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+
+import libcst as cst
+
+from . import torch_names as tn
+from .scopes import Imported, Index
+from .walk import children, dotted, own_descendants
+
+
+class Kind(Enum):
+    """What is known of a value."""
+
+    UNKNOWN = "unknown"
+    HOST = "host"  # a Python value: number, string, shape, device
+    TENSOR = "tensor"
+    MASK = "mask"  # a boolean tensor
+    MODULE = "module"
+    SEQUENCE = "sequence of tensors"
+
+
+TENSORS = frozenset({Kind.TENSOR, Kind.MASK})
+Value = Kind | tuple["Value", ...]
+Env = dict[str, Value]
+
+
+def is_tensor(value: Value) -> bool:
+    """Whether a value is a tensor of any sort."""
+    return value in TENSORS
+
+
+def join(a: Value, b: Value) -> Value:
+    """What is known of a value that is one or the other."""
+    if a == b:
+        return a
+    if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
+        return tuple(join(x, y) for x, y in zip(a, b, strict=True))
+    for kind in (Kind.TENSOR, Kind.MASK):
+        if kind in (a, b):
+            return Kind.TENSOR
+    return a if b is Kind.UNKNOWN else b if a is Kind.UNKNOWN else Kind.UNKNOWN
+
+
+Callee = Callable[[str], Value | None]
+
+
+class Kinds:
+    """Kinds of the expressions of one file."""
+
+    def __init__(self, index: Index, call_result: Callee) -> None:
+        """`call_result` gives the value that a function of the package, by its full name, returns."""
+        self._index = index
+        self._call_result = call_result
+        self._known: dict[cst.CSTNode, Value] = {}
+        self._done: set[cst.CSTNode] = set()
+        self._returns: dict[cst.CSTNode, Value] = {}
+        self._attributes: dict[cst.ClassDef, Env] = {}
+        self._globals: Env | None = None
+        self._closure: dict[cst.CSTNode, Env] = {}
+
+    def of(self, node: cst.CSTNode) -> Value:
+        """The kind of an expression where it stands."""
+        if node not in self._known:
+            self._run(self._function(node))
+        return self._known.get(node, Kind.UNKNOWN)
+
+    def returned(self, function: cst.FunctionDef) -> Value:
+        """The kind of what a function returns."""
+        self._run(function)
+        return self._returns.get(function, Kind.HOST)
+
+    def attribute(self, owner: cst.ClassDef, name: str) -> Value:
+        """The kind of `self.name` in a class, from what its methods assign and register."""
+        if owner not in self._attributes:
+            self._attributes[owner] = {}
+            self._attributes[owner] = self._class_attributes(owner)
+        return self._attributes[owner].get(name, Kind.UNKNOWN)
+
+    # -- functions ----------------------------------------------------------------------------------------------
+
+    def _function(self, node: cst.CSTNode) -> cst.CSTNode:
+        current: cst.CSTNode | None = node
+        while current is not None and not isinstance(current, (cst.FunctionDef, cst.Module)):
+            current = self._index.parents.get(current)
+        return current if current is not None else self._index.module
+
+    def _class_of(self, function: cst.CSTNode) -> cst.ClassDef | None:
+        current = self._index.parents.get(function)
+        while current is not None and not isinstance(current, cst.ClassDef):
+            current = self._index.parents.get(current)
+        return current
+
+    def _run(self, function: cst.CSTNode) -> None:
+        if function in self._done:
+            return
+        self._done.add(function)
+        env: Env = {}
+        if isinstance(function, cst.FunctionDef):
+            enclosing = self._index.parents.get(function)
+            outer = self._function(enclosing) if enclosing is not None else self._index.module
+            if isinstance(outer, cst.FunctionDef):
+                self._run(outer)
+                env.update(self._closure.get(outer, {}))
+            env.update(self._parameters(function))
+            self._block(function.body, env, function)
+        else:
+            assert isinstance(function, cst.Module)
+            for statement in function.body:
+                self._statement(statement, env, function)
+            self._globals = env
+        self._closure[function] = env
+
+    def _parameters(self, function: cst.FunctionDef) -> Env:
+        env: Env = {}
+        used = set(_used_as_tensor(function, self._index)) - {"self", "cls"}
+        for param in (
+            *function.params.posonly_params,
+            *function.params.params,
+            *function.params.kwonly_params,
+        ):
+            name = param.name.value
+            note = param.annotation.annotation if param.annotation is not None else None
+            noted = dotted(note) if note is not None else None
+            if name in used or (noted is not None and noted.split(".")[-1] in tn.TENSOR_TYPES):
+                env[name] = Kind.TENSOR
+            elif noted in ("int", "float", "bool", "str"):
+                env[name] = Kind.HOST
+            elif isinstance(
+                param.default, (cst.Integer, cst.Float, cst.SimpleString, cst.UnaryOperation)
+            ) or (isinstance(param.default, cst.Name) and param.default.value in ("True", "False")):
+                env[name] = Kind.HOST
+            else:
+                env[name] = Kind.UNKNOWN
+        return env
+
+    def _class_attributes(self, owner: cst.ClassDef) -> Env:
+        found: Env = {}
+        for method in owner.body.body:
+            if not isinstance(method, cst.FunctionDef):
+                continue
+            for node in own_descendants(method):
+                if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.args:
+                    name = node.func.attr.value
+                    first = node.args[0].value
+                    if name in ("register_buffer", "register_parameter") and isinstance(
+                        first, cst.SimpleString
+                    ):
+                        found[str(first.evaluated_value)] = Kind.TENSOR
+                elif isinstance(node, cst.Assign):
+                    for target in node.targets:
+                        t = target.target
+                        if (
+                            isinstance(t, cst.Attribute)
+                            and isinstance(t.value, cst.Name)
+                            and t.value.value == "self"
+                        ):
+                            value = self._quick(node.value)
+                            old = found.get(t.attr.value)
+                            found[t.attr.value] = value if old is None else join(old, value)
+        return found
+
+    def _quick(self, node: cst.BaseExpression) -> Value:
+        """The kind of an attribute's initial value, without looking at the flow of the constructor."""
+        if isinstance(node, cst.IfExp):
+            return join(self._quick(node.body), self._quick(node.orelse))
+        if isinstance(node, cst.Call):
+            target = self._index.resolve(node.func) or dotted(node.func) or ""
+            last = target.rsplit(".", 1)[-1]
+            if last == "Parameter":
+                return Kind.TENSOR
+            if last[:1].isupper() and last not in tn.TENSOR_TYPES:
+                return Kind.MODULE
+            if tn.makes_tensor(target):
+                return Kind.TENSOR
+            return Kind.MODULE if last in ("weight_norm", "spectral_norm") else Kind.UNKNOWN
+        if isinstance(node, (cst.Integer, cst.Float, cst.SimpleString, cst.BinaryOperation, cst.Comparison)):
+            return Kind.HOST
+        if isinstance(node, cst.Name) and node.value in ("True", "False"):
+            return Kind.HOST
+        return Kind.UNKNOWN
+
+    # -- statements ---------------------------------------------------------------------------------------------
+
+    def _block(self, body: cst.BaseSuite, env: Env, function: cst.CSTNode) -> None:
+        for statement in body.body:
+            self._statement(statement, env, function)
+
+    def _statement(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
+        if isinstance(node, cst.SimpleStatementLine):
+            for small in node.body:
+                self._small(small, env, function)
+        elif isinstance(node, cst.If):
+            self._eval(node.test, env)
+            then, other = dict(env), dict(env)
+            self._block(node.body, then, function)
+            if isinstance(node.orelse, cst.If):
+                self._statement(node.orelse, other, function)
+            elif node.orelse is not None:
+                self._block(node.orelse.body, other, function)
+            for name in then.keys() | other.keys():
+                env[name] = join(then.get(name, Kind.UNKNOWN), other.get(name, Kind.UNKNOWN))
+        elif isinstance(node, cst.For):
+            item = _element(self._eval(node.iter, env))
+            for _ in range(2):  # a second time, for what the first turn of the loop assigned
+                self._assign(node.target, self._loop_value(node.iter, item, env), env)
+                self._block(node.body, env, function)
+            if node.orelse is not None:
+                self._block(node.orelse.body, env, function)
+        elif isinstance(node, cst.While):
+            for _ in range(2):
+                self._eval(node.test, env)
+                self._block(node.body, env, function)
+        elif isinstance(node, cst.With):
+            for with_item in node.items:
+                self._eval(with_item.item, env)
+            self._block(node.body, env, function)
+        elif isinstance(node, cst.Try):
+            self._block(node.body, env, function)
+            for handler in node.handlers:
+                self._block(handler.body, env, function)
+            for extra in (node.orelse, node.finalbody):
+                if extra is not None:
+                    self._block(extra.body, env, function)
+        elif isinstance(node, cst.FunctionDef):
+            env[node.name.value] = Kind.UNKNOWN
+
+    def _small(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
+        if isinstance(node, cst.Assign):
+            value = self._eval(node.value, env)
+            for target in node.targets:
+                self._assign(target.target, value, env)
+        elif isinstance(node, cst.AnnAssign):
+            if node.value is not None:
+                self._assign(node.target, self._eval(node.value, env), env)
+        elif isinstance(node, cst.AugAssign):
+            value = join(self._eval(node.target, env), self._eval(node.value, env))
+            if isinstance(node.target, cst.Name):
+                env[node.target.value] = value
+        elif isinstance(node, cst.Return):
+            value = self._eval(node.value, env) if node.value is not None else Kind.HOST
+            old = self._returns.get(function)
+            self._returns[function] = value if old is None else join(old, value)
+        else:
+            for child in children(node):
+                if isinstance(child, cst.BaseExpression):
+                    self._eval(child, env)
+
+    def _assign(self, target: cst.CSTNode, value: Value, env: Env) -> None:
+        if isinstance(target, cst.Name):
+            env[target.value] = value
+            self._known[target] = value
+        elif isinstance(target, (cst.Tuple, cst.List)):
+            values = _unpacked(value, len(target.elements))
+            for element, part in zip(target.elements, values, strict=True):
+                self._assign(element.value, part, env)
+        elif isinstance(target, (cst.Subscript, cst.Attribute)):
+            self._eval(target, env)
+
+    def _loop_value(self, iterable: cst.BaseExpression, item: Value, env: Env) -> Value:
+        if not (isinstance(iterable, cst.Call) and isinstance(iterable.func, cst.Name)):
+            return item
+        inner = [_element(self._eval(a.value, env)) for a in iterable.args]
+        if iterable.func.value == "zip":
+            return tuple(inner)
+        if iterable.func.value == "enumerate" and inner:
+            return (Kind.HOST, inner[0])
+        if iterable.func.value in ("reversed", "sorted", "list", "tuple", "tqdm") and inner:
+            return inner[0]
+        return Kind.HOST if iterable.func.value == "range" else item
+
+    # -- expressions --------------------------------------------------------------------------------------------
+
+    def _eval(self, node: cst.CSTNode, env: Env) -> Value:
+        value = self._value(node, env)
+        self._known[node] = value
+        return value
+
+    def _value(self, node: cst.CSTNode, env: Env) -> Value:
+        if isinstance(node, cst.Name):
+            return self._name(node, env)
+        if isinstance(node, cst.Attribute):
+            return self._attribute_value(node, env)
+        if isinstance(node, cst.Call):
+            return self._call(node, env)
+        if isinstance(node, cst.Subscript):
+            return self._subscript(node, env)
+        if isinstance(node, cst.BinaryOperation):
+            a, b = self._eval(node.left, env), self._eval(node.right, env)
+            bitwise = isinstance(node.operator, (cst.BitAnd, cst.BitOr, cst.BitXor))
+            if Kind.MASK in (a, b) and bitwise:
+                return Kind.MASK
+            if is_tensor(a) or is_tensor(b):
+                return Kind.TENSOR
+            return Kind.HOST if (a, b) == (Kind.HOST, Kind.HOST) else Kind.UNKNOWN
+        if isinstance(node, cst.UnaryOperation):
+            inner = self._eval(node.expression, env)
+            return Kind.HOST if isinstance(node.operator, cst.Not) else inner
+        if isinstance(node, cst.Comparison):
+            return self._comparison(node, env)
+        if isinstance(node, cst.BooleanOperation):
+            a, b = self._eval(node.left, env), self._eval(node.right, env)
+            return join(a, b)
+        if isinstance(node, cst.IfExp):
+            self._eval(node.test, env)
+            return join(self._eval(node.body, env), self._eval(node.orelse, env))
+        if isinstance(node, (cst.Tuple, cst.List)):
+            parts = tuple(self._eval(e.value, env) for e in node.elements)
+            if parts and all(is_tensor(p) for p in parts) and isinstance(node, cst.List):
+                return Kind.SEQUENCE
+            return parts if isinstance(node, cst.Tuple) else Kind.UNKNOWN
+        if isinstance(node, (cst.ListComp, cst.GeneratorExp, cst.SetComp)):
+            inner_env = dict(env)
+            self._comprehension(node.for_in, inner_env)
+            return Kind.SEQUENCE if is_tensor(self._eval(node.elt, inner_env)) else Kind.UNKNOWN
+        if isinstance(node, cst.FormattedString):
+            for part in node.parts:
+                if isinstance(part, cst.FormattedStringExpression):
+                    self._eval(part.expression, env)
+            return Kind.HOST
+        if isinstance(node, (cst.Integer, cst.Float, cst.SimpleString, cst.ConcatenatedString)):
+            return Kind.HOST
+        for child in children(node):
+            if isinstance(child, cst.BaseExpression):
+                self._eval(child, env)
+        return Kind.UNKNOWN
+
+    def _comprehension(self, clause: cst.CompFor, env: Env) -> None:
+        item = _element(self._eval(clause.iter, env))
+        self._assign(clause.target, self._loop_value(clause.iter, item, env), env)
+        for test in clause.ifs:
+            self._eval(test.test, env)
+        if clause.inner_for_in is not None:
+            self._comprehension(clause.inner_for_in, env)
+
+    def _name(self, node: cst.Name, env: Env) -> Value:
+        if node.value in env:
+            return env[node.value]
+        if node.value in ("True", "False", "None"):
+            return Kind.HOST
+        found = self._index.root.bindings.get(node.value)
+        if found and not all(isinstance(b, Imported) for b in found) and self._globals is not None:
+            return self._globals.get(node.value, Kind.UNKNOWN)
+        return Kind.UNKNOWN
+
+    def _attribute_value(self, node: cst.Attribute, env: Env) -> Value:
+        name = node.attr.value
+        base = self._eval(node.value, env)
+        if is_tensor(base) or base is Kind.SEQUENCE:
+            if name in tn.HOST_ATTRIBUTES:
+                return Kind.HOST
+            return base if name in ("data", "T", "mT") else Kind.TENSOR
+        if isinstance(node.value, cst.Name) and node.value.value == "self":
+            owner = self._class_of(node)
+            if owner is not None:
+                return self.attribute(owner, name)
+        if base is Kind.MODULE and name in ("weight", "bias", "weight_g", "weight_v"):
+            return Kind.TENSOR
+        if name in tn.TENSOR_ONLY_ATTRIBUTES:
+            return Kind.HOST
+        if name in ("indices", "values", "grad"):
+            return Kind.TENSOR
+        return Kind.UNKNOWN
+
+    def _call(self, node: cst.Call, env: Env) -> Value:
+        arguments = [self._eval(a.value, env) for a in node.args]
+        target = self._index.resolve(node.func)
+        if target is not None:
+            if target.startswith("torch."):
+                return tn.torch_result(target, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.UNKNOWN)
+            result = self._call_result(target)
+            if result is not None:
+                return result
+        if isinstance(node.func, cst.Name):
+            name = node.func.value
+            if name in tn.HOST_BUILTINS and name not in env:
+                return Kind.HOST
+            if name in ("list", "tuple", "reversed", "sorted") and arguments:
+                return arguments[0] if not is_tensor(arguments[0]) else Kind.SEQUENCE
+            known = self._eval(node.func, env)
+            return Kind.TENSOR if known is Kind.MODULE else Kind.UNKNOWN
+        if isinstance(node.func, cst.Attribute):
+            return self._method(node.func, env)
+        callee = self._eval(node.func, env)
+        return Kind.TENSOR if callee is Kind.MODULE else Kind.UNKNOWN
+
+    def _method(self, func: cst.Attribute, env: Env) -> Value:
+        name = func.attr.value
+        base = self._eval(func.value, env)
+        if isinstance(func.value, cst.Name) and func.value.value == "self":
+            owner = self._class_of(func)
+            if owner is not None:
+                for item in owner.body.body:
+                    if isinstance(item, cst.FunctionDef) and item.name.value == name:
+                        return self.returned(item)
+                if self.attribute(owner, name) is Kind.MODULE:
+                    return Kind.TENSOR
+        if is_tensor(base):
+            return tn.method_result(name, base, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.SEQUENCE)
+        if base is Kind.MODULE:
+            return Kind.UNKNOWN if name in ("state_dict", "parameters") else Kind.TENSOR
+        if name in tn.TENSOR_ONLY_METHODS:
+            return tn.method_result(name, Kind.TENSOR, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.SEQUENCE)
+        return Kind.UNKNOWN
+
+    def _subscript(self, node: cst.Subscript, env: Env) -> Value:
+        base = self._eval(node.value, env)
+        for element in node.slice:
+            inner = element.slice
+            for child in children(inner):
+                if isinstance(child, cst.BaseExpression):
+                    self._eval(child, env)
+        if isinstance(base, tuple):
+            index = node.slice[0].slice
+            if isinstance(index, cst.Index) and isinstance(index.value, cst.Integer):
+                at = int(index.value.value)
+                return base[at] if at < len(base) else Kind.UNKNOWN
+            return Kind.UNKNOWN
+        if base is Kind.SEQUENCE:
+            return Kind.TENSOR if isinstance(node.slice[0].slice, cst.Index) else Kind.SEQUENCE
+        return base
+
+    def _comparison(self, node: cst.Comparison, env: Env) -> Value:
+        values = [self._eval(node.left, env)]
+        plain = False
+        for target in node.comparisons:
+            values.append(self._eval(target.comparator, env))
+            plain |= isinstance(target.operator, (cst.Is, cst.IsNot, cst.In, cst.NotIn))
+            plain |= isinstance(target.comparator, cst.Name) and target.comparator.value == "None"
+        if plain:
+            return Kind.HOST
+        return Kind.MASK if any(is_tensor(v) for v in values) else Kind.HOST
+
+
+def _element(value: Value) -> Value:
+    """The kind of one item of an iterable."""
+    if value in TENSORS:
+        return value
+    if value is Kind.SEQUENCE:
+        return Kind.TENSOR
+    if isinstance(value, tuple):
+        result: Value = Kind.UNKNOWN
+        for part in value:
+            result = join(result, part)
+        return result
+    return value if value in (Kind.MODULE, Kind.HOST) else Kind.UNKNOWN
+
+
+def _unpacked(value: Value, count: int) -> tuple[Value, ...]:
+    if isinstance(value, tuple):
+        return value if len(value) == count else (Kind.UNKNOWN,) * count
+    if value is Kind.SEQUENCE:
+        return (Kind.TENSOR,) * count
+    return (value,) * count
+
+
+def _used_as_tensor(function: cst.FunctionDef, index: Index) -> Iterator[str]:
+    """Names that a function uses as only tensors can be used."""
+    for node in own_descendants(function):
+        if isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name):
+            name = node.attr.value
+            if name in tn.TENSOR_ONLY_ATTRIBUTES:
+                yield node.value.value
+            elif name in tn.TENSOR_ONLY_METHODS and isinstance(index.parents.get(node), cst.Call):
+                yield node.value.value
+        elif isinstance(node, cst.Call) and node.args and isinstance(node.args[0].value, cst.Name):
+            target = index.resolve(node.func)
+            if target is not None and tn.takes_tensor_first(target):
+                yield node.args[0].value.value

@@ -1,0 +1,185 @@
+"""Which thing a name means: imports, definitions and local variables, by Python's own scoping rules.
+
+libcst's scope provider answers the same question with full access records; resolving on demand over one cheap pass
+takes a fiftieth of its time on upstream's files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import libcst as cst
+
+from .walk import children, dotted
+
+_FUNCTION_LIKE = (cst.FunctionDef, cst.Lambda, cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A name bound by an import: `module` for `import a.b as c` and the full dotted name for `from a import b`."""
+
+    target: str
+
+
+Binding = Imported | cst.FunctionDef | cst.ClassDef | cst.CSTNode
+
+
+@dataclass(eq=False)
+class Scope:
+    """One scope and what is bound in it."""
+
+    node: cst.CSTNode
+    parent: Scope | None
+    bindings: dict[str, list[Binding]] = field(default_factory=dict)
+    outer: set[str] = field(default_factory=set)
+
+    def bind(self, name: str, binding: Binding) -> None:
+        self.bindings.setdefault(name, []).append(binding)
+
+    def lookup(self, name: str) -> tuple[Scope, list[Binding]] | None:
+        """The scope that owns `name` as seen from here, and all that is bound to it there."""
+        scope: Scope | None = self
+        first = True
+        while scope is not None:
+            visible = first or not isinstance(scope.node, cst.ClassDef)
+            if visible and name in scope.bindings and name not in scope.outer:
+                return scope, scope.bindings[name]
+            first = False
+            scope = scope.parent
+        return None
+
+
+class Index:
+    """One pass over a file: parents, nodes by type in source order, and scopes."""
+
+    def __init__(self, module: cst.Module, package: tuple[str, ...]) -> None:
+        """Index `module`, which lives in the package with these dotted-name parts (for its relative imports)."""
+        self.module = module
+        self._package = package
+        self.parents: dict[cst.CSTNode, cst.CSTNode] = {}
+        self.nodes: list[cst.CSTNode] = []
+        self.scopes: dict[cst.CSTNode, Scope] = {}
+        self.root = Scope(module, None)
+        self.scopes[module] = self.root
+        self._walk(module, self.root)
+
+    def scope_of(self, node: cst.CSTNode) -> Scope:
+        """The scope in which an expression or statement is evaluated."""
+        current: cst.CSTNode | None = node
+        while current is not None:
+            parent = self.parents.get(current)
+            if parent is not None and parent in self.scopes and not _evaluated_outside(parent, current):
+                return self.scopes[parent]
+            current = parent
+        return self.root
+
+    def resolve(self, node: cst.CSTNode) -> str | None:
+        """The full dotted name of what a name or attribute chain refers to, if an import or a top-level
+        definition of this file bound it (`.name` for the file's own), else None.
+        """
+        if isinstance(node, cst.Call):
+            return None
+        name = dotted(node)
+        if name is None:
+            return None
+        head, _, rest = name.partition(".")
+        found = self.scope_of(node).lookup(head)
+        if found is None:
+            return None
+        scope, bindings = found
+        targets = {b.target for b in bindings if isinstance(b, Imported)}
+        if len(targets) == 1 and all(isinstance(b, Imported) for b in bindings):
+            base = targets.pop()
+        elif scope is self.root and all(isinstance(b, (cst.FunctionDef, cst.ClassDef)) for b in bindings):
+            base = f".{head}"
+        else:
+            return None
+        return f"{base}.{rest}" if rest else base
+
+    def _walk(self, node: cst.CSTNode, scope: Scope) -> None:
+        stack: list[tuple[cst.CSTNode, Scope]] = [(node, scope)]
+        while stack:
+            current, here = stack.pop()
+            self.nodes.append(current)
+            inner = self._bind(current, here)
+            for child in reversed(list(children(current))):
+                self.parents[child] = current
+                stack.append((child, here if inner is here or _evaluated_outside(current, child) else inner))
+
+    def _bind(self, node: cst.CSTNode, scope: Scope) -> Scope:
+        """Record what `node` binds in `scope`; the scope of its body."""
+        if isinstance(node, cst.FunctionDef):
+            scope.bind(node.name.value, node)
+        elif isinstance(node, cst.ClassDef):
+            scope.bind(node.name.value, node)
+        elif isinstance(node, (cst.Import, cst.ImportFrom)):
+            self._bind_import(node, scope)
+        elif isinstance(node, cst.AssignTarget):
+            _bind_target(node.target, node, scope)
+        elif isinstance(node, (cst.AnnAssign, cst.AugAssign, cst.For, cst.CompFor, cst.NamedExpr)):
+            _bind_target(node.target, node, scope)
+        elif isinstance(node, cst.AsName):
+            if isinstance(node.name, (cst.Name, cst.Tuple, cst.List)) and not isinstance(
+                self.parents.get(node), cst.ImportAlias
+            ):
+                _bind_target(node.name, node, scope)
+        elif isinstance(node, cst.Param):
+            scope.bind(node.name.value, node)
+        elif isinstance(node, (cst.Global, cst.Nonlocal)):
+            for item in node.names:
+                scope.outer.add(item.name.value)
+        if isinstance(node, (*_FUNCTION_LIKE, cst.ClassDef)):
+            inner = Scope(node, scope)
+            self.scopes[node] = inner
+            return inner
+        return scope
+
+    def _bind_import(self, node: cst.Import | cst.ImportFrom, scope: Scope) -> None:
+        if isinstance(node.names, cst.ImportStar):
+            return
+        if isinstance(node, cst.Import):
+            for alias in node.names:
+                name = dotted(alias.name) or ""
+                if alias.asname is not None:
+                    assert isinstance(alias.asname.name, cst.Name)
+                    scope.bind(alias.asname.name.value, Imported(name))
+                else:
+                    head = name.split(".")[0]
+                    scope.bind(head, Imported(head))
+            return
+        base = imported_module(node, self._package)
+        for alias in node.names:
+            name = dotted(alias.name) or ""
+            bound = (
+                alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else name
+            )
+            scope.bind(bound, Imported(f"{base}.{name}"))
+
+
+def imported_module(node: cst.ImportFrom, package: tuple[str, ...]) -> str:
+    """The absolute dotted name of the module that a from-import reads, seen from a file in `package`."""
+    name = dotted(node.module) if node.module is not None else ""
+    if not node.relative:
+        return name or ""
+    kept = package[: len(package) - (len(node.relative) - 1)]
+    return ".".join([*kept, *([name] if name else [])])
+
+
+def _bind_target(target: cst.CSTNode, binding: cst.CSTNode, scope: Scope) -> None:
+    if isinstance(target, cst.Name):
+        scope.bind(target.value, binding)
+    elif isinstance(target, (cst.Tuple, cst.List)):
+        for element in target.elements:
+            _bind_target(element.value, binding, scope)
+    elif isinstance(target, cst.StarredElement):
+        _bind_target(target.value, binding, scope)
+
+
+def _evaluated_outside(owner: cst.CSTNode, child: cst.CSTNode) -> bool:
+    """Whether `child`, directly below a function or class, is evaluated in the scope around it."""
+    if isinstance(owner, cst.FunctionDef):
+        return child is not owner.body and child is not owner.params
+    if isinstance(owner, cst.ClassDef):
+        return child is not owner.body
+    return False

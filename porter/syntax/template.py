@@ -1,0 +1,171 @@
+"""Building and recognising syntax by example: source text with holes.
+
+A hole is a name that begins with two underscores. `fill` puts trees into holes; `match` reads them out. Both work on
+trees, so spacing, line breaks and redundant parentheses mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import libcst as cst
+
+from .walk import children, dotted, key, meaningful_fields
+
+Bindings = dict[str, cst.CSTNode]
+Resolver = Callable[[cst.CSTNode], str | None]
+
+_ATOMS = (
+    cst.Name,
+    cst.Attribute,
+    cst.Call,
+    cst.Subscript,
+    cst.SimpleString,
+    cst.Integer,
+    cst.Float,
+    cst.List,
+    cst.Dict,
+    cst.Tuple,
+)
+
+
+@cache
+def _expression(text: str) -> cst.BaseExpression:
+    return cst.parse_expression(text)
+
+
+@cache
+def _statement(text: str) -> cst.SimpleStatementLine | cst.BaseCompoundStatement:
+    return cst.parse_statement(text)
+
+
+def is_hole(node: cst.CSTNode) -> bool:
+    """Whether a pattern's node stands for any tree."""
+    return isinstance(node, cst.Name) and node.value.startswith("__")
+
+
+def parenthesized(node: cst.BaseExpression) -> cst.BaseExpression:
+    """`node`, in parentheses unless it binds as tightly as a name does."""
+    if isinstance(node, _ATOMS) or node.lpar:
+        return node
+    return node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+
+
+def _loose(parent: cst.CSTNode) -> bool:
+    """Whether a child of `parent` may be any expression without parentheses."""
+    return isinstance(
+        parent,
+        (cst.Arg, cst.Element, cst.Index, cst.Slice, cst.Assign, cst.AssignTarget, cst.Return, cst.Expr),
+    )
+
+
+def substitute(
+    node: cst.CSTNode,
+    replace: Callable[[cst.CSTNode, cst.CSTNode | None], cst.CSTNode | None],
+    parent: cst.CSTNode | None = None,
+) -> cst.CSTNode:
+    """`node` with every node for which `replace(node, parent)` gives a tree replaced by it; unchanged parts shared."""
+    new = replace(node, parent)
+    if new is not None:
+        return new
+    changes: dict[str, object] = {}
+    for name in meaningful_fields(type(node)):
+        value = getattr(node, name)
+        if isinstance(value, cst.CSTNode):
+            changed = substitute(value, replace, node)
+            if changed is not value:
+                changes[name] = changed
+        elif isinstance(value, (tuple, list)):
+            items = [substitute(v, replace, node) if isinstance(v, cst.CSTNode) else v for v in value]
+            if any(a is not b for a, b in zip(items, value, strict=True)):
+                changes[name] = items
+    return node.with_changes(**changes) if changes else node
+
+
+def _fill(tree: cst.CSTNode, holes: Mapping[str, cst.CSTNode | str]) -> cst.CSTNode:
+    def put(node: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
+        if not is_hole(node):
+            return None
+        assert isinstance(node, cst.Name)
+        value = holes[node.value.removeprefix("__")]
+        new = _expression(value) if isinstance(value, str) else value
+        if isinstance(new, cst.BaseExpression) and parent is not None and not _loose(parent):
+            return parenthesized(new)
+        return new
+
+    return substitute(tree, put)
+
+
+def fill(text: str, **holes: cst.CSTNode | str) -> cst.BaseExpression:
+    """The expression `text` with `__name` replaced by the tree (or text) given as `name`."""
+    result = _fill(_expression(text), holes)
+    assert isinstance(result, cst.BaseExpression)
+    return result
+
+
+def fill_statement(text: str, **holes: cst.CSTNode | str) -> cst.BaseStatement:
+    """The statement `text` with its holes filled."""
+    result = _fill(_statement(text), holes)
+    assert isinstance(result, cst.BaseStatement)
+    return result
+
+
+def match(text: str, node: cst.CSTNode, resolve: Resolver | None = None) -> Bindings | None:
+    """What the holes of the expression or one-line statement `text` stand for in `node`, or None.
+
+    A hole that occurs twice must stand for the same syntax. A dotted name in the pattern also matches a node that
+    `resolve` says is that name, whatever it is called in this file.
+    """
+    if isinstance(node, cst.BaseExpression):
+        pattern: cst.CSTNode = _expression(text)
+    else:
+        pattern = _statement(text)
+        if isinstance(node, cst.BaseSmallStatement) and isinstance(pattern, cst.SimpleStatementLine):
+            pattern = pattern.body[0]
+    found: Bindings = {}
+    return found if _unify(pattern, node, found, resolve) else None
+
+
+def _unify(pattern: cst.CSTNode, node: cst.CSTNode, found: Bindings, resolve: Resolver | None) -> bool:
+    if is_hole(pattern):
+        assert isinstance(pattern, cst.Name)
+        name = pattern.value.removeprefix("__")
+        if name in found:
+            return key(found[name]) == key(node)
+        found[name] = node
+        return True
+    if resolve is not None and isinstance(pattern, (cst.Name, cst.Attribute)):
+        wanted = dotted(pattern)
+        if wanted is not None and resolve(node) == wanted:
+            return True
+    if type(pattern) is not type(node):
+        return False
+    for name in meaningful_fields(type(pattern)):
+        a, b = getattr(pattern, name), getattr(node, name)
+        if isinstance(a, cst.CSTNode):
+            if not isinstance(b, cst.CSTNode) or not _unify(a, b, found, resolve):
+                return False
+        elif isinstance(a, (tuple, list)):
+            if len(a) != len(b) or not all(_unify(x, y, found, resolve) for x, y in zip(a, b, strict=True)):
+                return False
+        elif a != b and not isinstance(b, cst.MaybeSentinel) and not isinstance(a, cst.MaybeSentinel):
+            return False
+    return True
+
+
+def names_in(node: cst.CSTNode) -> set[str]:
+    """All identifiers that occur in `node` as names of values (not as attributes or keywords)."""
+    found: set[str] = set()
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, cst.Name):
+            found.add(current.value)
+        elif isinstance(current, cst.Attribute):
+            stack.append(current.value)
+        elif isinstance(current, cst.Arg):
+            stack.append(current.value)
+        else:
+            stack.extend(children(current))
+    return found

@@ -1,0 +1,139 @@
+"""What torch's functions and methods take and return, as far as kinds of values go."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+V = TypeVar("V")
+
+TENSOR_TYPES = frozenset(
+    "Tensor FloatTensor LongTensor IntTensor DoubleTensor HalfTensor BoolTensor ByteTensor ShortTensor".split()
+)
+
+# Functions that make a tensor from shapes or Python values, on the default device unless told otherwise.
+RANDOM_FACTORIES = frozenset(f"torch.{n}" for n in "rand randn randint randperm normal".split())
+PLAIN_FACTORIES = frozenset(
+    f"torch.{n}"
+    for n in (
+        "zeros ones full empty arange linspace logspace eye tensor as_tensor scalar_tensor hann_window hamming_window "
+        "blackman_window bartlett_window kaiser_window tril_indices triu_indices"
+    ).split()
+)
+TYPE_FACTORIES = frozenset(f"torch.{n}" for n in TENSOR_TYPES)
+FACTORIES = RANDOM_FACTORIES | PLAIN_FACTORIES | TYPE_FACTORIES
+
+HOST_ATTRIBUTES = frozenset(
+    "shape device dtype ndim is_cuda requires_grad layout itemsize nbytes names".split()
+)
+TENSOR_ONLY_ATTRIBUTES = frozenset("dtype ndim is_cuda".split()) | {"device", "shape"}
+# Methods by which a function shows that it takes a parameter for a tensor.
+TENSOR_ONLY_METHODS = frozenset(
+    (
+        "unsqueeze squeeze transpose permute view reshape contiguous expand expand_as masked_fill masked_fill_ "
+        "masked_scatter gather scatter scatter_ index_select detach float half long double bfloat16 size dim numel "
+        "softmax log_softmax sigmoid tanh relu clamp clamp_ clamp_min flatten repeat_interleave matmul bmm norm "
+        "argmax argmin topk cuda new_zeros new_ones new_tensor type_as uniform_ normal_ zero_ fill_ mul_ add_ sub_ "
+        "div_ clone backward requires_grad_ unbind chunk unfold nonzero"
+    ).split()
+)
+
+_HOST_METHODS = frozenset(
+    "size dim ndimension numel nelement item tolist numpy is_floating_point is_contiguous stride element_size "
+    "data_ptr get_device is_complex".split()
+)
+_MASK_METHODS = frozenset(
+    "bool ge le gt lt eq ne isnan isinf isfinite logical_not logical_and logical_or any all "
+    "greater less".split()
+)
+_SEQUENCE_METHODS = frozenset("split chunk unbind tensor_split".split())
+
+_HOST_FUNCTIONS = frozenset(
+    f"torch.{n}"
+    for n in "is_tensor is_floating_point is_complex device Size Generator get_default_dtype is_grad_enabled numel "
+    "no_grad inference_mode enable_grad manual_seed load save device_count set_grad_enabled finfo iinfo".split()
+)
+_MASK_FUNCTIONS = frozenset(
+    f"torch.{n}"
+    for n in "eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_not logical_xor any all".split()
+)
+_HOST_PREFIXES = (
+    "torch.cuda.",
+    "torch.distributed.",
+    "torch.backends.",
+    "torch.utils.",
+    "torch.jit.",
+    "torch.version",
+)
+
+_TENSOR_MODULES = frozenset(
+    {"torch", "torch.nn.functional", "torch.linalg", "torch.fft", "torch.special", "torch.Tensor"}
+)
+
+HOST_BUILTINS = frozenset(
+    "len int float bool str range isinstance hasattr min max abs round type repr open id".split()
+)
+HOST_BUILTINS -= {"min", "max", "abs"}  # of tensors, these give tensors
+
+
+def makes_tensor(target: str) -> bool:
+    """Whether calling `target` makes a new tensor from Python values."""
+    return target in FACTORIES or target.endswith("_like") and target.startswith("torch.")
+
+
+def takes_tensor_first(target: str) -> bool:
+    """Whether the first argument of `target` is a tensor."""
+    if not target.startswith("torch.") or target in FACTORIES or target in _HOST_FUNCTIONS:
+        return False
+    if target.startswith(_HOST_PREFIXES) or target.startswith(("torch.nn.init.", "torch.nn.utils.")):
+        return False
+    last = target.rsplit(".", 1)[-1]
+    if target.rpartition(".")[0] not in _TENSOR_MODULES:
+        return False
+    return not last[:1].isupper() and last not in (
+        "cat",
+        "stack",
+        "concat",
+        "Parameter",
+        "einsum",
+        "checkpoint",
+    )
+
+
+def torch_result(target: str, tensor: V, mask: V, host: V, unknown: V) -> V:
+    """The kind of what a torch function returns."""
+    if target in _MASK_FUNCTIONS:
+        return mask
+    if target in _HOST_FUNCTIONS or target.startswith(_HOST_PREFIXES):
+        return host
+    last = target.rsplit(".", 1)[-1]
+    if last[:1].isupper() and last not in TENSOR_TYPES:
+        return tensor if last == "Parameter" else unknown
+    return tensor if target.rpartition(".")[0] in _TENSOR_MODULES else unknown
+
+
+def method_result(name: str, base: V, tensor: V, mask: V, host: V, sequence: V) -> V:
+    """The kind of what a method of a tensor returns."""
+    if name in _HOST_METHODS:
+        return host
+    if name in _MASK_METHODS:
+        return mask
+    if name in _SEQUENCE_METHODS:
+        return sequence
+    keeps = (
+        "detach",
+        "unsqueeze",
+        "squeeze",
+        "transpose",
+        "view",
+        "expand",
+        "contiguous",
+        "reshape",
+        "permute",
+        "clone",
+        "repeat",
+        "to",
+        "flatten",
+    )
+    if name in keeps:
+        return base if name != "to" else base
+    return tensor

@@ -1,0 +1,99 @@
+"""Fast walks over libcst trees: the nodes that mean something, none of the white space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import cache
+
+import libcst as cst
+
+_TRIVIA = frozenset(
+    "lpar rpar lbracket rbracket lbrace rbrace leading_lines lines_after_decorators trailing_whitespace header "
+    "footer comma semicolon equal colon dot star_etc_comma indent default_indent default_newline encoding "
+    "has_trailing_newline lines_after_module_docstring first_colon second_colon".split()
+)
+
+
+@cache
+def meaningful_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
+    """Names of the fields of a node class that hold syntax other than white space and punctuation."""
+    return tuple(
+        f.name for f in fields(kind) if f.name not in _TRIVIA and not f.name.startswith("whitespace")
+    )
+
+
+def children(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """The direct children of `node` that carry meaning."""
+    for name in meaningful_fields(type(node)):
+        value = getattr(node, name)
+        if isinstance(value, cst.CSTNode):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            for item in value:
+                if isinstance(item, cst.CSTNode):
+                    yield item
+
+
+def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """`node` and everything below it, parents first."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        yield current
+        stack.extend(reversed(list(children(current))))
+
+
+def own_descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """Like `descendants`, but without the insides of functions, lambdas and classes nested in `node`."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        yield current
+        if current is not node and isinstance(current, (cst.FunctionDef, cst.Lambda, cst.ClassDef)):
+            continue
+        stack.extend(reversed(list(children(current))))
+
+
+def key(node: cst.CSTNode) -> object:
+    """A value that is equal for two trees that differ only in white space, comments and redundant parentheses."""
+    parts: list[object] = [type(node).__name__]
+    for name in meaningful_fields(type(node)):
+        value = getattr(node, name)
+        if isinstance(value, cst.CSTNode):
+            parts.append(key(value))
+        elif isinstance(value, (tuple, list)):
+            parts.append(tuple(key(v) for v in value if isinstance(v, cst.CSTNode)))
+        elif isinstance(value, (str, bool, int)) or value is None:
+            parts.append(value)
+    return tuple(parts)
+
+
+def same(a: cst.CSTNode, b: cst.CSTNode) -> bool:
+    """Whether two trees mean the same syntax."""
+    return a is b or key(a) == key(b)
+
+
+def dotted(node: cst.CSTNode) -> str | None:
+    """`a.b.c` for a chain of names, else None."""
+    parts: list[str] = []
+    while isinstance(node, cst.Attribute):
+        parts.append(node.attr.value)
+        node = node.value
+    if isinstance(node, cst.Name):
+        return ".".join([node.value, *reversed(parts)])
+    return None
+
+
+_EMPTY = cst.Module([])
+
+
+def code(node: cst.CSTNode) -> str:
+    """The text of a node, as it stands."""
+    return _EMPTY.code_for_node(node)
+
+
+def brief(node: cst.CSTNode, width: int = 72) -> str:
+    """The text of a node on one line, cut at `width` characters, for messages."""
+    text = " ".join(code(node).split())
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,114 @@
+"""The graph budget: what a training step on XLA may cost, and how a measured one compares. Data only, no torch.
+
+What the figures mean, with their names in `torch_xla.debug.metrics` (torch_xla 2.9):
+
+- compiles: `UncachedCompile`, graphs that XLA had to compile because no earlier step had them.
+- executions: `ExecuteComputation`, graphs run; more than one a step means that something cut the graph.
+- fallbacks: counters `aten::OP`, operators without a lowering: their inputs go to the host, are computed there and come
+  back, and everything before them has to be computed first.
+- syncs: `aten::_local_scalar_dense`, a number that Python asked for (`.item()`, `if tensor:`, `float(tensor)`).
+- downloads: samples of `TransferFromDeviceTime`, one for each transfer from device to host.
+- uploads: samples of `TransferToDeviceTime`, one for each tensor or scalar from host to device. Each tensor of the batch
+  is one, and the seed of the device's generator is one a step. Constants go up in the first step and are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SYNC = "aten::_local_scalar_dense"
+_SEEDS = 1
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What one step cost."""
+
+    compiles: int
+    executions: int
+    fallbacks: Mapping[str, int]  # operator → times
+    syncs: int
+    downloads: int
+    uploads: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Overrun:
+    """A figure above its limit."""
+
+    figure: str
+    step: int  # 0 is the first
+    count: int
+    limit: int
+    detail: str = ""
+
+    def __str__(self) -> str:
+        when = "in the first step" if self.step == 0 else f"in step {self.step + 1}"
+        name = f"{self.figure} of {self.detail}" if self.detail else self.figure
+        return f"{self.count} {name} {when}, where {self.limit or 'none'} may be"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Where a cost arises: an operator, and the line of the package that called it."""
+
+    figure: str
+    operator: str
+    where: str  # file:line, "unknown line" where no line of the package was running
+    backward: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The first operator that two steps call differently, and so compile anew."""
+
+    operator: str
+    where: str
+    first: str  # arguments in one step
+    second: str  # in a later one
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Costs of the first step and those after it, whose batches differ in lengths but not in shapes."""
+
+    steps: tuple[StepCost, ...]
+    batch_tensors: int
+    events: tuple[Event, ...] = field(default=())
+    drift: Drift | None = None
+
+    def overruns(self) -> list[Overrun]:
+        """All figures above their limits; the same one in a later step is told once."""
+        result: dict[tuple[str, str, bool], Overrun] = {}
+        for index, step in enumerate(self.steps):
+            for overrun in self._of_step(index, step):
+                result.setdefault((overrun.figure, overrun.detail, index > 0), overrun)
+        return list(result.values())
+
+    def _of_step(self, index: int, step: StepCost) -> list[Overrun]:
+        first = index == 0
+        found = [
+            Overrun("compiles", index, step.compiles, 1 if first else 0),
+            *(Overrun("fallbacks", index, n, 0, op) for op, n in sorted(step.fallbacks.items())),
+            Overrun("host syncs", index, step.syncs, 0),
+            Overrun("device-to-host transfers", index, step.downloads, 0),
+        ]
+        if not first:
+            found.append(
+                Overrun("host-to-device transfers", index, step.uploads, self.batch_tensors + _SEEDS)
+            )
+        return [overrun for overrun in found if overrun.count > overrun.limit]
+
+
+def budget_from(told: Mapping[str, Any]) -> Budget:
+    """A budget as `dataclasses.asdict` and JSON give it back."""
+    return Budget(
+        steps=tuple(StepCost(**step) for step in told["steps"]),
+        batch_tensors=int(told["batch_tensors"]),
+        events=tuple(Event(**event) for event in told["events"]),
+        drift=Drift(**told["drift"]) if told["drift"] else None,
+    )

@@ -1,0 +1,166 @@
+"""Comparing two runs tensor by tensor; on numpy arrays, so that the parent process needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from porter.validate.tolerances import NEGLIGIBLE, tolerance
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """How far one tensor of the port is from upstream's."""
+
+    group: str
+    name: str
+    shape: tuple[int, ...]
+    dtype: str  # upstream's
+    passed: bool
+    max_abs: float | None = None  # largest absolute difference
+    max_rel: float | None = None  # that, as a part of upstream's largest magnitude
+    snr_db: float | None = None  # None where both are equal, bit by bit
+    limit_db: float | None = None
+    scale: str = ""  # whose magnitude the noise is measured against, where it is not the tensor's own
+    problem: str = ""  # what is wrong, where it is not the distance
+
+
+def compare_group(
+    group: str, reference: Arrays, port: Arrays, dtypes: Mapping[str, str], device: str
+) -> list[TensorReport]:
+    """Reports on all tensors of a group, in the order of `reference`, then those that only the port has.
+
+    A tensor that is mathematically zero (the gradient of an attention's key bias, for one, which softmax ignores) is
+    nothing but rounding noise on both sides, so its own magnitude says nothing. One that is below NEGLIGIBLE times that
+    of the tensors around it (its siblings in the same submodule, then in the one around, and so on) is measured
+    against theirs.
+    """
+    scales = _Scales(reference)
+    result = [_compare(group, name, reference, port, dtypes, device, scales) for name in reference]
+    for name in port:
+        if name not in reference:
+            result.append(
+                TensorReport(group, name, tuple(port[name].shape), "", False, problem="only the port has it")
+            )
+    return result
+
+
+def snr_db(reference: Array, port: Array, scale: float | None = None) -> float | None:
+    """Signal-to-noise ratio in dB, the signal being `scale` or the rms of `reference`; None for equal arrays.
+
+    Zero signal gives -inf. Non-finite differences give -inf as well.
+    """
+    with np.errstate(all="ignore"):
+        noise = rms(port.astype(np.float64) - reference.astype(np.float64))
+    if noise == 0:
+        return None
+    signal = rms(reference) if scale is None else scale
+    if not math.isfinite(noise) or not math.isfinite(signal) or signal == 0:
+        return -math.inf
+    return 20 * math.log10(signal / noise)
+
+
+def rms(values: Array) -> float:
+    """Root of the mean square, 0 for an empty array."""
+    if values.size == 0:
+        return 0.0
+    return float(np.sqrt(np.mean(np.square(np.abs(values.astype(np.float64))))))
+
+
+def least_db(reports: Iterable[TensorReport]) -> float | None:
+    """The lowest ratio, None where all are equal; tensors that cannot be compared count as -inf."""
+    found = [-math.inf if r.problem else r.snr_db for r in reports if r.problem or r.snr_db is not None]
+    return min((value for value in found if value is not None), default=None)
+
+
+def _compare(
+    group: str,
+    name: str,
+    reference: Arrays,
+    port: Arrays,
+    dtypes: Mapping[str, str],
+    device: str,
+    scales: _Scales,
+) -> TensorReport:
+    old = reference[name]
+    dtype = dtypes.get(name, str(old.dtype))
+    shape = tuple(old.shape)
+    if name not in port:
+        return TensorReport(group, name, shape, dtype, False, problem="the port lacks it")
+    new = port[name]
+    if new.shape != old.shape:
+        return TensorReport(
+            group, name, shape, dtype, False, problem=f"shape {list(new.shape)}, not {list(old.shape)}"
+        )
+    if old.dtype.kind in "iub":
+        wrong = int(np.count_nonzero(old != new))
+        problem = f"{wrong} of {old.size} values differ" if wrong else ""
+        return TensorReport(group, name, shape, dtype, not wrong, problem=problem)
+    bad = np.isfinite(old) != np.isfinite(new)
+    if bad.any() or not np.array_equal(old[~np.isfinite(old)], new[~np.isfinite(old)], equal_nan=True):
+        return TensorReport(group, name, shape, dtype, False, problem="infinite or NaN on one side only")
+    finite = np.isfinite(old)
+    old, new = np.where(finite, old, 0), np.where(finite, new, 0)
+    return _distance(group, name, old, new, dtype, tolerance(device, dtype).of(group), scales)
+
+
+def _distance(
+    group: str, name: str, old: Array, new: Array, dtype: str, limit: float, scales: _Scales
+) -> TensorReport:
+    difference = np.abs(new.astype(np.float64) - old.astype(np.float64))
+    largest = float(difference.max(initial=0.0))
+    magnitude = float(np.abs(old).max(initial=0.0))
+    sibling, scale = scales.of(name)
+    ratio = snr_db(old, new, scale)
+    return TensorReport(
+        group=group,
+        name=name,
+        shape=tuple(old.shape),
+        dtype=dtype,
+        passed=ratio is None or ratio >= limit,
+        max_abs=largest,
+        max_rel=largest / magnitude if magnitude else None,
+        snr_db=ratio,
+        limit_db=limit,
+        scale=sibling,
+    )
+
+
+class _Scales:
+    """Magnitudes of a group's tensors and of their families."""
+
+    def __init__(self, tensors: Arrays) -> None:
+        self._rms: dict[str, float] = {}
+        squares: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for name, value in tensors.items():
+            if value.dtype.kind != "f":
+                continue
+            self._rms[name] = own = rms(np.where(np.isfinite(value), value, 0))
+            for prefix in _around(name):
+                squares[prefix] = squares.get(prefix, 0.0) + own**2 * value.size
+                counts[prefix] = counts.get(prefix, 0) + value.size
+        self._families = {p: math.sqrt(squares[p] / counts[p]) if counts[p] else 0.0 for p in squares}
+
+    def of(self, name: str) -> tuple[str, float | None]:
+        """Family and magnitude to measure a tensor's noise against; ("", None) for its own."""
+        own = self._rms.get(name, 0.0)
+        for prefix in _around(name):
+            scale = self._families.get(prefix, 0.0)
+            if own < NEGLIGIBLE * scale:
+                return f"{prefix}.*" if prefix else "all", scale
+        return "", None
+
+
+def _around(name: str) -> list[str]:
+    """The submodules around a tensor, innermost first; "" is everything."""
+    parts = name.split(".")[:-1]
+    return [".".join(parts[:count]) for count in range(len(parts), -1, -1)]

@@ -1,0 +1,74 @@
+"""Whether this machine can run the judge: torch, torch_xla and the devices they find."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import metadata
+
+from porter.errors import PortError
+
+_INSTALL = 'pip install "sovits-port[xla]"'
+
+
+def check_packages(device: str) -> dict[str, str]:
+    """Versions of the packages that a run on `device` takes. PortError says what to install."""
+    needed = ["torch", "numpy", "safetensors"] + ([] if device == "cpu" else ["torch_xla"])
+    versions = {name: _version(name) for name in needed}
+    missing = [name for name, version in versions.items() if not version]
+    if missing:
+        raise PortError(f"validate needs {' and '.join(missing)}, not installed here; {_INSTALL}")
+    if device != "cpu" and _series(versions["torch"]) != _series(versions["torch_xla"]):
+        raise PortError(
+            f"torch {versions['torch']} and torch_xla {versions['torch_xla']} are no pair; {_INSTALL}"
+        )
+    return versions
+
+
+def child_environment(device: str) -> dict[str, str]:
+    """Environment of the child processes: PJRT_DEVICE as the user set it, else TPU where there is one, else CPU.
+
+    PortError for `tpu` on a machine without one.
+    """
+    result = dict(os.environ)
+    chosen = result.get("PJRT_DEVICE", "")
+    if device == "tpu":
+        if chosen not in ("", "TPU"):
+            raise PortError(f"--device tpu, but PJRT_DEVICE is {chosen}; unset it")
+        if not _tpu_chips():
+            raise PortError(
+                "--device tpu, but this machine has no TPU; --device xla runs on XLA's CPU device"
+            )
+        result["PJRT_DEVICE"] = "TPU"
+    elif device == "xla" and not chosen:
+        result["PJRT_DEVICE"] = "TPU" if _tpu_chips() else "CPU"
+    return result
+
+
+def _tpu_chips() -> int:
+    """TPU chips on the PCI bus, counted in a process of its own, since importing torch_xla settles its device."""
+    program = "from torch_xla._internal import tpu; print(tpu.num_available_chips())"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", program],
+            env={**os.environ, "PJRT_DEVICE": "CPU"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return int(done.stdout.split()[-1]) if done.returncode == 0 else 0
+    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
+        return 0
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _series(version: str) -> tuple[str, ...]:
+    return tuple(version.split("+")[0].split(".")[:2])

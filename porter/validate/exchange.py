@@ -1,0 +1,68 @@
+"""Tensors to files and back, between the processes of a case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from porter.validate.cases.base import Batch
+from porter.validate.noise import Draw
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors from any device; each gets storage of its own, which the format asks for."""
+    save_file({name: _plain(value) for name, value in tensors.items()}, path)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file, on the CPU."""
+    return dict(load_file(path))
+
+
+def save_groups(groups: Mapping[str, Mapping[str, Tensor]], path: Path) -> dict[str, str]:
+    """Write `GROUP/NAME` tensors, bfloat16 and half widened to float32; returns each one's own dtype."""
+    flat = {f"{group}/{name}": value for group, named in groups.items() for name, value in named.items()}
+    dtypes = {name: str(value.dtype).removeprefix("torch.") for name, value in flat.items()}
+    narrow = (torch.bfloat16, torch.float16)
+    save_tensors({n: v.float() if v.dtype in narrow else v for n, v in flat.items()}, path)
+    return dtypes
+
+
+def save_draws(draws: Iterable[Draw], folder: Path) -> None:
+    """Write recorded noise."""
+    kept = list(draws)
+    save_tensors({str(index): draw.value for index, draw in enumerate(kept)}, folder / "noise.safetensors")
+    told = [{"family": draw.family, "where": draw.where} for draw in kept]
+    (folder / "noise.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def load_draws(folder: Path) -> list[Draw]:
+    """Read recorded noise, in the order of the draws."""
+    values = load_tensors(folder / "noise.safetensors")
+    told = json.loads((folder / "noise.json").read_text(encoding="utf-8"))
+    return [Draw(entry["family"], values[str(i)], entry["where"]) for i, entry in enumerate(told)]
+
+
+def save_batches(batches: Iterable[Batch], path: Path) -> None:
+    """Write one batch a step."""
+    save_tensors(
+        {f"{step}/{name}": v for step, batch in enumerate(batches) for name, v in batch.items()}, path
+    )
+
+
+def load_batches(path: Path) -> list[Batch]:
+    """Read the batches, in order."""
+    result: dict[int, Batch] = {}
+    for key, value in load_tensors(path).items():
+        step, _, name = key.partition("/")
+        result.setdefault(int(step), {})[name] = value
+    return [result[step] for step in sorted(result)]
+
+
+def _plain(value: Tensor) -> Tensor:
+    return value.detach().cpu().clone().contiguous()

@@ -1,0 +1,160 @@
+"""From what the processes of a case reported to a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors.numpy import load_file
+
+from porter.validate.budget import budget_from
+from porter.validate.compare import Arrays, TensorReport, compare_group, snr_db
+from porter.validate.job import Job, Told
+from porter.validate.outcome import GROUPS, CaseOutcome, Cost, Divergence, Verdict
+from porter.validate.sourcemap import Origin, SourceMap
+from porter.validate.tolerances import tolerance
+
+
+def judge_tensors(
+    name: str, reference: Told, port: Told, folder: Path, device: str, lines: SourceMap
+) -> CaseOutcome:
+    """Compare everything that both runs saved."""
+    findings = [
+        *port.findings,
+        *_gradient_findings(reference, port),
+        *_noise_findings(reference, port, lines),
+    ]
+    old, new = (
+        _groups(folder / "reference.safetensors", reference),
+        _groups(folder / "port.safetensors", port),
+    )
+    tensors: list[TensorReport] = []
+    for group in GROUPS:
+        dtypes = {
+            k.partition("/")[2]: v for k, v in (reference.dtypes or {}).items() if k.startswith(f"{group}/")
+        }
+        tensors += compare_group(group, old.get(group, {}), new.get(group, {}), dtypes, device)
+    wrong = bool(findings) or not all(report.passed for report in tensors)
+    verdict: Verdict = "mismatch" if wrong else "pass"
+    return CaseOutcome(
+        name,
+        verdict,
+        tuple(findings),
+        tuple(tensors),
+        draws=port.draws,
+        backend=port.backend,
+        seconds=reference.seconds + port.seconds,
+    )
+
+
+def first_divergence(
+    reference: Told, port: Told, folder: Path, device: str, lines: SourceMap
+) -> Divergence | None:
+    """The first submodule, in the order in which they return, whose result is not upstream's."""
+    old = _groups(folder / "reference.safetensors", reference).get("trace", {})
+    new = _groups(folder / "port.safetensors", port).get("trace", {})
+    own = {entry["name"]: entry for entry in port.trace}
+    for name, value in old.items():
+        other = new.get(name)
+        if other is None:
+            continue  # the port may reach the same result another way
+        same_shape = other.shape == value.shape
+        ratio = snr_db(value, other) if same_shape else -math.inf
+        limit = tolerance(device, str((reference.dtypes or {}).get(f"trace/{name}", "float32"))).results
+        if ratio is not None and ratio < limit:
+            place = own.get(name, {})
+            return Divergence(name, str(place.get("kind", "")), ratio, _edits(place.get("lines"), lines))
+    return None
+
+
+def judge_budget(outcome: CaseOutcome, told: Told, lines: SourceMap) -> CaseOutcome:
+    """Add the graph budget to what the comparison found."""
+    outcome = replace(outcome, seconds=outcome.seconds + told.seconds)
+    if told.budget is None:
+        words = told.error or "no graph budget was measured"
+        place = f" at {lines.locate_text(told.where)}" if told.where else ""
+        verdict: Verdict = "error" if outcome.verdict == "pass" else outcome.verdict
+        return replace(
+            outcome,
+            verdict=verdict,
+            findings=(*outcome.findings, f"the port failed under the graph budget: {words}{place}"),
+        )
+    budget = budget_from(told.budget)
+    overruns = budget.overruns()
+    over = {overrun.figure for overrun in overruns}
+    costs = tuple(
+        Cost(event.figure, event.operator, event.count, event.backward, lines.locate_text(event.where))
+        for event in budget.events
+        if event.figure in over
+    )
+    drift = None
+    if budget.drift is not None and any(o.figure == "compiles" and o.step > 0 for o in overruns):
+        drift = lines.locate_text(budget.drift.where)
+    verdict = "over budget" if overruns and outcome.verdict == "pass" else outcome.verdict
+    return replace(
+        outcome, verdict=verdict, budget=budget, overruns=tuple(overruns), costs=costs, drift=drift
+    )
+
+
+def judge_failure(name: str, side: str, told: Told, lines: SourceMap | None) -> CaseOutcome:
+    """A case that one side could not run."""
+    if told.unavailable:
+        return CaseOutcome(name, "not in this upstream", (told.unavailable,), seconds=told.seconds)
+    where = ""
+    if told.where:
+        where = f" at {lines.locate_text(told.where) if lines else told.where}"
+    return CaseOutcome(name, "error", (f"{side} failed: {told.error}{where}",), seconds=told.seconds)
+
+
+def judge_timeout(name: str, side: str, seconds: float) -> CaseOutcome:
+    """A case that one side did not finish."""
+    return CaseOutcome(
+        name, "timeout", (f"{side} was not done after {seconds:.0f} s (--timeout)",), seconds=seconds
+    )
+
+
+def traced(job: Job) -> Job:
+    """The same job with every submodule's result kept."""
+    return replace(job, trace=True)
+
+
+def _groups(path: Path, told: Told) -> dict[str, Arrays]:
+    """Tensors by group, in the order in which they were saved."""
+    tensors = load_file(path)
+    result: dict[str, dict[str, object]] = {}
+    for key in told.dtypes or tensors:
+        group, _, name = key.partition("/")
+        result.setdefault(group, {})[name] = tensors[key]
+    return result  # type: ignore[return-value]
+
+
+def _gradient_findings(reference: Told, port: Told) -> list[str]:
+    """Gradients that one side has and the other has not."""
+    old, new = set(reference.without_gradient), set(port.without_gradient)
+    findings = [f"{name} gets no gradient in the port, and gets one upstream" for name in sorted(new - old)]
+    return findings + [f"{name} gets a gradient in the port, and none upstream" for name in sorted(old - new)]
+
+
+def _noise_findings(reference: Told, port: Told, lines: SourceMap) -> list[str]:
+    findings = []
+    for entry in (*reference.noise, *port.noise):
+        times = f", {entry['count']} times" if entry["count"] > 1 else ""
+        what = f"{entry['family']} draw of shape {entry['shape']}"
+        if entry["problem"] == "port only":
+            findings.append(
+                f"the port makes a {what} that upstream does not, at {lines.locate_text(entry['where'])}{times}"
+            )
+        elif entry["problem"] == "upstream only":
+            findings.append(f"upstream makes a {what} that the port does not, at {entry['where']}{times}")
+        else:
+            findings.append(f"{entry['family']} at {entry['where']} draws noise that cannot be shared{times}")
+    return findings
+
+
+def _edits(place: Mapping[str, object] | list[object] | None, lines: SourceMap) -> tuple[Origin, ...]:
+    if not isinstance(place, list) or len(place) != 3:
+        return ()
+    file, first, last = str(place[0]), int(str(place[1])), int(str(place[2]))
+    return tuple(lines.locate(e.target, e.target_line) for e in lines.within(file, first, last))

@@ -1,0 +1,117 @@
+"""What `port.json` tells the judge: which upstream was ported, and which rule made which lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from porter.errors import PortError
+from porter.store.place import MANIFEST, TOOL
+from porter.upstream import Snapshot
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One recorded edit: lines `target_line` to `target_end_line` of `target` came from `line` of upstream's `file`."""
+
+    rule: str
+    file: str
+    line: int
+    target: str
+    target_line: int
+    target_end_line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The part of `port.json` that the judge reads; `root` is the folder that holds it and `module/`."""
+
+    root: Path
+    spec: str
+    revision: str
+    edits: tuple[Edit, ...]
+    inputs: Mapping[str, str]  # path of upstream → SHA-256 of its bytes, where the manifest tells
+
+    @property
+    def package(self) -> Path:
+        """The folder of the emitted package."""
+        return self.root / "module" / "tpu"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the package at `folder`. PortError when there is none, or none of this tool."""
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise PortError(f"{folder} is not a directory; give the one that generate wrote to")
+    if not path.is_file():
+        raise PortError(f"{folder} has no {MANIFEST}; run generate first, or give the directory it wrote to")
+    try:
+        told = json.loads(path.read_bytes())
+        if told["tool"] != TOOL:
+            raise KeyError("tool")
+        edits = tuple(_edit(entry) for entry in told["edits"])
+        upstream = told["upstream"]
+        manifest = Manifest(
+            folder.resolve(), str(upstream["spec"]), str(upstream["revision"]), edits, _inputs(told)
+        )
+    except OSError as error:
+        raise PortError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise PortError(f"{path} is not a manifest that this version of {TOOL} understands") from error
+    if not manifest.package.is_dir():
+        raise PortError(f"{folder} has {MANIFEST} but no module/tpu beside it; run generate again")
+    return manifest
+
+
+def check_same_upstream(manifest: Manifest, snapshot: Snapshot) -> None:
+    """PortError unless the package was made from these very sources."""
+    made = f"{manifest.spec} ({manifest.revision[:12]})" if manifest.revision else manifest.spec
+    if manifest.inputs:
+        from porter.sources import digest
+
+        held = set(snapshot.files(_common_folder(manifest.inputs)))
+        for path, expected in manifest.inputs.items():
+            if path not in held or digest(snapshot.read(path)) != expected:
+                raise PortError(
+                    f"the package in {manifest.root.name}/ was made from {made}, and {path} of {snapshot.spec} "
+                    "is not the same; run generate again"
+                )
+    elif manifest.revision != snapshot.revision or (not manifest.revision and manifest.spec != snapshot.spec):
+        raise PortError(
+            f"the package in {manifest.root.name}/ was made from {made}, not from {snapshot.spec}; run generate again"
+        )
+
+
+def _edit(entry: Mapping[str, Any]) -> Edit:
+    first = int(entry["target_line"])
+    return Edit(
+        str(entry["rule"]),
+        str(entry["file"]),
+        int(entry["line"]),
+        str(entry["target"]),
+        first,
+        int(entry.get("target_end_line") or first),
+        str(entry.get("reason", "")),
+    )
+
+
+def _inputs(told: Mapping[str, Any]) -> dict[str, str]:
+    """Hashes of upstream's files, in the shape that generate writes them; {} where it writes none."""
+    result = {}
+    for entry in told.get("files", ()):
+        if (
+            isinstance(entry, dict)
+            and isinstance(entry.get("upstream"), str)
+            and entry.get("upstream_sha256")
+        ):
+            result[entry["upstream"]] = str(entry["upstream_sha256"])
+    return result
+
+
+def _common_folder(paths: Mapping[str, str]) -> str:
+    tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
+    return tops.pop() if len(tops) == 1 else ""

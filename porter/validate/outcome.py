@@ -1,0 +1,143 @@
+"""What validation found, as data; the command prints it or writes it as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from porter.validate.budget import Budget, Overrun
+from porter.validate.compare import TensorReport, least_db
+from porter.validate.sourcemap import Origin
+
+Verdict = Literal["pass", "mismatch", "over budget", "error", "timeout", "not in this upstream"]
+GROUPS = ("results", "gradients", "buffers")
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first tensor, in the order of execution, that is not upstream's."""
+
+    name: str  # of the submodule, or of the result
+    kind: str  # the submodule's class, "" for a result
+    snr_db: float | None
+    edits: tuple[Origin, ...]  # what the rules changed in that class
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost above the budget and the line it comes from."""
+
+    figure: str
+    operator: str
+    count: int
+    backward: bool
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class CaseOutcome:
+    """What one case found."""
+
+    name: str
+    verdict: Verdict
+    findings: tuple[str, ...] = ()  # sentences, the most telling first
+    tensors: tuple[TensorReport, ...] = ()
+    divergence: Divergence | None = None
+    budget: Budget | None = None
+    overruns: tuple[Overrun, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    drift: Origin | None = None  # the line that makes steps differ
+    draws: int = 0
+    backend: str = ""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against the port."""
+        return self.verdict in ("pass", "not in this upstream")
+
+    def group(self, name: str) -> list[TensorReport]:
+        """Reports of one group of tensors."""
+        return [report for report in self.tensors if report.group == name]
+
+    def worst(self, count: int = 5) -> list[TensorReport]:
+        """Failed tensors, the furthest off first."""
+        failed = [report for report in self.tensors if not report.passed]
+        return sorted(failed, key=lambda r: -math.inf if r.snr_db is None else r.snr_db - (r.limit_db or 0))[
+            :count
+        ]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a whole run found."""
+
+    upstream: str
+    revision: str
+    port: str
+    device: str
+    preset: str
+    seed: int
+    versions: dict[str, str]
+    cases: tuple[CaseOutcome, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every case did."""
+        return all(case.passed for case in self.cases)
+
+
+def to_json(outcome: Outcome) -> dict[str, Any]:
+    """One object for machines. Ratios in dB: null where both sides are equal, -1000 where nothing is comparable."""
+    told: dict[str, Any] = {
+        "upstream": {"spec": outcome.upstream, "revision": outcome.revision},
+        "port": outcome.port,
+        "device": outcome.device,
+        "preset": outcome.preset,
+        "seed": outcome.seed,
+        "versions": outcome.versions,
+        "passed": outcome.passed,
+        "cases": [_case_json(case) for case in outcome.cases],
+    }
+    finite = _finite(told)
+    assert isinstance(finite, dict)
+    return finite
+
+
+def _case_json(case: CaseOutcome) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "verdict": case.verdict,
+        "backend": case.backend,
+        "findings": list(case.findings),
+        "draws": case.draws,
+        "groups": {name: _group_json(case.group(name)) for name in GROUPS},
+        "divergence": asdict(case.divergence) if case.divergence else None,
+        "budget": asdict(case.budget) if case.budget else None,
+        "overruns": [asdict(overrun) for overrun in case.overruns],
+        "costs": [asdict(cost) for cost in case.costs],
+        "drift": asdict(case.drift) if case.drift else None,
+        "seconds": round(case.seconds, 1),
+    }
+
+
+def _group_json(reports: Sequence[TensorReport]) -> dict[str, Any]:
+    return {
+        "count": len(reports),
+        "failed": sum(not report.passed for report in reports),
+        "least_db": least_db(reports),
+        "tensors": [asdict(report) for report in reports],
+    }
+
+
+def _finite(value: object) -> object:
+    """JSON knows no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return -1000.0 if value < 0 else 1000.0
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return value

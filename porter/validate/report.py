@@ -1,0 +1,106 @@
+"""What a person reads: a table, and below it whatever speaks against the port."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from porter.validate.compare import TensorReport, least_db
+from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
+
+_COLOURS = {
+    "pass": "green",
+    "mismatch": "red",
+    "over budget": "yellow",
+    "error": "red",
+    "timeout": "red",
+    "not in this upstream": "dim",
+}
+_MOST = 8  # lines of a kind, before the rest is only counted
+
+
+def print_outcome(outcome: Outcome, console: Console) -> None:
+    """Print the table and the details of all cases that did not pass."""
+    backends = {case.backend for case in outcome.cases if case.backend}
+    where = ", ".join(sorted(backends)) or outcome.device
+    table = Table(
+        title=f"{escape(outcome.port)} against {escape(outcome.upstream)}, {outcome.preset}, {where}"
+    )
+    for name in ("case", "verdict", "results", "gradients", "buffers"):
+        table.add_column(name)
+    for name in ("compiles", "fallbacks", "syncs", "down", "up", "seconds"):
+        table.add_column(name, justify="right")
+    for case in outcome.cases:
+        colour = _COLOURS[case.verdict]
+        least = [_least(case.group(group)) for group in GROUPS]
+        table.add_row(
+            case.name, f"[{colour}]{case.verdict}[/]", *least, *_budget_cells(case), f"{case.seconds:.0f}"
+        )
+    console.print(table)
+    for case in outcome.cases:
+        _print_details(case, console)
+
+
+def _budget_cells(case: CaseOutcome) -> list[str]:
+    """First step / the worst later one."""
+    if case.budget is None:
+        return ["–"] * 5
+    first, later = case.budget.steps[0], case.budget.steps[1:]
+    rows = [
+        (first.compiles, [s.compiles for s in later]),
+        (sum(first.fallbacks.values()), [sum(s.fallbacks.values()) for s in later]),
+        (first.syncs, [s.syncs for s in later]),
+        (first.downloads, [s.downloads for s in later]),
+        (first.uploads, [s.uploads for s in later]),
+    ]
+    return [f"{now} / {max(then, default=0)}" for now, then in rows]
+
+
+def _print_details(case: CaseOutcome, console: Console) -> None:
+    lines = [*case.findings]
+    lines += [f"{report.group} {report.name}: {_distance(report)}" for report in case.worst(_MOST)]
+    failed = sum(not report.passed for report in case.tensors)
+    if failed > _MOST:
+        lines.append(f"and {failed - _MOST} more tensors")
+    if case.divergence:
+        what = f" ({case.divergence.kind})" if case.divergence.kind else ""
+        lines.append(f"first difference: {case.divergence.name}{what}, {_db(case.divergence.snr_db)}")
+        lines += [f"  changed there: {origin}" for origin in case.divergence.edits[:_MOST]]
+    lines += [str(overrun) for overrun in case.overruns[:_MOST]]
+    for cost in case.costs[:_MOST]:
+        side = "gradient of " if cost.backward else ""
+        lines.append(f"  {cost.figure}: {cost.operator} x {cost.count}, {side}{cost.origin}")
+    if case.drift and case.budget and case.budget.drift:
+        drift = case.budget.drift
+        lines.append(
+            f"  compiles again: {drift.operator} at {case.drift}: {drift.first}, then {drift.second}"
+        )
+    if lines:
+        console.print(f"\n[bold]{case.name}[/bold]")
+        for line in lines:
+            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _least(reports: list[TensorReport]) -> str:
+    if not reports:
+        return "–"
+    failed = sum(not report.passed for report in reports)
+    text = _db(least_db(reports))
+    return f"{text}, {failed} of {len(reports)} fail" if failed else f"{text}"
+
+
+def _distance(report: TensorReport) -> str:
+    if report.problem:
+        return report.problem
+    against = f" against {report.scale}" if report.scale else ""
+    largest = f"{report.max_abs:.2g}" if report.max_abs is not None else "?"
+    return f"{_db(report.snr_db)}{against}, at least {report.limit_db:.0f} dB wanted; largest difference {largest}"
+
+
+def _db(value: float | None) -> str:
+    if value is None:
+        return "equal"
+    return f"{value:.0f} dB" if math.isfinite(value) else "no match"

@@ -1,0 +1,182 @@
+"""Running cases one after the other: reference, port, comparison, and on XLA the graph budget."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from porter.errors import PortError
+from porter.upstream import Snapshot
+from porter.validate.cases import TITLES
+from porter.validate.children import Timeout, run_child
+from porter.validate.environment import check_packages, child_environment
+from porter.validate.job import Job, Role, Told
+from porter.validate.judge import (
+    first_divergence,
+    judge_budget,
+    judge_failure,
+    judge_tensors,
+    judge_timeout,
+    traced,
+)
+from porter.validate.manifest import Manifest, check_same_upstream, read_manifest
+from porter.validate.outcome import CaseOutcome, Divergence, Outcome
+from porter.validate.settings import Preset
+from porter.validate.sourcemap import SourceMap
+from porter.validate.tree import Paths, UpstreamTree
+
+Progress = Callable[[str, str], None]  # case, what it does now
+_SIDES: Mapping[Role, str] = {"reference": "upstream", "port": "the port", "budget": "the graph budget"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to validate, and how."""
+
+    device: str = "xla"  # cpu, xla or tpu
+    preset: Preset = "full"
+    cases: tuple[str, ...] = ()  # all, where empty
+    seed: int = 0
+    steps: int = 10  # steps after the first that the graph budget measures
+    timeout: float = 900.0  # seconds for each process
+
+
+def validate(
+    snapshot: Snapshot, folder: Path, request: Request, progress: Progress = lambda case, state: None
+) -> Outcome:
+    """Judge the package at `folder` against `snapshot`. PortError for input that cannot be judged."""
+    chosen = _chosen(request.cases)
+    manifest = read_manifest(folder)
+    check_same_upstream(manifest, snapshot)
+    versions = check_packages(request.device)
+    environment = child_environment(request.device)
+    with tempfile.TemporaryDirectory(prefix="sovits-port-") as temporary:
+        workplace = Path(temporary).resolve()
+        tree = UpstreamTree(snapshot)
+        bench = _Bench(
+            request=request,
+            reference=tree.lay_out_reference(workplace / "upstream"),
+            port=tree.lay_out_rest(workplace / "rest", manifest.root),
+            config=tree.config(),
+            environment=environment,
+            lines=_source_map(manifest, tree),
+        )
+        outcomes = []
+        for name in chosen:
+            place = workplace / "cases" / name
+            place.mkdir(parents=True)
+            outcomes.append(bench.run(name, place, progress))
+            progress(name, outcomes[-1].verdict)
+    return Outcome(
+        upstream=snapshot.spec,
+        revision=snapshot.revision,
+        port=folder.name,
+        device=request.device,
+        preset=request.preset,
+        seed=request.seed,
+        versions=versions,
+        cases=tuple(outcomes),
+    )
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Everything that is the same for all cases."""
+
+    request: Request
+    reference: Paths
+    port: Paths
+    config: dict[str, Any] | None
+    environment: Mapping[str, str]
+    lines: SourceMap
+
+    def run(self, name: str, place: Path, progress: Progress) -> CaseOutcome:
+        """Run one case in the folder `place`."""
+        role: Role = "reference"
+        try:
+            progress(name, "upstream on the CPU")
+            reference = self._child(name, role, place)
+            if reference.error or reference.unavailable:
+                return judge_failure(name, _SIDES[role], reference, None)
+            role = "port"
+            progress(name, f"the port on {self.request.device}")
+            port = self._child(name, role, place)
+            if port.error:
+                outcome = judge_failure(name, _SIDES[role], port, self.lines)
+            elif port.dtypes is None:  # its parameters are not upstream's, so nothing was run
+                outcome = CaseOutcome(name, "mismatch", port.findings, backend=port.backend)
+            else:
+                outcome = judge_tensors(name, reference, port, place, self._device(port), self.lines)
+        except Timeout:
+            return judge_timeout(name, _SIDES[role], self.request.timeout)
+        if any(report.group == "results" and not report.passed for report in outcome.tensors):
+            progress(name, "looking for the first difference")
+            outcome = replace(outcome, divergence=self._divergence(name, place / "trace"))
+        if self.request.device != "cpu" and port.dtypes is not None:
+            progress(name, "the graph budget")
+            outcome = self._budget(name, place, outcome)
+        return outcome
+
+    def _divergence(self, name: str, place: Path) -> Divergence | None:
+        place.mkdir()
+        try:
+            reference = self._child(name, "reference", place, trace=True)
+            port = self._child(name, "port", place, trace=True)
+        except Timeout:
+            return None
+        if reference.dtypes is None or port.dtypes is None:
+            return None
+        return first_divergence(reference, port, place, self._device(port), self.lines)
+
+    def _budget(self, name: str, place: Path, outcome: CaseOutcome) -> CaseOutcome:
+        try:
+            told = self._child(name, "budget", place)
+        except Timeout as late:
+            if late.told is None or late.told.budget is None:
+                words = f"not done after {self.request.timeout:.0f} s (--timeout)"
+                return judge_budget(outcome, Told(error=words, seconds=self.request.timeout), self.lines)
+            told = late.told  # measured, and only the search for the lines took too long
+        return judge_budget(outcome, told, self.lines)
+
+    def _child(self, name: str, role: Role, place: Path, trace: bool = False) -> Told:
+        paths = self.reference if role == "reference" else self.port
+        job = Job(
+            role=role,
+            case=name,
+            device="cpu" if role == "reference" or self.request.device == "cpu" else "xla",
+            preset=self.request.preset,
+            seed=self.request.seed,
+            steps=self.request.steps,
+            trace=False,
+            package=paths.package,
+            search=paths.search,
+            roots=paths.roots,
+            config=self.config,
+            folder=str(place),
+        )
+        return run_child(traced(job) if trace else job, self.environment, self.request.timeout)
+
+    def _device(self, port: Told) -> str:
+        """Whose tolerances count."""
+        return "tpu" if port.backend == "TPU" else "cpu" if self.request.device == "cpu" else "xla"
+
+
+def _chosen(names: Sequence[str]) -> tuple[str, ...]:
+    unknown = [name for name in names if name not in TITLES]
+    if unknown:
+        raise PortError(f"there is no case {', '.join(unknown)}; there are {', '.join(TITLES)}")
+    return tuple(name for name in TITLES if not names or name in names)
+
+
+def _source_map(manifest: Manifest, tree: UpstreamTree) -> SourceMap:
+    def target_text(target: str) -> str:
+        try:
+            return (manifest.package / target).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return ""
+
+    pairs = [(target, path) for path, (target, _) in tree.sources.texts.items()]
+    return SourceMap(manifest.edits, tree.text, target_text, pairs)

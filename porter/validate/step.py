@@ -1,0 +1,85 @@
+"""One training step, forward and backward, the same on both sides."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from porter.validate.cases.base import Batch, Case
+
+
+@dataclass
+class StepTensors:
+    """What one step gave, by name, in order; still on the device that it ran on."""
+
+    results: dict[str, Tensor]
+    gradients: dict[
+        str, Tensor
+    ]  # of parameters, and of the members of the batch that the case differentiates
+    without_gradient: tuple[str, ...]
+    buffers: dict[str, Tensor]
+
+    def groups(self) -> Mapping[str, dict[str, Tensor]]:
+        """The three groups that are compared, by name."""
+        return {"results": self.results, "gradients": self.gradients, "buffers": self.buffers}
+
+
+def run_step(case: Case, model: nn.Module, batch: Batch) -> StepTensors:
+    """Clear gradients, run forward and backward, and collect.
+
+    The loss is the sum of the mean squares of all floating-point results, so that everything with a gradient gets one.
+    Gradients are set to None first: accumulating them would be another graph in the second step.
+    """
+    model.zero_grad(set_to_none=True)
+    given = {
+        k: v.detach().clone().requires_grad_() if k in case.differentiate else v for k, v in batch.items()
+    }
+    results = dict(flatten(case.call(model, given)))
+    loss = mean_squares(results)
+    loss.backward()  # type: ignore[no-untyped-call]
+    results["loss"] = loss
+    gradients = {f"input {name}": given[name].grad for name in case.differentiate}
+    gradients |= {name: p.grad for name, p in model.named_parameters()}
+    return StepTensors(
+        results={name: value.detach() for name, value in results.items()},
+        gradients={name: value for name, value in gradients.items() if value is not None},
+        without_gradient=tuple(name for name, value in gradients.items() if value is None),
+        buffers=dict(model.named_buffers()),
+    )
+
+
+def mean_squares(results: Mapping[str, Tensor]) -> Tensor:
+    """Sum over all floating-point results of their mean square; a scalar."""
+    parts = [value.float().square().mean() for value in results.values() if value.is_floating_point()]
+    if not parts:
+        raise ValueError("the model returned no floating-point tensor")
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def flatten(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """All tensors in a result, named by their way through tuples, lists, dicts and dataclasses, such as `5.0`."""
+    if isinstance(value, Tensor):
+        yield name or "result", value
+        return
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        members = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    elif isinstance(value, Mapping):
+        members = [(str(key), member) for key, member in value.items()]
+    elif isinstance(value, (tuple, list)):
+        members = [(str(index), member) for index, member in enumerate(value)]
+    else:
+        return
+    for key, member in members:
+        yield from flatten(member, f"{name}.{key}" if name else key)
+
+
+def materialized(batch: Batch, device: torch.device) -> Batch:
+    """The batch on a device."""
+    return {name: value.to(device) for name, value in batch.items()}

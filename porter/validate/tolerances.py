@@ -1,0 +1,41 @@
+"""How close is close enough: data, by device and dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Least signal-to-noise ratios, in dB."""
+
+    results: float
+    gradients: float
+    buffers: float
+
+    def of(self, group: str) -> float:
+        """The limit for one group of tensors."""
+        return {"results": self.results, "gradients": self.gradients, "buffers": self.buffers}[group]
+
+
+# Float32 carries 24 bits, 144 dB; hundreds of layers in another order of summation cost some 20 to 30 dB of that, and
+# the kinks of leaky ReLUs some more in gradients. Those of the TPU are set for products in full float32, and not measured.
+_TABLE: dict[tuple[str, str], Tolerance] = {
+    ("cpu", "float32"): Tolerance(results=100, gradients=75, buffers=100),
+    ("xla", "float32"): Tolerance(results=100, gradients=75, buffers=100),
+    ("tpu", "float32"): Tolerance(results=80, gradients=60, buffers=80),
+    ("cpu", "float64"): Tolerance(results=200, gradients=180, buffers=200),
+    ("xla", "float64"): Tolerance(results=200, gradients=180, buffers=200),
+    ("tpu", "float64"): Tolerance(results=80, gradients=60, buffers=80),
+    ("cpu", "bfloat16"): Tolerance(results=30, gradients=15, buffers=30),
+    ("xla", "bfloat16"): Tolerance(results=30, gradients=15, buffers=30),
+    ("tpu", "bfloat16"): Tolerance(results=30, gradients=15, buffers=30),
+}
+
+NEGLIGIBLE = 1e-5
+"""A tensor this much smaller than its siblings is taken for zero, and its noise measured against theirs."""
+
+
+def tolerance(device: str, dtype: str) -> Tolerance:
+    """Limits for tensors of a dtype on a device; those of float32 for types that are not listed."""
+    return _TABLE.get((device, dtype)) or _TABLE[device, "float32"]

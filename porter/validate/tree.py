@@ -1,0 +1,94 @@
+"""Upstream's sources laid out on disk so that Python can import them, and nothing that no case needs.
+
+The reference run sees upstream's files as upstream's own scripts do. The port's run sees the emitted package and, of
+upstream, only what was not ported (such as `text/symbols.py`): should the package reach for an unported sibling, the
+import fails, and that is a finding.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from porter.errors import PortError
+from porter.sources import Sources, collect
+from porter.upstream import Snapshot
+
+PORT_PACKAGE = "module.tpu"
+_CHECKOUT = "GPT_SoVITS"  # upstream's own absolute imports name the folder around `module` like this
+
+
+@dataclass(frozen=True)
+class Paths:
+    """How one side is imported."""
+
+    package: str  # of the module files, such as `module`, `gpt_sovits.module` or `module.tpu`
+    search: tuple[str, ...]  # entries for sys.path, first wins
+    roots: tuple[str, ...]  # folders whose lines are this side's; file names are told relative to them
+
+
+class UpstreamTree:
+    """The files of a snapshot that running the modules takes."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        """Nothing is read before it is needed."""
+        self._snapshot = snapshot
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The files in scope of a port, and those that they read."""
+        return collect(self._snapshot)
+
+    def config(self) -> dict[str, Any] | None:
+        """`configs/s2.json`, which upstream's trainers read; None where the snapshot has none."""
+        folder = f"{self.sources.prefix}/configs" if self.sources.prefix else "configs"
+        path = f"{folder}/s2.json"
+        if path not in self._snapshot.files(folder):
+            return None
+        try:
+            told = json.loads(self._snapshot.read(path))
+        except ValueError as error:
+            raise PortError(f"{path} of {self._snapshot.spec} is not valid JSON: {error}") from error
+        return told if isinstance(told, dict) else None
+
+    def text(self, path: str) -> str:
+        """Text of a ported file of upstream, "" for any other."""
+        return self.sources.texts[path][1] if path in self.sources.texts else ""
+
+    def lay_out_reference(self, folder: Path) -> Paths:
+        """Write all files to `folder`; how to import them."""
+        self._write([*self.sources.texts, *self.sources.consulted], folder)
+        return Paths(self._package, self._search(folder), (str(folder / self._around), str(folder)))
+
+    def lay_out_rest(self, folder: Path, port: Path) -> Paths:
+        """Write what was not ported to `folder`; how to import the package at `port` with it."""
+        self._write(list(self.sources.consulted), folder)
+        return Paths(PORT_PACKAGE, (str(port), *self._search(folder)), (str(port / "module" / "tpu"),))
+
+    def _write(self, paths: list[str], folder: Path) -> None:
+        self._snapshot.materialize(paths, folder if self.sources.prefix else folder / _CHECKOUT)
+
+    @property
+    def _around(self) -> str:
+        return self.sources.prefix or _CHECKOUT
+
+    @property
+    def _is_package(self) -> bool:
+        """Whether the folder around `module` is itself a package, as in the wheels."""
+        return bool(self.sources.prefix) and f"{self.sources.prefix}/__init__.py" in {
+            *self.sources.consulted,
+            *self.sources.texts,
+        }
+
+    @property
+    def _package(self) -> str:
+        name = self.sources.module_root.rpartition("/")[2]
+        return f"{self.sources.prefix.replace('/', '.')}.{name}" if self._is_package else name
+
+    def _search(self, folder: Path) -> tuple[str, ...]:
+        if self._is_package:
+            return (str(folder),)
+        return (str(folder / self._around), str(folder))

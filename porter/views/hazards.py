@@ -1,0 +1,82 @@
+"""The account of hazards, by status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from .console import NARROW, STATUS_STYLES, counts_line, plain_table, stdout_console
+
+if TYPE_CHECKING:
+    from ..manifest import HazardRecord, IgnoreRecord, Manifest
+
+_HEADINGS = {
+    "fixed": "Fixed by a rule",
+    "waived": "Waived, with the reason",
+    "residual": "Residual: each costs a graph, a transfer or a fallback",
+}
+
+
+def print_hazards(manifest: Manifest, *, everything: bool) -> None:
+    """Print the account on stdout; fixed ones are only counted unless `everything`."""
+    console = stdout_console()
+    hazards = manifest["hazards"]
+    for status, heading in _HEADINGS.items():
+        group = [h for h in hazards["list"] if h["status"] == status]
+        if not group:
+            continue
+        console.print(Text(f"{heading} ({len(group)})", style=STATUS_STYLES[status]))
+        if status == "fixed" and not everything:
+            _print_counts(console, group)
+        else:
+            print_group(console, group)
+        console.print()
+    print_unused(console, manifest["unused_ignores"])
+    console.print(
+        counts_line({"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]})
+    )
+
+
+def print_group(console: Console, group: Sequence[HazardRecord]) -> None:
+    """Print hazards of one status: code, place, reason."""
+    if not group:
+        return
+    if console.width < NARROW:
+        for hazard in group:
+            line = Text("  ").append(hazard["code"], style="cyan").append(f" {_place(hazard)}")
+            console.print(line, overflow="fold")
+            console.print(Padding(Text(hazard["reason"]), (0, 0, 0, 4), expand=False))
+        return
+    table = plain_table("Code", "Place", "Reason")
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    for hazard in group:
+        table.add_row(Text(hazard["code"], style="cyan"), Text(_place(hazard)), Text(hazard["reason"]))
+    console.print(table)
+
+
+def print_unused(console: Console, notes: Sequence[IgnoreRecord]) -> None:
+    """Print notes in upstream's lines that kept no rule off."""
+    for note in notes:
+        console.print(
+            Text(
+                f"{note['file']}:{note['line']}: the note ignore[{note['code']}] keeps nothing off",
+                style="yellow",
+            )
+        )
+
+
+def _print_counts(console: Console, group: Sequence[HazardRecord]) -> None:
+    table = plain_table("Code", "Places")
+    table.columns[1].justify = "right"
+    for code, count in sorted(Counter(h["code"] for h in group).items()):
+        table.add_row(Text(code, style="cyan"), Text(str(count)))
+    console.print(table)
+
+
+def _place(hazard: HazardRecord) -> str:
+    return f"{hazard['file']}:{hazard['line']}"

@@ -1,0 +1,87 @@
+"""What `generate` did: files, edits by rule, hazards, and how to use the package."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from .. import rulebook
+from .console import counts_line, plain_table, stdout_console
+from .hazards import print_group, print_unused
+
+if TYPE_CHECKING:
+    from ..generate import Outcome
+    from ..manifest import Manifest
+
+
+def print_summary(outcome: Outcome, folders: tuple[Path, ...] = ()) -> None:
+    """Print it on stdout."""
+    manifest, place = outcome.manifest, outcome.place
+    console = stdout_console()
+    console.print(Text(f"{_upstream(manifest)} → {place.package_dir}", style="bold"))
+    console.print(_files(manifest))
+    _print_rules(console, manifest, folders)
+    hazards = manifest["hazards"]
+    console.print(
+        counts_line({"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]})
+    )
+    print_group(console, [h for h in hazards["list"] if h["status"] == "residual"])
+    print_unused(console, manifest["unused_ignores"])
+    console.print()
+    console.print(Text(_usage(outcome)), soft_wrap=True)
+
+
+def _upstream(manifest: Manifest) -> str:
+    told = manifest["upstream"]
+    revision = told["revision"][:12]
+    return f"{told['spec']} ({revision})" if revision and revision not in told["spec"] else told["spec"]
+
+
+def _files(manifest: Manifest) -> Text:
+    kinds = Counter(record["origin"] for record in manifest["files"].values())
+    edited = len({edit["target"] for edit in manifest["edits"]})
+    return Text(
+        f"{len(manifest['files'])} files: {kinds['rewritten']} of upstream ({edited} of them changed), "
+        f"{kinds['runtime']} of the runtime, {kinds['import path'] + kinds['package']} that hold it together"
+    )
+
+
+def _print_rules(console: Console, manifest: Manifest, folders: tuple[Path, ...]) -> None:
+    if not manifest["rules"]:
+        console.print(Text("No rule found anything to change."))
+        return
+    titles = {rule.code: rule.title for rule in rulebook.load(folders).rules} | _own_titles()
+    table = plain_table("Rule", "What it does", "Edits")
+    table.columns[0].no_wrap = True
+    table.columns[2].justify = "right"
+    for code, count in manifest["rules"].items():
+        table.add_row(Text(code, style="cyan"), Text(titles.get(code, "")), Text(str(count)))
+    table.add_section()
+    table.add_row(Text(""), Text("all edits"), Text(str(sum(manifest["rules"].values()))))
+    console.print()
+    console.print(table)
+    console.print()
+
+
+def _own_titles() -> dict[str, str]:
+    from ..imports import RuntimeImport
+
+    return {RuntimeImport.code: RuntimeImport.title}
+
+
+def _usage(outcome: Outcome) -> str:
+    manifest, place = outcome.manifest, outcome.place
+    module = manifest["upstream"]["module"]
+    around = module.rpartition("/")[0]
+    if manifest["options"]["install"]:
+        name = ".".join([*([around] if around and around != "GPT_SoVITS" else []), "module.tpu.models"])
+        return f"Installed. Where upstream imports module.models, import {name} instead."
+    checkout = f"CHECKOUT/{around}:CHECKOUT" if around else "CHECKOUT"
+    return (
+        "To use it, put it before upstream's own folders and import module.tpu.models:\n"
+        f"  PYTHONPATH={place.root}:{checkout} python …"
+    )

@@ -1,0 +1,122 @@
+"""A helper that makes tensors knows no device; its caller does."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.factories import input_device, read_move
+from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import argument, has_star, method_call
+from porter.syntax.torch_names import FACTORIES
+from porter.syntax.walk import own_descendants
+
+
+class BuildHelpersOnDevice(Rule):
+    """Run helpers that make tensors on the device of the caller.
+
+    `mask(n).to(device=x.device)` builds the mask on the host and uploads it each step. Inside a device context the
+    same helper makes it on the device: a constant of the graph.
+    """
+
+    code = "DEV007"
+    title = "build a helper's tensors on the device"
+    safety = Safety.EXACT
+    message = "the helper makes its tensors on the host, and they are uploaded each step; told the device, it makes them there"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\n\ndef lower(n):\n    return torch.tril(torch.ones(n, n))\n\n\n"
+                "def attend(x):\n    return x @ lower(x.size(1)).to(device=x.device, dtype=x.dtype)\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef lower(n):\n    return torch.tril(torch.ones(n, n))\n\n\n"
+                "def attend(x):\n    return x @ utils.on_device(x.device, lower, x.size(1)).to(device=x.device, dtype=x.dtype)\n"
+            ),
+            call="attend(x)",
+            inputs="x = torch.arange(6.0).reshape(2, 3)",
+            grad=("x",),
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef wave(n):\n    return torch.sin(torch.arange(n) / 7)\n\n\n"
+                "def add(x):\n    signal = wave(x.size(1))\n    return x + signal.to(dtype=x.dtype, device=x.device)\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef wave(n):\n    return torch.sin(torch.arange(n) / 7)\n\n\n"
+                "def add(x):\n    signal = utils.on_device(x.device, wave, x.size(1))\n    return x + signal.to(dtype=x.dtype, device=x.device)\n"
+            ),
+            call="add(x)",
+            inputs="x = torch.arange(6.0).reshape(2, 3)",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef ramp(x):\n    return torch.arange(x.size(0), device=x.device)\n\n\n"
+        "def add(x):\n    return x + ramp(x).to(x.device)\n",
+        "def add(table, x):\n    return x + table(x).to(x.device)\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        found = method_call(node, "to")
+        if found is None or self.file.host_reason(node) is not None:
+            return
+        move = read_move(self.file, node)
+        if move is None or move.device is None:
+            return
+        made = found[0]
+        if isinstance(made, cst.Name):
+            made = self._made(made) or made
+        if isinstance(made, cst.Call) and not has_star(made) and self._makes_host_tensors(made):
+            built = self.fill("__f(__d, __g)", f="utils.on_device", d=move.device, g=made.func)
+            assert isinstance(built, cst.Call)
+            args = [*built.args, *made.args]
+            comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+            args[1] = args[1].with_changes(comma=comma if made.args else cst.MaybeSentinel.DEFAULT)
+            self.replace(made, built.with_changes(args=args))
+
+    def _made(self, name: cst.Name) -> cst.BaseExpression | None:
+        """What a local name was assigned, if only once and only to be moved."""
+        function = self.file.function(name)
+        if function is None:
+            return None
+        uses = [
+            n for n in own_descendants(function.body) if isinstance(n, cst.Name) and n.value == name.value
+        ]
+        values = [
+            n.value
+            for n in own_descendants(function.body)
+            if isinstance(n, cst.Assign)
+            and len(n.targets) == 1
+            and isinstance(n.targets[0].target, cst.Name)
+            and n.targets[0].target.value == name.value
+        ]
+        moved = [n for n in uses if _is_moved(self.file.parent(n))]
+        return values[0] if len(values) == 1 and len(moved) == len(uses) - 1 else None
+
+    def _makes_host_tensors(self, call: cst.Call) -> bool:
+        """Whether the callee is a function of the package that calls factories without a device."""
+        definition = self.file.project.definition(self.file.resolve(call.func) or self._method(call))
+        if definition is None or not isinstance(definition[1], cst.FunctionDef):
+            return False
+        file, function = definition
+        makes = [
+            n
+            for n in own_descendants(function.body)
+            if isinstance(n, cst.Call) and file.resolve(n.func) in FACTORIES and argument(n, "device") is None
+        ]
+        return bool(makes) and all(input_device(file, n) is None for n in makes)
+
+    def _method(self, call: cst.Call) -> str | None:
+        """The full name of `self.helper`."""
+        if not (isinstance(call.func, cst.Attribute) and isinstance(call.func.value, cst.Name)):
+            return None
+        owner = self.file.owner(call)
+        if call.func.value.value != "self" or owner is None:
+            return None
+        return f"{self.file.dotted_path}.{owner.name.value}.{call.func.attr.value}"
+
+
+def _is_moved(parent: cst.CSTNode | None) -> bool:
+    return isinstance(parent, cst.Attribute) and parent.attr.value == "to"

@@ -1,0 +1,59 @@
+"""Random numbers belong where they are used."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.factories import Moved, drawn_in_place, moved_factory, place_factory
+from porter.rule import Example, Rule, Safety
+from porter.syntax.torch_names import RANDOM_FACTORIES
+
+
+class DrawNoiseOnDevice(Rule):
+    """Draw noise on the device that uses it.
+
+    `torch.randn(...)` without a device draws on the host. Moving the result uploads a new tensor every step and makes
+    the step wait for the host; on XLA the draw can be part of the graph instead, from the device's own generator.
+    With `device=` in the call itself nothing is uploaded. On the CPU the same generator gives the same numbers.
+    """
+
+    code = "RNG001"
+    title = "draw noise on the device"
+    safety = Safety.EXACT
+    message = (
+        "the noise was drawn on the host and uploaded each step; drawn on the device it is part of the graph"
+    )
+    examples: ClassVar = (
+        Example(
+            before="import torch\n\n\ndef jitter(x):\n    return x + torch.randn(x.size(0), 1).to(device=x.device, dtype=x.dtype)\n",
+            after="import torch\n\n\ndef jitter(x):\n    return x + torch.randn(x.size(0), 1, device=x.device, dtype=x.dtype)\n",
+            call="jitter(x)",
+            inputs="x = torch.linspace(-1, 1, 12).reshape(3, 4)",
+            grad=("x",),
+        ),
+        Example(
+            before="import torch as t\n\n\ndef start(x, n):\n    return (t.rand([n]).to(x.device) * x.size(1)).long()\n",
+            after="import torch as t\n\n\ndef start(x, n):\n    return (t.rand([n], device=x.device) * x.size(1)).long()\n",
+            call="start(x, 3)",
+            inputs="x = torch.ones(3, 40)",
+        ),
+        Example(
+            before="import torch\n\n\ndef noise(x):\n    return x * torch.FloatTensor(x.size(0), 4).normal_().to(x.device)\n",
+            after="import torch\n\n\ndef noise(x):\n    return x * torch.randn(x.size(0), 4, device=x.device)\n",
+            call="noise(x)",
+            inputs="x = torch.ones(3, 4)",
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef jitter(x):\n    return x + torch.randn(2, device=x.device)\n",
+        "import torch\n\n\nclass Layer(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.weight = torch.nn.Parameter(torch.randn(3).to(torch.float32))\n",
+        "def randn(n):\n    return n\n\n\ndef jitter(x):\n    return randn(2).to(device=x.device)\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        moved = moved_factory(self.file, node, RANDOM_FACTORIES) or drawn_in_place(self.file, node)
+        if isinstance(moved, Moved) and self.file.host_reason(node) is None:
+            self.replace(node, place_factory(moved))

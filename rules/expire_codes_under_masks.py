@@ -1,0 +1,204 @@
+"""Replacing the rows that a mask marks, without counting them first."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.rule import Example, Rule, Safety
+from porter.syntax.kinds import Kind
+from porter.syntax.walk import own_descendants
+from porter.truths import tensors_in
+
+_BEFORE = """import torch
+
+
+def pick(rows, count):
+    n = rows.shape[0]
+    if n >= count:
+        chosen = torch.randperm(n, device=rows.device)[:count]
+    else:
+        chosen = torch.randint(0, n, (count,), device=rows.device)
+    return rows[chosen]
+
+
+class Book(torch.nn.Module):
+    def __init__(self, codes):
+        super().__init__()
+        self.register_buffer("use", torch.arange(len(codes)).float())
+        self.register_buffer("codes", codes)
+
+    def forward(self, rows, main=True):
+        dead = self.use < 2
+        if not torch.any(dead):
+            return self.codes
+        if main:
+            new = pick(rows, dead.sum())
+        else:
+            new = torch.zeros(dead.sum(), self.codes.size(1), device=self.codes.device)
+        self.codes.data[dead] = new
+        return self.codes
+"""
+
+_AFTER = """import torch
+from . import ops, utils
+
+
+def pick(rows, count):
+    n = rows.shape[0]
+    if n >= count:
+        chosen = torch.randperm(n, device=rows.device)[:count]
+    else:
+        chosen = torch.randint(0, n, (count,), device=rows.device)
+    return rows[chosen]
+
+
+class Book(torch.nn.Module):
+    def __init__(self, codes):
+        super().__init__()
+        self.register_buffer("use", torch.arange(len(codes)).float())
+        self.register_buffer("codes", codes)
+
+    def forward(self, rows, main=True):
+        dead = self.use < 2
+        if utils.on_host(dead) and not torch.any(dead):
+            return self.codes
+        if main:
+            new = ops.sample_rows(rows, dead)
+        else:
+            new = torch.zeros(dead.numel(), self.codes.size(1), device=self.codes.device)
+        ops.masked_write_(self.codes.data, dead, new)
+        return self.codes
+"""
+
+
+class ExpireCodesUnderMasks(Rule):
+    """Replace dead codes under their mask.
+
+    Codebook expiry counts the dead codes, draws as many rows of the batch and writes them into a boolean index: three
+    reads from the device and a shape that follows the data, in every training step. Drawing a row for every code and
+    keeping those under the mask draws the same rows in the same order for the dead ones. For host tensors the early
+    return stays, so that the generator is used as before.
+    """
+
+    code = "SHP006"
+    title = "replace dead codes under their mask"
+    safety = Safety.EXACT
+    message = (
+        "counting and indexing the dead codes reads them back in every step; under a mask nothing is read"
+    )
+    examples: ClassVar = (
+        Example(
+            before=_BEFORE,
+            after=_AFTER,
+            call="Book(codes)(rows)",
+            inputs="codes = torch.zeros(6, 3)\nrows = torch.arange(24.0).reshape(8, 3)",
+        ),
+        Example(
+            before=_BEFORE,
+            after=_AFTER,
+            call="Book(codes)(rows)",
+            inputs="codes = torch.zeros(6, 3)\nrows = torch.arange(3.0).reshape(1, 3)",
+        ),
+    )
+    untouched: ClassVar = (
+        # rows drawn in some other way: nobody knows what the drawing does with a count of another size
+        _BEFORE.replace("torch.randperm(n, device=rows.device)[:count]", "torch.arange(n)[-count:]"),
+    )
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
+        writes = [
+            n for n in own_descendants(node.body) if isinstance(n, cst.Assign) and self._masked_write(n)
+        ]
+        if len(writes) != 1 or self.file.host_reason(node.body) is not None:
+            return
+        target, mask, new = self._masked_write(writes[0])  # type: ignore[misc]
+        made = [n for n in own_descendants(node.body) if isinstance(n, cst.Assign) and self._binds(n, new)]
+        rows = [self._row_maker(n.value, mask) for n in made]
+        if not rows or any(r is None for r in rows):
+            return
+        for assign, value in zip(made, rows, strict=True):
+            assert value is not None
+            self.replace(assign.value, value)
+        write = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=target, m=mask, v=new)
+        self.replace(self.file.statement(writes[0]), [cst.SimpleStatementLine([cst.Expr(write)])])
+        for part in own_descendants(node.body):
+            if isinstance(part, cst.If) and self._nothing_dead(part, mask):
+                self._guard(part)
+
+    def _masked_write(self, node: cst.Assign) -> tuple[cst.BaseExpression, cst.Name, cst.Name] | None:
+        """`x[mask] = new`, all of them names (x may be an attribute)."""
+        if len(node.targets) != 1 or not isinstance(node.value, cst.Name):
+            return None
+        target = node.targets[0].target
+        if not isinstance(target, cst.Subscript) or len(target.slice) != 1:
+            return None
+        index = target.slice[0].slice
+        if not isinstance(index, cst.Index) or not isinstance(index.value, cst.Name):
+            return None
+        if self.file.kind(index.value) is not Kind.MASK:
+            return None
+        return target.value, index.value, node.value
+
+    def _binds(self, node: cst.Assign, name: cst.Name) -> bool:
+        return any(isinstance(t.target, cst.Name) and t.target.value == name.value for t in node.targets)
+
+    def _row_maker(self, value: cst.BaseExpression, mask: cst.Name) -> cst.BaseExpression | None:
+        """A draw or fill of `mask.sum()` rows, as one row for every entry of the mask."""
+        if not isinstance(value, cst.Call):
+            return None
+        if len(value.args) == 2 and self._counts(value.args[1].value, mask) and self._draws_rows(value):
+            return self.fill("__f(__rows, __mask)", f="ops.sample_rows", rows=value.args[0].value, mask=mask)
+        if self.file.resolve(value.func) in ("torch.zeros", "torch.empty") and self._counts(
+            value.args[0].value, mask
+        ):
+            every = self.fill("__mask.numel()", mask=mask)
+            return value.with_changes(args=[value.args[0].with_changes(value=every), *value.args[1:]])
+        return None
+
+    def _counts(self, node: cst.BaseExpression, mask: cst.Name) -> bool:
+        found = self.match("__m.sum()", node) or self.match("torch.sum(__m)", node)
+        return found is not None and isinstance(found["m"], cst.Name) and found["m"].value == mask.value
+
+    def _draws_rows(self, call: cst.Call) -> bool:
+        """Whether the callee is the one this rule knows: the first of a permutation if there are rows enough, else
+        rows drawn with replacement.
+        """
+        found = self.file.project.definition(self.file.resolve(call.func))
+        if found is None or not isinstance(found[1], cst.FunctionDef) or len(found[1].params.params) != 2:
+            return False
+        file, function = found
+        rows, count = (p.name.value for p in function.params.params)
+        branches = [n for n in own_descendants(function.body) if isinstance(n, cst.If)]
+        if len(branches) != 1 or not isinstance(branches[0].orelse, cst.Else):
+            return False
+        enough = _only_assign(branches[0].body)
+        short = _only_assign(branches[0].orelse.body)
+        last = function.body.body[-1]
+        if enough is None or short is None or not isinstance(last, cst.SimpleStatementLine):
+            return False
+        from porter.syntax.template import match
+
+        test = match(f"__n >= {count}", branches[0].test)
+        first = match(f"torch.randperm(__n, device=__d)[:{count}]", enough.value, file.resolve)
+        drawn = match(f"torch.randint(0, __n, ({count},), device=__d)", short.value, file.resolve)
+        given = match(f"return {rows}[__i]", last.body[0])
+        return test is not None and first is not None and drawn is not None and given is not None
+
+    def _nothing_dead(self, node: cst.If, mask: cst.Name) -> bool:
+        found = self.match("not torch.any(__m)", node.test) or self.match("not __m.any()", node.test)
+        return found is not None and isinstance(found["m"], cst.Name) and found["m"].value == mask.value
+
+    def _guard(self, node: cst.If) -> None:
+        tensor = tensors_in(self.file, node.test)[0]
+        on_host = self.fill("__f(__t)", f="utils.on_host", t=tensor)
+        self.replace(node.test, cst.BooleanOperation(left=on_host, operator=cst.And(), right=node.test))
+
+
+def _only_assign(body: cst.BaseSuite) -> cst.Assign | None:
+    statements = list(body.body)
+    if len(statements) != 1 or not isinstance(statements[0], cst.SimpleStatementLine):
+        return None
+    small = statements[0].body[0]
+    return small if isinstance(small, cst.Assign) else None

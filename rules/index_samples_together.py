@@ -1,0 +1,300 @@
+"""Loops over the samples of a batch cost a graph for every set of lengths; masks and gathers cost one for all."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.loops import (
+    Range,
+    SampleLoop,
+    assigned_before,
+    sample_loop,
+    sample_range,
+    same_range,
+    scalar,
+    window_size,
+)
+from porter.rule import Example, Rule, Safety
+from porter.syntax.walk import dotted
+
+_ZERO = cst.Integer("0")
+_SIZE_CALLS = ("torch.zeros_like", "torch.empty_like", "torch.zeros", "torch.empty", "torch.ones_like")
+
+
+class SliceSegmentsByGather(Rule):
+    """Cut a window out of every sample with one gather.
+
+    `x[i, :, start[i]:start[i] + size]` in a loop reads every start back from the device to make a slice of it, and the
+    slice is then part of the graph: other starts, another graph. A gather takes the starts as data.
+    """
+
+    code = "SHP001"
+    title = "cut windows with a gather"
+    safety = Safety.EXACT
+    message = (
+        "slicing by a tensor's value reads it back and bakes it into the graph; a gather takes it as data"
+    )
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :, :size])\n"
+                "    for i in range(x.size(0)):\n        first = starts[i]\n        last = first + size\n"
+                "        out[i] = x[i, :, first:last]\n    return out\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef windows(x, starts, size):\n"
+                "    out = ops.slice_segments(x, starts, size)\n    return out\n"
+            ),
+            call="windows(x, starts, 3)",
+            inputs="x = torch.arange(24.0).reshape(2, 2, 6)\nstarts = torch.tensor([1, 3])",
+            grad=("x",),
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros(x.size(0), size, device=x.device)\n"
+                "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef windows(x, starts, size):\n"
+                "    out = ops.slice_segments(x, starts, size)\n    return out\n"
+            ),
+            call="windows(x, starts, 3)",
+            inputs="x = torch.arange(12.0).reshape(2, 6)\nstarts = torch.tensor([1, 3])",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef windows(x, starts, size):\n    out = []\n    for i in range(x.size(0)):\n"
+        "        out.append(x[i, :, starts[i] :])\n    return out\n",
+        "import torch\n\n\ndef rows(x, table):\n    out = torch.zeros_like(x)\n    for i in range(x.size(0)):\n"
+        "        out[i] = table[i]\n    return out\n",
+    )
+
+    def visit_For(self, node: cst.For) -> None:
+        loop = sample_loop(self.file, node)
+        if loop is None or len(loop.statements) != 1 or self.file.host_reason(node) is not None:
+            return
+        statement = loop.statements[0]
+        if not isinstance(statement, cst.Assign) or len(statement.targets) != 1:
+            return
+        target = sample_range(statement.targets[0].target, loop.index)
+        source = sample_range(statement.value, loop.index)
+        if target is None or source is None or target.start is not None or target.end is not None:
+            return
+        size = window_size(source.start, source.end)
+        if size is None or not isinstance(target.tensor, cst.Name) or source.start is None:
+            return
+        made = assigned_before(self.file, node, target.tensor.value)
+        if made is None or not self._fresh(made):
+            return
+        new = self.fill(
+            "__f(__x, __starts, __size)",
+            f="ops.slice_segments",
+            x=source.tensor,
+            starts=source.start,
+            size=size,
+        )
+        self.replace(made, [])
+        self.replace(node, [_assign(target.tensor, new)])
+
+    def _fresh(self, line: cst.SimpleStatementLine) -> bool:
+        assign = line.body[0]
+        assert isinstance(assign, cst.Assign)
+        value = assign.value
+        if not isinstance(value, cst.Call):
+            return False
+        method = value.func.attr.value if isinstance(value.func, cst.Attribute) else ""
+        return self.file.resolve(value.func) in _SIZE_CALLS or method in ("new_zeros", "new_empty")
+
+
+class CopyRangesByMask(Rule):
+    """Write the first (or any) positions of every sample under a mask.
+
+    `a[i, :, :length[i]] = b[i, :, :length[i]]` in a loop reads every length back and makes a graph of each set of
+    lengths. Comparing positions with lengths gives the same as a mask, with one graph for all lengths.
+    """
+
+    code = "SHP002"
+    title = "write per-sample ranges under a mask"
+    safety = Safety.EXACT
+    message = "a slice by each sample's length is read back and baked into the graph; a mask takes the lengths as data"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\n\ndef prompts(x, lengths):\n    kept = torch.zeros_like(x)\n    rest = x.clone()\n"
+                "    for i in range(x.shape[0]):\n        kept[i, :, : lengths[i]] = x[i, :, : lengths[i]]\n"
+                "        rest[i, :, : lengths[i]] = 0\n    return kept, rest\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef prompts(x, lengths):\n    kept = torch.zeros_like(x)\n"
+                "    rest = x.clone()\n    ops.copy_ranges_(kept, x, 0, lengths)\n"
+                "    ops.fill_ranges_(rest, 0, 0, lengths)\n    return kept, rest\n"
+            ),
+            call="prompts(x, lengths)",
+            inputs="x = torch.arange(1.0, 25.0).reshape(2, 2, 6)\nlengths = torch.tensor([1, 4])",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef shift(x, lengths):\n    out = torch.zeros_like(x)\n    for i in range(x.shape[0]):\n"
+        "        out[i, :, : lengths[i]] = x[i, :, -lengths[i] :]\n    return out\n",
+        "import torch\n\n\ndef collate(batch):\n    out = torch.zeros(len(batch), 9)\n    for i in range(len(batch)):\n"
+        "        row = batch[i]\n        out[i, : row.size(0)] = row\n    return out\n",
+    )
+
+    def visit_For(self, node: cst.For) -> None:
+        loop = sample_loop(self.file, node)
+        if loop is None or self.file.host_reason(node) is not None:
+            return
+        new = [self._write(loop, s) for s in loop.statements]
+        done = [n for n in new if n is not None]
+        if len(done) == len(new):
+            self.replace(node, done)
+
+    def _write(self, loop: SampleLoop, statement: cst.Assign | cst.AugAssign) -> cst.BaseStatement | None:
+        if not isinstance(statement, cst.Assign) or len(statement.targets) != 1:
+            return None
+        target = sample_range(statement.targets[0].target, loop.index)
+        if target is None or target.end is None:
+            return None
+        start: cst.BaseExpression = target.start if target.start is not None else _ZERO
+        source = sample_range(statement.value, loop.index)
+        if source is not None and same_range(source, target):
+            return _call(
+                self.fill(
+                    "__f(__t, __s, __a, __b)",
+                    f="ops.copy_ranges_",
+                    t=target.tensor,
+                    s=source.tensor,
+                    a=start,
+                    b=target.end,
+                )
+            )
+        if source is None and scalar(self.file, statement.value):
+            return _call(
+                self.fill(
+                    "__f(__t, __v, __a, __b)",
+                    f="ops.fill_ranges_",
+                    t=target.tensor,
+                    v=statement.value,
+                    a=start,
+                    b=target.end,
+                )
+            )
+        return None
+
+
+class AverageRangesByMask(Rule):
+    """Compute every sample's loss over its own range with one masked mean.
+
+    `loss += criterion(p[i, :, a[i]:b[i]], t[i, :, a[i]:b[i]])` makes a graph for each set of bounds. The mean over
+    the positions of a mask, sample by sample, is the same mean of means, with one graph.
+    """
+
+    code = "SHP003"
+    title = "average per-sample ranges under a mask"
+    safety = Safety.CLOSE
+    message = (
+        "the loss of each sample's slice makes a graph for each set of lengths; masked means make one for all"
+    )
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\nimport torch.nn.functional as F\n\n\ndef loss(p, t, a, b):\n    total = 0\n"
+                "    for i in range(p.shape[0]):\n"
+                "        total += F.mse_loss(p[i, :, a[i] : b[i]], t[i, :, a[i] : b[i]])\n    return total / p.shape[0]\n"
+            ),
+            after=(
+                "import torch\nimport torch.nn.functional as F\nfrom . import ops\n\n\ndef loss(p, t, a, b):\n    total = 0\n"
+                "    total += ops.ranges_mse(p, t, a, b).sum()\n    return total / p.shape[0]\n"
+            ),
+            call="loss(p, t, a, b)",
+            inputs=(
+                "p = torch.linspace(-1, 1, 24).reshape(2, 2, 6)\nt = torch.linspace(1, 0, 24).reshape(2, 2, 6)\n"
+                "a = torch.tensor([1, 0])\nb = torch.tensor([4, 6])"
+            ),
+            grad=("p", "t"),
+        ),
+        Example(
+            before=(
+                "import torch\n\n\nclass Flow(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+                "        self.criterion = torch.nn.L1Loss()\n\n    def forward(self, p, t, ends):\n        loss = 0\n"
+                "        for i in range(p.size(0)):\n"
+                "            loss += self.criterion(p[i, :, : ends[i]], t[i, :, : ends[i]])\n        return loss\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\nclass Flow(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+                "        self.criterion = torch.nn.L1Loss()\n\n    def forward(self, p, t, ends):\n        loss = 0\n"
+                "        loss += ops.ranges_l1(p, t, 0, ends).sum()\n        return loss\n"
+            ),
+            call="Flow()(p, t, ends)",
+            inputs=(
+                "p = torch.linspace(-1, 1, 24).reshape(2, 2, 6)\nt = torch.linspace(1, 0, 24).reshape(2, 2, 6)\n"
+                "ends = torch.tensor([4, 6])"
+            ),
+            grad=("p",),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\nimport torch.nn.functional as F\n\n\ndef loss(p, t, b):\n    total = 0\n    for i in range(p.shape[0]):\n"
+        "        total += F.mse_loss(p[i, :, : b[i]], t[i, :, : b[i]], reduction='sum')\n    return total\n",
+    )
+
+    def visit_For(self, node: cst.For) -> None:
+        loop = sample_loop(self.file, node)
+        if loop is None or self.file.host_reason(node) is not None:
+            return
+        new = [self._sum(loop, s) for s in loop.statements]
+        done = [n for n in new if n is not None]
+        if len(done) == len(new):
+            self.replace(node, done)
+
+    def _sum(self, loop: SampleLoop, statement: cst.Assign | cst.AugAssign) -> cst.BaseStatement | None:
+        if not isinstance(statement, cst.AugAssign) or not isinstance(statement.operator, cst.AddAssign):
+            return None
+        call = statement.value
+        if (
+            not isinstance(call, cst.Call)
+            or len(call.args) != 2
+            or any(a.keyword or a.star for a in call.args)
+        ):
+            return None
+        name = self._criterion(call.func)
+        a, b = (sample_range(arg.value, loop.index) for arg in call.args)
+        if name is None or a is None or b is None or not same_range(a, b) or a.end is None:
+            return None
+        new = self._means(name, a, b)
+        return cst.SimpleStatementLine([statement.with_changes(value=new)])
+
+    def _means(self, name: str, a: Range, b: Range) -> cst.BaseExpression:
+        assert a.end is not None
+        start: cst.BaseExpression = a.start if a.start is not None else _ZERO
+        return self.fill("__f(__p, __t, __a, __b).sum()", f=name, p=a.tensor, t=b.tensor, a=start, b=a.end)
+
+    def _criterion(self, func: cst.BaseExpression) -> str | None:
+        """The runtime's function for a mean criterion: F.mse_loss, or an attribute that holds MSELoss()."""
+        resolved = self.file.resolve(func)
+        if resolved == "torch.nn.functional.mse_loss":
+            return "ops.ranges_mse"
+        if resolved == "torch.nn.functional.l1_loss":
+            return "ops.ranges_l1"
+        text = dotted(func)
+        owner = self.file.owner(func)
+        if text is None or owner is None or not text.startswith("self."):
+            return None
+        made = self.file.attribute_value(owner, text.removeprefix("self."))
+        if isinstance(made, cst.Call) and not made.args:
+            return {"torch.nn.MSELoss": "ops.ranges_mse", "torch.nn.L1Loss": "ops.ranges_l1"}.get(
+                self.file.resolve(made.func) or ""
+            )
+        return None
+
+
+def _assign(target: cst.Name, value: cst.BaseExpression) -> cst.BaseStatement:
+    return cst.SimpleStatementLine([cst.Assign(targets=[cst.AssignTarget(target)], value=value)])
+
+
+def _call(value: cst.BaseExpression) -> cst.BaseStatement:
+    return cst.SimpleStatementLine([cst.Expr(value)])

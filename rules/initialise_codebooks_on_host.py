@@ -1,0 +1,232 @@
+"""Initialisation from the first batch happens once; the question whether it has happened is asked in every step."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import positional
+from porter.syntax.kinds import is_tensor
+from porter.syntax.walk import children, dotted, own_descendants
+
+_BEFORE = """import torch
+from torch import nn
+
+
+def centres(rows, n):
+    return rows[:n] + 1
+
+
+class Book(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("ready", torch.Tensor([False]))
+        self.register_buffer("codes", torch.zeros(2, 3))
+
+    def start(self, rows):
+        if self.ready:
+            return
+        self.codes.data.copy_(centres(rows, 2))
+        self.ready.data.copy_(torch.Tensor([True]))
+
+    def forward(self, rows):
+        rows = rows.reshape(-1, 3)
+        self.start(rows)
+        return rows @ self.codes.t()
+"""
+
+
+def registered_buffers(owner: cst.ClassDef) -> set[str]:
+    """Names that a class registers as buffers."""
+    return {
+        str(node.args[0].value.evaluated_value)
+        for node in _descend(owner)
+        if isinstance(node, cst.Call)
+        and dotted(node.func) == "self.register_buffer"
+        and node.args
+        and isinstance(node.args[0].value, cst.SimpleString)
+    }
+
+
+def _descend(node: cst.CSTNode) -> list[cst.CSTNode]:
+    found = [node]
+    for child in children(node):
+        found += _descend(child)
+    return found
+
+
+class AskFlagsOnHost(Rule):
+    """Know on the host whether a flag buffer is set.
+
+    `if self.inited:` on a buffer is a read from the device in every step. The runtime's `HostFlags` records the value
+    while the buffer is on the host (when the model is built or a checkpoint is loaded) and reads the device only when
+    that is not known. The buffer stays, and with it the checkpoint.
+    """
+
+    code = "SYN004"
+    title = "ask flag buffers on the host"
+    safety = Safety.EXACT
+    message = (
+        "the truth of a buffer is a read from the device in every step; the host knows it from the checkpoint"
+    )
+    examples: ClassVar = (
+        Example(
+            before=_BEFORE,
+            after=_BEFORE.replace("from torch import nn\n", "from torch import nn\nfrom . import ops\n", 1)
+            .replace("class Book(nn.Module):", "class Book(ops.HostFlags, nn.Module):")
+            .replace("if self.ready:", 'if self.host_flag("ready"):'),
+            call="Book()(rows)",
+            inputs="rows = torch.arange(12.0).reshape(4, 3)",
+            grad=("rows",),
+            on_device=False,  # a fresh book does its first step on the host
+        ),
+    )
+    untouched: ClassVar = (
+        "from torch import nn\n\n\nclass Layer(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.ready = False\n\n"
+        "    def forward(self, x):\n        if self.ready:\n            return x\n        return x * 2\n",
+    )
+
+    def visit_ClassDef(self, node: cst.ClassDef) -> None:
+        buffers = registered_buffers(node)
+        tests = [test for test in _flag_tests(node) if dotted(test) in {f"self.{b}" for b in buffers}]
+        if not tests or not node.bases:
+            return
+        for test in tests:
+            name = (dotted(test) or "").removeprefix("self.")
+            self.replace(test, cst.parse_expression(f'self.host_flag("{name}")'))
+        first = node.bases[0]
+        if "HostFlags" not in (dotted(first.value) or ""):
+            comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+            self.replace(first, [cst.Arg(self.runtime("ops.HostFlags"), comma=comma), first])
+
+
+def _flag_tests(owner: cst.ClassDef) -> list[cst.BaseExpression]:
+    """`self.x` wherever a condition is just that, or its negation."""
+    found = []
+    for node in _descend(owner):
+        if isinstance(node, (cst.If, cst.IfExp, cst.While, cst.Assert)):
+            test = node.test
+            if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
+                test = test.expression
+            if isinstance(test, cst.Attribute):
+                found.append(test)
+    return found
+
+
+class InitialiseOnHost(Rule):
+    """Run one-off initialisation on the host.
+
+    K-means over the first batch is loops, counts and boolean indices: thousands of graphs for something that happens
+    once in the life of a codebook, or never when a checkpoint is loaded. On a host copy of the batch it runs as
+    upstream wrote it; its results are copied into the buffers.
+    """
+
+    code = "SYN005"
+    title = "initialise once, on the host"
+    safety = Safety.EXACT
+    message = "initialisation from the first batch runs once; on a host copy it makes no graphs"
+    examples: ClassVar = (
+        Example(
+            before=_BEFORE,
+            after=_BEFORE.replace(
+                "from torch import nn\n", "from torch import nn\nfrom . import utils\n", 1
+            ).replace("centres(rows, 2)", "centres(utils.to_host(rows), 2)"),
+            call="Book()(rows)",
+            inputs="rows = torch.arange(12.0).reshape(4, 3)",
+            grad=("rows",),
+            on_device=False,
+        ),
+    )
+    untouched: ClassVar = (
+        "from torch import nn\n\n\ndef centres(rows):\n    return rows + 1\n\n\nclass Book(nn.Module):\n"
+        "    def forward(self, rows):\n        if rows is None:\n            return None\n        return centres(rows.float())\n",
+    )
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
+        owner = self.file.owner(node)
+        if owner is None or not isinstance(node.body, cst.IndentedBlock):
+            return
+        flag = self._returns_early(node, registered_buffers(owner))
+        if flag is None or not self._sets(node, flag):
+            return
+        params = {p.name.value for p in node.params.params}
+        for call in own_descendants(node.body):
+            if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Name):
+                continue
+            found = self.file.project.definition(self.file.resolve(call.func))
+            if found is None or not isinstance(found[1], cst.FunctionDef):
+                continue
+            for value in positional(call):
+                if isinstance(value, cst.Name) and value.value in params and not self._plain(value):
+                    self.replace(value, self.fill("__f(__x)", f="utils.to_host", x=value))
+
+    def _plain(self, value: cst.Name) -> bool:
+        from porter.syntax.kinds import Kind
+
+        kind = self.file.kind(value)
+        return kind is Kind.HOST and not is_tensor(kind)
+
+    def _returns_early(self, node: cst.FunctionDef, buffers: set[str]) -> str | None:
+        for statement in node.body.body[:2]:
+            if isinstance(statement, cst.If) and isinstance(statement.body.body[0], cst.SimpleStatementLine):
+                name = (dotted(statement.test) or "").removeprefix("self.")
+                if name in buffers and isinstance(statement.body.body[0].body[0], cst.Return):
+                    return name
+        return None
+
+    def _sets(self, node: cst.FunctionDef, flag: str) -> bool:
+        return any(
+            isinstance(n, cst.Call) and (dotted(n.func) or "").startswith(f"self.{flag}.")
+            for n in own_descendants(node.body)
+        )
+
+
+class CheckDistributionsOnHost(Rule):
+    """Check a distribution's parameters on the host only.
+
+    torch.distributions reads back whether every parameter is valid, each time a distribution is made. For device
+    tensors the check is switched off; results are the same.
+    """
+
+    code = "SYN006"
+    title = "check distributions on the host only"
+    safety = Safety.EXACT
+    message = "checking a distribution's parameters reads them back from the device; they are checked for host tensors only"
+    examples: ClassVar = (
+        Example(
+            before="import torch\nimport torch.distributions as D\n\n\ndef spread(m, s):\n    return D.kl_divergence(D.Normal(m, s), D.Normal(torch.zeros_like(m), torch.ones_like(s)))\n",
+            after=(
+                "import torch\nimport torch.distributions as D\nfrom . import utils\n\n\ndef spread(m, s):\n"
+                "    return D.kl_divergence(D.Normal(m, s, validate_args=utils.on_host(m)), D.Normal(torch.zeros_like(m), torch.ones_like(s), validate_args=utils.on_host(m)))\n"
+            ),
+            call="spread(m, s)",
+            inputs="m = torch.linspace(-1, 1, 4)\ns = torch.linspace(1, 2, 4)",
+            grad=("m", "s"),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch.distributions as D\n\n\ndef spread(m, s):\n    return D.Normal(m, s, validate_args=False)\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        from porter.syntax.calls import argument, with_keywords
+        from porter.truths import tensors_in
+
+        target = self.file.resolve(node.func) or ""
+        name = target.rsplit(".", 1)[-1]
+        if not target.startswith("torch.distributions.") or not name[:1].isupper() or "constraints" in target:
+            return
+        if (
+            argument(node, "validate_args") is not None
+            or self.file.host_reason(node) is not None
+            or not node.args
+        ):
+            return
+        first = node.args[0].value
+        tensors = [first] if isinstance(first, cst.Name) else tensors_in(self.file, first)
+        check: cst.BaseExpression = cst.Name("False")
+        if tensors:
+            check = self.fill("__f(__x)", f="utils.on_host", x=tensors[0])
+        self.replace(node, with_keywords(node, validate_args=check))

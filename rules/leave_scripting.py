@@ -1,0 +1,154 @@
+"""TorchScript hides a function from the rules and reads tensors where Python numbers would do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.rule import Example, Rule, Safety
+from porter.syntax.walk import own_descendants
+
+
+class LeaveScripting(Rule):
+    """Run scripted functions as plain Python.
+
+    A scripted function is compiled for its own interpreter, once a device and dtype; XLA fuses its operators anyway.
+    Scripts also force channel counts into tensors, which XLA would have to read back.
+    """
+
+    code = "JIT001"
+    title = "run scripted functions as Python"
+    safety = Safety.EXACT
+    message = "XLA fuses the operators itself; a script only adds its own interpreter between"
+    examples: ClassVar = (
+        Example(
+            before="import torch\n\n\n@torch.jit.script\ndef gate(a, b):\n    return torch.tanh(a) * torch.sigmoid(b)\n",
+            after="import torch\n\n\ndef gate(a, b):\n    return torch.tanh(a) * torch.sigmoid(b)\n",
+            call="gate(a, b)",
+            inputs="a = torch.linspace(-1, 1, 5)\nb = torch.linspace(1, 2, 5)",
+            grad=("a", "b"),
+        ),
+        Example(
+            before="import torch\n\n\ndef gate(a, b):\n    return torch.tanh(a) * torch.sigmoid(b)\n\n\nfast = torch.jit.script(gate)\n",
+            after="import torch\n\n\ndef gate(a, b):\n    return torch.tanh(a) * torch.sigmoid(b)\n\n\nfast = gate\n",
+            call="fast(a, b)",
+            inputs="a = torch.linspace(-1, 1, 5)\nb = torch.linspace(1, 2, 5)",
+            grad=("a",),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\nclass Layer(torch.nn.Module):\n    @torch.jit.ignore\n    def setup(self):\n        return None\n",
+        "from play import script\n\n\n@script\ndef act():\n    return 1\n",
+    )
+
+    def visit_Decorator(self, node: cst.Decorator) -> None:
+        if self.file.resolve(node.decorator) == "torch.jit.script":
+            self.replace(node, [])
+
+    def visit_Call(self, node: cst.Call) -> None:
+        if self.file.resolve(node.func) == "torch.jit.script" and len(node.args) == 1:
+            self.replace(node, node.args[0].value)
+
+
+_BEFORE = """import torch
+
+
+def gate(x, count):
+    n = count[0]
+    return torch.tanh(x[:, :n]) * torch.sigmoid(x[:, n:])
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.width = width
+
+    def forward(self, x):
+        count = torch.IntTensor([self.width])
+        return gate(x, count) + gate(-x, torch.IntTensor([self.width]))
+"""
+
+
+class PassCountsAsNumbers(Rule):
+    """Pass channel counts as Python numbers.
+
+    `torch.IntTensor([n])` exists only so that a scripted function can read `count[0]`. As a list it is read the same
+    way, and slicing by it needs no tensor.
+    """
+
+    code = "JIT002"
+    title = "pass channel counts as numbers"
+    safety = Safety.EXACT
+    message = "slicing by a count kept in a tensor reads the tensor; a list holds the same number"
+    examples: ClassVar = (
+        Example(
+            before=_BEFORE,
+            after=_BEFORE.replace("torch.IntTensor([self.width])", "[self.width]"),
+            call="Layer(2)(x)",
+            inputs="x = torch.linspace(-1, 1, 12).reshape(3, 4)",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        # here the tensor is computed with
+        _BEFORE.replace("n = count[0]", "n = (count * 2)[0] // 2"),
+        "import torch\n\n\ndef lengths(x):\n    return torch.IntTensor([x.size(0)])\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        target = self.file.resolve(node.func)
+        if target not in ("torch.IntTensor", "torch.LongTensor") or len(node.args) != 1:
+            return
+        value = node.args[0].value
+        if not isinstance(value, cst.List) or self.file.host_reason(node) is not None:
+            return
+        if self._read_only(node):
+            self.replace(node, value)
+
+    def _read_only(self, node: cst.Call) -> bool:
+        """Whether the tensor goes only to functions of the package that read it by a constant index."""
+        parent = self.file.parent(node)
+        if isinstance(parent, cst.Arg):
+            return self._parameter_read_only(parent)
+        if (
+            isinstance(parent, cst.Assign)
+            and len(parent.targets) == 1
+            and isinstance(parent.targets[0].target, cst.Name)
+        ):
+            name = parent.targets[0].target
+            function = self.file.function(node)
+            uses = [
+                n
+                for n in own_descendants(function.body if function else self.file.module)
+                if isinstance(n, cst.Name) and n.value == name.value and n is not name
+            ]
+            args = [self.file.parent(n) for n in uses]
+            return bool(uses) and all(isinstance(a, cst.Arg) and self._parameter_read_only(a) for a in args)
+        return False
+
+    def _parameter_read_only(self, arg: cst.Arg) -> bool:
+        call = self.file.parent(arg)
+        if not isinstance(call, cst.Call):
+            return False
+        found = self.file.project.definition(self.file.resolve(call.func))
+        if found is None or not isinstance(found[1], cst.FunctionDef):
+            return False
+        file, function = found
+        names = [p.name.value for p in function.params.params]
+        if arg.keyword is not None:
+            name = arg.keyword.value
+        else:
+            at = list(call.args).index(arg)
+            if at >= len(names):
+                return False
+            name = names[at]
+        reads = [n for n in own_descendants(function.body) if isinstance(n, cst.Name) and n.value == name]
+        return bool(reads) and all(_constant_index(file.parent(n)) for n in reads)
+
+
+def _constant_index(node: cst.CSTNode | None) -> bool:
+    if not isinstance(node, cst.Subscript) or len(node.slice) != 1:
+        return False
+    index = node.slice[0].slice
+    return isinstance(index, cst.Index) and isinstance(index.value, cst.Integer)

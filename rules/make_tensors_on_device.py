@@ -1,0 +1,216 @@
+"""Tensors of constants belong where they are used."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.caches import fill_around
+from porter.factories import input_device, moved_factory, place_factory
+from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import argument, has_star, keywords, method_call, with_keywords
+from porter.syntax.kinds import is_tensor
+from porter.syntax.torch_names import PLAIN_FACTORIES
+
+_COPIES = frozenset({"torch.tensor", "torch.as_tensor", "torch.scalar_tensor"})
+
+
+class MakeTensorsOnDevice(Rule):
+    """Make zeros, ones and ranges on the device instead of moving them there.
+
+    `torch.zeros(n).to(x.device)` fills a host tensor and uploads it, every step. With `device=` it is a constant of
+    the graph and costs nothing.
+    """
+
+    code = "DEV003"
+    title = "make tensors on the device"
+    safety = Safety.EXACT
+    message = "the tensor was filled on the host and uploaded each step; made on the device it is a constant of the graph"
+    examples: ClassVar = (
+        Example(
+            before="import torch\n\n\ndef count(x):\n    return torch.zeros(x.size(0)).to(dtype=x.dtype, device=x.device) + x.sum(1)\n",
+            after="import torch\n\n\ndef count(x):\n    return torch.zeros(x.size(0), dtype=x.dtype, device=x.device) + x.sum(1)\n",
+            call="count(x)",
+            inputs="x = torch.arange(6.0).reshape(2, 3)",
+            grad=("x",),
+        ),
+        Example(
+            before="import torch\n\n\ndef mask(x):\n    return torch.ones(x.size(0), 1, x.size(1)).to(x)\n",
+            after="import torch\n\n\ndef mask(x):\n    return torch.ones(x.size(0), 1, x.size(1), device=x.device, dtype=x.dtype)\n",
+            call="mask(x)",
+            inputs="x = torch.arange(6.0).reshape(2, 3)",
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef mask(x):\n    return torch.ones(2, device=x.device).to(x.dtype)\n",
+        "import numpy\n\n\ndef mask(x):\n    return numpy.ones(2).to(x.device)\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        moved = moved_factory(self.file, node, PLAIN_FACTORIES - _COPIES)
+        if moved is None or self.file.host_reason(node) is not None:
+            return
+        if fill_around(self.file, node) is not None:
+            return  # a constant that is kept has to be uploaded data, not a node of the first graph
+        order = [k for k in keywords(node) if k in ("device", "dtype")]
+        if order[:1] == ["dtype"] and moved.dtype is not None:
+            self.replace(node, with_keywords(moved.factory, dtype=moved.dtype, device=moved.device))
+        else:
+            self.replace(node, place_factory(moved))
+
+
+class MakeLengthsOnDevice(Rule):
+    """Make one-element tensors of Python numbers on the device.
+
+    `torch.LongTensor([n]).to(device)` and `torch.tensor([n], device=device)` copy Python values to a host tensor and
+    upload it. `torch.full` with the same value is a constant of the graph.
+    """
+
+    code = "DEV004"
+    title = "make lengths and scalars on the device"
+    safety = Safety.EXACT
+    message = "the number was uploaded as a tensor of its own; as a constant of the graph it needs no upload"
+    examples: ClassVar = (
+        Example(
+            before="import torch\n\n\ndef lengths(x):\n    return torch.LongTensor([x.size(2)]).to(x.device)\n",
+            after="import torch\n\n\ndef lengths(x):\n    return torch.full((1,), x.size(2), dtype=torch.long, device=x.device)\n",
+            call="lengths(x)",
+            inputs="x = torch.ones(2, 3, 5)",
+        ),
+        Example(
+            before="import torch\n\n\ndef zero(x):\n    return torch.tensor([0.0], device=x.device, requires_grad=True) + x\n",
+            after="import torch\n\n\ndef zero(x):\n    return torch.full((1,), 0.0, device=x.device, requires_grad=True) + x\n",
+            call="zero(x)",
+            inputs="x = torch.ones(2)",
+        ),
+        Example(
+            before="import torch\n\n\ndef zero(x):\n    return torch.tensor(0.5, device=x.device) * x\n",
+            after="import torch\n\n\ndef zero(x):\n    return torch.full((), 0.5, device=x.device) * x\n",
+            call="zero(x)",
+            inputs="x = torch.ones(2)",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef table(x, rows):\n    return torch.tensor(rows, device=x.device)\n",
+        "import torch\n\n\ndef pair(x):\n    return torch.tensor([1, 2], device=x.device)\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        found = self._typed(node) or self._plain(node)
+        if found is not None and self.file.host_reason(node) is None:
+            self.replace(node, found)
+
+    def _typed(self, node: cst.Call) -> cst.BaseExpression | None:
+        """`torch.LongTensor([n]).to(device)`."""
+        for name, dtype in (("LongTensor", "long"), ("IntTensor", "int"), ("FloatTensor", "float32")):
+            moved = moved_factory(self.file, node, {f"torch.{name}"})
+            if moved is None or len(moved.factory.args) != 1:
+                continue
+            value = self._single(moved.factory.args[0].value)
+            if value is None or moved.dtype is not None:
+                return None
+            assert isinstance(moved.factory.func, cst.Attribute)
+            return self.fill(
+                "__torch.full((1,), __value, dtype=__dtype, device=__device)",
+                torch=moved.factory.func.value,
+                value=value,
+                dtype=cst.Attribute(moved.factory.func.value, cst.Name(dtype)),
+                device=moved.device,
+            )
+        return None
+
+    def _plain(self, node: cst.Call) -> cst.BaseExpression | None:
+        """`torch.tensor(n or [n], device=device)`, or the same moved afterwards."""
+        call = node
+        if method_call(node, "to"):
+            moved = moved_factory(self.file, node, _COPIES)
+            if moved is None:
+                return None
+            call = place_factory(moved)
+            resolved = self.file.resolve(moved.factory.func)
+        else:
+            resolved = self.file.resolve(node.func)
+        if resolved not in _COPIES or argument(call, "device") is None or not call.args or has_star(call):
+            return None
+        first = call.args[0]
+        if first.keyword is not None:
+            return None
+        single = self._single(first.value)
+        shape, value = ("(1,)", single) if single is not None else ("()", self._number(first.value))
+        if value is None:
+            return None
+        assert isinstance(call.func, cst.Attribute)
+        comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+        args = [
+            cst.Arg(cst.parse_expression(shape), comma=comma),
+            first.with_changes(value=value),
+            *call.args[1:],
+        ]
+        return call.with_changes(func=call.func.with_changes(attr=cst.Name("full")), args=args)
+
+    def _single(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
+        """The one Python number in a list, unless it may be a tensor."""
+        if isinstance(node, (cst.List, cst.Tuple)) and len(node.elements) == 1:
+            value = node.elements[0].value
+            if not isinstance(value, (cst.List, cst.Tuple, cst.ListComp)) and not is_tensor(
+                self.file.kind(value)
+            ):
+                return value
+        return None
+
+    def _number(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
+        inner = node.expression if isinstance(node, cst.UnaryOperation) else node
+        return node if isinstance(inner, (cst.Integer, cst.Float)) else None
+
+
+class MakeTensorsBesideInputs(Rule):
+    """Make tensors on the device of a function's inputs when no device is given.
+
+    A factory call without a device, in a function that works on tensors, makes a host tensor. As soon as it meets a
+    device tensor it is uploaded (an index) or an error (arithmetic). The inputs say which device is meant.
+    """
+
+    code = "DEV005"
+    title = "make tensors beside a function's inputs"
+    safety = Safety.EXACT
+    message = "the tensor was made on the host although the function's inputs are on the device"
+    examples: ClassVar = (
+        Example(
+            before="import torch\n\n\ndef rows(table, x):\n    start = torch.zeros((x.shape[0],), dtype=torch.long)\n    return table[start] + x\n",
+            after="import torch\n\n\ndef rows(table, x):\n    start = torch.zeros((x.shape[0],), dtype=torch.long, device=x.device)\n    return table[start] + x\n",
+            call="rows(table, x)",
+            inputs="table = torch.arange(6.0)\nx = torch.ones(3)",
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef positions(length):\n    return torch.arange(length)\n",
+        "import torch\n\n\ndef rows(x):\n    return torch.zeros_like(x) + torch.zeros(1, device=x.device)\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        target = self.file.resolve(node.func)
+        if target not in PLAIN_FACTORIES - _COPIES or argument(node, "device") is not None or has_star(node):
+            return
+        parent = self.file.parent(node)
+        if isinstance(parent, cst.Attribute) and parent.attr.value in ("to", "cuda", "type_as"):
+            return  # moved right away: DEV003 or the hazard scan has it
+        if self.file.host_reason(node) is not None or self._on_given_device(node):
+            return
+        if fill_around(self.file, node) is not None:
+            return
+        device = input_device(self.file, node)
+        if device is not None:
+            self.replace(node, with_keywords(node, device=device))
+
+    def _on_given_device(self, node: cst.Call) -> bool:
+        """Inside `with torch.device(...)`, or as an index or operand that already says its device."""
+        return any(
+            isinstance(a, cst.With)
+            and any(
+                isinstance(i.item, cst.Call) and self.file.resolve(i.item.func) == "torch.device"
+                for i in a.items
+            )
+            for a in self.file.ancestors(node)
+        )

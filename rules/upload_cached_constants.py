@@ -1,0 +1,109 @@
+"""Tensors that outlive a step have to be data, not a piece of a graph."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.caches import fills
+from porter.factories import read_move
+from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import argument, method_call, without_argument
+from porter.syntax.template import substitute
+from porter.syntax.torch_names import FACTORIES
+
+
+class UploadCachedConstants(Rule):
+    """Keep constants in caches as uploaded data.
+
+    A tensor computed on an XLA device is a node of the graph that is being traced until that graph runs. Kept in a
+    module-level dictionary and used again, it is an expression in the first step and a parameter in the next: two
+    graphs, compiled twice, and a reference to the first graph for as long as the cache lives. A constant that is
+    computed on the host and uploaded is a parameter from the first step on.
+    """
+
+    code = "DEV006"
+    title = "upload cached constants"
+    safety = Safety.EXACT
+    message = (
+        "a cached tensor computed on the device is part of the first graph and a parameter of later ones"
+    )
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\nramps = {}\n\n\ndef ramp(x, n):\n    key = str(n) + str(x.device)\n"
+                "    if key not in ramps:\n        ramps[key] = torch.arange(n, device=x.device) / n\n"
+                "    return x * ramps[key]\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\nramps = {}\n\n\ndef ramp(x, n):\n    key = str(n) + str(x.device)\n"
+                "    if key not in ramps:\n        ramps[key] = utils.constant(torch.arange(n) / n, device=x.device)\n"
+                "    return x * ramps[key]\n"
+            ),
+            call="ramp(x, 4)",
+            inputs="x = torch.ones(2, 4)",
+            grad=("x",),
+        ),
+        Example(
+            before=(
+                "import torch\n\nwindows = {}\n\n\ndef window(x, n):\n    if n not in windows:\n"
+                "        windows[n] = torch.hann_window(n).to(dtype=x.dtype, device=x.device)\n    return x * windows[n]\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\nwindows = {}\n\n\ndef window(x, n):\n    if n not in windows:\n"
+                "        windows[n] = utils.constant(torch.hann_window(n), device=x.device, dtype=x.dtype)\n    return x * windows[n]\n"
+            ),
+            call="window(x, 4)",
+            inputs="x = torch.ones(2, 4)",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\nnames = {}\n\n\ndef name(n):\n    names[n] = str(n)\n    return names[n]\n",
+        "import torch\n\n\ndef local(x):\n    made = {}\n    made[0] = torch.arange(3, device=x.device)\n    return made[0]\n",
+    )
+
+    def visit_Assign(self, node: cst.Assign) -> None:
+        if not fills(self.file, node):
+            return
+        new = self._uploaded(node.value)
+        if new is not None:
+            self.replace(node.value, new)
+
+    def _uploaded(self, value: cst.BaseExpression) -> cst.BaseExpression | None:
+        """The same constant, computed on the host and uploaded; None when the expression reads device tensors."""
+        device: cst.BaseExpression | None = None
+        dtype: cst.BaseExpression | None = None
+        found = method_call(value, "to")
+        if found is not None:
+            move = read_move(self.file, found[1])
+            if move is None or move.device is None:
+                return None
+            value, device, dtype = found[0], move.device, move.dtype
+        devices: list[cst.BaseExpression] = []
+
+        def strip(node: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
+            if isinstance(node, cst.Call) and self.file.resolve(node.func) in FACTORIES:
+                given = argument(node, "device")
+                if given is not None:
+                    devices.append(given)
+                    return without_argument(node, "device")
+            return None
+
+        host = substitute(value, strip)
+        assert isinstance(host, cst.BaseExpression)
+        device = device or (devices[0] if devices else None)
+        if device is None:
+            return None
+        if dtype is None:
+            return self.fill(
+                "__constant(__host, device=__device)", constant="utils.constant", host=host, device=device
+            )
+        return self.fill(
+            "__constant(__host, device=__device, dtype=__dtype)",
+            constant="utils.constant",
+            host=host,
+            device=device,
+            dtype=dtype,
+        )

@@ -1,0 +1,53 @@
+"""On XLA the port is one program over all chips; there may be no process group to ask."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.contexts import DISTRIBUTED_ONLY
+from porter.rule import Example, Rule, Safety
+
+_CALLS = {
+    "torch.distributed.get_rank": "utils.get_rank",
+    "torch.distributed.get_world_size": "utils.get_world_size",
+    "torch.distributed.broadcast": "utils.broadcast",
+    "torch.distributed.all_reduce": "utils.all_reduce",
+}
+
+
+class WorkWithoutProcessGroup(Rule):
+    """Ask for rank and size, and broadcast, only where there is a process group.
+
+    `torch.distributed.get_rank()` raises without one. SPMD training on XLA is a single program, and so is inference:
+    rank 0 of 1. The runtime's functions ask torch.distributed if it is initialised and answer that otherwise.
+    """
+
+    code = "DST001"
+    title = "work without a process group"
+    safety = Safety.EXACT
+    message = "without a process group this call raises; the runtime's answers rank 0 of 1"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\nimport torch.distributed as dist\n\n\ndef share(x):\n    if dist.get_rank() == 0:\n        x = x + 1\n"
+                "    dist.broadcast(x, src=0)\n    return x\n"
+            ),
+            after=(
+                "import torch\nimport torch.distributed as dist\nfrom . import utils\n\n\ndef share(x):\n    if utils.get_rank() == 0:\n        x = x + 1\n"
+                "    utils.broadcast(x, src=0)\n    return x\n"
+            ),
+            call="",  # before raises without a process group, which is the point
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef rank():\n    if torch.distributed.is_initialized():\n        return torch.distributed.get_rank()\n    return 0\n",
+        "def share(dist, x):\n    return dist.get_rank() + x\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        target = _CALLS.get(self.file.resolve(node.func) or "")
+        if target is None or (self.file.host_reason(node) or "").startswith(DISTRIBUTED_ONLY):
+            return
+        self.replace(node.func, self.runtime(target))

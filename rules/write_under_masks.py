@@ -1,0 +1,210 @@
+"""A boolean index has a result whose shape depends on data; a mask has not."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.loops import scalar
+from porter.pointwise import is_pointwise
+from porter.rule import Example, Rule, Safety
+from porter.syntax.kinds import Kind
+from porter.syntax.template import substitute
+from porter.syntax.walk import code, own_descendants, same
+
+
+def masked(node: cst.CSTNode, kind_of: object = None) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
+    """Tensor and index of `tensor[index]` or `tensor[index, :]`."""
+    if not isinstance(node, cst.Subscript):
+        return None
+    first = node.slice[0].slice
+    rest = [e.slice for e in node.slice[1:]]
+    whole = all(
+        isinstance(e, cst.Slice) and e.lower is None and e.upper is None and e.step is None for e in rest
+    )
+    return (node.value, first.value) if isinstance(first, cst.Index) and whole else None
+
+
+class WriteUnderMasks(Rule):
+    """Write under a mask instead of into a boolean index.
+
+    `x[mask] = value` needs to know where the mask is true: `nonzero`, which has no lowering, so the tensors go to the
+    host and back. Selecting between old and new values element by element gives the same, on the device.
+    """
+
+    code = "SHP004"
+    title = "write under masks"
+    safety = Safety.EXACT
+    message = "a boolean index needs `nonzero`, which leaves the device; a select under the mask does not"
+    examples: ClassVar = (
+        Example(
+            before="import torch\n\n\ndef quiet(x):\n    y = x.clone()\n    y[y < 0.5] = 0\n    return y\n",
+            after="import torch\nfrom . import ops\n\n\ndef quiet(x):\n    y = x.clone()\n    ops.masked_write_(y, y < 0.5, 0)\n    return y\n",
+            call="quiet(x)",
+            inputs="x = torch.linspace(0, 1, 6)",
+            grad=("x",),
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef outside(x, y):\n    out = torch.zeros_like(x)\n    far = ~((x >= -1) & (x <= 1))\n"
+                "    out[far] = y[far]\n    return out\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef outside(x, y):\n    out = torch.zeros_like(x)\n"
+                "    far = ~((x >= -1) & (x <= 1))\n    ops.masked_write_(out, far, y)\n    return out\n"
+            ),
+            call="outside(x, y)",
+            inputs="x = torch.linspace(-2, 2, 6)\ny = torch.arange(6.0)",
+            grad=("y",),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef first(x, n):\n    y = torch.zeros_like(x)\n    y[n] = 1\n    return y\n",
+        "import torch\n\n\ndef fill(x, new):\n    y = torch.zeros_like(x)\n    y[x > 0] = new\n    return y\n",
+        "def first(x, wanted):\n    x[wanted == 3] = 0\n    return x\n",
+    )
+
+    def visit_Assign(self, node: cst.Assign) -> None:
+        if len(node.targets) != 1 or self.file.host_reason(node) is not None:
+            return
+        target = masked(node.targets[0].target)
+        if target is None or self.file.kind(target[1]) is not Kind.MASK:
+            return
+        source = masked(node.value)
+        if source is not None and same(source[1], target[1]):
+            value = source[0]
+        elif scalar(self.file, node.value):
+            value = node.value
+        else:
+            return
+        new = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=target[0], m=target[1], v=value)
+        self.replace(self.file.statement(node), [cst.SimpleStatementLine([cst.Expr(new)])])
+
+
+class ComputeUnderMasks(Rule):
+    """Compute for all elements and keep the result under the mask.
+
+    `out[inside] = f(x[inside])` computes on as many elements as the mask is true for: another shape, another graph,
+    each time. If `f` treats every element alike (this rule proves it from f's own source), computing everywhere and
+    selecting gives the same values and gradients. Elements outside are clamped into the range that the mask allows
+    first, so that no infinity can reach a gradient.
+    """
+
+    code = "SHP005"
+    title = "compute under masks"
+    safety = Safety.EXACT
+    message = "computing on the masked elements alone has a data-dependent shape; computed for all and selected it has not"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\n\ndef curve(inputs, slopes):\n    return torch.sqrt(1 - inputs**2) * slopes[..., 0], inputs * 2\n\n\n"
+                "def bent(x, slopes):\n    inside = (x >= -0.5) & (x <= 0.5)\n    y = torch.zeros_like(x)\n    z = torch.zeros_like(x)\n"
+                "    (\n        y[inside],\n        z[inside],\n    ) = curve(\n        inputs=x[inside],\n        slopes=slopes[inside, :],\n    )\n"
+                "    return y, z\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef curve(inputs, slopes):\n    return torch.sqrt(1 - inputs**2) * slopes[..., 0], inputs * 2\n\n\n"
+                "def bent(x, slopes):\n    inside = (x >= -0.5) & (x <= 0.5)\n    y = torch.zeros_like(x)\n    z = torch.zeros_like(x)\n"
+                "    all_y, all_z = curve(\n        inputs=torch.clamp(x, -0.5, 0.5),\n        slopes=slopes,\n    )\n"
+                "    ops.masked_write_(y, inside, all_y)\n    ops.masked_write_(z, inside, all_z)\n    return y, z\n"
+            ),
+            call="bent(x, slopes)",
+            inputs="x = torch.linspace(-2, 2, 9)\nslopes = torch.ones(9, 2)",
+            grad=("x", "slopes"),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef norm(x):\n    return x / x.sum()\n\n\ndef bent(x):\n    inside = (x >= -1) & (x <= 1)\n"
+        "    y = torch.zeros_like(x)\n    y[inside] = norm(x[inside])\n    return y\n",
+        "import torch\n\n\ndef root(x):\n    return torch.sqrt(x)\n\n\ndef bent(x, m):\n    inside = m.bool()\n"
+        "    y = torch.zeros_like(x)\n    y[inside] = root(x[inside])\n    return y\n",
+    )
+
+    def visit_Assign(self, node: cst.Assign) -> None:
+        if (
+            len(node.targets) != 1
+            or not isinstance(node.value, cst.Call)
+            or self.file.host_reason(node) is not None
+        ):
+            return
+        target = node.targets[0].target
+        parts = [e.value for e in target.elements] if isinstance(target, cst.Tuple) else [target]
+        written = [w for w in map(masked, parts) if w is not None]
+        if len(written) != len(parts) or not all(same(w[1], written[0][1]) for w in written):
+            return
+        mask = written[0][1]
+        if self.file.kind(mask) is not Kind.MASK or not all(isinstance(w[0], cst.Name) for w in written):
+            return
+        bounds = self._bounds(mask)
+        definition = self.file.project.definition(self.file.resolve(node.value.func))
+        if bounds is None or definition is None or not isinstance(definition[1], cst.FunctionDef):
+            return
+        if not is_pointwise(definition[0], definition[1]):
+            return
+        call, clamped = self._everywhere(node.value, mask, bounds)
+        if not clamped or any(masked(n) and same(masked(n)[1], mask) for n in own_descendants(call)):  # type: ignore[index]
+            return
+        names = [f"all_{code(w[0])}" for w in written]
+        if any(self.file.index.scope_of(node).lookup(n) for n in names):
+            return
+        new: list[cst.BaseStatement] = [_assign(names, call)]
+        for name, (tensor, _) in zip(names, written, strict=True):
+            write = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=tensor, m=mask, v=cst.Name(name))
+            new.append(cst.SimpleStatementLine([cst.Expr(write)]))
+        self.replace(self.file.statement(node), new)
+
+    def _everywhere(
+        self,
+        call: cst.Call,
+        mask: cst.BaseExpression,
+        bounds: dict[str, tuple[cst.BaseExpression, cst.BaseExpression]],
+    ) -> tuple[cst.Call, bool]:
+        """The call on whole tensors, the bounded ones clamped into their range; and whether one was clamped."""
+        clamped = False
+
+        def put(part: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
+            nonlocal clamped
+            read = masked(part)
+            if read is None or not same(read[1], mask):
+                return None
+            if code(read[0]) in bounds:
+                clamped = True
+                low, high = bounds[code(read[0])]
+                return self.fill("torch.clamp(__x, __low, __high)", x=read[0], low=low, high=high)
+            return read[0]
+
+        new = substitute(call, put)
+        assert isinstance(new, cst.Call)
+        return new, clamped
+
+    def _bounds(
+        self, mask: cst.BaseExpression
+    ) -> dict[str, tuple[cst.BaseExpression, cst.BaseExpression]] | None:
+        """For a mask defined as `(x >= low) & (x <= high)`: {x: (low, high)}."""
+        if not isinstance(mask, cst.Name):
+            return None
+        function = self.file.function(mask)
+        if function is None:
+            return None
+        made = [
+            n.value
+            for n in own_descendants(function.body)
+            if isinstance(n, cst.Assign)
+            and any(isinstance(t.target, cst.Name) and t.target.value == mask.value for t in n.targets)
+        ]
+        if len(made) != 1:
+            return None
+        for pattern in ("(__x >= __low) & (__x <= __high)", "(__x <= __high) & (__x >= __low)"):
+            found = self.match(pattern, made[0])
+            if found is not None:
+                low, high = found["low"], found["high"]
+                assert isinstance(low, cst.BaseExpression) and isinstance(high, cst.BaseExpression)
+                return {code(found["x"]): (low, high)}
+        return None
+
+
+def _assign(names: list[str], value: cst.BaseExpression) -> cst.BaseStatement:
+    line = cst.parse_statement(f"{', '.join(names)} = __value")
+    assert isinstance(line, cst.SimpleStatementLine) and isinstance(line.body[0], cst.Assign)
+    return line.with_changes(body=[line.body[0].with_changes(value=value)])

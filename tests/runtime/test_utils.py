@@ -1,0 +1,242 @@
+"""The backend file on the CPU, with old and many-replica backends played by stand-ins."""
+
+import io
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from porter.runtime import utils
+
+
+@pytest.fixture(autouse=True)
+def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("SOVITS_PORT_DEVICE", raising=False)
+    monkeypatch.delenv("SOVITS_PORT_GRAPH_BREAKS", raising=False)
+    yield
+    utils.use_device(None)
+    utils.set_graph_breaks(None)
+
+
+def in_fresh_process(code: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SOVITS_PORT_")}
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        cwd=root,
+        env=environment | {"PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_torch_xla_everything_but_the_device_works_and_nothing_warns() -> None:
+    in_fresh_process(
+        """
+        import sys
+        sys.modules["torch_xla"] = None
+        import torch
+        from porter.runtime import ops, utils
+
+        assert utils.default_device() == torch.device("cpu")
+        try:
+            utils.get_xla_device()
+        except RuntimeError as error:
+            assert 'pip install "torch==2.9.0" "torch_xla==2.9.0"' in str(error)
+            assert "SOVITS_PORT_DEVICE=cpu" in str(error)
+        else:
+            raise AssertionError("no error")
+        utils.use_device("cpu")
+        assert utils.get_xla_device(3) == torch.device("cpu")
+        utils.manual_seed(3)
+        utils.mark_step()
+        utils.mark_step("decoder")
+        utils.print_values("x", torch.tensor(1.5))
+        assert utils.get_rank() == 0 and utils.get_world_size() == 1 and not utils.is_distributed()
+        layer = ops.weight_norm(torch.nn.Conv1d(2, 2, 1))
+        optimizer = torch.optim.AdamW(layer.parameters())
+        with utils.autocast(enabled=True):
+            y = utils.checkpoint(layer, torch.randn(1, 2, 8))
+            assert y.dtype == torch.float32
+        ops.stft(y[0], 4, window=torch.ones(4)).sum().backward()
+        utils.optimizer_step(optimizer)
+        with ops.device_forms():
+            ops.interpolate(y, scale_factor=1.5, mode="linear")
+            ops.stft_magnitude(y[0].detach(), 4, window=torch.ones(4))
+        """
+    )
+
+
+def test_importing_the_runtime_loads_no_backend_and_steps_do_not_start_one() -> None:
+    in_fresh_process(
+        """
+        import sys
+        from porter.runtime import ops, utils
+
+        utils.mark_step()
+        utils.manual_seed(1)
+        with utils.autocast():
+            pass
+        assert utils.get_rank() == 0
+        assert "torch_xla" not in sys.modules
+        """
+    )
+
+
+def test_the_cpu_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOVITS_PORT_DEVICE", "cpu")
+    assert utils.get_xla_device() == utils.default_device() == torch.device("cpu")
+    with pytest.raises(ValueError, match="unknown device 'gpu'"):
+        utils.use_device("gpu")
+
+
+def test_graph_break_modes_come_from_the_call_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert utils.graph_breaks() == "step"
+    monkeypatch.setenv("SOVITS_PORT_GRAPH_BREAKS", "component")
+    assert utils.graph_breaks() == "component"
+    utils.set_graph_breaks("off")
+    assert utils.graph_breaks() == "off"
+    with pytest.raises(ValueError, match="unknown graph break mode"):
+        utils.set_graph_breaks("often")
+
+
+def test_autocast_leaves_the_cpu_alone_unless_it_switches_off() -> None:
+    x = torch.randn(2, 2)
+
+    def dtype() -> torch.dtype:
+        return (x @ x).dtype
+
+    with utils.autocast(dtype=torch.float16):
+        assert dtype() == torch.float32
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with utils.autocast():
+            assert dtype() == torch.bfloat16
+        with utils.autocast(enabled=False):
+            assert dtype() == torch.float32
+        assert utils.autocast(enabled=False)(dtype)() == torch.float32
+        assert dtype() == torch.bfloat16
+
+
+def test_one_autocast_can_be_entered_again_inside_itself() -> None:
+    off = utils.autocast(enabled=False)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with off, off:
+            assert not torch.is_autocast_enabled("cpu")
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_values_print_at_once_on_the_cpu() -> None:
+    out = io.StringIO()
+    utils.print_values("min", torch.tensor(-1.5), torch.tensor([1, 2]), 3, sep="|", end=".", file=out)
+    assert out.getvalue() == "min|-1.5|tensor([1, 2])|3."
+
+
+def test_host_helpers_detach_and_copy() -> None:
+    x = torch.ones(2, requires_grad=True)
+    copied = utils.to_host(x)
+    assert not copied.requires_grad
+    copied.add_(1)
+    assert x.tolist() == [1, 1]
+    assert utils.on_host(x, copied)
+    assert not utils.on_host(x, torch.ones(1, device="meta"))
+    assert utils.on_device("meta", torch.zeros, 3).device.type == "meta"
+    assert utils.constant(torch.ones(2).double(), "cpu", torch.float32).dtype == torch.float32
+
+
+def test_a_constant_made_in_inference_mode_can_be_trained_through() -> None:
+    with torch.inference_mode():
+        fixed = utils.constant(torch.ones(2), "cpu")
+    leaf = torch.ones(2, requires_grad=True)
+    torch.autograd.backward((leaf * fixed).sum())
+    assert leaf.grad is not None
+
+
+def test_checkpoint_on_the_cpu_gives_the_plain_gradients() -> None:
+    layer = torch.nn.Linear(3, 3)
+
+    def body(x: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+        return torch.tanh(layer(x)) * scale
+
+    x = torch.randn(2, 3, requires_grad=True)
+    for reentrant in (None, True, False):
+        kwargs = {} if reentrant else {"scale": 2.0}
+        wanted = torch.autograd.grad(body(x, **kwargs).sum(), [x, layer.weight])
+        x.grad = layer.weight.grad = None
+        utils.checkpoint(body, x, use_reentrant=reentrant, **kwargs).sum().backward()
+        assert x.grad is not None
+        assert layer.weight.grad is not None
+        assert torch.equal(x.grad, wanted[0])
+        assert torch.equal(layer.weight.grad, wanted[1])
+
+
+def test_a_process_group_is_asked_for_rank_and_size(tmp_path: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        assert (utils.get_rank(), utils.get_world_size(), utils.is_distributed()) == (0, 1, False)
+        x = torch.ones(2)
+        assert utils.all_reduce(x) is x
+        assert utils.broadcast(x, 0).tolist() == [1, 1]
+    finally:
+        dist.destroy_process_group()
+
+
+class Backend:
+    """Stands in for torch_xla's modules and notes what is called."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+        self.calls: list[str] = []
+        monkeypatch.setattr(utils, "_require_xla", lambda: module)
+        monkeypatch.setattr(utils, "_live_xla", lambda: module)
+        monkeypatch.setattr(utils, "_xla_model", lambda: self)
+        monkeypatch.setattr(utils, "_xla_runtime", lambda: self)
+
+    def world_size(self) -> int:
+        return 2
+
+    def global_ordinal(self) -> int:
+        return 1
+
+    def xla_device(self, index: int | None) -> str:
+        return "meta" if index is None else f"meta:{index}"
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: self.calls.append(name)
+
+
+def test_an_older_backend_is_reached_by_its_older_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Backend(monkeypatch, SimpleNamespace())
+    assert utils.get_xla_device(1) == torch.device("meta:1")
+    utils.mark_step()
+    assert backend.calls[-1] == "mark_step"
+
+
+def test_steps_and_boundaries_cut_as_the_mode_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts: list[str] = []
+    Backend(monkeypatch, SimpleNamespace(sync=lambda: cuts.append("cut")))
+    for mode, wanted in (("off", 0), ("step", 1), ("component", 2)):
+        cuts.clear()
+        utils.set_graph_breaks(mode)
+        utils.mark_step("decoder")
+        utils.mark_step()
+        assert len(cuts) == wanted
+
+
+def test_several_replicas_reduce_gradients_before_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Backend(monkeypatch, SimpleNamespace())
+    assert (utils.get_rank(), utils.get_world_size(), utils.is_distributed()) == (1, 2, True)
+    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)])
+    utils.optimizer_step(optimizer)
+    utils.broadcast(torch.ones(1), 0)
+    utils.all_reduce(torch.ones(1))
+    assert backend.calls == ["reduce_gradients", "collective_broadcast", "all_reduce"]
