@@ -43,6 +43,7 @@ class Example:
     others: Mapping[str, str] = field(default_factory=dict)
     trim: bool = False
     on_device: bool = True  # False: host-side code, not meant for XLA
+    draws: bool = False  # draws random numbers, which differ between devices
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class DrawNoiseOnDevice(Rule):
             after="import torch\n\n\ndef jitter(x):\n    return x + torch.randn(x.size(0), 1, device=x.device, dtype=x.dtype)\n",
             call="jitter(x)",
             inputs="x = torch.linspace(-1, 1, 12).reshape(3, 4)",
+            draws=True,
             grad=("x",),
         ),
         Example(
@@ -38,12 +39,14 @@ class DrawNoiseOnDevice(Rule):
             after="import torch as t\n\n\ndef start(x, n):\n    return (t.rand([n], device=x.device) * x.size(1)).long()\n",
             call="start(x, 3)",
             inputs="x = torch.ones(3, 40)",
+            draws=True,
         ),
         Example(
             before="import torch\n\n\ndef noise(x):\n    return x * torch.FloatTensor(x.size(0), 4).normal_().to(x.device)\n",
             after="import torch\n\n\ndef noise(x):\n    return x * torch.randn(x.size(0), 4, device=x.device)\n",
             call="noise(x)",
             inputs="x = torch.ones(3, 4)",
+            draws=True,
         ),
     )
     untouched: ClassVar = (

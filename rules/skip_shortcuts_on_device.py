@@ -57,7 +57,7 @@ class SkipShortcutsOnDevice(Rule):
             after=_BEFORE.replace("import torch\n", "import torch\nfrom . import utils\n", 1).replace(
                 "if not torch.any(dead):", "if utils.on_host(dead) and not torch.any(dead):"
             ),
-            call="Book(codes)(rows)",
+            call="Book(codes).to(rows.device)(rows)",
             inputs="codes = torch.zeros(4, 3)\nrows = torch.arange(12.0).reshape(4, 3)",
         ),
     )

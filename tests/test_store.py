@@ -124,6 +124,14 @@ def swapping(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory where the system has one: thousands of small writes would wait for a disk."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "generated")
 
@@ -240,12 +248,10 @@ def test_a_manifest_of_ours_says_so() -> None:
 
 
 @pytest.mark.parametrize("old", [0, 1])
-def test_a_kill_at_any_step_leaves_the_old_package_or_the_new(
-    tmp_path: Path, swapping: str, old: int
-) -> None:
+def test_a_kill_at_any_step_leaves_the_old_package_or_the_new(memory: Path, swapping: str, old: int) -> None:
     seen = set()
     for step in range(1, 1000):
-        place = Place(tmp_path / str(step))
+        place = Place(memory / str(step))
         place.out.mkdir()
         if old:
             write_package(place, *package(old))
@@ -264,10 +270,10 @@ def test_a_kill_at_any_step_leaves_the_old_package_or_the_new(
 
 
 @pytest.mark.parametrize("old", [0, 1])
-def test_a_full_disk_at_any_step_keeps_the_old_package(tmp_path: Path, swapping: str, old: int) -> None:
+def test_a_full_disk_at_any_step_keeps_the_old_package(memory: Path, swapping: str, old: int) -> None:
     refused = 0
     for step in range(1, 1000):
-        place = Place(tmp_path / str(step))
+        place = Place(memory / str(step))
         place.out.mkdir()
         if old:
             write_package(place, *package(old))
@@ -282,11 +288,11 @@ def test_a_full_disk_at_any_step_keeps_the_old_package(tmp_path: Path, swapping:
     assert refused > 15
 
 
-def test_a_kill_while_a_failed_write_is_undone_leaves_a_whole_package(tmp_path: Path, swapping: str) -> None:
+def test_a_kill_while_a_failed_write_is_undone_leaves_a_whole_package(memory: Path, swapping: str) -> None:
     seen, killed = set(), 0
-    place = Place(tmp_path / "generated")
+    place = Place(memory / "generated")
     write_package(place, *package(1))
-    shutil.copytree(place.out, tmp_path / "first")
+    shutil.copytree(place.out, memory / "first")
     reached, failing = True, 18
     while reached:
         for later in (1, 2, 4):
@@ -297,15 +303,15 @@ def test_a_kill_while_a_failed_write_is_undone_leaves_a_whole_package(tmp_path: 
             assert leftovers(place) == []
             seen.add(version_on_disk(place))
             shutil.rmtree(place.out)
-            shutil.copytree(tmp_path / "first", place.out)
+            shutil.copytree(memory / "first", place.out)
         failing += 1
     assert seen == {1, 2}
     assert killed > 20
 
 
-def test_forty_kills_at_random_moments_leave_a_whole_package(tmp_path: Path) -> None:
+def test_forty_kills_at_random_moments_leave_a_whole_package(memory: Path) -> None:
     chance = random.Random(20250606)
-    place = Place(tmp_path / "generated")
+    place = Place(memory / "generated")
     code = _WRITER.replace("{package}", inspect.getsource(package))
     root = str(Path(__file__).parents[1])
     interrupted, versions = 0, set()

@@ -20,9 +20,9 @@ def difference(built: Built) -> Iterator[str]:
             yield from unified(before, rewritten.text, f"a/{path}", f"b/{PACKAGE}/{target}")
 
 
-def unified(before: str, after: str, old: str, new: str) -> Iterator[str]:
+def unified(before: str, after: str, old: str, new: str, context: int = 3) -> Iterator[str]:
     """Lines of a unified diff of two texts, each with its line end."""
-    for line in difflib.unified_diff(_lines(before), _lines(after), old, new):
+    for line in difflib.unified_diff(_lines(before), _lines(after), old, new, n=context):
         if line.endswith("\n"):
             yield line
         else:

@@ -48,8 +48,9 @@ def diagnose(
     """
     watches = []
     for batch in batches[:2]:
+        given = materialized(batch, device)  # outside, so that the batch's own transfers do not count
         with torch.autograd.set_detect_anomaly(True, check_nan=False), Watch(roots) as watch:
-            run_step(case, model, materialized(batch, device))
+            run_step(case, model, given)
         watches.append(watch)
         model.zero_grad(set_to_none=True)  # nobody needs this graph, so let it not be compiled
     drift = first_difference(*watches) if len(watches) == 2 else None

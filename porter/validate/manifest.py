@@ -100,16 +100,13 @@ def _edit(entry: Mapping[str, Any]) -> Edit:
 
 
 def _inputs(told: Mapping[str, Any]) -> dict[str, str]:
-    """Hashes of upstream's files, in the shape that generate writes them; {} where it writes none."""
-    result = {}
-    for entry in told.get("files", ()):
-        if (
-            isinstance(entry, dict)
-            and isinstance(entry.get("upstream"), str)
-            and entry.get("upstream_sha256")
-        ):
-            result[entry["upstream"]] = str(entry["upstream_sha256"])
-    return result
+    """Hashes of upstream's files by path; {} where the manifest tells none."""
+    files = told["files"].values() if isinstance(told["files"], dict) else ()
+    return {
+        str(entry["upstream"]): str(entry["input_sha256"])
+        for entry in files
+        if entry.get("upstream") and entry.get("input_sha256")
+    }
 
 
 def _common_folder(paths: Mapping[str, str]) -> str:

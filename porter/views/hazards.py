@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from .console import NARROW, STATUS_STYLES, counts_line, plain_table, stdout_console
@@ -49,8 +49,9 @@ def print_group(console: Console, group: Sequence[HazardRecord]) -> None:
     if console.width < NARROW:
         for hazard in group:
             line = Text("  ").append(hazard["code"], style="cyan").append(f" {_place(hazard)}")
-            console.print(line, overflow="fold")
-            console.print(Padding(Text(hazard["reason"]), (0, 0, 0, 4), expand=False))
+            console.print(line, soft_wrap=True)
+            for reason in wrap(hazard["reason"], max(20, console.width - 5)):
+                console.print(Text(f"    {reason}"), soft_wrap=True)
         return
     table = plain_table("Code", "Place", "Reason")
     table.columns[0].no_wrap = table.columns[1].no_wrap = True

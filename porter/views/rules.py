@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from ..generate.difference import unified
@@ -42,8 +41,10 @@ def print_rule(rule: type[Rule]) -> None:
     console.print(Text.assemble((rule.code, "bold cyan"), (f"  {rule.title}", "bold")))
     console.print(Text(f"{family(rule)} · {rule.safety.value}: {_SAFETY[rule.safety.value]}"))
     console.print()
-    console.print(Text(documentation(rule)))
-    console.print()
+    for paragraph in documentation(rule).split("\n\n"):
+        # A paragraph is filled anew to the terminal's width; a list keeps its lines.
+        listed = any(line.startswith((" ", "-", "*", "|")) for line in paragraph.split("\n"))
+        console.print(Text(paragraph if listed else " ".join(paragraph.split()) + "\n"))
     console.print(Text(f"Reason given for an edit: {rule.message}."))
     for number, example in enumerate(rule.examples, 1):
         console.print()
@@ -70,10 +71,10 @@ def family(rule: type[Rule]) -> str:
 
 def example_diff(before: str, after: str) -> list[str]:
     """Before and after as a diff with all their lines, without a heading."""
-    lines = list(unified(before, after, "before", "after"))
+    lines = list(unified(before, after, "before", "after", context=before.count("\n") + 1))
     return [line for line in lines[2:] if not line.startswith("@@")]
 
 
 def _print_code(console: Console, lines: Sequence[str]) -> None:
     for line in lines:
-        console.print(Padding(Text(line, style=style_of(line), overflow="fold"), (0, 0, 0, 2), expand=False))
+        console.print(Text(f"  {line}".rstrip(), style=style_of(line)), soft_wrap=True)

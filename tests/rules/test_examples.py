@@ -1,0 +1,70 @@
+"""Every example of every rule: rewritten as it says, and equal when executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from porter import rulebook
+from porter.rule import Rule, Safety
+from tests.rules.running import Case, apply, cases, load, runner
+from tests.runtime.graphs import cost_of, decibels, device, needs_xla
+
+RULES = rulebook.load().rules
+EXECUTED = [c for c in cases() if c.example.call]
+ON_DEVICE = [c for c in EXECUTED if c.example.on_device]
+
+
+@pytest.mark.parametrize("case", cases(), ids=str)
+def test_before_becomes_after_and_after_stays(case: Case) -> None:
+    assert apply(case.rule, case.example.before, case.example) == case.example.after
+    assert apply(case.rule, case.example.after, case.example) == case.example.after
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.code)
+def test_look_alikes_stay(rule: type[Rule]) -> None:
+    assert rule.examples and rule.untouched
+    for text in rule.untouched:
+        assert apply(rule, text) == text
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.code)
+def test_a_rule_says_what_it_does_and_why(rule: type[Rule]) -> None:
+    assert rule.__doc__ and len(rule.__doc__.splitlines()) >= 1
+    assert rule.code[:3] in rulebook.FAMILIES
+    assert rule.title and rule.message and isinstance(rule.safety, Safety)
+
+
+@pytest.mark.parametrize("case", EXECUTED, ids=str)
+def test_both_compute_the_same_on_the_cpu(case: Case, tmp_path: Path) -> None:
+    name = str(case).replace("-", "_")
+    before = runner(load(case.example.before, f"{name}_before", tmp_path), case.example)()
+    after = runner(load(case.example.after, f"{name}_after", tmp_path), case.example)()
+    assert len(before) == len(after) and before
+    for old, new in zip(before, after, strict=True):
+        if case.example.trim:
+            shared = new[tuple(slice(0, n) for n in old.shape)]
+            assert torch.equal(old, shared) and torch.count_nonzero(new) == torch.count_nonzero(shared)
+        elif case.rule.safety is Safety.EXACT:
+            assert old.dtype == new.dtype and torch.equal(old, new)
+        else:
+            assert decibels(new, old) >= 100
+
+
+@needs_xla
+@pytest.mark.parametrize("case", ON_DEVICE, ids=str)
+def test_after_is_one_graph_on_xla_and_computes_the_same(case: Case, tmp_path: Path) -> None:
+    name = str(case).replace("-", "_")
+    module = load(case.example.after, f"{name}_xla", tmp_path)
+    wanted = runner(module, case.example)()
+    run = runner(module, case.example, device())
+    got: list[torch.Tensor] = []
+    cost = cost_of(lambda: got.extend(run()))
+    assert cost.fallbacks == {}
+    assert cost.compiles <= 1
+    assert cost.downloads == 0
+    if not case.example.draws:  # the device has a generator of its own
+        for value, reference in zip(got, wanted, strict=True):
+            assert decibels(value, reference) >= 100

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from porter.errors import PortError
+from porter.sources import Sources, collect
+from porter.upstream import open_upstream
+from tests.tiny_upstream import UPSTREAM, tiny, write_tree
+
+NET = "import torch\nfrom torch import nn\n\n\nclass Net(nn.Module):\n    pass\n"
+
+
+def sources(root: Path, files: Mapping[str, str | bytes]) -> Sources:
+    return collect(open_upstream(str(write_tree(root, files))))
+
+
+def refused(root: Path, files: Mapping[str, str | bytes]) -> str:
+    with pytest.raises(PortError) as error:
+        sources(root, files)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def places(found: Sources) -> dict[str, str]:
+    return {path: target for path, (target, _) in found.texts.items()}
+
+
+class TestRoot:
+    def test_upstreams_own_folder(self, tmp_path: Path) -> None:
+        found = collect(open_upstream(str(tiny(tmp_path))))
+        assert (found.module_root, found.prefix) == ("GPT_SoVITS/module", "GPT_SoVITS")
+        assert places(found) == {
+            "GPT_SoVITS/module/__init__.py": "__init__.py",
+            "GPT_SoVITS/module/commons.py": "commons.py",
+            "GPT_SoVITS/module/models.py": "models.py",
+        }
+
+    def test_upstreams_own_folder_wins(self, tmp_path: Path) -> None:
+        found = collect(
+            open_upstream(str(tiny(tmp_path, {"module/models.py": NET, "x/module/models.py": NET})))
+        )
+        assert found.module_root == "GPT_SoVITS/module"
+
+    def test_at_the_top(self, tmp_path: Path) -> None:
+        found = sources(tmp_path, {"module/models.py": NET})
+        assert (found.module_root, found.prefix) == ("module", "")
+
+    def test_in_a_package(self, tmp_path: Path) -> None:
+        files = {
+            "gpt_sovits/module/models.py": f"from gpt_sovits.module import commons\nfrom module import commons\n{NET}",
+            "gpt_sovits/module/commons.py": "from gpt_sovits.text import x\n",
+            "gpt_sovits/text.py": "x = 1\n",
+            "gpt_sovits/module/__init__.py": "",
+        }
+        found = sources(tmp_path, files)
+        assert found.module_root == "gpt_sovits/module"
+        assert found.needs.upstream == ("gpt_sovits.text",)
+
+    def test_several(self, tmp_path: Path) -> None:
+        told = refused(tmp_path, {"a/module/models.py": NET, "b/module/models.py": NET})
+        assert "a/module, b/module" in told
+
+    def test_a_folder_of_that_name_without_networks_is_none(self, tmp_path: Path) -> None:
+        found = sources(tmp_path, {"a/module/models.py": NET, "b/module/x.py": "y = 1\n"})
+        assert found.module_root == "a/module"
+
+    @pytest.mark.parametrize(
+        "path", ["models.py", "a/b/module/models.py", "module/sub/models.py", "modules/m.py"]
+    )
+    def test_none(self, tmp_path: Path, path: str) -> None:
+        assert "holds no folder named module" in refused(tmp_path, {path: NET})
+
+    def test_the_folder_itself(self, tmp_path: Path) -> None:
+        assert "give the folder around this one" in refused(tmp_path / "module", {"models.py": NET})
+
+
+class TestScope:
+    def test_onnx_exporters_and_installed_ports_are_left_out(self, tmp_path: Path) -> None:
+        added: dict[str, str | bytes | None] = {
+            "GPT_SoVITS/module/tpu/models.py": NET,
+            "GPT_SoVITS/module/sub/deep.py": NET,
+            "GPT_SoVITS/module/sub/deep_onnx.py": NET,
+        }
+        found = collect(open_upstream(str(tiny(tmp_path, added))))
+        assert sorted(places(found).values()) == ["__init__.py", "commons.py", "models.py", "sub/deep.py"]
+
+    def test_an_onnx_file_that_others_import_is_ported(self, tmp_path: Path) -> None:
+        found = sources(
+            tmp_path, {"module/a.py": f"from .b_onnx import f\n{NET}", "module/b_onnx.py": "def f(): 0\n"}
+        )
+        assert "module/b_onnx.py" in found.texts
+
+    def test_networks_elsewhere_come_along_pure_python_does_not(self, tmp_path: Path) -> None:
+        files = {
+            "P/module/__init__.py": "",
+            "P/module/models.py": f"from f5.model import Net\nfrom tools.u import load\nimport utils\n{NET}",
+            "P/f5/model/__init__.py": "from P.f5.model.deep.net import Net\n",
+            "P/f5/model/deep/net.py": f"from ..parts import part\nfrom module.models import x\n{NET}",
+            "P/f5/model/parts.py": "import torch\n\n\ndef part(): ...\n",
+            "P/f5/model/unused.py": NET,
+            "P/f5/words.py": "w = 1\n",
+            "P/utils.py": "import P.far\n",
+            "P/far.py": NET,
+            "tools/u.py": "from tools.v import v\nimport ffmpeg\n",
+            "tools/v.py": "v = 1\n",
+        }
+        found = sources(tmp_path, files)
+        assert {t for t in places(found).values() if t.startswith("f5")} == {
+            "f5/model/__init__.py",
+            "f5/model/deep/net.py",
+            "f5/model/parts.py",
+        }
+        assert found.needs.upstream == ("tools.u", "utils")
+        assert found.needs.third_party == ("torch",)
+        assert set(found.consulted) == {"P/utils.py", "tools/u.py", "tools/v.py"}
+
+    def test_two_files_of_one_place(self, tmp_path: Path) -> None:
+        files = {"module/a.py": f"from f5.n import Net\n{NET}", "f5/n.py": NET, "module/f5/n.py": NET}
+        assert "both become f5/n.py" in refused(tmp_path, files)
+
+    @pytest.mark.parametrize(
+        "line",
+        ["from module.gone import x", "import module.gone", "from .gone import x", "from module import gone",
+         "from . import gone", "def f():\n    from module.gone import x"],
+    )  # fmt: skip
+    def test_a_missing_file(self, tmp_path: Path, line: str) -> None:
+        files = {"module/__init__.py": "", "module/a.py": f"{line}\n{NET}"}
+        told = refused(tmp_path, files)
+        assert "module/a.py" in told
+        assert "gone" in told
+
+    @pytest.mark.parametrize(
+        "text",
+        ["try:\n    from module.gone import x\nexcept ImportError:\n    x = None\n",
+         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from module.gone import x\n",
+         "from module import bound\n", "from module.tpu.x import y\n", "from module import *\n"],
+    )  # fmt: skip
+    def test_nothing_is_missing(self, tmp_path: Path, text: str) -> None:
+        sources(tmp_path, {"module/__init__.py": "bound = 1\n", "module/a.py": text + NET})
+
+    def test_needs(self, tmp_path: Path) -> None:
+        text = "import os\nimport numpy.linalg as l\nimport distutils\ntry:\n    import fast\nexcept Exception:\n    0\n"
+        found = sources(tmp_path, {"module/a.py": text + NET})
+        assert found.needs.third_party == ("numpy", "torch")
+        assert found.needs.optional == ("fast",)
+
+    def test_licence(self, tmp_path: Path) -> None:
+        assert collect(open_upstream(str(tiny(tmp_path / "a")))).licence == "Tiny License"
+        assert sources(tmp_path / "b", {"module/a.py": NET}).licence == ""
+
+    def test_broken_python_outside_stays_upstreams(self, tmp_path: Path) -> None:
+        found = sources(tmp_path, {"module/a.py": f"import old\n{NET}", "old.py": "print 'hello'\n"})
+        assert found.needs.upstream == ("old",)
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        ("content", "encoding"),
+        [
+            (b"\xef\xbb\xbf" + NET.encode(), "utf-8-sig"),
+            (NET.replace("\n", "\r\n").encode(), "utf-8"),
+            (f"# -*- coding: gbk -*-\n# 中文\n{NET}".encode("gbk"), "gbk"),
+            (f"#!/usr/bin/python\n# coding: latin-1\n# é\n{NET}".encode("latin-1"), "iso-8859-1"),
+            (f"# coding: ascii\n{NET}".encode(), "utf-8"),
+            (NET.encode() + b"# mixed\r\n\x0c\r\n", "utf-8"),
+        ],
+    )
+    def test_is_kept(self, tmp_path: Path, content: bytes, encoding: str) -> None:
+        found = sources(tmp_path, {"module/a.py": content})
+        assert found.encodings["module/a.py"] == encoding
+        assert found.texts["module/a.py"][1].encode(encoding) == content
+
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            (NET.encode() + b"# \xff\n", "UTF-8 text"),
+            (b"\n\n# \xd6\xd0\nimport torch\n", "line 3"),
+            (b"# coding: utf-7\nimport torch\n", "module/a.py"),
+            (b"# coding: klingon\nimport torch\n", "klingon"),
+            (b"\xef\xbb\xbf# coding: latin-1\nimport torch\n", "module/a.py"),
+            (b"import torch\nx = '\0'\n", "null byte"),
+            (b"import torch\ndef f(:\n", "not valid Python"),
+            (b"import torch\nprint 'x'\n", "line 2"),
+            (b"import torch\nx = " + b"(" * 500 + b")" * 500 + b"\n", "module/a.py"),
+        ],
+    )
+    def test_is_refused(self, tmp_path: Path, content: bytes, told: str) -> None:
+        assert told in refused(tmp_path, {"module/models.py": NET, "module/a.py": content})
+
+    def test_link_out_of_the_tree(self, tmp_path: Path) -> None:
+        (tmp_path / "secret.py").write_text("import torch\n")
+        root = tiny(tmp_path / "up")
+        (root / "GPT_SoVITS/module/evil.py").symlink_to(tmp_path / "secret.py")
+        with pytest.raises(PortError, match=r"evil\.py.*leaves"):
+            collect(open_upstream(str(root)))
+
+
+def test_the_tiny_upstream_is_not_executed(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    text = UPSTREAM["GPT_SoVITS/module/models.py"] + f"\nopen({str(mark)!r}, 'w')\n"
+    collect(open_upstream(str(tiny(tmp_path / "up", {"GPT_SoVITS/module/models.py": text}))))
+    assert not mark.exists()
