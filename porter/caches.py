@@ -11,10 +11,10 @@ from .syntax.walk import descendants
 
 def fills(file: SourceFile, node: cst.Assign) -> bool:
     """Whether `node` is `CACHE[key] = <tensor>` inside a function, for a dictionary of the module."""
-    if file.function(node) is None or len(node.targets) != 1 or not _has_tensor(file, node.value):
-        return False
     target = node.targets[0].target
-    return isinstance(target, cst.Subscript) and _is_module_dict(file, target.value)
+    if len(node.targets) != 1 or not isinstance(target, cst.Subscript) or file.function(node) is None:
+        return False
+    return _is_module_dict(file, target.value) and _has_tensor(file, node.value)
 
 
 def fill_around(file: SourceFile, node: cst.CSTNode) -> cst.Assign | None:
@@ -38,9 +38,7 @@ def _is_module_dict(file: SourceFile, node: cst.CSTNode) -> bool:
 
 
 def _has_tensor(file: SourceFile, value: cst.BaseExpression) -> bool:
-    return any(
-        is_tensor(file.kind(n)) for n in descendants(value) if isinstance(n, (cst.Call, cst.BinaryOperation))
-    )
+    return any(is_tensor(file.kind(n)) for n in descendants(value) if isinstance(n, (cst.Call, cst.BinaryOperation)))
 
 
 def _makes_dict(node: cst.BaseExpression) -> bool:

@@ -104,11 +104,7 @@ class Contexts:
         uses = self.references(definition)
         reasons = []
         for file, use in uses:
-            if not (
-                _is_static_use(file, use)
-                if isinstance(definition, cst.ClassDef)
-                else _is_local_use(file, use)
-            ):
+            if not (_is_static_use(file, use) if isinstance(definition, cst.ClassDef) else _is_local_use(file, use)):
                 return None
             moved = _host_argument(file, use)
             reason = moved or self.host_reason(file, use)
@@ -188,19 +184,14 @@ def _loading_reason(file: SourceFile, owner: cst.ClassDef) -> str | None:
             return f"{owner.name.value} runs in the data loader, on host tensors"
     methods = {m.name.value: m for m in owner.body.body if isinstance(m, cst.FunctionDef)}
     call = methods.get("__call__")
-    if (
-        call is not None
-        and "forward" not in methods
-        and [p.name.value for p in call.params.params][1:] == ["batch"]
-    ):
+    if call is not None and "forward" not in methods and [p.name.value for p in call.params.params][1:] == ["batch"]:
         return f"{owner.name.value} collates batches in the data loader, on host tensors"
     return None
 
 
 def _in_script(file: SourceFile, node: cst.CSTNode) -> bool:
     return any(
-        isinstance(a, cst.If)
-        and "__name__" in {n.value for n in descendants(a.test) if isinstance(n, cst.Name)}
+        isinstance(a, cst.If) and "__name__" in {n.value for n in descendants(a.test) if isinstance(n, cst.Name)}
         for a in file.ancestors(node)
     )
 
@@ -224,7 +215,9 @@ def _guard(file: SourceFile, node: cst.CSTNode) -> str | None:
                 if _asks_not_distributed(earlier.test):
                     return _distributed_reason(file, earlier)
                 if isinstance(earlier.test, cst.Call) and "host_flag" in _called_names(earlier.test):
-                    return f"runs once in a codebook's life (returns at {file.path}:{file.span(earlier).line} after that)"
+                    return (
+                        f"runs once in a codebook's life (returns at {file.path}:{file.span(earlier).line} after that)"
+                    )
         if isinstance(around, cst.FunctionDef):
             return None
         child = around
@@ -246,9 +239,7 @@ def _called_names(node: cst.CSTNode) -> Iterator[str]:
 
 def _asks_distributed(test: cst.CSTNode) -> bool:
     if isinstance(test, cst.BooleanOperation):
-        return isinstance(test.operator, cst.And) and (
-            _asks_distributed(test.left) or _asks_distributed(test.right)
-        )
+        return isinstance(test.operator, cst.And) and (_asks_distributed(test.left) or _asks_distributed(test.right))
     return isinstance(test, cst.Call) and any(n in _DISTRIBUTED[:2] for n in _called_names(test))
 
 
@@ -271,9 +262,7 @@ def asks_host(test: cst.CSTNode) -> bool:
     if isinstance(test, cst.BooleanOperation):  # not on_host(x) or ...
         left = test.left
         return (
-            isinstance(left, cst.UnaryOperation)
-            and isinstance(left.operator, cst.Not)
-            and asks_host(left.expression)
+            isinstance(left, cst.UnaryOperation) and isinstance(left.operator, cst.Not) and asks_host(left.expression)
         )
     return isinstance(test, cst.Call) and (dotted(test.func) or "").rsplit(".", 1)[-1] == "on_host"
 

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 
 import libcst as cst
 
@@ -77,7 +76,6 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-@cache
 def _visitors(rule: type[Rule]) -> tuple[tuple[type[cst.CSTNode], str], ...]:
     found = []
     for name in dir(rule):

@@ -81,11 +81,7 @@ def moved_factory(file: SourceFile, node: cst.Call, factories: Collection[str]) 
     if found is None or not isinstance(found[0], cst.Call):
         return None
     factory = found[0]
-    if (
-        file.resolve(factory.func) not in factories
-        or argument(factory, "device") is not None
-        or has_star(factory)
-    ):
+    if file.resolve(factory.func) not in factories or argument(factory, "device") is not None or has_star(factory):
         return None
     move = read_move(file, node)
     if move is None or move.device is None:
@@ -130,11 +126,7 @@ def input_device(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | No
     function = file.function(node)
     while function is not None:
         for param in (*function.params.posonly_params, *function.params.params):
-            if (
-                param.default is None
-                and param.name.value != "self"
-                and _stays_tensor(file, function, param.name.value)
-            ):
+            if param.default is None and param.name.value != "self" and _stays_tensor(file, function, param.name.value):
                 return fill(f"{param.name.value}.device")
         function = file.function(function)
     return None

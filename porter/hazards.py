@@ -49,9 +49,7 @@ def account(rewrites: Rewrites) -> tuple[Hazard, ...]:
                 )
             )
     found += scan(rewrites)
-    return tuple(
-        sorted(found, key=lambda h: (h.file, h.line, h.code, h.status.value, h.target_line, h.reason))
-    )
+    return tuple(sorted(found, key=lambda h: (h.file, h.line, h.code, h.status.value, h.target_line, h.reason)))
 
 
 def count(hazards: Sequence[Hazard]) -> dict[str, int]:

@@ -28,9 +28,7 @@ def add_import_edits(file: SourceFile, chosen: dict[cst.CSTNode, Replacement]) -
         line = file.statement(node)
         rule = next(iter(edit.moved.values()))[0]
         names = ", ".join(_alias_text(a) for a in edit.moved)
-        chosen[line] = Replacement(
-            rule, line, tuple(split_import(line, file, edit)), f"{rule.message} ({names})"
-        )
+        chosen[line] = Replacement(rule, line, tuple(split_import(line, file, edit)), f"{rule.message} ({names})")
     added = runtime_import(file)
     if added is None:
         return
@@ -61,8 +59,7 @@ def runtime_import(file: SourceFile) -> cst.SimpleStatementLine | None:
     if not file.runtime_aliases:
         return None
     names = ", ".join(
-        name if alias == name else f"{name} as {alias}"
-        for name, alias in sorted(file.runtime_aliases.items())
+        name if alias == name else f"{name} as {alias}" for name, alias in sorted(file.runtime_aliases.items())
     )
     line = cst.parse_statement(f"from {file.level} import {names}")
     assert isinstance(line, cst.SimpleStatementLine)

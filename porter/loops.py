@@ -13,7 +13,6 @@ from .syntax.kinds import Kind
 from .syntax.template import names_in, substitute
 from .syntax.walk import key, own_descendants, same
 
-
 _Node = TypeVar("_Node", bound=cst.CSTNode)
 
 
@@ -47,11 +46,7 @@ def sample_loop(file: SourceFile, node: cst.For) -> SampleLoop | None:
         if not isinstance(line, cst.SimpleStatementLine) or len(line.body) != 1:
             return None
         small = line.body[0]
-        if (
-            isinstance(small, cst.Assign)
-            and len(small.targets) == 1
-            and isinstance(small.targets[0].target, cst.Name)
-        ):
+        if isinstance(small, cst.Assign) and len(small.targets) == 1 and isinstance(small.targets[0].target, cst.Name):
             local[small.targets[0].target.value] = _inlined(small.value, local)
         elif isinstance(small, (cst.Assign, cst.AugAssign)):
             inlined = _inlined(small, local)
@@ -103,9 +98,7 @@ def sample_range(node: cst.CSTNode, index: str) -> Range | None:
         return None
     elements = [e.slice for e in node.slice]
     first = elements[0]
-    if not (
-        isinstance(first, cst.Index) and isinstance(first.value, cst.Name) and first.value.value == index
-    ):
+    if not (isinstance(first, cst.Index) and isinstance(first.value, cst.Name) and first.value.value == index):
         return None
     middle, last = elements[1:-1], elements[-1] if len(elements) > 1 else None
     if not all(_whole(e) for e in middle):
@@ -126,23 +119,14 @@ def sample_range(node: cst.CSTNode, index: str) -> Range | None:
 def _whole(element: cst.CSTNode) -> bool:
     if isinstance(element, cst.Index):
         return isinstance(element.value, cst.Ellipsis)
-    return (
-        isinstance(element, cst.Slice)
-        and element.lower is None
-        and element.upper is None
-        and element.step is None
-    )
+    return isinstance(element, cst.Slice) and element.lower is None and element.upper is None and element.step is None
 
 
 def vectorized(bound: cst.BaseExpression, index: str) -> cst.BaseExpression | None:
     """A per-sample number as a tensor over samples: `L[i] + 1` → `L + 1`; None if it depends on i otherwise."""
 
     def put(part: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
-        if (
-            isinstance(part, cst.Subscript)
-            and len(part.slice) == 1
-            and isinstance(part.slice[0].slice, cst.Index)
-        ):
+        if isinstance(part, cst.Subscript) and len(part.slice) == 1 and isinstance(part.slice[0].slice, cst.Index):
             inner = part.slice[0].slice.value
             if isinstance(inner, cst.Name) and inner.value == index:
                 return part.value
@@ -161,14 +145,10 @@ def _arithmetic(node: cst.CSTNode) -> bool:
 
 def per_sample(bound: cst.BaseExpression | None, original: cst.CSTNode, index: str) -> bool:
     """Whether a bound depends on the sample."""
-    return bound is not None and index in {
-        n.value for n in own_descendants(original) if isinstance(n, cst.Name)
-    }
+    return bound is not None and index in {n.value for n in own_descendants(original) if isinstance(n, cst.Name)}
 
 
-def window_size(
-    start: cst.BaseExpression | None, end: cst.BaseExpression | None
-) -> cst.BaseExpression | None:
+def window_size(start: cst.BaseExpression | None, end: cst.BaseExpression | None) -> cst.BaseExpression | None:
     """K, if `end` is `start + K`."""
     if start is None or not isinstance(end, cst.BinaryOperation) or not isinstance(end.operator, cst.Add):
         return None
@@ -192,9 +172,7 @@ def scalar(file: SourceFile, node: cst.BaseExpression) -> bool:
     return isinstance(inner, (cst.Integer, cst.Float)) or file.kind(node) is Kind.HOST
 
 
-def assigned_before(
-    file: SourceFile, statement: cst.BaseStatement, name: str
-) -> cst.SimpleStatementLine | None:
+def assigned_before(file: SourceFile, statement: cst.BaseStatement, name: str) -> cst.SimpleStatementLine | None:
     """The closest earlier statement of the same block that is just `name = ...`, if nothing between reads the name."""
     found: cst.SimpleStatementLine | None = None
     for sibling in file.siblings(statement):

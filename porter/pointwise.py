@@ -15,9 +15,7 @@ _POINTWISE = frozenset(
     "ones_like full_like square sign neg sin cos pow logsigmoid leaky_relu clone detach float to add sub mul div "
     "reciprocal maximum minimum".split()
 )
-_LAST_AXIS = frozenset(
-    "softmax log_softmax cumsum cumprod sum mean prod logsumexp gather argmax flip max min".split()
-)
+_LAST_AXIS = frozenset("softmax log_softmax cumsum cumprod sum mean prod logsumexp gather argmax flip max min".split())
 _SHAPES = frozenset("size dim numel".split())
 
 
@@ -65,8 +63,8 @@ def _in_check(file: SourceFile, node: cst.CSTNode) -> bool:
 
 def _call_ok(file: SourceFile, node: cst.Call, depth: int) -> bool:
     target = file.resolve(node.func)
-    definition = file.project.definition(target)
-    if definition is not None and isinstance(definition[1], cst.FunctionDef):
+    definition = file.project.function(target)
+    if definition is not None:
         return depth < 3 and _callee_ok(definition[0], definition[1], depth)
     if target is not None and not target.startswith("torch."):
         return target.startswith(("numpy.", "math."))
@@ -106,11 +104,7 @@ def _index_ok(file: SourceFile, node: cst.Subscript) -> bool:
     if isinstance(first, cst.Index) and isinstance(first.value, (cst.Integer, cst.UnaryOperation)):
         return not is_tensor(file.kind(node.value)) or _shape(node.value)
     leading = isinstance(first, cst.Index) and isinstance(first.value, cst.Ellipsis)
-    return (
-        leading
-        and len(elements) == 2
-        and not any(is_tensor(file.kind(n)) for n in own_descendants(elements[1]))
-    )
+    return leading and len(elements) == 2 and not any(is_tensor(file.kind(n)) for n in own_descendants(elements[1]))
 
 
 def _shape(node: cst.CSTNode) -> bool:

@@ -131,6 +131,20 @@ class SourceFile:
     def _self_assignments(self, owner: cst.ClassDef) -> list[cst.Assign]:
         return [node for node in descendants(owner) if isinstance(node, cst.Assign)]
 
+    def buffers(self, owner: cst.ClassDef) -> set[str]:
+        """Names that a class registers as buffers."""
+        return self._buffers.get(owner, set())
+
+    @cached_property
+    def _buffers(self) -> dict[cst.ClassDef, set[str]]:
+        found: dict[cst.ClassDef, set[str]] = {}
+        for node in self.index.nodes:
+            if isinstance(node, cst.Call) and node.args and dotted(node.func) == "self.register_buffer":
+                name, owner = node.args[0].value, self.owner(node)
+                if isinstance(name, cst.SimpleString) and owner is not None:
+                    found.setdefault(owner, set()).add(str(name.evaluated_value))
+        return found
+
     def host_reason(self, node: cst.CSTNode) -> str | None:
         """Why a node is only ever evaluated on the host; None when it may run for the device."""
         return self.project.contexts.host_reason(self, node)
@@ -210,9 +224,7 @@ class Project:
             project.add(path, target, module)
         return project
 
-    def add(
-        self, path: str, target: str, module: cst.Module, rendering: Rendering | None = None
-    ) -> SourceFile:
+    def add(self, path: str, target: str, module: cst.Module, rendering: Rendering | None = None) -> SourceFile:
         """Add one parsed file, with its rendering if there is one already."""
         file = SourceFile(self, path, target, module)
         file._rendering = rendering
@@ -239,8 +251,13 @@ class Project:
                 return None
             if isinstance(bound[-1], (cst.FunctionDef, cst.ClassDef)):
                 return file, bound[-1]
-            name = getattr(bound[-1], "target", None)
+            name = bound[-1].target if isinstance(bound[-1], Imported) else None
         return None
+
+    def function(self, name: str | None) -> tuple[SourceFile, cst.FunctionDef] | None:
+        """The function of the package that a full name means."""
+        found = self.definition(name)
+        return (found[0], found[1]) if found is not None and isinstance(found[1], cst.FunctionDef) else None
 
     def _member(self, name: str) -> Definition | None:
         """A method, by its class's full name."""
@@ -261,8 +278,10 @@ def import_names(path: str) -> tuple[str, ...]:
     parts = PurePosixPath(path).with_suffix("").parts
     if parts[-1] == "__init__":
         parts = parts[:-1]
-    names = [".".join(parts[i:]) for i in range(len(parts))]
-    return tuple(names[:2]) if len(parts) > 1 else tuple(names)
+    names = [".".join(parts), ".".join(parts[1:])]
+    if parts and parts[0] in ("module", "f5_tts"):  # upstream's folder GPT_SoVITS itself was given
+        names = [names[0], f"GPT_SoVITS.{names[0]}"]
+    return tuple(n for n in names if n)
 
 
 def is_self(node: cst.CSTNode, name: str | None = None) -> bool:

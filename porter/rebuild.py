@@ -115,9 +115,7 @@ class _Worker:
             items.append(cst.SimpleStatementLine([cst.Pass()]))
         return items
 
-    def _several(
-        self, parent: cst.CSTNode, old: cst.CSTNode, new: Sequence[cst.CSTNode]
-    ) -> list[cst.CSTNode]:
+    def _several(self, parent: cst.CSTNode, old: cst.CSTNode, new: Sequence[cst.CSTNode]) -> list[cst.CSTNode]:
         self._active.add(old)
         built = [self.node(s, fresh=True) for s in new]
         self._active.discard(old)

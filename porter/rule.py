@@ -120,13 +120,11 @@ class RedirectRule(Rule):
         module = self.file.imported_module(node)
         moved = [a for a in node.names if f"{module}.{_text(a.name)}" in self.targets]
         if moved:
-            self.file.redirect_import(
-                self, node, {a: self.targets[f"{module}.{_text(a.name)}"] for a in moved}
-            )
+            self.file.redirect_import(self, node, {a: self.targets[f"{module}.{_text(a.name)}"] for a in moved})
 
     def visit_Attribute(self, node: cst.Attribute) -> None:
         target = self.file.resolve(node)
-        if target in self.targets and self.wanted(node) and not self.file.inside_import(node):
+        if target is not None and target in self.targets and self.wanted(node) and not self.file.inside_import(node):
             self.replace(node, self.runtime(self.targets[target]))
 
     def wanted(self, node: cst.Attribute) -> bool:

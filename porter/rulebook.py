@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from .errors import PortError
@@ -111,7 +112,7 @@ def load(folders: Sequence[Path] = ()) -> RuleBook:
     return RuleBook(tuple(sorted(found.values(), key=lambda r: r.code)))
 
 
-def _load_file(path: Path) -> object:
+def _load_file(path: Path) -> ModuleType:
     name = f"sovits_port_rules.{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
@@ -124,7 +125,5 @@ def _load_file(path: Path) -> object:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise PortError(
-            f"the rule file {path.name} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
+        raise PortError(f"the rule file {path.name} cannot be loaded: {type(error).__name__}: {error}") from error
     return module

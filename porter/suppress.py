@@ -51,6 +51,4 @@ class Suppressions:
 
     def unused(self) -> list[tuple[int, str]]:
         """Line and code of each note that kept nothing off."""
-        return sorted(
-            (line, c) for line, codes in self._notes.items() for c in codes if (line, c) not in self._used
-        )
+        return sorted((line, c) for line, codes in self._notes.items() for c in codes if (line, c) not in self._used)

@@ -48,11 +48,7 @@ def tensors_in(file: SourceFile, node: cst.CSTNode) -> list[cst.BaseExpression]:
     """The tensors an expression reads, by name, once each, in order."""
     found: dict[str, cst.BaseExpression] = {}
     for part in own_descendants(node):
-        if (
-            isinstance(part, (cst.Name, cst.Attribute))
-            and dotted(part) is not None
-            and is_tensor(file.kind(part))
-        ):
+        if isinstance(part, (cst.Name, cst.Attribute)) and dotted(part) is not None and is_tensor(file.kind(part)):
             inner = isinstance(file.parent(part), cst.Attribute)
             if isinstance(part, cst.Attribute) and not (dotted(part) or "").startswith("self."):
                 continue

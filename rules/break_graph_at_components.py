@@ -138,7 +138,7 @@ class BreakGraphAtComponents(Rule):
     def _used_elsewhere(self, node: cst.ClassDef) -> bool:
         """Whether another class of the package builds this one (or derives from it)."""
         return any(
-            file.owner(use) is not None and file.owner(use) is not node or _is_base(file.parent(use))
+            (file.owner(use) is not None and file.owner(use) is not node) or _is_base(file.parent(use))
             for file, use in self.file.project.contexts.references(node)
         )
 
@@ -150,10 +150,7 @@ class BreakGraphAtComponents(Rule):
                 continue
             if self._is_component(assign.value):
                 yield name.removeprefix("self."), False
-            elif (
-                isinstance(assign.value, cst.Call)
-                and self.file.resolve(assign.value.func) == "torch.nn.ModuleList"
-            ):
+            elif isinstance(assign.value, cst.Call) and self.file.resolve(assign.value.func) == "torch.nn.ModuleList":
                 if self._holds_components(owner, assign.value):
                     yield name.removeprefix("self."), True
 

@@ -81,9 +81,7 @@ class BuildHelpersOnDevice(Rule):
         function = self.file.function(name)
         if function is None:
             return None
-        uses = [
-            n for n in own_descendants(function.body) if isinstance(n, cst.Name) and n.value == name.value
-        ]
+        uses = [n for n in own_descendants(function.body) if isinstance(n, cst.Name) and n.value == name.value]
         values = [
             n.value
             for n in own_descendants(function.body)
@@ -97,8 +95,8 @@ class BuildHelpersOnDevice(Rule):
 
     def _makes_host_tensors(self, call: cst.Call) -> bool:
         """Whether the callee is a function of the package that calls factories without a device."""
-        definition = self.file.project.definition(self.file.resolve(call.func) or self._method(call))
-        if definition is None or not isinstance(definition[1], cst.FunctionDef):
+        definition = self.file.project.function(self.file.resolve(call.func) or self._method(call))
+        if definition is None:
             return False
         file, function = definition
         makes = [

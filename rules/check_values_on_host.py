@@ -77,15 +77,11 @@ class CheckValuesOnHost(Rule):
         on_host = self.fill("__f()", f="utils.on_host")
         assert isinstance(on_host, cst.Call)
         comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-        args = [
-            cst.Arg(t, comma=comma if t is not tensors[-1] else cst.MaybeSentinel.DEFAULT) for t in tensors
-        ]
+        args = [cst.Arg(t, comma=comma if t is not tensors[-1] else cst.MaybeSentinel.DEFAULT) for t in tensors]
         on_host = on_host.with_changes(args=args)
         if isinstance(check, cst.If):
             right = test if not _is_or(test) else _bracketed(test)
-            self.replace(
-                test, self.fill("__a and __b", a=on_host, b=right) if _is_or(test) else _and(on_host, test)
-            )
+            self.replace(test, self.fill("__a and __b", a=on_host, b=right) if _is_or(test) else _and(on_host, test))
         else:
             right = _bracketed(test) if isinstance(test, cst.BooleanOperation) else test
             negated = cst.UnaryOperation(operator=cst.Not(), expression=on_host)

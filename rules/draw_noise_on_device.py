@@ -22,9 +22,7 @@ class DrawNoiseOnDevice(Rule):
     code = "RNG001"
     title = "draw noise on the device"
     safety = Safety.EXACT
-    message = (
-        "the noise was drawn on the host and uploaded each step; drawn on the device it is part of the graph"
-    )
+    message = "the noise was drawn on the host and uploaded each step; drawn on the device it is part of the graph"
     examples: ClassVar = (
         Example(
             before="import torch\n\n\ndef jitter(x):\n    return x + torch.randn(x.size(0), 1).to(device=x.device, dtype=x.dtype)\n",

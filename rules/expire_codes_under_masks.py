@@ -85,9 +85,7 @@ class ExpireCodesUnderMasks(Rule):
     code = "SHP006"
     title = "replace dead codes under their mask"
     safety = Safety.EXACT
-    message = (
-        "counting and indexing the dead codes reads them back in every step; under a mask nothing is read"
-    )
+    message = "counting and indexing the dead codes reads them back in every step; under a mask nothing is read"
     examples: ClassVar = (
         Example(
             before=_BEFORE,
@@ -110,9 +108,7 @@ class ExpireCodesUnderMasks(Rule):
     )
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
-        writes = [
-            n for n in own_descendants(node.body) if isinstance(n, cst.Assign) and self._masked_write(n)
-        ]
+        writes = [n for n in own_descendants(node.body) if isinstance(n, cst.Assign) and self._masked_write(n)]
         if len(writes) != 1 or self.file.host_reason(node.body) is not None:
             return
         target, mask, new = self._masked_write(writes[0])  # type: ignore[misc]
@@ -152,9 +148,7 @@ class ExpireCodesUnderMasks(Rule):
             return None
         if len(value.args) == 2 and self._counts(value.args[1].value, mask) and self._draws_rows(value):
             return self.fill("__f(__rows, __mask)", f="ops.sample_rows", rows=value.args[0].value, mask=mask)
-        if self.file.resolve(value.func) in ("torch.zeros", "torch.empty") and self._counts(
-            value.args[0].value, mask
-        ):
+        if self.file.resolve(value.func) in ("torch.zeros", "torch.empty") and self._counts(value.args[0].value, mask):
             every = self.fill("__mask.numel()", mask=mask)
             return value.with_changes(args=[value.args[0].with_changes(value=every), *value.args[1:]])
         return None
@@ -167,8 +161,8 @@ class ExpireCodesUnderMasks(Rule):
         """Whether the callee is the one this rule knows: the first of a permutation if there are rows enough, else
         rows drawn with replacement.
         """
-        found = self.file.project.definition(self.file.resolve(call.func))
-        if found is None or not isinstance(found[1], cst.FunctionDef) or len(found[1].params.params) != 2:
+        found = self.file.project.function(self.file.resolve(call.func))
+        if found is None or len(found[1].params.params) != 2:
             return False
         file, function = found
         rows, count = (p.name.value for p in function.params.params)

@@ -10,9 +10,9 @@ from porter.loops import (
     Range,
     SampleLoop,
     assigned_before,
+    same_range,
     sample_loop,
     sample_range,
-    same_range,
     scalar,
     window_size,
 )
@@ -33,9 +33,7 @@ class SliceSegmentsByGather(Rule):
     code = "SHP001"
     title = "cut windows with a gather"
     safety = Safety.EXACT
-    message = (
-        "slicing by a tensor's value reads it back and bakes it into the graph; a gather takes it as data"
-    )
+    message = "slicing by a tensor's value reads it back and bakes it into the graph; a gather takes it as data"
     examples: ClassVar = (
         Example(
             before=(
@@ -196,9 +194,7 @@ class AverageRangesByMask(Rule):
     code = "SHP003"
     title = "average per-sample ranges under a mask"
     safety = Safety.CLOSE
-    message = (
-        "the loss of each sample's slice makes a graph for each set of lengths; masked means make one for all"
-    )
+    message = "the loss of each sample's slice makes a graph for each set of lengths; masked means make one for all"
     examples: ClassVar = (
         Example(
             before=(
@@ -255,11 +251,7 @@ class AverageRangesByMask(Rule):
         if not isinstance(statement, cst.AugAssign) or not isinstance(statement.operator, cst.AddAssign):
             return None
         call = statement.value
-        if (
-            not isinstance(call, cst.Call)
-            or len(call.args) != 2
-            or any(a.keyword or a.star for a in call.args)
-        ):
+        if not isinstance(call, cst.Call) or len(call.args) != 2 or any(a.keyword or a.star for a in call.args):
             return None
         name = self._criterion(call.func)
         a, b = (sample_range(arg.value, loop.index) for arg in call.args)

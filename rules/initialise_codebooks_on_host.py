@@ -9,7 +9,7 @@ import libcst as cst
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import positional
 from porter.syntax.kinds import is_tensor
-from porter.syntax.walk import children, dotted, own_descendants
+from porter.syntax.walk import descendants, dotted, own_descendants
 
 _BEFORE = """import torch
 from torch import nn
@@ -38,25 +38,6 @@ class Book(nn.Module):
 """
 
 
-def registered_buffers(owner: cst.ClassDef) -> set[str]:
-    """Names that a class registers as buffers."""
-    return {
-        str(node.args[0].value.evaluated_value)
-        for node in _descend(owner)
-        if isinstance(node, cst.Call)
-        and dotted(node.func) == "self.register_buffer"
-        and node.args
-        and isinstance(node.args[0].value, cst.SimpleString)
-    }
-
-
-def _descend(node: cst.CSTNode) -> list[cst.CSTNode]:
-    found = [node]
-    for child in children(node):
-        found += _descend(child)
-    return found
-
-
 class AskFlagsOnHost(Rule):
     """Know on the host whether a flag buffer is set.
 
@@ -68,9 +49,7 @@ class AskFlagsOnHost(Rule):
     code = "SYN004"
     title = "ask flag buffers on the host"
     safety = Safety.EXACT
-    message = (
-        "the truth of a buffer is a read from the device in every step; the host knows it from the checkpoint"
-    )
+    message = "the truth of a buffer is a read from the device in every step; the host knows it from the checkpoint"
     examples: ClassVar = (
         Example(
             before=_BEFORE,
@@ -89,9 +68,11 @@ class AskFlagsOnHost(Rule):
     )
 
     def visit_ClassDef(self, node: cst.ClassDef) -> None:
-        buffers = registered_buffers(node)
+        buffers = self.file.buffers(node)
+        if not buffers or not node.bases:
+            return
         tests = [test for test in _flag_tests(node) if dotted(test) in {f"self.{b}" for b in buffers}]
-        if not tests or not node.bases:
+        if not tests:
             return
         for test in tests:
             name = (dotted(test) or "").removeprefix("self.")
@@ -104,8 +85,8 @@ class AskFlagsOnHost(Rule):
 
 def _flag_tests(owner: cst.ClassDef) -> list[cst.BaseExpression]:
     """`self.x` wherever a condition is just that, or its negation."""
-    found = []
-    for node in _descend(owner):
+    found: list[cst.BaseExpression] = []
+    for node in descendants(owner):
         if isinstance(node, (cst.If, cst.IfExp, cst.While, cst.Assert)):
             test = node.test
             if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
@@ -130,9 +111,9 @@ class InitialiseOnHost(Rule):
     examples: ClassVar = (
         Example(
             before=_BEFORE,
-            after=_BEFORE.replace(
-                "from torch import nn\n", "from torch import nn\nfrom . import utils\n", 1
-            ).replace("centres(rows, 2)", "centres(utils.to_host(rows), 2)"),
+            after=_BEFORE.replace("from torch import nn\n", "from torch import nn\nfrom . import utils\n", 1).replace(
+                "centres(rows, 2)", "centres(utils.to_host(rows), 2)"
+            ),
             call="Book()(rows)",
             inputs="rows = torch.arange(12.0).reshape(4, 3)",
             grad=("rows",),
@@ -146,17 +127,17 @@ class InitialiseOnHost(Rule):
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         owner = self.file.owner(node)
-        if owner is None or not isinstance(node.body, cst.IndentedBlock):
+        if owner is None or not self.file.buffers(owner):
             return
-        flag = self._returns_early(node, registered_buffers(owner))
+        flag = self._returns_early(node, self.file.buffers(owner))
         if flag is None or not self._sets(node, flag):
             return
         params = {p.name.value for p in node.params.params}
         for call in own_descendants(node.body):
             if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Name):
                 continue
-            found = self.file.project.definition(self.file.resolve(call.func))
-            if found is None or not isinstance(found[1], cst.FunctionDef):
+            found = self.file.project.function(self.file.resolve(call.func))
+            if found is None:
                 continue
             for value in positional(call):
                 if isinstance(value, cst.Name) and value.value in params and not self._plain(value):
@@ -193,7 +174,9 @@ class CheckDistributionsOnHost(Rule):
     code = "SYN006"
     title = "check distributions on the host only"
     safety = Safety.EXACT
-    message = "checking a distribution's parameters reads them back from the device; they are checked for host tensors only"
+    message = (
+        "checking a distribution's parameters reads them back from the device; they are checked for host tensors only"
+    )
     examples: ClassVar = (
         Example(
             before="import torch\nimport torch.distributions as D\n\n\ndef spread(m, s):\n    return D.kl_divergence(D.Normal(m, s), D.Normal(torch.zeros_like(m), torch.ones_like(s)))\n",
@@ -218,11 +201,7 @@ class CheckDistributionsOnHost(Rule):
         name = target.rsplit(".", 1)[-1]
         if not target.startswith("torch.distributions.") or not name[:1].isupper() or "constraints" in target:
             return
-        if (
-            argument(node, "validate_args") is not None
-            or self.file.host_reason(node) is not None
-            or not node.args
-        ):
+        if argument(node, "validate_args") is not None or self.file.host_reason(node) is not None or not node.args:
             return
         first = node.args[0].value
         tensors = [first] if isinstance(first, cst.Name) else tensors_in(self.file, first)

@@ -25,7 +25,9 @@ class KnowMaskLengths(Rule):
     code = "SHP007"
     title = "do not size tensors by the largest length"
     safety = Safety.EXACT
-    message = "a size taken from a tensor's maximum waits for the device and makes a graph of each; pass the padded length"
+    message = (
+        "a size taken from a tensor's maximum waits for the device and makes a graph of each; pass the padded length"
+    )
     examples: ClassVar = (
         Example(
             before=(
@@ -162,12 +164,7 @@ def _is_largest(node: cst.BaseExpression, batch: str) -> bool:
 
     def look(part: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
         nonlocal found
-        if (
-            isinstance(part, cst.Call)
-            and isinstance(part.func, cst.Name)
-            and part.func.value == "max"
-            and part.args
-        ):
+        if isinstance(part, cst.Call) and isinstance(part.func, cst.Name) and part.func.value == "max" and part.args:
             inner = part.args[0].value
             if isinstance(inner, (cst.ListComp, cst.GeneratorExp)) and batch in names_in(inner.for_in.iter):
                 found = True

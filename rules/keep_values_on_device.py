@@ -41,9 +41,7 @@ def only_kept(file: SourceFile, node: cst.CSTNode, seen: frozenset[str] = frozen
     """
     child: cst.CSTNode = node
     for around in file.ancestors(node):
-        if isinstance(
-            around, (cst.BinaryOperation, cst.UnaryOperation, cst.Tuple, cst.List, cst.Element, cst.Arg)
-        ):
+        if isinstance(around, (cst.BinaryOperation, cst.UnaryOperation, cst.Tuple, cst.List, cst.Element, cst.Arg)):
             child = around
         elif isinstance(around, cst.Call):
             name = around.func.attr.value if isinstance(around.func, cst.Attribute) else None
@@ -53,9 +51,7 @@ def only_kept(file: SourceFile, node: cst.CSTNode, seen: frozenset[str] = frozen
         elif isinstance(around, (cst.Return, cst.Expr)):
             return True
         elif isinstance(around, (cst.Assign, cst.AugAssign)):
-            targets = (
-                [t.target for t in around.targets] if isinstance(around, cst.Assign) else [around.target]
-            )
+            targets = [t.target for t in around.targets] if isinstance(around, cst.Assign) else [around.target]
             return child is around.value and all(_only_kept_name(file, t, seen) for t in targets)
         else:
             return False
@@ -73,10 +69,7 @@ def _only_kept_name(file: SourceFile, target: cst.CSTNode, seen: frozenset[str])
     for node in own_descendants(function.body):
         if isinstance(node, cst.Name) and node.value == target.value and node is not target:
             parent = file.parent(node)
-            if (
-                isinstance(parent, (cst.AssignTarget, cst.AugAssign))
-                and getattr(parent, "target", None) is node
-            ):
+            if isinstance(parent, (cst.AssignTarget, cst.AugAssign)) and getattr(parent, "target", None) is node:
                 continue
             if not only_kept(file, node, seen | {target.value}):
                 return False

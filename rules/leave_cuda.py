@@ -21,9 +21,7 @@ class AutocastOnDevice(RedirectRule):
     code = "DEV001"
     title = "autocast on the device"
     safety = Safety.EXACT
-    message = (
-        "CUDA's autocast has no effect on another device; the runtime's is the device's own, in bfloat16"
-    )
+    message = "CUDA's autocast has no effect on another device; the runtime's is the device's own, in bfloat16"
     targets: ClassVar = {
         "torch.cuda.amp.autocast": "utils.autocast",
         "torch.cuda.amp.autocast_mode.autocast": "utils.autocast",

@@ -131,8 +131,8 @@ class PassCountsAsNumbers(Rule):
         call = self.file.parent(arg)
         if not isinstance(call, cst.Call):
             return False
-        found = self.file.project.definition(self.file.resolve(call.func))
-        if found is None or not isinstance(found[1], cst.FunctionDef):
+        found = self.file.project.function(self.file.resolve(call.func))
+        if found is None:
             return False
         file, function = found
         names = [p.name.value for p in function.params.params]

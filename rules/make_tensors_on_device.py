@@ -26,7 +26,9 @@ class MakeTensorsOnDevice(Rule):
     code = "DEV003"
     title = "make tensors on the device"
     safety = Safety.EXACT
-    message = "the tensor was filled on the host and uploaded each step; made on the device it is a constant of the graph"
+    message = (
+        "the tensor was filled on the host and uploaded each step; made on the device it is a constant of the graph"
+    )
     examples: ClassVar = (
         Example(
             before="import torch\n\n\ndef count(x):\n    return torch.zeros(x.size(0)).to(dtype=x.dtype, device=x.device) + x.sum(1)\n",
@@ -154,9 +156,7 @@ class MakeLengthsOnDevice(Rule):
         """The one Python number in a list, unless it may be a tensor."""
         if isinstance(node, (cst.List, cst.Tuple)) and len(node.elements) == 1:
             value = node.elements[0].value
-            if not isinstance(value, (cst.List, cst.Tuple, cst.ListComp)) and not is_tensor(
-                self.file.kind(value)
-            ):
+            if not isinstance(value, (cst.List, cst.Tuple, cst.ListComp)) and not is_tensor(self.file.kind(value)):
                 return value
         return None
 
@@ -208,9 +208,6 @@ class MakeTensorsBesideInputs(Rule):
         """Inside `with torch.device(...)`, or as an index or operand that already says its device."""
         return any(
             isinstance(a, cst.With)
-            and any(
-                isinstance(i.item, cst.Call) and self.file.resolve(i.item.func) == "torch.device"
-                for i in a.items
-            )
+            and any(isinstance(i.item, cst.Call) and self.file.resolve(i.item.func) == "torch.device" for i in a.items)
             for a in self.file.ancestors(node)
         )

@@ -43,9 +43,7 @@ class InterpolateOnDevice(RedirectRule):
             grad=("x",),
         ),
     )
-    untouched: ClassVar = (
-        "def interpolate(x):\n    return x\n\n\ndef twice(x):\n    return interpolate(x)\n",
-    )
+    untouched: ClassVar = ("def interpolate(x):\n    return x\n\n\ndef twice(x):\n    return interpolate(x)\n",)
 
 
 class NormWeightsOnDevice(RedirectRule):
@@ -150,20 +148,12 @@ class TransformOnDevice(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if (
-            self.file.resolve(node.func) != "torch.stft"
-            or has_star(node)
-            or self.file.host_reason(node) is not None
-        ):
+        if self.file.resolve(node.func) != "torch.stft" or has_star(node) or self.file.host_reason(node) is not None:
             return
         wanted = argument(node, "return_complex", 10)
         if wanted is None or (isinstance(wanted, cst.Name) and wanted.value == "False"):
             self.replace(node.func, self.runtime("ops.stft"))
-        elif (
-            isinstance(wanted, cst.Name)
-            and wanted.value == "True"
-            and argument(node, "return_complex") is not None
-        ):
+        elif isinstance(wanted, cst.Name) and wanted.value == "True" and argument(node, "return_complex") is not None:
             self._complex(node)
 
     def _complex(self, node: cst.Call) -> None:
@@ -174,11 +164,7 @@ class TransformOnDevice(Rule):
             self.replace(outer, real.with_changes(func=self.runtime("ops.stft_magnitude")))
         elif isinstance(read, cst.Arg) and isinstance(outer, cst.Call) and self._reads(outer):
             self.replace(outer, real.with_changes(func=self.runtime("ops.stft_as_real")))
-        elif (
-            isinstance(read, cst.Assign)
-            and len(read.targets) == 1
-            and isinstance(read.targets[0].target, cst.Name)
-        ):
+        elif isinstance(read, cst.Assign) and len(read.targets) == 1 and isinstance(read.targets[0].target, cst.Name):
             reads = self._later_reads(read, read.targets[0].target)
             if reads:
                 self.replace(node, real.with_changes(func=self.runtime("ops.stft_as_real")))
@@ -230,9 +216,7 @@ class CountOnDevice(RedirectRule):
     code = "LOW004"
     title = "count labels on the device"
     safety = Safety.EXACT
-    message = (
-        "bincount has no lowering and a data-dependent shape; counting by comparison has neither problem"
-    )
+    message = "bincount has no lowering and a data-dependent shape; counting by comparison has neither problem"
     targets: ClassVar = {"torch.bincount": "ops.bincount"}
     examples: ClassVar = (
         Example(
@@ -297,9 +281,7 @@ class FactorSmallMatricesOnDevice(Rule):
     code = "LOW007"
     title = "log-determinant and inverse on the device"
     safety = Safety.EXACT
-    message = (
-        "the factorisation leaves the device or fails in the backward pass; elimination by hand does neither"
-    )
+    message = "the factorisation leaves the device or fails in the backward pass; elimination by hand does neither"
     examples: ClassVar = (
         Example(
             before="import torch\n\n\ndef volume(w):\n    return torch.logdet(w) + torch.inverse(w).sum()\n",

@@ -92,9 +92,7 @@ class SkipShortcutsOnDevice(Rule):
         if isinstance(small, cst.Assign):
             return all(isinstance(t.target, cst.Name) and t.target.value != mask.value for t in small.targets)
         return (
-            isinstance(small, cst.Expr)
-            and isinstance(small.value, cst.Call)
-            and self._writes_masked(small.value, mask)
+            isinstance(small, cst.Expr) and isinstance(small.value, cst.Call) and self._writes_masked(small.value, mask)
         )
 
     def _writes_masked(self, call: cst.Call, mask: cst.Name) -> bool:
@@ -122,9 +120,7 @@ class SkipShortcutsOnDevice(Rule):
 
     def _body_writes_masked(self, method: cst.FunctionDef, mask: str) -> bool:
         """`new = torch.where(mask..., ..., X)` and `X.data.copy_(new)`, nothing else."""
-        body = [
-            s.body[0] for s in method.body.body if isinstance(s, cst.SimpleStatementLine) and len(s.body) == 1
-        ]
+        body = [s.body[0] for s in method.body.body if isinstance(s, cst.SimpleStatementLine) and len(s.body) == 1]
         if len(body) != 2 or len(method.body.body) != 2:
             return False
         made = match("__n = torch.where(__c, __new, __old)", body[0], self.file.resolve)

@@ -26,9 +26,7 @@ class UploadCachedConstants(Rule):
     code = "DEV006"
     title = "upload cached constants"
     safety = Safety.EXACT
-    message = (
-        "a cached tensor computed on the device is part of the first graph and a parameter of later ones"
-    )
+    message = "a cached tensor computed on the device is part of the first graph and a parameter of later ones"
     examples: ClassVar = (
         Example(
             before=(
@@ -97,9 +95,7 @@ class UploadCachedConstants(Rule):
         if device is None:
             return None
         if dtype is None:
-            return self.fill(
-                "__constant(__host, device=__device)", constant="utils.constant", host=host, device=device
-            )
+            return self.fill("__constant(__host, device=__device)", constant="utils.constant", host=host, device=device)
         return self.fill(
             "__constant(__host, device=__device, dtype=__dtype)",
             constant="utils.constant",

@@ -20,9 +20,7 @@ def masked(node: cst.CSTNode, kind_of: object = None) -> tuple[cst.BaseExpressio
         return None
     first = node.slice[0].slice
     rest = [e.slice for e in node.slice[1:]]
-    whole = all(
-        isinstance(e, cst.Slice) and e.lower is None and e.upper is None and e.step is None for e in rest
-    )
+    whole = all(isinstance(e, cst.Slice) and e.lower is None and e.upper is None and e.step is None for e in rest)
     return (node.value, first.value) if isinstance(first, cst.Index) and whole else None
 
 
@@ -66,10 +64,8 @@ class WriteUnderMasks(Rule):
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        if len(node.targets) != 1 or self.file.host_reason(node) is not None:
-            return
-        target = masked(node.targets[0].target)
-        if target is None or self.file.kind(target[1]) is not Kind.MASK:
+        target = masked(node.targets[0].target) if len(node.targets) == 1 else None
+        if target is None or self.file.kind(target[1]) is not Kind.MASK or self.file.host_reason(node) is not None:
             return
         source = masked(node.value)
         if source is not None and same(source[1], target[1]):
@@ -94,7 +90,9 @@ class ComputeUnderMasks(Rule):
     code = "SHP005"
     title = "compute under masks"
     safety = Safety.EXACT
-    message = "computing on the masked elements alone has a data-dependent shape; computed for all and selected it has not"
+    message = (
+        "computing on the masked elements alone has a data-dependent shape; computed for all and selected it has not"
+    )
     examples: ClassVar = (
         Example(
             before=(
@@ -122,11 +120,7 @@ class ComputeUnderMasks(Rule):
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        if (
-            len(node.targets) != 1
-            or not isinstance(node.value, cst.Call)
-            or self.file.host_reason(node) is not None
-        ):
+        if len(node.targets) != 1 or not isinstance(node.value, cst.Call) or self.file.host_reason(node) is not None:
             return
         target = node.targets[0].target
         parts = [e.value for e in target.elements] if isinstance(target, cst.Tuple) else [target]
@@ -137,8 +131,8 @@ class ComputeUnderMasks(Rule):
         if self.file.kind(mask) is not Kind.MASK or not all(isinstance(w[0], cst.Name) for w in written):
             return
         bounds = self._bounds(mask)
-        definition = self.file.project.definition(self.file.resolve(node.value.func))
-        if bounds is None or definition is None or not isinstance(definition[1], cst.FunctionDef):
+        definition = self.file.project.function(self.file.resolve(node.value.func))
+        if bounds is None or definition is None:
             return
         if not is_pointwise(definition[0], definition[1]):
             return
@@ -178,9 +172,7 @@ class ComputeUnderMasks(Rule):
         assert isinstance(new, cst.Call)
         return new, clamped
 
-    def _bounds(
-        self, mask: cst.BaseExpression
-    ) -> dict[str, tuple[cst.BaseExpression, cst.BaseExpression]] | None:
+    def _bounds(self, mask: cst.BaseExpression) -> dict[str, tuple[cst.BaseExpression, cst.BaseExpression]] | None:
         """For a mask defined as `(x >= low) & (x <= high)`: {x: (low, high)}."""
         if not isinstance(mask, cst.Name):
             return None

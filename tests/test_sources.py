@@ -39,9 +39,7 @@ class TestRoot:
         }
 
     def test_upstreams_own_folder_wins(self, tmp_path: Path) -> None:
-        found = collect(
-            open_upstream(str(tiny(tmp_path, {"module/models.py": NET, "x/module/models.py": NET})))
-        )
+        found = collect(open_upstream(str(tiny(tmp_path, {"module/models.py": NET, "x/module/models.py": NET}))))
         assert found.module_root == "GPT_SoVITS/module"
 
     def test_at_the_top(self, tmp_path: Path) -> None:
@@ -50,8 +48,9 @@ class TestRoot:
 
     def test_in_a_package(self, tmp_path: Path) -> None:
         files = {
-            "gpt_sovits/module/models.py": f"from gpt_sovits.module import commons\nfrom module import commons\n{NET}",
+            "gpt_sovits/module/models.py": f"from gpt_sovits.module import commons\nimport module.a\n{NET}",
             "gpt_sovits/module/commons.py": "from gpt_sovits.text import x\n",
+            "gpt_sovits/module/a.py": "",
             "gpt_sovits/text.py": "x = 1\n",
             "gpt_sovits/module/__init__.py": "",
         }
@@ -67,9 +66,7 @@ class TestRoot:
         found = sources(tmp_path, {"a/module/models.py": NET, "b/module/x.py": "y = 1\n"})
         assert found.module_root == "a/module"
 
-    @pytest.mark.parametrize(
-        "path", ["models.py", "a/b/module/models.py", "module/sub/models.py", "modules/m.py"]
-    )
+    @pytest.mark.parametrize("path", ["models.py", "a/b/module/models.py", "module/sub/models.py", "modules/m.py"])
     def test_none(self, tmp_path: Path, path: str) -> None:
         assert "holds no folder named module" in refused(tmp_path, {path: NET})
 
@@ -88,9 +85,7 @@ class TestScope:
         assert sorted(places(found).values()) == ["__init__.py", "commons.py", "models.py", "sub/deep.py"]
 
     def test_an_onnx_file_that_others_import_is_ported(self, tmp_path: Path) -> None:
-        found = sources(
-            tmp_path, {"module/a.py": f"from .b_onnx import f\n{NET}", "module/b_onnx.py": "def f(): 0\n"}
-        )
+        found = sources(tmp_path, {"module/a.py": f"from .b_onnx import f\n{NET}", "module/b_onnx.py": "def f(): 0\n"})
         assert "module/b_onnx.py" in found.texts
 
     def test_networks_elsewhere_come_along_pure_python_does_not(self, tmp_path: Path) -> None:
@@ -142,8 +137,9 @@ class TestScope:
         sources(tmp_path, {"module/__init__.py": "bound = 1\n", "module/a.py": text + NET})
 
     def test_needs(self, tmp_path: Path) -> None:
-        text = "import os\nimport numpy.linalg as l\nimport distutils\ntry:\n    import fast\nexcept Exception:\n    0\n"
-        found = sources(tmp_path, {"module/a.py": text + NET})
+        text = "import os\nimport numpy.linalg as l\nimport distutils\n"
+        optional = "try:\n    import fast\nexcept Exception:\n    0\n"
+        found = sources(tmp_path, {"module/a.py": text + optional + NET})
         assert found.needs.third_party == ("numpy", "torch")
         assert found.needs.optional == ("fast",)
 
@@ -178,7 +174,7 @@ class TestText:
         [
             (NET.encode() + b"# \xff\n", "UTF-8 text"),
             (b"\n\n# \xd6\xd0\nimport torch\n", "line 3"),
-            (b"# coding: utf-7\nimport torch\n", "module/a.py"),
+            (b"# coding: rot13\nimport torch\n", "module/a.py"),
             (b"# coding: klingon\nimport torch\n", "klingon"),
             (b"\xef\xbb\xbf# coding: latin-1\nimport torch\n", "module/a.py"),
             (b"import torch\nx = '\0'\n", "null byte"),

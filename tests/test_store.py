@@ -318,9 +318,7 @@ def test_forty_kills_at_random_moments_leave_a_whole_package(memory: Path) -> No
     for number in range(40):
         way = ("exchange", "rename")[number % 2]
         command = [sys.executable, "-c", code, str(place.out), way]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}
-        ) as writer:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"ready\n"
             time.sleep(chance.uniform(0.0, 0.04))
@@ -335,9 +333,7 @@ def test_forty_kills_at_random_moments_leave_a_whole_package(memory: Path) -> No
 
 def test_two_writers_at_once_take_turns(place: Place) -> None:
     root = str(Path(__file__).parents[1])
-    code = _WRITER.replace("{package}", inspect.getsource(package)).replace(
-        "itertools.count(1)", "range(1, 16)"
-    )
+    code = _WRITER.replace("{package}", inspect.getsource(package)).replace("itertools.count(1)", "range(1, 16)")
     command = [sys.executable, "-c", code, str(place.out), "rename"]
     writers = [subprocess.Popen(command, env={**os.environ, "PYTHONPATH": root}) for _ in range(3)]
     assert [writer.wait() for writer in writers] == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""A small upstream of the tests' own, and a rule for it, so that no real source and no real rule has to be there."""
+"""A small upstream of the tests' own, and a rule for it: no real source, no real rule."""
 
 from __future__ import annotations
 
@@ -38,6 +38,15 @@ def double(x):
     return torch.swap_me(x) * 2
 """
 
+# A wait for the device that no rule can take away, in line 6.
+SYNC = """import torch
+
+
+class Net(torch.nn.Module):
+    def forward(self, x):
+        return x.sum().item()
+"""
+
 UPSTREAM: Mapping[str, str] = {
     "LICENSE": "Tiny License\n\nDo as you like.\n",
     "GPT_SoVITS/module/__init__.py": "",
@@ -64,7 +73,12 @@ class Swap(Rule):
     title = "swap me"
     safety = Safety.EXACT
     message = "it was there to be swapped"
-    examples = (Example(before="import torch\\n\\ntorch.swap_me(1)\\n", after="import torch\\n\\ntorch.swapped(1)\\n"),)
+    examples = (
+        Example(
+            before="import torch\\n\\ntorch.swap_me(1)\\n",
+            after="import torch\\n\\ntorch.swapped(1)\\n",
+        ),
+    )
     untouched = ("swap_me(1)\\n",)
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -101,7 +115,7 @@ def run(*arguments: str | Path) -> Result:
 def run_json(*arguments: str | Path, status: int = 0) -> dict[str, Any]:
     """Run a command with --json; its answer."""
     result = run(*arguments, "--json")
-    assert result.exit_code == status, result.stderr
+    assert result.exit_code == status, result.stderr or repr(result.exception)
     told = json.loads(result.stdout)
     assert isinstance(told, dict)
     return told

@@ -108,9 +108,7 @@ def _cache() -> Finding:
     free = shutil.disk_usage(there).free
     found = f"{folder}, {free / (1 << 30):.1f} GiB free"
     if free < _LITTLE_DISK:
-        return Finding(
-            "cache", "missing", found, "free some disk, or set SOVITS_PORT_CACHE to a roomier folder"
-        )
+        return Finding("cache", "missing", found, "free some disk, or set SOVITS_PORT_CACHE to a roomier folder")
     return Finding("cache", "ok", found)
 
 
@@ -123,12 +121,8 @@ def _needs(out: Path) -> list[Finding]:
     except PortError as error:
         return [Finding(str(out), "mismatch", str(error), "sovits-port generate UPSTREAM")]
     if manifest is None:
-        return [
-            Finding(str(out), "optional", "no package generated here yet", "sovits-port generate UPSTREAM")
-        ]
-    absent = [
-        n for n in manifest["needs"]["third_party"] if n not in ("torch", "torch_xla") and not _importable(n)
-    ]
+        return [Finding(str(out), "optional", "no package generated here yet", "sovits-port generate UPSTREAM")]
+    absent = [n for n in manifest["needs"]["third_party"] if n not in ("torch", "torch_xla") and not _importable(n)]
     if absent:
         names = " ".join(name.replace("_", "-") for name in absent)
         return [Finding("its imports", "missing", f"{out} needs {', '.join(absent)}", f"pip install {names}")]

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 @rule_options
 @click.option("--install", is_flag=True, help="Put module/tpu into the checkout itself.")
 @click.option("--diff", "as_diff", is_flag=True, help="Write nothing; print what the rules change.")
-@click.option(
-    "--force", is_flag=True, help="Replace files that were edited by hand; they are kept in a backup folder."
-)
+@click.option("--force", is_flag=True, help="Replace files that were edited by hand; they are kept in a backup folder.")
 @json_option
 def generate(
     upstream: str,
@@ -74,9 +72,7 @@ def _print_diff(built: Built, as_json: bool) -> None:
 
     lines = list(difference(built))
     if as_json:
-        print_json(
-            {"diff": "".join(lines), "rules": built.manifest["rules"], "edits": built.manifest["edits"]}
-        )
+        print_json({"diff": "".join(lines), "rules": built.manifest["rules"], "edits": built.manifest["edits"]})
     else:
         print_diff(lines)
 

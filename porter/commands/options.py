@@ -41,9 +41,7 @@ def rules_option(function: Function) -> Function:
 
 def json_option(function: Function) -> Function:
     """--json."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for machines.")(
-        function
-    )
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for machines.")(function)
 
 
 def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

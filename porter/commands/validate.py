@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from porter.errors import PortError
+from ..errors import PortError
+from .options import json_option
+from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from porter.validate import Outcome, Request
+    from ..validate import Outcome, Request
 
 
-@click.command(short_help="port against upstream, and the graph budget")
+@click.command()
 @click.argument("upstream", required=False)
 @click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
 @click.option(
@@ -34,10 +33,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Upstream's own sizes, or small ones that compile in a minute.",
 )
-@click.option("--case", "cases", multiple=True, metavar="NAME", help="Run this case only; may be repeated.")
+@click.option("--case", "cases", multiple=True, metavar="NAME", help="Only this case; may be repeated.")
 @click.option("--list", "list_cases", is_flag=True, help="List the cases and stop.")
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of weights, inputs and noise."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Of weights, inputs and noise.",
 )
 @click.option(
     "--steps",
@@ -54,8 +57,10 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Limit for each of a case's processes.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
+@click.pass_context
 def validate(
+    context: click.Context,
     upstream: str | None,
     directory: Path,
     device: str,
@@ -69,63 +74,52 @@ def validate(
 ) -> None:
     """Run the package in DIR (default: generated) against UPSTREAM itself.
 
-    Both sides get the same weights, the same inputs and the same noise; results, every parameter's gradient and the
-    buffers after a training step are compared. On XLA the steps are then counted: graphs compiled, operators that leave
-    the device, host syncs, transfers.
+    Both sides get the same weights, the same inputs and the same noise; results, every parameter's gradient
+    and the buffers after a training step are compared. On XLA the steps are then counted: graphs compiled,
+    operators that leave the device, host syncs, transfers.
 
-    Exits with 0 when all is well, 1 for a mismatch or a cost above the budget, 2 for input that cannot be used.
+    Exit status 1 for a mismatch, a case that fails, or a cost above the budget.
     """
-    try:
-        if list_cases:
-            _print_cases(as_json)
-            return
-        if upstream is None:
-            raise PortError("give UPSTREAM, the sources that the package was made from")
-        from porter.validate import Request
+    if list_cases:
+        _print_cases(as_json)
+        return
+    if upstream is None:
+        raise PortError("give UPSTREAM, the sources that the package was made from")
+    from ..validate import Request, to_json
 
-        request = Request(device, cast('Literal["tiny", "full"]', preset), cases, seed, steps, timeout)
-        outcome = _run(upstream, directory, request)
-    except PortError as error:
-        click.echo(f"sovits-port: {error}", err=True)
-        sys.exit(2)
+    request = Request(device, cast('Literal["tiny", "full"]', preset), cases, seed, steps, timeout)
+    outcome = _run(upstream, directory, request)
     if as_json:
-        from porter.validate import to_json
-
-        click.echo(json.dumps(to_json(outcome), indent=2))
+        print_json(to_json(outcome))
     else:
-        from porter.validate.report import print_outcome
+        from rich.console import Console
 
-        print_outcome(outcome, _console(stderr=False))
-    sys.exit(0 if outcome.passed else 1)
+        from ..validate.report import print_outcome
+
+        print_outcome(outcome, Console())
+    if not outcome.passed:
+        context.exit(1)
 
 
 def _run(upstream: str, directory: Path, request: Request) -> Outcome:
-    from porter.upstream import open_upstream
-    from porter.validate import validate as judge
+    from ..upstream import open_upstream
+    from ..validate import validate as judge
 
-    console = _console(stderr=True)
     snapshot = open_upstream(upstream)
-    for note in snapshot.notes:
-        console.print(note, markup=False, highlight=False)
-    if not console.is_terminal:
-        return judge(
-            snapshot, directory, request, lambda case, state: click.echo(f"{case}: {state}", err=True)
-        )
-    with console.status("reading upstream") as status:
-        return judge(snapshot, directory, request, lambda case, state: status.update(f"{case}: {state}"))
+    say_notes(snapshot)
+    if not sys.stderr.isatty():
+        return judge(snapshot, directory, request, lambda case, state: say(f"{case}: {state}"))
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading upstream …") as status:
+        return judge(snapshot, directory, request, lambda case, state: status.update(f"{case}: {state} …"))
 
 
 def _print_cases(as_json: bool) -> None:
-    from porter.validate.cases import TITLES
+    from ..validate.cases import TITLES
 
     if as_json:
-        click.echo(json.dumps({"cases": [{"name": k, "title": v} for k, v in TITLES.items()]}, indent=2))
+        print_json({"cases": [{"name": name, "title": title} for name, title in TITLES.items()]})
         return
     for name, title in TITLES.items():
         click.echo(f"{name:16} {title}")
-
-
-def _console(*, stderr: bool) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr)

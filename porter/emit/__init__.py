@@ -37,9 +37,7 @@ def layout(
         target = sources.texts[path][0]
         places[target] = path
         header = Header.of_upstream(spec, revision, path, sources.licence)
-        files[f"{PACKAGE}/{target}"] = headed(
-            path, rewritten.text, header, sources.encodings[path], Origin.REWRITTEN
-        )
+        files[f"{PACKAGE}/{target}"] = headed(path, rewritten.text, header, sources.encodings[path], Origin.REWRITTEN)
     for target, text in runtime_files().items():
         _refuse_clash(target, places)
         files[f"{PACKAGE}/{target}"] = headed(None, text, Header.of_runtime(), "utf-8", Origin.RUNTIME)
@@ -58,9 +56,7 @@ def _refuse_clash(target: str, places: Mapping[str, str]) -> None:
     name = target.partition("/")[0].removesuffix(".py")
     for place, path in places.items():
         if place.partition("/")[0].removesuffix(".py") == name:
-            raise PortError(
-                f"upstream has {path}, where the emitted package needs {target} for its own runtime"
-            )
+            raise PortError(f"upstream has {path}, where the emitted package needs {target} for its own runtime")
 
 
 def _missing_packages(files: Mapping[str, Emitted]) -> list[str]:

@@ -70,9 +70,7 @@ def headed(upstream: str | None, text: str, header: Header, encoding: str, origi
         content = whole.encode(encoding)
     except UnicodeEncodeError as error:
         letter = error.object[error.start]
-        raise PortError(
-            f"{upstream} is {encoding} text, which cannot hold {letter!a}, that a rule put in"
-        ) from None
+        raise PortError(f"{upstream} is {encoding} text, which cannot hold {letter!a}, that a rule put in") from None
     return Emitted(content, origin, upstream, kept.count("\n"), top.count("\n"))
 
 

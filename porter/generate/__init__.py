@@ -83,9 +83,7 @@ def place_for(snapshot: Snapshot, upstream: str, out: Path, *, install: bool) ->
 
     spec = parse(upstream)
     if not isinstance(spec, DirectorySpec) or not isinstance(snapshot, DirectorySnapshot):
-        raise PortError(
-            f"--install puts the package into a checkout, and {snapshot.spec} is not a folder of files"
-        )
+        raise PortError(f"--install puts the package into a checkout, and {snapshot.spec} is not a folder of files")
     return Place(spec.path, f"{find_module_root(snapshot)}/tpu")
 
 

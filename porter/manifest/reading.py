@@ -24,9 +24,7 @@ def read(folder: Path) -> Manifest | None:
     try:
         told = json.loads(content)
     except (ValueError, RecursionError):
-        raise PortError(
-            f"{path} is damaged: it is not JSON; delete it if the package beside it may go"
-        ) from None
+        raise PortError(f"{path} is damaged: it is not JSON; delete it if the package beside it may go") from None
     if not isinstance(told, dict) or told.get("tool") != TOOL:
         raise PortError(f"{path} is not a manifest of {TOOL}")
     if told.get("schema") != SCHEMA:
@@ -46,9 +44,7 @@ def _mismatch(value: Any, kind: Any, name: str) -> str:
         if not isinstance(value, dict):
             return name or "the whole"
         found = ((k, t) for k, t in get_type_hints(kind).items())
-        return next(
-            (w for k, t in found if (w := _mismatch(value.get(k, ...), t, f"{name}.{k}".lstrip(".")))), ""
-        )
+        return next((w for k, t in found if (w := _mismatch(value.get(k, ...), t, f"{name}.{k}".lstrip(".")))), "")
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is dict:
         if not isinstance(value, dict):

@@ -75,9 +75,7 @@ def to_host(x: torch.Tensor) -> torch.Tensor:
     return x.detach().cpu() if not on_host(x) else x.detach().clone()
 
 
-def on_device(
-    device: torch.device | str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
-) -> R:
+def on_device(device: torch.device | str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `function` so that the tensors it makes are made on `device`."""
     with torch.device(device):
         return function(*args, **kwargs)
@@ -273,9 +271,7 @@ def optimizer_step(optimizer: torch.optim.Optimizer) -> Any:
 # --- activation checkpointing ---------------------------------------------------------------------
 
 
-def checkpoint(
-    function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, **kwargs: Any
-) -> Any:
+def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, **kwargs: Any) -> Any:
     """`torch.utils.checkpoint.checkpoint`, for XLA tensors too: the backward computes activations again.
 
     On XLA this is torch_xla's checkpoint, the only one that keeps the compiler from merging the two
@@ -304,9 +300,7 @@ def checkpoint(
     device = next(value.device for value in inputs if value.device.type == "xla")
     wants_grad = torch.zeros((), device=device, requires_grad=True)
     xla_checkpoint = importlib.import_module("torch_xla.utils.checkpoint").checkpoint
-    return xla_checkpoint(
-        run, wants_grad, *args, *kwargs.values(), use_reentrant=True, preserve_rng_state=preserve
-    )
+    return xla_checkpoint(run, wants_grad, *args, *kwargs.values(), use_reentrant=True, preserve_rng_state=preserve)
 
 
 # --- the backend ----------------------------------------------------------------------------------

@@ -72,18 +72,12 @@ def _library_call(file: SourceFile, node: cst.Call, target: str) -> Iterator[Fou
 def _factory(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
     """A host tensor made where tensors are on the device. In constructors and data loading the host is right."""
     sizes = [v for v in positional(node) if is_tensor(file.kind(v))]
-    if (
-        sizes
-        and target in tn.FACTORIES - {"torch.tensor", "torch.as_tensor"}
-        and target not in ("torch.normal",)
-    ):
+    if sizes and target in tn.FACTORIES - {"torch.tensor", "torch.as_tensor"} and target not in ("torch.normal",):
         yield "SHP", node, f"the size {brief(sizes[0])} is a tensor's value"
     if _belongs_on_host(file, node):
         return
     device = argument(node, "device")
-    if target in ("torch.tensor", "torch.as_tensor") and not (
-        node.args and is_tensor(file.kind(node.args[0].value))
-    ):
+    if target in ("torch.tensor", "torch.as_tensor") and not (node.args and is_tensor(file.kind(node.args[0].value))):
         if device is not None or not _used_as_constant(file, node):
             yield "DEV", node, f"{target} copies Python values to the host and uploads them each time"
     elif target in tn.TYPE_FACTORIES:
@@ -101,8 +95,7 @@ def _belongs_on_host(file: SourceFile, node: cst.Call) -> bool:
     if reason is not None and not reason.startswith(DISTRIBUTED_ONLY):
         return True
     return any(
-        isinstance(a, cst.Call) and (dotted(a.func) or "").endswith("utils.constant")
-        for a in file.ancestors(node)
+        isinstance(a, cst.Call) and (dotted(a.func) or "").endswith("utils.constant") for a in file.ancestors(node)
     )
 
 
@@ -121,7 +114,7 @@ def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
     name, receiver = node.func.attr.value, node.func.value
     kind = file.kind(receiver)
     tensor = is_tensor(kind)
-    if name in known.READS and not node.args and (tensor or kind is Kind.UNKNOWN and name in ("item", "cpu")):
+    if name in known.READS and not node.args and (tensor or (kind is Kind.UNKNOWN and name in ("item", "cpu"))):
         yield "SYN", node, known.READS[name]
     elif not tensor:
         return
@@ -150,10 +143,10 @@ def _builtin(file: SourceFile, node: cst.Call) -> Iterator[Found]:
 def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Functions of libraries that have no place in the port, called or passed on."""
     assert isinstance(node, (cst.Attribute, cst.Name))
-    if isinstance(file.parent(node), cst.Attribute) or file.inside_import(node):
-        return
     target = file.resolve(node)
-    if target is None:
+    if target is None or not target.startswith("torch"):
+        return
+    if isinstance(file.parent(node), cst.Attribute) or file.inside_import(node):
         return
     if target in known.UNLOWERED:
         yield "LOW", node, known.UNLOWERED[target]
@@ -203,7 +196,7 @@ def subscripts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
                     node,
                     f"indexing by the mask {brief(index.value)}: the number of results follows the data",
                 )
-        else:
+        elif isinstance(index, cst.Slice):
             for bound in (index.lower, index.upper, index.step):
                 if bound is not None and (is_tensor(file.kind(bound)) or _sample_bound(file, bound)):
                     yield (
@@ -251,16 +244,12 @@ def decorators(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 def mask_lengths(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Calls that leave the length of a mask to the data."""
     assert isinstance(node, cst.Call)
-    found = file.project.definition(file.resolve(node.func))
-    if found is None or not isinstance(found[1], cst.FunctionDef):
+    found = file.project.function(file.resolve(node.func))
+    if found is None:
         return
-    other, function = found
+    _other, function = found
     for part in own_descendants(function.body):
-        if (
-            isinstance(part, cst.If)
-            and isinstance(part.test, cst.Comparison)
-            and isinstance(part.test.left, cst.Name)
-        ):
+        if isinstance(part, cst.If) and isinstance(part.test, cst.Comparison) and isinstance(part.test.left, cst.Name):
             body = part.body.body[0]
             if "static_max" not in cst.Module([]).code_for_node(body):
                 continue

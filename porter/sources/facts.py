@@ -70,9 +70,7 @@ def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: b
             bound.append(alias.asname or alias.name.partition(".")[0])
     elif isinstance(statement, ast.ImportFrom):
         names = tuple(alias.name for alias in statement.names)
-        facts.imports.append(
-            Import(statement.module or "", statement.level, names, statement.lineno, optional)
-        )
+        facts.imports.append(Import(statement.module or "", statement.level, names, statement.lineno, optional))
         bound += [alias.asname or alias.name for alias in statement.names]
     elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
         bound.append(statement.name)

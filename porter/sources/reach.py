@@ -128,13 +128,10 @@ class Reach:
             strict = self._tree.inside(path) or facts.defines_network
             if meaning.missing and strict and not statement.optional:
                 raise PortError(
-                    f"{path} imports {meaning.missing} in line {statement.line}, "
-                    "and upstream holds no such file"
+                    f"{path} imports {meaning.missing} in line {statement.line}, and upstream holds no such file"
                 )
             modules.update(dict.fromkeys(meaning.modules))
-        return Reached(
-            text, encoding, facts, tuple(modules), frozenset(needed[False]), frozenset(needed[True])
-        )
+        return Reached(text, encoding, facts, tuple(modules), frozenset(needed[False]), frozenset(needed[True]))
 
     def _facts(self, path: str) -> Facts:
         known = self.files.get(path)

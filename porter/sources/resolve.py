@@ -61,9 +61,7 @@ def _readings(path: str, statement: Import, tree: Tree) -> Iterator[tuple[str, s
         yield "", rest  # upstream was given as that folder itself
 
 
-def _members(
-    path: str, statement: Import, base: str, name: str, tree: Tree, facts: Callable[[str], Facts]
-) -> Meaning:
+def _members(path: str, statement: Import, base: str, name: str, tree: Tree, facts: Callable[[str], Facts]) -> Meaning:
     parts = name.split(".") if name else []
     place = join(base, *parts)
     shown = name or place.replace("/", ".")

@@ -55,9 +55,7 @@ def module_files(snapshot: Snapshot, root: str) -> tuple[str, ...]:
     return tuple(
         path
         for path in snapshot.files(root)
-        if path.endswith(".py")
-        and not path.endswith("_onnx.py")
-        and not path.startswith(f"{root}/{INSTALLED}/")
+        if path.endswith(".py") and not path.endswith("_onnx.py") and not path.startswith(f"{root}/{INSTALLED}/")
     )
 
 

@@ -22,6 +22,8 @@ def decode(path: str, content: bytes) -> tuple[str, str]:
         raise PortError(
             f"{path} is not {encoding.upper()} text: the byte 0x{content[error.start]:02x} in line {line}"
         ) from None
+    except LookupError:  # such as rot13, which makes text of text
+        raise PortError(f"{path} names the codec {encoding}, which is none for text") from None
     if "\0" in text:
         raise PortError(f"{path} is not Python: it holds a null byte")
     if text.encode(encoding) != content:

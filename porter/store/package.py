@@ -112,9 +112,7 @@ def _refuse_foreign(place: Place, files: Iterable[str]) -> None:
         if not place.package_dir.is_dir():
             raise PortError(f"{place.package_dir} is a file, where the package's folder belongs")
         if not known and any(place.package_dir.iterdir()):
-            raise PortError(
-                f"{place.package_dir} has no {MANIFEST} of {TOOL} that goes with it; move it away"
-            )
+            raise PortError(f"{place.package_dir} has no {MANIFEST} of {TOOL} that goes with it; move it away")
     for name in files:
         check_member(name, "the package")
         _refuse_foreign_file(place, name, known)

@@ -151,9 +151,7 @@ class _Item:
 
 def _read_journal(root: Path, work: Path) -> list[_Item]:
     try:
-        items = [
-            (str(name), str(wanted)) for name, wanted in json.loads((work / _JOURNAL).read_bytes())["items"]
-        ]
+        items = [(str(name), str(wanted)) for name, wanted in json.loads((work / _JOURNAL).read_bytes())["items"]]
         for name, _ in items:
             check_member(name, "the journal")
     except (ValueError, KeyError, TypeError, PortError):

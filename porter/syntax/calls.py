@@ -43,9 +43,7 @@ def with_keywords(call: cst.Call, **values: cst.BaseExpression) -> cst.Call:
         return call.with_changes(args=args)
     ending = args[-1].comma if args else cst.MaybeSentinel.DEFAULT  # of a call written over several lines
     between = args[-2].comma if len(args) > 1 and isinstance(ending, cst.Comma) else None
-    between = (
-        between if isinstance(between, cst.Comma) else cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-    )
+    between = between if isinstance(between, cst.Comma) else cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
     if args:
         args[-1] = args[-1].with_changes(comma=between)
     args += [keyword_argument(name, value, between) for name, value in left.items()]
@@ -55,9 +53,7 @@ def with_keywords(call: cst.Call, **values: cst.BaseExpression) -> cst.Call:
 
 def keyword_argument(name: str, value: cst.BaseExpression, comma: cst.Comma) -> cst.Arg:
     """`name=value`, as upstream and ruff space it."""
-    bare = cst.AssignEqual(
-        whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace("")
-    )
+    bare = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
     return cst.Arg(value=value, keyword=cst.Name(name), equal=bare, comma=comma)
 
 

@@ -132,11 +132,9 @@ class Kinds:
             noted = dotted(note) if note is not None else None
             if name in used or (noted is not None and noted.split(".")[-1] in tn.TENSOR_TYPES):
                 env[name] = Kind.TENSOR
-            elif noted in ("int", "float", "bool", "str"):
-                env[name] = Kind.HOST
-            elif isinstance(
-                param.default, (cst.Integer, cst.Float, cst.SimpleString, cst.UnaryOperation)
-            ) or (isinstance(param.default, cst.Name) and param.default.value in ("True", "False")):
+            elif noted in ("int", "float", "bool", "str") or isinstance(param.default, (cst.Integer, cst.Float, cst.SimpleString, cst.UnaryOperation)) or (
+                isinstance(param.default, cst.Name) and param.default.value in ("True", "False")
+            ):
                 env[name] = Kind.HOST
             else:
                 env[name] = Kind.UNKNOWN
@@ -151,18 +149,12 @@ class Kinds:
                 if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.args:
                     name = node.func.attr.value
                     first = node.args[0].value
-                    if name in ("register_buffer", "register_parameter") and isinstance(
-                        first, cst.SimpleString
-                    ):
+                    if name in ("register_buffer", "register_parameter") and isinstance(first, cst.SimpleString):
                         found[str(first.evaluated_value)] = Kind.TENSOR
                 elif isinstance(node, cst.Assign):
                     for target in node.targets:
                         t = target.target
-                        if (
-                            isinstance(t, cst.Attribute)
-                            and isinstance(t.value, cst.Name)
-                            and t.value.value == "self"
-                        ):
+                        if isinstance(t, cst.Attribute) and isinstance(t.value, cst.Name) and t.value.value == "self":
                             value = self._quick(node.value)
                             old = found.get(t.attr.value)
                             found[t.attr.value] = value if old is None else join(old, value)
@@ -467,9 +459,7 @@ def _used_as_tensor(function: cst.FunctionDef, index: Index) -> Iterator[str]:
     for node in own_descendants(function):
         if isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name):
             name = node.attr.value
-            if name in tn.TENSOR_ONLY_ATTRIBUTES:
-                yield node.value.value
-            elif name in tn.TENSOR_ONLY_METHODS and isinstance(index.parents.get(node), cst.Call):
+            if name in tn.TENSOR_ONLY_ATTRIBUTES or (name in tn.TENSOR_ONLY_METHODS and isinstance(index.parents.get(node), cst.Call)):
                 yield node.value.value
         elif isinstance(node, cst.Call) and node.args and isinstance(node.args[0].value, cst.Name):
             target = index.resolve(node.func)

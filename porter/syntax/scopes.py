@@ -12,7 +12,23 @@ import libcst as cst
 
 from .walk import children, dotted
 
-_FUNCTION_LIKE = (cst.FunctionDef, cst.Lambda, cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp)
+_SCOPED = frozenset(
+    {cst.FunctionDef, cst.Lambda, cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp, cst.ClassDef}
+)
+_BINDING = _SCOPED | {
+    cst.Import,
+    cst.ImportFrom,
+    cst.AssignTarget,
+    cst.AnnAssign,
+    cst.AugAssign,
+    cst.For,
+    cst.CompFor,
+    cst.NamedExpr,
+    cst.AsName,
+    cst.Param,
+    cst.Global,
+    cst.Nonlocal,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,7 @@ class Index:
         self.scopes: dict[cst.CSTNode, Scope] = {}
         self.root = Scope(module, None)
         self.scopes[module] = self.root
+        self._resolved: dict[cst.CSTNode, str | None] = {}
         self._walk(module, self.root)
 
     def scope_of(self, node: cst.CSTNode) -> Scope:
@@ -78,8 +95,11 @@ class Index:
         """The full dotted name of what a name or attribute chain refers to, if an import or a top-level
         definition of this file bound it (`.name` for the file's own), else None.
         """
-        if isinstance(node, cst.Call):
-            return None
+        if node not in self._resolved:
+            self._resolved[node] = self._resolve(node)
+        return self._resolved[node]
+
+    def _resolve(self, node: cst.CSTNode) -> str | None:
         name = dotted(node)
         if name is None:
             return None
@@ -98,38 +118,43 @@ class Index:
         return f"{base}.{rest}" if rest else base
 
     def _walk(self, node: cst.CSTNode, scope: Scope) -> None:
+        parents = self.parents
         stack: list[tuple[cst.CSTNode, Scope]] = [(node, scope)]
         while stack:
             current, here = stack.pop()
             self.nodes.append(current)
             inner = self._bind(current, here)
-            for child in reversed(list(children(current))):
-                self.parents[child] = current
-                stack.append((child, here if inner is here or _evaluated_outside(current, child) else inner))
+            found = list(children(current))
+            found.reverse()
+            if inner is here:
+                for child in found:
+                    parents[child] = current
+                    stack.append((child, here))
+            else:
+                for child in found:
+                    parents[child] = current
+                    stack.append((child, here if _evaluated_outside(current, child) else inner))
 
     def _bind(self, node: cst.CSTNode, scope: Scope) -> Scope:
         """Record what `node` binds in `scope`; the scope of its body."""
-        if isinstance(node, cst.FunctionDef):
-            scope.bind(node.name.value, node)
-        elif isinstance(node, cst.ClassDef):
+        kind = type(node)
+        if kind not in _BINDING:
+            return scope
+        if isinstance(node, (cst.FunctionDef, cst.ClassDef)):
             scope.bind(node.name.value, node)
         elif isinstance(node, (cst.Import, cst.ImportFrom)):
             self._bind_import(node, scope)
-        elif isinstance(node, cst.AssignTarget):
-            _bind_target(node.target, node, scope)
-        elif isinstance(node, (cst.AnnAssign, cst.AugAssign, cst.For, cst.CompFor, cst.NamedExpr)):
+        elif isinstance(node, (cst.AssignTarget, cst.AnnAssign, cst.AugAssign, cst.For, cst.CompFor, cst.NamedExpr)):
             _bind_target(node.target, node, scope)
         elif isinstance(node, cst.AsName):
-            if isinstance(node.name, (cst.Name, cst.Tuple, cst.List)) and not isinstance(
-                self.parents.get(node), cst.ImportAlias
-            ):
+            if not isinstance(self.parents.get(node), cst.ImportAlias):
                 _bind_target(node.name, node, scope)
         elif isinstance(node, cst.Param):
             scope.bind(node.name.value, node)
         elif isinstance(node, (cst.Global, cst.Nonlocal)):
             for item in node.names:
                 scope.outer.add(item.name.value)
-        if isinstance(node, (*_FUNCTION_LIKE, cst.ClassDef)):
+        if kind in _SCOPED:
             inner = Scope(node, scope)
             self.scopes[node] = inner
             return inner
@@ -151,9 +176,7 @@ class Index:
         base = imported_module(node, self._package)
         for alias in node.names:
             name = dotted(alias.name) or ""
-            bound = (
-                alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else name
-            )
+            bound = alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else name
             scope.bind(bound, Imported(f"{base}.{name}"))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
+
+from .walk import children
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,77 +26,79 @@ class Span:
 
 @dataclass
 class _Recorder(CodegenState):
-    """libcst's own code generator state, plus offsets in characters: O(1) a node, no second parse."""
+    """libcst's own code generator state, plus the tokens that each node begins and ends with."""
 
-    offset: int = 0
-    spans: dict[cst.CSTNode, tuple[int, int]] = field(default_factory=dict)
-    starts: list[int] = field(default_factory=list)
+    ranges: dict[cst.CSTNode, tuple[int, int]] = field(default_factory=dict)
 
-    def add_token(self, value: str) -> None:
-        self.tokens.append(value)
-        self.offset += len(value)
-
-    def add_indent_tokens(self) -> None:
-        for token in self.indent_tokens:
-            self.add_token(token)
-
-    def pop_trailing_newline(self) -> None:
-        if self.tokens:
-            self.offset -= len(self.tokens.pop())
-
-    def before_codegen(self, node: cst.CSTNode) -> None:
-        self.starts.append(self.offset)
-
-    def after_codegen(self, node: cst.CSTNode) -> None:
-        start = self.starts.pop()
-        if node not in self.spans:
-            self.spans[node] = (start, self.offset)
-
-    @contextmanager
-    def record_syntactic_position(
+    def record_syntactic_position(  # type: ignore[override]  # libcst only enters what it gets
         self,
         node: cst.CSTNode,
         *,
         start_node: cst.CSTNode | None = None,
         end_node: cst.CSTNode | None = None,
-    ) -> Iterator[None]:
-        start = self.offset
-        try:
-            yield
-        finally:
-            end = self.offset
-            if start_node is not None and start_node in self.spans:
-                start = self.spans[start_node][0]
-            if end_node is not None and end_node in self.spans:
-                end = self.spans[end_node][1]
-            self.spans[node] = (start, end)
+    ) -> AbstractContextManager[None]:
+        return _Recording(self, node, start_node, end_node)
+
+
+class _Recording(AbstractContextManager[None]):
+    """Notes where a node begins and ends; a class, because a generator's context manager costs twice as much."""
+
+    __slots__ = ("_end_node", "_node", "_start", "_start_node", "_state")
+
+    def __init__(self, state: _Recorder, node: cst.CSTNode, start: cst.CSTNode | None, end: cst.CSTNode | None) -> None:
+        self._state, self._node, self._start_node, self._end_node = state, node, start, end
+        self._start = 0
+
+    def __enter__(self) -> None:
+        self._start = len(self._state.tokens)
+
+    def __exit__(self, *_: object) -> None:
+        ranges = self._state.ranges
+        start, end = self._start, len(self._state.tokens)
+        if self._start_node is not None and self._start_node in ranges:
+            start = ranges[self._start_node][0]
+        if self._end_node is not None and self._end_node in ranges:
+            end = ranges[self._end_node][1]
+        ranges[self._node] = (start, end)
 
 
 class Rendering:
     """The text of a module and the place of each of its nodes in it."""
 
     def __init__(self, module: cst.Module) -> None:
+        """Generate the code of `module`, once."""
         state = _Recorder(default_indent=module.default_indent, default_newline=module.default_newline)
         module._codegen(state)
         self.text = "".join(state.tokens)
-        self._spans = state.spans
-        self._lines = [0]
-        find = self.text.find
-        at = find("\n")
-        while at >= 0:
-            self._lines.append(at + 1)
-            at = find("\n", at + 1)
+        self._ranges = state.ranges
+        self._offsets = [0, *accumulate(map(len, state.tokens))]
+        self._lines = [0, *(m.end() for m in re.finditer("\n", self.text))]
 
     def __contains__(self, node: cst.CSTNode) -> bool:
-        return node in self._spans
+        return self._range(node) is not None
 
     def offsets(self, node: cst.CSTNode) -> tuple[int, int]:
-        """First and one-past-last character of a node, without its surrounding white space."""
-        return self._spans[node]
+        """First and one-past-last character of a node, without the white space around it. KeyError for a node of
+        another tree.
+        """
+        found = self._range(node)
+        if found is None:
+            raise KeyError(node)
+        last = len(self._offsets) - 1  # libcst drops the last line end of a file that has none
+        return self._offsets[min(found[0], last)], self._offsets[min(found[1], last)]
+
+    def _range(self, node: cst.CSTNode) -> tuple[int, int] | None:
+        """Tokens of a node; of one that libcst gives no position of its own (an argument, say), those of its parts."""
+        found = self._ranges.get(node)
+        if found is None:
+            parts = [r for r in map(self._range, children(node)) if r is not None]
+            if parts:
+                found = min(p[0] for p in parts), max(p[1] for p in parts)
+        return found
 
     def span(self, node: cst.CSTNode) -> Span:
         """Where a node stands. KeyError for a node of another tree."""
-        start, end = self._spans[node]
+        start, end = self.offsets(node)
         line, column = self.position(start)
         end_line, end_column = self.position(max(start, end))
         if end_column == 0 and end_line > line:  # a statement's span may include its line end

@@ -22,9 +22,7 @@ PLAIN_FACTORIES = frozenset(
 TYPE_FACTORIES = frozenset(f"torch.{n}" for n in TENSOR_TYPES)
 FACTORIES = RANDOM_FACTORIES | PLAIN_FACTORIES | TYPE_FACTORIES
 
-HOST_ATTRIBUTES = frozenset(
-    "shape device dtype ndim is_cuda requires_grad layout itemsize nbytes names".split()
-)
+HOST_ATTRIBUTES = frozenset("shape device dtype ndim is_cuda requires_grad layout itemsize nbytes names".split())
 TENSOR_ONLY_ATTRIBUTES = frozenset("dtype ndim is_cuda".split()) | {"device", "shape"}
 # Methods by which a function shows that it takes a parameter for a tensor.
 TENSOR_ONLY_METHODS = frozenset(
@@ -42,8 +40,7 @@ _HOST_METHODS = frozenset(
     "data_ptr get_device is_complex".split()
 )
 _MASK_METHODS = frozenset(
-    "bool ge le gt lt eq ne isnan isinf isfinite logical_not logical_and logical_or any all "
-    "greater less".split()
+    "bool ge le gt lt eq ne isnan isinf isfinite logical_not logical_and logical_or any all greater less".split()
 )
 _SEQUENCE_METHODS = frozenset("split chunk unbind tensor_split".split())
 
@@ -69,15 +66,13 @@ _TENSOR_MODULES = frozenset(
     {"torch", "torch.nn.functional", "torch.linalg", "torch.fft", "torch.special", "torch.Tensor"}
 )
 
-HOST_BUILTINS = frozenset(
-    "len int float bool str range isinstance hasattr min max abs round type repr open id".split()
-)
+HOST_BUILTINS = frozenset("len int float bool str range isinstance hasattr min max abs round type repr open id".split())
 HOST_BUILTINS -= {"min", "max", "abs"}  # of tensors, these give tensors
 
 
 def makes_tensor(target: str) -> bool:
     """Whether calling `target` makes a new tensor from Python values."""
-    return target in FACTORIES or target.endswith("_like") and target.startswith("torch.")
+    return target in FACTORIES or (target.endswith("_like") and target.startswith("torch."))
 
 
 def takes_tensor_first(target: str) -> bool:

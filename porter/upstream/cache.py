@@ -58,9 +58,7 @@ def seed_git_mirror(url: str, source: Path) -> Path:
     if not is_bare_repository(source):
         raise PortError(f"{source} is not a bare git repository")
     if (source / "objects" / "info" / "alternates").exists():
-        raise PortError(
-            f"{source} borrows objects from another repository, so a copy of it would be incomplete"
-        )
+        raise PortError(f"{source} borrows objects from another repository, so a copy of it would be incomplete")
     with arriving(place) as fresh:
         try:
             kind = run_git("rev-parse", "--show-object-format", at=source).decode().strip()

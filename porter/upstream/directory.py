@@ -76,16 +76,10 @@ class DirectorySnapshot(Snapshot):
         except NotADirectoryError as error:
             raise FileNotFoundError(path) from error
         except (RuntimeError, ValueError) as error:
-            reason = (
-                "a symbolic link that leads back to itself"
-                if isinstance(error, RuntimeError)
-                else "no file name"
-            )
+            reason = "a symbolic link that leads back to itself" if isinstance(error, RuntimeError) else "no file name"
             raise PortError(f"{path!r} in {self.spec} is {reason}") from error
         if not place.is_relative_to(self._root):
-            raise PortError(
-                f"{path} in {self.spec} is a symbolic link that leaves the folder, so it is not read"
-            )
+            raise PortError(f"{path} in {self.spec} is a symbolic link that leaves the folder, so it is not read")
         return place
 
     def _walk(self, folder: str) -> Iterator[str]:

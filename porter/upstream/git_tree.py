@@ -78,9 +78,7 @@ class GitSnapshot(Snapshot):
     @cached_property
     def _entries(self) -> dict[str, _Entry]:
         try:
-            listing = run_git(
-                "ls-tree", "-r", "-z", "--full-tree", f"{self._commit}:{self._prefix}", at=self._git_dir
-            )
+            listing = run_git("ls-tree", "-r", "-z", "--full-tree", f"{self._commit}:{self._prefix}", at=self._git_dir)
         except GitError as error:
             raise PortError(f"cannot list the files of {self.spec}: {error}") from error
         return dict(sorted(_parse_listing(listing)))
@@ -95,9 +93,7 @@ class GitSnapshot(Snapshot):
         link = self._contents[path].decode("utf-8", "surrogateescape")
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
         if link.startswith("/") or target == ".." or target.startswith("../"):
-            raise PortError(
-                f"{path} in {self.spec} is a symbolic link that leaves the repository, so it is not read"
-            )
+            raise PortError(f"{path} in {self.spec} is a symbolic link that leaves the repository, so it is not read")
         return target
 
     def _load(self, paths: Iterable[str]) -> None:
@@ -125,9 +121,7 @@ class GitSnapshot(Snapshot):
             end = answer.find(b"\n", position)
             header = answer[position:end].split()
             if end < 0 or len(header) != 3 or header[1] != b"blob":
-                raise PortError(
-                    f"{self.spec} lists {path}, but this copy lacks its contents; is it a partial clone?"
-                )
+                raise PortError(f"{self.spec} lists {path}, but this copy lacks its contents; is it a partial clone?")
             start, size = end + 1, int(header[2])
             yield path, answer[start : start + size]
             position = start + size + 1
@@ -156,9 +150,9 @@ def resolve_commit(git_dir: Path, revision: str) -> str | None:
 def unknown_revision(git_dir: Path, revision: str, shown: str) -> PortError:
     """The error for a revision that is not there, naming tags and branches that look like it."""
     try:
-        names = run_git(
-            "for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags", "refs/heads", at=git_dir
-        ).decode("utf-8", "replace")
+        names = run_git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags", "refs/heads", at=git_dir).decode(
+            "utf-8", "replace"
+        )
     except GitError:
         names = ""
     close = difflib.get_close_matches(revision, names.split(), n=3, cutoff=0.5)

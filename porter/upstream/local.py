@@ -12,7 +12,13 @@ from porter.upstream.snapshot import Snapshot
 from porter.upstream.spec import DirectorySpec, GitSpec
 
 # What `generate --install` leaves in a checkout does not make upstream's commit any less true.
-_OURS = (":(exclude,glob)**/module/tpu/**", ":(exclude,glob)**/port.json", ":(exclude,glob)**/.port-*/**")
+_OURS = (
+    ":(exclude,glob)**/module/tpu/**",
+    ":(exclude,glob)**/port.json",
+    ":(exclude,glob)**/.port-*/**",
+    ":(exclude,glob)**/.backup-*/**",
+    ":(exclude,glob)**/generated/module/__init__.py",  # of the default --out, inside the checkout
+)
 
 
 def open_directory(spec: DirectorySpec) -> Snapshot:
@@ -21,9 +27,7 @@ def open_directory(spec: DirectorySpec) -> Snapshot:
         git_dir = spec.path.resolve()
         commit = resolve_commit(git_dir, "HEAD")
         if commit is None:
-            raise PortError(
-                f"the repository {spec.path} has no commit at its HEAD; name a revision: {spec.text}@REV"
-            )
+            raise PortError(f"the repository {spec.path} has no commit at its HEAD; name a revision: {spec.text}@REV")
         return GitSnapshot(git_dir, commit, spec.text)
     return DirectorySnapshot(spec.path, spec.text, lambda: clean_commit(spec.path))
 
@@ -59,9 +63,7 @@ def clean_commit(path: Path) -> str:
         commit = resolve_commit(path, "HEAD")
         if commit is None:
             return ""
-        run_git(
-            "rev-parse", "--verify", "--quiet", f"{commit}:{place}", at=path
-        )  # fails where HEAD lacks the folder
+        run_git("rev-parse", "--verify", "--quiet", f"{commit}:{place}", at=path)  # fails where HEAD lacks the folder
         changes = run_git(
             *("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=all", "--", ".", *_OURS),
             at=path,

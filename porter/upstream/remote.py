@@ -64,9 +64,7 @@ def _locked(mirror: Path) -> Iterator[None]:
     try:
         mirror.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PortError(
-            f"cannot write to the cache folder {mirror.parent}: {error.strerror or error}"
-        ) from error
+        raise PortError(f"cannot write to the cache folder {mirror.parent}: {error.strerror or error}") from error
     with exclusive(mirror.with_suffix(".lock")):
         yield
 
@@ -169,6 +167,4 @@ def _drop_stale_locks(mirror: Path) -> None:
 def _network(*arguments: str, at: Path, stdin: bytes = b"") -> bytes:
     # Without negotiation git asks for exactly the objects named, which is what a fetch of blobs wants.
     negotiation = [("fetch.negotiationAlgorithm", "noop")] if stdin else []
-    return run_git(
-        *arguments, at=at, transports=NETWORK, settings=negotiation, stdin=stdin, timeout=_FETCH_SECONDS
-    )
+    return run_git(*arguments, at=at, transports=NETWORK, settings=negotiation, stdin=stdin, timeout=_FETCH_SECONDS)

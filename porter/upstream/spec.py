@@ -86,9 +86,7 @@ def parse(text: str) -> Spec:
     A path that exists as a whole wins, even with an `@` in it; then the longest existing path before an `@`.
     """
     if not text.strip() or "\0" in text:
-        raise PortError(
-            "UPSTREAM is empty; give a directory, a git repository or URL with @REV, or pypi:NAME==VERSION"
-        )
+        raise PortError("UPSTREAM is empty; give a directory, a git repository or URL with @REV, or pypi:NAME==VERSION")
     if text.startswith("pypi:"):
         return _parse_wheel(text)
     if _SCHEME.match(text) or _SCP.fullmatch(text):
@@ -152,9 +150,7 @@ def _parse_url(text: str) -> GitUrlSpec:
 def _parse_file_url(text: str) -> GitUrlSpec:
     for left, revision in ((text, None), *_splits(text)):
         if Path(unquote(urlsplit(left).path)).exists():
-            return GitUrlSpec(
-                left.rstrip("/"), None if revision is None else _checked_revision(revision, text)
-            )
+            return GitUrlSpec(left.rstrip("/"), None if revision is None else _checked_revision(revision, text))
     raise PortError(f"no such repository: {text}")
 
 
@@ -168,9 +164,7 @@ def _check_scheme(text: str, scheme: str) -> None:
         raise PortError(f"the URL {text} names no host")
     if (scheme == "https" and "@" in parts.netloc) or ":" in parts.netloc.rpartition("@")[0]:
         # A secret would end up in the manifest, in the cache and in error messages.
-        raise PortError(
-            f"the URL of {parts.hostname} holds a user name or password; use ssh, or a clone of your own"
-        )
+        raise PortError(f"the URL of {parts.hostname} holds a user name or password; use ssh, or a clone of your own")
 
 
 def _check_location(url: str, location: str) -> None:

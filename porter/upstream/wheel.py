@@ -59,16 +59,12 @@ def unpack(archive: Path, destination: Path, shown: str) -> None:
 
 def _check_members(members: list[zipfile.ZipInfo], shown: str) -> None:
     if len(members) > _MAX_MEMBERS or sum(member.file_size for member in members) > _MAX_BYTES:
-        raise PortError(
-            f"the wheel of {shown} unpacks to more than {_MAX_BYTES >> 30} GiB or {_MAX_MEMBERS} files"
-        )
+        raise PortError(f"the wheel of {shown} unpacks to more than {_MAX_BYTES >> 30} GiB or {_MAX_MEMBERS} files")
     for member in members:
         check_member(member.filename, f"the wheel of {shown}")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
-            raise PortError(
-                f"the wheel of {shown} holds a link or device, {member.filename}, so it is not unpacked"
-            )
+            raise PortError(f"the wheel of {shown} holds a link or device, {member.filename}, so it is not unpacked")
 
 
 def _download(spec: WheelSpec, folder: Path) -> Path:
@@ -106,9 +102,7 @@ def _pip(spec: WheelSpec, folder: Path) -> subprocess.CompletedProcess[str]:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise PortError(
-            f"cannot download {spec.text}: no end after {_DOWNLOAD_SECONDS:.0f} seconds"
-        ) from error
+        raise PortError(f"cannot download {spec.text}: no end after {_DOWNLOAD_SECONDS:.0f} seconds") from error
 
 
 def _explain(spec: WheelSpec, done: subprocess.CompletedProcess[str]) -> str:

@@ -1,4 +1,4 @@
-"""The judge: runs an emitted package against the upstream it was made from, and counts what its graphs cost."""
+"""The judge: runs an emitted package against its upstream, and counts what its graphs cost."""
 
 from __future__ import annotations
 

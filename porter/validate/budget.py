@@ -1,15 +1,18 @@
-"""The graph budget: what a training step on XLA may cost, and how a measured one compares. Data only, no torch.
+"""The graph budget: what a training step on XLA may cost, and how a measured one compares. Data only, no
+torch.
 
 What the figures mean, with their names in `torch_xla.debug.metrics` (torch_xla 2.9):
 
 - compiles: `UncachedCompile`, graphs that XLA had to compile because no earlier step had them.
 - executions: `ExecuteComputation`, graphs run; more than one a step means that something cut the graph.
-- fallbacks: counters `aten::OP`, operators without a lowering: their inputs go to the host, are computed there and come
-  back, and everything before them has to be computed first.
-- syncs: `aten::_local_scalar_dense`, a number that Python asked for (`.item()`, `if tensor:`, `float(tensor)`).
+- fallbacks: counters `aten::OP`, operators without a lowering: their inputs go to the host, are computed
+  there and come back, and everything before them has to be computed first.
+- syncs: `aten::_local_scalar_dense`, a number that Python asked for (`.item()`, `if tensor:`,
+  `float(tensor)`).
 - downloads: samples of `TransferFromDeviceTime`, one for each transfer from device to host.
-- uploads: samples of `TransferToDeviceTime`, one for each tensor or scalar from host to device. Each tensor of the batch
-  is one, and the seed of the device's generator is one a step. Constants go up in the first step and are kept.
+- uploads: samples of `TransferToDeviceTime`, one for each tensor or scalar from host to device. Each tensor
+  of the batch is one, and the seed of the device's generator is one a step. Constants go up in the first step
+  and are kept.
 """
 
 from __future__ import annotations

@@ -38,10 +38,11 @@ def compare_group(
 ) -> list[TensorReport]:
     """Reports on all tensors of a group, in the order of `reference`, then those that only the port has.
 
-    A tensor that is mathematically zero (the gradient of an attention's key bias, for one, which softmax ignores) is
-    nothing but rounding noise on both sides, so its own magnitude says nothing. One that is below NEGLIGIBLE times that
-    of the tensors around it (its siblings in the same submodule, then in the one around, and so on) is measured
-    against theirs.
+    A tensor that is mathematically zero (the gradient of an attention's key bias, for one, which softmax
+    ignores) is nothing but rounding noise on both sides, so its own magnitude says nothing. One that is below
+    NEGLIGIBLE times that of its siblings, the other tensors of the same submodule, is measured against theirs
+    (or of those in the submodule around, where it has none). No further: whole parts of a model may well get
+    small gradients.
     """
     scales = _Scales(reference)
     result = [_compare(group, name, reference, port, dtypes, device, scales) for name in reference]
@@ -135,28 +136,27 @@ def _distance(
 
 
 class _Scales:
-    """Magnitudes of a group's tensors and of their families."""
+    """Magnitudes of a group's tensors and of the tensors beside them."""
 
     def __init__(self, tensors: Arrays) -> None:
-        self._rms: dict[str, float] = {}
-        squares: dict[str, float] = {}
-        counts: dict[str, int] = {}
-        for name, value in tensors.items():
-            if value.dtype.kind != "f":
-                continue
-            self._rms[name] = own = rms(np.where(np.isfinite(value), value, 0))
+        self._rms = {
+            name: rms(np.where(np.isfinite(value), value, 0))
+            for name, value in tensors.items()
+            if value.dtype.kind == "f"
+        }
+        self._families: dict[str, list[tuple[str, int]]] = {}
+        for name in self._rms:
             for prefix in _around(name):
-                squares[prefix] = squares.get(prefix, 0.0) + own**2 * value.size
-                counts[prefix] = counts.get(prefix, 0) + value.size
-        self._families = {p: math.sqrt(squares[p] / counts[p]) if counts[p] else 0.0 for p in squares}
+                self._families.setdefault(prefix, []).append((name, tensors[name].size))
 
     def of(self, name: str) -> tuple[str, float | None]:
         """Family and magnitude to measure a tensor's noise against; ("", None) for its own."""
         own = self._rms.get(name, 0.0)
         for prefix in _around(name):
-            scale = self._families.get(prefix, 0.0)
-            if own < NEGLIGIBLE * scale:
-                return f"{prefix}.*" if prefix else "all", scale
+            family = [(self._rms[other], size) for other, size in self._families[prefix] if other != name]
+            if family:
+                scale = math.sqrt(sum(r * r * n for r, n in family) / max(1, sum(n for _, n in family)))
+                return (f"{prefix}.*" if prefix else "all", scale) if own < NEGLIGIBLE * scale else ("", None)
         return "", None
 
 

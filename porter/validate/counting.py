@@ -5,31 +5,38 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 import torch_xla
+import torch_xla.debug.metrics
 from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_xla.core import xla_model
-from torch_xla.debug import metrics
 
 from porter.validate.budget import SYNC, Budget, Drift, Event, StepCost
 from porter.validate.cases.base import Batch, Case
 from porter.validate.noise import caller
 from porter.validate.step import materialized, run_step
 
+metrics: Any = torch_xla.debug.metrics  # untyped
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 
-def measure(case: Case, model: nn.Module, batches: Sequence[Batch], device: torch.device) -> Budget:
+def measure(
+    case: Case,
+    model: nn.Module,
+    batches: Sequence[Batch],
+    device: torch.device,
+    scales: Mapping[str, float],
+) -> Budget:
     """Cost of one step for each batch, from the very first; the model is moved to the device beforehand."""
     model.to(device)
     torch_xla.sync(wait=True)
-    steps = [_measure_step(case, model, batch, device) for batch in batches]
+    steps = [_measure_step(case, model, batch, device, scales) for batch in batches]
     return Budget(tuple(steps), len(batches[0]))
 
 
@@ -39,18 +46,19 @@ def diagnose(
     model: nn.Module,
     batches: Sequence[Batch],
     device: torch.device,
+    scales: Mapping[str, float],
     roots: Sequence[str],
 ) -> Budget:
     """The same budget with the lines that cost, and the first operator that changes from step to step.
 
-    The steps are traced once more, operator by operator. The mode that watches them runs below functionalization, so
-    numbers in this trace are not to be trusted, which nobody reads here.
+    The steps are traced once more, operator by operator. The mode that watches them runs below
+    functionalization, so numbers in this trace are not to be trusted, which nobody reads here.
     """
     watches = []
     for batch in batches[:2]:
         given = materialized(batch, device)  # outside, so that the batch's own transfers do not count
         with torch.autograd.set_detect_anomaly(True, check_nan=False), Watch(roots) as watch:
-            run_step(case, model, given)
+            run_step(case, model, given, scales)
         watches.append(watch)
         model.zero_grad(set_to_none=True)  # nobody needs this graph, so let it not be compiled
     drift = first_difference(*watches) if len(watches) == 2 else None
@@ -62,7 +70,7 @@ class Watch(TorchDispatchMode):
 
     def __init__(self, roots: Sequence[str]) -> None:
         """`roots` are the folders whose lines count."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[tuple[str, str, str]] = []  # operator, line, arguments
         self._counts: Counter[tuple[str, str, str, bool]] = Counter()
         self._roots = tuple(f"{root}/" for root in roots)
@@ -92,7 +100,7 @@ class Watch(TorchDispatchMode):
 
     def _where(self) -> tuple[str, bool]:
         """The line that runs, or in the backward pass the line whose gradient is computed."""
-        node = torch._C._current_autograd_node()  # type: ignore[attr-defined]
+        node: Any = torch._C._current_autograd_node()
         if node is None:
             return caller(self._roots), False
         for text in reversed(node.metadata.get("traceback_", [])):
@@ -114,12 +122,13 @@ def first_difference(one: Watch, two: Watch) -> Drift | None:
     return Drift(longer[0][0], longer[0][1], "called", "not called") if longer else None
 
 
-def _measure_step(case: Case, model: nn.Module, batch: Batch, device: torch.device) -> StepCost:
+def _measure_step(
+    case: Case, model: nn.Module, batch: Batch, device: torch.device, scales: Mapping[str, float]
+) -> StepCost:
     started = time.perf_counter()
     before = _read()
-    run_step(
-        case, model, materialized(batch, device)
-    )  # what it returns is dropped, so only gradients are results
+    # What it returns is dropped, so that only gradients are results of the graph.
+    run_step(case, model, materialized(batch, device), scales)
     torch_xla.sync()
     xla_model.wait_device_ops()
     cost = _read() - before

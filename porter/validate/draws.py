@@ -1,8 +1,8 @@
 """What a random operator of PyTorch asks for, brought to a few families whose values both sides can share.
 
-A draw is split in two: a *base* value that carries all the randomness and no parameter (a standard normal, a number
-below one, a zero-or-one mask, …) and the arithmetic that the operator does with it. The base is what is recorded, so
-`normal_(0, 2)` on one side and `2 * randn` on the other still share one value.
+A draw is split in two: a *base* value that carries all the randomness and no parameter (a standard normal, a
+number below one, a zero-or-one mask, …) and the arithmetic that the operator does with it. The base is what
+is recorded, so `normal_(0, 2)` on one side and `2 * randn` on the other still share one value.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def interpret(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, An
 
 
 def is_idle(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a tagged operator takes nothing from the generator this time, such as attention with dropout 0."""
+    """Whether a tagged operator takes nothing from the generator here, such as attention with dropout 0."""
     given = _bind(function, args, kwargs)
     rate = given.get("dropout_p", given.get("dropout", given.get("p")))
     training = given.get("train", given.get("training", True))
@@ -139,7 +139,7 @@ def _read_normal(call: _Call) -> Request:
     mean, std = given.get("mean", 0.0), given.get("std", 1.0)
     tensors = [value for value in (mean, std) if isinstance(value, Tensor)]
     if call.source is None and tensors:
-        shape = tuple(torch.broadcast_shapes(*(t.shape for t in tensors)))
+        shape = tuple((tensors[0] + tensors[-1]).shape)
         dtype = tensors[0].dtype
     else:
         shape, dtype = call.shape(), call.dtype()
@@ -164,11 +164,10 @@ def _read_uniform(call: _Call) -> Request:
 
 
 def _read_bernoulli(call: _Call) -> Request:
-    probability = call.given.get("p", 0.5 if call.source is None else None)
-    if probability is None:  # `bernoulli(probabilities)`; in place, the tensor is only the place to write to
-        probability = call.source
+    # `bernoulli(probabilities)` has no `p`; in place, the tensor is only the place to write to.
+    told: Tensor | float | None = call.given.get("p", call.source)
     shape = call.shape()
-    chance = probability if isinstance(probability, Tensor) else torch.tensor(float(probability))
+    chance = told if isinstance(told, Tensor) else torch.tensor(0.5 if told is None else float(told))
     return call.request("bernoulli", lambda: torch.bernoulli(chance.detach().cpu().float().expand(shape)))
 
 

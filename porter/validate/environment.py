@@ -27,7 +27,8 @@ def check_packages(device: str) -> dict[str, str]:
 
 
 def child_environment(device: str) -> dict[str, str]:
-    """Environment of the child processes: PJRT_DEVICE as the user set it, else TPU where there is one, else CPU.
+    """Environment of the child processes: PJRT_DEVICE as the user set it, else TPU where there is one, else
+    CPU.
 
     PortError for `tpu` on a machine without one.
     """
@@ -47,7 +48,7 @@ def child_environment(device: str) -> dict[str, str]:
 
 
 def _tpu_chips() -> int:
-    """TPU chips on the PCI bus, counted in a process of its own, since importing torch_xla settles its device."""
+    """TPU chips on the PCI bus, counted by a child: importing torch_xla here would settle the device."""
     program = "from torch_xla._internal import tpu; print(tpu.num_available_chips())"
     try:
         done = subprocess.run(

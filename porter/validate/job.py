@@ -1,10 +1,12 @@
 """What a child process is told, and the files through which the processes of one case talk.
 
-A case runs in up to three processes, one after the other: the reference (upstream, eager, on the CPU), the port, and the
-port again for the graph budget. They share a folder:
+A case runs in up to three processes, one after the other: the reference (upstream, eager, on the CPU), the
+port, and the port again for the graph budget. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
     weights.safetensors  state_dict before the step             reference → port, budget
+    signatures.json      parameters of the class's methods      reference → port
+    scales.json          mean square of each result             reference → port, budget
     batches.safetensors  one batch a step, `STEP/NAME`          reference → port, budget
     noise.safetensors    base values of the draws               reference → port
     noise.json           family and line of each draw           reference → port
@@ -81,4 +83,5 @@ class Told:
     def load(path: Path) -> Told:
         """Read what `save` wrote."""
         told = json.loads(path.read_text(encoding="utf-8"))
-        return Told(**{k: tuple(v) if isinstance(v, list) else v for k, v in told.items()})
+        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+        return Told(**arguments)

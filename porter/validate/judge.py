@@ -141,15 +141,14 @@ def _noise_findings(reference: Told, port: Told, lines: SourceMap) -> list[str]:
     findings = []
     for entry in (*reference.noise, *port.noise):
         times = f", {entry['count']} times" if entry["count"] > 1 else ""
-        what = f"{entry['family']} draw of shape {entry['shape']}"
+        what, where = f"{entry['family']} draw of shape {entry['shape']}", entry["where"]
         if entry["problem"] == "port only":
-            findings.append(
-                f"the port makes a {what} that upstream does not, at {lines.locate_text(entry['where'])}{times}"
-            )
+            text = f"the port makes a {what} that upstream does not, at {lines.locate_text(where)}"
         elif entry["problem"] == "upstream only":
-            findings.append(f"upstream makes a {what} that the port does not, at {entry['where']}{times}")
+            text = f"upstream makes a {what} that the port does not, at {where}"
         else:
-            findings.append(f"{entry['family']} at {entry['where']} draws noise that cannot be shared{times}")
+            text = f"{entry['family']} draws noise that cannot be shared, at {where}"
+        findings.append(text + times)
     return findings
 
 

@@ -15,7 +15,7 @@ from porter.upstream import Snapshot
 
 @dataclass(frozen=True)
 class Edit:
-    """One recorded edit: lines `target_line` to `target_end_line` of `target` came from `line` of upstream's `file`."""
+    """One recorded edit: these lines of `target` came from `line` of upstream's `file`."""
 
     rule: str
     file: str
@@ -76,14 +76,10 @@ def check_same_upstream(manifest: Manifest, snapshot: Snapshot) -> None:
         held = set(snapshot.files(_common_folder(manifest.inputs)))
         for path, expected in manifest.inputs.items():
             if path not in held or digest(snapshot.read(path)) != expected:
-                raise PortError(
-                    f"the package in {manifest.root.name}/ was made from {made}, and {path} of {snapshot.spec} "
-                    "is not the same; run generate again"
-                )
+                differs = f"{path} of {snapshot.spec} is not the same"
+                raise PortError(f"the package was made from {made}, and {differs}; run generate again")
     elif manifest.revision != snapshot.revision or (not manifest.revision and manifest.spec != snapshot.spec):
-        raise PortError(
-            f"the package in {manifest.root.name}/ was made from {made}, not from {snapshot.spec}; run generate again"
-        )
+        raise PortError(f"the package was made from {made}, not from {snapshot.spec}; run generate again")
 
 
 def _edit(entry: Mapping[str, Any]) -> Edit:

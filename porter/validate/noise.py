@@ -1,11 +1,13 @@
 """The same noise on both sides: one run records every random draw, another replays them.
 
-The recorder is a `TorchDispatchMode`, which sits below everything: Python functions, C++ composites such as the dropout
-inside an LSTM, scripted functions. The replayer cannot be one: on XLA, a dispatch mode runs below functionalization, and
-writes through a view (`x[:, :2].fill_(0)`) no longer reach their base while it is on. So it is a `TorchFunctionMode`, which
-sees the Python calls, and switches a dispatch mode on only inside calls that draw.
+The recorder is a `TorchDispatchMode`, which sits below everything: Python functions, C++ composites such as
+the dropout inside an LSTM, scripted functions. The replayer cannot be one: on XLA, a dispatch mode runs below
+functionalization, and writes through a view (`x[:, :2].fill_(0)`) no longer reach their base while it is on.
+So it is a `TorchFunctionMode`, which sees the Python calls, and switches a dispatch mode on only inside calls
+that draw.
 
-Draws are matched by family and shape, first in, first out. What has no counterpart becomes a finding, never an error.
+Draws are matched by family and shape, first in, first out. What has no counterpart becomes a finding, never
+an error.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from porter.validate.draws import Request, interpret, is_idle, is_random, mutates
 
-# Functions that draw, or that may inside; the name is enough, since a call that draws nothing goes through unchanged.
+# Functions that draw, or that may inside; the name is enough, since a call that draws nothing goes through
+# unchanged.
 _MAY_DRAW = re.compile(
     r"rand|normal|uniform|bernoulli|dropout|exponential|geometric|cauchy|multinomial|poisson|gumbel|binomial"
     r"|^(?:lstm|gru|rnn_tanh|rnn_relu)$|scaled_dot_product|multi_head_attention|rrelu|dirichlet|gamma"
@@ -71,7 +74,7 @@ class RecordNoise(TorchDispatchMode):
 
     def __init__(self, roots: Sequence[Path] = ()) -> None:
         """`roots` are the folders whose lines count as the origin of a draw."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.draws: list[Draw] = []
         self._findings = _Findings()
         self._roots = _texts(roots)
@@ -84,11 +87,11 @@ class RecordNoise(TorchDispatchMode):
 
     def __enter__(self) -> RecordNoise:
         self._patches.enter_context(_python_random(self._draw_python))
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._patches.close()
 
     def __torch_dispatch__(
@@ -112,7 +115,7 @@ class RecordNoise(TorchDispatchMode):
 
 
 class ReplayNoise(TorchFunctionMode):
-    """Answers each draw of the block with a recorded value, moved to the device and dtype that is asked for."""
+    """Answers each draw of the block with a recorded value, on the device and of the dtype asked for."""
 
     def __init__(self, draws: Iterable[Draw], roots: Sequence[Path] = ()) -> None:
         """`roots` are the folders whose lines count as the origin of a draw."""
@@ -128,11 +131,11 @@ class ReplayNoise(TorchFunctionMode):
 
     def __enter__(self) -> ReplayNoise:
         self._patches.enter_context(_python_random(self._draw_python))
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._patches.close()
 
     def __torch_function__(
@@ -153,7 +156,7 @@ class ReplayNoise(TorchFunctionMode):
         return args[0].copy_(filled)
 
     def findings(self) -> list[NoiseFinding]:
-        """What did not match, once the block is done: draws of the port alone, then those of upstream alone."""
+        """What did not match, once the block is done: draws of the port alone, then of upstream alone."""
         result = self._findings.list()
         left = _Findings()
         for key, draws in self._waiting.items():
@@ -191,7 +194,7 @@ class _Answer(TorchDispatchMode):
     """Answers the draws inside one call."""
 
     def __init__(self, replay: ReplayNoise) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._replay = replay
 
     def __torch_dispatch__(
@@ -220,7 +223,7 @@ class _Findings:
 
 
 def caller(roots: Sequence[str]) -> str:
-    """file:line of the innermost frame that lies below one of `roots`, the file relative to it; else "unknown line"."""
+    """file:line of the innermost frame below one of `roots`, relative to it; else "unknown line"."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
@@ -246,7 +249,7 @@ def _deliver(function: OpOverload, args: tuple[Any, ...], result: Tensor) -> Ten
 
 @contextmanager
 def _python_random(draw: Callable[[str, Callable[[], float]], float]) -> Iterator[None]:
-    """Python's own `random.random`, `uniform` and `randint`, as attributes of the module, drawn through `draw`."""
+    """Python's own `random.random`, `random.uniform` and `random.randint`, drawn through `draw`."""
     old = random.random, random.uniform, random.randint
 
     def new_random() -> float:
@@ -258,8 +261,8 @@ def _python_random(draw: Callable[[str, Callable[[], float]], float]) -> Iterato
     def new_randint(a: int, b: int) -> int:
         return int(draw("integer", lambda: old[2](a, b)))
 
-    random.random, random.uniform, random.randint = new_random, new_uniform, new_randint  # type: ignore[assignment]
+    random.random, random.uniform, random.randint = new_random, new_uniform, new_randint
     try:
         yield
     finally:
-        random.random, random.uniform, random.randint = old  # type: ignore[assignment]
+        random.random, random.uniform, random.randint = old

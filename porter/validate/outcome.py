@@ -90,7 +90,7 @@ class Outcome:
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
-    """One object for machines. Ratios in dB: null where both sides are equal, -1000 where nothing is comparable."""
+    """One object for machines. Ratios in dB: null where both sides are equal, -1000 for no likeness."""
     told: dict[str, Any] = {
         "upstream": {"spec": outcome.upstream, "revision": outcome.revision},
         "port": outcome.port,

@@ -97,7 +97,8 @@ def _distance(report: TensorReport) -> str:
         return report.problem
     against = f" against {report.scale}" if report.scale else ""
     largest = f"{report.max_abs:.2g}" if report.max_abs is not None else "?"
-    return f"{_db(report.snr_db)}{against}, at least {report.limit_db:.0f} dB wanted; largest difference {largest}"
+    wanted = f"at least {report.limit_db:.0f} dB wanted"
+    return f"{_db(report.snr_db)}{against}, {wanted}; largest difference {largest}"
 
 
 def _db(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Sizes of the models and batches that a case runs with: upstream's own configuration, or a small version of it."""
+"""Sizes of models and batches: upstream's own configuration, or a small version of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 Preset = Literal["tiny", "full"]
 
-# Where a snapshot has no configs/s2.json (the wheels). The numbers are those that all GPT-SoVITS checkpoints share.
+# Where a snapshot has no configs/s2.json (the wheels). The numbers are those that all GPT-SoVITS checkpoints
+# share.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "train": {"segment_size": 20480},
     "data": {

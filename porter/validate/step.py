@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from porter.validate.cases.base import Batch, Case
+
+_LEAST = 1e-12  # a mean square below this is nothing to divide by
 
 
 @dataclass
@@ -28,18 +31,19 @@ class StepTensors:
         return {"results": self.results, "gradients": self.gradients, "buffers": self.buffers}
 
 
-def run_step(case: Case, model: nn.Module, batch: Batch) -> StepTensors:
+def run_step(case: Case, model: nn.Module, batch: Batch, scales: Mapping[str, float]) -> StepTensors:
     """Clear gradients, run forward and backward, and collect.
 
-    The loss is the sum of the mean squares of all floating-point results, so that everything with a gradient gets one.
-    Gradients are set to None first: accumulating them would be another graph in the second step.
+    The loss is the sum of the mean squares of all floating-point results, each divided by its entry in
+    `scales`, so that everything with a gradient gets one. Gradients are set to None first: accumulating them
+    would be another graph in the second step.
     """
     model.zero_grad(set_to_none=True)
     given = {
         k: v.detach().clone().requires_grad_() if k in case.differentiate else v for k, v in batch.items()
     }
     results = dict(flatten(case.call(model, given)))
-    loss = mean_squares(results)
+    loss = weighted_squares(results, scales)
     loss.backward()  # type: ignore[no-untyped-call]
     results["loss"] = loss
     gradients = {f"input {name}": given[name].grad for name in case.differentiate}
@@ -52,9 +56,13 @@ def run_step(case: Case, model: nn.Module, batch: Batch) -> StepTensors:
     )
 
 
-def mean_squares(results: Mapping[str, Tensor]) -> Tensor:
-    """Sum over all floating-point results of their mean square; a scalar."""
-    parts = [value.float().square().mean() for value in results.values() if value.is_floating_point()]
+def weighted_squares(results: Mapping[str, Tensor], scales: Mapping[str, float]) -> Tensor:
+    """Sum over all floating-point results of their mean square by its scale; a scalar."""
+    parts = [
+        value.float().square().mean() / scales.get(name, 1.0)
+        for name, value in results.items()
+        if value.is_floating_point()
+    ]
     if not parts:
         raise ValueError("the model returned no floating-point tensor")
     total = parts[0]
@@ -63,8 +71,23 @@ def mean_squares(results: Mapping[str, Tensor]) -> Tensor:
     return total
 
 
+@torch.no_grad()
+def loss_scales(case: Case, model: nn.Module, batch: Batch) -> dict[str, float]:
+    """The mean square of each result.
+
+    Without them the loudest result decides: a fresh decoder is so quiet that its gradients would vanish
+    beside those of the latents, and be lost in the rounding of what adds up.
+    """
+    squares = {
+        name: float(value.float().square().mean())
+        for name, value in flatten(case.call(model, batch))
+        if value.is_floating_point()
+    }
+    return {name: value for name, value in squares.items() if value > _LEAST and math.isfinite(value)}
+
+
 def flatten(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """All tensors in a result, named by their way through tuples, lists, dicts and dataclasses, such as `5.0`."""
+    """All tensors in a result, named by their way through tuples, lists, dicts and dataclasses: `5.0`."""
     if isinstance(value, Tensor):
         yield name or "result", value
         return

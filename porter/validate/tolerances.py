@@ -18,8 +18,9 @@ class Tolerance:
         return {"results": self.results, "gradients": self.gradients, "buffers": self.buffers}[group]
 
 
-# Float32 carries 24 bits, 144 dB; hundreds of layers in another order of summation cost some 20 to 30 dB of that, and
-# the kinks of leaky ReLUs some more in gradients. Those of the TPU are set for products in full float32, and not measured.
+# Float32 carries 24 bits, 144 dB; hundreds of layers in another order of summation cost some 20 to 30 dB of
+# that, and the kinks of leaky ReLUs some more in gradients. Those of the TPU are set for products in full
+# float32, and not measured.
 _TABLE: dict[tuple[str, str], Tolerance] = {
     ("cpu", "float32"): Tolerance(results=100, gradients=75, buffers=100),
     ("xla", "float32"): Tolerance(results=100, gradients=75, buffers=100),

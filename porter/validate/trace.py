@@ -17,7 +17,7 @@ _SAMPLE = 2048  # elements kept of each result, evenly spread
 
 
 class Trace(AbstractContextManager["Trace"]):
-    """Keeps samples of the results of all submodules during the block; `samples` by call, `places` by call."""
+    """Keeps `samples` of the results of all submodules in the block, and the class of each in `places`."""
 
     def __init__(self, model: nn.Module) -> None:
         """Nothing is watched before the block begins."""

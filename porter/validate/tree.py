@@ -1,8 +1,8 @@
 """Upstream's sources laid out on disk so that Python can import them, and nothing that no case needs.
 
-The reference run sees upstream's files as upstream's own scripts do. The port's run sees the emitted package and, of
-upstream, only what was not ported (such as `text/symbols.py`): should the package reach for an unported sibling, the
-import fails, and that is a finding.
+The reference run sees upstream's files as upstream's own scripts do. The port's run sees the emitted package
+and, of upstream, only what was not ported (such as `text/symbols.py`): should the package reach for an
+unported sibling, the import fails, and that is a finding.
 """
 
 from __future__ import annotations

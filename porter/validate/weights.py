@@ -2,13 +2,13 @@
 
 What the reference harness does to upstream, so that it runs on a CPU, on its own, and shows differences:
 
-- Parameters that upstream initialises to zero (the last convolution of a flow, for one) get small noise: a zero weight
-  would stop gradients there, and hide whatever comes before it.
-- Codebooks are marked as initialised (buffers named `inited`) and get random entries: upstream would run k-means on the
-  first batch, and asks the process group for its rank to do so, which needs a process group.
+- Parameters that upstream initialises to zero (the last convolution of a flow, for one) get small noise: a
+  zero weight would stop gradients there, and hide whatever comes before it.
+- Codebooks are marked as initialised (buffers named `inited`) and get random entries: upstream would run
+  k-means on the first batch, and asks the process group for its rank to do so, which needs a process group.
 - Upstream's `torch.cuda.amp.autocast(enabled=False)` only warns on a machine without CUDA.
-- `dist.get_rank()` is asked for without a guard when codebook entries expire, which only a codebook in training mode
-  does; with `freeze_quantizer`, as upstream trains, it never is.
+- `dist.get_rank()` is asked for without a guard when codebook entries expire, which only a codebook in
+  training mode does; with `freeze_quantizer`, as upstream trains, it never is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def prepare(model: nn.Module, seed: int) -> None:
 
 
 def _fill_codebook(module: nn.Module, generator: torch.Generator) -> None:
-    buffers = {name: value for name, value in module.named_buffers(recurse=False)}
+    buffers = dict(module.named_buffers(recurse=False))
     buffers["inited"].fill_(1)
     embed, size, average = (buffers.get(name) for name in ("embed", "cluster_size", "embed_avg"))
     if embed is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import inspect
 import json
 import random
+import signal
 import sys
 import time
 import traceback
@@ -32,13 +35,16 @@ from porter.validate.exchange import (
 from porter.validate.job import Job, Told
 from porter.validate.noise import NoiseFinding, RecordNoise, ReplayNoise
 from porter.validate.settings import make_settings
-from porter.validate.step import StepTensors, materialized, run_step
+from porter.validate.step import StepTensors, loss_scales, materialized, run_step
 from porter.validate.trace import Trace, lines_of
 from porter.validate.weights import prepare
+
+_PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 
 def main(arguments: list[str]) -> int:
     """Run one job; whatever goes wrong is written to its report."""
+    _die_with_parent()
     job = Job.load(Path(arguments[0]))
     warnings.simplefilter("ignore")  # upstream's use of old APIs is not what is judged
     sys.path[:0] = job.search
@@ -54,7 +60,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-# -- roles -------------------------------------------------------------------------------------------------------
+# -- roles
+# -------------------------------------------------------------------------------------------------------
 
 
 def _reference(job: Job) -> Told:
@@ -76,8 +83,14 @@ def _reference(job: Job) -> Told:
 
     model.train()
     _seed(job.seed)
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    scales = loss_scales(case, model, batches[0])
+    for name, value in model.named_buffers():
+        value.copy_(buffers[name])
+    job.path("scales.json").write_text(json.dumps(scales), encoding="utf-8")
+    _seed(job.seed)
     with RecordNoise([Path(root) for root in job.roots]) as noise:
-        step, trace = _traced(job, case, model, batches[0])
+        step, trace = _traced(job, case, model, batches[0], scales)
     save_draws(noise.draws, Path(job.folder))
     told = Told(noise=_noise(noise.findings), draws=len(noise.draws))
     return _save(job, told, step, trace)
@@ -95,7 +108,12 @@ def _port(job: Job) -> Told:
     batch = materialized(load_batches(job.path("batches.safetensors"))[0], device)
     _seed(job.seed)
     with ReplayNoise(load_draws(Path(job.folder)), [Path(root) for root in job.roots]) as noise:
-        step, trace = _traced(job, case, model, batch)
+        step, trace = _traced(job, case, model, batch, _scales(job))
+    if job.device != "cpu":
+        import torch_xla
+
+        # One graph for everything that is kept; fetched one by one, each tensor would be compiled on its own.
+        torch_xla.sync(wait=True)
     told = Told(
         findings=tuple(findings),
         noise=_noise(noise.findings()),
@@ -115,31 +133,39 @@ def _budget(job: Job) -> Told:
     if model is None:
         return Told(error="the port cannot load upstream's weights", backend=backend)
     _seed(job.seed)
-    batches = load_batches(job.path("batches.safetensors"))
-    budget = measure(case, model.train(), batches, device)
+    batches, scales = load_batches(job.path("batches.safetensors")), _scales(job)
+    budget = measure(case, model.train(), batches, device, scales)
     told = Told(budget=asdict(budget), backend=backend)
     if budget.overruns():
         told.save(job.path("budget.json"))  # in case the search for the lines takes too long
-        told = replace(told, budget=asdict(diagnose(budget, case, model, batches, device, job.roots)))
+        told = replace(told, budget=asdict(diagnose(budget, case, model, batches, device, scales, job.roots)))
     return told
 
 
 _ROLES = {"reference": _reference, "port": _port, "budget": _budget}
 
 
-# -- parts -------------------------------------------------------------------------------------------------------
+# -- parts
+# -------------------------------------------------------------------------------------------------------
 
 
-def _traced(job: Job, case: Case, model: nn.Module, batch: Batch) -> tuple[StepTensors, Trace]:
+def _traced(
+    job: Job, case: Case, model: nn.Module, batch: Batch, scales: Mapping[str, float]
+) -> tuple[StepTensors, Trace]:
     trace = Trace(model)
     if not job.trace:
-        return run_step(case, model, batch), trace
+        return run_step(case, model, batch, scales), trace
     with trace:
-        return run_step(case, model, batch), trace
+        return run_step(case, model, batch, scales), trace
+
+
+def _scales(job: Job) -> dict[str, float]:
+    told = json.loads(job.path("scales.json").read_text(encoding="utf-8"))
+    return {str(name): float(value) for name, value in told.items()}
 
 
 def _load_model(job: Job, case: Case, findings: list[str]) -> nn.Module | None:
-    """The port's model with upstream's weights; None, and findings, where its parameters are not upstream's."""
+    """The port's model with upstream's weights; None, and findings, where its parameters are others."""
     arguments = json.loads(job.path("arguments.json").read_text(encoding="utf-8"))
     library = Library(job.package)
     try:
@@ -204,6 +230,7 @@ def _device(job: Job) -> tuple[torch.device, str]:
     if job.device == "cpu":
         return torch.device("cpu"), "CPU, eager"
     import torch_xla
+    import torch_xla.backends
     from torch_xla import runtime
 
     device: torch.device = torch_xla.device()  # before any backward pass: autograd counts its devices then
@@ -239,6 +266,12 @@ def _noise(findings: list[NoiseFinding]) -> tuple[dict[str, Any], ...]:
     )
 
 
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent dies: nobody would read the report."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _seed(seed: int) -> None:
     """Seed every generator; what is not recorded then still starts alike on both sides."""
     random.seed(seed)
@@ -247,7 +280,7 @@ def _seed(seed: int) -> None:
     if "torch_xla" in sys.modules:
         import torch_xla
 
-        torch_xla.manual_seed(seed)
+        torch_xla.manual_seed(seed)  # type: ignore[no-untyped-call]
 
 
 def _place(error: BaseException, roots: tuple[str, ...]) -> str:

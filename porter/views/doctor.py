@@ -21,9 +21,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
     table = plain_table("State", "What", "Found")
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for finding in findings:
-        table.add_row(
-            Text(finding.state, style=_STYLES[finding.state]), Text(finding.name), Text(finding.found)
-        )
+        table.add_row(Text(finding.state, style=_STYLES[finding.state]), Text(finding.name), Text(finding.found))
     console.print(table)
     advice = list(dict.fromkeys(f.advice for f in findings if f.advice and not f.fine))
     optional = list(dict.fromkeys(f.advice for f in findings if f.advice and f.fine))

@@ -29,9 +29,7 @@ def print_book(rules: Sequence[type[Rule]]) -> None:
     table = plain_table("Rule", "What it does", "Safety", "Family")
     table.columns[0].no_wrap = table.columns[2].no_wrap = True
     for rule in rules:
-        table.add_row(
-            Text(rule.code, style="cyan"), Text(rule.title), Text(rule.safety.value), Text(family(rule))
-        )
+        table.add_row(Text(rule.code, style="cyan"), Text(rule.title), Text(rule.safety.value), Text(family(rule)))
     stdout_console().print(table)
 
 

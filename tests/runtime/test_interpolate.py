@@ -67,9 +67,7 @@ def test_nearest_on_xla_picks_the_same_positions_over_many_sizes() -> None:
 
 @pytest.mark.parametrize("align_corners", [None, False, True])
 @pytest.mark.parametrize("arguments", [{"size": 45}, {"scale_factor": 0.6}, {"size": 20}, {"size": 1}])
-def test_linear_gives_the_same_values_and_gradients(
-    arguments: dict[str, object], align_corners: bool | None
-) -> None:
+def test_linear_gives_the_same_values_and_gradients(arguments: dict[str, object], align_corners: bool | None) -> None:
     check_operation(
         lambda x: ops.interpolate(x, mode="linear", align_corners=align_corners, **arguments),  # type: ignore[arg-type]
         lambda x: F.interpolate(x, mode="linear", align_corners=align_corners, **arguments),  # type: ignore[arg-type]

@@ -18,13 +18,9 @@ def test_glu_gates_one_half_by_the_other(dim: int) -> None:
 
 @pytest.mark.parametrize("p", [1.0, 2.0])
 @pytest.mark.parametrize("shapes", [((9, 4), (7, 4)), ((2, 30, 8), (1, 27, 8))], ids=str)
-def test_distances_and_gradients_are_those_of_torch(
-    p: float, shapes: tuple[tuple[int, ...], tuple[int, ...]]
-) -> None:
+def test_distances_and_gradients_are_those_of_torch(p: float, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     left, right = torch.randn(shapes[0]), torch.randn(shapes[1])
-    check_operation(
-        lambda x, y: ops.cdist(x, y, p), lambda x, y: torch.cdist(x, y, p), left, right, least=115
-    )
+    check_operation(lambda x, y: ops.cdist(x, y, p), lambda x, y: torch.cdist(x, y, p), left, right, least=115)
 
 
 @pytest.mark.parametrize("p", [1.0, 2.0])
@@ -65,9 +61,7 @@ def test_inverses_and_gradients_are_those_of_torch() -> None:
 
 def test_counts_are_those_of_torch() -> None:
     values = torch.randint(0, 9, (200,))
-    check_operation(
-        lambda x: ops.bincount(x, minlength=12), lambda x: torch.bincount(x, minlength=12), values
-    )
+    check_operation(lambda x: ops.bincount(x, minlength=12), lambda x: torch.bincount(x, minlength=12), values)
     for weights in (torch.rand(200), torch.rand(200).double()):
         check_operation(
             lambda x, w: ops.bincount(x, w.detach(), minlength=9),

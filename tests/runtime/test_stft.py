@@ -51,9 +51,7 @@ def test_silence_has_magnitude_and_gradient_zero() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.integers(2, 80), st.integers(1, 90), st.integers(0, 300), st.booleans(), st.booleans(), st.booleans()
-)
+@given(st.integers(2, 80), st.integers(1, 90), st.integers(0, 300), st.booleans(), st.booleans(), st.booleans())
 def test_any_sizes_give_the_shape_and_values_of_torch(
     n_fft: int, hop: int, surplus: int, center: bool, normalized: bool, single: bool
 ) -> None:

@@ -25,11 +25,7 @@ def tree(tmp_path: Path) -> Path:
 def test_a_folder_is_listed_sorted_and_read_as_bytes(tree: Path) -> None:
     snapshot = open_upstream(str(tree))
     assert snapshot.files() == tuple(sorted(FILES))
-    assert (
-        snapshot.files("GPT_SoVITS/module/")
-        == snapshot.files("./GPT_SoVITS/module")
-        == tuple(sorted(FILES))[:3]
-    )
+    assert snapshot.files("GPT_SoVITS/module/") == snapshot.files("./GPT_SoVITS/module") == tuple(sorted(FILES))[:3]
     assert snapshot.files("nowhere") == snapshot.files("README.md") == snapshot.files("README.md/x") == ()
     assert snapshot.read("README.md") == b"readme\n"
     assert list(snapshot.read_many(["README.md", "GPT_SoVITS/module/models.py"])) == [
@@ -167,12 +163,8 @@ def test_a_folder_that_its_repository_ignores_has_no_commit(repository: Reposito
     assert open_upstream(str(repository.path / "vendored")).revision == ""
 
 
-@pytest.mark.parametrize(
-    "setting", ["core.fsmonitor", "filter.a.clean", "filter.a.process", "filter.b=c.clean"]
-)
-def test_opening_a_checkout_runs_no_program_that_it_names(
-    repository: Repository, tmp_path: Path, setting: str
-) -> None:
+@pytest.mark.parametrize("setting", ["core.fsmonitor", "filter.a.clean", "filter.a.process", "filter.b=c.clean"])
+def test_opening_a_checkout_runs_no_program_that_it_names(repository: Repository, tmp_path: Path, setting: str) -> None:
     sprung = tmp_path / "sprung"
     trap = tmp_path / "trap.sh"
     trap.write_text(f"#!/bin/sh\ntouch '{sprung}'\ncat\n")

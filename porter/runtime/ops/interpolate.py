@@ -118,9 +118,7 @@ def _nearest_constant(source: int, length: int, factor: float | None, device: to
 
 def _linear(input: torch.Tensor, length: int, factor: float | None, align_corners: bool) -> torch.Tensor:
     wide = torch.promote_types(input.dtype, torch.float32)
-    left, right, weight, rest = _linear_constants(
-        input.shape[-1], length, factor, align_corners, input.device, wide
-    )
+    left, right, weight, rest = _linear_constants(input.shape[-1], length, factor, align_corners, input.device, wide)
     wider = input.to(wide)
     mixed = wider.index_select(-1, left) * rest + wider.index_select(-1, right) * weight
     return mixed.to(input.dtype)

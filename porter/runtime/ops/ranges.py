@@ -10,9 +10,7 @@ import torch.nn.functional as F
 Bound = int | torch.Tensor
 
 
-def range_mask(
-    length: int, start: Bound, end: Bound, device: torch.device | str | None = None
-) -> torch.Tensor:
+def range_mask(length: int, start: Bound, end: Bound, device: torch.device | str | None = None) -> torch.Tensor:
     """Which of `length` positions are in the ranges: bool [B, length]; [1, length] if the bounds are ints."""
     if device is None:
         device = next((bound.device for bound in (start, end) if isinstance(bound, torch.Tensor)), None)

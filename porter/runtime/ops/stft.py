@@ -45,9 +45,7 @@ def stft_as_real(
 ) -> torch.Tensor:
     """`torch.view_as_real(torch.stft(..., return_complex=True))`; `return_complex` itself is ignored."""
     if wants_device_form(input):
-        return _by_products(
-            input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided
-        )
+        return _by_products(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
     return torch.view_as_real(
         _by_torch(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
     )
@@ -67,9 +65,7 @@ def stft_magnitude(
 ) -> torch.Tensor:
     """`torch.stft(..., return_complex=True).abs()`: [..., frequencies, frames]; its gradient at 0 is 0."""
     if not wants_device_form(input):
-        return _by_torch(
-            input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided
-        ).abs()
+        return _by_torch(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided).abs()
     parts = _by_products(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
     power = parts.square().sum(-1)
     silent = power == 0

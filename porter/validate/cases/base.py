@@ -47,8 +47,9 @@ def _call(model: nn.Module, batch: Batch) -> object:
 class Case:
     """One model of upstream in training, forward and backward.
 
-    `arguments` and `batch` look at the signatures that upstream has, so that one case serves many revisions. They run
-    on the reference side only: the port gets the same arguments and tensors, or shows that it cannot take them.
+    `arguments` and `batch` look at the signatures that upstream has, so that one case serves many revisions.
+    They run on the reference side only: the port gets the same arguments and tensors, or shows that it cannot
+    take them.
     """
 
     name: str
@@ -87,6 +88,6 @@ def lengths(count: int, least: int, most: int, generator: torch.Generator) -> Te
 
 
 def within(values: Tensor, ends: Tensor) -> Tensor:
-    """`values` (batch, …, time) with everything from each sample's end on set to zero, as a collate function pads."""
+    """`values` (batch, …, time), zero from each sample's end on, as a collate function pads."""
     inside = torch.arange(values.shape[-1]) < ends[:, None]
     return values * inside.view(values.shape[0], *(1,) * (values.dim() - 2), -1).to(values.dtype)
