@@ -11,9 +11,9 @@ from .syntax.walk import own_descendants
 from .truths import is_tensor_truth, only_reports
 
 _POINTWISE = frozenset(
-    "exp log log1p expm1 sqrt rsqrt abs sigmoid tanh softplus relu gelu silu where clamp clamp_min clamp_max zeros_like "
-    "ones_like full_like square sign neg sin cos pow logsigmoid leaky_relu clone detach float to add sub mul div "
-    "reciprocal maximum minimum".split()
+    "exp log log1p expm1 sqrt rsqrt abs sigmoid tanh softplus relu gelu silu where clamp clamp_min clamp_max "
+    "zeros_like ones_like full_like square sign neg sin cos pow logsigmoid leaky_relu clone detach float to add sub "
+    "mul div reciprocal maximum minimum".split()
 )
 _LAST_AXIS = frozenset("softmax log_softmax cumsum cumprod sum mean prod logsumexp gather argmax flip max min".split())
 _SHAPES = frozenset("size dim numel".split())
@@ -82,7 +82,7 @@ def _call_ok(file: SourceFile, node: cst.Call, depth: int) -> bool:
 
 
 def _callee_ok(file: SourceFile, function: cst.FunctionDef, depth: int) -> bool:
-    """A helper of the package; it may change its first argument in place along the last axis (it is a local of ours)."""
+    """A helper of the package; it may write along the last axis of its argument, which is a local of ours."""
     return is_pointwise(file, function, depth + 1) or _only_last_axis_writes(file, function, depth + 1)
 
 

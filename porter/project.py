@@ -18,6 +18,7 @@ from .syntax.walk import descendants, dotted
 
 if TYPE_CHECKING:
     from .contexts import Contexts
+    from .engine import Rewritten
     from .rule import Replacement, Rule
 
 Definition = tuple["SourceFile", cst.FunctionDef | cst.ClassDef]
@@ -39,6 +40,8 @@ class SourceFile:
         self.runtime_aliases: dict[str, str] = {}
         self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
         self._rendering: Rendering | None = None
+        # Outside upstream's module folder, and ported because something there imports it.
+        self.is_dependency = PurePosixPath(path.removesuffix(target)).name != "module"
 
     @property
     def rendering(self) -> Rendering:
@@ -64,11 +67,6 @@ class SourceFile:
     def dotted_path(self) -> str:
         """The file's full import name."""
         return ".".join(PurePosixPath(self.path).with_suffix("").parts).removesuffix(".__init__")
-
-    @property
-    def is_dependency(self) -> bool:
-        """Whether the file lies outside upstream's module folder and is ported because something there imports it."""
-        return PurePosixPath(self.path.removesuffix(self.target)).name != "module"
 
     def kind(self, node: cst.CSTNode) -> Value:
         """What kind of value an expression has."""
@@ -224,10 +222,12 @@ class Project:
             project.add(path, target, module)
         return project
 
-    def add(self, path: str, target: str, module: cst.Module, rendering: Rendering | None = None) -> SourceFile:
-        """Add one parsed file, with its rendering if there is one already."""
+    def add(self, path: str, target: str, module: cst.Module, rewritten: Rewritten | None = None) -> SourceFile:
+        """Add one parsed file; or one that was rewritten, with what is already known of it."""
         file = SourceFile(self, path, target, module)
-        file._rendering = rendering
+        if rewritten is not None:
+            file._rendering = rewritten.rendering
+            file.is_dependency = rewritten.file.is_dependency
         self.files[path] = file
         for name in import_names(path):
             self._modules.setdefault(name, file)

@@ -145,9 +145,9 @@ def _with_comments(old: cst.CSTNode, new: list[cst.CSTNode]) -> list[cst.CSTNode
     trailing = getattr(old, "trailing_whitespace", None)
     last = new[-1]
     kept = any(getattr(s, "trailing_whitespace", None) is trailing for s in new)
-    if not kept and trailing is not None and trailing.comment and isinstance(last, cst.SimpleStatementLine):
-        if last.trailing_whitespace.comment is None:
-            new[-1] = last.with_changes(trailing_whitespace=trailing)
+    moved = not kept and trailing is not None and trailing.comment is not None
+    if moved and isinstance(last, cst.SimpleStatementLine) and last.trailing_whitespace.comment is None:
+        new[-1] = last.with_changes(trailing_whitespace=trailing)
     return new
 
 

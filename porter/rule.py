@@ -115,6 +115,7 @@ class RedirectRule(Rule):
     targets: ClassVar[Mapping[str, str]]  # full library name → runtime name
 
     def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
+        """Re-point the targets among imported names."""
         if isinstance(node.names, cst.ImportStar):
             return
         module = self.file.imported_module(node)
@@ -123,6 +124,7 @@ class RedirectRule(Rule):
             self.file.redirect_import(self, node, {a: self.targets[f"{module}.{_text(a.name)}"] for a in moved})
 
     def visit_Attribute(self, node: cst.Attribute) -> None:
+        """Replace a chain such as `F.interpolate` where it stands."""
         target = self.file.resolve(node)
         if target is not None and target in self.targets and self.wanted(node) and not self.file.inside_import(node):
             self.replace(node, self.runtime(self.targets[target]))

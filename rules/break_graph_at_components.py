@@ -150,9 +150,8 @@ class BreakGraphAtComponents(Rule):
                 continue
             if self._is_component(assign.value):
                 yield name.removeprefix("self."), False
-            elif isinstance(assign.value, cst.Call) and self.file.resolve(assign.value.func) == "torch.nn.ModuleList":
-                if self._holds_components(owner, assign.value):
-                    yield name.removeprefix("self."), True
+            elif self._is_list(assign.value) and self._holds_components(owner, assign.value):
+                yield name.removeprefix("self."), True
 
     def _is_component(self, value: cst.BaseExpression) -> bool:
         """A module whose class stands beside the model's own: models.py has the components, other files the layers."""
@@ -161,7 +160,10 @@ class BreakGraphAtComponents(Rule):
         found = self.file.project.definition(self.file.resolve(value.func))
         return found is not None and isinstance(found[1], cst.ClassDef) and found[0] is self.file
 
-    def _holds_components(self, owner: cst.ClassDef, value: cst.Call) -> bool:
+    def _is_list(self, value: cst.BaseExpression) -> bool:
+        return isinstance(value, cst.Call) and self.file.resolve(value.func) == "torch.nn.ModuleList"
+
+    def _holds_components(self, owner: cst.ClassDef, value: cst.BaseExpression) -> bool:
         """The list is filled with modules of the package, in place or through a local name."""
         parts = list(own_descendants(value))
         names = {n.value for n in parts if isinstance(n, cst.Name)}
@@ -194,9 +196,10 @@ class BreakGraphAtComponents(Rule):
         ]
         last = method.body.body[-1]
         before = method.body.body[-2] if len(method.body.body) > 1 else None
-        if loops and isinstance(last, cst.SimpleStatementLine) and isinstance(last.body[0], cst.Return):
-            if before is None or "mark_step" not in cst.Module([]).code_for_node(before):
-                self.replace(last, [self._mark(loops[0]), last.with_changes(leading_lines=[])])
+        if not loops or not isinstance(last, cst.SimpleStatementLine) or not isinstance(last.body[0], cst.Return):
+            return
+        if before is None or "mark_step" not in cst.Module([]).code_for_node(before):
+            self.replace(last, [self._mark(loops[0]), last.with_changes(leading_lines=[])])
 
     def _marked_after(self, line: cst.SimpleStatementLine) -> bool:
         siblings = self.file.siblings(line)

@@ -307,7 +307,7 @@ class FactorSmallMatricesOnDevice(Rule):
             self.replace(node.func, self.runtime(target))
             return
         found = method_call(node, "logdet", "inverse")
-        if found is not None and not node.args and is_tensor(self.file.kind(found[0])):
-            if self.file.host_reason(node) is None:
-                assert isinstance(node.func, cst.Attribute)
-                self.replace(node, self.fill("__f(__x)", f=f"ops.{node.func.attr.value}", x=found[0]))
+        if found is None or node.args or not is_tensor(self.file.kind(found[0])):
+            return
+        if self.file.host_reason(node) is None and isinstance(node.func, cst.Attribute):
+            self.replace(node, self.fill("__f(__x)", f=f"ops.{node.func.attr.value}", x=found[0]))

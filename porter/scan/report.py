@@ -14,12 +14,17 @@ from .detectors import DETECTORS, device_of_helper
 def scan(rewrites: Rewrites) -> list[Hazard]:
     """Hazards that are left in the result: waived with a reason, or residual."""
     result = Project()
-    for path, rewritten in rewrites.files.items():
-        result.add(path, rewritten.file.target, rewritten.rebuilt.module, rewritten.rendering)
+    for rewritten in rewrites.files.values():
+        result.add(_emitted(rewritten), rewritten.file.target, rewritten.rebuilt.module, rewritten)
     found: list[Hazard] = []
-    for path, rewritten in rewrites.files.items():
-        found += _scan_file(result.files[path], rewritten)
+    for rewritten in rewrites.files.values():
+        found += _scan_file(result.files[_emitted(rewritten)], rewritten)
     return found
+
+
+def _emitted(rewritten: Rewritten) -> str:
+    """Where a file stands in the port, so that its relative imports mean what they will mean there."""
+    return f"module/tpu/{rewritten.file.target}"
 
 
 def _scan_file(file: SourceFile, rewritten: Rewritten) -> list[Hazard]:
@@ -37,7 +42,7 @@ def _scan_file(file: SourceFile, rewritten: Rewritten) -> list[Hazard]:
                 found.append(
                     Hazard(
                         code=code,
-                        file=file.path,
+                        file=rewritten.file.path,
                         line=_upstream_line(file, rewritten, place),
                         status=Status.WAIVED if waiver else Status.RESIDUAL,
                         reason=f"{why}: {waiver}" if waiver else why,

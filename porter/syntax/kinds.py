@@ -132,9 +132,7 @@ class Kinds:
             noted = dotted(note) if note is not None else None
             if name in used or (noted is not None and noted.split(".")[-1] in tn.TENSOR_TYPES):
                 env[name] = Kind.TENSOR
-            elif noted in ("int", "float", "bool", "str") or isinstance(param.default, (cst.Integer, cst.Float, cst.SimpleString, cst.UnaryOperation)) or (
-                isinstance(param.default, cst.Name) and param.default.value in ("True", "False")
-            ):
+            elif noted in ("int", "float", "bool", "str") or _is_plain(param.default):
                 env[name] = Kind.HOST
             else:
                 env[name] = Kind.UNKNOWN
@@ -369,8 +367,7 @@ class Kinds:
             if target.startswith("torch."):
                 return tn.torch_result(target, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.UNKNOWN)
             result = self._call_result(target)
-            if result is not None:
-                return result
+            return Kind.UNKNOWN if result is None else result
         if isinstance(node.func, cst.Name):
             name = node.func.value
             if name in tn.HOST_BUILTINS and name not in env:
@@ -454,12 +451,20 @@ def _unpacked(value: Value, count: int) -> tuple[Value, ...]:
     return (value,) * count
 
 
+def _is_plain(default: cst.BaseExpression | None) -> bool:
+    """Whether a parameter's default is a number, a string or a truth value."""
+    if isinstance(default, cst.Name):
+        return default.value in ("True", "False")
+    return isinstance(default, (cst.Integer, cst.Float, cst.SimpleString, cst.UnaryOperation))
+
+
 def _used_as_tensor(function: cst.FunctionDef, index: Index) -> Iterator[str]:
     """Names that a function uses as only tensors can be used."""
     for node in own_descendants(function):
         if isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name):
             name = node.attr.value
-            if name in tn.TENSOR_ONLY_ATTRIBUTES or (name in tn.TENSOR_ONLY_METHODS and isinstance(index.parents.get(node), cst.Call)):
+            called = isinstance(index.parents.get(node), cst.Call)
+            if name in tn.TENSOR_ONLY_ATTRIBUTES or (called and name in tn.TENSOR_ONLY_METHODS):
                 yield node.value.value
         elif isinstance(node, cst.Call) and node.args and isinstance(node.args[0].value, cst.Name):
             target = index.resolve(node.func)

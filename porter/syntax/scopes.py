@@ -51,6 +51,7 @@ class Scope:
     outer: set[str] = field(default_factory=set)
 
     def bind(self, name: str, binding: Binding) -> None:
+        """Record that `name` is bound here."""
         self.bindings.setdefault(name, []).append(binding)
 
     def lookup(self, name: str) -> tuple[Scope, list[Binding]] | None:

@@ -129,6 +129,4 @@ def method_result(name: str, base: V, tensor: V, mask: V, host: V, sequence: V) 
         "to",
         "flatten",
     )
-    if name in keeps:
-        return base if name != "to" else base
-    return tensor
+    return base if name in keeps else tensor

@@ -50,6 +50,7 @@ _TINY_MODEL = {
     "n_layers": 2,
     "upsample_initial_channel": 64,
 }
+_TINY_SAMPLES = 2048  # enough for every stride of the longest period
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,7 @@ class Settings:
     frames: int  # spectrogram frames of the padded batch, even
     phonemes: int  # phonemes of the padded batch
     segment: int  # spectrogram frames that the decoder sees
-
-    @property
-    def samples(self) -> int:
-        """Audio samples of one decoded segment."""
-        return self.segment * self.hop_length
+    samples: int  # audio samples that the discriminator sees
 
 
 def make_settings(config: Mapping[str, Any] | None, preset: Preset) -> Settings:
@@ -93,4 +90,5 @@ def make_settings(config: Mapping[str, Any] | None, preset: Preset) -> Settings:
         frames=24 if tiny else 160,
         phonemes=12 if tiny else 40,
         segment=segment,
+        samples=_TINY_SAMPLES if tiny else segment * hop,
     )

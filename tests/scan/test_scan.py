@@ -1,0 +1,167 @@
+"""The hazard scan: finds what no rule fixed, waives what is no hazard, and says where both stand upstream."""
+
+from __future__ import annotations
+
+import pytest
+
+from porter.engine import rewrite
+from porter.hazards import Hazard, Status, account, count
+from porter.project import Project
+from porter.rulebook import load
+
+BOOK = load().selected()
+
+
+def hazards(text: str, path: str = "module/a.py", rules: bool = True, **others: str) -> tuple[Hazard, ...]:
+    files = {path: (path.split("/", 1)[1], text)}
+    files |= {f"module/{name}.py": (f"{name}.py", other) for name, other in others.items()}
+    return account(rewrite(Project.parse(files), BOOK if rules else ()))
+
+
+def residual(text: str, **others: str) -> list[tuple[str, int]]:
+    return [(h.code[:3], h.line) for h in hazards(text, **others) if h.status is Status.RESIDUAL]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("if x.sum() > 1:\n        x = x * 2", "SYN"),
+        ("n = int(x.sum())", "SYN"),
+        ("y = x[: x.sum().item()]", "SYN"),
+        ("y = x.tolist()", "SYN"),
+        ("y = x.cpu()", "SYN"),
+        ("while x.any():\n        x = x - 1", "SYN"),
+        ("y = x[0] if x.max() > 0 else x", "SYN"),
+        ("for i in range(x.max()):\n        pass", "SYN"),
+        ("y = numpy.abs(x)", "SYN"),
+        ("y = x[x > 0]", "SHP"),
+        ("y = torch.nonzero(x)", "SHP"),
+        ("y = torch.where(x > 0)", "SHP"),
+        ("y = torch.unique(x)", "SHP"),
+        ("y = x.masked_select(x > 0)", "SHP"),
+        ("y = torch.zeros(x.sum(), device=x.device)", "SHP"),
+        ("y = torch.repeat_interleave(x, x.long())", "SHP"),
+        ("for i in range(n):\n        y = x[:, : lengths[i]]", "SYN"),
+        ("y = torch.searchsorted(x, x)", "LOW"),
+        ("y = torch.istft(x, 16)", "LOW"),
+        ("y = torch.fft.rfft(x)", "LOW"),
+        ("y = x.median()", "LOW"),
+        ("y = F.grid_sample(x, x)", "LOW"),
+        ("y = torch.cuda.FloatTensor(3)", "DEV"),
+        ("y = x + torch.tensor([1, 2, 3])", "DEV"),
+        ("y = x + torch.from_numpy(table)", "DEV"),
+        ("y = CACHE[n] = x * 2", "DEV"),
+        ("y = numpy.random.rand(3)", "RNG"),
+        ("torch.manual_seed(0)", "RNG"),
+        ("y = torch.jit.trace(f, x)", "JIT"),
+        ("torch.distributed.barrier()", "DST"),
+    ],
+)
+def test_what_no_rule_fixes_is_residual(line: str, code: str) -> None:
+    text = (
+        "import numpy\nimport torch\nimport torch.nn.functional as F\n\nCACHE = {}\n\n\n"
+        f"def f(x, n, lengths, table):\n    x = torch.relu(x)\n    {line}\n    return x\n"
+    )
+    if "CACHE[n]" in line:
+        text = text.replace("y = CACHE[n]", "CACHE[n]")
+    assert code in [c for c, _ in residual(text)]
+    assert all(at >= 10 for _, at in residual(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import torch\n\n\ndef f(x):\n    b, c, t = x.shape\n    return torch.relu(x)[:, : t // 2] * c if b > 1 else x\n",
+        "import torch\n\n\ndef f(x, lengths):\n    return torch.arange(x.size(1), device=x.device) < lengths[:, None]\n",
+        "import math\n\n\ndef f(n):\n    if n > 2:\n        return int(math.sqrt(n))\n    return [0] * n\n",
+        "import torch\n\n\ndef f(x, mask=None):\n    if mask is not None:\n        x = x.masked_fill(mask == 0, -1e4)\n    return x\n",
+        "class A:\n    def __init__(self, n):\n        self.n = n\n\n    def f(self):\n        return self.n.item if self.n else None\n",
+    ],
+)
+def test_ordinary_code_is_no_hazard(text: str) -> None:
+    assert hazards(text) == ()
+
+
+def test_host_code_is_waived_with_its_reason() -> None:
+    text = (
+        "import torch\n\n\nclass Set(torch.utils.data.Dataset):\n    def __getitem__(self, i):\n"
+        "        x = torch.zeros(3)\n        return x[: int(x.sum())].tolist()\n\n\n"
+        "def helper(n):\n    return torch.linspace(0, 1, n).tolist()\n\n\n"
+        "class Layer(torch.nn.Module):\n    def __init__(self, n):\n        super().__init__()\n"
+        "        self.steps = helper(n)\n        if torch.det(torch.eye(n)) < 0:\n            raise ValueError\n\n\n"
+        "if __name__ == '__main__':\n    print(torch.ones(2).tolist())\n"
+    )
+    found = hazards(text)
+    assert {h.status for h in found} == {Status.WAIVED}
+    reasons = " ".join(h.reason for h in found)
+    for part in ("in the data loader", "when the module is built", "helper is called only at module/tpu/a.py:17", "script"):
+        assert part in reasons
+
+
+def test_a_helper_that_the_device_also_calls_is_not_waived() -> None:
+    text = (
+        "import torch\n\n\ndef helper(x):\n    x = torch.relu(x)\n    return x.tolist()\n\n\n"
+        "class Layer(torch.nn.Module):\n    def __init__(self, x):\n        self.steps = helper(x)\n\n"
+        "    def forward(self, x):\n        return helper(x)\n"
+    )
+    assert residual(text) == [("SYN", 6)]
+
+
+def test_a_helper_kept_in_an_attribute_may_be_called_from_anywhere() -> None:
+    text = (
+        "import torch\n\n\ndef helper(x):\n    x = torch.relu(x)\n    return x.tolist()\n\n\n"
+        "class Layer(torch.nn.Module):\n    def __init__(self):\n        self.extract = helper\n"
+    )
+    assert residual(text) == [("SYN", 6)]
+
+
+def test_a_note_waives_what_the_maintainer_wants_kept() -> None:
+    text = "import torch\n\n\ndef f(x):\n    x = torch.relu(x)\n    return x.tolist()  # port: ignore[SYN]\n"
+    found = hazards(text)
+    assert [(h.status, h.line) for h in found] == [(Status.WAIVED, 6)]
+    assert "port: ignore[SYN]" in found[0].reason
+
+
+def test_code_that_only_a_process_group_reaches_is_waived() -> None:
+    text = (
+        "import torch\n\n\ndef gather(x):\n    if not torch.distributed.is_initialized():\n        return x\n"
+        "    torch.distributed.all_reduce(x)\n    return x\n"
+    )
+    found = hazards(text)
+    assert [h.status for h in found] == [Status.WAIVED] and "guarded at module/tpu/a.py:5" in found[0].reason
+
+
+def test_dependencies_are_judged_by_what_upstream_reaches_of_them() -> None:
+    net = "import torch\n\n\ndef used(x):\n    return torch.nonzero(x)\n\n\ndef unused(x):\n    return torch.nonzero(x)\n"
+    files = {
+        "module/a.py": ("a.py", "from net.parts import used\n\n\ndef f(x):\n    return used(x)\n"),
+        "net/parts.py": ("net/parts.py", net),
+    }
+    found = account(rewrite(Project.parse(files), BOOK))
+    assert [(h.line, h.status) for h in found] == [(5, Status.RESIDUAL), (9, Status.WAIVED)]
+    assert "nothing that upstream's module/ imports reaches unused" in found[1].reason
+
+
+def test_fixed_hazards_are_counted_with_their_line() -> None:
+    found = hazards("import torch\n\n\ndef f(x):\n    return x + torch.randn(3).to(x.device)\n")
+    assert [(h.code, h.line, h.status) for h in found] == [("RNG001", 5, Status.FIXED)]
+    assert count(found) == {"fixed": 1, "waived": 0, "residual": 0}
+
+
+def test_lines_are_upstream_lines_although_edits_moved_them() -> None:
+    text = (
+        "import torch\n\n\ndef cut(x, s, n):\n    r = torch.zeros_like(x[:, :, :n])\n    for i in range(x.size(0)):\n"
+        "        r[i] = x[i, :, s[i] : s[i] + n]\n    return torch.nonzero(r)\n"
+    )
+    left = [h for h in hazards(text) if h.status is Status.RESIDUAL]
+    assert [(h.line, h.target_line) for h in left] == [(8, 7)]
+
+
+def test_without_rules_the_scan_finds_what_the_rules_would_fix() -> None:
+    text = (
+        "import torch\nimport torch.nn.functional as F\nfrom torch.nn.utils import weight_norm\n\n\n"
+        "def f(x):\n    y = F.interpolate(x, scale_factor=2)\n    return y + torch.randn(3)\n\n\n"
+        "layer = weight_norm\n"
+    )
+    codes = [h.code for h in hazards(text, rules=False) if h.status is Status.RESIDUAL]
+    assert codes.count("LOW") >= 1 and "RNG" in codes
