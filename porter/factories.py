@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import libcst as cst
 
+from .numeric import is_number, is_shape
 from .project import SourceFile
 from .syntax.calls import argument, has_star, keywords, method_call, positional, with_keywords
 from .syntax.kinds import Kind, is_tensor
-from .syntax.template import fill, parenthesized
+from .syntax.template import fill
 from .syntax.walk import dotted, own_descendants
 
-_DRAWS = {"normal_": "torch.randn", "uniform_": "torch.rand"}
+_DRAWS = {"normal_": "randn", "uniform_": "rand"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +102,18 @@ def drawn_in_place(file: SourceFile, node: cst.Call) -> Moved | None:
         return None
     if file.resolve(draw[0].func) not in ("torch.FloatTensor", "torch.Tensor", "torch.empty"):
         return None
-    move = read_move(file, node)
-    if move is None or move.device is None:
+    move, torch = read_move(file, node), file.alias("torch")
+    if move is None or move.device is None or torch is None or not _are_sizes(file, draw[0]):
         return None
     assert isinstance(draw[1].func, cst.Attribute)
-    same = fill(_DRAWS[draw[1].func.attr.value])
-    assert isinstance(same, cst.Attribute) and isinstance(draw[0].func, cst.Attribute)
-    factory = draw[0].with_changes(func=same.with_changes(value=draw[0].func.value))
-    return Moved(factory, move.device, move.dtype)
+    same = fill(f"{torch}.{_DRAWS[draw[1].func.attr.value]}")
+    return Moved(draw[0].with_changes(func=same), move.device, move.dtype)
+
+
+def _are_sizes(file: SourceFile, call: cst.Call) -> bool:
+    """Whether a legacy constructor is given sizes; a list would be taken for values."""
+    given = positional(call)
+    return len(given) == len(call.args) and all(is_number(file, g) or is_shape(g) for g in given)
 
 
 def place_factory(moved: Moved) -> cst.Call:
@@ -141,8 +146,3 @@ def _stays_tensor(file: SourceFile, function: cst.FunctionDef, name: str) -> boo
                 return False
             used = used or is_tensor(kind)
     return used
-
-
-def atom(node: cst.BaseExpression) -> cst.BaseExpression:
-    """An expression that can stand before a dot."""
-    return parenthesized(node)

@@ -63,6 +63,13 @@ class SourceFile:
             return f"{self.dotted_path}{name}"
         return name
 
+    def alias(self, module: str) -> str | None:
+        """The name under which this file has imported a module as a whole."""
+        for name, bound in self.index.root.bindings.items():
+            if all(isinstance(b, Imported) and b.target == module for b in bound):
+                return name
+        return None
+
     @property
     def dotted_path(self) -> str:
         """The file's full import name."""

@@ -8,9 +8,9 @@ import libcst as cst
 
 from porter.caches import fill_around
 from porter.factories import input_device, moved_factory, place_factory
+from porter.numeric import is_number
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, has_star, keywords, method_call, with_keywords
-from porter.syntax.kinds import is_tensor
 from porter.syntax.torch_names import PLAIN_FACTORIES
 
 _COPIES = frozenset({"torch.tensor", "torch.as_tensor", "torch.scalar_tensor"})
@@ -96,6 +96,7 @@ class MakeLengthsOnDevice(Rule):
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef table(x, rows):\n    return torch.tensor(rows, device=x.device)\n",
+        "import torch\n\n\ndef nested(x, rows):\n    return torch.tensor([rows], device=x.device)\n",
         "import torch\n\n\ndef pair(x):\n    return torch.tensor([1, 2], device=x.device)\n",
     )
 
@@ -111,14 +112,14 @@ class MakeLengthsOnDevice(Rule):
             if moved is None or len(moved.factory.args) != 1:
                 continue
             value = self._single(moved.factory.args[0].value)
-            if value is None or moved.dtype is not None:
+            torch = self.file.alias("torch")
+            if value is None or torch is None or moved.dtype is not None:
                 return None
-            assert isinstance(moved.factory.func, cst.Attribute)
             return self.fill(
-                "__torch.full((1,), __value, dtype=__dtype, device=__device)",
-                torch=moved.factory.func.value,
+                "__full((1,), __value, dtype=__dtype, device=__device)",
+                full=f"{torch}.full",
                 value=value,
-                dtype=cst.Attribute(moved.factory.func.value, cst.Name(dtype)),
+                dtype=f"{torch}.{dtype}",
                 device=moved.device,
             )
         return None
@@ -141,23 +142,22 @@ class MakeLengthsOnDevice(Rule):
             return None
         single = self._single(first.value)
         shape, value = ("(1,)", single) if single is not None else ("()", self._number(first.value))
-        if value is None:
+        torch = self.file.alias("torch")
+        if value is None or torch is None:
             return None
-        assert isinstance(call.func, cst.Attribute)
         comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
         args = [
             cst.Arg(cst.parse_expression(shape), comma=comma),
             first.with_changes(value=value),
             *call.args[1:],
         ]
-        return call.with_changes(func=call.func.with_changes(attr=cst.Name("full")), args=args)
+        return call.with_changes(func=cst.parse_expression(f"{torch}.full"), args=args)
 
     def _single(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
-        """The one Python number in a list, unless it may be a tensor."""
+        """The one element of a list, if it is a Python number."""
         if isinstance(node, (cst.List, cst.Tuple)) and len(node.elements) == 1:
             value = node.elements[0].value
-            if not isinstance(value, (cst.List, cst.Tuple, cst.ListComp)) and not is_tensor(self.file.kind(value)):
-                return value
+            return value if is_number(self.file, value) else None
         return None
 
     def _number(self, node: cst.BaseExpression) -> cst.BaseExpression | None:

@@ -120,7 +120,7 @@ class ComputeUnderMasks(Rule):
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        if len(node.targets) != 1 or not isinstance(node.value, cst.Call) or self.file.host_reason(node) is not None:
+        if len(node.targets) != 1 or not isinstance(node.value, cst.Call):
             return
         target = node.targets[0].target
         parts = [e.value for e in target.elements] if isinstance(target, cst.Tuple) else [target]
@@ -134,7 +134,7 @@ class ComputeUnderMasks(Rule):
         definition = self.file.project.function(self.file.resolve(node.value.func))
         if bounds is None or definition is None:
             return
-        if not is_pointwise(definition[0], definition[1]):
+        if not is_pointwise(definition[0], definition[1]) or self.file.host_reason(node) is not None:
             return
         call, clamped = self._everywhere(node.value, mask, bounds)
         if not clamped or any(masked(n) and same(masked(n)[1], mask) for n in own_descendants(call)):  # type: ignore[index]
@@ -156,6 +156,9 @@ class ComputeUnderMasks(Rule):
     ) -> tuple[cst.Call, bool]:
         """The call on whole tensors, the bounded ones clamped into their range; and whether one was clamped."""
         clamped = False
+        torch = self.file.alias("torch")
+        if torch is None:
+            return call, False
 
         def put(part: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
             nonlocal clamped
@@ -165,7 +168,7 @@ class ComputeUnderMasks(Rule):
             if code(read[0]) in bounds:
                 clamped = True
                 low, high = bounds[code(read[0])]
-                return self.fill("torch.clamp(__x, __low, __high)", x=read[0], low=low, high=high)
+                return self.fill("__torch.clamp(__x, __low, __high)", torch=torch, x=read[0], low=low, high=high)
             return read[0]
 
         new = substitute(call, put)

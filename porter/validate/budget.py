@@ -101,9 +101,7 @@ class Budget:
             Overrun("device-to-host transfers", index, step.downloads, 0),
         ]
         if not first:
-            found.append(
-                Overrun("host-to-device transfers", index, step.uploads, self.batch_tensors + _SEEDS)
-            )
+            found.append(Overrun("host-to-device transfers", index, step.uploads, self.batch_tensors + _SEEDS))
         return [overrun for overrun in found if overrun.count > overrun.limit]
 
 

@@ -71,14 +71,8 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(status: int, log: Path) -> str:
-    lines = [
-        line.strip()
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if line.strip()
-    ]
-    telling = [
-        line for line in lines if "Check failed" in line or line.startswith(("F0", "LLVM", "terminate"))
-    ]
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if "Check failed" in line or line.startswith(("F0", "LLVM", "terminate"))]
     words = " / ".join((telling or lines)[-_TAIL:])[:500]
     try:
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

@@ -48,9 +48,7 @@ def compare_group(
     result = [_compare(group, name, reference, port, dtypes, device, scales) for name in reference]
     for name in port:
         if name not in reference:
-            result.append(
-                TensorReport(group, name, tuple(port[name].shape), "", False, problem="only the port has it")
-            )
+            result.append(TensorReport(group, name, tuple(port[name].shape), "", False, problem="only the port has it"))
     return result
 
 
@@ -98,9 +96,7 @@ def _compare(
         return TensorReport(group, name, shape, dtype, False, problem="the port lacks it")
     new = port[name]
     if new.shape != old.shape:
-        return TensorReport(
-            group, name, shape, dtype, False, problem=f"shape {list(new.shape)}, not {list(old.shape)}"
-        )
+        return TensorReport(group, name, shape, dtype, False, problem=f"shape {list(new.shape)}, not {list(old.shape)}")
     if old.dtype.kind in "iub":
         wrong = int(np.count_nonzero(old != new))
         problem = f"{wrong} of {old.size} values differ" if wrong else ""
@@ -113,9 +109,7 @@ def _compare(
     return _distance(group, name, old, new, dtype, tolerance(device, dtype).of(group), scales)
 
 
-def _distance(
-    group: str, name: str, old: Array, new: Array, dtype: str, limit: float, scales: _Scales
-) -> TensorReport:
+def _distance(group: str, name: str, old: Array, new: Array, dtype: str, limit: float, scales: _Scales) -> TensorReport:
     difference = np.abs(new.astype(np.float64) - old.astype(np.float64))
     largest = float(difference.max(initial=0.0))
     magnitude = float(np.abs(old).max(initial=0.0))

@@ -115,9 +115,7 @@ def first_difference(one: Watch, two: Watch) -> Drift | None:
     """The first call that differs between two steps; None where they trace the same."""
     for (operator, where, before), other in zip(one.calls, two.calls, strict=False):
         if (operator, where, before) != other:
-            return Drift(
-                operator, where, before, other[2] if other[:2] == (operator, where) else " ".join(other)
-            )
+            return Drift(operator, where, before, other[2] if other[:2] == (operator, where) else " ".join(other))
     longer = max(one.calls, two.calls, key=len)[min(len(one.calls), len(two.calls)) :]
     return Drift(longer[0][0], longer[0][1], "called", "not called") if longer else None
 

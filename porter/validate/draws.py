@@ -192,9 +192,7 @@ def _read_integer(call: _Call) -> Request:
 
 def _read_permutation(call: _Call) -> Request:
     count = int(call.given["n"])
-    return call.request(
-        "permutation", lambda: torch.randperm(count), shape=(count,), dtype=call.dtype(torch.int64)
-    )
+    return call.request("permutation", lambda: torch.randperm(count), shape=(count,), dtype=call.dtype(torch.int64))
 
 
 def _read_choice(call: _Call) -> Request:

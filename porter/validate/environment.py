@@ -20,9 +20,7 @@ def check_packages(device: str) -> dict[str, str]:
     if missing:
         raise PortError(f"validate needs {' and '.join(missing)}, not installed here; {_INSTALL}")
     if device != "cpu" and _series(versions["torch"]) != _series(versions["torch_xla"]):
-        raise PortError(
-            f"torch {versions['torch']} and torch_xla {versions['torch_xla']} are no pair; {_INSTALL}"
-        )
+        raise PortError(f"torch {versions['torch']} and torch_xla {versions['torch_xla']} are no pair; {_INSTALL}")
     return versions
 
 
@@ -38,9 +36,7 @@ def child_environment(device: str) -> dict[str, str]:
         if chosen not in ("", "TPU"):
             raise PortError(f"--device tpu, but PJRT_DEVICE is {chosen}; unset it")
         if not _tpu_chips():
-            raise PortError(
-                "--device tpu, but this machine has no TPU; --device xla runs on XLA's CPU device"
-            )
+            raise PortError("--device tpu, but this machine has no TPU; --device xla runs on XLA's CPU device")
         result["PJRT_DEVICE"] = "TPU"
     elif device == "xla" and not chosen:
         result["PJRT_DEVICE"] = "TPU" if _tpu_chips() else "CPU"

@@ -50,9 +50,7 @@ def load_draws(folder: Path) -> list[Draw]:
 
 def save_batches(batches: Iterable[Batch], path: Path) -> None:
     """Write one batch a step."""
-    save_tensors(
-        {f"{step}/{name}": v for step, batch in enumerate(batches) for name, v in batch.items()}, path
-    )
+    save_tensors({f"{step}/{name}": v for step, batch in enumerate(batches) for name, v in batch.items()}, path)
 
 
 def load_batches(path: Path) -> list[Batch]:

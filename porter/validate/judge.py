@@ -17,9 +17,7 @@ from porter.validate.sourcemap import Origin, SourceMap
 from porter.validate.tolerances import tolerance
 
 
-def judge_tensors(
-    name: str, reference: Told, port: Told, folder: Path, device: str, lines: SourceMap
-) -> CaseOutcome:
+def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: str, lines: SourceMap) -> CaseOutcome:
     """Compare everything that both runs saved."""
     findings = [
         *port.findings,
@@ -32,9 +30,7 @@ def judge_tensors(
     )
     tensors: list[TensorReport] = []
     for group in GROUPS:
-        dtypes = {
-            k.partition("/")[2]: v for k, v in (reference.dtypes or {}).items() if k.startswith(f"{group}/")
-        }
+        dtypes = {k.partition("/")[2]: v for k, v in (reference.dtypes or {}).items() if k.startswith(f"{group}/")}
         tensors += compare_group(group, old.get(group, {}), new.get(group, {}), dtypes, device)
     wrong = bool(findings) or not all(report.passed for report in tensors)
     verdict: Verdict = "mismatch" if wrong else "pass"
@@ -49,9 +45,7 @@ def judge_tensors(
     )
 
 
-def first_divergence(
-    reference: Told, port: Told, folder: Path, device: str, lines: SourceMap
-) -> Divergence | None:
+def first_divergence(reference: Told, port: Told, folder: Path, device: str, lines: SourceMap) -> Divergence | None:
     """The first submodule, in the order in which they return, whose result is not upstream's."""
     old = _groups(folder / "reference.safetensors", reference).get("trace", {})
     new = _groups(folder / "port.safetensors", port).get("trace", {})
@@ -93,9 +87,7 @@ def judge_budget(outcome: CaseOutcome, told: Told, lines: SourceMap) -> CaseOutc
     if budget.drift is not None and any(o.figure == "compiles" and o.step > 0 for o in overruns):
         drift = lines.locate_text(budget.drift.where)
     verdict = "over budget" if overruns and outcome.verdict == "pass" else outcome.verdict
-    return replace(
-        outcome, verdict=verdict, budget=budget, overruns=tuple(overruns), costs=costs, drift=drift
-    )
+    return replace(outcome, verdict=verdict, budget=budget, overruns=tuple(overruns), costs=costs, drift=drift)
 
 
 def judge_failure(name: str, side: str, told: Told, lines: SourceMap | None) -> CaseOutcome:
@@ -110,9 +102,7 @@ def judge_failure(name: str, side: str, told: Told, lines: SourceMap | None) -> 
 
 def judge_timeout(name: str, side: str, seconds: float) -> CaseOutcome:
     """A case that one side did not finish."""
-    return CaseOutcome(
-        name, "timeout", (f"{side} was not done after {seconds:.0f} s (--timeout)",), seconds=seconds
-    )
+    return CaseOutcome(name, "timeout", (f"{side} was not done after {seconds:.0f} s (--timeout)",), seconds=seconds)
 
 
 def traced(job: Job) -> Job:

@@ -55,9 +55,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise KeyError("tool")
         edits = tuple(_edit(entry) for entry in told["edits"])
         upstream = told["upstream"]
-        manifest = Manifest(
-            folder.resolve(), str(upstream["spec"]), str(upstream["revision"]), edits, _inputs(told)
-        )
+        manifest = Manifest(folder.resolve(), str(upstream["spec"]), str(upstream["revision"]), edits, _inputs(told))
     except OSError as error:
         raise PortError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:

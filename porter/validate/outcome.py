@@ -65,9 +65,7 @@ class CaseOutcome:
     def worst(self, count: int = 5) -> list[TensorReport]:
         """Failed tensors, the furthest off first."""
         failed = [report for report in self.tensors if not report.passed]
-        return sorted(failed, key=lambda r: -math.inf if r.snr_db is None else r.snr_db - (r.limit_db or 0))[
-            :count
-        ]
+        return sorted(failed, key=lambda r: -math.inf if r.snr_db is None else r.snr_db - (r.limit_db or 0))[:count]
 
 
 @dataclass(frozen=True)

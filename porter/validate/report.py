@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from porter.validate.budget import Budget
 from porter.validate.compare import TensorReport, least_db
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
 
@@ -23,32 +24,38 @@ _MOST = 8  # lines of a kind, before the rest is only counted
 
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
-    """Print the table and the details of all cases that did not pass."""
+    """Print the tables and the details of all cases that did not pass."""
     backends = {case.backend for case in outcome.cases if case.backend}
     where = ", ".join(sorted(backends)) or outcome.device
-    table = Table(
-        title=f"{escape(outcome.port)} against {escape(outcome.upstream)}, {outcome.preset}, {where}"
-    )
-    for name in ("case", "verdict", "results", "gradients", "buffers"):
+    title = f"{outcome.port} against {outcome.upstream}: {outcome.preset}, {where}, seed {outcome.seed}"
+    table = Table(title=escape(title), title_justify="left", caption="least signal-to-noise ratio")
+    for name in ("case", "verdict", *GROUPS):
         table.add_column(name)
-    for name in ("compiles", "fallbacks", "syncs", "down", "up", "seconds"):
-        table.add_column(name, justify="right")
+    table.add_column("seconds", justify="right")
     for case in outcome.cases:
-        colour = _COLOURS[case.verdict]
+        verdict = f"[{_COLOURS[case.verdict]}]{case.verdict}[/]"
         least = [_least(case.group(group)) for group in GROUPS]
-        table.add_row(
-            case.name, f"[{colour}]{case.verdict}[/]", *least, *_budget_cells(case), f"{case.seconds:.0f}"
-        )
+        table.add_row(case.name, verdict, *least, f"{case.seconds:.0f}")
     console.print(table)
+    if any(case.budget for case in outcome.cases):
+        console.print(_budget_table(outcome))
     for case in outcome.cases:
         _print_details(case, console)
 
 
-def _budget_cells(case: CaseOutcome) -> list[str]:
-    """First step / the worst later one."""
-    if case.budget is None:
-        return ["–"] * 5
-    first, later = case.budget.steps[0], case.budget.steps[1:]
+def _budget_table(outcome: Outcome) -> Table:
+    table = Table(title="Graph budget", title_justify="left", caption="in the first step / the most in a later one")
+    table.add_column("case")
+    for name in ("compiles", "fallbacks", "host syncs", "down", "up", "seconds"):
+        table.add_column(name, justify="right")
+    for case in outcome.cases:
+        if case.budget:
+            table.add_row(case.name, *_budget_cells(case.budget))
+    return table
+
+
+def _budget_cells(budget: Budget) -> list[str]:
+    first, later = budget.steps[0], budget.steps[1:]
     rows = [
         (first.compiles, [s.compiles for s in later]),
         (sum(first.fallbacks.values()), [sum(s.fallbacks.values()) for s in later]),
@@ -56,7 +63,9 @@ def _budget_cells(case: CaseOutcome) -> list[str]:
         (first.downloads, [s.downloads for s in later]),
         (first.uploads, [s.uploads for s in later]),
     ]
-    return [f"{now} / {max(then, default=0)}" for now, then in rows]
+    cells = [f"{now} / {max(then)}" if then else f"{now}" for now, then in rows]
+    slowest = f" / {max(s.seconds for s in later):.1f}" if later else ""
+    return [*cells, f"{first.seconds:.1f}{slowest}"]
 
 
 def _print_details(case: CaseOutcome, console: Console) -> None:
@@ -75,9 +84,7 @@ def _print_details(case: CaseOutcome, console: Console) -> None:
         lines.append(f"  {cost.figure}: {cost.operator} x {cost.count}, {side}{cost.origin}")
     if case.drift and case.budget and case.budget.drift:
         drift = case.budget.drift
-        lines.append(
-            f"  compiles again: {drift.operator} at {case.drift}: {drift.first}, then {drift.second}"
-        )
+        lines.append(f"  compiles again: {drift.operator} at {case.drift}: {drift.first}, then {drift.second}")
     if lines:
         console.print(f"\n[bold]{case.name}[/bold]")
         for line in lines:

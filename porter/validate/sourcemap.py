@@ -62,9 +62,7 @@ class SourceMap:
 
     def within(self, target: str, first: int, last: int) -> list[Edit]:
         """All edits that touch these lines, in order."""
-        return [
-            e for e in self._edits.get(target, ()) if e.target_line <= last and e.target_end_line >= first
-        ]
+        return [e for e in self._edits.get(target, ()) if e.target_line <= last and e.target_end_line >= first]
 
     def _unchanged(self, target: str, source: str) -> dict[int, int]:
         """Line of the target → line of upstream, for the lines that are the same in both."""

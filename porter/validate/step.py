@@ -20,9 +20,7 @@ class StepTensors:
     """What one step gave, by name, in order; still on the device that it ran on."""
 
     results: dict[str, Tensor]
-    gradients: dict[
-        str, Tensor
-    ]  # of parameters, and of the members of the batch that the case differentiates
+    gradients: dict[str, Tensor]  # of parameters, and of the members of the batch that the case differentiates
     without_gradient: tuple[str, ...]
     buffers: dict[str, Tensor]
 
@@ -39,9 +37,7 @@ def run_step(case: Case, model: nn.Module, batch: Batch, scales: Mapping[str, fl
     would be another graph in the second step.
     """
     model.zero_grad(set_to_none=True)
-    given = {
-        k: v.detach().clone().requires_grad_() if k in case.differentiate else v for k, v in batch.items()
-    }
+    given = {k: v.detach().clone().requires_grad_() if k in case.differentiate else v for k, v in batch.items()}
     results = dict(flatten(case.call(model, given)))
     loss = weighted_squares(results, scales)
     loss.backward()  # type: ignore[no-untyped-call]

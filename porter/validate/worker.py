@@ -247,8 +247,7 @@ def _save(job: Job, told: Told, step: StepTensors, trace: Trace) -> Told:
         groups["trace"] = trace.samples
     dtypes = save_groups(groups, job.path(f"{job.role}.safetensors"))
     places = [
-        {"name": name, "kind": kind.__name__, "lines": lines_of(kind, job.roots)}
-        for name, kind in trace.places.items()
+        {"name": name, "kind": kind.__name__, "lines": lines_of(kind, job.roots)} for name, kind in trace.places.items()
     ]
     return replace(told, dtypes=dtypes, without_gradient=step.without_gradient, trace=tuple(places))
 

@@ -55,9 +55,7 @@ class Case:
     name: str
     module: str  # file of `module`, without suffix
     entry: str  # class in it
-    arguments: Callable[
-        [Callable[..., Any], Settings], dict[str, Any]
-    ]  # of the constructor, as JSON can hold them
+    arguments: Callable[[Callable[..., Any], Settings], dict[str, Any]]  # of the constructor, as JSON can hold them
     batch: Callable[[nn.Module, Settings, torch.Generator], Batch]  # keyword arguments of forward
     differentiate: tuple[str, ...] = ()  # members of the batch whose gradient is compared too
     call: Callable[[nn.Module, Batch], object] = _call
