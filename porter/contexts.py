@@ -39,7 +39,7 @@ class Contexts:
 
     def host_reason(self, file: SourceFile, node: cst.CSTNode) -> str | None:
         """Why `node` is only ever evaluated on the host; None when it may run for the device."""
-        guard = _guard(file, node) or self._unreached(file, node)
+        guard = _guard(file, node)
         if guard is not None:
             return guard
         function = file.function(node)
@@ -49,7 +49,7 @@ class Contexts:
             return "runs once, when the file is imported"
         return self._function_reason(file, function)
 
-    def _unreached(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+    def unreached(self, file: SourceFile, node: cst.CSTNode) -> str | None:
         """In a file that is ported only because upstream's module/ imports from it: code that module/ never reaches."""
         if not file.is_dependency:
             return None

@@ -61,6 +61,9 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode, notes: Suppressions)
     reason = file.host_reason(node)
     if reason is not None:
         return reason
+    unreached = file.project.contexts.unreached(file, node)
+    if unreached is not None:
+        return unreached
     if code in ("DEV", "RNG"):
         return device_of_helper(file, node)
     if code == "GRF":

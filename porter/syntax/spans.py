@@ -23,6 +23,11 @@ class Span:
     end_line: int
     end_column: int
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left: the place of something that was removed."""
+        return (self.line, self.column) == (self.end_line, self.end_column)
+
 
 @dataclass
 class _Recorder(CodegenState):

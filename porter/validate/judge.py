@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from safetensors.numpy import load_file
 
@@ -59,7 +60,8 @@ def first_divergence(reference: Told, port: Told, folder: Path, device: str, lin
         limit = tolerance(device, str((reference.dtypes or {}).get(f"trace/{name}", "float32"))).results
         if ratio is not None and ratio < limit:
             place = own.get(name, {})
-            return Divergence(name, str(place.get("kind", "")), ratio, _edits(place.get("lines"), lines))
+            inside, edits = _edits(place, lines)
+            return Divergence(name, str(place.get("kind", "")), ratio, inside, edits)
     return None
 
 
@@ -142,8 +144,11 @@ def _noise_findings(reference: Told, port: Told, lines: SourceMap) -> list[str]:
     return findings
 
 
-def _edits(place: Mapping[str, object] | list[object] | None, lines: SourceMap) -> tuple[Origin, ...]:
-    if not isinstance(place, list) or len(place) != 3:
-        return ()
-    file, first, last = str(place[0]), int(str(place[1])), int(str(place[2]))
-    return tuple(lines.locate(e.target, e.target_line) for e in lines.within(file, first, last))
+def _edits(place: Mapping[str, Any], lines: SourceMap) -> tuple[str, tuple[Origin, ...]]:
+    """The class that a place in a trace tells of, and what the rules changed in it."""
+    if not place.get("lines"):
+        return "", ()
+    file, first, last = place["lines"]
+    edits = lines.within(str(file), int(first), int(last))
+    inside = f"{place['around']} ({file}:{first}-{last})"
+    return inside, tuple(lines.locate(edit.target, edit.target_line) for edit in edits)

@@ -147,6 +147,8 @@ class ReplayNoise(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if func is Tensor.backward:
+            return self._backward(*args, **kwargs)
         if not _MAY_DRAW.search(name):
             return func(*args, **kwargs)
         with _Answer(self):
@@ -154,6 +156,14 @@ class ReplayNoise(TorchFunctionMode):
                 return func(*args, **kwargs)
             filled = func(torch.empty_like(args[0], requires_grad=False), *args[1:], **kwargs)
         return args[0].copy_(filled)
+
+    def _backward(self, tensor: Tensor, gradient: Tensor | None = None, *args: Any, **kwargs: Any) -> None:
+        """`Tensor.backward` with this mode on: checkpointed code runs, and draws, a second time in there."""
+        super().__enter__()  # type: ignore[no-untyped-call]
+        try:
+            torch.autograd.backward(tensor, gradient, *args, **kwargs)
+        finally:
+            super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def findings(self) -> list[NoiseFinding]:
         """What did not match, once the block is done: draws of the port alone, then of upstream alone."""

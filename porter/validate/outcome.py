@@ -20,8 +20,9 @@ class Divergence:
     """The first tensor, in the order of execution, that is not upstream's."""
 
     name: str  # of the submodule, or of the result
-    kind: str  # the submodule's class, "" for a result
+    kind: str  # the submodule's class
     snr_db: float | None
+    inside: str  # the class of the package whose code leads there, and its place
     edits: tuple[Origin, ...]  # what the rules changed in that class
 
 

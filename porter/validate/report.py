@@ -75,8 +75,9 @@ def _print_details(case: CaseOutcome, console: Console) -> None:
     if failed > _MOST:
         lines.append(f"and {failed - _MOST} more tensors")
     if case.divergence:
-        what = f" ({case.divergence.kind})" if case.divergence.kind else ""
-        lines.append(f"first difference: {case.divergence.name}{what}, {_db(case.divergence.snr_db)}")
+        found = case.divergence
+        inside = f", inside {found.inside}" if found.inside else ""
+        lines.append(f"first difference: {found.name} ({found.kind}), {_db(found.snr_db)}{inside}")
         lines += [f"  changed there: {origin}" for origin in case.divergence.edits[:_MOST]]
     lines += [str(overrun) for overrun in case.overruns[:_MOST]]
     for cost in case.costs[:_MOST]:

@@ -107,7 +107,8 @@ class _Bench:
             if port.error:
                 outcome = judge_failure(name, _SIDES[role], port, self.lines)
             elif port.dtypes is None:  # its parameters are not upstream's, so nothing was run
-                outcome = CaseOutcome(name, "mismatch", port.findings, backend=port.backend)
+                spent = reference.seconds + port.seconds
+                outcome = CaseOutcome(name, "mismatch", port.findings, backend=port.backend, seconds=spent)
             else:
                 outcome = judge_tensors(name, reference, port, place, self._device(port), self.lines)
         except Timeout:

@@ -17,12 +17,11 @@ _SAMPLE = 2048  # elements kept of each result, evenly spread
 
 
 class Trace(AbstractContextManager["Trace"]):
-    """Keeps `samples` of the results of all submodules in the block, and the class of each in `places`."""
+    """Keeps `samples` of the results of all submodules during the block, in the order in which they return."""
 
     def __init__(self, model: nn.Module) -> None:
         """Nothing is watched before the block begins."""
         self.samples: dict[str, Tensor] = {}
-        self.places: dict[str, type[nn.Module]] = {}
         self._model = model
         self._calls: Counter[str] = Counter()
         self._hooks = ExitStack()
@@ -39,6 +38,21 @@ class Trace(AbstractContextManager["Trace"]):
     ) -> None:
         self._hooks.close()
 
+    def place(self, key: str, roots: tuple[str, ...]) -> dict[str, Any]:
+        """Class of the submodule behind a sample, and the innermost one around it written below `roots`.
+
+        `lines` holds the latter's file, first and last line; None where there is none.
+        """
+        name = key.partition(" ")[0].partition("#")[0]
+        told: dict[str, Any] = {"name": key, "kind": type(self._model.get_submodule(name)).__name__}
+        parts = name.split(".")
+        for count in range(len(parts), -1, -1):
+            around = type(self._model.get_submodule(".".join(parts[:count])))
+            lines = lines_of(around, roots)
+            if lines is not None:
+                return {**told, "around": around.__name__, "lines": lines}
+        return {**told, "around": "", "lines": None}
+
     def _hook(self, name: str) -> Any:
         def keep(module: nn.Module, inputs: Any, result: Any) -> None:
             call = self._calls[name]
@@ -46,7 +60,6 @@ class Trace(AbstractContextManager["Trace"]):
             for part, tensor in flatten(result):
                 key = f"{name}#{call} {part}" if call or part != "result" else name
                 self.samples[key] = sample(tensor)
-                self.places[key] = type(module)
 
         return keep
 

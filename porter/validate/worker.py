@@ -36,7 +36,7 @@ from porter.validate.job import Job, Told
 from porter.validate.noise import NoiseFinding, RecordNoise, ReplayNoise
 from porter.validate.settings import make_settings
 from porter.validate.step import StepTensors, loss_scales, materialized, run_step
-from porter.validate.trace import Trace, lines_of
+from porter.validate.trace import Trace
 from porter.validate.weights import prepare
 
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
@@ -246,9 +246,7 @@ def _save(job: Job, told: Told, step: StepTensors, trace: Trace) -> Told:
     if job.trace:
         groups["trace"] = trace.samples
     dtypes = save_groups(groups, job.path(f"{job.role}.safetensors"))
-    places = [
-        {"name": name, "kind": kind.__name__, "lines": lines_of(kind, job.roots)} for name, kind in trace.places.items()
-    ]
+    places = [trace.place(key, job.roots) for key in trace.samples]
     return replace(told, dtypes=dtypes, without_gradient=step.without_gradient, trace=tuple(places))
 
 

