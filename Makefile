@@ -16,7 +16,7 @@ setup: $(BIN)/.ready
 demo: setup
 	$(BIN)/sovits-port generate '$(UPSTREAM)'
 	$(BIN)/sovits-port check '$(UPSTREAM)'
-	$(BIN)/sovits-port validate '$(UPSTREAM)'
+	$(BIN)/sovits-port validate '$(UPSTREAM)' --preset tiny
 
 lint: setup
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from .syntax.template import fill
 from .syntax.walk import dotted, own_descendants
 
 _DRAWS = {"normal_": "randn", "uniform_": "rand"}
+_CONSTANT = frozenset(f"torch.{n}" for n in "zeros ones full empty eye tril_indices triu_indices".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Moved:
     factory: cst.Call
     device: cst.BaseExpression
     dtype: cst.BaseExpression | None
+    merges: bool = True  # whether the factory may make the dtype itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ def is_device(file: SourceFile, node: cst.BaseExpression) -> bool:
         return "device" in name.rsplit(".", 1)[-1].lower() or name.rsplit(".", 1)[-1] in ("dev", "cuda")
     if isinstance(node, cst.Call):
         return (dotted(node.func) or "").rsplit(".", 1)[-1] in ("device", "get_xla_device", "default_device")
-    return False
+    if isinstance(node, cst.IfExp):
+        return is_device(file, node.body) and is_device(file, node.orelse)
+    return isinstance(node, cst.SimpleString) and str(node.evaluated_value).split(":")[0] in ("cuda", "cpu")
 
 
 def is_dtype(file: SourceFile, node: cst.BaseExpression) -> bool:
@@ -89,7 +93,32 @@ def moved_factory(file: SourceFile, node: cst.Call, factories: Collection[str]) 
         return None
     if argument(factory, "dtype") is not None and move.dtype is not None:
         return None
-    return Moved(factory, move.device, move.dtype)
+    if argument(factory, "out") is not None or not _takes_device(file, factory):
+        return None
+    return Moved(factory, move.device, move.dtype, move.dtype is None or _same_in_any_dtype(file, factory))
+
+
+def _takes_device(file: SourceFile, factory: cst.Call) -> bool:
+    """`torch.normal` of tensors draws where they are."""
+    return file.resolve(factory.func) != "torch.normal" or argument(factory, "size", 2) is not None
+
+
+def _same_in_any_dtype(file: SourceFile, factory: cst.Call) -> bool:
+    """Whether a factory gives in any dtype what it gives by default, converted; draws and steps do not."""
+    name = file.resolve(factory.func)
+    whole = all(_is_whole(file, v) for v in positional(factory)) and len(positional(factory)) == len(factory.args)
+    return name in _CONSTANT or (name == "torch.arange" and whole)
+
+
+def _is_whole(file: SourceFile, node: cst.BaseExpression) -> bool:
+    """Whether an expression is a whole number: an integer or a size."""
+    if isinstance(node, cst.Integer):
+        return True
+    return isinstance(node, (cst.Call, cst.Subscript)) and is_number(file, node) and dotted(_base(node)) is not None
+
+
+def _base(node: cst.Call | cst.Subscript) -> cst.BaseExpression:
+    return node.func if isinstance(node, cst.Call) else node.value
 
 
 def drawn_in_place(file: SourceFile, node: cst.Call) -> Moved | None:
@@ -107,7 +136,7 @@ def drawn_in_place(file: SourceFile, node: cst.Call) -> Moved | None:
         return None
     assert isinstance(draw[1].func, cst.Attribute)
     same = fill(f"{torch}.{_DRAWS[draw[1].func.attr.value]}")
-    return Moved(draw[0].with_changes(func=same), move.device, move.dtype)
+    return Moved(draw[0].with_changes(func=same), move.device, move.dtype, move.dtype is None)
 
 
 def _are_sizes(file: SourceFile, call: cst.Call) -> bool:
@@ -117,8 +146,14 @@ def _are_sizes(file: SourceFile, call: cst.Call) -> bool:
 
 
 def place_factory(moved: Moved) -> cst.Call:
-    """The factory call with the device, and the dtype if one was asked for, as arguments."""
+    """The factory call with the device, and the dtype if one was asked for, as arguments; converted afterwards where
+    the dtype would change the values.
+    """
     extra = {"device": moved.device}
+    if moved.dtype is not None and not moved.merges:
+        converted = fill("__made.to(dtype=__dtype)", made=with_keywords(moved.factory, **extra), dtype=moved.dtype)
+        assert isinstance(converted, cst.Call)
+        return converted
     if moved.dtype is not None:
         extra["dtype"] = moved.dtype
     return with_keywords(moved.factory, **extra)
@@ -132,9 +167,21 @@ def input_device(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | No
     while function is not None:
         for param in (*function.params.posonly_params, *function.params.params):
             if param.default is None and param.name.value != "self" and _stays_tensor(file, function, param.name.value):
+                if _may_be_none(function, param.name.value):
+                    continue
                 return fill(f"{param.name.value}.device")
         function = file.function(function)
     return None
+
+
+def _may_be_none(function: cst.FunctionDef, name: str) -> bool:
+    """Whether a function asks of a parameter if it is None."""
+    return any(
+        isinstance(n, cst.Comparison)
+        and dotted(n.left) == name
+        and any(isinstance(c.operator, (cst.Is, cst.IsNot)) for c in n.comparisons)
+        for n in own_descendants(function.body)
+    )
 
 
 def _stays_tensor(file: SourceFile, function: cst.FunctionDef, name: str) -> bool:

@@ -25,10 +25,14 @@ class RuntimeImport(Rule):
 def add_import_edits(file: SourceFile, chosen: dict[cst.CSTNode, Replacement]) -> None:
     """Add to `chosen` the edits of import statements that the rules' other edits in `file` bring with them."""
     for node, edit in file.import_edits.items():
-        line = file.statement(node)
         rule = next(iter(edit.moved.values()))[0]
         names = ", ".join(_alias_text(a) for a in edit.moved)
-        chosen[line] = Replacement(rule, line, tuple(split_import(line, file, edit)), f"{rule.message} ({names})")
+        new: tuple[cst.CSTNode, ...] = split_import(file, edit)
+        line = file.alone(node)
+        if line is not None:
+            new = tuple(cst.SimpleStatementLine([small]) for small in split_import(file, edit))
+        place = node if line is None else line
+        chosen[place] = Replacement(rule, place, new, f"{rule.message} ({names})")
     added = runtime_import(file)
     if added is None:
         return
@@ -66,21 +70,17 @@ def runtime_import(file: SourceFile) -> cst.SimpleStatementLine | None:
     return line
 
 
-def split_import(line: cst.BaseStatement, file: SourceFile, edit: ImportEdit) -> list[cst.BaseStatement]:
-    """The statements that replace one from-import whose names now come from several modules."""
+def split_import(file: SourceFile, edit: ImportEdit) -> tuple[cst.ImportFrom, ...]:
+    """The imports that replace one from-import whose names now come from several modules."""
     assert not isinstance(edit.node.names, cst.ImportStar)
     kept = [a for a in edit.node.names if a not in edit.moved]
-    result: list[cst.BaseStatement] = []
-    others = [s for s in getattr(line, "body", ()) if s is not edit.node]
-    if others:
-        result.append(cst.SimpleStatementLine(others))
+    result: list[cst.ImportFrom] = []
     if kept:
         last = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
-        remaining = edit.node.with_changes(names=[*kept[:-1], last])
-        result.append(cst.SimpleStatementLine([remaining]))
+        result.append(edit.node.with_changes(names=[*kept[:-1], last], semicolon=cst.MaybeSentinel.DEFAULT))
     whole = None if kept else _renamed(file, edit)
     if whole is not None:
-        return [*result, cst.SimpleStatementLine([whole])]
+        return (whole,)
     groups: dict[str, list[str]] = defaultdict(list)
     for alias, (_, target) in edit.moved.items():
         module, _, name = target.rpartition(".")
@@ -88,9 +88,8 @@ def split_import(line: cst.BaseStatement, file: SourceFile, edit: ImportEdit) ->
         bound = bound or _alias_text(alias)
         groups[module].append(name if bound == name else f"{name} as {bound}")
     for module, names in groups.items():
-        line = cst.parse_statement(f"from {file.level}{module} import {', '.join(names)}")
-        result.append(line)
-    return result
+        result.append(_parsed(f"from {file.level}{module} import {', '.join(names)}"))
+    return tuple(result)
 
 
 def _renamed(file: SourceFile, edit: ImportEdit) -> cst.ImportFrom | None:
@@ -99,9 +98,14 @@ def _renamed(file: SourceFile, edit: ImportEdit) -> cst.ImportFrom | None:
     if len(modules) != 1 or any(_alias_text(a) != t.rpartition(".")[2] for a, (_, t) in edit.moved.items()):
         return None
     name = modules.pop()
-    line = cst.parse_statement(f"from {file.level}{name} import x")
+    new = _parsed(f"from {file.level}{name} import x")
+    return edit.node.with_changes(module=new.module, relative=new.relative)
+
+
+def _parsed(text: str) -> cst.ImportFrom:
+    line = cst.parse_statement(text)
     assert isinstance(line, cst.SimpleStatementLine) and isinstance(line.body[0], cst.ImportFrom)
-    return edit.node.with_changes(module=line.body[0].module, relative=line.body[0].relative)
+    return line.body[0]
 
 
 def _alias_text(alias: cst.ImportAlias) -> str:

@@ -8,10 +8,12 @@ from typing import TypeVar, cast
 
 import libcst as cst
 
+from .numeric import is_number, is_shape
 from .project import SourceFile
+from .syntax.calls import method_call, positional
 from .syntax.kinds import Kind
-from .syntax.template import names_in, substitute
-from .syntax.walk import key, own_descendants, same
+from .syntax.template import match, names_in, substitute
+from .syntax.walk import children, descendants, dotted, key, own_descendants, same
 
 _Node = TypeVar("_Node", bound=cst.CSTNode)
 
@@ -23,7 +25,8 @@ class Range:
     tensor: cst.BaseExpression
     start: cst.BaseExpression | None
     end: cst.BaseExpression | None
-    axes: int  # axes named between the sample and the range
+    axes: int  # axes named between the sample and the range; an ellipsis counts as two
+    moves: bool = False  # whether the bounds differ from sample to sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,9 @@ class SampleLoop:
 
 def sample_loop(file: SourceFile, node: cst.For) -> SampleLoop | None:
     """`node` as a loop over samples, if its body only assigns."""
-    if not isinstance(node.target, cst.Name) or node.orelse is not None or not _over_batch(node.iter):
+    if not isinstance(node.target, cst.Name) or node.orelse is not None or not _over_batch(file, node.iter):
+        return None
+    if not isinstance(node.body, cst.IndentedBlock):
         return None
     index = node.target.value
     local: dict[str, cst.BaseExpression] = {}
@@ -47,25 +52,50 @@ def sample_loop(file: SourceFile, node: cst.For) -> SampleLoop | None:
             return None
         small = line.body[0]
         if isinstance(small, cst.Assign) and len(small.targets) == 1 and isinstance(small.targets[0].target, cst.Name):
-            local[small.targets[0].target.value] = _inlined(small.value, local)
+            name = small.targets[0].target.value
+            value = _inlined(small.value, local)
+            if name in names_in(value) or name in local:
+                return None  # carried from one sample to the next
+            local[name] = value
         elif isinstance(small, (cst.Assign, cst.AugAssign)):
             inlined = _inlined(small, local)
             assert isinstance(inlined, (cst.Assign, cst.AugAssign))
             statements.append(inlined)
         else:
             return None
-    if not statements or _used_after(file, node, set(local) | {index}):
+    if not statements or _used_outside(file, node, set(local) | {index}):
         return None
+    if any(set(local) & set(_names(s)) for s in statements) or any(set(local) & names_in(v) for v in local.values()):
+        return None  # read before it is assigned: the value of the sample before
     return SampleLoop(node, index, tuple(statements))
 
 
-def _over_batch(iterable: cst.BaseExpression) -> bool:
+def _over_batch(file: SourceFile, iterable: cst.BaseExpression) -> bool:
     return (
         isinstance(iterable, cst.Call)
         and isinstance(iterable.func, cst.Name)
         and iterable.func.value == "range"
         and len(iterable.args) == 1
+        and _is_batch(file, iterable.args[0].value)
     )
+
+
+def _is_batch(file: SourceFile, count: cst.BaseExpression) -> bool:
+    """Whether a number is the length of some tensor's first axis: `x.size(0)`, `len(x)`, or a name for just that."""
+    if any(match(pattern, count) for pattern in ("__x.size(0)", "__x.shape[0]", "__x.size()[0]", "len(__x)")):
+        return True
+    function = file.function(count)
+    if not isinstance(count, cst.Name) or function is None:
+        return False
+    found = file.index.scope_of(count).bindings.get(count.value, [])
+    if len(found) != 1 or not isinstance(found[0], cst.AssignTarget):
+        return False
+    made, target = file.parent(found[0]), found[0].target
+    if not isinstance(made, cst.Assign):
+        return False
+    if isinstance(target, cst.Tuple):
+        return is_shape(made.value) and dotted(target.elements[0].value) == count.value
+    return not isinstance(made.value, cst.Name) and _is_batch(file, made.value)
 
 
 def _inlined(node: _Node, local: dict[str, cst.BaseExpression]) -> _Node:
@@ -77,19 +107,49 @@ def _inlined(node: _Node, local: dict[str, cst.BaseExpression]) -> _Node:
     return cast(_Node, substitute(node, put))
 
 
-def _used_after(file: SourceFile, loop: cst.For, names: set[str]) -> bool:
-    """Whether a name that the loop binds is read after it (in the same block, before it is bound again)."""
-    later = False
-    for statement in file.siblings(loop):
-        if statement is loop:
+def _used_outside(file: SourceFile, loop: cst.For, names: set[str]) -> bool:
+    """Whether a name that the loop binds may be read outside it, with what the loop left there."""
+    function = file.function(loop)
+    body = function.body if function is not None else file.module
+    around = list(file.ancestors(loop))
+    later = any(isinstance(a, (cst.For, cst.While)) for a in around)  # then what stands before comes again
+    stack: list[cst.CSTNode] = [body]
+    while stack:
+        node = stack.pop()
+        if node is loop:
             later = True
-        elif later and isinstance(statement, cst.For) and isinstance(statement.target, cst.Name):
-            names = names - {statement.target.value}
-            if names & {n.value for n in own_descendants(statement) if isinstance(n, cst.Name)}:
+            continue
+        if isinstance(node, cst.Name) and later and node.value in names:
+            parent = file.parent(node)
+            if not isinstance(parent, (cst.AssignTarget, cst.Attribute, cst.Arg)):
                 return True
-        elif later and names & {n.value for n in own_descendants(statement) if isinstance(n, cst.Name)}:
-            return True
+            if isinstance(parent, cst.AssignTarget) or parent.value is node:
+                return True
+        if isinstance(node, (cst.ListComp, cst.SetComp, cst.DictComp, cst.GeneratorExp)):
+            own = {n for c in descendants(node) if isinstance(c, cst.CompFor) for n in _names(c.target)}
+            if not (names - own) & {n.value for n in descendants(node) if isinstance(n, cst.Name)}:
+                continue
+        if isinstance(node, cst.For) and later and node not in around and isinstance(node.target, cst.Name):
+            bound = {node.target.value} | (names & _assigned_first(node.body))
+            inside = {n.value for n in descendants(node) if isinstance(n, cst.Name)}
+            if not (names - bound) & inside:
+                continue
+        stack.extend(reversed(list(children(node))))
     return False
+
+
+def _assigned_first(body: cst.BaseSuite) -> set[str]:
+    """Names that a block assigns before it reads them."""
+    bound: set[str] = set()
+    read: set[str] = set()
+    for statement in body.body:
+        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
+        if isinstance(small, cst.Assign) and isinstance(small.targets[0].target, cst.Name):
+            read |= names_in(small.value)
+            bound |= {small.targets[0].target.value} - read
+        else:
+            read |= set(_names(statement))
+    return bound
 
 
 def sample_range(node: cst.CSTNode, index: str) -> Range | None:
@@ -113,7 +173,8 @@ def sample_range(node: cst.CSTNode, index: str) -> Range | None:
         if bound is not None and whole is None:
             return None
         bounds.append(whole)
-    return Range(node.value, bounds[0], bounds[1], len(middle))
+    any_rank = any(isinstance(e, cst.Index) for e in middle)  # an ellipsis, and as many axes as there are
+    return Range(node.value, bounds[0], bounds[1], len(middle) + any_rank, index in names_in(last))
 
 
 def _whole(element: cst.CSTNode) -> bool:
@@ -140,12 +201,39 @@ def vectorized(bound: cst.BaseExpression, index: str) -> cst.BaseExpression | No
 
 
 def _arithmetic(node: cst.CSTNode) -> bool:
-    return not isinstance(node, (cst.Call, cst.Subscript, cst.Lambda, cst.IfExp))
+    # A difference may be negative, which Python counts from the end.
+    return not isinstance(node, (cst.Call, cst.Subscript, cst.Lambda, cst.IfExp, cst.Subtract, cst.UnaryOperation))
 
 
-def per_sample(bound: cst.BaseExpression | None, original: cst.CSTNode, index: str) -> bool:
-    """Whether a bound depends on the sample."""
-    return bound is not None and index in {n.value for n in own_descendants(original) if isinstance(n, cst.Name)}
+def of_last_axis(file: SourceFile, *ranges: Range) -> bool:
+    """Whether ranges that are copied or compared are of their tensors' last axis. `x[i, a:b]` is one of rows if every
+    sample is a matrix, so that there one of the tensors has to be known to have two axes.
+    """
+    return all(r.axes for r in ranges) or any(_is_plane(file, r.tensor) for r in ranges)
+
+
+def _is_plane(file: SourceFile, tensor: cst.BaseExpression) -> bool:
+    """Whether a local tensor is known to have two axes: unpacked as `b, t = x.shape`, or made with two sizes."""
+    if not isinstance(tensor, cst.Name):
+        return False
+    function = file.function(tensor)
+    for node in own_descendants(function.body) if function is not None else ():
+        if not isinstance(node, cst.Assign) or len(node.targets) != 1:
+            continue
+        target = node.targets[0].target
+        if isinstance(target, cst.Tuple) and len(target.elements) == 2 and is_shape(node.value):
+            shaped = node.value.func if isinstance(node.value, cst.Call) else node.value
+            if isinstance(shaped, cst.Attribute) and same(shaped.value, tensor):
+                return True
+        if dotted(target) == tensor.value and isinstance(node.value, cst.Call):
+            made = method_call(node.value, "new_zeros", "new_empty", "new_ones")
+            if (
+                made is not None
+                and len(positional(node.value)) == 2
+                and all(is_number(file, v) or isinstance(v, cst.Name) for v in positional(node.value))
+            ):
+                return True
+    return False
 
 
 def window_size(start: cst.BaseExpression | None, end: cst.BaseExpression | None) -> cst.BaseExpression | None:

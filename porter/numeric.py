@@ -47,12 +47,15 @@ def _is_number_name(file: SourceFile, node: cst.Name, depth: int) -> bool:
     function = file.function(node)
     if function is None:
         return False
+    given: list[cst.BaseExpression | bool] = []
     for param in (*function.params.params, *function.params.kwonly_params):
         if param.name.value == node.value:
             note = dotted(param.annotation.annotation) if param.annotation is not None else None
-            return note in ("int", "float") or isinstance(param.default, (cst.Integer, cst.Float))
+            if note not in ("int", "float") and not isinstance(param.default, (cst.Integer, cst.Float)):
+                return False
+            given = [True]
     values = [_value(n, node.value) for n in own_descendants(function.body)]
-    given = [v for v in values if v is not None]
+    given += [v for v in values if v is not None]
     return bool(given) and all(v is True or (v is not False and is_number(file, v, depth + 1)) for v in given)
 
 
@@ -64,6 +67,10 @@ def _value(node: cst.CSTNode, name: str) -> cst.BaseExpression | bool | None:
                 return node.value
             if isinstance(target.target, cst.Tuple) and name in _names(target.target):
                 return is_shape(node.value)
+    if isinstance(node, (cst.AnnAssign, cst.NamedExpr)) and dotted(node.target) == name:
+        return node.value
+    if isinstance(node, (cst.AsName, cst.Del)) and name in _names(node):
+        return False
     if isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Name) and node.target.value == name:
         return node.value
     if isinstance(node, cst.For) and name in _names(node.target):

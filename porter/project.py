@@ -12,7 +12,7 @@ import libcst as cst
 from .errors import PortError
 from .runtime_names import runtime_result
 from .syntax.kinds import Kinds, Value
-from .syntax.scopes import Imported, Index, imported_module
+from .syntax.scopes import Binding, Imported, Index, imported_module
 from .syntax.spans import Rendering, Span
 from .syntax.walk import descendants, dotted
 
@@ -66,9 +66,13 @@ class SourceFile:
     def alias(self, module: str) -> str | None:
         """The name under which this file has imported a module as a whole."""
         for name, bound in self.index.root.bindings.items():
-            if all(isinstance(b, Imported) and b.target == module for b in bound):
+            if all(isinstance(b, Imported) and b.target == module for b in bound) and not self._hidden(name, bound):
                 return name
         return None
+
+    def _hidden(self, name: str, bound: list[Binding]) -> bool:
+        """Whether some scope of the file gives a name of the module another meaning."""
+        return any(b not in bound for s in self.index.scopes.values() for b in s.bindings.get(name, ()))
 
     @property
     def dotted_path(self) -> str:
@@ -118,6 +122,11 @@ class SourceFile:
             current = self.index.parents.get(current)
         assert isinstance(current, cst.BaseStatement)
         return current
+
+    def alone(self, small: cst.BaseSmallStatement) -> cst.SimpleStatementLine | None:
+        """The line of a small statement that shares it with no other; one behind `if x:` or `;` has none."""
+        line = self.index.parents.get(small)
+        return line if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else None
 
     def siblings(self, statement: cst.CSTNode) -> tuple[cst.BaseStatement, ...]:
         """All statements of the block that a statement stands in."""
@@ -171,8 +180,10 @@ class SourceFile:
             if any(isinstance(b, Imported) and b.target == f"{self._top}{package}" for b in bound):
                 return name
         if package not in self.runtime_aliases:
-            taken = any(package in scope.bindings for scope in self.index.scopes.values())
-            self.runtime_aliases[package] = f"tpu_{package}" if taken else package
+            alias = package
+            while any(alias in scope.bindings for scope in self.index.scopes.values()):
+                alias = f"tpu_{alias}"
+            self.runtime_aliases[package] = alias
         return self.runtime_aliases[package]
 
     @property

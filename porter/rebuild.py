@@ -113,6 +113,8 @@ class _Worker:
                 items.append(self.node(item, fresh))
         if value and not items and isinstance(parent, cst.IndentedBlock):
             items.append(cst.SimpleStatementLine([cst.Pass()]))
+        elif value and not items and isinstance(parent, (cst.SimpleStatementLine, cst.SimpleStatementSuite)):
+            items.append(cst.Pass())
         return items
 
     def _several(self, parent: cst.CSTNode, old: cst.CSTNode, new: Sequence[cst.CSTNode]) -> list[cst.CSTNode]:
@@ -130,7 +132,7 @@ class _Worker:
 
 
 def _may_be_several(node: cst.CSTNode) -> bool:
-    return isinstance(node, (cst.BaseStatement, cst.Arg, cst.Decorator))
+    return isinstance(node, (cst.BaseStatement, cst.BaseSmallStatement, cst.Arg, cst.Decorator))
 
 
 def _with_comments(old: cst.CSTNode, new: list[cst.CSTNode]) -> list[cst.CSTNode]:

@@ -16,7 +16,8 @@ class DrawNoiseOnDevice(Rule):
 
     `torch.randn(...)` without a device draws on the host. Moving the result uploads a new tensor every step and makes
     the step wait for the host; on XLA the draw can be part of the graph instead, from the device's own generator.
-    With `device=` in the call itself nothing is uploaded. On the CPU the same generator gives the same numbers.
+    With `device=` in the call itself nothing is uploaded. On the CPU the same generator gives the same numbers; a draw
+    in another dtype would be another draw, so a conversion stays behind it.
     """
 
     code = "RNG001"
@@ -26,7 +27,7 @@ class DrawNoiseOnDevice(Rule):
     examples: ClassVar = (
         Example(
             before="import torch\n\n\ndef jitter(x):\n    return x + torch.randn(x.size(0), 1).to(device=x.device, dtype=x.dtype)\n",
-            after="import torch\n\n\ndef jitter(x):\n    return x + torch.randn(x.size(0), 1, device=x.device, dtype=x.dtype)\n",
+            after="import torch\n\n\ndef jitter(x):\n    return x + torch.randn(x.size(0), 1, device=x.device).to(dtype=x.dtype)\n",
             call="jitter(x)",
             inputs="x = torch.linspace(-1, 1, 12).reshape(3, 4)",
             draws=True,
@@ -51,6 +52,8 @@ class DrawNoiseOnDevice(Rule):
         "import torch\n\n\ndef jitter(x):\n    return x + torch.randn(2, device=x.device)\n",
         "import torch\n\n\nclass Layer(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
         "        self.weight = torch.nn.Parameter(torch.randn(3).to(torch.float32))\n",
+        # nobody says how large the result is: torch takes no device then
+        "import torch\n\n\ndef jitter(x):\n    return torch.normal(x, 1.0).to(x.device)\n",
         "def randn(n):\n    return n\n\n\ndef jitter(x):\n    return randn(2).to(device=x.device)\n",
     )
 

@@ -120,7 +120,7 @@ class ExpireCodesUnderMasks(Rule):
             assert value is not None
             self.replace(assign.value, value)
         write = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=target, m=mask, v=new)
-        self.replace(self.file.statement(writes[0]), [cst.SimpleStatementLine([cst.Expr(write)])])
+        self.replace(writes[0], cst.Expr(write))
         for part in own_descendants(node.body):
             if isinstance(part, cst.If) and self._nothing_dead(part, mask):
                 self._guard(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import libcst as cst
@@ -10,6 +11,7 @@ from porter.loops import (
     Range,
     SampleLoop,
     assigned_before,
+    of_last_axis,
     same_range,
     sample_loop,
     sample_range,
@@ -17,10 +19,11 @@ from porter.loops import (
     window_size,
 )
 from porter.rule import Example, Rule, Safety
-from porter.syntax.walk import dotted
+from porter.syntax.calls import method_call
+from porter.syntax.template import match, names_in
+from porter.syntax.walk import dotted, same
 
 _ZERO = cst.Integer("0")
-_SIZE_CALLS = ("torch.zeros_like", "torch.empty_like", "torch.zeros", "torch.empty", "torch.ones_like")
 
 
 class SliceSegmentsByGather(Rule):
@@ -51,7 +54,7 @@ class SliceSegmentsByGather(Rule):
         ),
         Example(
             before=(
-                "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros(x.size(0), size, device=x.device)\n"
+                "import torch\n\n\ndef windows(x, starts, size):\n    out = x.new_zeros(x.size(0), size)\n"
                 "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n"
             ),
             after=(
@@ -66,6 +69,11 @@ class SliceSegmentsByGather(Rule):
     untouched: ClassVar = (
         "import torch\n\n\ndef windows(x, starts, size):\n    out = []\n    for i in range(x.size(0)):\n"
         "        out.append(x[i, :, starts[i] :])\n    return out\n",
+        # windows of another type, or of another width, than what they are written to
+        "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros(x.size(0), size, device=x.device)\n"
+        "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n",
+        "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :9])\n"
+        "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n",
         "import torch\n\n\ndef rows(x, table):\n    out = torch.zeros_like(x)\n    for i in range(x.size(0)):\n"
         "        out[i] = table[i]\n    return out\n",
     )
@@ -84,8 +92,11 @@ class SliceSegmentsByGather(Rule):
         size = window_size(source.start, source.end)
         if size is None or not isinstance(target.tensor, cst.Name) or source.start is None:
             return
+        planes = of_last_axis(self.file, source) or of_last_axis(self.file, source, replace(target, axes=0))
+        if not source.moves or source.axes > 1 or not planes:
+            return
         made = assigned_before(self.file, node, target.tensor.value)
-        if made is None or not self._fresh(made):
+        if made is None or not self._holds_windows(made, source.tensor, size):
             return
         new = self.fill(
             "__f(__x, __starts, __size)",
@@ -97,14 +108,24 @@ class SliceSegmentsByGather(Rule):
         self.replace(made, [])
         self.replace(node, [_assign(target.tensor, new)])
 
-    def _fresh(self, line: cst.SimpleStatementLine) -> bool:
+    def _holds_windows(
+        self, line: cst.SimpleStatementLine, source: cst.BaseExpression, size: cst.BaseExpression
+    ) -> bool:
+        """Whether `line` makes a tensor of the source's type with a place of just this size for each window."""
         assign = line.body[0]
         assert isinstance(assign, cst.Assign)
-        value = assign.value
-        if not isinstance(value, cst.Call):
+        made = assign.value
+        if not isinstance(made, cst.Call) or not made.args:
             return False
-        method = value.func.attr.value if isinstance(value.func, cst.Attribute) else ""
-        return self.file.resolve(value.func) in _SIZE_CALLS or method in ("new_zeros", "new_empty")
+        if self.file.resolve(made.func) in ("torch.zeros_like", "torch.empty_like") and len(made.args) == 1:
+            return any(
+                (found := match(pattern, made.args[0].value)) is not None
+                and same(found["x"], source)
+                and same(found["n"], size)
+                for pattern in ("__x[:, :, :__n]", "__x[:, :__n]", "__x[..., :__n]")
+            )
+        fresh = method_call(made, "new_zeros", "new_empty")
+        return fresh is not None and same(fresh[0], source) and same(made.args[-1].value, size)
 
 
 class CopyRangesByMask(Rule):
@@ -159,6 +180,8 @@ class CopyRangesByMask(Rule):
             return None
         start: cst.BaseExpression = target.start if target.start is not None else _ZERO
         source = sample_range(statement.value, loop.index)
+        if not of_last_axis(self.file, *(r for r in (target, source) if r is not None)):
+            return None
         if source is not None and same_range(source, target):
             return _call(
                 self.fill(
@@ -170,7 +193,7 @@ class CopyRangesByMask(Rule):
                     b=target.end,
                 )
             )
-        if source is None and scalar(self.file, statement.value):
+        if source is None and scalar(self.file, statement.value) and loop.index not in names_in(statement.value):
             return _call(
                 self.fill(
                     "__f(__t, __v, __a, __b)",
@@ -256,6 +279,8 @@ class AverageRangesByMask(Rule):
         name = self._criterion(call.func)
         a, b = (sample_range(arg.value, loop.index) for arg in call.args)
         if name is None or a is None or b is None or not same_range(a, b) or a.end is None:
+            return None
+        if not of_last_axis(self.file, a, b):
             return None
         new = self._means(name, a, b)
         return cst.SimpleStatementLine([statement.with_changes(value=new)])

@@ -46,7 +46,7 @@ class KeepPackageClosed(Rule):
         if isinstance(node.names, cst.ImportStar):
             if here is not None and not node.relative:
                 new = cst.parse_statement(f"from {self.file.level}{_inside(here.target)} import *")
-                self.replace(self.file.statement(node), [new])
+                self.replace(self.file.alone(node) or node, [new] if self.file.alone(node) else _smalls(new))
             return
         moved = {}
         for alias in node.names:
@@ -69,10 +69,13 @@ class KeepPackageClosed(Rule):
             return
         package, _, name = _inside(found.target).rpartition(".")
         line = f"from {self.file.level}{package} import {name}"
-        self.replace(
-            self.file.statement(node),
-            [cst.parse_statement(line if name == asname.value else f"{line} as {asname.value}")],
-        )
+        new = cst.parse_statement(line if name == asname.value else f"{line} as {asname.value}")
+        self.replace(self.file.alone(node) or node, [new] if self.file.alone(node) else _smalls(new))
+
+
+def _smalls(line: cst.CSTNode) -> list[cst.CSTNode]:
+    """What a line holds, to stand on a line with other statements."""
+    return list(line.body) if isinstance(line, cst.SimpleStatementLine) else [line]
 
 
 def _inside(target: str) -> str:

@@ -152,7 +152,7 @@ class LeaveCuda(Rule):
 
     def visit_Expr(self, node: cst.Expr) -> None:
         if isinstance(node.value, cst.Call) and self.file.resolve(node.value.func) in self._management:
-            self.replace(self.file.statement(node), [])
+            self.replace(self.file.alone(node) or node, [])
 
     def _in_choice(self, node: cst.Call) -> bool:
         return isinstance(self.file.parent(node), cst.IfExp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import libcst as cst
@@ -56,7 +57,7 @@ class MakeTensorsOnDevice(Rule):
         if fill_around(self.file, node) is not None:
             return  # a constant that is kept has to be uploaded data, not a node of the first graph
         order = [k for k in keywords(node) if k in ("device", "dtype")]
-        if order[:1] == ["dtype"] and moved.dtype is not None:
+        if order[:1] == ["dtype"] and moved.dtype is not None and moved.merges:
             self.replace(node, with_keywords(moved.factory, dtype=moved.dtype, device=moved.device))
         else:
             self.replace(node, place_factory(moved))
@@ -131,7 +132,7 @@ class MakeLengthsOnDevice(Rule):
             moved = moved_factory(self.file, node, _COPIES)
             if moved is None:
                 return None
-            call = place_factory(moved)
+            call = place_factory(replace(moved, merges=True))
             resolved = self.file.resolve(moved.factory.func)
         else:
             resolved = self.file.resolve(node.func)

@@ -75,7 +75,7 @@ class WriteUnderMasks(Rule):
         else:
             return
         new = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=target[0], m=target[1], v=value)
-        self.replace(self.file.statement(node), [cst.SimpleStatementLine([cst.Expr(new)])])
+        self.replace(node, cst.Expr(new))
 
 
 class ComputeUnderMasks(Rule):
@@ -132,7 +132,8 @@ class ComputeUnderMasks(Rule):
             return
         bounds = self._bounds(mask)
         definition = self.file.project.function(self.file.resolve(node.value.func))
-        if bounds is None or definition is None:
+        line = self.file.alone(node)
+        if bounds is None or definition is None or line is None:
             return
         if not is_pointwise(definition[0], definition[1]) or self.file.host_reason(node) is not None:
             return
@@ -146,7 +147,7 @@ class ComputeUnderMasks(Rule):
         for name, (tensor, _) in zip(names, written, strict=True):
             write = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=tensor, m=mask, v=cst.Name(name))
             new.append(cst.SimpleStatementLine([cst.Expr(write)]))
-        self.replace(self.file.statement(node), new)
+        self.replace(line, new)
 
     def _everywhere(
         self,

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--timeout",
-    default=900.0,
+    default=1800.0,
     show_default=True,
     type=click.FloatRange(min=1),
     metavar="SECONDS",

@@ -182,7 +182,10 @@ class Kinds:
 
     def _block(self, body: cst.BaseSuite, env: Env, function: cst.CSTNode) -> None:
         for statement in body.body:
-            self._statement(statement, env, function)
+            if isinstance(statement, cst.BaseSmallStatement):  # behind a colon, on the same line
+                self._small(statement, env, function)
+            else:
+                self._statement(statement, env, function)
 
     def _statement(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
         if isinstance(node, cst.SimpleStatementLine):

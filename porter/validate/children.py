@@ -35,10 +35,11 @@ def run_child(job: Job, environment: Mapping[str, str], seconds: float) -> Told:
     report.unlink(missing_ok=True)
     log = job.path(f"{job.role}.log")
     home = str(Path(porter.__file__).parent.parent)
+    path = os.pathsep.join([home, *filter(None, [environment.get("PYTHONPATH")])])
     with log.open("wb") as output:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "porter.validate.worker", str(job.save())],
-            env={**environment, "PYTHONPATH": home, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**environment, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
             cwd=job.folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -74,8 +75,8 @@ def _last_words(status: int, log: Path) -> str:
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     telling = [line for line in lines if "Check failed" in line or line.startswith(("F0", "LLVM", "terminate"))]
     words = " / ".join((telling or lines)[-_TAIL:])[:500]
-    try:
-        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    except ValueError:
-        how = f"ended with status {status}"
-    return f"the process was {how}: {words}" if words else f"the process was {how}"
+    how = f"ended with status {status}"
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            how = f"was killed by {signal.Signals(-status).name}"
+    return f"the process {how}: {words}" if words else f"the process {how}"

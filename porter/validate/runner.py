@@ -41,7 +41,7 @@ class Request:
     cases: tuple[str, ...] = ()  # all, where empty
     seed: int = 0
     steps: int = 10  # steps after the first that the graph budget measures
-    timeout: float = 900.0  # seconds for each process
+    timeout: float = 1800.0  # seconds for each process
 
 
 def validate(
@@ -73,7 +73,7 @@ def validate(
     return Outcome(
         upstream=snapshot.spec,
         revision=snapshot.revision,
-        port=folder.name,
+        port=folder.resolve().name,
         device=request.device,
         preset=request.preset,
         seed=request.seed,

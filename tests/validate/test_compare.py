@@ -6,20 +6,23 @@ import math
 
 import pytest
 
-np = pytest.importorskip("numpy", reason="needs numpy (the extra xla)")
+pytest.importorskip("numpy", reason="needs numpy (the extra xla)")
 
-from porter.validate.compare import TensorReport, compare_group, least_db, snr_db  # noqa: E402
+import numpy as np
+import numpy.typing as npt
+
+from porter.validate.compare import Arrays, TensorReport, compare_group, least_db, snr_db
 
 RANDOM = np.random.default_rng(0)
 FLOAT = {"a": "float32", "b": "float32", "m.k.weight": "float32", "m.k.bias": "float32"}
 
 
-def values(*shape: int, scale: float = 1.0) -> np.ndarray:  # type: ignore[name-defined]
+def values(*shape: int, scale: float = 1.0) -> npt.NDArray[np.float32]:
     return (RANDOM.standard_normal(shape) * scale).astype(np.float32)
 
 
-def compare(old: dict[str, object], new: dict[str, object], group: str = "results") -> dict[str, TensorReport]:
-    return {r.name: r for r in compare_group(group, old, new, FLOAT, "xla")}  # type: ignore[arg-type]
+def compare(old: Arrays, new: Arrays, group: str = "results") -> dict[str, TensorReport]:
+    return {r.name: r for r in compare_group(group, old, new, FLOAT, "xla")}
 
 
 def test_equal_tensors_pass() -> None:
@@ -93,6 +96,19 @@ def test_a_quiet_part_of_the_model_is_judged_by_itself() -> None:
     report = compare(old, new, "gradients")["quiet.weight"]
     assert report.scale == ""
     assert not report.passed
+
+
+def test_a_few_gradients_may_stray_but_not_far() -> None:
+    old = {f"m{n}.weight": values(400) for n in range(40)}
+    near = {name: old[name] * np.float32(1 + 4e-4) for name in ("m3.weight", "m7.weight")}  # 68 dB
+    reports = compare(old, {**old, **near}, "gradients")
+    assert all(report.passed for report in reports.values())
+    assert sorted(name for name, report in reports.items() if report.stray) == ["m3.weight", "m7.weight"]
+    far = {"m3.weight": old["m3.weight"] * np.float32(1.002)}  # 54 dB
+    assert not compare(old, {**old, **far}, "gradients")["m3.weight"].passed
+    many = {name: value * np.float32(1 + 4e-4) for name, value in list(old.items())[:3]}
+    assert sum(not r.passed for r in compare(old, {**old, **many}, "gradients").values()) == 3
+    assert not compare(old, {**old, **near}, "results")["m3.weight"].passed
 
 
 def test_zero_on_one_side_fails() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs torch (the extra xla)")
+pytest.importorskip("torch", reason="needs torch (the extra xla)")
 
-from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
-from torch.utils.checkpoint import checkpoint  # noqa: E402
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from porter.validate.noise import RecordNoise, ReplayNoise  # noqa: E402
+from porter.validate.noise import RecordNoise, ReplayNoise
 
 HERE = Path(__file__).parent.resolve()
 LSTM = nn.LSTM(4, 4, 2, dropout=0.5)
@@ -80,7 +81,7 @@ SOURCES: dict[str, Callable[[Tensor], Tensor]] = {
 def run(draw: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     x = (torch.arange(12.0).view(3, 4) / 10).requires_grad_()
     result = draw(x)
-    result.sum().backward()
+    result.sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     return result.detach(), x.grad
 
