@@ -12,6 +12,7 @@ import functools
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ParamSpec, TextIO, TypeVar
@@ -300,6 +301,9 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | N
     device = next(value.device for value in inputs if value.device.type == "xla")
     wants_grad = torch.zeros((), device=device, requires_grad=True)
     xla_checkpoint = importlib.import_module("torch_xla.utils.checkpoint").checkpoint
+    # torch_xla 2.5 asks for the state of autocast by names that torch has deprecated, in the backward pass too.
+    for category in (DeprecationWarning, FutureWarning):
+        warnings.filterwarnings("ignore", category=category, module=r"torch_xla\.utils\.checkpoint")
     return xla_checkpoint(run, wants_grad, *args, *kwargs.values(), use_reentrant=True, preserve_rng_state=preserve)
 
 

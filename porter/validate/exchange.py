@@ -48,6 +48,17 @@ def load_draws(folder: Path) -> list[Draw]:
     return [Draw(entry["family"], values[str(i)], entry["where"]) for i, entry in enumerate(told)]
 
 
+def save_masks(masks: Iterable[Tensor], path: Path) -> None:
+    """Write recorded decisions at kinks, in order."""
+    save_tensors({str(index): mask for index, mask in enumerate(masks)}, path)
+
+
+def load_masks(path: Path) -> list[Tensor]:
+    """Read recorded decisions, in order."""
+    masks = load_tensors(path)
+    return [masks[str(index)] for index in range(len(masks))]
+
+
 def save_batches(batches: Iterable[Batch], path: Path) -> None:
     """Write one batch a step."""
     save_tensors({f"{step}/{name}": v for step, batch in enumerate(batches) for name, v in batch.items()}, path)

@@ -9,6 +9,7 @@ port, and the port again for the graph budget. They share a folder:
     scales.json          mean square of each result             reference → port, budget
     batches.safetensors  one batch a step, `STEP/NAME`          reference → port, budget
     noise.safetensors    base values of the draws               reference → port
+    kinks.safetensors    side of each rectifier's kink          reference → port
     noise.json           family and line of each draw           reference → port
     ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, port → parent
     ROLE.json            everything else that the role found    all → parent

@@ -26,13 +26,16 @@ from porter.validate.cases.base import Batch, Case, Library, Unavailable
 from porter.validate.exchange import (
     load_batches,
     load_draws,
+    load_masks,
     load_tensors,
     save_batches,
     save_draws,
     save_groups,
+    save_masks,
     save_tensors,
 )
 from porter.validate.job import Job, Told
+from porter.validate.kinks import RecordKinks, ReplayKinks
 from porter.validate.noise import NoiseFinding, RecordNoise, ReplayNoise
 from porter.validate.settings import make_settings
 from porter.validate.step import StepTensors, loss_scales, materialized, run_step
@@ -89,9 +92,10 @@ def _reference(job: Job) -> Told:
         value.copy_(buffers[name])
     job.path("scales.json").write_text(json.dumps(scales), encoding="utf-8")
     _seed(job.seed)
-    with RecordNoise([Path(root) for root in job.roots]) as noise:
+    with RecordKinks() as kinks, RecordNoise([Path(root) for root in job.roots]) as noise:
         step, trace = _traced(job, case, model, batches[0], scales)
     save_draws(noise.draws, Path(job.folder))
+    save_masks(kinks.masks, job.path("kinks.safetensors"))
     told = Told(noise=_noise(noise.findings), draws=len(noise.draws))
     return _save(job, told, step, trace)
 
@@ -107,7 +111,8 @@ def _port(job: Job) -> Told:
     model = model.to(device).train()
     batch = materialized(load_batches(job.path("batches.safetensors"))[0], device)
     _seed(job.seed)
-    with ReplayNoise(load_draws(Path(job.folder)), [Path(root) for root in job.roots]) as noise:
+    kinks, draws = load_masks(job.path("kinks.safetensors")), load_draws(Path(job.folder))
+    with ReplayKinks(kinks), ReplayNoise(draws, [Path(root) for root in job.roots]) as noise:
         step, trace = _traced(job, case, model, batch, _scales(job))
     if job.device != "cpu":
         import torch_xla
