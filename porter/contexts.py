@@ -42,6 +42,8 @@ class Contexts:
         guard = _guard(file, node)
         if guard is not None:
             return guard
+        if any(isinstance(a, cst.Lambda) for a in (node, *file.ancestors(node))) and not _in_loading(file, node):
+            return None  # runs when it is called, wherever that is
         function = file.function(node)
         if function is None:
             if _in_script(file, node):
@@ -89,13 +91,15 @@ class Contexts:
         owner = file.owner(function)
         outer = file.function(function)
         if outer is not None:
+            if outer.name.value in _CONSTRUCTORS and not _only_called(file, outer, name):
+                return None  # a hook, say, that the constructor hands on
             return self._function_reason(file, outer)
         if owner is not None:
             loading = _loading_reason(file, owner)
             if loading is not None:
                 return loading
             if name in _CONSTRUCTORS:
-                return _BUILT
+                return _BUILT if not _called_later(owner, name) else None
             return self._caller_reason(owner, owner.name.value)
         return self._caller_reason(function, name)
 
@@ -113,6 +117,28 @@ class Contexts:
             where = f"{file.path}:{file.span(use).line}"
             reasons.append(f"{reason} ({name} is called only at {where})")
         return reasons[0] if reasons else None
+
+
+def _in_loading(file: SourceFile, node: cst.CSTNode) -> bool:
+    owner = file.owner(node)
+    return owner is not None and _loading_reason(file, owner) is not None
+
+
+def _only_called(file: SourceFile, outer: cst.FunctionDef, name: str) -> bool:
+    """Whether a function inside `outer` is called there, and nothing else."""
+    uses = [n for n in descendants(outer.body) if isinstance(n, cst.Name) and n.value == name]
+    parents = [p for n in uses if not isinstance(p := file.parent(n), cst.FunctionDef)]
+    return all(isinstance(p, cst.Call) and isinstance(p.func, cst.Name) and p.func.value == name for p in parents)
+
+
+def _called_later(owner: cst.ClassDef, name: str) -> bool:
+    """Whether another method of the class calls one that usually belongs to its construction."""
+    return any(
+        dotted(n) == f"self.{name}"
+        for method in owner.body.body
+        if isinstance(method, cst.FunctionDef) and method.name.value not in _CONSTRUCTORS
+        for n in descendants(method.body)
+    )
 
 
 def _is_static_use(file: SourceFile, use: cst.CSTNode) -> bool:
@@ -184,7 +210,12 @@ def _loading_reason(file: SourceFile, owner: cst.ClassDef) -> str | None:
             return f"{owner.name.value} runs in the data loader, on host tensors"
     methods = {m.name.value: m for m in owner.body.body if isinstance(m, cst.FunctionDef)}
     call = methods.get("__call__")
-    if call is not None and "forward" not in methods and [p.name.value for p in call.params.params][1:] == ["batch"]:
+    if (
+        call is not None
+        and not owner.bases
+        and "forward" not in methods
+        and [p.name.value for p in call.params.params][1:] == ["batch"]
+    ):
         return f"{owner.name.value} collates batches in the data loader, on host tensors"
     return None
 
@@ -214,7 +245,7 @@ def _guard(file: SourceFile, node: cst.CSTNode) -> str | None:
                     continue
                 if _asks_not_distributed(earlier.test):
                     return _distributed_reason(file, earlier)
-                if isinstance(earlier.test, cst.Call) and "host_flag" in _called_names(earlier.test):
+                if isinstance(earlier.test, cst.Call) and dotted(earlier.test.func) == "self.host_flag":
                     return (
                         f"runs once in a codebook's life (returns at {file.path}:{file.span(earlier).line} after that)"
                     )
@@ -234,7 +265,9 @@ def _distributed_reason(file: SourceFile, guard: cst.If) -> str:
 def _called_names(node: cst.CSTNode) -> Iterator[str]:
     for part in descendants(node):
         if isinstance(part, cst.Call):
-            yield (dotted(part.func) or "").rsplit(".", 1)[-1]
+            name = dotted(part.func) or ""
+            if not name.startswith("self."):
+                yield name.rsplit(".", 1)[-1]
 
 
 def _asks_distributed(test: cst.CSTNode) -> bool:
@@ -264,7 +297,7 @@ def asks_host(test: cst.CSTNode) -> bool:
         return (
             isinstance(left, cst.UnaryOperation) and isinstance(left.operator, cst.Not) and asks_host(left.expression)
         )
-    return isinstance(test, cst.Call) and (dotted(test.func) or "").rsplit(".", 1)[-1] == "on_host"
+    return isinstance(test, cst.Call) and (dotted(test.func) or "").endswith("utils.on_host")
 
 
 def _leaves(block: cst.BaseSuite) -> bool:

@@ -51,12 +51,21 @@ def _is_number_name(file: SourceFile, node: cst.Name, depth: int) -> bool:
     for param in (*function.params.params, *function.params.kwonly_params):
         if param.name.value == node.value:
             note = dotted(param.annotation.annotation) if param.annotation is not None else None
-            if note not in ("int", "float") and not isinstance(param.default, (cst.Integer, cst.Float)):
+            if note not in ("int", "float") and not _is_constant(file, param.default):
                 return False
             given = [True]
     values = [_value(n, node.value) for n in own_descendants(function.body)]
     given += [v for v in values if v is not None]
     return bool(given) and all(v is True or (v is not False and is_number(file, v, depth + 1)) for v in given)
+
+
+def _is_constant(file: SourceFile, node: cst.BaseExpression | None) -> bool:
+    """Whether an expression is a literal number, or a name that the module gives one."""
+    if not isinstance(node, cst.Name):
+        return isinstance(node, (cst.Integer, cst.Float))
+    bound = file.index.root.bindings.get(node.value, [])
+    made = file.parent(bound[0]) if len(bound) == 1 and isinstance(bound[0], cst.AssignTarget) else None
+    return isinstance(made, cst.Assign) and isinstance(made.value, (cst.Integer, cst.Float))
 
 
 def _value(node: cst.CSTNode, name: str) -> cst.BaseExpression | bool | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import libcst as cst
 
 from .project import SourceFile
-from .syntax.calls import argument
-from .syntax.kinds import is_tensor
-from .syntax.walk import own_descendants
+from .syntax.calls import argument, has_star
+from .syntax.kinds import Kind, is_tensor
+from .syntax.walk import children, own_descendants
 from .truths import is_tensor_truth, only_reports
 
 _POINTWISE = frozenset(
@@ -16,20 +16,26 @@ _POINTWISE = frozenset(
     "mul div reciprocal maximum minimum".split()
 )
 _LAST_AXIS = frozenset("softmax log_softmax cumsum cumprod sum mean prod logsumexp gather argmax flip max min".split())
-_SHAPES = frozenset("size dim numel".split())
+_REDUCES = frozenset("sum mean prod logsumexp argmax max min".split())
+_TURNED = frozenset("T mT H mH".split())
 
 
-def is_pointwise(file: SourceFile, function: cst.FunctionDef, depth: int = 0) -> bool:
+def is_pointwise(
+    file: SourceFile, function: cst.FunctionDef, bare: frozenset[str] = frozenset(), depth: int = 0
+) -> bool:
     """Whether `function` mixes no two positions of its tensors' leading axes and changes none of its arguments.
 
+    `bare` are the parameters that have leading axes only, so that even their last axis must be left alone.
     Conservative: operations are known to be elementwise, or run along the last axis, or the answer is no. Conditions on
     tensor values that only raise or print do not count: they are checked on the host alone.
     """
     params = {p.name.value for p in (*function.params.params, *function.params.kwonly_params)}
+    if not _spares_bare(file, function, bare, depth):
+        return False
     for node in own_descendants(function.body):
         if isinstance(node, cst.Call) and not _in_check(file, node) and not _call_ok(file, node, depth):
             return False
-        if isinstance(node, cst.Subscript) and is_tensor(file.kind(node.value)) and not _index_ok(file, node):
+        if isinstance(node, cst.Subscript) and file.kind(node.value) is not Kind.HOST and not _index_ok(file, node):
             return False
         if isinstance(node, (cst.For, cst.While, cst.AugAssign)) and not _own(node, params):
             return False
@@ -38,6 +44,99 @@ def is_pointwise(file: SourceFile, function: cst.FunctionDef, depth: int = 0) ->
         if isinstance(node, cst.If) and is_tensor_truth(file, node.test) and not only_reports(node.body):
             return False
     return True
+
+
+def _bare_names(function: cst.FunctionDef, given: frozenset[str]) -> frozenset[str]:
+    """`given`, and the names that get their shape from them or lose their own last axis."""
+    found = set(given)
+    grew = True
+    while grew:
+        before = len(found)
+        for node in own_descendants(function.body):
+            if isinstance(node, cst.Assign) and _is_bare(node.value, found):
+                found |= {n.value for t in node.targets for n in own_descendants(t.target) if isinstance(n, cst.Name)}
+        grew = len(found) > before
+    return frozenset(found)
+
+
+def _is_bare(node: cst.CSTNode, bare: set[str] | frozenset[str]) -> bool:
+    """Whether an expression may have no last axis of its own."""
+    if isinstance(node, cst.Subscript):
+        if _new_axis(node) or _shape(node.value):
+            return False
+        last = node.slice[-1].slice
+        return isinstance(last, cst.Index) or _is_bare(node.value, bare)
+    if isinstance(node, cst.Name):
+        return node.value in bare
+    if isinstance(node, cst.Attribute):
+        return node.attr.value not in ("shape", "dtype", "device") and _is_bare(node.value, bare)
+    if isinstance(node, cst.Call):
+        name = node.func.attr.value if isinstance(node.func, cst.Attribute) else ""
+        if name in ("size", "dim"):
+            return False
+        if name in _REDUCES and argument(node, "keepdim") is None:
+            return True
+    return any(_is_bare(c, bare) for c in children(node))
+
+
+def _new_axis(node: cst.Subscript) -> bool:
+    """`x[..., None]`"""
+    last = node.slice[-1].slice
+    return isinstance(last, cst.Index) and isinstance(last.value, cst.Name) and last.value.value == "None"
+
+
+def _mixes(node: cst.CSTNode, bare: frozenset[str]) -> bool:
+    """Whether a node turns or contracts axes, or reads along the last axis of something that has none of its own."""
+    if isinstance(node, (cst.MatrixMultiply, cst.MatrixMultiplyAssign)):
+        return True
+    if isinstance(node, cst.Attribute):
+        return node.attr.value in _TURNED or (node.attr.value == "shape" and _is_bare(node.value, bare))
+    return isinstance(node, cst.Subscript) and not _new_axis(node) and _is_bare(node.value, bare)
+
+
+def _spares_bare(file: SourceFile, function: cst.FunctionDef, given: frozenset[str], depth: int) -> bool:
+    """Whether a function leaves the last axis of what has leading axes only alone, and turns no axes."""
+    bare = _bare_names(function, given)
+    nodes = list(own_descendants(function.body))
+    return not any(_mixes(n, bare) or (isinstance(n, cst.Call) and not _spares(file, n, bare, depth)) for n in nodes)
+
+
+def _spares(file: SourceFile, node: cst.Call, bare: frozenset[str], depth: int) -> bool:
+    """Whether a call works along the last axis only where there is one of its own."""
+    if _in_check(file, node):
+        return True
+    definition = file.project.function(file.resolve(node.func))
+    if definition is not None:
+        names = _bare_arguments(definition[1], node, bare)
+        return names is not None and depth < 3 and _spares_bare(*definition, names, depth + 1)
+    name = node.func.attr.value if isinstance(node.func, cst.Attribute) else ""
+    if name not in _LAST_AXIS and name not in ("pad", "size"):
+        return True
+    receiver = node.func.value if isinstance(node.func, cst.Attribute) and file.resolve(node.func) is None else None
+    first = receiver if receiver is not None else node.args[0].value if node.args else None
+    return first is not None and not _is_bare(first, bare)
+
+
+def _bare_arguments(function: cst.FunctionDef, call: cst.Call, bare: frozenset[str]) -> frozenset[str] | None:
+    """The parameters that a call gives something bare; None for a call with stars."""
+    if has_star(call):
+        return None
+    params = [p.name.value for p in function.params.params]
+    named = [
+        a.keyword.value if a.keyword is not None else n
+        for a, n in zip(call.args, [*params, *"?" * len(call.args)], strict=False)
+    ]
+    return frozenset(n for n, a in zip(named, call.args, strict=True) if _is_bare(a.value, bare))
+
+
+def bare_parameters(function: cst.FunctionDef, call: cst.Call, bare: frozenset[cst.CSTNode]) -> frozenset[str]:
+    """The parameters that receive the arguments in `bare`."""
+    params = [p.name.value for p in function.params.params]
+    named = [
+        a.keyword.value if a.keyword is not None else n
+        for a, n in zip(call.args, [*params, *"?" * len(call.args)], strict=False)
+    ]
+    return frozenset(n for n, a in zip(named, call.args, strict=True) if a.value in bare)
 
 
 def _own(node: cst.CSTNode, params: set[str]) -> bool:
@@ -69,8 +168,12 @@ def _call_ok(file: SourceFile, node: cst.Call, depth: int) -> bool:
     if target is not None and not target.startswith("torch."):
         return target.startswith(("numpy.", "math."))
     name = node.func.attr.value if isinstance(node.func, cst.Attribute) else getattr(node.func, "value", "")
-    if name in _POINTWISE or name in _SHAPES or name in ("len", "format", "ValueError", "RuntimeError"):
+    if name == "size":
+        return target is None and len(node.args) == 1 and _minus_one(node.args[0].value)
+    if name in _POINTWISE or name in ("format", "ValueError", "RuntimeError"):
         return True
+    if isinstance(node.func, cst.Name) and name in ("float", "int"):
+        return len(node.args) == 1 and not is_tensor(file.kind(node.args[0].value))
     if name in _LAST_AXIS:
         method = target is None
         axis = argument(node, "dim", 0 if method else 1) or argument(node, "axis")
@@ -83,7 +186,7 @@ def _call_ok(file: SourceFile, node: cst.Call, depth: int) -> bool:
 
 def _callee_ok(file: SourceFile, function: cst.FunctionDef, depth: int) -> bool:
     """A helper of the package; it may write along the last axis of its argument, which is a local of ours."""
-    return is_pointwise(file, function, depth + 1) or _only_last_axis_writes(file, function, depth + 1)
+    return is_pointwise(file, function, depth=depth + 1) or _only_last_axis_writes(file, function, depth + 1)
 
 
 def _only_last_axis_writes(file: SourceFile, function: cst.FunctionDef, depth: int) -> bool:
@@ -102,7 +205,9 @@ def _index_ok(file: SourceFile, node: cst.Subscript) -> bool:
     elements = [e.slice for e in node.slice]
     first = elements[0]
     if isinstance(first, cst.Index) and isinstance(first.value, (cst.Integer, cst.UnaryOperation)):
-        return not is_tensor(file.kind(node.value)) or _shape(node.value)
+        return _shape(node.value) and _minus_one(first.value)
+    if isinstance(file.kind(node.value), tuple):
+        return True  # one of several results
     leading = isinstance(first, cst.Index) and isinstance(first.value, cst.Ellipsis)
     return leading and len(elements) == 2 and not any(is_tensor(file.kind(n)) for n in own_descendants(elements[1]))
 

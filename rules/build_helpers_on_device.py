@@ -9,6 +9,7 @@ import libcst as cst
 from porter.factories import input_device, read_move
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call
+from porter.syntax.template import names_in
 from porter.syntax.torch_names import FACTORIES
 from porter.syntax.walk import own_descendants
 
@@ -55,6 +56,9 @@ class BuildHelpersOnDevice(Rule):
     untouched: ClassVar = (
         "import torch\n\n\ndef ramp(x):\n    return torch.arange(x.size(0), device=x.device)\n\n\n"
         "def add(x):\n    return x + ramp(x).to(x.device)\n",
+        # the device is not known yet where the helper is called
+        "import torch\n\n\ndef wave(n):\n    return torch.ones(n)\n\n\ndef add(x):\n    signal = wave(x.size(1))\n"
+        "    y = x * 2\n    return y + signal.to(y.device)\n",
         "def add(table, x):\n    return x + table(x).to(x.device)\n",
     )
 
@@ -67,7 +71,7 @@ class BuildHelpersOnDevice(Rule):
             return
         made = found[0]
         if isinstance(made, cst.Name):
-            made = self._made(made) or made
+            made = (self._made(made) if self._known_from_start(move.device, node) else None) or made
         if isinstance(made, cst.Call) and not has_star(made) and self._makes_host_tensors(made):
             built = self.fill("__f(__d, __g)", f="utils.on_device", d=move.device, g=made.func)
             assert isinstance(built, cst.Call)
@@ -75,6 +79,15 @@ class BuildHelpersOnDevice(Rule):
             comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
             args[1] = args[1].with_changes(comma=comma if made.args else cst.MaybeSentinel.DEFAULT)
             self.replace(made, built.with_changes(args=args))
+
+    def _known_from_start(self, device: cst.BaseExpression, node: cst.Call) -> bool:
+        """Whether a device can be asked for anywhere in the function: it is that of a parameter."""
+        function = self.file.function(node)
+        scope = self.file.index.scopes.get(function) if function is not None else None
+        return scope is not None and all(
+            isinstance(scope.bindings.get(n, [None])[0], cst.Param) and len(scope.bindings[n]) == 1
+            for n in names_in(device)
+        )
 
     def _made(self, name: cst.Name) -> cst.BaseExpression | None:
         """What a local name was assigned, if only once and only to be moved."""

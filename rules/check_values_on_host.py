@@ -8,6 +8,7 @@ import libcst as cst
 
 from porter.contexts import asks_host
 from porter.rule import Example, Rule, Safety
+from porter.syntax.walk import descendants
 from porter.truths import tensors_in, value_check
 
 
@@ -57,6 +58,9 @@ class CheckValuesOnHost(Rule):
     untouched: ClassVar = (
         "import torch\n\n\ndef scale(x, n):\n    if n < 0:\n        raise ValueError('negative')\n    return torch.relu(x) * n\n",
         "import torch\n\n\ndef scale(x):\n    if torch.min(x) < 0:\n        x = x - torch.min(x)\n    return x\n",
+        # the condition does more than ask
+        "import torch\n\n\ndef scale(x):\n    if (m := torch.max(x)) > 5:\n        raise ValueError\n    return x * m\n",
+        "import torch\n\n\ndef scale(x):\n    if x.add_(1).max() > 5:\n        raise ValueError\n    return torch.relu(x)\n",
         "import torch\n\n\ndef scale(x):\n    assert x.dim() == 3\n    return torch.relu(x)\n",
     )
 
@@ -71,7 +75,7 @@ class CheckValuesOnHost(Rule):
         if check is None or asks_host(check.test) or self.file.host_reason(node) is not None:
             return
         tensors = tensors_in(self.file, check.test)
-        if not tensors:
+        if not tensors or _changes(check.test):
             return
         test = check.test
         on_host = self.fill("__f()", f="utils.on_host")
@@ -86,6 +90,15 @@ class CheckValuesOnHost(Rule):
             right = _bracketed(test) if isinstance(test, cst.BooleanOperation) else test
             negated = cst.UnaryOperation(operator=cst.Not(), expression=on_host)
             self.replace(test, cst.BooleanOperation(left=negated, operator=cst.Or(), right=right))
+
+
+def _changes(test: cst.BaseExpression) -> bool:
+    """Whether evaluating a condition binds a name or changes a tensor."""
+    return any(
+        isinstance(n, cst.NamedExpr)
+        or (isinstance(n, cst.Attribute) and n.attr.value.endswith("_") and not n.attr.value.endswith("__"))
+        for n in descendants(test)
+    )
 
 
 def _is_or(test: cst.BaseExpression) -> bool:

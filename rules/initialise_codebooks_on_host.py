@@ -6,10 +6,18 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.numeric import is_number
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import positional
-from porter.syntax.kinds import is_tensor
+from porter.syntax.calls import has_star, positional
+from porter.syntax.kinds import Kind, is_tensor
 from porter.syntax.walk import descendants, dotted, own_descendants
+
+# How many parameters a distribution takes before `validate_args`.
+_PARAMETERS = {
+    "Bernoulli": 2, "Beta": 2, "Categorical": 2, "Cauchy": 2, "Dirichlet": 1, "Exponential": 1, "Gamma": 2,
+    "Gumbel": 2, "Independent": 2, "Laplace": 2, "LogNormal": 2, "Normal": 2, "OneHotCategorical": 2, "Poisson": 1,
+    "Uniform": 2,
+}  # fmt: skip
 
 _BEFORE = """import torch
 from torch import nn
@@ -144,8 +152,6 @@ class InitialiseOnHost(Rule):
                     self.replace(value, self.fill("__f(__x)", f="utils.to_host", x=value))
 
     def _plain(self, value: cst.Name) -> bool:
-        from porter.syntax.kinds import Kind
-
         kind = self.file.kind(value)
         return kind is Kind.HOST and not is_tensor(kind)
 
@@ -191,6 +197,7 @@ class CheckDistributionsOnHost(Rule):
     )
     untouched: ClassVar = (
         "import torch.distributions as D\n\n\ndef spread(m, s):\n    return D.Normal(m, s, validate_args=False)\n",
+        "import torch.distributions as D\n\n\ndef spread(m, s):\n    return D.Normal(m, s, False), D.AffineTransform(m, s)\n",
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -203,9 +210,14 @@ class CheckDistributionsOnHost(Rule):
             return
         if argument(node, "validate_args") is not None or self.file.host_reason(node) is not None or not node.args:
             return
-        first = node.args[0].value
-        tensors = [first] if isinstance(first, cst.Name) else tensors_in(self.file, first)
+        if len(positional(node)) > _PARAMETERS.get(name, -1) or has_star(node):
+            return
+        tensors = [t for a in node.args for t in tensors_in(self.file, a.value)]
         check: cst.BaseExpression = cst.Name("False")
+        given = [a.value for a in node.args]
+        tensors = tensors or [v for v in given if isinstance(v, cst.Name) and self.file.kind(v) is Kind.UNKNOWN]
+        if not tensors and not all(is_number(self.file, v) or is_tensor(self.file.kind(v)) for v in given):
+            return
         if tensors:
             check = self.fill("__f(__x)", f="utils.on_host", x=tensors[0])
         self.replace(node, with_keywords(node, validate_args=check))

@@ -10,7 +10,7 @@ from porter.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.kinds import is_tensor
-from porter.syntax.walk import own_descendants
+from porter.syntax.walk import dotted, own_descendants
 from porter.truths import is_tensor_truth, only_reports
 
 _ENDS = ("item", "cpu", "float")
@@ -112,6 +112,18 @@ class KeepValuesOnDevice(Rule):
             inputs="a = torch.linspace(0, 1, 5)\nb = torch.linspace(1, 2, 4)",
             grad=("a", "b"),
         ),
+        Example(  # the sum goes on in place
+            before=(
+                "import torch\n\n\ndef sums(parts):\n    total = torch.zeros_like(parts[0])\n    log = []\n    for p in parts:\n"
+                "        total += p\n        log.append(total.item())\n    return log\n"
+            ),
+            after=(
+                "import torch\n\n\ndef sums(parts):\n    total = torch.zeros_like(parts[0])\n    log = []\n    for p in parts:\n"
+                "        total += p\n        log.append(total.detach().clone())\n    return log\n"
+            ),
+            call="sums([a, b])",
+            inputs="a = torch.tensor(1.5)\nb = torch.tensor(2.0)",
+        ),
         Example(
             before=(
                 "import torch\n\n\ndef accuracy(x, y):\n    share = 100 * torch.mean((x == y).float()).detach().cpu().item()\n"
@@ -133,7 +145,22 @@ class KeepValuesOnDevice(Rule):
     def visit_Call(self, node: cst.Call) -> None:
         tensor = read_value(self.file, node)
         if tensor is not None and only_kept(self.file, node) and self.file.host_reason(node) is None:
-            self.replace(node, self.fill("__x.detach()", x=tensor))
+            kept = "__x.detach().clone()" if self._changes_later(tensor) else "__x.detach()"
+            self.replace(node, self.fill(kept, x=tensor))
+
+    def _changes_later(self, tensor: cst.BaseExpression) -> bool:
+        """Whether a tensor may be written in place after it was read: `total += part`, `total.add_(part)`."""
+        if not isinstance(tensor, (cst.Name, cst.Attribute, cst.Subscript)):
+            return False
+        function = self.file.function(tensor)
+        if not isinstance(tensor, cst.Name) or function is None:
+            return True
+        for node in own_descendants(function.body):
+            if isinstance(node, cst.AugAssign) and dotted(node.target) == tensor.value:
+                return True
+            if isinstance(node, cst.Attribute) and dotted(node.value) == tensor.value and node.attr.value[-1] == "_":
+                return True
+        return False
 
 
 class PrintAfterStep(Rule):
@@ -172,6 +199,8 @@ class PrintAfterStep(Rule):
             return
         function = self.file.function(node)
         if function is None or self.file.host_reason(node) is not None or self._in_check(node):
+            return
+        if self.file.index.scope_of(node).lookup("print") is not None:
             return
         kept = kept_names(self.file, function)
         for arg in node.args:

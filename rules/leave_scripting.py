@@ -6,8 +6,10 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.project import SourceFile
 from porter.rule import Example, Rule, Safety
-from porter.syntax.walk import own_descendants
+from porter.syntax.kinds import is_tensor
+from porter.syntax.walk import descendants
 
 
 class LeaveScripting(Rule):
@@ -103,7 +105,7 @@ class PassCountsAsNumbers(Rule):
         value = node.args[0].value
         if not isinstance(value, cst.List) or self.file.host_reason(node) is not None:
             return
-        if self._read_only(node):
+        if all(_is_count(self.file, e.value) for e in value.elements) and self._read_only(node):
             self.replace(node, value)
 
     def _read_only(self, node: cst.Call) -> bool:
@@ -120,7 +122,7 @@ class PassCountsAsNumbers(Rule):
             function = self.file.function(node)
             uses = [
                 n
-                for n in own_descendants(function.body if function else self.file.module)
+                for n in descendants(function.body if function else self.file.module)
                 if isinstance(n, cst.Name) and n.value == name.value and n is not name
             ]
             args = [self.file.parent(n) for n in uses]
@@ -143,8 +145,13 @@ class PassCountsAsNumbers(Rule):
             if at >= len(names):
                 return False
             name = names[at]
-        reads = [n for n in own_descendants(function.body) if isinstance(n, cst.Name) and n.value == name]
+        reads = [n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value == name]
         return bool(reads) and all(_constant_index(file.parent(n)) for n in reads)
+
+
+def _is_count(file: SourceFile, node: cst.BaseExpression) -> bool:
+    """Whether an element is no fraction, which the tensor would cut off."""
+    return not any(isinstance(n, (cst.Divide, cst.Float)) for n in descendants(node)) and not is_tensor(file.kind(node))
 
 
 def _constant_index(node: cst.CSTNode | None) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.rule import Example, RedirectRule, Rule, Safety
-from porter.syntax.calls import argument, has_star, method_call, without_argument
+from porter.syntax.calls import argument, has_star, method_call, positional, without_argument
 from porter.syntax.kinds import is_tensor
 
 
@@ -144,6 +144,11 @@ class TransformOnDevice(Rule):
         ),
     )
     untouched: ClassVar = (
+        # complex on one of the ways
+        "import torch\n\n\ndef parts(y, c):\n    s = torch.stft(y, 16, return_complex=True)\n    if c:\n"
+        "        s = torch.view_as_real(s)\n    return s\n",
+        "import torch\n\n\ndef parts(y):\n    out = []\n    for k in range(2):\n        if k:\n            out.append(s.abs())\n"
+        "        s = torch.stft(y, 16, return_complex=True)\n        out.append(torch.view_as_real(s))\n    return out\n",
         "import torch\n\n\ndef phases(y, w):\n    return torch.angle(torch.stft(y, 16, window=w, return_complex=True))\n",
     )
 
@@ -179,10 +184,12 @@ class TransformOnDevice(Rule):
         found: list[cst.Call] = []
         function = self.file.function(made)
         seen = False
+        block = self.file.siblings(self.file.statement(made))
+        again = any(isinstance(a, (cst.For, cst.While)) for a in self.file.ancestors(made))
         for node in self.file.index.nodes:
             if node is name:
                 seen = True
-            if not seen or not isinstance(node, cst.Name) or node.value != name.value or node is name:
+            if not (seen or again) or not isinstance(node, cst.Name) or node.value != name.value or node is name:
                 continue
             if self.file.function(node) is not function:
                 continue
@@ -190,7 +197,7 @@ class TransformOnDevice(Rule):
             call = self.file.parent(arg) if arg is not None else None
             if isinstance(arg, cst.AssignTarget):
                 continue
-            if isinstance(call, cst.Call) and self._reads(call):
+            if isinstance(call, cst.Call) and self._reads(call) and seen and self.file.statement(call) in block:
                 found.append(call)
                 if self._rebinds(call, name):
                     return found
@@ -303,7 +310,8 @@ class FactorSmallMatricesOnDevice(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         target = self._functions.get(self.file.resolve(node.func) or "")
-        if target is not None and len(node.args) == 1 and self.file.host_reason(node) is None:
+        plain = len(positional(node)) == 1 and len(node.args) == 1
+        if target is not None and plain and self.file.host_reason(node) is None:
             self.replace(node.func, self.runtime(target))
             return
         found = method_call(node, "logdet", "inverse")

@@ -10,8 +10,10 @@ from porter.caches import fills
 from porter.factories import read_move
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, method_call, without_argument
+from porter.syntax.kinds import Kind, is_tensor
 from porter.syntax.template import substitute
 from porter.syntax.torch_names import FACTORIES
+from porter.syntax.walk import children
 
 
 class UploadCachedConstants(Rule):
@@ -59,6 +61,8 @@ class UploadCachedConstants(Rule):
     )
     untouched: ClassVar = (
         "import torch\n\nnames = {}\n\n\ndef name(n):\n    names[n] = str(n)\n    return names[n]\n",
+        # data of this step, with its gradient
+        "import torch\n\nlast = {}\n\n\ndef keep(x):\n    last[0] = x.mean().to(x.device)\n    return torch.relu(x) * last[0]\n",
         "import torch\n\n\ndef local(x):\n    made = {}\n    made[0] = torch.arange(3, device=x.device)\n    return made[0]\n",
     )
 
@@ -68,6 +72,17 @@ class UploadCachedConstants(Rule):
         new = self._uploaded(node.value)
         if new is not None:
             self.replace(node.value, new)
+
+    def _reads_tensors(self, node: cst.CSTNode) -> bool:
+        """Whether an expression reads more of a tensor than its shape."""
+        kind = self.file.kind(node)
+        if kind is Kind.HOST:
+            return False
+        if isinstance(node, cst.Name) and is_tensor(kind):
+            return True
+        if isinstance(node, cst.Call) and self.file.resolve(node.func) in FACTORIES:
+            return any(self._reads_tensors(a.value) for a in node.args if a.keyword is None)
+        return any(self._reads_tensors(c) for c in children(node))
 
     def _uploaded(self, value: cst.BaseExpression) -> cst.BaseExpression | None:
         """The same constant, computed on the host and uploaded; None when the expression reads device tensors."""
@@ -79,6 +94,8 @@ class UploadCachedConstants(Rule):
             if move is None or move.device is None:
                 return None
             value, device, dtype = found[0], move.device, move.dtype
+        if self._reads_tensors(value):
+            return None
         devices: list[cst.BaseExpression] = []
 
         def strip(node: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:

@@ -8,6 +8,7 @@ import libcst as cst
 
 from porter.contexts import DISTRIBUTED_ONLY
 from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import has_star
 
 _CALLS = {
     "torch.distributed.get_rank": "utils.get_rank",
@@ -15,6 +16,13 @@ _CALLS = {
     "torch.distributed.broadcast": "utils.broadcast",
     "torch.distributed.all_reduce": "utils.all_reduce",
 }
+
+
+def _plain(call: cst.Call, target: str) -> bool:
+    """Whether a call asks for no more than the runtime's function knows: no group, no other reduction, no handle."""
+    known = {"utils.broadcast": ("tensor", "src"), "utils.all_reduce": ("tensor",)}.get(target, ())
+    names = [a.keyword.value for a in call.args if a.keyword is not None]
+    return len(call.args) <= len(known) and not has_star(call) and all(n in known for n in names)
 
 
 class WorkWithoutProcessGroup(Rule):
@@ -43,11 +51,16 @@ class WorkWithoutProcessGroup(Rule):
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef rank():\n    if torch.distributed.is_initialized():\n        return torch.distributed.get_rank()\n    return 0\n",
+        "import torch.distributed as dist\n\n\ndef count(group):\n    return dist.get_world_size(group)\n",
         "def share(dist, x):\n    return dist.get_rank() + x\n",
     )
 
     def visit_Call(self, node: cst.Call) -> None:
         target = _CALLS.get(self.file.resolve(node.func) or "")
-        if target is None or (self.file.host_reason(node) or "").startswith(DISTRIBUTED_ONLY):
+        if (
+            target is None
+            or not _plain(node, target)
+            or (self.file.host_reason(node) or "").startswith(DISTRIBUTED_ONLY)
+        ):
             return
         self.replace(node.func, self.runtime(target))

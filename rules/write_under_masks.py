@@ -7,10 +7,12 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.loops import scalar
-from porter.pointwise import is_pointwise
+from porter.numeric import is_number
+from porter.pointwise import bare_parameters, is_pointwise
 from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import has_star
 from porter.syntax.kinds import Kind
-from porter.syntax.template import substitute
+from porter.syntax.template import names_in, substitute
 from porter.syntax.walk import code, own_descendants, same
 
 
@@ -115,6 +117,23 @@ class ComputeUnderMasks(Rule):
     untouched: ClassVar = (
         "import torch\n\n\ndef norm(x):\n    return x / x.sum()\n\n\ndef bent(x):\n    inside = (x >= -1) & (x <= 1)\n"
         "    y = torch.zeros_like(x)\n    y[inside] = norm(x[inside])\n    return y\n",
+        # what it does depends on how many elements there are, or runs across them, or was made for them
+        *(
+            f"import torch\n\n\ndef part(v, w):\n    return {body}\n\n\ndef bent(x, w):\n    inside = (x >= -1) & (x <= 1)\n"
+            f"    y = torch.zeros_like(x)\n    y[inside] = part(x[inside], {given})\n    return y\n"
+            for body, given in (
+                ("v / v.numel()", "2"),
+                ("v / v.shape[0]", "2"),
+                ("v / len(v)", "2"),
+                ("v @ v * v", "2"),
+                ("v.T", "2"),
+                ("v.cumsum(-1)", "2"),
+                ("v - v[0]", "2"),
+                ("v - v[..., 0]", "2"),
+                ("v * w", "w"),
+                ("torch.softmax(v * 2, -1)", "2"),
+            )
+        ),
         "import torch\n\n\ndef root(x):\n    return torch.sqrt(x)\n\n\ndef bent(x, m):\n    inside = m.bool()\n"
         "    y = torch.zeros_like(x)\n    y[inside] = root(x[inside])\n    return y\n",
     )
@@ -135,7 +154,13 @@ class ComputeUnderMasks(Rule):
         line = self.file.alone(node)
         if bounds is None or definition is None or line is None:
             return
-        if not is_pointwise(definition[0], definition[1]) or self.file.host_reason(node) is not None:
+        given = {a.value: masked(a.value) for a in node.value.args}
+        whole = [v for v, read in given.items() if read is None or not same(read[1], mask)]
+        if has_star(node.value) or not all(scalar(self.file, v) or is_number(self.file, v) for v in whole):
+            return  # something that was made to fit the masked elements
+        rows = frozenset(v for v in given if v not in whole and isinstance(v, cst.Subscript) and len(v.slice) == 1)
+        bare = bare_parameters(definition[1], node.value, rows)
+        if not is_pointwise(*definition, bare) or self.file.host_reason(node) is not None:
             return
         call, clamped = self._everywhere(node.value, mask, bounds)
         if not clamped or any(masked(n) and same(masked(n)[1], mask) for n in own_descendants(call)):  # type: ignore[index]
@@ -176,6 +201,9 @@ class ComputeUnderMasks(Rule):
         assert isinstance(new, cst.Call)
         return new, clamped
 
+    def _bound_once(self, function: cst.FunctionDef, name: str) -> bool:
+        return len(self.file.index.scopes[function].bindings.get(name, ())) <= 1
+
     def _bounds(self, mask: cst.BaseExpression) -> dict[str, tuple[cst.BaseExpression, cst.BaseExpression]] | None:
         """For a mask defined as `(x >= low) & (x <= high)`: {x: (low, high)}."""
         if not isinstance(mask, cst.Name):
@@ -195,6 +223,8 @@ class ComputeUnderMasks(Rule):
             found = self.match(pattern, made[0])
             if found is not None:
                 low, high = found["low"], found["high"]
+                if not all(self._bound_once(function, n) for n in names_in(made[0])):
+                    return None  # another value by now
                 assert isinstance(low, cst.BaseExpression) and isinstance(high, cst.BaseExpression)
                 return {code(found["x"]): (low, high)}
         return None

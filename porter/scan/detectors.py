@@ -13,7 +13,7 @@ from ..project import SourceFile
 from ..syntax import torch_names as tn
 from ..syntax.calls import argument, positional
 from ..syntax.kinds import Kind, is_tensor
-from ..syntax.walk import brief, dotted, own_descendants
+from ..syntax.walk import brief, dotted, own_descendants, same
 from ..truths import is_tensor_truth
 from . import known
 
@@ -126,6 +126,14 @@ def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
         yield "SHP", node, "repeat_interleave by a tensor: the length follows the data"
     elif name == "cuda":
         yield "DEV", node, "cuda() names one backend"
+    elif name == "to" and any(_is_cpu(file, a.value) for a in node.args):
+        yield "SYN", node, "to the CPU waits for the device"
+
+
+def _is_cpu(file: SourceFile, node: cst.BaseExpression) -> bool:
+    if isinstance(node, cst.Call) and file.resolve(node.func) == "torch.device" and node.args:
+        node = node.args[0].value
+    return isinstance(node, cst.SimpleString) and node.evaluated_value == "cpu"
 
 
 def _builtin(file: SourceFile, node: cst.Call) -> Iterator[Found]:
@@ -171,7 +179,7 @@ def texts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 
 def conditions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Python asking a tensor for its truth."""
-    assert isinstance(node, (cst.If, cst.While, cst.Assert, cst.IfExp))
+    assert isinstance(node, (cst.If, cst.While, cst.Assert, cst.IfExp, cst.CompIf))
     if asks_host(node.test):
         return
     if is_tensor_truth(file, node.test):
@@ -184,13 +192,28 @@ def conditions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
         yield "GRF", node.test, f"{brief(node.test)} picks between two graphs"
 
 
+def truths(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """`not x`, `x and y` of tensors as values."""
+    assert isinstance(node, (cst.UnaryOperation, cst.BooleanOperation))
+    parent = file.parent(node)
+    if isinstance(parent, cst.BooleanOperation) or getattr(parent, "test", None) is node:
+        return  # part of what is looked at as a whole
+    if isinstance(node, cst.BooleanOperation):
+        if not asks_host(node) and is_tensor_truth(file, node.left):
+            yield "SYN", node, f"the truth of {brief(node.left)} waits for the device"
+        return
+    negated = isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Not)
+    if negated and not isinstance(parent, cst.UnaryOperation) and is_tensor_truth(file, node.expression):
+        yield "SYN", node, f"the truth of {brief(node.expression)} waits for the device"
+
+
 def subscripts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Indexing by masks, and slicing by tensors."""
     assert isinstance(node, cst.Subscript)
     for element in node.slice:
         index = element.slice
         if isinstance(index, cst.Index):
-            if file.kind(index.value) is Kind.MASK:
+            if file.kind(index.value) is Kind.MASK or _compares(index.value, node.value):
                 yield (
                     "SHP",
                     node,
@@ -206,20 +229,48 @@ def subscripts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
                     )
 
 
+def _compares(index: cst.BaseExpression, indexed: cst.BaseExpression) -> bool:
+    """`x[x > 0]`, whatever else is known of x."""
+    if not isinstance(index, cst.Comparison) or not same(index.left, indexed):
+        return False
+    return not any(isinstance(c.operator, (cst.Is, cst.IsNot, cst.In, cst.NotIn)) for c in index.comparisons)
+
+
 def _sample_bound(file: SourceFile, bound: cst.BaseExpression) -> bool:
     """`lengths[i]` with the variable of a loop, where `lengths` may well be a tensor."""
     for part in own_descendants(bound):
-        if (
-            not isinstance(part, cst.Subscript)
-            or len(part.slice) != 1
-            or not isinstance(part.slice[0].slice, cst.Index)
+        if isinstance(part, cst.Name) and any(_sample_value(file, v) for v in _assigned_in_loop(file, part)):
+            return True
+        if _sample_value(file, part):
+            return True
+    return False
+
+
+def _assigned_in_loop(file: SourceFile, name: cst.Name) -> Iterator[cst.BaseExpression]:
+    """What the loops around a name assign to it, arithmetic taken apart."""
+    for loop in file.ancestors(name):
+        if isinstance(loop, (cst.For, cst.While)):
+            for node in own_descendants(loop.body):
+                if isinstance(node, cst.Assign) and any(dotted(t.target) == name.value for t in node.targets):
+                    yield from (n for n in own_descendants(node.value) if isinstance(n, cst.Subscript))
+
+
+def _sample_value(file: SourceFile, part: cst.CSTNode) -> bool:
+    """`lengths[i]` with the variable of a loop (or comprehension) around it."""
+    if not isinstance(part, cst.Subscript) or len(part.slice) != 1 or not isinstance(part.slice[0].slice, cst.Index):
+        return False
+    index = part.slice[0].slice.value
+    if not isinstance(index, cst.Name) or file.kind(part.value) not in (Kind.UNKNOWN, Kind.TENSOR):
+        return False
+    for around in file.ancestors(part):
+        if isinstance(around, cst.For) and dotted(around.target) == index.value:
+            return True
+        clause = getattr(around, "for_in", None)
+        if isinstance(clause, cst.CompFor) and dotted(clause.target) == index.value:
+            return True
+        if isinstance(around, cst.While) and any(
+            isinstance(n, cst.AugAssign) and dotted(n.target) == index.value for n in own_descendants(around.body)
         ):
-            continue
-        index = part.slice[0].slice.value
-        if not isinstance(index, cst.Name) or file.kind(part.value) not in (Kind.UNKNOWN, Kind.TENSOR):
-            continue
-        loops = [a for a in file.ancestors(part) if isinstance(a, cst.For)]
-        if any(isinstance(f.target, cst.Name) and f.target.value == index.value for f in loops):
             return True
     return False
 
@@ -298,6 +349,9 @@ DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
     cst.While: (conditions,),
     cst.Assert: (conditions,),
     cst.IfExp: (conditions,),
+    cst.CompIf: (conditions,),
+    cst.UnaryOperation: (truths,),
+    cst.BooleanOperation: (truths,),
     cst.Subscript: (subscripts,),
     cst.Assign: (assignments,),
     cst.Decorator: (decorators,),

@@ -223,6 +223,15 @@ class Kinds:
             for extra in (node.orelse, node.finalbody):
                 if extra is not None:
                     self._block(extra.body, env, function)
+        elif isinstance(node, cst.Match):
+            self._eval(node.subject, env)
+            before, after = dict(env), dict(env)
+            for case in node.cases:
+                inside = dict(before)
+                self._block(case.body, inside, function)
+                for name in inside:
+                    after[name] = join(after[name], inside[name]) if name in after else inside[name]
+            env.update(after)
         elif isinstance(node, cst.FunctionDef):
             env[node.name.value] = Kind.UNKNOWN
 
@@ -310,6 +319,10 @@ class Kinds:
             if parts and all(is_tensor(p) for p in parts) and isinstance(node, cst.List):
                 return Kind.SEQUENCE
             return parts if isinstance(node, cst.Tuple) else Kind.UNKNOWN
+        if isinstance(node, cst.NamedExpr):
+            value = self._eval(node.value, env)
+            self._assign(node.target, value, env)
+            return value
         if isinstance(node, (cst.ListComp, cst.GeneratorExp, cst.SetComp)):
             inner_env = dict(env)
             self._comprehension(node.for_in, inner_env)

@@ -39,7 +39,11 @@ class DropPrints(Rule):
     message = "no print"
 
     def visit_Expr(self, node: cst.Expr) -> None:
-        if isinstance(node.value, cst.Call) and isinstance(node.value.func, cst.Name) and node.value.func.value == "print":
+        if (
+            isinstance(node.value, cst.Call)
+            and isinstance(node.value.func, cst.Name)
+            and node.value.func.value == "print"
+        ):
             self.replace(self.file.statement(node), [])
 
 
@@ -115,7 +119,9 @@ def test_a_file_that_is_not_python_is_named() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(["x = 2", "print(2)", "if a:\n    print(1)", "def g():\n    return f(2)", "# note", ""])))
+@given(
+    st.lists(st.sampled_from(["x = 2", "print(2)", "if a:\n    print(1)", "def g():\n    return f(2)", "# note", ""]))
+)
 def test_a_second_run_changes_nothing(lines: list[str]) -> None:
     once = text_of(run("\n".join(lines) + "\n", DoubleNumbers, DropPrints))
     assert text_of(run(once, DoubleNumbers, DropPrints)) == once

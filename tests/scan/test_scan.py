@@ -19,7 +19,7 @@ def hazards(text: str, path: str = "module/a.py", rules: bool = True, **others: 
 
 
 def residual(text: str, **others: str) -> list[tuple[str, int]]:
-    return [(h.code[:3], h.line) for h in hazards(text, **others) if h.status is Status.RESIDUAL]
+    return [(h.code[:3], h.line) for h in hazards(text, "module/a.py", True, **others) if h.status is Status.RESIDUAL]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,12 @@ def test_host_code_is_waived_with_its_reason() -> None:
     found = hazards(text)
     assert {h.status for h in found} == {Status.WAIVED}
     reasons = " ".join(h.reason for h in found)
-    for part in ("in the data loader", "when the module is built", "helper is called only at module/tpu/a.py:17", "script"):
+    for part in (
+        "in the data loader",
+        "when the module is built",
+        "helper is called only at module/tpu/a.py:17",
+        "script",
+    ):
         assert part in reasons
 
 
@@ -132,7 +137,9 @@ def test_code_that_only_a_process_group_reaches_is_waived() -> None:
 
 
 def test_dependencies_are_judged_by_what_upstream_reaches_of_them() -> None:
-    net = "import torch\n\n\ndef used(x):\n    return torch.nonzero(x)\n\n\ndef unused(x):\n    return torch.nonzero(x)\n"
+    net = (
+        "import torch\n\n\ndef used(x):\n    return torch.nonzero(x)\n\n\ndef unused(x):\n    return torch.nonzero(x)\n"
+    )
     files = {
         "module/a.py": ("a.py", "from net.parts import used\n\n\ndef f(x):\n    return used(x)\n"),
         "net/parts.py": ("net/parts.py", net),
@@ -165,3 +172,33 @@ def test_without_rules_the_scan_finds_what_the_rules_would_fix() -> None:
     )
     codes = [h.code for h in hazards(text, rules=False) if h.status is Status.RESIDUAL]
     assert codes.count("LOW") >= 1 and "RNG" in codes
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("def f(x):\n    return x[x > 0].mean()\n", "SHP"),
+        ("def f(x):\n    x = x.float()\n    if x.dim() == 2: return x[x > 0]\n    return x\n", "SHP"),
+        ("def f(x, m):\n    x = x.float()\n    match m:\n        case 1:\n            return x[x > 0]\n", "SHP"),
+        ("def f(x):\n    ok = not torch.any(x > 0)\n    return ok\n", "SYN"),
+        ("def f(xs):\n    return [x for x in xs if torch.any(x > 0)]\n", "SYN"),
+        ("def f(x):\n    return torch.relu(x).to('cpu')\n", "SYN"),
+        ("def f(x, s, n):\n    return [x[i, s[i] : s[i] + n] for i in range(n)]\n", "SYN"),
+        ("def f(x, s, n):\n    for i in range(n):\n        a = s[i]\n        y = x[i, a : a + n]\n", "SYN"),
+        ("pick = lambda x: torch.nonzero(x)\n", "SHP"),
+        (
+            "class A:\n    def __init__(self, m):\n        def hook(m, i, o):\n            return torch.nonzero(o)\n\n"
+            "        m.register_forward_hook(hook)\n",
+            "SHP",
+        ),
+        (
+            "class A(torch.nn.Module):\n    def forward(self, x):\n        if self.is_initialized():\n"
+            "            return torch.nonzero(x)\n        return x\n",
+            "SHP",
+        ),
+        ("class A(torch.nn.Module):\n    def __call__(self, batch):\n        return torch.nonzero(batch)\n", "SHP"),
+        ("def f(x, config):\n    if config.on_host():\n        return torch.nonzero(x)\n    return x\n", "SHP"),
+    ],
+)
+def test_nothing_hides_behind_its_layout_or_a_borrowed_name(text: str, code: str) -> None:
+    assert code in {found for found, _ in residual(f"import torch\n\n\n{text}")}

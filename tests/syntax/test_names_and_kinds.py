@@ -39,7 +39,11 @@ def kind(text: str, shown: str, **others: str) -> Value:
         ("from torch import randn as r\nr(2)", "r", "torch.randn"),
         ("import torch.distributed as dist\ndef f(x):\n    dist = x\n    return dist.max()", "dist.max", None),
         ("import torch\ndef f(torch):\n    return torch.randn(1)", "torch.randn", None),
-        ("import torch\nclass A:\n    torch = 1\n    def f(self):\n        return torch.randn(1)", "torch.randn", "torch.randn"),
+        (
+            "import torch\nclass A:\n    torch = 1\n    def f(self):\n        return torch.randn(1)",
+            "torch.randn",
+            "torch.randn",
+        ),
         ("import torch\n[torch.randn(1) for torch in x]", "torch.randn", None),
         ("from module.other import f\nf(1)", "f", "module.other.f"),
         ("from . import other\nother.f(1)", "other.f", "module.other.f"),

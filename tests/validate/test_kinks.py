@@ -1,0 +1,77 @@
+"""Sharing the side of a kink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+pytest.importorskip("torch", reason="needs torch (the extra xla)")
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from porter.validate.kinks import RecordKinks, ReplayKinks
+from porter.validate.noise import RecordNoise, ReplayNoise
+
+SLOPES = torch.tensor([0.25])
+RECTIFIERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.1),
+    "leaky_relu keyword": lambda x: F.leaky_relu(input=x, negative_slope=0.1),
+    "leaky_relu in place": lambda x: F.leaky_relu(x, 0.1, True),
+    "leaky_relu inplace": lambda x: F.leaky_relu(x, 0.1, inplace=True),
+    "leaky_relu keywords": lambda x: F.leaky_relu(input=x, inplace=True),
+    "leaky_relu_": lambda x: F.leaky_relu_(x, 0.1),
+    "relu": F.relu,
+    "torch.relu": torch.relu,
+    "relu_": lambda x: x.relu_(),
+    "LeakyReLU": nn.LeakyReLU(0.1),
+    "ReLU": nn.ReLU(),
+    "ReLU in place": nn.ReLU(inplace=True),
+    "prelu": lambda x: F.prelu(x, SLOPES),
+}
+UPSTREAM = [1.0, -2.0, 1e-9, -1e-9, 0.5]
+PORT = [1.0, -2.0, -1e-9, 1e-9, 0.5]  # two elements on the other side, by rounding
+
+
+def run(rectify: Callable[[Tensor], Tensor], values: list[float]) -> tuple[Tensor, Tensor, Tensor]:
+    """Result, what the input became, and the gradient."""
+    leaf = torch.tensor(values, requires_grad=True)
+    x = leaf * 1
+    result = rectify(x)
+    result.sum().backward()  # type: ignore[no-untyped-call]
+    assert leaf.grad is not None
+    return result.detach(), x.detach(), leaf.grad
+
+
+@pytest.mark.parametrize("name", RECTIFIERS)
+def test_inputs_within_rounding_take_the_recorded_side(name: str) -> None:
+    rectify = RECTIFIERS[name]
+    with RecordKinks() as recorded, RecordNoise():
+        expected = run(rectify, UPSTREAM)
+    assert not torch.equal(run(rectify, PORT)[2], expected[2])
+    with ReplayKinks(recorded.masks), ReplayNoise([]) as noise:
+        got = run(rectify, PORT)
+    assert torch.equal(got[2], expected[2])
+    assert not noise.findings()
+    for new, old in zip(got[:2], expected[:2], strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", RECTIFIERS)
+def test_inputs_that_differ_keep_their_side(name: str) -> None:
+    rectify = RECTIFIERS[name]
+    other = [1.0, 2.0, 1e-9, -1e-9, -0.5]
+    with RecordKinks() as recorded:
+        run(rectify, UPSTREAM)
+    with ReplayKinks(recorded.masks):
+        got = run(rectify, other)
+    for new, old in zip(got, run(rectify, other), strict=True):
+        assert torch.equal(new, old)
+
+
+def test_what_was_not_recorded_goes_through() -> None:
+    with ReplayKinks([]):
+        got = run(RECTIFIERS["relu"], PORT)
+    assert torch.equal(got[2], run(RECTIFIERS["relu"], PORT)[2])
