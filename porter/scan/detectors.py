@@ -340,7 +340,17 @@ def _on_device(file: SourceFile, use: cst.CSTNode) -> bool:
     return isinstance(call, cst.Call) and (dotted(call.func) or "").endswith("utils.on_device")
 
 
+def formats(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Tensors put into text, unless the text is for an error."""
+    assert isinstance(node, cst.FormattedStringExpression)
+    if any(isinstance(a, (cst.Raise, cst.Assert)) for a in file.ancestors(node)):
+        return
+    if is_tensor(file.kind(node.expression)):
+        yield "SYN", node.expression, f"formatting {brief(node.expression)} waits for the device"
+
+
 DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
+    cst.FormattedStringExpression: (formats,),
     cst.Call: (calls, mask_lengths),
     cst.Attribute: (names,),
     cst.Name: (names,),

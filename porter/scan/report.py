@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import libcst as cst
 
 from ..engine import Rewrites, Rewritten
 from ..hazards import Hazard, Status
 from ..project import Project, SourceFile
 from ..suppress import Suppressions
-from .detectors import DETECTORS, device_of_helper
+from ..syntax.walk import dotted
+from .detectors import DETECTORS, Found, device_of_helper
 
 
 def scan(rewrites: Rewrites) -> list[Hazard]:
@@ -32,25 +35,42 @@ def _scan_file(file: SourceFile, rewritten: Rewritten) -> list[Hazard]:
     found: list[Hazard] = []
     seen: set[tuple[str, int, str]] = set()
     for node in file.index.nodes:
-        for detect in DETECTORS.get(type(node), ()):
-            for code, place, why in detect(file, node):
-                line = file.span(place).line
-                if (code, line, why) in seen:
-                    continue
-                seen.add((code, line, why))
-                waiver = _waiver(file, code, place, notes)
-                found.append(
-                    Hazard(
-                        code=code,
-                        file=rewritten.file.path,
-                        line=_upstream_line(file, rewritten, place),
-                        status=Status.WAIVED if waiver else Status.RESIDUAL,
-                        reason=f"{why}: {waiver}" if waiver else why,
-                        target=file.target,
-                        target_line=line,
-                    )
+        for code, place, why in _finds(file, rewritten, node):
+            line = file.span(place).line
+            if (code, line, why) in seen:
+                continue
+            seen.add((code, line, why))
+            waiver = _waiver(file, code, place, notes)
+            found.append(
+                Hazard(
+                    code=code,
+                    file=rewritten.file.path,
+                    line=_upstream_line(file, rewritten, place),
+                    status=Status.WAIVED if waiver else Status.RESIDUAL,
+                    reason=f"{why}: {waiver}" if waiver else why,
+                    target=file.target,
+                    target_line=line,
                 )
+            )
     return found
+
+
+def _finds(file: SourceFile, rewritten: Rewritten, node: cst.CSTNode) -> Iterator[Found]:
+    for detect in DETECTORS.get(type(node), ()):
+        yield from detect(file, node)
+    if isinstance(node, (cst.Import, cst.ImportFrom)):
+        yield from _open_imports(rewritten.file.project, file, node)
+
+
+def _open_imports(upstream: Project, file: SourceFile, node: cst.Import | cst.ImportFrom) -> Iterator[Found]:
+    """Imports that still read upstream's own copy of a file that is ported."""
+    if isinstance(node, cst.Import):
+        names = [dotted(alias.name) or "" for alias in node.names]
+    else:
+        names = [] if node.relative else [file.imported_module(node)]
+    for name in names:
+        if upstream.module(name) is not None:
+            yield "PKG", node, f"{name} is upstream's own file, and the port has one of its own"
 
 
 def _waiver(file: SourceFile, code: str, node: cst.CSTNode, notes: Suppressions) -> str | None:
@@ -58,6 +78,8 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode, notes: Suppressions)
     span = file.span(node)
     if notes.covers(span.line, span.end_line, code):
         return f"kept as it is by '# port: ignore[{code}]'"
+    if code == "PKG":
+        return None
     reason = file.host_reason(node)
     if reason is not None:
         return reason

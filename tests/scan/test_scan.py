@@ -155,6 +155,17 @@ def test_fixed_hazards_are_counted_with_their_line() -> None:
     assert count(found) == {"fixed": 1, "waived": 0, "residual": 0}
 
 
+def test_an_import_of_an_unported_sibling_is_residual() -> None:
+    text = "import module.other\n\n\ndef f(x):\n    return module.other.g(x)\n"
+    assert residual(text, other="def g(x):\n    return x\n") == [("PKG", 1)]
+    assert residual(text.replace("module.other", "torch.nn")) == []
+
+
+def test_a_tensor_in_a_text_is_residual_but_not_in_an_error() -> None:
+    text = "import torch\n\n\ndef f(x, log):\n    x = torch.relu(x)\n    log(f'{x}')\n    if x.ndim > 3:\n        raise ValueError(f'{x}')\n"
+    assert residual(text) == [("SYN", 6)]
+
+
 def test_lines_are_upstream_lines_although_edits_moved_them() -> None:
     text = (
         "import torch\n\n\ndef cut(x, s, n):\n    r = torch.zeros_like(x[:, :, :n])\n    for i in range(x.size(0)):\n"
