@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from porter.validate.tolerances import NEGLIGIBLE, STRAYS, tolerance
+from porter.validate.tolerances import NEGLIGIBLE, tolerance
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -30,7 +30,6 @@ class TensorReport:
     snr_db: float | None = None  # None where both are equal, bit by bit
     limit_db: float | None = None
     scale: str = ""  # whose magnitude the noise is measured against, where it is not the tensor's own
-    stray: bool = False  # passed, though below the limit
     problem: str = ""  # what is wrong, where it is not the distance
 
 
@@ -50,21 +49,7 @@ def compare_group(
     for name in port:
         if name not in reference:
             result.append(TensorReport(group, name, tuple(port[name].shape), "", False, problem="only the port has it"))
-    return _forgive_strays(result, device) if group == "gradients" else result
-
-
-def _forgive_strays(reports: list[TensorReport], device: str) -> list[TensorReport]:
-    """Let a few gradients pass that are further off than the others, but not far (see tolerances.py)."""
-
-    def may_stray(report: TensorReport) -> bool:
-        if report.passed or report.problem or report.snr_db is None:
-            return False
-        return report.snr_db >= tolerance(device, report.dtype).strays
-
-    strays = [report for report in reports if may_stray(report)]
-    if len(strays) > max(1, int(STRAYS * len(reports))):
-        return reports
-    return [replace(r, passed=True, stray=True) if may_stray(r) else r for r in reports]
+    return result
 
 
 def snr_db(reference: Array, port: Array, scale: float | None = None) -> float | None:

@@ -126,7 +126,6 @@ def _group_json(reports: Sequence[TensorReport]) -> dict[str, Any]:
     return {
         "count": len(reports),
         "failed": sum(not report.passed for report in reports),
-        "strays": sum(report.stray for report in reports),
         "least_db": least_db(reports),
         "tensors": [asdict(report) for report in reports],
     }

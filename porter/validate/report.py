@@ -96,11 +96,8 @@ def _least(reports: list[TensorReport]) -> str:
     if not reports:
         return "–"
     failed = sum(not report.passed for report in reports)
-    strays = sum(report.stray for report in reports)
     text = _db(least_db(reports))
-    if failed:
-        return f"{text}, {failed} of {len(reports)} fail"
-    return f"{text}, {strays} of {len(reports)} stray" if strays else text
+    return f"{text}, {failed} of {len(reports)} fail" if failed else text
 
 
 def _distance(report: TensorReport) -> str:

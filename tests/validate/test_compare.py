@@ -98,17 +98,10 @@ def test_a_quiet_part_of_the_model_is_judged_by_itself() -> None:
     assert not report.passed
 
 
-def test_a_few_gradients_may_stray_but_not_far() -> None:
+def test_one_gradient_that_is_off_fails() -> None:
     old = {f"m{n}.weight": values(400) for n in range(40)}
-    near = {name: old[name] * np.float32(1 + 4e-4) for name in ("m3.weight", "m7.weight")}  # 68 dB
-    reports = compare(old, {**old, **near}, "gradients")
-    assert all(report.passed for report in reports.values())
-    assert sorted(name for name, report in reports.items() if report.stray) == ["m3.weight", "m7.weight"]
-    far = {"m3.weight": old["m3.weight"] * np.float32(1.002)}  # 54 dB
-    assert not compare(old, {**old, **far}, "gradients")["m3.weight"].passed
-    many = {name: value * np.float32(1 + 4e-4) for name, value in list(old.items())[:3]}
-    assert sum(not r.passed for r in compare(old, {**old, **many}, "gradients").values()) == 3
-    assert not compare(old, {**old, **near}, "results")["m3.weight"].passed
+    reports = compare(old, {**old, "m3.weight": old["m3.weight"] * np.float32(1 + 4e-4)}, "gradients")  # 68 dB
+    assert [name for name, report in reports.items() if not report.passed] == ["m3.weight"]
 
 
 def test_zero_on_one_side_fails() -> None:
