@@ -87,6 +87,36 @@ class CheckpointOnDevice(RedirectRule):
     untouched: ClassVar = ("def f(store, x):\n    store.checkpoint(x)\n    return x\n",)
 
 
+class InferWithoutGradients(Rule):
+    """Switch gradients off instead of making inference tensors.
+
+    Inference tensors have no version counter, and XLA's functionalization needs one: writing into a slice raises
+    "Cannot set version_counter for inference tensor". `no_grad` computes the same values.
+    """
+
+    code = "DEV009"
+    title = "infer without gradients"
+    safety = Safety.EXACT
+    message = "inference tensors cannot be written to in slices on XLA; without gradients the values are the same"
+    examples: ClassVar = (
+        Example(
+            before="import torch\n\n\n@torch.inference_mode()\ndef f(x):\n    y = torch.zeros_like(x)\n    y[:1] = x[:1] * 2\n    return y\n",
+            after="import torch\n\n\n@torch.no_grad()\ndef f(x):\n    y = torch.zeros_like(x)\n    y[:1] = x[:1] * 2\n    return y\n",
+            call="f(x)",
+            inputs="x = torch.linspace(-1, 1, 5)",
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef f(x, on):\n    with torch.inference_mode(on):\n        return torch.relu(x)\n",
+        "def f(engine, x):\n    with engine.inference_mode():\n        return x\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        torch = self.file.alias("torch")
+        if self.file.resolve(node.func) == "torch.inference_mode" and not node.args and torch is not None:
+            self.replace(node.func, cst.parse_expression(f"{torch}.no_grad"))
+
+
 class LeaveCuda(Rule):
     """Use the device that there is instead of CUDA.
 

@@ -163,6 +163,8 @@ def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
             yield "LOW", node, f"{target}: {why}"
     if target.startswith("torch.cuda."):
         yield "DEV", node, f"{target} names one backend"
+    if target == "torch.inference_mode":
+        yield "DEV", node, "inference tensors cannot be written to in slices on XLA"
     if target == "torch.utils.checkpoint.checkpoint":
         yield "DEV", node, "torch's checkpoint knows no XLA device"
 
