@@ -10,8 +10,8 @@ import libcst as cst
 from .numeric import is_number, is_shape
 from .project import SourceFile
 from .syntax.calls import argument, has_star, keywords, method_call, positional, with_keywords
-from .syntax.kinds import Kind, is_tensor
 from .syntax.template import fill
+from .syntax.values import Kind, is_tensor
 from .syntax.walk import dotted, own_descendants
 
 _DRAWS = {"normal_": "randn", "uniform_": "rand"}

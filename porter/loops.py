@@ -11,8 +11,8 @@ import libcst as cst
 from .numeric import is_number, is_shape
 from .project import SourceFile
 from .syntax.calls import method_call, positional
-from .syntax.kinds import Kind
 from .syntax.template import match, names_in, substitute
+from .syntax.values import Kind
 from .syntax.walk import children, descendants, dotted, key, own_descendants, same
 
 _Node = TypeVar("_Node", bound=cst.CSTNode)

@@ -6,7 +6,7 @@ import libcst as cst
 
 from .project import SourceFile
 from .syntax.calls import argument, has_star
-from .syntax.kinds import Kind, is_tensor
+from .syntax.values import Kind, is_tensor
 from .syntax.walk import children, own_descendants
 from .truths import is_tensor_truth, only_reports
 

@@ -11,9 +11,10 @@ import libcst as cst
 
 from .errors import PortError
 from .runtime_names import runtime_result
-from .syntax.kinds import Kinds, Value
+from .syntax.kinds import Kinds
 from .syntax.scopes import Binding, Imported, Index, imported_module
 from .syntax.spans import Rendering, Span
+from .syntax.values import Value
 from .syntax.walk import descendants, dotted
 
 if TYPE_CHECKING:

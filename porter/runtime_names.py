@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .syntax.kinds import Kind, Value
+from .syntax.values import Kind, Value
 
 _HOST = {
     "ops.bucket", "ops.static_max", "utils.on_host", "utils.get_rank", "utils.get_world_size", "utils.is_distributed",

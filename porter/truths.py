@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from .project import SourceFile
-from .syntax.kinds import is_tensor
+from .syntax.values import is_tensor
 from .syntax.walk import code, dotted, own_descendants
 
 _REPORTS = ("print", "warn", "warning", "info", "debug", "error", "exception", "critical", "log")

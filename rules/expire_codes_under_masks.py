@@ -7,7 +7,7 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.rule import Example, Rule, Safety
-from porter.syntax.kinds import Kind
+from porter.syntax.values import Kind
 from porter.syntax.walk import own_descendants
 from porter.truths import tensors_in
 

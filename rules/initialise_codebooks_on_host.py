@@ -9,7 +9,7 @@ import libcst as cst
 from porter.numeric import is_number
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star, positional
-from porter.syntax.kinds import Kind, is_tensor
+from porter.syntax.values import Kind, is_tensor
 from porter.syntax.walk import descendants, dotted, own_descendants
 
 # How many parameters a distribution takes before `validate_args`.

@@ -7,8 +7,8 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.rule import Example, Rule, Safety
-from porter.syntax.kinds import is_tensor
 from porter.syntax.template import names_in, substitute
+from porter.syntax.values import is_tensor
 from porter.syntax.walk import own_descendants
 
 _SIZED = ("torch.arange", "torch.zeros", "torch.ones", "torch.empty", "torch.full")

@@ -9,7 +9,7 @@ import libcst as cst
 from porter.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
-from porter.syntax.kinds import is_tensor
+from porter.syntax.values import is_tensor
 from porter.syntax.walk import dotted, own_descendants
 from porter.truths import is_tensor_truth, only_reports
 

@@ -8,7 +8,7 @@ import libcst as cst
 
 from porter.project import SourceFile
 from porter.rule import Example, Rule, Safety
-from porter.syntax.kinds import is_tensor
+from porter.syntax.values import is_tensor
 from porter.syntax.walk import descendants
 
 

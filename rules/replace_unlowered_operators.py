@@ -8,7 +8,7 @@ import libcst as cst
 
 from porter.rule import Example, RedirectRule, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call, positional, without_argument
-from porter.syntax.kinds import is_tensor
+from porter.syntax.values import is_tensor
 
 
 class InterpolateOnDevice(RedirectRule):

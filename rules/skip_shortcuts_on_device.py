@@ -9,8 +9,8 @@ import libcst as cst
 from porter.contexts import asks_host
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, positional
-from porter.syntax.kinds import Kind
 from porter.syntax.template import match, names_in
+from porter.syntax.values import Kind
 from porter.syntax.walk import dotted, same
 
 _BEFORE = """import torch

@@ -10,9 +10,9 @@ from porter.caches import fills
 from porter.factories import read_move
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, method_call, without_argument
-from porter.syntax.kinds import Kind, is_tensor
 from porter.syntax.template import substitute
 from porter.syntax.torch_names import FACTORIES
+from porter.syntax.values import Kind, is_tensor
 from porter.syntax.walk import children
 
 

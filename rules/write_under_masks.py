@@ -11,8 +11,8 @@ from porter.numeric import is_number
 from porter.pointwise import bare_parameters, is_pointwise
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star
-from porter.syntax.kinds import Kind
 from porter.syntax.template import names_in, substitute
+from porter.syntax.values import Kind
 from porter.syntax.walk import code, own_descendants, same
 
 

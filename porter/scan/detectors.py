@@ -12,7 +12,7 @@ from ..factories import input_device
 from ..project import SourceFile
 from ..syntax import torch_names as tn
 from ..syntax.calls import argument, positional
-from ..syntax.kinds import Kind, is_tensor
+from ..syntax.values import Kind, is_tensor
 from ..syntax.walk import brief, dotted, own_descendants, same
 from ..truths import is_tensor_truth
 from . import known

@@ -8,47 +8,13 @@ calls inside the package, and takes a parameter for a tensor when the function u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import Enum
 
 import libcst as cst
 
 from . import torch_names as tn
 from .scopes import Imported, Index
+from .values import Env, Kind, Value, element, is_tensor, join, unpacked
 from .walk import children, dotted, own_descendants
-
-
-class Kind(Enum):
-    """What is known of a value."""
-
-    UNKNOWN = "unknown"
-    HOST = "host"  # a Python value: number, string, shape, device
-    TENSOR = "tensor"
-    MASK = "mask"  # a boolean tensor
-    MODULE = "module"
-    SEQUENCE = "sequence of tensors"
-
-
-TENSORS = frozenset({Kind.TENSOR, Kind.MASK})
-Value = Kind | tuple["Value", ...]
-Env = dict[str, Value]
-
-
-def is_tensor(value: Value) -> bool:
-    """Whether a value is a tensor of any sort."""
-    return value in TENSORS
-
-
-def join(a: Value, b: Value) -> Value:
-    """What is known of a value that is one or the other."""
-    if a == b:
-        return a
-    if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
-        return tuple(join(x, y) for x, y in zip(a, b, strict=True))
-    for kind in (Kind.TENSOR, Kind.MASK):
-        if kind in (a, b):
-            return Kind.TENSOR
-    return a if b is Kind.UNKNOWN else b if a is Kind.UNKNOWN else Kind.UNKNOWN
-
 
 Callee = Callable[[str], Value | None]
 
@@ -202,7 +168,7 @@ class Kinds:
             for name in then.keys() | other.keys():
                 env[name] = join(then.get(name, Kind.UNKNOWN), other.get(name, Kind.UNKNOWN))
         elif isinstance(node, cst.For):
-            item = _element(self._eval(node.iter, env))
+            item = element(self._eval(node.iter, env))
             for _ in range(2):  # a second time, for what the first turn of the loop assigned
                 self._assign(node.target, self._loop_value(node.iter, item, env), env)
                 self._block(node.body, env, function)
@@ -261,7 +227,7 @@ class Kinds:
             env[target.value] = value
             self._known[target] = value
         elif isinstance(target, (cst.Tuple, cst.List)):
-            values = _unpacked(value, len(target.elements))
+            values = unpacked(value, len(target.elements))
             for element, part in zip(target.elements, values, strict=True):
                 self._assign(element.value, part, env)
         elif isinstance(target, (cst.Subscript, cst.Attribute)):
@@ -270,7 +236,7 @@ class Kinds:
     def _loop_value(self, iterable: cst.BaseExpression, item: Value, env: Env) -> Value:
         if not (isinstance(iterable, cst.Call) and isinstance(iterable.func, cst.Name)):
             return item
-        inner = [_element(self._eval(a.value, env)) for a in iterable.args]
+        inner = [element(self._eval(a.value, env)) for a in iterable.args]
         if iterable.func.value == "zip":
             return tuple(inner)
         if iterable.func.value == "enumerate" and inner:
@@ -340,7 +306,7 @@ class Kinds:
         return Kind.UNKNOWN
 
     def _comprehension(self, clause: cst.CompFor, env: Env) -> None:
-        item = _element(self._eval(clause.iter, env))
+        item = element(self._eval(clause.iter, env))
         self._assign(clause.target, self._loop_value(clause.iter, item, env), env)
         for test in clause.ifs:
             self._eval(test.test, env)
@@ -418,8 +384,8 @@ class Kinds:
 
     def _subscript(self, node: cst.Subscript, env: Env) -> Value:
         base = self._eval(node.value, env)
-        for element in node.slice:
-            inner = element.slice
+        for part in node.slice:
+            inner = part.slice
             for child in children(inner):
                 if isinstance(child, cst.BaseExpression):
                     self._eval(child, env)
@@ -443,28 +409,6 @@ class Kinds:
         if plain:
             return Kind.HOST
         return Kind.MASK if any(is_tensor(v) for v in values) else Kind.HOST
-
-
-def _element(value: Value) -> Value:
-    """The kind of one item of an iterable."""
-    if value in TENSORS:
-        return value
-    if value is Kind.SEQUENCE:
-        return Kind.TENSOR
-    if isinstance(value, tuple):
-        result: Value = Kind.UNKNOWN
-        for part in value:
-            result = join(result, part)
-        return result
-    return value if value in (Kind.MODULE, Kind.HOST) else Kind.UNKNOWN
-
-
-def _unpacked(value: Value, count: int) -> tuple[Value, ...]:
-    if isinstance(value, tuple):
-        return value if len(value) == count else (Kind.UNKNOWN,) * count
-    if value is Kind.SEQUENCE:
-        return (Kind.TENSOR,) * count
-    return (value,) * count
 
 
 def _is_plain(default: cst.BaseExpression | None) -> bool:

@@ -6,7 +6,7 @@ import libcst as cst
 import pytest
 
 from porter.project import Project, SourceFile
-from porter.syntax.kinds import Kind, Value
+from porter.syntax.values import Kind, Value
 from porter.syntax.walk import code
 
 
