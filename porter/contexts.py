@@ -29,7 +29,6 @@ class Contexts:
 
     def __init__(self, project: Project) -> None:
         """Collect who refers to whom."""
-        self._project = project
         self._references = _references(project)
         self._functions: dict[cst.CSTNode, str | None] = {}
 

@@ -17,8 +17,6 @@ from .rule import Replacement, Rule
 from .suppress import Suppressions
 from .syntax.spans import Rendering, Span
 
-Visitor = Callable[[Rule, cst.CSTNode], None]
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Edit:

@@ -301,9 +301,3 @@ def import_names(path: str) -> tuple[str, ...]:
     if parts and parts[0] in ("module", "f5_tts"):  # upstream's folder GPT_SoVITS itself was given
         names = [names[0], f"GPT_SoVITS.{names[0]}"]
     return tuple(n for n in names if n)
-
-
-def is_self(node: cst.CSTNode, name: str | None = None) -> bool:
-    """Whether a node is `self.name` (or any attribute of self)."""
-    text = dotted(node)
-    return text is not None and text.startswith("self.") and (name is None or text == f"self.{name}")

@@ -104,13 +104,6 @@ def fill(text: str, **holes: cst.CSTNode | str) -> cst.BaseExpression:
     return result
 
 
-def fill_statement(text: str, **holes: cst.CSTNode | str) -> cst.BaseStatement:
-    """The statement `text` with its holes filled."""
-    result = _fill(_statement(text), holes)
-    assert isinstance(result, cst.BaseStatement)
-    return result
-
-
 def match(text: str, node: cst.CSTNode, resolve: Resolver | None = None) -> Bindings | None:
     """What the holes of the expression or one-line statement `text` stand for in `node`, or None.
 
