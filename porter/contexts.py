@@ -179,13 +179,7 @@ def _references(project: Project) -> dict[cst.CSTNode, list[Reference]]:
     found: dict[cst.CSTNode, list[Reference]] = defaultdict(list)
     for file in project.files.values():
         for node in file.index.nodes:
-            last = (
-                node.value
-                if isinstance(node, cst.Name)
-                else node.attr.value
-                if isinstance(node, cst.Attribute)
-                else None
-            )
+            last = node.value if type(node) is cst.Name else node.attr.value if type(node) is cst.Attribute else None
             if last not in names or not isinstance(node, (cst.Name, cst.Attribute)):
                 continue
             parent = file.parent(node)

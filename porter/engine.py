@@ -15,7 +15,8 @@ from .project import Project, SourceFile
 from .rebuild import Rebuilt, rebuild
 from .rule import Replacement, Rule
 from .suppress import Suppressions
-from .syntax.spans import Rendering, Span
+from .syntax.spans import Places, Rendering, Span
+from .syntax.splice import Spliced, can_splice
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,7 +39,7 @@ class Rewritten:
 
     file: SourceFile
     rebuilt: Rebuilt
-    rendering: Rendering
+    rendering: Places
     edits: tuple[Edit, ...]
 
     @property
@@ -119,7 +120,7 @@ def _apply(file: SourceFile, wanted: Sequence[Replacement]) -> Rewritten:
         chosen.setdefault(replacement.node, replacement)
     add_import_edits(file, chosen)
     rebuilt = rebuild(file, {node: r.new for node, r in chosen.items()})
-    rendering = file.rendering if rebuilt.module is file.module else Rendering(rebuilt.module)
+    rendering = _render(file, rebuilt)
     edits = []
     for node, replacement in chosen.items():
         if node not in rebuilt.applied:
@@ -139,7 +140,15 @@ def _apply(file: SourceFile, wanted: Sequence[Replacement]) -> Rewritten:
     return Rewritten(file, rebuilt, rendering, tuple(sorted(edits)))
 
 
-def _landed(rebuilt: Rebuilt, rendering: Rendering, node: cst.CSTNode) -> Span:
+def _render(file: SourceFile, rebuilt: Rebuilt) -> Places:
+    if rebuilt.module is file.module:
+        return file.rendering
+    if not can_splice(rebuilt.module, file.rendering):
+        return Rendering(rebuilt.module)
+    return Spliced(rebuilt.module, file.module, file.rendering, file.index.parents, rebuilt.origin)
+
+
+def _landed(rebuilt: Rebuilt, rendering: Places, node: cst.CSTNode) -> Span:
     """Where the result of an edit stands: from its first to its last node, or the place it vanished from."""
     nodes = [n for n in rebuilt.applied[node] if n in rendering]
     if nodes:

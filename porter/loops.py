@@ -13,7 +13,7 @@ from .project import SourceFile
 from .syntax.calls import method_call, positional
 from .syntax.template import match, names_in, substitute
 from .syntax.values import Kind
-from .syntax.walk import children, descendants, dotted, key, own_descendants, same
+from .syntax.walk import children, descendants, dotted, key, own_descendants, own_of_type, same
 
 _Node = TypeVar("_Node", bound=cst.CSTNode)
 
@@ -288,4 +288,4 @@ def _assigns(statement: cst.BaseStatement, name: str) -> bool:
 
 
 def _names(node: cst.CSTNode) -> Iterator[str]:
-    return (n.value for n in own_descendants(node) if isinstance(n, cst.Name))
+    return (n.value for n in own_of_type(node, cst.Name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from .project import SourceFile
-from .syntax.walk import dotted, own_descendants
+from .syntax.walk import dotted, own_descendants, own_of_type
 
 _CALLS = ("int", "float", "len", "round", "abs", "min", "max")
 _METHODS = ("numel", "dim", "nelement")
@@ -88,7 +88,7 @@ def _value(node: cst.CSTNode, name: str) -> cst.BaseExpression | bool | None:
 
 
 def _names(node: cst.CSTNode) -> set[str]:
-    return {n.value for n in own_descendants(node) if isinstance(n, cst.Name)}
+    return {n.value for n in own_of_type(node, cst.Name)}
 
 
 def is_shape(node: cst.BaseExpression) -> bool:

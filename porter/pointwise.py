@@ -7,7 +7,7 @@ import libcst as cst
 from .project import SourceFile
 from .syntax.calls import argument, has_star
 from .syntax.values import Kind, is_tensor
-from .syntax.walk import children, own_descendants
+from .syntax.walk import children, own_descendants, own_of_type
 from .truths import is_tensor_truth, only_reports
 
 _POINTWISE = frozenset(
@@ -54,7 +54,7 @@ def _bare_names(function: cst.FunctionDef, given: frozenset[str]) -> frozenset[s
         before = len(found)
         for node in own_descendants(function.body):
             if isinstance(node, cst.Assign) and _is_bare(node.value, found):
-                found |= {n.value for t in node.targets for n in own_descendants(t.target) if isinstance(n, cst.Name)}
+                found |= {n.value for t in node.targets for n in own_of_type(t.target, cst.Name)}
         grew = len(found) > before
     return frozenset(found)
 

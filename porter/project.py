@@ -13,9 +13,9 @@ from .errors import PortError
 from .runtime_names import runtime_result
 from .syntax.kinds import Kinds
 from .syntax.scopes import Binding, Imported, Index, imported_module
-from .syntax.spans import Rendering, Span
+from .syntax.spans import Places, Rendering, Span
 from .syntax.values import Value
-from .syntax.walk import descendants, dotted
+from .syntax.walk import dotted, own_of_type
 
 if TYPE_CHECKING:
     from .contexts import Contexts
@@ -40,12 +40,12 @@ class SourceFile:
         self.replacements: list[Replacement] = []
         self.runtime_aliases: dict[str, str] = {}
         self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
-        self._rendering: Rendering | None = None
+        self._rendering: Places | None = None
         # Outside upstream's module folder, and ported because something there imports it.
         self.is_dependency = PurePosixPath(path.removesuffix(target)).name != "module"
 
     @property
-    def rendering(self) -> Rendering:
+    def rendering(self) -> Places:
         """The file's text with the place of each node; computed when first asked for."""
         if self._rendering is None:
             self._rendering = Rendering(self.module)
@@ -144,7 +144,7 @@ class SourceFile:
         return found[0] if len(found) == 1 else None
 
     def _self_assignments(self, owner: cst.ClassDef) -> list[cst.Assign]:
-        return [node for node in descendants(owner) if isinstance(node, cst.Assign)]
+        return [n for m in owner.body.body if isinstance(m, cst.FunctionDef) for n in own_of_type(m.body, cst.Assign)]
 
     def buffers(self, owner: cst.ClassDef) -> set[str]:
         """Names that a class registers as buffers."""
@@ -154,7 +154,7 @@ class SourceFile:
     def _buffers(self) -> dict[cst.ClassDef, set[str]]:
         found: dict[cst.ClassDef, set[str]] = {}
         for node in self.index.nodes:
-            if isinstance(node, cst.Call) and node.args and dotted(node.func) == "self.register_buffer":
+            if type(node) is cst.Call and node.args and dotted(node.func) == "self.register_buffer":
                 name, owner = node.args[0].value, self.owner(node)
                 if isinstance(name, cst.SimpleString) and owner is not None:
                     found.setdefault(owner, set()).add(str(name.evaluated_value))

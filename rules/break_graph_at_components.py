@@ -8,7 +8,7 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.rule import Example, Rule, Safety
-from porter.syntax.walk import dotted, own_descendants
+from porter.syntax.walk import dotted, own_descendants, own_of_type
 
 _BEFORE = """import torch
 from torch import nn
@@ -173,14 +173,13 @@ class BreakGraphAtComponents(Rule):
         return any(isinstance(p, cst.Call) and self._is_component(p) for p in parts)
 
     def _mark_calls(self, method: cst.FunctionDef, components: set[str]) -> None:
-        for line in own_descendants(method.body):
-            if not isinstance(line, cst.SimpleStatementLine) or not isinstance(line.body[0], cst.Assign):
+        for line in own_of_type(method.body, cst.SimpleStatementLine):
+            if not isinstance(line.body[0], cst.Assign):
                 continue
             called = [
                 name
-                for n in own_descendants(line)
-                if isinstance(n, cst.Call)
-                and (name := (dotted(n.func) or "").removeprefix("self.")) in components
+                for n in own_of_type(line, cst.Call)
+                if (name := (dotted(n.func) or "").removeprefix("self.")) in components
                 and (dotted(n.func) or "").startswith("self.")
             ]
             if called and not self._marked_after(line) and self.file.host_reason(line) is None:
@@ -189,8 +188,7 @@ class BreakGraphAtComponents(Rule):
     def _mark_end(self, method: cst.FunctionDef, components: set[str]) -> None:
         loops = [
             name
-            for n in own_descendants(method.body)
-            if isinstance(n, cst.For)
+            for n in own_of_type(method.body, cst.For)
             for part in own_descendants(n.iter)
             if (name := (dotted(part) or "").removeprefix("self.")) in components
         ]
@@ -217,9 +215,7 @@ def own_descendants_of_methods(owner: cst.ClassDef) -> Iterator[cst.Assign]:
     """Single assignments in the methods of a class."""
     for method in owner.body.body:
         if isinstance(method, cst.FunctionDef):
-            for node in own_descendants(method.body):
-                if isinstance(node, cst.Assign) and len(node.targets) == 1:
-                    yield node
+            yield from (node for node in own_of_type(method.body, cst.Assign) if len(node.targets) == 1)
 
 
 def _is_base(parent: cst.CSTNode | None) -> bool:

@@ -11,7 +11,7 @@ from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call
 from porter.syntax.template import names_in
 from porter.syntax.torch_names import FACTORIES
-from porter.syntax.walk import own_descendants
+from porter.syntax.walk import own_of_type
 
 
 class BuildHelpersOnDevice(Rule):
@@ -94,12 +94,11 @@ class BuildHelpersOnDevice(Rule):
         function = self.file.function(name)
         if function is None:
             return None
-        uses = [n for n in own_descendants(function.body) if isinstance(n, cst.Name) and n.value == name.value]
+        uses = [n for n in own_of_type(function.body, cst.Name) if n.value == name.value]
         values = [
             n.value
-            for n in own_descendants(function.body)
-            if isinstance(n, cst.Assign)
-            and len(n.targets) == 1
+            for n in own_of_type(function.body, cst.Assign)
+            if len(n.targets) == 1
             and isinstance(n.targets[0].target, cst.Name)
             and n.targets[0].target.value == name.value
         ]
@@ -114,8 +113,8 @@ class BuildHelpersOnDevice(Rule):
         file, function = definition
         makes = [
             n
-            for n in own_descendants(function.body)
-            if isinstance(n, cst.Call) and file.resolve(n.func) in FACTORIES and argument(n, "device") is None
+            for n in own_of_type(function.body, cst.Call)
+            if file.resolve(n.func) in FACTORIES and argument(n, "device") is None
         ]
         return bool(makes) and all(input_device(file, n) is None for n in makes)
 

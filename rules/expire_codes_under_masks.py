@@ -7,8 +7,9 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.rule import Example, Rule, Safety
+from porter.syntax.template import match
 from porter.syntax.values import Kind
-from porter.syntax.walk import own_descendants
+from porter.syntax.walk import own_of_type
 from porter.truths import tensors_in
 
 _BEFORE = """import torch
@@ -108,11 +109,11 @@ class ExpireCodesUnderMasks(Rule):
     )
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
-        writes = [n for n in own_descendants(node.body) if isinstance(n, cst.Assign) and self._masked_write(n)]
+        writes = [n for n in own_of_type(node.body, cst.Assign) if self._masked_write(n)]
         if len(writes) != 1 or self.file.host_reason(node.body) is not None:
             return
         target, mask, new = self._masked_write(writes[0])  # type: ignore[misc]
-        made = [n for n in own_descendants(node.body) if isinstance(n, cst.Assign) and self._binds(n, new)]
+        made = [n for n in own_of_type(node.body, cst.Assign) if self._binds(n, new)]
         rows = [self._row_maker(n.value, mask) for n in made]
         if not rows or any(r is None for r in rows):
             return
@@ -121,8 +122,8 @@ class ExpireCodesUnderMasks(Rule):
             self.replace(assign.value, value)
         write = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=target, m=mask, v=new)
         self.replace(writes[0], cst.Expr(write))
-        for part in own_descendants(node.body):
-            if isinstance(part, cst.If) and self._nothing_dead(part, mask):
+        for part in own_of_type(node.body, cst.If):
+            if self._nothing_dead(part, mask):
                 self._guard(part)
 
     def _masked_write(self, node: cst.Assign) -> tuple[cst.BaseExpression, cst.Name, cst.Name] | None:
@@ -166,7 +167,7 @@ class ExpireCodesUnderMasks(Rule):
             return False
         file, function = found
         rows, count = (p.name.value for p in function.params.params)
-        branches = [n for n in own_descendants(function.body) if isinstance(n, cst.If)]
+        branches = list(own_of_type(function.body, cst.If))
         if len(branches) != 1 or not isinstance(branches[0].orelse, cst.Else):
             return False
         enough = _only_assign(branches[0].body)
@@ -174,8 +175,6 @@ class ExpireCodesUnderMasks(Rule):
         last = function.body.body[-1]
         if enough is None or short is None or not isinstance(last, cst.SimpleStatementLine):
             return False
-        from porter.syntax.template import match
-
         test = match(f"__n >= {count}", branches[0].test)
         first = match(f"torch.randperm(__n, device=__d)[:{count}]", enough.value, file.resolve)
         drawn = match(f"torch.randint(0, __n, ({count},), device=__d)", short.value, file.resolve)

@@ -8,9 +8,10 @@ import libcst as cst
 
 from porter.numeric import is_number
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import has_star, positional
+from porter.syntax.calls import argument, has_star, positional, with_keywords
 from porter.syntax.values import Kind, is_tensor
 from porter.syntax.walk import descendants, dotted, own_descendants
+from porter.truths import tensors_in
 
 # How many parameters a distribution takes before `validate_args`.
 _PARAMETERS = {
@@ -201,9 +202,6 @@ class CheckDistributionsOnHost(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        from porter.syntax.calls import argument, with_keywords
-        from porter.truths import tensors_in
-
         target = self.file.resolve(node.func) or ""
         name = target.rsplit(".", 1)[-1]
         if not target.startswith("torch.distributions.") or not name[:1].isupper() or "constraints" in target:

@@ -9,7 +9,7 @@ import libcst as cst
 from porter.rule import Example, Rule, Safety
 from porter.syntax.template import names_in, substitute
 from porter.syntax.values import is_tensor
-from porter.syntax.walk import own_descendants
+from porter.syntax.walk import own_of_type
 
 _SIZED = ("torch.arange", "torch.zeros", "torch.ones", "torch.empty", "torch.full")
 
@@ -55,11 +55,11 @@ class KnowMaskLengths(Rule):
         if len(node.targets) != 1 or not isinstance(node.targets[0].target, cst.Name):
             return
         lengths = self._largest(node.value)
-        function = self.file.function(node)
+        function = self.file.function(node) if lengths is not None else None
         if lengths is None or function is None or self.file.host_reason(node) is not None:
             return
         name = node.targets[0].target.value
-        if any(self._sizes(n, name) for n in own_descendants(function.body)):
+        if any(self._sizes(n, name) for n in own_of_type(function.body, cst.Call, cst.Slice)):
             self.replace(node.value, self.fill("__f(__x)", f="ops.static_max", x=lengths))
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -70,8 +70,11 @@ class KnowMaskLengths(Rule):
                     self.replace(arg.value, self.fill("__f(__x)", f="ops.static_max", x=lengths))
 
     def _largest(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
-        for pattern in ("__x.max()", "torch.max(__x)", "int(__x.max())", "int(torch.max(__x))", "__x.max().item()",
-                        "torch.max(__x).item()", "int(__x.max().item())"):  # fmt: skip
+        for outer in ("int(__x)", "__x.item()"):
+            found = self.match(outer, node)
+            if found is not None and isinstance(found["x"], cst.BaseExpression):
+                node = found["x"]
+        for pattern in ("__x.max()", "torch.max(__x)"):
             found = self.match(pattern, node)
             if (
                 found is not None
@@ -132,8 +135,8 @@ class PadToBuckets(Rule):
         longest = self._longest(node, params[0])
         if not longest:
             return
-        for call in own_descendants(node.body):
-            if isinstance(call, cst.Call) and self.file.resolve(call.func) in self._allocators:
+        for call in own_of_type(node.body, cst.Call):
+            if self.file.resolve(call.func) in self._allocators:
                 for arg in call.args:
                     if arg.keyword is None:
                         self._pad(arg.value, longest)
@@ -141,16 +144,16 @@ class PadToBuckets(Rule):
     def _longest(self, node: cst.FunctionDef, batch: str) -> set[str]:
         """Names that hold the largest length in the batch, or are computed from one."""
         names: set[str] = set()
-        for assign in own_descendants(node.body):
-            if not isinstance(assign, cst.Assign) or not isinstance(assign.targets[0].target, cst.Name):
+        for assign in own_of_type(node.body, cst.Assign):
+            if not isinstance(assign.targets[0].target, cst.Name):
                 continue
             if _is_largest(assign.value, batch) or names & names_in(assign.value):
                 names.add(assign.targets[0].target.value)
         return names
 
     def _pad(self, size: cst.BaseExpression, longest: set[str]) -> None:
-        for part in own_descendants(size):
-            if isinstance(part, cst.Name) and part.value in longest:
+        for part in own_of_type(size, cst.Name):
+            if part.value in longest:
                 around = self.file.parent(part)
                 call = self.file.parent(around) if around is not None else None
                 if isinstance(call, cst.Call) and "bucket" in cst.Module([]).code_for_node(call.func):

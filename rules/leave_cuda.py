@@ -112,9 +112,10 @@ class InferWithoutGradients(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        torch = self.file.alias("torch")
-        if self.file.resolve(node.func) == "torch.inference_mode" and not node.args and torch is not None:
-            self.replace(node.func, cst.parse_expression(f"{torch}.no_grad"))
+        if self.file.resolve(node.func) == "torch.inference_mode" and not node.args:
+            torch = self.file.alias("torch")
+            if torch is not None:
+                self.replace(node.func, cst.parse_expression(f"{torch}.no_grad"))
 
 
 class LeaveCuda(Rule):

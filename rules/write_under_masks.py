@@ -13,7 +13,7 @@ from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star
 from porter.syntax.template import names_in, substitute
 from porter.syntax.values import Kind
-from porter.syntax.walk import code, own_descendants, same
+from porter.syntax.walk import code, own_descendants, own_of_type, same
 
 
 def masked(node: cst.CSTNode, kind_of: object = None) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
@@ -213,9 +213,8 @@ class ComputeUnderMasks(Rule):
             return None
         made = [
             n.value
-            for n in own_descendants(function.body)
-            if isinstance(n, cst.Assign)
-            and any(isinstance(t.target, cst.Name) and t.target.value == mask.value for t in n.targets)
+            for n in own_of_type(function.body, cst.Assign)
+            if any(isinstance(t.target, cst.Name) and t.target.value == mask.value for t in n.targets)
         ]
         if len(made) != 1:
             return None

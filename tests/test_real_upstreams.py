@@ -14,6 +14,8 @@ from porter.hazards import Status, account
 from porter.project import Project
 from porter.rulebook import load
 from porter.sources import collect
+from porter.syntax.spans import Rendering
+from porter.syntax.walk import descendants
 from porter.upstream import open_upstream
 from porter.upstream.cache import cached_upstream
 
@@ -61,3 +63,13 @@ def test_lines_without_an_edit_are_upstream_s_own(upstream: str) -> None:
         kept_new = [line for n, line in enumerate(new, 1) if n not in touched_new]
         kept_old = [line for n, line in enumerate(old, 1) if n not in touched_old]
         assert [line for line in kept_new if line.strip()] == [line for line in kept_old if line.strip()]
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_spliced_text_and_places_are_those_of_generating_all(upstream: str) -> None:
+    for rewritten in ported(upstream).files.values():
+        whole = Rendering(rewritten.rebuilt.module)
+        assert rewritten.text == whole.text
+        for node in descendants(rewritten.rebuilt.module):
+            assert (node in rewritten.rendering) == (node in whole)
+            assert node not in whole or rewritten.rendering.span(node) == whole.span(node)

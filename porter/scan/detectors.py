@@ -13,7 +13,7 @@ from ..project import SourceFile
 from ..syntax import torch_names as tn
 from ..syntax.calls import argument, positional
 from ..syntax.values import Kind, is_tensor
-from ..syntax.walk import brief, dotted, own_descendants, same
+from ..syntax.walk import brief, dotted, own_descendants, own_of_type, same
 from ..truths import is_tensor_truth
 from . import known
 
@@ -151,10 +151,10 @@ def _builtin(file: SourceFile, node: cst.Call) -> Iterator[Found]:
 def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Functions of libraries that have no place in the port, called or passed on."""
     assert isinstance(node, (cst.Attribute, cst.Name))
-    target = file.resolve(node)
-    if target is None or not target.startswith("torch"):
+    if type(file.parent(node)) is cst.Attribute:
         return
-    if isinstance(file.parent(node), cst.Attribute) or file.inside_import(node):
+    target = file.resolve(node)
+    if target is None or not target.startswith("torch") or file.inside_import(node):
         return
     if target in known.UNLOWERED:
         yield "LOW", node, known.UNLOWERED[target]
@@ -187,9 +187,7 @@ def conditions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     if is_tensor_truth(file, node.test):
         yield "SYN", node.test, f"the truth of {brief(node.test)} waits for the device"
     elif isinstance(node, cst.If) and any(
-        (file.resolve(c.func) or "").startswith("random.")
-        for c in own_descendants(node.test)
-        if isinstance(c, cst.Call)
+        (file.resolve(c.func) or "").startswith("random.") for c in own_of_type(node.test, cst.Call)
     ):
         yield "GRF", node.test, f"{brief(node.test)} picks between two graphs"
 
@@ -254,7 +252,7 @@ def _assigned_in_loop(file: SourceFile, name: cst.Name) -> Iterator[cst.BaseExpr
         if isinstance(loop, (cst.For, cst.While)):
             for node in own_descendants(loop.body):
                 if isinstance(node, cst.Assign) and any(dotted(t.target) == name.value for t in node.targets):
-                    yield from (n for n in own_descendants(node.value) if isinstance(n, cst.Subscript))
+                    yield from (n for n in own_of_type(node.value, cst.Subscript))
 
 
 def _sample_value(file: SourceFile, part: cst.CSTNode) -> bool:

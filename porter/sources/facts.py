@@ -77,7 +77,7 @@ def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: b
     elif isinstance(statement, ast.ClassDef):
         bound.append(statement.name)
         facts.defines_network |= any(_is_network(base) for base in statement.bases)
-    elif isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+    elif top and isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         bound += [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
     if top:

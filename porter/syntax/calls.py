@@ -67,6 +67,6 @@ def without_argument(call: cst.Call, name: str) -> cst.Call:
 
 def method_call(node: cst.CSTNode, *names: str) -> tuple[cst.BaseExpression, cst.Call] | None:
     """Receiver and call, when `node` calls a method of one of these names."""
-    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value in names:
+    if type(node) is cst.Call and type(node.func) is cst.Attribute and node.func.attr.value in names:
         return node.func.value, node
     return None

@@ -14,9 +14,12 @@ import libcst as cst
 from . import torch_names as tn
 from .scopes import Imported, Index
 from .values import Env, Kind, Value, element, is_tensor, join, unpacked
-from .walk import children, dotted, own_descendants
+from .walk import children, dotted, own_of_type
 
 Callee = Callable[[str], Value | None]
+
+
+_LITERALS = frozenset({cst.Integer, cst.Float, cst.SimpleString, cst.ConcatenatedString})
 
 
 class Kinds:
@@ -109,13 +112,16 @@ class Kinds:
         for method in owner.body.body:
             if not isinstance(method, cst.FunctionDef):
                 continue
-            for node in own_descendants(method):
-                if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.args:
-                    name = node.func.attr.value
-                    first = node.args[0].value
+            for node in own_of_type(method, cst.Assign, cst.Expr):
+                if isinstance(node, cst.Expr):
+                    call = node.value
+                    if not (isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute) and call.args):
+                        continue
+                    name, first = call.func.attr.value, call.args[0].value
                     if name in ("register_buffer", "register_parameter") and isinstance(first, cst.SimpleString):
                         found[str(first.evaluated_value)] = Kind.TENSOR
-                elif isinstance(node, cst.Assign):
+                else:
+                    assert isinstance(node, cst.Assign)
                     for target in node.targets:
                         t = target.target
                         if isinstance(t, cst.Attribute) and isinstance(t.value, cst.Name) and t.value.value == "self":
@@ -253,6 +259,8 @@ class Kinds:
         return value
 
     def _value(self, node: cst.CSTNode, env: Env) -> Value:
+        if type(node) in _LITERALS:
+            return Kind.HOST
         if isinstance(node, cst.Name):
             return self._name(node, env)
         if isinstance(node, cst.Attribute):
@@ -297,8 +305,6 @@ class Kinds:
             for part in node.parts:
                 if isinstance(part, cst.FormattedStringExpression):
                     self._eval(part.expression, env)
-            return Kind.HOST
-        if isinstance(node, (cst.Integer, cst.Float, cst.SimpleString, cst.ConcatenatedString)):
             return Kind.HOST
         for child in children(node):
             if isinstance(child, cst.BaseExpression):
@@ -420,11 +426,13 @@ def _is_plain(default: cst.BaseExpression | None) -> bool:
 
 def _used_as_tensor(function: cst.FunctionDef, index: Index) -> Iterator[str]:
     """Names that a function uses as only tensors can be used."""
-    for node in own_descendants(function):
-        if isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name):
+    for node in own_of_type(function, cst.Attribute, cst.Call):
+        if isinstance(node, cst.Attribute):
             name = node.attr.value
-            called = isinstance(index.parents.get(node), cst.Call)
-            if name in tn.TENSOR_ONLY_ATTRIBUTES or (called and name in tn.TENSOR_ONLY_METHODS):
+            if isinstance(node.value, cst.Name) and (
+                name in tn.TENSOR_ONLY_ATTRIBUTES
+                or (name in tn.TENSOR_ONLY_METHODS and isinstance(index.parents.get(node), cst.Call))
+            ):
                 yield node.value.value
         elif isinstance(node, cst.Call) and node.args and isinstance(node.args[0].value, cst.Name):
             target = index.resolve(node.func)

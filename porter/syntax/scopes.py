@@ -81,6 +81,13 @@ class Index:
         self.scopes[module] = self.root
         self._resolved: dict[cst.CSTNode, str | None] = {}
         self._walk(module, self.root)
+        # Every other name is somebody's local one, and its scope need not be looked up.
+        self._linked = {
+            name
+            for scope in self.scopes.values()
+            for name, bound in scope.bindings.items()
+            if scope is self.root or any(isinstance(b, Imported) for b in bound)
+        }
 
     def scope_of(self, node: cst.CSTNode) -> Scope:
         """The scope in which an expression or statement is evaluated."""
@@ -105,6 +112,8 @@ class Index:
         if name is None:
             return None
         head, _, rest = name.partition(".")
+        if head not in self._linked:
+            return None
         found = self.scope_of(node).lookup(head)
         if found is None:
             return None
@@ -125,7 +134,7 @@ class Index:
             current, here = stack.pop()
             self.nodes.append(current)
             inner = self._bind(current, here)
-            found = list(children(current))
+            found = children(current)
             found.reverse()
             if inner is here:
                 for child in found:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 
 import libcst as cst
@@ -67,17 +70,19 @@ class _Recording(AbstractContextManager[None]):
         ranges[self._node] = (start, end)
 
 
-class Rendering:
+class Places(ABC):
     """The text of a module and the place of each of its nodes in it."""
 
-    def __init__(self, module: cst.Module) -> None:
-        """Generate the code of `module`, once."""
-        state = _Recorder(default_indent=module.default_indent, default_newline=module.default_newline)
-        module._codegen(state)
-        self.text = "".join(state.tokens)
-        self._ranges = state.ranges
-        self._offsets = [0, *accumulate(map(len, state.tokens))]
-        self._lines = [0, *(m.end() for m in re.finditer("\n", self.text))]
+    text: str
+
+    @abstractmethod
+    def own_range(self, node: cst.CSTNode) -> tuple[int, int] | None:
+        """First and one-past-last character of a node, where the code generator noted them."""
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        """The offset of each line's first character, and of the end where the text ends with a line end."""
+        return [0, *(m.end() for m in re.finditer("\n", self.text))]
 
     def __contains__(self, node: cst.CSTNode) -> bool:
         return self._range(node) is not None
@@ -89,12 +94,13 @@ class Rendering:
         found = self._range(node)
         if found is None:
             raise KeyError(node)
-        last = len(self._offsets) - 1  # libcst drops the last line end of a file that has none
-        return self._offsets[min(found[0], last)], self._offsets[min(found[1], last)]
+        return found
 
     def _range(self, node: cst.CSTNode) -> tuple[int, int] | None:
-        """Tokens of a node; of one that libcst gives no position of its own (an argument, say), those of its parts."""
-        found = self._ranges.get(node)
+        """Characters of a node; of one that libcst gives no position of its own (an argument, say), those of its
+        parts.
+        """
+        found = self.own_range(node)
         if found is None:
             parts = [r for r in map(self._range, children(node)) if r is not None]
             if parts:
@@ -108,10 +114,37 @@ class Rendering:
         end_line, end_column = self.position(max(start, end))
         if end_column == 0 and end_line > line:  # a statement's span may include its line end
             end_line -= 1
-            end_column = end - 1 - self._lines[end_line - 1]
+            end_column = end - 1 - self.line_starts[end_line - 1]
         return Span(line, column, end_line, end_column)
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line from 1 and column from 0 of a character."""
-        line = bisect_right(self._lines, offset)
-        return line, offset - self._lines[line - 1]
+        line = bisect_right(self.line_starts, offset)
+        return line, offset - self.line_starts[line - 1]
+
+
+class Rendering(Places):
+    """A tree's code, generated once; of a whole module, or of one statement that stands under some indents."""
+
+    def __init__(self, module: cst.Module, statement: cst.BaseStatement | None = None, indents: Sequence[str] = ()):
+        """Generate the code of `module`, or of one statement of it with its leading lines."""
+        state = _Recorder(default_indent=module.default_indent, default_newline=module.default_newline)
+        for indent in indents:
+            state.increase_indent(indent)
+        (module if statement is None else statement)._codegen(state)
+        self.text = "".join(state.tokens)
+        self._ranges = state.ranges
+        self._offsets = [0, *accumulate(map(len, state.tokens))]
+
+    @property
+    def nodes(self) -> Iterable[cst.CSTNode]:
+        """All nodes whose place was noted."""
+        return self._ranges
+
+    def own_range(self, node: cst.CSTNode) -> tuple[int, int] | None:
+        """The characters of a node, from its tokens."""
+        found = self._ranges.get(node)
+        if found is None:
+            return None
+        last = len(self._offsets) - 1  # libcst drops the last line end of a file that has none
+        return self._offsets[min(found[0], last)], self._offsets[min(found[1], last)]

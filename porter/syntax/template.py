@@ -13,6 +13,7 @@ import libcst as cst
 
 from .walk import children, dotted, key, meaningful_fields
 
+_NAMING = frozenset({cst.Name, cst.Attribute})  # may match by what they mean, or be a hole
 Bindings = dict[str, cst.CSTNode]
 Resolver = Callable[[cst.CSTNode], str | None]
 
@@ -42,7 +43,7 @@ def _statement(text: str) -> cst.SimpleStatementLine | cst.BaseCompoundStatement
 
 def is_hole(node: cst.CSTNode) -> bool:
     """Whether a pattern's node stands for any tree."""
-    return isinstance(node, cst.Name) and node.value.startswith("__")
+    return type(node) is cst.Name and node.value.startswith("__")
 
 
 def parenthesized(node: cst.BaseExpression) -> cst.BaseExpression:
@@ -116,6 +117,8 @@ def match(text: str, node: cst.CSTNode, resolve: Resolver | None = None) -> Bind
         pattern = _statement(text)
         if isinstance(node, cst.BaseSmallStatement) and isinstance(pattern, cst.SimpleStatementLine):
             pattern = pattern.body[0]
+    if type(pattern) is not type(node) and type(pattern) not in _NAMING:
+        return None
     found: Bindings = {}
     return found if _unify(pattern, node, found, resolve) else None
 
@@ -128,13 +131,14 @@ def _unify(pattern: cst.CSTNode, node: cst.CSTNode, found: Bindings, resolve: Re
             return key(found[name]) == key(node)
         found[name] = node
         return True
-    if resolve is not None and isinstance(pattern, (cst.Name, cst.Attribute)):
+    kind = type(pattern)
+    if resolve is not None and (kind is cst.Name or kind is cst.Attribute):
         wanted = dotted(pattern)
         if wanted is not None and resolve(node) == wanted:
             return True
-    if type(pattern) is not type(node):
+    if kind is not type(node):
         return False
-    for name in meaningful_fields(type(pattern)):
+    for name in meaningful_fields(kind):
         a, b = getattr(pattern, name), getattr(node, name)
         if isinstance(a, cst.CSTNode):
             if not isinstance(b, cst.CSTNode) or not _unify(a, b, found, resolve):

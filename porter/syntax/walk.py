@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
+from typing import TypeVar
 
 import libcst as cst
 
@@ -25,17 +26,17 @@ def meaningful_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
 _PLAIN = frozenset({type(None), str, bool, int, cst.MaybeSentinel})
 
 
-def children(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+def children(node: cst.CSTNode) -> list[cst.CSTNode]:
     """The direct children of `node` that carry meaning."""
+    found: list[cst.CSTNode] = []
     for name in meaningful_fields(type(node)):
         value = getattr(node, name)
         kind = type(value)
         if kind is tuple or kind is list:
-            for item in value:
-                if type(item) not in _PLAIN:
-                    yield item
+            found += [item for item in value if type(item) not in _PLAIN]
         elif kind not in _PLAIN:
-            yield value
+            found.append(value)
+    return found
 
 
 def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
@@ -44,9 +45,18 @@ def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     while stack:
         current = stack.pop()
         yield current
-        stack.extend(reversed(list(children(current))))
+        stack.extend(reversed(children(current)))
 
 
+N = TypeVar("N", bound=cst.CSTNode)
+
+
+def _subclasses(*bases: type) -> frozenset[type]:
+    return frozenset(kind for kind in vars(cst).values() if isinstance(kind, type) and issubclass(kind, bases))
+
+
+_STATEMENTS = _subclasses(cst.BaseStatement, cst.BaseSmallStatement)
+_EXPRESSIONS = _subclasses(cst.BaseExpression, cst.Arg, cst.Param, cst.Parameters)  # no statement is inside one
 _NESTED = frozenset({cst.FunctionDef, cst.Lambda, cst.ClassDef})
 
 
@@ -58,7 +68,24 @@ def own_descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         yield current
         if type(current) in _NESTED and current is not node:
             continue
-        stack.extend(reversed(list(children(current))))
+        stack.extend(reversed(children(current)))
+
+
+def own_of_type(node: cst.CSTNode, *kinds: type[N]) -> Iterator[N]:
+    """Those of `own_descendants` whose class is one of `kinds` itself. What cannot hold one is not walked."""
+    wanted = frozenset(kinds)
+    statements = wanted <= _STATEMENTS
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        kind = type(current)
+        if kind in wanted:
+            yield current  # type: ignore[misc]  # what `wanted` says
+        if kind in _NESTED and current is not node:
+            continue
+        found = children(current)
+        found.reverse()
+        stack += [n for n in found if type(n) not in _EXPRESSIONS] if statements else found
 
 
 def key(node: cst.CSTNode) -> object:
@@ -83,10 +110,10 @@ def same(a: cst.CSTNode, b: cst.CSTNode) -> bool:
 def dotted(node: cst.CSTNode) -> str | None:
     """`a.b.c` for a chain of names, else None."""
     parts: list[str] = []
-    while isinstance(node, cst.Attribute):
+    while type(node) is cst.Attribute:  # the commonest question of all: isinstance asks an abstract class
         parts.append(node.attr.value)
         node = node.value
-    if isinstance(node, cst.Name):
+    if type(node) is cst.Name:
         return ".".join([node.value, *reversed(parts)])
     return None
 
