@@ -1,78 +1,155 @@
-"""Running one child process with a time limit, so that an abort or a hang costs one case and not the run."""
+"""Running jobs in processes of their own with a time limit: an abort or a hang costs one case and not the run."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 
 import porter
 from porter.validate.job import Job, Told
 
 _TAIL = 3  # lines of a dead process's last words
+_START = 120.0  # seconds that a server may take to import everything
 
 
 class Timeout(Exception):  # noqa: N818  # it is what it says
-    """A child process took too long; `told` is what it had reported until then, if anything."""
+    """A job took too long; `told` is what it had reported until then, if anything."""
 
     def __init__(self, told: Told | None) -> None:
         super().__init__("took too long")
         self.told = told
 
 
-def run_child(job: Job, environment: Mapping[str, str], seconds: float) -> Told:
-    """Run `job` in a process of its own, at most `seconds`; what it reported.
+class Server(AbstractContextManager["Server"]):
+    """A process that has imported torch and one side's package, and forks for each job."""
 
-    A process that dies without a report gives a report of its last words. Raises Timeout.
-    """
-    report = job.path(f"{job.role}.json")
-    report.unlink(missing_ok=True)
-    log = job.path(f"{job.role}.log")
-    home = str(Path(porter.__file__).parent.parent)
-    path = os.pathsep.join([home, *filter(None, [environment.get("PYTHONPATH")])])
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "porter.validate.worker", str(job.save())],
-            env={**environment, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
-            cwd=job.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def __init__(
+        self, environment: Mapping[str, str], search: tuple[str, ...], package: str, xla: bool, log: Path
+    ) -> None:
+        """The process starts with the block, or anew with a job after it died."""
+        self._environment = environment
+        self._first = json.dumps({"search": search, "package": package, "xla": xla})
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Server:
+        self._process = self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the server."""
+        if self._process is not None:
+            _end(self._process)
+            self._process = None
+
+    def run(self, job: Job, seconds: float) -> Told:
+        """Run `job`, at most `seconds`; what it reported. Raises Timeout.
+
+        A process that dies without a report gives a report of its last words.
+        """
+        report, log = job.path(f"{job.role}.json"), job.path(f"{job.role}.log")
+        report.unlink(missing_ok=True)
+        server = self._process = self._process or self._start()
+        assert server.stdin is not None
+        try:
+            server.stdin.write(f"{job.save()}\n".encode())
+            server.stdin.flush()
+            child = self._answer("started", _START + seconds)
+        except (OSError, _Gone):
+            return self._died()
         started = time.monotonic()
         try:
-            child.wait(seconds)
-        except subprocess.TimeoutExpired:
+            status = self._answer("ended", seconds)
+        except _Late:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+            try:
+                self._answer("ended", _START)
+            except (_Late, _Gone):
+                self.close()
             raise Timeout(Told.load(report) if report.is_file() else None) from None
-        finally:
-            _end(child)
-    took = time.monotonic() - started
-    if report.is_file() and child.returncode == 0:
-        return replace(Told.load(report), seconds=took)
-    return Told(error=_last_words(child.returncode, log), seconds=took)
+        except _Gone:
+            return self._died()
+        took = time.monotonic() - started
+        if report.is_file() and status == 0:
+            return replace(Told.load(report), seconds=took)
+        return Told(error=_last_words(status, log), seconds=took)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        home = str(Path(porter.__file__).parent.parent)
+        path = os.pathsep.join([home, *filter(None, [self._environment.get("PYTHONPATH")])])
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "porter.validate.worker", "--serve", self._first],
+                env={**self._environment, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+                cwd=self._log.parent,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                start_new_session=True,
+            )
+
+    def _answer(self, what: str, seconds: float) -> int:
+        """The number that the server sends with `what`. Raises _Late or _Gone."""
+        assert self._process is not None and self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], seconds)
+        if not ready:
+            raise _Late
+        words = self._process.stdout.readline().split()
+        if len(words) != 2 or words[0] != what.encode():
+            raise _Gone
+        return int(words[1])
+
+    def _died(self) -> Told:
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        status = self._process.poll()
+        self.close()
+        return Told(error=_last_words(1 if status is None else status, self._log))
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the process and whatever it started."""
-    if child.poll() is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        if hasattr(os, "killpg"):
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()
-    child.wait()
+class _Late(Exception):  # noqa: N818
+    """The server said nothing in time."""
+
+
+class _Gone(Exception):  # noqa: N818
+    """The server has ended."""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process; its forks end with it."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _last_words(status: int, log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "Check failed" in line or line.startswith(("F0", "LLVM", "terminate"))]
     words = " / ".join((telling or lines)[-_TAIL:])[:500]
     how = f"ended with status {status}"

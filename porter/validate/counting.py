@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 import torch_xla
 import torch_xla.debug.metrics
-from torch import Tensor, nn
+from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_xla.core import xla_model
 
 from porter.validate.budget import SYNC, Budget, Drift, Event, StepCost
-from porter.validate.cases.base import Batch, Case
+from porter.validate.cases.base import Batch, Case, Subjects
 from porter.validate.noise import caller
-from porter.validate.step import materialized, run_step
+from porter.validate.step import StepTensors, materialized, run_step
 
 metrics: Any = torch_xla.debug.metrics  # untyped
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -28,22 +28,30 @@ _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 def measure(
     case: Case,
-    model: nn.Module,
+    model: Subjects,
     batches: Sequence[Batch],
     device: torch.device,
     scales: Mapping[str, float],
+    after_first: Callable[[StepTensors], None] | None = None,
 ) -> Budget:
-    """Cost of one step for each batch, from the very first; the model is moved to the device beforehand."""
-    model.to(device)
+    """Cost of one step for each batch, from the very first, of a model that is on the device.
+
+    `after_first` is given what the first step computed; what it costs is not counted.
+    """
     torch_xla.sync(wait=True)
-    steps = [_measure_step(case, model, batch, device, scales) for batch in batches]
+    steps = []
+    for index, batch in enumerate(batches):
+        cost, computed = _measure_step(case, model, batch, device, scales)
+        steps.append(cost)
+        if index == 0 and after_first is not None:
+            after_first(computed)
     return Budget(tuple(steps), len(batches[0]))
 
 
 def diagnose(
     budget: Budget,
     case: Case,
-    model: nn.Module,
+    model: Subjects,
     batches: Sequence[Batch],
     device: torch.device,
     scales: Mapping[str, float],
@@ -121,17 +129,16 @@ def first_difference(one: Watch, two: Watch) -> Drift | None:
 
 
 def _measure_step(
-    case: Case, model: nn.Module, batch: Batch, device: torch.device, scales: Mapping[str, float]
-) -> StepCost:
+    case: Case, model: Subjects, batch: Batch, device: torch.device, scales: Mapping[str, float]
+) -> tuple[StepCost, StepTensors]:
     started = time.perf_counter()
     before = _read()
-    # What it returns is dropped, so that only gradients are results of the graph.
-    run_step(case, model, materialized(batch, device), scales)
+    computed = run_step(case, model, materialized(batch, device), scales)
     torch_xla.sync()
     xla_model.wait_device_ops()
     cost = _read() - before
     fallbacks = {op: n for op, n in cost.items() if op.startswith("aten::") and op != SYNC}
-    return StepCost(
+    told = StepCost(
         compiles=cost["compiles"],
         executions=cost["executions"],
         fallbacks=fallbacks,
@@ -140,6 +147,7 @@ def _measure_step(
         uploads=cost["uploads"],
         seconds=time.perf_counter() - started,
     )
+    return told, computed
 
 
 def _read() -> Counter[str]:

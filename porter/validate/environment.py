@@ -30,7 +30,7 @@ def child_environment(device: str) -> dict[str, str]:
 
     PortError for `tpu` on a machine without one.
     """
-    result = dict(os.environ)
+    result = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # threads that spin for work starve each other's processes
     chosen = result.get("PJRT_DEVICE", "")
     if device == "tpu":
         if chosen not in ("", "TPU"):

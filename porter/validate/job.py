@@ -5,7 +5,7 @@ port, and the port again for the graph budget. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
     weights.safetensors  state_dict before the step             reference → port, budget
-    signatures.json      parameters of the class's methods      reference → port
+    signatures.json      parameters of functions and methods    reference → port
     scales.json          mean square of each result             reference → port, budget
     batches.safetensors  one batch a step, `STEP/NAME`          reference → port, budget
     noise.safetensors    base values of the draws               reference → port
@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+HOST = "CPU, eager"  # the backend of what runs without XLA
 Role = Literal["reference", "port", "budget"]
 
 
@@ -36,6 +37,8 @@ class Job:
     seed: int
     steps: int  # steps after the first one that the budget measures
     trace: bool  # keep a sample of every submodule's result, to find the first that differs
+    cover: bool  # note which functions ran
+    measure: bool  # of the port: its run is the graph budget's too, since nothing has to be replayed
     package: str
     search: tuple[str, ...]
     roots: tuple[str, ...]
@@ -69,6 +72,8 @@ class Told:
     findings: tuple[str, ...] = ()  # differences that are no tensors: keys, signatures, draws
     noise: tuple[dict[str, Any], ...] = ()
     draws: int = 0
+    kinks: int = 0
+    ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     without_gradient: tuple[str, ...] = ()
     dtypes: dict[str, str] | None = None
     trace: tuple[dict[str, Any], ...] = ()

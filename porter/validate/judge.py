@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from porter.validate.budget import budget_from
 from porter.validate.compare import Arrays, TensorReport, compare_group, snr_db
-from porter.validate.job import Job, Told
+from porter.validate.job import Told
 from porter.validate.outcome import GROUPS, CaseOutcome, Cost, Divergence, Verdict
 from porter.validate.sourcemap import Origin, SourceMap
 from porter.validate.tolerances import tolerance
@@ -42,6 +42,7 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
         tuple(tensors),
         draws=port.draws,
         backend=port.backend,
+        ran=port.ran,
         seconds=reference.seconds + port.seconds,
     )
 
@@ -105,11 +106,6 @@ def judge_failure(name: str, side: str, told: Told, lines: SourceMap | None) -> 
 def judge_timeout(name: str, side: str, seconds: float) -> CaseOutcome:
     """A case that one side did not finish."""
     return CaseOutcome(name, "timeout", (f"{side} was not done after {seconds:.0f} s (--timeout)",), seconds=seconds)
-
-
-def traced(job: Job) -> Job:
-    """The same job with every submodule's result kept."""
-    return replace(job, trace=True)
 
 
 def _groups(path: Path, told: Told) -> dict[str, Arrays]:

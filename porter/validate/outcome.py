@@ -52,6 +52,7 @@ class CaseOutcome:
     drift: Origin | None = None  # the line that makes steps differ
     draws: int = 0
     backend: str = ""
+    ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     seconds: float = 0.0
 
     @property

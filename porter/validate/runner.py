@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from porter.errors import PortError
 from porter.upstream import Snapshot
-from porter.validate.cases import TITLES
-from porter.validate.children import Timeout, run_child
+from porter.validate.cases import chosen
+from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment
-from porter.validate.job import Job, Role, Told
+from porter.validate.job import HOST, Job, Role, Told
 from porter.validate.judge import (
     first_divergence,
     judge_budget,
     judge_failure,
     judge_tensors,
     judge_timeout,
-    traced,
 )
 from porter.validate.manifest import Manifest, check_same_upstream, read_manifest
 from porter.validate.outcome import CaseOutcome, Divergence, Outcome
@@ -48,7 +47,7 @@ def validate(
     snapshot: Snapshot, folder: Path, request: Request, progress: Progress = lambda case, state: None
 ) -> Outcome:
     """Judge the package at `folder` against `snapshot`. PortError for input that cannot be judged."""
-    chosen = _chosen(request.cases)
+    names = chosen(request.cases)
     manifest = read_manifest(folder)
     check_same_upstream(manifest, snapshot)
     versions = check_packages(request.device)
@@ -56,20 +55,21 @@ def validate(
     with tempfile.TemporaryDirectory(prefix="sovits-port-") as temporary:
         workplace = Path(temporary).resolve()
         tree = UpstreamTree(snapshot)
-        bench = _Bench(
-            request=request,
-            reference=tree.lay_out_reference(workplace / "upstream"),
-            port=tree.lay_out_rest(workplace / "rest", manifest.root),
-            config=tree.config(),
-            environment=environment,
-            lines=_source_map(manifest, tree),
-        )
+        reference = tree.lay_out_reference(workplace / "upstream")
+        port = tree.lay_out_rest(workplace / "rest", manifest.root)
+        xla = request.device != "cpu"
         outcomes = []
-        for name in chosen:
-            place = workplace / "cases" / name
-            place.mkdir(parents=True)
-            outcomes.append(bench.run(name, place, progress))
-            progress(name, outcomes[-1].verdict)
+        with (
+            Server(environment, reference.search, reference.package, False, workplace / "reference.log") as old,
+            Server(environment, port.search, port.package, xla, workplace / "port.log") as new,
+        ):
+            judge = _Judge(request, reference, port, tree.config(), _source_map(manifest, tree), old, new)
+            for name in names:
+                place = workplace / "cases" / name
+                place.mkdir(parents=True)
+                outcomes.append(judge.run(name, place, progress))
+                progress(name, outcomes[-1].verdict)
+                shutil.rmtree(place)
     return Outcome(
         upstream=snapshot.spec,
         revision=snapshot.revision,
@@ -83,15 +83,16 @@ def validate(
 
 
 @dataclass(frozen=True)
-class _Bench:
+class _Judge:
     """Everything that is the same for all cases."""
 
     request: Request
     reference: Paths
     port: Paths
     config: dict[str, Any] | None
-    environment: Mapping[str, str]
     lines: SourceMap
+    upstream: Server
+    ported: Server
 
     def run(self, name: str, place: Path, progress: Progress) -> CaseOutcome:
         """Run one case in the folder `place`."""
@@ -103,7 +104,8 @@ class _Bench:
                 return judge_failure(name, _SIDES[role], reference, None)
             role = "port"
             progress(name, f"the port on {self.request.device}")
-            port = self._child(name, role, place)
+            at_once = self.request.device != "cpu" and not reference.draws and not reference.kinks
+            port = self._child(name, role, place, measure=at_once)
             if port.error:
                 outcome = judge_failure(name, _SIDES[role], port, self.lines)
             elif port.dtypes is None:  # its parameters are not upstream's, so nothing was run
@@ -116,7 +118,9 @@ class _Bench:
         if any(report.group == "results" and not report.passed for report in outcome.tensors):
             progress(name, "looking for the first difference")
             outcome = replace(outcome, divergence=self._divergence(name, place / "trace"))
-        if self.request.device != "cpu" and port.dtypes is not None:
+        if port.budget is not None:
+            outcome = judge_budget(outcome, replace(port, seconds=0.0), self.lines)
+        elif self.request.device != "cpu" and port.dtypes is not None and port.backend != HOST:
             progress(name, "the graph budget")
             outcome = self._budget(name, place, outcome)
         return outcome
@@ -142,8 +146,8 @@ class _Bench:
             told = late.told  # measured, and only the search for the lines took too long
         return judge_budget(outcome, told, self.lines)
 
-    def _child(self, name: str, role: Role, place: Path, trace: bool = False) -> Told:
-        paths = self.reference if role == "reference" else self.port
+    def _child(self, name: str, role: Role, place: Path, trace: bool = False, measure: bool = False) -> Told:
+        paths, server = (self.reference, self.upstream) if role == "reference" else (self.port, self.ported)
         job = Job(
             role=role,
             case=name,
@@ -151,25 +155,20 @@ class _Bench:
             preset=self.request.preset,
             seed=self.request.seed,
             steps=self.request.steps,
-            trace=False,
+            trace=trace,
+            cover=role == "port" and not trace,
+            measure=measure,
             package=paths.package,
             search=paths.search,
             roots=paths.roots,
             config=self.config,
             folder=str(place),
         )
-        return run_child(traced(job) if trace else job, self.environment, self.request.timeout)
+        return server.run(job, self.request.timeout)
 
     def _device(self, port: Told) -> str:
         """Whose tolerances count."""
-        return "tpu" if port.backend == "TPU" else "cpu" if self.request.device == "cpu" else "xla"
-
-
-def _chosen(names: Sequence[str]) -> tuple[str, ...]:
-    unknown = [name for name in names if name not in TITLES]
-    if unknown:
-        raise PortError(f"there is no case {', '.join(unknown)}; there are {', '.join(TITLES)}")
-    return tuple(name for name in TITLES if not names or name in names)
+        return "tpu" if port.backend == "TPU" else "cpu" if port.backend == HOST else "xla"
 
 
 def _source_map(manifest: Manifest, tree: UpstreamTree) -> SourceMap:

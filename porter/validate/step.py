@@ -1,4 +1,4 @@
-"""One training step, forward and backward, the same on both sides."""
+"""One step, forward and in training backward, the same on both sides."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from porter.validate.cases.base import Batch, Case
+from porter.validate.cases.base import Batch, Case, Subjects
 
 _LEAST = 1e-12  # a mean square below this is nothing to divide by
 
@@ -29,20 +29,27 @@ class StepTensors:
         return {"results": self.results, "gradients": self.gradients, "buffers": self.buffers}
 
 
-def run_step(case: Case, model: nn.Module, batch: Batch, scales: Mapping[str, float]) -> StepTensors:
-    """Clear gradients, run forward and backward, and collect.
+def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, float]) -> StepTensors:
+    """Clear gradients, run forward and, where the case has gradients, backward, and collect.
 
     The loss is the sum of the mean squares of all floating-point results, each divided by its entry in
     `scales`, so that everything with a gradient gets one. Gradients are set to None first: accumulating them
     would be another graph in the second step.
     """
+    if not case.gradients:
+        with torch.no_grad():
+            found = dict(flatten(case.run(model, batch)))
+        return StepTensors(found, {}, (), dict(model.named_buffers()))
     model.zero_grad(set_to_none=True)
-    given = {k: v.detach().clone().requires_grad_() if k in case.differentiate else v for k, v in batch.items()}
-    results = dict(flatten(case.call(model, given)))
+    wanted = {name for name, value in batch.items() if case.differentiates(name, value)}
+    given = {k: v.detach().clone().requires_grad_() if k in wanted else v for k, v in batch.items()}
+    results = dict(flatten(case.run(model, given)))
     loss = weighted_squares(results, scales)
     loss.backward()  # type: ignore[no-untyped-call]
     results["loss"] = loss
-    gradients = {f"input {name}": given[name].grad for name in case.differentiate}
+    gradients = {
+        f"{name.partition('/')[0]}.input {name.partition('/')[2]}": given[name].grad for name in given if name in wanted
+    }
     gradients |= {name: p.grad for name, p in model.named_parameters()}
     return StepTensors(
         results={name: value.detach() for name, value in results.items()},
@@ -57,10 +64,10 @@ def weighted_squares(results: Mapping[str, Tensor], scales: Mapping[str, float])
     parts = [
         value.float().square().mean() / scales.get(name, 1.0)
         for name, value in results.items()
-        if value.is_floating_point()
+        if value.is_floating_point() and value.requires_grad
     ]
     if not parts:
-        raise ValueError("the model returned no floating-point tensor")
+        raise ValueError("no result has a gradient")
     total = parts[0]
     for part in parts[1:]:
         total = total + part
@@ -68,7 +75,7 @@ def weighted_squares(results: Mapping[str, Tensor], scales: Mapping[str, float])
 
 
 @torch.no_grad()
-def loss_scales(case: Case, model: nn.Module, batch: Batch) -> dict[str, float]:
+def loss_scales(case: Case, model: Subjects, batch: Batch) -> dict[str, float]:
     """The mean square of each result.
 
     Without them the loudest result decides: a fresh decoder is so quiet that its gradients would vanish
@@ -76,16 +83,22 @@ def loss_scales(case: Case, model: nn.Module, batch: Batch) -> dict[str, float]:
     """
     squares = {
         name: float(value.float().square().mean())
-        for name, value in flatten(case.call(model, batch))
+        for name, value in flatten(case.run(model, batch))
         if value.is_floating_point()
     }
     return {name: value for name, value in squares.items() if value > _LEAST and math.isfinite(value)}
 
 
 def flatten(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """All tensors in a result, named by their way through tuples, lists, dicts and dataclasses: `5.0`."""
+    """All tensors and numbers in a result, named by their way through tuples, lists, dicts and dataclasses: `5.0`.
+
+    A number is a tensor of none of the dimensions: what upstream reads with `.item()` may stay a tensor in the port.
+    """
     if isinstance(value, Tensor):
         yield name or "result", value
+        return
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield name or "result", torch.tensor(value)
         return
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         members = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]

@@ -1,4 +1,4 @@
-"""What a case is: which class of upstream to run, with which arguments, on which batches."""
+"""What a case is: classes and functions of upstream, how each is made, and on which tensors it runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from porter.validate.settings import Settings
 
 Batch = dict[str, Tensor]
+Told = dict[str, Any]  # arguments of constructors, by label, as JSON can hold them
 
 
 class Unavailable(Exception):  # noqa: N818  # not an error: this upstream has no such thing
@@ -28,43 +29,135 @@ class Library:
     package: str
 
     def module(self, name: str) -> ModuleType:
-        """Import a module, such as `models`."""
-        return importlib.import_module(f"{self.package}.{name}")
+        """Import a module, such as `models`. Unavailable where there is no such file."""
+        full = f"{self.package}.{name}"
+        try:
+            return importlib.import_module(full)
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{full}.".startswith(f"{error.name}."):
+                raise Unavailable(f"this upstream has no {name.replace('.', '/')}.py") from error
+            raise
 
     def member(self, module: str, name: str) -> Any:
-        """A class or function. Raises Unavailable where the module has none of that name."""
+        """A class or function. Unavailable where the module has none of that name."""
         found = getattr(self.module(module), name, None)
         if found is None:
             raise Unavailable(f"{module}.py of this upstream has no {name}")
         return found
 
 
-def _call(model: nn.Module, batch: Batch) -> object:
-    return model(**batch)
+def _call(subject: Any, inputs: Batch) -> object:
+    return subject(**inputs)
+
+
+def _nothing(model: Any) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Part:
+    """One class or function of upstream, and how to run it.
+
+    `arguments` and `inputs` look at the signatures that upstream has, so that one part serves many revisions. They
+    run on the reference side only: the port gets the same arguments and tensors, or shows that it cannot take them.
+    """
+
+    module: str  # file, without suffix, as imported inside the folder `module`: `models`
+    entry: str  # class or function in it
+    inputs: Callable[[Any, Settings, torch.Generator], Batch]  # tensors for one step, from what was built
+    arguments: Callable[[Callable[..., Any], Settings], dict[str, Any]] | None = None  # None: a function, not a class
+    call: Callable[[Any, Batch], object] = _call  # what is run
+    finish: Callable[[Any], None] = _nothing  # done to the model once it has its weights
+    label: str = ""  # tells parts of one entry apart
+    constant: tuple[str, ...] = ()  # floating-point inputs that get no gradient: masks, mostly
+
+    @property
+    def name(self) -> str:
+        """The label, or the entry's name."""
+        return self.label or self.entry
+
+
+class Subjects(nn.Module):
+    """What a case runs, by label: networks as submodules, functions beside them."""
+
+    def __init__(self, subjects: Mapping[str, Any]) -> None:
+        """`subjects` are instances of classes, and functions."""
+        super().__init__()
+        self.others: dict[str, Any] = {}
+        for label, subject in subjects.items():
+            if isinstance(subject, nn.Module):
+                self.add_module(label, subject)
+            else:
+                self.others[label] = subject
+
+    def subject(self, label: str) -> Any:
+        """One of them."""
+        return self.others[label] if label in self.others else self.get_submodule(label)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One model of upstream in training, forward and backward.
-
-    `arguments` and `batch` look at the signatures that upstream has, so that one case serves many revisions.
-    They run on the reference side only: the port gets the same arguments and tensors, or shows that it cannot
-    take them.
-    """
+    """Parts that run together, forward and backward, as one graph."""
 
     name: str
-    module: str  # file of `module`, without suffix
-    entry: str  # class in it
-    arguments: Callable[[Callable[..., Any], Settings], dict[str, Any]]  # of the constructor, as JSON can hold them
-    batch: Callable[[nn.Module, Settings, torch.Generator], Batch]  # keyword arguments of forward
-    differentiate: tuple[str, ...] = ()  # members of the batch whose gradient is compared too
-    call: Callable[[nn.Module, Batch], object] = _call
+    parts: tuple[Part, ...]
+    training: bool = True  # train() or eval()
+    gradients: bool = True  # whether there is a backward pass
+    process_group: bool = False  # whether upstream needs one, of one process
+    on_host: bool = False  # runs in the data loader, on the CPU whatever the device
 
-    def build(self, library: Library, arguments: Mapping[str, Any]) -> nn.Module:
-        """The model, on the CPU."""
-        model = library.member(self.module, self.entry)(**arguments)
-        assert isinstance(model, nn.Module)
-        return model
+    def part(self, label: str) -> Part:
+        """The part with this label."""
+        return next(part for part in self.parts if part.name == label)
+
+    def describe(self, library: Library, settings: Settings) -> Told:
+        """Constructor arguments of the parts that this library has, by label. Unavailable where it has none."""
+        told: Told = {}
+        reasons = []
+        for part in self.parts:
+            try:
+                entry = library.member(part.module, part.entry)
+                told[part.name] = {} if part.arguments is None else part.arguments(entry, settings)
+            except Unavailable as reason:
+                reasons.append(str(reason))
+        if not told:
+            raise Unavailable(reasons[0])
+        return told
+
+    def build(self, library: Library, told: Told) -> Subjects:
+        """What `describe` told of, on the CPU."""
+        made = {}
+        for label, arguments in told.items():
+            part = self.part(label)
+            entry = library.member(part.module, part.entry)
+            made[label] = entry if part.arguments is None else entry(**arguments)
+        return Subjects(made)
+
+    def batch(self, model: Subjects, told: Told, settings: Settings, generator: torch.Generator) -> Batch:
+        """Tensors of one step, `LABEL/NAME`."""
+        return {
+            f"{label}/{name}": value
+            for label in told
+            for name, value in self.part(label).inputs(model.subject(label), settings, generator).items()
+        }
+
+    def run(self, model: Subjects, batch: Batch) -> dict[str, object]:
+        """The result of each part of `batch`, by label."""
+        inputs: dict[str, Batch] = {label: {} for label in (*(n for n, _ in model.named_children()), *model.others)}
+        for key, value in batch.items():
+            label, _, name = key.partition("/")
+            inputs[label][name] = value
+        return {label: self.part(label).call(model.subject(label), given) for label, given in inputs.items()}
+
+    def finish(self, model: Subjects) -> None:
+        """What the parts do to their models once these have their weights."""
+        for label in (name for name, _ in model.named_children()):
+            self.part(label).finish(model.subject(label))
+
+    def differentiates(self, key: str, value: Tensor) -> bool:
+        """Whether the gradient of an input, `LABEL/NAME`, is compared."""
+        label, _, name = key.partition("/")
+        return self.gradients and value.is_floating_point() and name not in self.part(label).constant
 
 
 def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,6 +173,11 @@ def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[s
 _OPTIONAL = frozenset({"version"})
 
 
+def offering(**offered: Any) -> Callable[[Callable[..., Any], Settings], dict[str, Any]]:
+    """Constructor arguments that do not depend on the settings: those of `offered` that the class takes."""
+    return lambda entry, settings: accepted(entry, offered)
+
+
 def lengths(count: int, least: int, most: int, generator: torch.Generator) -> Tensor:
     """`count` lengths from `least` to `most`, int64."""
     return torch.randint(least, most + 1, (count,), generator=generator)
@@ -89,3 +187,8 @@ def within(values: Tensor, ends: Tensor) -> Tensor:
     """`values` (batch, …, time), zero from each sample's end on, as a collate function pads."""
     inside = torch.arange(values.shape[-1]) < ends[:, None]
     return values * inside.view(values.shape[0], *(1,) * (values.dim() - 2), -1).to(values.dtype)
+
+
+def mask_of(ends: Tensor, size: int) -> Tensor:
+    """(batch, 1, size) of 1.0 before each sample's end and 0.0 from there on."""
+    return (torch.arange(size) < ends[:, None]).unsqueeze(1).float()

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
-from porter.validate.cases.base import Batch, Case, accepted
+from porter.validate.cases.base import Batch, Case, Part, accepted
 from porter.validate.settings import Settings
 
 
@@ -17,7 +16,7 @@ def _arguments(constructor: Callable[..., Any], settings: Settings) -> dict[str,
     return accepted(constructor, {"use_spectral_norm": spectral, "version": "v2"})
 
 
-def _batch(model: nn.Module, settings: Settings, generator: torch.Generator) -> Batch:
+def _inputs(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
     shape = (settings.batch, 1, settings.samples)
     return {
         "y": torch.rand(shape, generator=generator) * 2 - 1,
@@ -25,11 +24,4 @@ def _batch(model: nn.Module, settings: Settings, generator: torch.Generator) -> 
     }
 
 
-CASE = Case(
-    name="discriminator",
-    module="models",
-    entry="MultiPeriodDiscriminator",
-    arguments=_arguments,
-    batch=_batch,
-    differentiate=("y_hat",),
-)
+CASES = (Case("discriminator", (Part("models", "MultiPeriodDiscriminator", _inputs, _arguments, constant=("y",)),)),)

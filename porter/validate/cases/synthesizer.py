@@ -9,42 +9,59 @@ from typing import Any
 import torch
 from torch import nn
 
-from porter.validate.cases.base import Batch, Case, Unavailable, accepted, lengths, within
+from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted, lengths, within
 from porter.validate.settings import Settings
 
-_SSL_CHANNELS = 768  # CN-HuBERT's features, two a spectrogram frame pair
-_SPEAKER_CHANNELS = 20480  # ERes2NetV2's features, for the v2Pro family
-_LEAST = 0.5  # the shortest sample of a batch, as a part of the bucket
+SSL_CHANNELS = 768  # CN-HuBERT's features
+SPEAKER_CHANNELS = 20480  # ERes2NetV2's features, for the v2Pro family
+VERSIONS = ("v1", "v2", "v2Pro", "v2ProPlus")
+LEAST = 0.5  # the shortest sample of a batch, as a part of the bucket
 
 
-def _arguments(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
-    return accepted(
-        constructor,
-        {
-            "spec_channels": settings.spec_channels,
-            "segment_size": settings.segment,
-            "n_speakers": settings.n_speakers,
-            "version": "v2",
-            **settings.model,
-        },
-    )
+def arguments(version: str) -> Callable[[Callable[..., Any], Settings], dict[str, Any]]:
+    """Constructor arguments of SynthesizerTrn for one of upstream's versions. Unavailable where it knows none."""
+
+    def told(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+        wide = version in ("v2Pro", "v2ProPlus")
+        if wide and not _knows(constructor, version):
+            raise Unavailable(f"models.py of this upstream knows no {version}")
+        return accepted(
+            constructor,
+            {
+                "spec_channels": settings.spec_channels,
+                "segment_size": settings.segment,
+                "n_speakers": settings.n_speakers,
+                "version": version,
+                **settings.model,
+                **({"gin_channels": 1024} if wide else {}),
+            },
+        )
+
+    return told
 
 
-def _batch(model: nn.Module, settings: Settings, generator: torch.Generator) -> Batch:
+def _knows(constructor: Callable[..., Any], version: str) -> bool:
+    """Whether a model's constructor asks for a version by name."""
+    module = inspect.getmodule(constructor)
+    return module is not None and f'"{version}"' in inspect.getsource(module).replace("'", '"')
+
+
+def training_batch(model: nn.Module, settings: Settings, generator: torch.Generator) -> Batch:
+    """What upstream's trainer hands to `forward`, as far as this model asks for it."""
     count, frames, phonemes = settings.batch, settings.frames, settings.phonemes
-    least = max(settings.segment, int(frames * _LEAST))
+    least = max(settings.segment, int(frames * LEAST))
     y_lengths = lengths(count, least, frames, generator)
-    text_lengths = lengths(count, max(1, int(phonemes * _LEAST)), phonemes, generator)
-    ssl = torch.randn(count, _SSL_CHANNELS, frames, generator=generator)
+    text_lengths = lengths(count, max(1, int(phonemes * LEAST)), phonemes, generator)
+    ssl = torch.randn(count, SSL_CHANNELS, frames, generator=generator)
     spec = torch.rand(count, settings.spec_channels, frames, generator=generator)
-    ids = torch.randint(1, _symbols(model), (count, phonemes), generator=generator)
+    ids = torch.randint(1, symbols(model), (count, phonemes), generator=generator)
     offered = {
         "ssl": within(ssl, y_lengths),
         "y": within(spec, y_lengths),
         "y_lengths": y_lengths,
         "text": within(ids, text_lengths),
         "text_lengths": text_lengths,
-        "sv_emb": torch.randn(count, _SPEAKER_CHANNELS, generator=generator),
+        "sv_emb": torch.randn(count, SPEAKER_CHANNELS, generator=generator),
     }
     result = {}
     for name, parameter in inspect.signature(model.forward).parameters.items():
@@ -58,18 +75,18 @@ def _batch(model: nn.Module, settings: Settings, generator: torch.Generator) -> 
     return result
 
 
-def _symbols(model: nn.Module) -> int:
+def symbols(model: nn.Module) -> int:
     """How many phoneme symbols the text encoder embeds."""
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             return module.num_embeddings
-    raise Unavailable("SynthesizerTrn of this upstream embeds no phonemes")
+    raise Unavailable("this upstream's model embeds no phonemes")
 
 
-CASE = Case(
-    name="synthesizer",
-    module="models",
-    entry="SynthesizerTrn",
-    arguments=_arguments,
-    batch=_batch,
+CASES = tuple(
+    Case(
+        f"synthesizer.{version}.forward",
+        (Part("models", "SynthesizerTrn", training_batch, arguments(version), constant=("ssl", "y", "sv_emb")),),
+    )
+    for version in VERSIONS
 )

@@ -1,0 +1,62 @@
+"""Whether two sides look alike from outside: parameters of their functions, names and shapes of their weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+
+def signatures(entry: Any) -> dict[str, list[str]]:
+    """Parameter names and defaults: of a class's constructor and public methods, or of one function (as "")."""
+    if not inspect.isclass(entry):
+        return {"": _parameters(entry)}
+    return {
+        name: _parameters(member)
+        for name, member in inspect.getmembers(entry, inspect.isfunction)
+        if member.__qualname__.startswith(f"{entry.__name__}.") and (name == "__init__" or not name.startswith("_"))
+    }
+
+
+def signature_findings(name: str, told: Mapping[str, list[str]], entry: Any) -> list[str]:
+    """How the port's `entry` differs from what `signatures` told of upstream's."""
+    own = signatures(entry)
+    return [
+        f"{name}{'.' if method else ''}{method} of the port "
+        + ("is missing" if method not in own else "takes other parameters than upstream's")
+        for method, parameters in told.items()
+        if own.get(method) != parameters
+    ]
+
+
+def key_findings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """How the port's state_dict differs from upstream's in names, shapes and types."""
+    missing, added = sorted(weights.keys() - own.keys()), sorted(own.keys() - weights.keys())
+    result = []
+    if missing:
+        result.append(f"state_dict of the port lacks {_some(missing)}")
+    if added:
+        result.append(f"state_dict of the port has {_some(added)}, which upstream's has not")
+    for name in sorted(weights.keys() & own.keys()):
+        old, new = weights[name], own[name]
+        if old.shape != new.shape or old.dtype != new.dtype:
+            result.append(
+                f"state_dict entry {name} is {new.dtype} {list(new.shape)} in the port "
+                f"and {old.dtype} {list(old.shape)} upstream"
+            )
+    return result
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a scripted function has none that Python can see
+        return []
+    return [f"{p.kind.name} {p.name} {'' if p.default is p.empty else repr(p.default)}" for p in parameters]
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown

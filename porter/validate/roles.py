@@ -1,0 +1,253 @@
+"""What each process of a case does: upstream's run, the port's run, the port's graph budget."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from porter.validate.cases import load_case
+from porter.validate.cases.base import Batch, Case, Library, Subjects, Unavailable
+from porter.validate.coverage import Coverage
+from porter.validate.exchange import (
+    load_batches,
+    load_draws,
+    load_masks,
+    load_tensors,
+    save_batches,
+    save_draws,
+    save_groups,
+    save_masks,
+    save_tensors,
+)
+from porter.validate.job import HOST, Job, Told
+from porter.validate.kinks import RecordKinks, ReplayKinks
+from porter.validate.likeness import key_findings, signature_findings, signatures
+from porter.validate.noise import NoiseFinding, RecordNoise, ReplayNoise
+from porter.validate.settings import make_settings
+from porter.validate.step import StepTensors, loss_scales, materialized, run_step
+from porter.validate.trace import Trace
+from porter.validate.weights import prepare
+
+
+def reference(job: Job) -> Told:
+    """Upstream itself, eager on the CPU; also makes the weights and batches of the other roles."""
+    case = load_case(job.case)
+    settings = make_settings(job.config, "tiny" if job.preset == "tiny" else "full")
+    library = Library(job.package)
+    _seed(job.seed)
+    with _process_group() if case.process_group else nullcontext():
+        told = case.describe(library, settings)
+        model = case.build(library, told)
+        prepare(model, job.seed)
+        generator = torch.Generator().manual_seed(job.seed)
+        batches = [case.batch(model, told, settings, generator) for _ in range(job.steps + 1)]
+        _write(job, "arguments.json", told)
+        _write(job, "signatures.json", {part: signatures(_entry(case, library, part)) for part in told})
+        save_tensors(model.state_dict(), job.path("weights.safetensors"))
+        save_batches(batches, job.path("batches.safetensors"))
+        case.finish(model)
+        model.train(case.training)
+        scales = _scale(job, case, model, batches[0])
+        _seed(job.seed)
+        with ExitStack() as watching:
+            kinks = watching.enter_context(RecordKinks()) if case.gradients else RecordKinks()
+            noise = watching.enter_context(RecordNoise([Path(root) for root in job.roots]))
+            step, trace = _traced(job, case, model, batches[0], scales)
+    save_draws(noise.draws, Path(job.folder))
+    save_masks(kinks.masks, job.path("kinks.safetensors"))
+    found = Told(noise=_noise(noise.findings), draws=len(noise.draws), kinks=len(kinks.masks))
+    return _save(job, found, step, trace)
+
+
+def port(job: Job) -> Told:
+    """The port with upstream's weights, batch and noise; with the graph budget at once where that changes nothing."""
+    case = load_case(job.case)
+    device, backend = _device(job, case)
+    findings: list[str] = []
+    with Coverage(job.roots) if job.cover else nullcontext() as coverage:
+        model = _load_model(job, case, findings)
+        if model is None:
+            return Told(findings=tuple(findings), backend=backend)
+        model = model.to(device)
+        batches = load_batches(job.path("batches.safetensors"))
+        told = Told(findings=tuple(findings), backend=backend)
+        _seed(job.seed)
+        if job.measure:
+            told = _measured(job, case, model, batches, device, told)
+        else:
+            told = _replayed(job, case, model, materialized(batches[0], device), told)
+    return replace(told, ran=coverage.names() if coverage is not None else ())
+
+
+def budget(job: Job) -> Told:
+    """Steps of the port with the device's own noise, counted."""
+    case = load_case(job.case)
+    device, backend = _device(job, case)
+    model = _load_model(job, case, [])
+    if model is None:
+        return Told(error="the port cannot load upstream's weights", backend=backend)
+    model = model.to(device)
+    _seed(job.seed)
+    batches = load_batches(job.path("batches.safetensors"))
+    return _measured(job, case, model, batches, device, Told(backend=backend))
+
+
+def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, told: Told) -> Told:
+    kinks, draws = load_masks(job.path("kinks.safetensors")), load_draws(Path(job.folder))
+    with ReplayKinks(kinks), ReplayNoise(draws, [Path(root) for root in job.roots]) as noise:
+        step, trace = _traced(job, case, model, batch, _scales(job))
+    _settle(job)
+    return _save(job, replace(told, noise=_noise(noise.findings()), draws=noise.replayed), step, trace)
+
+
+def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], device: torch.device, told: Told) -> Told:
+    from porter.validate.counting import diagnose, measure
+
+    scales = _scales(job)
+    saved: list[Told] = []
+
+    def keep(step: StepTensors) -> None:
+        saved.append(_save(job, told, step, Trace(model)))
+
+    found = measure(case, model, batches, device, scales, keep if job.measure else None)
+    told = replace(saved[0] if saved else told, budget=asdict(found))
+    if found.overruns():
+        told.save(job.path(f"{job.role}.json"))  # in case the search for the lines takes too long
+        told = replace(told, budget=asdict(diagnose(found, case, model, batches, device, scales, job.roots)))
+    return told
+
+
+# -- parts --------------------------------------------------------------------------------------------------------
+
+
+def _traced(
+    job: Job, case: Case, model: Subjects, batch: Batch, scales: Mapping[str, float]
+) -> tuple[StepTensors, Trace]:
+    trace = Trace(model)
+    with trace if job.trace else nullcontext():
+        return run_step(case, model, batch, scales), trace
+
+
+def _scale(job: Job, case: Case, model: Subjects, batch: Batch) -> dict[str, float]:
+    """The weight of each result in the loss, from a run that leaves no trace in the model's buffers."""
+    scales: dict[str, float] = {}
+    if case.gradients:
+        _seed(job.seed)
+        buffers = {name: value.clone() for name, value in model.named_buffers()}
+        scales = loss_scales(case, model, batch)
+        for name, value in model.named_buffers():
+            value.copy_(buffers[name])
+    _write(job, "scales.json", scales)
+    return scales
+
+
+def _scales(job: Job) -> dict[str, float]:
+    return {str(name): float(value) for name, value in _read(job, "scales.json").items()}
+
+
+def _load_model(job: Job, case: Case, findings: list[str]) -> Subjects | None:
+    """The port's model with upstream's weights; None, and findings, where its parameters are others."""
+    told, library = _read(job, "arguments.json"), Library(job.package)
+    for label in told:
+        try:
+            entry = _entry(case, library, label)
+        except Unavailable:
+            part = case.part(label)
+            findings.append(f"{part.module}.py of the port has no {part.entry}, which upstream has")
+            return None
+        findings += signature_findings(case.part(label).entry, _read(job, "signatures.json")[label], entry)
+    model = case.build(library, told)
+    weights, own = load_tensors(job.path("weights.safetensors")), model.state_dict()
+    findings += key_findings(weights, own)
+    if weights.keys() != own.keys() or any(weights[k].shape != own[k].shape for k in own):
+        return None
+    model.load_state_dict(weights, strict=True)
+    case.finish(model)
+    model.train(case.training)
+    return model
+
+
+def _entry(case: Case, library: Library, label: str) -> Any:
+    part = case.part(label)
+    return library.member(part.module, part.entry)
+
+
+def _device(job: Job, case: Case) -> tuple[torch.device, str]:
+    """The device, and what it is called in a report."""
+    if job.device == "cpu" or case.on_host:
+        return torch.device("cpu"), HOST
+    import torch_xla
+    import torch_xla.backends
+    from torch_xla import runtime
+
+    device: torch.device = torch_xla.device()  # before any backward pass: autograd counts its devices then
+    backend = str(runtime.device_type())
+    if backend == "TPU":
+        # Float32 products are bfloat16 passes on a TPU, unless asked otherwise.
+        torch_xla.backends.set_mat_mul_precision("highest")
+    return device, backend
+
+
+def _settle(job: Job) -> None:
+    """One graph for everything that is kept; fetched one by one, each tensor would be compiled on its own."""
+    if job.device != "cpu":
+        import torch_xla
+
+        torch_xla.sync(wait=True)
+
+
+def _process_group() -> AbstractContextManager[object]:
+    """A process group of this process alone, for code that asks for its rank."""
+    import torch.distributed as dist
+
+    stack = ExitStack()
+    store = torch._C._distributed_c10d.HashStore()
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    stack.callback(dist.destroy_process_group)
+    return stack
+
+
+def _save(job: Job, told: Told, step: StepTensors, trace: Trace) -> Told:
+    groups = {**step.groups()}
+    if job.trace:
+        groups["trace"] = trace.samples
+    dtypes = save_groups(groups, job.path(f"{job.role}.safetensors"))
+    places = [trace.place(key, job.roots) for key in trace.samples]
+    return replace(told, dtypes=dtypes, without_gradient=step.without_gradient, trace=tuple(places))
+
+
+def _noise(findings: list[NoiseFinding]) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {"problem": f.problem, "family": f.family, "shape": list(f.shape), "where": f.where, "count": f.count}
+        for f in findings
+    )
+
+
+def _seed(seed: int) -> None:
+    """Seed every generator; what is not recorded then still starts alike on both sides."""
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    if "torch_xla" in sys.modules:
+        import torch_xla
+
+        torch_xla.manual_seed(seed)  # type: ignore[no-untyped-call]
+
+
+def _write(job: Job, name: str, told: object) -> None:
+    job.path(name).write_text(json.dumps(told), encoding="utf-8")
+
+
+def _read(job: Job, name: str) -> dict[str, Any]:
+    told = json.loads(job.path(name).read_text(encoding="utf-8"))
+    assert isinstance(told, dict)
+    return told
