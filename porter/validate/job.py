@@ -1,7 +1,8 @@
 """What a child process is told, and the files through which the processes of one case talk.
 
 A case runs in up to three processes, one after the other: the reference (upstream, eager, on the CPU), the
-port, and the port again for the graph budget. They share a folder:
+port, and the port again for the graph budget. In `bench` the reference is followed by `unported` (upstream on the
+device) and `ported` for each port, which only count. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
     weights.safetensors  state_dict before the step             reference → port, budget
@@ -13,6 +14,7 @@ port, and the port again for the graph budget. They share a folder:
     noise.json           family and line of each draw           reference → port
     ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, port → parent
     ROLE.json            everything else that the role found    all → parent
+    steps.json           cost of each step, as it ends          unported, ported → parent
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 HOST = "CPU, eager"  # the backend of what runs without XLA
-Role = Literal["reference", "port", "budget"]
+Role = Literal["reference", "port", "budget", "unported", "ported"]
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def validate(
             Server(environment, reference.search, reference.package, False, workplace / "reference.log") as old,
             Server(environment, port.search, port.package, xla, workplace / "port.log") as new,
         ):
-            judge = _Judge(request, reference, port, tree.config(), _source_map(manifest, tree), old, new)
+            judge = _Judge(request, reference, port, tree.config(), source_map(manifest, tree), old, new)
             for name in names:
                 place = workplace / "cases" / name
                 place.mkdir(parents=True)
@@ -171,7 +171,9 @@ class _Judge:
         return "tpu" if port.backend == "TPU" else "cpu" if port.backend == HOST else "xla"
 
 
-def _source_map(manifest: Manifest, tree: UpstreamTree) -> SourceMap:
+def source_map(manifest: Manifest, tree: UpstreamTree) -> SourceMap:
+    """From lines of the package to edits and lines of upstream."""
+
     def target_text(target: str) -> str:
         try:
             return (manifest.package / target).read_text(encoding="utf-8")
