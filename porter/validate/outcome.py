@@ -82,6 +82,9 @@ class Outcome:
     seed: int
     versions: dict[str, str]
     cases: tuple[CaseOutcome, ...]
+    validated: int = 0  # classes and functions of upstream that a passed case ran; 0 where not all cases were asked for
+    not_validated: tuple[str, ...] = ()  # FILE:NAME of those that none ran
+    host_only: tuple[tuple[str, str], ...] = ()  # those that never see a tensor of the device, and why
 
     @property
     def passed(self) -> bool:
@@ -99,6 +102,9 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "seed": outcome.seed,
         "versions": outcome.versions,
         "passed": outcome.passed,
+        "validated": outcome.validated,
+        "not_validated": list(outcome.not_validated),
+        "host_only": [{"name": name, "reason": reason} for name, reason in outcome.host_only],
         "cases": [_case_json(case) for case in outcome.cases],
     }
     finite = _finite(told)

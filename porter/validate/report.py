@@ -41,6 +41,19 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         console.print(_budget_table(outcome))
     for case in outcome.cases:
         _print_details(case, console)
+    _print_coverage(outcome, console)
+
+
+def _print_coverage(outcome: Outcome, console: Console) -> None:
+    """How much of upstream the cases ran; nothing where only some cases were asked for."""
+    if not outcome.validated and not outcome.not_validated:
+        return
+    total = outcome.validated + len(outcome.not_validated)
+    console.print(f"\n{outcome.validated} of {total} classes and functions that handle tensors are validated.")
+    if outcome.not_validated:
+        console.print(f"[red]Not validated: {len(outcome.not_validated)}[/]")
+        for name in outcome.not_validated:
+            console.print(f"  {escape(name)}")
 
 
 def _budget_table(outcome: Outcome) -> Table:

@@ -13,6 +13,7 @@ from porter.upstream import Snapshot
 from porter.validate.cases import chosen
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment
+from porter.validate.inventory import take_inventory
 from porter.validate.job import HOST, Job, Role, Told
 from porter.validate.judge import (
     first_divergence,
@@ -51,7 +52,7 @@ def validate(
     manifest = read_manifest(folder)
     check_same_upstream(manifest, snapshot)
     versions = check_packages(request.device)
-    environment = child_environment(request.device)
+    environment = child_environment(request.device, quick=request.preset == "tiny")
     with tempfile.TemporaryDirectory(prefix="sovits-port-") as temporary:
         workplace = Path(temporary).resolve()
         tree = UpstreamTree(snapshot)
@@ -70,6 +71,8 @@ def validate(
                 outcomes.append(judge.run(name, place, progress))
                 progress(name, outcomes[-1].verdict)
                 shutil.rmtree(place)
+    inventory = take_inventory(tree.sources.texts) if not request.cases else None
+    missing = inventory.missing(name for case in outcomes if case.passed for name in case.ran) if inventory else ()
     return Outcome(
         upstream=snapshot.spec,
         revision=snapshot.revision,
@@ -79,6 +82,9 @@ def validate(
         seed=request.seed,
         versions=versions,
         cases=tuple(outcomes),
+        validated=len(inventory.judged) - len(missing) if inventory else 0,
+        not_validated=missing,
+        host_only=inventory.excused if inventory else (),
     )
 
 
