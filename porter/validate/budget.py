@@ -4,6 +4,7 @@ torch.
 What the figures mean, with their names in `torch_xla.debug.metrics` (torch_xla 2.9):
 
 - compiles: `UncachedCompile`, graphs that XLA had to compile because no earlier step had them.
+- nodes: `TensorsGraphSize`, size of the traced graphs.
 - executions: `ExecuteComputation`, graphs run; more than one a step means that something cut the graph.
 - fallbacks: counters `aten::OP`, operators without a lowering: their inputs go to the host, are computed
   there and come back, and everything before them has to be computed first.
@@ -36,6 +37,7 @@ class StepCost:
     downloads: int
     uploads: int
     seconds: float
+    nodes: int = 0  # of the traced graphs, before XLA's own passes
 
 
 @dataclass(frozen=True)
