@@ -54,6 +54,7 @@ class CaseOutcome:
     backend: str = ""
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     seconds: float = 0.0
+    fitted: int = 0  # tensors of the weights that came from --checkpoint
 
     @property
     def passed(self) -> bool:
@@ -82,6 +83,7 @@ class Outcome:
     seed: int
     versions: dict[str, str]
     cases: tuple[CaseOutcome, ...]
+    reference: str = ""  # where upstream's side was recorded, "" where it ran beside the port
 
     @property
     def passed(self) -> bool:
@@ -98,6 +100,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "preset": outcome.preset,
         "seed": outcome.seed,
         "versions": outcome.versions,
+        "reference": outcome.reference,
         "passed": outcome.passed,
         "cases": [_case_json(case) for case in outcome.cases],
     }
@@ -113,6 +116,7 @@ def _case_json(case: CaseOutcome) -> dict[str, Any]:
         "backend": case.backend,
         "findings": list(case.findings),
         "draws": case.draws,
+        "fitted": case.fitted,
         "groups": {name: _group_json(case.group(name)) for name in GROUPS},
         "divergence": asdict(case.divergence) if case.divergence else None,
         "budget": asdict(case.budget) if case.budget else None,
