@@ -6,6 +6,7 @@ import hashlib
 import io
 import pickle
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,12 @@ def converted(checkpoint: Path | None, folder: Path) -> tuple[str, str]:
     path = folder / "checkpoint.safetensors"
     save_tensors(tensors, path)
     return str(path), hashlib.sha256(content).hexdigest()
+
+
+def check_fitted(checkpoint: Path | None, fitted: Iterable[int]) -> None:
+    """PortError where a checkpoint was given and none of the cases took a tensor from it."""
+    if checkpoint is not None and not any(fitted):
+        raise PortError(f"no tensor of {checkpoint.name} fits a case that ran; its sizes are those of --preset full")
 
 
 def read_checkpoint(content: bytes, name: str) -> dict[str, Tensor]:

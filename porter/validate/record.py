@@ -11,7 +11,7 @@ from pathlib import Path
 
 from porter.upstream import Snapshot
 from porter.validate.cases import chosen
-from porter.validate.checkpoint import converted
+from porter.validate.checkpoint import check_fitted, converted
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment, cuda_device
 from porter.validate.job import Job, Told
@@ -89,6 +89,7 @@ def record(
                 writer.add(case, place)
                 shutil.rmtree(place)
                 progress(case, state(cases[case]))
+        check_fitted(request.checkpoint, (told.fitted for told in cases.values()))
         header = Header(
             spec=snapshot.spec,
             revision=snapshot.revision,

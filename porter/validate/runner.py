@@ -13,7 +13,7 @@ from typing import Any
 from porter.errors import PortError
 from porter.upstream import Snapshot
 from porter.validate.cases import chosen
-from porter.validate.checkpoint import converted
+from porter.validate.checkpoint import check_fitted, converted
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment
 from porter.validate.job import CHECKPOINT, HOST, Job, Role, Told
@@ -93,10 +93,7 @@ def validate(
             outcomes.append(judge.run(name, place, progress))
             progress(name, outcomes[-1].verdict)
             shutil.rmtree(place)
-    if request.checkpoint is not None and not any(case.fitted for case in outcomes):
-        raise PortError(
-            f"no tensor of {request.checkpoint.name} fits a case that ran; --preset full has upstream's sizes"
-        )
+    check_fitted(request.checkpoint, (case.fitted for case in outcomes))
     return Outcome(
         upstream=snapshot.spec,
         revision=snapshot.revision,
