@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
+from click.core import ParameterSource
 
 from ..errors import PortError
-from .options import json_option
+from .options import checkpoint_option, json_option
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
@@ -57,6 +58,13 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Limit for each of a case's processes.",
 )
+@click.option(
+    "--reference",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A file that record wrote, instead of running UPSTREAM; it brings preset, seed and steps.",
+)
+@checkpoint_option
 @json_option
 @click.pass_context
 def validate(
@@ -70,6 +78,8 @@ def validate(
     seed: int,
     steps: int,
     timeout: float,
+    reference: Path | None,
+    checkpoint: Path | None,
     as_json: bool,
 ) -> None:
     """Run the package in DIR (default: generated) against UPSTREAM itself.
@@ -87,7 +97,10 @@ def validate(
         raise PortError("give UPSTREAM, the sources that the package was made from")
     from ..validate import Request, to_json
 
-    request = Request(device, cast('Literal["tiny", "full"]', preset), cases, seed, steps, timeout)
+    if reference is not None:
+        _check_as_recorded(context, reference)
+    size = cast('Literal["tiny", "full"]', preset)
+    request = Request(device, size, cases, seed, steps, timeout, reference, checkpoint)
     outcome = _run(upstream, directory, request)
     if as_json:
         print_json(to_json(outcome))
@@ -99,6 +112,18 @@ def validate(
         print_outcome(outcome, Console())
     if not outcome.passed:
         context.exit(1)
+
+
+def _check_as_recorded(context: click.Context, reference: Path) -> None:
+    """PortError where an option that was given is not what the recording was made with."""
+    from ..validate import read_header
+
+    header = read_header(reference)
+    for name in ("preset", "seed", "steps"):
+        given, recorded = context.params[name], getattr(header, name)
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and given != recorded:
+            raise PortError(f"{reference} was recorded with --{name} {recorded}, not {given}; leave --{name} out")
+    say(header.words)
 
 
 def _run(upstream: str, directory: Path, request: Request) -> Outcome:

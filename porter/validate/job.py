@@ -1,7 +1,8 @@
 """What a child process is told, and the files through which the processes of one case talk.
 
-A case runs in up to three processes, one after the other: the reference (upstream, eager, on the CPU), the
-port, and the port again for the graph budget. They share a folder:
+A case runs in up to four processes, one after the other: the reference (upstream, eager, on the CPU, or on CUDA
+for a recording), the port, the port again for the graph budget, and upstream again, which takes the port's
+checkpoint. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
     weights.safetensors  state_dict before the step             reference → port, budget
@@ -11,6 +12,8 @@ port, and the port again for the graph budget. They share a folder:
     noise.safetensors    base values of the draws               reference → port
     kinks.safetensors    side of each rectifier's kink          reference → port
     noise.json           family and line of each draw           reference → port
+    state.json           names and shapes after the step        reference → port
+    checkpoint.pth       state_dict after the step              port → checkpoint
     ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, port → parent
     ROLE.json            everything else that the role found    all → parent
 """
@@ -22,8 +25,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+CHECKPOINT = "checkpoint.pth"
 HOST = "CPU, eager"  # the backend of what runs without XLA
-Role = Literal["reference", "port", "budget"]
+Role = Literal["reference", "port", "budget", "checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Job:
 
     role: Role
     case: str
-    device: str  # "cpu" or "xla"
+    device: str  # "cpu", "xla", or "cuda" for a reference
     preset: str
     seed: int
     steps: int  # steps after the first one that the budget measures
@@ -44,6 +48,7 @@ class Job:
     roots: tuple[str, ...]
     config: dict[str, Any] | None
     folder: str
+    weights: str = ""  # a file of tensors that upstream's models get where they fit (--checkpoint)
 
     def path(self, name: str) -> Path:
         """A file of the folder that the processes share."""
@@ -80,6 +85,7 @@ class Told:
     budget: dict[str, Any] | None = None
     seconds: float = 0.0
     backend: str = ""
+    fitted: int = 0  # tensors of the weights that came from --checkpoint
 
     def save(self, path: Path) -> None:
         """Write as JSON."""

@@ -66,6 +66,15 @@ def first_divergence(reference: Told, port: Told, folder: Path, device: str, lin
     return None
 
 
+def judge_checkpoint(outcome: CaseOutcome, told: Told) -> CaseOutcome:
+    """Add what upstream said to the checkpoint that the port wrote."""
+    failure = (f"upstream failed with the port's checkpoint: {told.error}",) if told.error else ()
+    findings = (*told.findings, *failure)
+    verdict: Verdict = "mismatch" if findings else outcome.verdict
+    seconds = outcome.seconds + told.seconds
+    return replace(outcome, verdict=verdict, findings=(*outcome.findings, *findings), seconds=seconds)
+
+
 def judge_budget(outcome: CaseOutcome, told: Told, lines: SourceMap) -> CaseOutcome:
     """Add the graph budget to what the comparison found."""
     outcome = replace(outcome, seconds=outcome.seconds + told.seconds)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -47,6 +48,18 @@ def key_findings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> li
                 f"and {old.dtype} {list(old.shape)} upstream"
             )
     return result
+
+
+def describe_state(state: Mapping[str, Tensor]) -> dict[str, tuple[str, list[int]]]:
+    """Type and shape of each tensor of a state_dict, as JSON can hold them."""
+    return {name: (str(value.dtype).removeprefix("torch."), list(value.shape)) for name, value in state.items()}
+
+
+def described_state(told: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Tensors without values, of the types and shapes that `describe_state` told."""
+    return {
+        name: torch.empty(shape, dtype=getattr(torch, dtype), device="meta") for name, (dtype, shape) in told.items()
+    }
 
 
 def _parameters(function: Callable[..., Any]) -> list[str]:

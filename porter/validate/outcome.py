@@ -54,6 +54,7 @@ class CaseOutcome:
     backend: str = ""
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     seconds: float = 0.0
+    fitted: int = 0  # tensors of the weights that came from --checkpoint
 
     @property
     def passed(self) -> bool:
@@ -85,6 +86,7 @@ class Outcome:
     validated: int = 0  # classes and functions of upstream that a passed case ran; 0 where not all cases were asked for
     not_validated: tuple[str, ...] = ()  # FILE:NAME of those that none ran
     host_only: tuple[tuple[str, str], ...] = ()  # those that never see a tensor of the device, and why
+    reference: str = ""  # where upstream's side was recorded, "" where it ran beside the port
 
     @property
     def passed(self) -> bool:
@@ -101,6 +103,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "preset": outcome.preset,
         "seed": outcome.seed,
         "versions": outcome.versions,
+        "reference": outcome.reference,
         "passed": outcome.passed,
         "validated": outcome.validated,
         "not_validated": list(outcome.not_validated),
@@ -119,6 +122,7 @@ def _case_json(case: CaseOutcome) -> dict[str, Any]:
         "backend": case.backend,
         "findings": list(case.findings),
         "draws": case.draws,
+        "fitted": case.fitted,
         "groups": {name: _group_json(case.group(name)) for name in GROUPS},
         "divergence": asdict(case.divergence) if case.divergence else None,
         "budget": asdict(case.budget) if case.budget else None,

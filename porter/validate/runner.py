@@ -5,31 +5,41 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from porter.errors import PortError
 from porter.upstream import Snapshot
 from porter.validate.cases import chosen
+from porter.validate.checkpoint import check_fitted, converted
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment
 from porter.validate.inventory import take_inventory
-from porter.validate.job import HOST, Job, Role, Told
+from porter.validate.job import CHECKPOINT, HOST, Job, Role, Told
 from porter.validate.judge import (
     first_divergence,
     judge_budget,
+    judge_checkpoint,
     judge_failure,
     judge_tensors,
     judge_timeout,
 )
 from porter.validate.manifest import Manifest, check_same_upstream, read_manifest
 from porter.validate.outcome import CaseOutcome, Divergence, Outcome
+from porter.validate.recording import Recording
 from porter.validate.settings import Preset
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
 
 Progress = Callable[[str, str], None]  # case, what it does now
-_SIDES: Mapping[Role, str] = {"reference": "upstream", "port": "the port", "budget": "the graph budget"}
+_SIDES: Mapping[Role, str] = {
+    "reference": "upstream",
+    "port": "the port",
+    "budget": "the graph budget",
+    "checkpoint": "upstream, with the port's checkpoint,",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,8 @@ class Request:
     seed: int = 0
     steps: int = 10  # steps after the first that the graph budget measures
     timeout: float = 1800.0  # seconds for each process
+    reference: Path | None = None  # a recording of upstream's side; preset, seed and steps are then its own
+    checkpoint: Path | None = None  # upstream's weights, where they fit
 
 
 def validate(
@@ -52,27 +64,39 @@ def validate(
     manifest = read_manifest(folder)
     check_same_upstream(manifest, snapshot)
     versions = check_packages(request.device)
-    environment = child_environment(request.device, quick=request.preset == "tiny")
-    with tempfile.TemporaryDirectory(prefix="sovits-port-") as temporary:
-        workplace = Path(temporary).resolve()
-        tree = UpstreamTree(snapshot)
-        reference = tree.lay_out_reference(workplace / "upstream")
+    tree = UpstreamTree(snapshot)
+    with ExitStack() as stack:
+        recording = None
+        if request.reference is not None:
+            recording = stack.enter_context(_opened(request, manifest, tree))
+            told = recording.header
+            request = replace(request, preset=told.preset, seed=told.seed, steps=told.steps)
+            names = recording.chosen(request.cases, names)
+        environment = child_environment(request.device, quick=request.preset == "tiny")
+        workplace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sovits-port-"))).resolve()
+        weights, _ = converted(request.checkpoint, workplace)
+
+        def serve(paths: Paths, xla: bool, log: str) -> Server:
+            return stack.enter_context(Server(environment, paths.search, paths.package, xla, workplace / log))
+
+        reference = old = None
+        if recording is None:
+            reference = tree.lay_out_reference(workplace / "upstream")
+            old = serve(reference, False, "reference.log")
         port = tree.lay_out_rest(workplace / "rest", manifest.root)
-        xla = request.device != "cpu"
+        new = serve(port, request.device != "cpu", "port.log")
+        lines = _source_map(manifest, tree)
+        judge = _Judge(request, reference, port, tree.config(), lines, old, new, recording, weights)
         outcomes = []
-        with (
-            Server(environment, reference.search, reference.package, False, workplace / "reference.log") as old,
-            Server(environment, port.search, port.package, xla, workplace / "port.log") as new,
-        ):
-            judge = _Judge(request, reference, port, tree.config(), _source_map(manifest, tree), old, new)
-            for name in names:
-                place = workplace / "cases" / name
-                place.mkdir(parents=True)
-                outcomes.append(judge.run(name, place, progress))
-                progress(name, outcomes[-1].verdict)
-                shutil.rmtree(place)
+        for name in names:
+            place = workplace / "cases" / name
+            place.mkdir(parents=True)
+            outcomes.append(judge.run(name, place, progress))
+            progress(name, outcomes[-1].verdict)
+            shutil.rmtree(place)
     inventory = take_inventory(tree.sources.texts) if not request.cases else None
     missing = inventory.missing(name for case in outcomes if case.passed for name in case.ran) if inventory else ()
+    check_fitted(request.checkpoint, (case.fitted for case in outcomes))
     return Outcome(
         upstream=snapshot.spec,
         revision=snapshot.revision,
@@ -85,6 +109,7 @@ def validate(
         validated=len(inventory.judged) - len(missing) if inventory else 0,
         not_validated=missing,
         host_only=inventory.excused if inventory else (),
+        reference=recording.header.words if recording is not None else "",
     )
 
 
@@ -93,19 +118,21 @@ class _Judge:
     """Everything that is the same for all cases."""
 
     request: Request
-    reference: Paths
+    reference: Paths | None
     port: Paths
     config: dict[str, Any] | None
     lines: SourceMap
-    upstream: Server
+    upstream: Server | None  # either this and `reference`, or `recording`
     ported: Server
+    recording: Recording | None
+    weights: str  # a file of tensors for upstream's models, "" for none
 
     def run(self, name: str, place: Path, progress: Progress) -> CaseOutcome:
         """Run one case in the folder `place`."""
         role: Role = "reference"
         try:
-            progress(name, "upstream on the CPU")
-            reference = self._child(name, role, place)
+            progress(name, "upstream on the CPU" if self.recording is None else "upstream as recorded")
+            reference = self._upstream(name, place)
             if reference.error or reference.unavailable:
                 return judge_failure(name, _SIDES[role], reference, None)
             role = "port"
@@ -118,7 +145,9 @@ class _Judge:
                 spent = reference.seconds + port.seconds
                 outcome = CaseOutcome(name, "mismatch", port.findings, backend=port.backend, seconds=spent)
             else:
-                outcome = judge_tensors(name, reference, port, place, self._device(port), self.lines)
+                outcome = judge_tensors(name, reference, port, place, self._device(reference, port), self.lines)
+                role = "checkpoint"
+                outcome = replace(self._checkpoint(name, place, outcome), fitted=reference.fitted)
         except Timeout:
             return judge_timeout(name, _SIDES[role], self.request.timeout)
         if any(report.group == "results" and not report.passed for report in outcome.tensors):
@@ -134,13 +163,26 @@ class _Judge:
     def _divergence(self, name: str, place: Path) -> Divergence | None:
         place.mkdir()
         try:
-            reference = self._child(name, "reference", place, trace=True)
+            reference = self._upstream(name, place, trace=True)
             port = self._child(name, "port", place, trace=True)
         except Timeout:
             return None
         if reference.dtypes is None or port.dtypes is None:
             return None
-        return first_divergence(reference, port, place, self._device(port), self.lines)
+        return first_divergence(reference, port, place, self._device(reference, port), self.lines)
+
+    def _upstream(self, name: str, place: Path, trace: bool = False) -> Told:
+        """Upstream's side of a case, run now or as recorded, which is always with its trace."""
+        if self.recording is not None:
+            return self.recording.fill(name, place)
+        return self._child(name, "reference", place, trace)
+
+    def _checkpoint(self, name: str, place: Path, outcome: CaseOutcome) -> CaseOutcome:
+        """Whether upstream loads what the port saved; names and shapes alone, which the port's run looked at, where
+        upstream is not run here."""
+        if self.upstream is None or not (place / CHECKPOINT).is_file():
+            return outcome
+        return judge_checkpoint(outcome, self._child(name, "checkpoint", place))
 
     def _budget(self, name: str, place: Path, outcome: CaseOutcome) -> CaseOutcome:
         try:
@@ -153,11 +195,13 @@ class _Judge:
         return judge_budget(outcome, told, self.lines)
 
     def _child(self, name: str, role: Role, place: Path, trace: bool = False, measure: bool = False) -> Told:
-        paths, server = (self.reference, self.upstream) if role == "reference" else (self.port, self.ported)
+        of_upstream = role in ("reference", "checkpoint")
+        paths, server = (self.reference, self.upstream) if of_upstream else (self.port, self.ported)
+        assert paths is not None and server is not None
         job = Job(
             role=role,
             case=name,
-            device="cpu" if role == "reference" or self.request.device == "cpu" else "xla",
+            device="cpu" if of_upstream or self.request.device == "cpu" else "xla",
             preset=self.request.preset,
             seed=self.request.seed,
             steps=self.request.steps,
@@ -169,12 +213,28 @@ class _Judge:
             roots=paths.roots,
             config=self.config,
             folder=str(place),
+            weights=self.weights,
         )
         return server.run(job, self.request.timeout)
 
-    def _device(self, port: Told) -> str:
-        """Whose tolerances count."""
-        return "tpu" if port.backend == "TPU" else "cpu" if port.backend == HOST else "xla"
+    def _device(self, reference: Told, port: Told) -> str:
+        """Whose tolerances count; a reference from CUDA is as far from the CPU as XLA is."""
+        return "tpu" if port.backend == "TPU" else "cpu" if reference.backend == port.backend == HOST else "xla"
+
+
+def _opened(request: Request, manifest: Manifest, tree: UpstreamTree) -> Recording:
+    """The recording that a request names, checked. PortError where it cannot stand for upstream."""
+    if request.checkpoint is not None:
+        raise PortError("--checkpoint goes with record, since a recording brings its weights")
+    assert request.reference is not None
+    recording = Recording(request.reference)
+    try:
+        recording.check_upstream(manifest, tree.sources)
+        recording.check()
+    except BaseException:
+        recording.close()
+        raise
+    return recording
 
 
 def _source_map(manifest: Manifest, tree: UpstreamTree) -> SourceMap:

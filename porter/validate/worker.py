@@ -30,7 +30,12 @@ from porter.validate.cases.base import Unavailable
 from porter.validate.job import Job, Told
 
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
-_ROLES = {"reference": roles.reference, "port": roles.port, "budget": roles.budget}
+_ROLES = {
+    "reference": roles.reference,
+    "port": roles.port,
+    "budget": roles.budget,
+    "checkpoint": roles.checkpoint,
+}
 
 
 def main(arguments: list[str]) -> int:
