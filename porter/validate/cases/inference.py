@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -58,11 +59,15 @@ def _spoken(model: Any, settings: Settings, generator: torch.Generator) -> Batch
 
 
 def _references(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
-    """The same with a second, shorter reference."""
-    other = {f"other_{name}": value for name, value in _spoken(model, settings, generator).items()}
-    other["other_refer"] = other["other_refer"][..., : settings.frames * 2 // 3]
-    del other["other_codes"], other["other_text"]
-    return {**_spoken(model, settings, generator), **other}
+    """The same with a second, shorter reference, where `decode` takes a list of them."""
+    given = _spoken(model, settings, generator)
+    if "list" not in inspect.unwrap(model.decode).__code__.co_names:
+        return given
+    other = _spoken(model, settings, generator)
+    given["other_refer"] = other["refer"][..., : settings.frames * 2 // 3]
+    if "sv_emb" in other:
+        given["other_sv_emb"] = other["sv_emb"]
+    return given
 
 
 def _chunk(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
@@ -78,7 +83,7 @@ def _infer(model: Any, given: Batch) -> object:
 def _decode(model: Any, given: Batch) -> object:
     asked: dict[str, Any] = {name: value for name, value in given.items() if not name.startswith("other_")}
     for name in ("refer", "sv_emb"):
-        if name in asked:
+        if f"other_{name}" in given:
             asked[name] = [given[name], given[f"other_{name}"]]
     return model.decode(**asked)
 
