@@ -41,6 +41,10 @@ def _features(model: Any, settings: Settings, generator: torch.Generator) -> Bat
     return {"x": torch.randn(settings.batch, SSL_CHANNELS, settings.frames, generator=generator)}
 
 
+def _whole(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    return training_batch(model, settings, generator, "infer")
+
+
 def codes_batch(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
     """For one sample: codes (1, 1, codes), text (1, phonemes), a reference spectrogram refer (1, channels, frames)."""
     return {
@@ -98,7 +102,7 @@ def _extract(model: Any, given: Batch) -> object:
 
 def _cases(version: str) -> tuple[Case, ...]:
     parts = {
-        "infer": Part("models", "SynthesizerTrn", training_batch, _told(version, "infer"), _infer),
+        "infer": Part("models", "SynthesizerTrn", _whole, _told(version, "infer"), _infer),
         "decode": Part("models", "SynthesizerTrn", _references, _told(version, "decode"), _decode),
         "decode_streaming": Part(
             "models", "SynthesizerTrn", _chunk, _told(version, "decode_streaming", "speed"), _stream
