@@ -54,6 +54,10 @@ def _nothing(model: Any) -> None:
     pass
 
 
+def _make(entry: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    return entry(**arguments)
+
+
 @dataclass(frozen=True)
 class Part:
     """One class or function of upstream, and how to run it.
@@ -67,6 +71,7 @@ class Part:
     inputs: Callable[[Any, Settings, torch.Generator], Batch]  # tensors for one step, from what was built
     arguments: Callable[[Callable[..., Any], Settings], dict[str, Any]] | None = None  # None: a function, not a class
     call: Callable[[Any, Batch], object] = _call  # what is run
+    make: Callable[[Any, dict[str, Any]], Any] = _make  # how a class and its arguments become an instance
     finish: Callable[[Any], None] = _nothing  # done to the model once it has its weights
     label: str = ""  # tells parts of one entry apart
     constant: tuple[str, ...] = ()  # floating-point inputs that get no gradient: masks, mostly
@@ -130,7 +135,7 @@ class Case:
         for label, arguments in told.items():
             part = self.part(label)
             entry = library.member(part.module, part.entry)
-            made[label] = entry if part.arguments is None else entry(**arguments)
+            made[label] = entry if part.arguments is None else part.make(entry, arguments)
         return Subjects(made)
 
     def batch(self, model: Subjects, told: Told, settings: Settings, generator: torch.Generator) -> Batch:
@@ -171,6 +176,21 @@ def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[s
 
 
 _OPTIONAL = frozenset({"version"})
+
+
+def require(function: Callable[..., Any], *names: str) -> None:
+    """Unavailable where a function of upstream lacks one of these parameters."""
+    missing = [name for name in names if name not in inspect.signature(function).parameters]
+    if missing:
+        raise Unavailable(f"{function.__qualname__} of this upstream takes no {' and no '.join(missing)}")
+
+
+def method(entry: Any, name: str) -> Callable[..., Any]:
+    """A method of a class of upstream's. Unavailable where it has none of that name."""
+    found: Callable[..., Any] | None = getattr(entry, name, None)
+    if found is None:
+        raise Unavailable(f"{entry.__name__} of this upstream has no {name}")
+    return found
 
 
 def offering(**offered: Any) -> Callable[[Callable[..., Any], Settings], dict[str, Any]]:

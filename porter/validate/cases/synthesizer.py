@@ -46,8 +46,8 @@ def _knows(constructor: Callable[..., Any], version: str) -> bool:
     return module is not None and f'"{version}"' in inspect.getsource(module).replace("'", '"')
 
 
-def training_batch(model: nn.Module, settings: Settings, generator: torch.Generator) -> Batch:
-    """What upstream's trainer hands to `forward`, as far as this model asks for it."""
+def training_batch(model: nn.Module, settings: Settings, generator: torch.Generator, method: str = "forward") -> Batch:
+    """What upstream's trainer hands to `forward`, as far as `method` of this model asks for it."""
     count, frames, phonemes = settings.batch, settings.frames, settings.phonemes
     least = max(settings.segment, int(frames * LEAST))
     y_lengths = lengths(count, least, frames, generator)
@@ -64,12 +64,12 @@ def training_batch(model: nn.Module, settings: Settings, generator: torch.Genera
         "sv_emb": torch.randn(count, SPEAKER_CHANNELS, generator=generator),
     }
     result = {}
-    for name, parameter in inspect.signature(model.forward).parameters.items():
+    for name, parameter in inspect.signature(getattr(model, method)).parameters.items():
         needed = parameter.default is parameter.empty
         if name == "sv_emb":
             needed = bool(getattr(model, "is_v2pro", False))
         if needed and name not in offered:
-            raise Unavailable(f"SynthesizerTrn.forward of this upstream asks for {name}, which no case knows")
+            raise Unavailable(f"SynthesizerTrn.{method} of this upstream asks for {name}, which no case knows")
         if needed:
             result[name] = offered[name]
     return result
