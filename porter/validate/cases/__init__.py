@@ -83,6 +83,50 @@ FAMILIES: dict[str, dict[str, str]] = {
         "code_predictor.training": "CodePredictor in training",
         "code_predictor.infer": "CodePredictor, predictions and accuracy",
     },
+    "attentions": {
+        "attentions.encoder": "Encoder, plain and conditioned",
+        "attentions.decoder": "Decoder and FFT",
+        "attentions.attention": "MultiHeadAttention: relative, local, proximal, across",
+        "attentions.blocks": "FFN and the separable convolutions, weight-normed or not",
+    },
+    "blocks": {
+        "modules.convolutions": "norms and convolutions of modules.py, spectral norm too",
+        "modules.residual": "WN, ResBlock1 and ResBlock2, also after remove_weight_norm",
+        "modules.attention": "MultiHeadAttention of modules.py",
+    },
+    "flows": {
+        "flows.forward": "all flows, with their log-determinants",
+        "flows.reverse": "all flows backwards",
+        "splines": "rational quadratic splines, with and without tails, both ways",
+    },
+    "quantizer": {
+        "quantizer.training": "the quantizer in training: moving averages of the codes",
+        "quantizer.expiry": "the quantizer in training, where codes expire",
+        "quantizer.evaluation": "the quantizer in evaluation, encode and decode",
+        "quantizer.initialisation": "k-means on the first batch, on the host",
+    },
+    "style": {
+        "style": "MelStyleEncoder and MelStyleEncoderVAE in training",
+        "style.sampling": "MelStyleEncoderVAE in inference",
+        "mrte": "MRTE with and without timbre, and its tests",
+        "mrte.encoders": "the other encoders of mrte_model.py",
+    },
+    "mel": {"mel": "spectrograms and what is made of them"},
+    "commons": {
+        "commons.masks": "masks, paths and squeezing",
+        "commons.segments": "segments at given and at random places",
+        "commons.signals": "timing signals, divergence, gates and Gumbel noise",
+        "commons.gradients": "clipping of gradients",
+        "commons.host": "a mask as long as its longest sample, on the host",
+    },
+    "dit": {
+        "dit": "DiT in training, also checkpointed",
+        "dit.inference": "DiT in inference, with and without caches",
+        "dit.blocks": "DiTBlock and its parts",
+        "dit.embeddings": "the embeddings of DiT",
+    },
+    "collate": {"collate": "collate functions and the sampler, on the host"},
+    "distributed": {"distributed": "what processes share, with one process"},
 }
 TITLES: dict[str, str] = {name: title for cases in FAMILIES.values() for name, title in cases.items()}
 

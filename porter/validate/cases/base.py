@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from porter.validate.cases.standins import import_module
 from porter.validate.settings import Settings
 
 Batch = dict[str, Tensor]
@@ -29,14 +29,21 @@ class Library:
     package: str
 
     def module(self, name: str) -> ModuleType:
-        """Import a module, such as `models`. Unavailable where there is no such file."""
-        full = f"{self.package}.{name}"
-        try:
-            return importlib.import_module(full)
-        except ModuleNotFoundError as error:
-            if error.name is not None and f"{full}.".startswith(f"{error.name}."):
-                raise Unavailable(f"this upstream has no {name.replace('.', '/')}.py") from error
-            raise
+        """Import a module: `models`, or one that upstream keeps beside the folder `module`: `f5_tts.model.modules`.
+
+        Unavailable where there is no such file.
+        """
+        around = self.package.rpartition(".")[0]
+        places = [f"{self.package}.{name}"]
+        if "." in name:
+            places.append(f"{around}.{name}" if around else name)
+        for full in places:
+            try:
+                return import_module(full, self.package)
+            except ModuleNotFoundError as error:
+                if error.name is None or not f"{full}.".startswith(f"{error.name}."):
+                    raise
+        raise Unavailable(f"this upstream has no {name.replace('.', '/')}.py")
 
     def member(self, module: str, name: str) -> Any:
         """A class or function. Unavailable where the module has none of that name."""
