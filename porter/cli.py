@@ -20,6 +20,7 @@ _COMMANDS = {
     "check": "porter.commands.check:check",
     "validate": "porter.commands.validate:validate",
     "record": "porter.commands.record:record",
+    "bench": "porter.commands.bench:bench",
     "rules": "porter.commands.rules:rules",
     "doctor": "porter.commands.doctor:doctor",
 }

@@ -18,17 +18,20 @@ from types import TracebackType
 
 import porter
 from porter.validate.job import Job, Told
+from porter.validate.stacks import ASK, innermost, without_stacks
 
 _TAIL = 3  # lines of a dead process's last words
 _START = 120.0  # seconds that a server may take to import everything
+_STACKS = 0.5  # seconds that a process gets to write where it hangs
 
 
 class Timeout(Exception):  # noqa: N818  # it is what it says
-    """A job took too long; `told` is what it had reported until then, if anything."""
+    """A job took too long; `told` is what it had reported until then, if anything, and `where` its line, if known."""
 
-    def __init__(self, told: Told | None) -> None:
+    def __init__(self, told: Told | None, where: str = "") -> None:
         super().__init__("took too long")
         self.told = told
+        self.where = where
 
 
 class Server(AbstractContextManager["Server"]):
@@ -78,18 +81,20 @@ class Server(AbstractContextManager["Server"]):
             status = self._answer("ended", seconds)
         except _Late:
             with contextlib.suppress(ProcessLookupError):
+                os.kill(child, ASK)
+                time.sleep(_STACKS)
                 os.killpg(child, signal.SIGKILL)
             try:
                 self._answer("ended", _START)
             except (_Late, _Gone):
                 self.close()
-            raise Timeout(Told.load(report) if report.is_file() else None) from None
+            raise Timeout(Told.load(report) if report.is_file() else None, innermost(log, job.roots)) from None
         except _Gone:
             return self._died()
         took = time.monotonic() - started
         if report.is_file() and status == 0:
             return replace(Told.load(report), seconds=took)
-        return Told(error=_last_words(status, log), seconds=took)
+        return Told(error=_last_words(status, log), where=innermost(log, job.roots), seconds=took)
 
     def _start(self) -> subprocess.Popen[bytes]:
         home = str(Path(porter.__file__).parent.parent)
@@ -149,7 +154,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _last_words(status: int, log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in without_stacks(text).splitlines() if line.strip()]
     telling = [line for line in lines if "Check failed" in line or line.startswith(("F0", "LLVM", "terminate"))]
     words = " / ".join((telling or lines)[-_TAIL:])[:500]
     how = f"ended with status {status}"

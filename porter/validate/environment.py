@@ -13,13 +13,13 @@ _EFFORT = "xla_backend_optimization_level"
 _INSTALL = 'pip install "sovits-port[xla]"'
 
 
-def check_packages(device: str) -> dict[str, str]:
-    """Versions of the packages that a run on `device` takes. PortError says what to install."""
+def check_packages(device: str, command: str = "validate") -> dict[str, str]:
+    """Versions of the packages that a run of `command` on `device` takes. PortError says what to install."""
     needed = ["torch", "numpy", "safetensors"] + ([] if device == "cpu" else ["torch_xla"])
     versions = {name: _version(name) for name in needed}
     missing = [name for name, version in versions.items() if not version]
     if missing:
-        raise PortError(f"validate needs {' and '.join(missing)}, not installed here; {_INSTALL}")
+        raise PortError(f"{command} needs {' and '.join(missing)}, not installed here; {_INSTALL}")
     if device != "cpu" and _series(versions["torch"]) != _series(versions["torch_xla"]):
         raise PortError(f"torch {versions['torch']} and torch_xla {versions['torch_xla']} are no pair; {_INSTALL}")
     return versions

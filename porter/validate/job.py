@@ -2,7 +2,8 @@
 
 A case runs in up to four processes, one after the other: the reference (upstream, eager, on the CPU, or on CUDA
 for a recording), the port, the port again for the graph budget, and upstream again, which takes the port's
-checkpoint. They share a folder:
+checkpoint. In `bench` the reference is followed by `unported` (upstream on the device) and `ported` for each port,
+which only count. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
     weights.safetensors  state_dict before the step             reference → port, budget
@@ -16,6 +17,7 @@ checkpoint. They share a folder:
     checkpoint.pth       state_dict after the step              port → checkpoint
     ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, port → parent
     ROLE.json            everything else that the role found    all → parent
+    steps.json           cost of each step, as it ends          unported, ported → parent
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import Any, Literal
 
 CHECKPOINT = "checkpoint.pth"
 HOST = "CPU, eager"  # the backend of what runs without XLA
-Role = Literal["reference", "port", "budget", "checkpoint"]
+Role = Literal["reference", "port", "budget", "checkpoint", "unported", "ported"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What each process of a case does: upstream's run, the port's run, its graph budget, its checkpoint upstream."""
+"""What each process of a case does: upstream's run, the port's run, its graph budget, its checkpoint; a side of `bench`."""
 
 from __future__ import annotations
 
@@ -137,6 +137,33 @@ def checkpoint(job: Job) -> Told:
         words = " ".join(str(error).partition("\n")[2].split()) or str(error)
         return Told(findings=(f"upstream cannot load the port's checkpoint: {words[:_WORDS]}",))
     return Told()
+
+
+def unported(job: Job) -> Told:
+    """Upstream itself on the device, counted and timed."""
+    with _process_group() if load_case(job.case).process_group else nullcontext():
+        return ported(job)
+
+
+def ported(job: Job) -> Told:
+    """Steps of a package on the device, counted and timed; each is written down at once: the next may abort.
+
+    Weights that are not upstream's, in name or shape, stay as the package made them, and are findings.
+    """
+    from porter.validate.bench.steps import measure_each
+
+    case = load_case(job.case)
+    device, backend = _device(job, case)
+    model = case.build(Library(job.package), _read(job, "arguments.json"))
+    weights, own = load_tensors(job.path("weights.safetensors")), model.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    model.load_state_dict(fitting, strict=False)
+    case.finish(model)
+    model = model.train(case.training).to(device)
+    _seed(job.seed)
+    batches = load_batches(job.path("batches.safetensors"))
+    measure_each(case, model, batches, device, _scales(job), job.path("steps.json"))
+    return Told(findings=tuple(key_findings(weights, own)), backend=backend)
 
 
 def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, told: Told) -> Told:

@@ -85,7 +85,7 @@ def validate(
             old = serve(reference, False, "reference.log")
         port = tree.lay_out_rest(workplace / "rest", manifest.root)
         new = serve(port, request.device != "cpu", "port.log")
-        lines = _source_map(manifest, tree)
+        lines = source_map(manifest, tree)
         judge = _Judge(request, reference, port, tree.config(), lines, old, new, recording, weights)
         outcomes = []
         for name in names:
@@ -237,7 +237,9 @@ def _opened(request: Request, manifest: Manifest, tree: UpstreamTree) -> Recordi
     return recording
 
 
-def _source_map(manifest: Manifest, tree: UpstreamTree) -> SourceMap:
+def source_map(manifest: Manifest, tree: UpstreamTree) -> SourceMap:
+    """From lines of the package to edits and lines of upstream."""
+
     def target_text(target: str) -> str:
         try:
             return (manifest.package / target).read_text(encoding="utf-8")

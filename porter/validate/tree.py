@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +70,18 @@ class UpstreamTree:
         """Write what was not ported to `folder`; how to import the package at `port` with it."""
         self._write(list(self.sources.consulted), folder)
         return Paths(PORT_PACKAGE, (str(port), *self._search(folder)), (str(port / "module" / "tpu"),))
+
+    def lay_out_beside(self, folder: Path, package: Path) -> Paths:
+        """Write all files and a copy of `package` as `module/tpu` to `folder`; how to import the copy.
+
+        A port made by hand may well import the modules of upstream that it does not replace.
+        """
+        self._write([*self.sources.texts, *self.sources.consulted], folder)
+        around = folder / self._around
+        copy = around / "module" / "tpu"
+        shutil.rmtree(copy, ignore_errors=True)  # a checkout may hold a port of its own
+        shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        return Paths(PORT_PACKAGE, (str(around), str(folder)), (str(around), str(folder)))
 
     def _write(self, paths: list[str], folder: Path) -> None:
         place = folder if self.sources.prefix else folder / _CHECKOUT

@@ -28,6 +28,7 @@ import torch
 from porter.validate import roles
 from porter.validate.cases.base import Unavailable
 from porter.validate.job import Job, Told
+from porter.validate.stacks import write_stacks
 
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _ROLES = {
@@ -35,6 +36,8 @@ _ROLES = {
     "port": roles.port,
     "budget": roles.budget,
     "checkpoint": roles.checkpoint,
+    "unported": roles.unported,
+    "ported": roles.ported,
 }
 
 
@@ -96,6 +99,7 @@ def _fork(job: Path, threads: int) -> int:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for old, new in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(old, new)
+        write_stacks()
         os.chdir(told.folder)
         torch.set_num_threads(threads)
         status = run(told)

@@ -1,0 +1,112 @@
+"""`sovits-port bench`: unported and ported side by side."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import click
+
+from .options import json_option, upstream_argument
+from .output import print_json, say, say_notes
+
+if TYPE_CHECKING:
+    from ..validate.bench import BenchOutcome, BenchRequest
+
+_STATES = {
+    None: "weights and batches",
+    "unported": "unported upstream",
+    "port": "the port",
+    "other": "the other port",
+}
+
+
+@click.command()
+@upstream_argument
+@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@click.option(
+    "--other",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A folder that holds module/tpu of another port, made by anyone.",
+)
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    metavar="NAME",
+    help="This case instead of synthesizer.v2.forward and discriminator; may be repeated.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(["tiny", "full"]),
+    default="full",
+    show_default=True,
+    help="Upstream's own sizes, or small ones.",
+)
+@click.option("--steps", default=5, show_default=True, type=click.IntRange(min=1), help="Steps after the first.")
+@click.option(
+    "--timeout",
+    default=1800.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="Limit for each side of a case.",
+)
+@json_option
+@click.pass_context
+def bench(
+    context: click.Context,
+    upstream: str,
+    directory: Path,
+    other: Path | None,
+    cases: tuple[str, ...],
+    preset: str,
+    steps: int,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Run UPSTREAM as it is, and the package in DIR (default: generated), on XLA, and count what each costs.
+
+    All sides get the same weights and batches. Compiles, fallbacks, host syncs, transfers and time are told
+    for the first step and for a later one, and as multiples of the unported side's. A side that crashes or
+    hangs is a result.
+
+    Exit status 1 if the port itself fails.
+    """
+    from ..validate.bench import BenchRequest, to_json
+
+    request = BenchRequest(preset=cast('Literal["tiny", "full"]', preset), steps=steps, timeout=timeout)
+    if cases:
+        request = BenchRequest(cases, request.preset, steps, timeout)
+    outcome = _run(upstream, directory, other, request)
+    if as_json:
+        print_json(to_json(outcome))
+    else:
+        from ..views.bench import print_bench
+
+        print_bench(outcome)
+    if not outcome.passed:
+        context.exit(1)
+
+
+def _run(upstream: str, directory: Path, other: Path | None, request: BenchRequest) -> BenchOutcome:
+    from ..upstream import open_upstream
+    from ..validate.bench import bench as measure
+
+    snapshot = open_upstream(upstream)
+    say_notes(snapshot)
+    if not sys.stderr.isatty():
+        return measure(snapshot, directory, other, request, lambda case, side: say(f"{case}: {_STATES[side]}"))
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("reading upstream")
+
+        def show(case: str, side: str | None) -> None:
+            shown.reset(task, description=f"{case}: {_STATES[side]}")
+
+        return measure(snapshot, directory, other, request, show)
