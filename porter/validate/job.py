@@ -18,7 +18,7 @@ port, and the port again for the graph budget. They share a folder:
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,6 +76,7 @@ class Told:
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     without_gradient: tuple[str, ...] = ()
     dtypes: dict[str, str] | None = None
+    audio: dict[str, int] = field(default_factory=dict)  # results that are sound → samples per second
     trace: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] | None = None
     seconds: float = 0.0

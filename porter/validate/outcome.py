@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from porter.validate.budget import Budget, Overrun
 from porter.validate.compare import TensorReport, least_db
+from porter.validate.sound import Sound
 from porter.validate.sourcemap import Origin
 
 Verdict = Literal["pass", "mismatch", "over budget", "error", "timeout", "not in this upstream"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 GROUPS = ("results", "gradients", "buffers")
 
 
@@ -53,6 +55,7 @@ class CaseOutcome:
     draws: int = 0
     backend: str = ""
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
+    sounds: tuple[Sound, ...] = ()  # for the page; JSON leaves them out
     seconds: float = 0.0
 
     @property
@@ -82,6 +85,8 @@ class Outcome:
     seed: int
     versions: dict[str, str]
     cases: tuple[CaseOutcome, ...]
+    not_validated: tuple[str, ...] = ()  # classes and functions that take tensors and that no case ran
+    host_only: tuple[tuple[str, str], ...] = ()  # those that never meet the device, and why
 
     @property
     def passed(self) -> bool:
@@ -100,6 +105,8 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "versions": outcome.versions,
         "passed": outcome.passed,
         "cases": [_case_json(case) for case in outcome.cases],
+        "not_validated": list(outcome.not_validated),
+        "host_only": [{"name": name, "reason": reason} for name, reason in outcome.host_only],
     }
     finite = _finite(told)
     assert isinstance(finite, dict)

@@ -64,7 +64,12 @@ def reference(job: Job) -> Told:
             step, trace = _traced(job, case, model, batches[0], scales)
     save_draws(noise.draws, Path(job.folder))
     save_masks(kinks.masks, job.path("kinks.safetensors"))
-    found = Told(noise=_noise(noise.findings), draws=len(noise.draws), kinks=len(kinks.masks))
+    found = Told(
+        noise=_noise(noise.findings),
+        draws=len(noise.draws),
+        kinks=len(kinks.masks),
+        audio=case.audio(told, settings.sampling_rate),
+    )
     return _save(job, found, step, trace)
 
 
