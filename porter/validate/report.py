@@ -17,6 +17,7 @@ from porter.views.console import plain_table
 _STYLES = {"pass": "green", "over budget": "yellow"}
 _WRONG = "bold red"
 _MOST = 8  # lines of a kind, before the rest is only counted
+_GAP = 3  # columns between two of the table's
 _LEAST_NAME = 16  # columns that a case's name gets before it goes on in the next line
 # What a narrow terminal does without, the first to go first.
 _SPARE = ("spent", "seconds", "up", "down", "host syncs", "fallbacks", "buffers", "compiles", "gradients", "results")
@@ -59,7 +60,7 @@ def _table(cases: Sequence[CaseOutcome], width: int) -> Table:
     """As many columns as fit; the name and the verdict always do."""
     columns = _columns(cases)
     for spare in _SPARE:
-        if sum(column.width + 2 for column in columns) <= width + 2:
+        if sum(column.width + _GAP for column in columns) - _GAP <= width:
             break
         columns = [column for column in columns if column.name != spare]
     table = plain_table(*(column.heading for column in columns))
@@ -92,9 +93,7 @@ def _columns(cases: Sequence[CaseOutcome]) -> list[_Column]:
 def _least(reports: list[TensorReport]) -> Text:
     if not reports:
         return Text("–", "dim")
-    failed = sum(not report.passed for report in reports)
-    text = decibels(least_db(reports))
-    return Text(f"{text}, {failed} fail", _WRONG) if failed else Text(text)
+    return Text(decibels(least_db(reports)), "" if all(report.passed for report in reports) else _WRONG)
 
 
 def _costs(case: CaseOutcome) -> list[Text]:

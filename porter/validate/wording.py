@@ -13,10 +13,10 @@ FIGURES = ("compiles", "fallbacks", "host syncs", "down", "up", "seconds")
 
 
 def decibels(value: float | None) -> str:
-    """A signal-to-noise ratio; None is equality bit by bit."""
+    """A signal-to-noise ratio, rounded down, so that none seems to reach a limit; None is equality bit by bit."""
     if value is None:
         return "equal"
-    return f"{value:.0f} dB" if math.isfinite(value) else "no match"
+    return f"{math.floor(value)} dB" if math.isfinite(value) else "no match"
 
 
 def distance(report: TensorReport) -> str:

@@ -94,7 +94,8 @@ def _difference(difference: Wave | None, gain: float, loudest: float) -> Picture
     if not difference.any():
         return Picture(title, "none: both are equal, bit by bit")
     levels = spectrogram(difference * gain)
-    note = f"0 to −{_FAINT:.0f} dB, at most {levels.max() - loudest:.0f} dB"
+    most = f"{levels.max() - loudest:.0f} dB".replace("-", "−")
+    note = f"0 to −{_FAINT:.0f} dB, at most {most}"
     return Picture(title, note, _png(levels, loudest - _FAINT, loudest, "viridis"), "viridis")
 
 

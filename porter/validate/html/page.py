@@ -76,6 +76,7 @@ def render(outcome: Outcome) -> str:
     )
     environment.filters |= {"decibels": decibels, "distance": distance, "number": number}
     cases = [_case(case, f"case-{index}") for index, case in enumerate(outcome.cases)]
+    cases.sort(key=lambda case: case.tone != "bad")  # what is wrong comes first
     return environment.get_template("page.html.j2").render(
         outcome=outcome,
         setting=setting(outcome),
@@ -116,7 +117,7 @@ def _case(case: CaseOutcome, anchor: str) -> CasePage:
 
 
 def _places(case: CaseOutcome) -> list[Place]:
-    places = [Place("changed where the first difference is", origin) for origin in _edits(case)]
+    places = [Place("edit near the first difference", origin) for origin in _edits(case)]
     for cost in case.costs:
         side = "gradient of " if cost.backward else ""
         places.append(Place(f"{cost.figure}: {side}{cost.operator} × {cost.count}", cost.origin))
@@ -186,7 +187,8 @@ def _tiles(outcome: Outcome) -> list[tuple[str, Cell]]:
     if budgets:
         later = sum(step.compiles for budget in budgets for step in budget.steps[1:])
         tiles.append(("compiles after the first step", Cell(str(later), later > 0)))
-    tiles.append(("not validated", Cell(str(len(outcome.not_validated)), bool(outcome.not_validated))))
+    if outcome.not_validated or outcome.host_only:
+        tiles.append(("not validated", Cell(str(len(outcome.not_validated)), bool(outcome.not_validated))))
     return tiles
 
 

@@ -11,6 +11,7 @@ _EQUAL, _TOP, _BOTTOM, _LOST = 6.0, 15.0, 84.0, 94.0  # heights of: equal, the s
 _LEAST_SHARE = 0.22  # of the width, for a group's label
 _TICK = 20  # dB
 _ROOM = 20  # dB around what there is
+_TALLEST, _SEEN = 80.0, 4.0  # heights of bars: the largest count, and the least that is seen beside it
 _LOWEST = -20.0  # dB; below it all is the same: noise
 
 
@@ -124,8 +125,8 @@ def bars(counts: Sequence[int], limits: Sequence[int], noun: str) -> tuple[Bar, 
             Bar(
                 x=_short(room * (step + 0.15)),
                 width=_short(room * 0.7),
-                y=_short(100 - 82 * count / most),
-                limit=_short(100 - 82 * limit / most),
+                y=_short(100 - max(_SEEN if count else 0, _TALLEST * count / most)),
+                limit=_short(100 - _TALLEST * limit / most),
                 count=count,
                 within=count <= limit,
                 title=f"step {step + 1}: {count} {noun}, where {limit or 'none'} may be",
@@ -157,13 +158,13 @@ def _height(value: float | None, low: float, high: float) -> float:
 
 
 def _limits(places: Sequence[tuple[Value, float, float]], low: float, high: float) -> list[Line]:
-    """One line for each run of values of a group that share a limit."""
+    """One line for each run of values of a group that share a limit; integers have none, and do not end a run."""
     lines = []
-    for (_, limit), run in groupby(places, key=lambda place: (place[0].group, place[0].limit)):
+    limited = [place for place in places if place[0].limit is not None]
+    for (_, limit), run in groupby(limited, key=lambda place: (place[0].group, place[0].limit)):
         found = list(run)
-        if limit is not None:
-            (_, first, half), (_, last, _) = found[0], found[-1]
-            lines.append(Line(_short(first - half), _short(last + half), _height(limit, low, high)))
+        (_, first, half), (_, last, _) = found[0], found[-1]
+        lines.append(Line(_short(first - half), _short(last + half), _height(limit, low, high)))
     return lines
 
 
