@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -65,6 +65,12 @@ if TYPE_CHECKING:
     help="A file that record wrote, instead of running UPSTREAM; it brings preset, seed and steps.",
 )
 @checkpoint_option
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write a page: errors and compiles as plots, lines, spectrograms, sounds. It needs no network.",
+)
 @json_option
 @click.pass_context
 def validate(
@@ -80,6 +86,7 @@ def validate(
     timeout: float,
     reference: Path | None,
     checkpoint: Path | None,
+    html: Path | None,
     as_json: bool,
 ) -> None:
     """Run the package in DIR (default: generated) against UPSTREAM itself.
@@ -88,6 +95,9 @@ def validate(
     and the buffers after a training step are compared. On XLA the steps are then counted: graphs compiled,
     operators that leave the device, host syncs, transfers.
 
+    The table shows as many columns as the terminal has room for. --html FILE writes everything, with plots, and
+    for results that are sound both sounds and their spectrograms, to one page.
+
     Exit status 1 for a mismatch, a case that fails, or a cost above the budget.
     """
     if list_cases:
@@ -95,6 +105,8 @@ def validate(
         return
     if upstream is None:
         raise PortError("give UPSTREAM, the sources that the package was made from")
+    if html is not None:
+        _check_page(html)
     from ..validate import Request, to_json
 
     if reference is not None:
@@ -102,14 +114,18 @@ def validate(
     size = cast('Literal["tiny", "full"]', preset)
     request = Request(device, size, cases, seed, steps, timeout, reference, checkpoint)
     outcome = _run(upstream, directory, request)
+    if html is not None:
+        from ..validate.html import render, write_page
+
+        write_page(render(outcome), html)
+        say(f"wrote {html}")
     if as_json:
         print_json(to_json(outcome))
     else:
-        from rich.console import Console
-
         from ..validate.report import print_outcome
+        from ..views.console import stdout_console
 
-        print_outcome(outcome, Console())
+        print_outcome(outcome, stdout_console())
     if not outcome.passed:
         context.exit(1)
 
@@ -126,18 +142,26 @@ def _check_as_recorded(context: click.Context, reference: Path) -> None:
     say(header.words)
 
 
+def _check_page(place: Path) -> None:
+    """PortError where no page can be made or written, before the cases run for minutes."""
+    if find_spec("jinja2") is None:
+        raise PortError('--html needs jinja2, which is not installed; pip install "sovits-port[xla]" brings it')
+    from ..validate.html.writing import check_place
+
+    check_place(place)
+
+
 def _run(upstream: str, directory: Path, request: Request) -> Outcome:
     from ..upstream import open_upstream
     from ..validate import validate as judge
+    from ..validate.cases import chosen
+    from .case_progress import CaseProgress
 
+    total = len(chosen(request.cases))
     snapshot = open_upstream(upstream)
     say_notes(snapshot)
-    if not sys.stderr.isatty():
-        return judge(snapshot, directory, request, lambda case, state: say(f"{case}: {state}"))
-    from rich.console import Console
-
-    with Console(stderr=True).status("reading upstream …") as status:
-        return judge(snapshot, directory, request, lambda case, state: status.update(f"{case}: {state} …"))
+    with CaseProgress(total) as progress:
+        return judge(snapshot, directory, request, progress)
 
 
 def _print_cases(as_json: bool) -> None:

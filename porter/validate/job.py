@@ -23,7 +23,7 @@ which only count. They share a folder:
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +83,7 @@ class Told:
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     without_gradient: tuple[str, ...] = ()
     dtypes: dict[str, str] | None = None
+    audio: dict[str, int] = field(default_factory=dict)  # results that are sound → samples per second
     trace: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] | None = None
     seconds: float = 0.0

@@ -14,6 +14,7 @@ from porter.validate.budget import budget_from
 from porter.validate.compare import Arrays, TensorReport, compare_group, snr_db
 from porter.validate.job import Told
 from porter.validate.outcome import GROUPS, CaseOutcome, Cost, Divergence, Verdict
+from porter.validate.sound import sounds
 from porter.validate.sourcemap import Origin, SourceMap
 from porter.validate.tolerances import tolerance
 
@@ -43,6 +44,7 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
         draws=port.draws,
         backend=port.backend,
         ran=port.ran,
+        sounds=sounds(reference.audio, old.get("results", {}), new.get("results", {})),
         seconds=reference.seconds + port.seconds,
     )
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from porter.validate.budget import Budget, Overrun
 from porter.validate.compare import TensorReport, least_db
+from porter.validate.sound import Sound
 from porter.validate.sourcemap import Origin
 
 Verdict = Literal["pass", "mismatch", "over budget", "error", "timeout", "not in this upstream"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 GROUPS = ("results", "gradients", "buffers")
 
 
@@ -53,6 +55,7 @@ class CaseOutcome:
     draws: int = 0
     backend: str = ""
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
+    sounds: tuple[Sound, ...] = ()  # for the page; JSON leaves them out
     seconds: float = 0.0
     fitted: int = 0  # tensors of the weights that came from --checkpoint
 

@@ -1,4 +1,4 @@
-"""What each process of a case does: upstream's run, the port's run, its graph budget, its checkpoint; a side of `bench`."""
+"""What each process of a case does: upstream's run, the port's run, its budget and checkpoint; a side of `bench`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,12 @@ def reference(job: Job) -> Told:
     save_draws(noise.draws, Path(job.folder))
     save_masks(kinks.masks, job.path("kinks.safetensors"))
     found = Told(
-        noise=_noise(noise.findings), draws=len(noise.draws), kinks=len(kinks.masks), backend=backend, fitted=fitted
+        noise=_noise(noise.findings),
+        draws=len(noise.draws),
+        kinks=len(kinks.masks),
+        audio=case.audio(told, settings.sampling_rate),
+        backend=backend,
+        fitted=fitted,
     )
     return _save(job, found, step, trace)
 

@@ -64,6 +64,7 @@ class Settings:
     model: Mapping[str, Any]  # keyword arguments of SynthesizerTrn, as upstream's trainers pass them
     spec_channels: int
     hop_length: int  # samples per spectrogram frame
+    sampling_rate: int  # samples per second
     n_speakers: int
     batch: int
     frames: int  # spectrogram frames of the padded batch, even
@@ -94,6 +95,7 @@ def make_settings(config: Mapping[str, Any] | None, preset: Preset) -> Settings:
         model=model,
         spec_channels=int(data["filter_length"]) // 2 + 1,
         hop_length=hop,
+        sampling_rate=int(data["sampling_rate"]),
         n_speakers=int(data["n_speakers"]),
         batch=2,
         frames=24 if tiny else 160,

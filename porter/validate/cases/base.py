@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -82,6 +82,7 @@ class Part:
     finish: Callable[[Any], None] = _nothing  # done to the model once it has its weights
     label: str = ""  # tells parts of one entry apart
     constant: tuple[str, ...] = ()  # floating-point inputs that get no gradient: masks, mostly
+    audio: str | None = None  # the result that is sound, (batch, 1, samples): its name as in reports, "" for the whole
 
     @property
     def name(self) -> str:
@@ -165,6 +166,11 @@ class Case:
         """What the parts do to their models once these have their weights."""
         for label in (name for name, _ in model.named_children()):
             self.part(label).finish(model.subject(label))
+
+    def audio(self, labels: Iterable[str], rate: int) -> dict[str, int]:
+        """Names of the results of these parts that are sound, and their samples per second."""
+        told = {label: self.part(label).audio for label in labels}
+        return {f"{label}.{name}" if name else label: rate for label, name in told.items() if name is not None}
 
     def differentiates(self, key: str, value: Tensor) -> bool:
         """Whether the gradient of an input, `LABEL/NAME`, is compared."""

@@ -86,7 +86,16 @@ def symbols(model: nn.Module) -> int:
 CASES = tuple(
     Case(
         f"synthesizer.{version}.forward",
-        (Part("models", "SynthesizerTrn", training_batch, arguments(version), constant=("ssl", "y", "sv_emb")),),
+        (
+            Part(
+                "models",
+                "SynthesizerTrn",
+                training_batch,
+                arguments(version),
+                constant=("ssl", "y", "sv_emb"),
+                audio="0",  # the decoded segment
+            ),
+        ),
     )
     for version in VERSIONS
 )
