@@ -75,6 +75,7 @@ class Told:
     kinks: int = 0
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     without_gradient: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()  # members of the batch that were written in place
     dtypes: dict[str, str] | None = None
     trace: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,28 @@ def validate(
 ) -> Outcome:
     """Judge the package at `folder` against `snapshot`. PortError for input that cannot be judged."""
     names = chosen(request.cases)
+    outcomes = []
+    with open_judge(snapshot, folder, request) as judge:
+        for name in names:
+            place = judge.place(name)
+            outcomes.append(judge.run(name, place, progress))
+            progress(name, outcomes[-1].verdict)
+            shutil.rmtree(place)
+    return Outcome(
+        upstream=snapshot.spec,
+        revision=snapshot.revision,
+        port=folder.resolve().name,
+        device=request.device,
+        preset=request.preset,
+        seed=request.seed,
+        versions=judge.versions,
+        cases=tuple(outcomes),
+    )
+
+
+@contextmanager
+def open_judge(snapshot: Snapshot, folder: Path, request: Request) -> Iterator[Judge]:
+    """Servers for `snapshot` and the package at `folder`. PortError for input that cannot be judged."""
     manifest = read_manifest(folder)
     check_same_upstream(manifest, snapshot)
     versions = check_packages(request.device)
@@ -58,32 +81,17 @@ def validate(
         reference = tree.lay_out_reference(workplace / "upstream")
         port = tree.lay_out_rest(workplace / "rest", manifest.root)
         xla = request.device != "cpu"
-        outcomes = []
         with (
             Server(environment, reference.search, reference.package, False, workplace / "reference.log") as old,
             Server(environment, port.search, port.package, xla, workplace / "port.log") as new,
+            closing(Server(environment, port.search, port.package, xla, workplace / "anew.log", anew=True)) as anew,
         ):
-            judge = _Judge(request, reference, port, tree.config(), _source_map(manifest, tree), old, new)
-            for name in names:
-                place = workplace / "cases" / name
-                place.mkdir(parents=True)
-                outcomes.append(judge.run(name, place, progress))
-                progress(name, outcomes[-1].verdict)
-                shutil.rmtree(place)
-    return Outcome(
-        upstream=snapshot.spec,
-        revision=snapshot.revision,
-        port=folder.resolve().name,
-        device=request.device,
-        preset=request.preset,
-        seed=request.seed,
-        versions=versions,
-        cases=tuple(outcomes),
-    )
+            lines = _source_map(manifest, tree)
+            yield Judge(request, reference, port, tree.config(), lines, old, new, anew, workplace, versions)
 
 
 @dataclass(frozen=True)
-class _Judge:
+class Judge:
     """Everything that is the same for all cases."""
 
     request: Request
@@ -93,29 +101,53 @@ class _Judge:
     lines: SourceMap
     upstream: Server
     ported: Server
+    anew: Server  # imports the package anew for each job; starts with its first one
+    workplace: Path
+    versions: dict[str, str]
+    explain: bool = True  # whether to look for the first difference
+
+    def place(self, name: str) -> Path:
+        """A new folder for one case."""
+        place = self.workplace / "cases" / name
+        place.mkdir(parents=True)
+        return place
+
+    def other(self, root: Path) -> Judge:
+        """A judge of another package, made from the same upstream, which may change from run to run."""
+        port = Paths(self.port.package, (str(root), *self.port.search[1:]), (str(root / "module" / "tpu"),))
+        return replace(self, port=port, ported=self.anew, explain=False)
 
     def run(self, name: str, place: Path, progress: Progress) -> CaseOutcome:
         """Run one case in the folder `place`."""
-        role: Role = "reference"
+        reference = self.run_upstream(name, place, progress)
+        return reference if isinstance(reference, CaseOutcome) else self.run_port(name, place, reference, progress)
+
+    def run_upstream(self, name: str, place: Path, progress: Progress) -> Told | CaseOutcome:
+        """Run upstream's side, which `place` then holds; an outcome where there is nothing to compare with."""
+        progress(name, "upstream on the CPU")
         try:
-            progress(name, "upstream on the CPU")
-            reference = self._child(name, role, place)
-            if reference.error or reference.unavailable:
-                return judge_failure(name, _SIDES[role], reference, None)
-            role = "port"
-            progress(name, f"the port on {self.request.device}")
-            at_once = self.request.device != "cpu" and not reference.draws and not reference.kinks
-            port = self._child(name, role, place, measure=at_once)
-            if port.error:
-                outcome = judge_failure(name, _SIDES[role], port, self.lines)
-            elif port.dtypes is None:  # its parameters are not upstream's, so nothing was run
-                spent = reference.seconds + port.seconds
-                outcome = CaseOutcome(name, "mismatch", port.findings, backend=port.backend, seconds=spent)
-            else:
-                outcome = judge_tensors(name, reference, port, place, self._device(port), self.lines)
+            reference = self._child(name, "reference", place)
         except Timeout:
-            return judge_timeout(name, _SIDES[role], self.request.timeout)
-        if any(report.group == "results" and not report.passed for report in outcome.tensors):
+            return judge_timeout(name, _SIDES["reference"], self.request.timeout)
+        failed = reference.error or reference.unavailable
+        return judge_failure(name, _SIDES["reference"], reference, None) if failed else reference
+
+    def run_port(self, name: str, place: Path, reference: Told, progress: Progress) -> CaseOutcome:
+        """Run the port's side and compare; `place` holds upstream's, and may be used again."""
+        progress(name, f"the port on {self.request.device}")
+        try:
+            at_once = self.request.device != "cpu" and not reference.draws and not reference.kinks
+            port = self._child(name, "port", place, measure=at_once)
+        except Timeout:
+            return judge_timeout(name, _SIDES["port"], self.request.timeout)
+        if port.error:
+            outcome = judge_failure(name, _SIDES["port"], port, self.lines)
+        elif port.dtypes is None:  # its parameters are not upstream's, so nothing was run
+            spent = reference.seconds + port.seconds
+            outcome = CaseOutcome(name, "mismatch", port.findings, backend=port.backend, seconds=spent)
+        else:
+            outcome = judge_tensors(name, reference, port, place, self._device(port), self.lines)
+        if self.explain and any(report.group == "results" and not report.passed for report in outcome.tensors):
             progress(name, "looking for the first difference")
             outcome = replace(outcome, divergence=self._divergence(name, place / "trace"))
         if port.budget is not None:
