@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -50,9 +51,15 @@ def key_findings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> li
 
 
 def _parameters(function: Callable[..., Any]) -> list[str]:
+    if isinstance(function, torch.jit.ScriptFunction):
+        schema: Any = function.schema  # a property, which torch's own types take for a method
+        return [
+            f"POSITIONAL_OR_KEYWORD {a.name} {repr(a.default_value) if a.has_default_value() else ''}"
+            for a in schema.arguments
+        ]
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # a scripted function has none that Python can see
+    except (TypeError, ValueError):  # one written in C may not tell
         return []
     return [f"{p.kind.name} {p.name} {'' if p.default is p.empty else repr(p.default)}" for p in parameters]
 

@@ -48,7 +48,11 @@ _TINY_MODEL = {
     "inter_channels": 32,
     "filter_channels": 64,
     "n_layers": 2,
-    "upsample_initial_channel": 64,
+    "resblock_kernel_sizes": [3],
+    "resblock_dilation_sizes": [[1, 3, 5]],
+    "upsample_rates": [4, 2],
+    "upsample_initial_channel": 32,
+    "upsample_kernel_sizes": [8, 4],
 }
 _TINY_SAMPLES = 2048  # enough for every stride of the longest period
 
@@ -66,6 +70,11 @@ class Settings:
     phonemes: int  # phonemes of the padded batch
     segment: int  # spectrogram frames that the decoder sees
     samples: int  # audio samples that the discriminator sees
+    tiny: bool
+
+    def sized(self, full: int, tiny: int) -> int:
+        """A size that no configuration of upstream names: `full`, or `tiny` in the tiny preset."""
+        return tiny if self.tiny else full
 
 
 def make_settings(config: Mapping[str, Any] | None, preset: Preset) -> Settings:
@@ -91,4 +100,5 @@ def make_settings(config: Mapping[str, Any] | None, preset: Preset) -> Settings:
         phonemes=12 if tiny else 40,
         segment=segment,
         samples=_TINY_SAMPLES if tiny else segment * hop,
+        tiny=tiny,
     )

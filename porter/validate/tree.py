@@ -8,6 +8,7 @@ unported sibling, the import fails, and that is a finding.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from porter.sources import Sources, collect
 from porter.upstream import Snapshot
 
 PORT_PACKAGE = "module.tpu"
+_QUOTED = re.compile(r"""["']([A-Za-z_]\w*)["']""")
 _CHECKOUT = "GPT_SoVITS"  # upstream's own absolute imports name the folder around `module` like this
 
 
@@ -69,7 +71,23 @@ class UpstreamTree:
         return Paths(PORT_PACKAGE, (str(port), *self._search(folder)), (str(port / "module" / "tpu"),))
 
     def _write(self, paths: list[str], folder: Path) -> None:
-        self._snapshot.materialize(paths, folder if self.sources.prefix else folder / _CHECKOUT)
+        place = folder if self.sources.prefix else folder / _CHECKOUT
+        self._snapshot.materialize([*paths, *self._data], place)
+
+    @cached_property
+    def _data(self) -> list[str]:
+        """JSON in folders that files beside the modules name, which may read it as soon as they are imported."""
+        found: set[str] = set()
+        for path in self.sources.consulted:
+            around = path.rpartition("/")[0]
+            if not around:
+                continue
+            named = set(_QUOTED.findall(self._snapshot.read(path).decode(errors="replace")))
+            for file in self._snapshot.files(around):
+                folder, slash, _ = file.removeprefix(f"{around}/").partition("/")
+                if slash and folder in named and file.endswith(".json"):
+                    found.add(file)
+        return sorted(found)
 
     @property
     def _around(self) -> str:

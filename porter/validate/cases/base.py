@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from porter.validate.cases.standins import import_module
 from porter.validate.settings import Settings
 
 Batch = dict[str, Tensor]
@@ -29,14 +29,21 @@ class Library:
     package: str
 
     def module(self, name: str) -> ModuleType:
-        """Import a module, such as `models`. Unavailable where there is no such file."""
-        full = f"{self.package}.{name}"
-        try:
-            return importlib.import_module(full)
-        except ModuleNotFoundError as error:
-            if error.name is not None and f"{full}.".startswith(f"{error.name}."):
-                raise Unavailable(f"this upstream has no {name.replace('.', '/')}.py") from error
-            raise
+        """Import a module: `models`, or one that upstream keeps beside the folder `module`: `f5_tts.model.modules`.
+
+        Unavailable where there is no such file.
+        """
+        around = self.package.rpartition(".")[0]
+        places = [f"{self.package}.{name}"]
+        if "." in name:
+            places.append(f"{around}.{name}" if around else name)
+        for full in places:
+            try:
+                return import_module(full, self.package)
+            except ModuleNotFoundError as error:
+                if error.name is None or not f"{full}.".startswith(f"{error.name}."):
+                    raise
+        raise Unavailable(f"this upstream has no {name.replace('.', '/')}.py")
 
     def member(self, module: str, name: str) -> Any:
         """A class or function. Unavailable where the module has none of that name."""
@@ -54,6 +61,10 @@ def _nothing(model: Any) -> None:
     pass
 
 
+def _make(entry: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    return entry(**arguments)
+
+
 @dataclass(frozen=True)
 class Part:
     """One class or function of upstream, and how to run it.
@@ -67,6 +78,7 @@ class Part:
     inputs: Callable[[Any, Settings, torch.Generator], Batch]  # tensors for one step, from what was built
     arguments: Callable[[Callable[..., Any], Settings], dict[str, Any]] | None = None  # None: a function, not a class
     call: Callable[[Any, Batch], object] = _call  # what is run
+    make: Callable[[Any, dict[str, Any]], Any] = _make  # how a class and its arguments become an instance
     finish: Callable[[Any], None] = _nothing  # done to the model once it has its weights
     label: str = ""  # tells parts of one entry apart
     constant: tuple[str, ...] = ()  # floating-point inputs that get no gradient: masks, mostly
@@ -130,7 +142,7 @@ class Case:
         for label, arguments in told.items():
             part = self.part(label)
             entry = library.member(part.module, part.entry)
-            made[label] = entry if part.arguments is None else entry(**arguments)
+            made[label] = entry if part.arguments is None else part.make(entry, arguments)
         return Subjects(made)
 
     def batch(self, model: Subjects, told: Told, settings: Settings, generator: torch.Generator) -> Batch:
@@ -171,6 +183,21 @@ def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[s
 
 
 _OPTIONAL = frozenset({"version"})
+
+
+def require(function: Callable[..., Any], *names: str) -> None:
+    """Unavailable where a function of upstream lacks one of these parameters."""
+    missing = [name for name in names if name not in inspect.signature(function).parameters]
+    if missing:
+        raise Unavailable(f"{function.__qualname__} of this upstream takes no {' and no '.join(missing)}")
+
+
+def method(entry: Any, name: str) -> Callable[..., Any]:
+    """A method of a class of upstream's. Unavailable where it has none of that name."""
+    found: Callable[..., Any] | None = getattr(entry, name, None)
+    if found is None:
+        raise Unavailable(f"{entry.__name__} of this upstream has no {name}")
+    return found
 
 
 def offering(**offered: Any) -> Callable[[Callable[..., Any], Settings], dict[str, Any]]:
