@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from ..errors import PortError
-from .options import json_option
+from .options import json_option, rules_option
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
@@ -57,6 +57,17 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Limit for each of a case's processes.",
 )
+@click.option("--bisect", is_flag=True, help="Find the edits to blame for each case that fails.")
+@click.option(
+    "--bisect-probes",
+    "probes",
+    default=40,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs of a failed case at most.",
+)
+@rules_option
 @json_option
 @click.pass_context
 def validate(
@@ -70,6 +81,9 @@ def validate(
     seed: int,
     steps: int,
     timeout: float,
+    bisect: bool,
+    probes: int,
+    folders: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Run the package in DIR (default: generated) against UPSTREAM itself.
@@ -77,6 +91,9 @@ def validate(
     Both sides get the same weights, the same inputs and the same noise; results, every parameter's gradient
     and the buffers after a training step are compared. On XLA the steps are then counted: graphs compiled,
     operators that leave the device, host syncs, transfers.
+
+    --bisect runs each failed case again without some of the package's edits, until the fewest are left whose
+    removal cures it. A package made with --rules needs the same --rules here.
 
     Exit status 1 for a mismatch, a case that fails, or a cost above the budget.
     """
@@ -87,7 +104,8 @@ def validate(
         raise PortError("give UPSTREAM, the sources that the package was made from")
     from ..validate import Request, to_json
 
-    request = Request(device, cast('Literal["tiny", "full"]', preset), cases, seed, steps, timeout)
+    asked = cast('Literal["tiny", "full"]', preset)
+    request = Request(device, asked, cases, seed, steps, timeout, probes if bisect else 0, folders)
     outcome = _run(upstream, directory, request)
     if as_json:
         print_json(to_json(outcome))

@@ -86,6 +86,9 @@ def _print_details(case: CaseOutcome, console: Console) -> None:
     if case.drift and case.budget and case.budget.drift:
         drift = case.budget.drift
         lines.append(f"  compiles again: {drift.operator} at {case.drift}: {drift.first}, then {drift.second}")
+    if case.bisected:
+        lines.append(case.bisected)
+        lines += [f"  {culprit}" for culprit in case.culprits]
     if lines:
         console.print(f"\n[bold]{case.name}[/bold]")
         for line in lines:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter.upstream import Snapshot
 from porter.validate.cases import chosen
@@ -28,6 +28,9 @@ from porter.validate.settings import Preset
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
 
+if TYPE_CHECKING:
+    from porter.validate.bisect import Bisector
+
 Progress = Callable[[str, str], None]  # case, what it does now
 _SIDES: Mapping[Role, str] = {"reference": "upstream", "port": "the port", "budget": "the graph budget"}
 
@@ -42,6 +45,8 @@ class Request:
     seed: int = 0
     steps: int = 10  # steps after the first that the graph budget measures
     timeout: float = 1800.0  # seconds for each process
+    probes: int = 0  # how often to run a failed case again to find the edits to blame
+    rules: tuple[Path, ...] = ()  # folders of rules that the package was made with
 
 
 def validate(
@@ -51,10 +56,17 @@ def validate(
     names = chosen(request.cases)
     outcomes = []
     with open_judge(snapshot, folder, request) as judge:
+        bisector = _bisector(snapshot, folder, judge) if request.probes else None
         for name in names:
             place = judge.place(name)
-            outcomes.append(judge.run(name, place, progress))
-            progress(name, outcomes[-1].verdict)
+            outcome = reference = judge.run_upstream(name, place, progress)
+            if not isinstance(reference, CaseOutcome):
+                outcome = judge.run_port(name, place, reference, progress)
+                if bisector is not None and not outcome.passed:
+                    outcome = bisector.blame(outcome, place, reference, progress)
+            assert isinstance(outcome, CaseOutcome)
+            outcomes.append(outcome)
+            progress(name, outcome.verdict)
             shutil.rmtree(place)
     return Outcome(
         upstream=snapshot.spec,
@@ -116,11 +128,6 @@ class Judge:
         """A judge of another package, made from the same upstream, which may change from run to run."""
         port = Paths(self.port.package, (str(root), *self.port.search[1:]), (str(root / "module" / "tpu"),))
         return replace(self, port=port, ported=self.anew, explain=False)
-
-    def run(self, name: str, place: Path, progress: Progress) -> CaseOutcome:
-        """Run one case in the folder `place`."""
-        reference = self.run_upstream(name, place, progress)
-        return reference if isinstance(reference, CaseOutcome) else self.run_port(name, place, reference, progress)
 
     def run_upstream(self, name: str, place: Path, progress: Progress) -> Told | CaseOutcome:
         """Run upstream's side, which `place` then holds; an outcome where there is nothing to compare with."""
@@ -201,6 +208,12 @@ class Judge:
     def _device(self, port: Told) -> str:
         """Whose tolerances count."""
         return "tpu" if port.backend == "TPU" else "cpu" if port.backend == HOST else "xla"
+
+
+def _bisector(snapshot: Snapshot, folder: Path, judge: Judge) -> Bisector:
+    from porter.validate.bisect import Bisector  # late: it takes the engine, and so libcst
+
+    return Bisector(snapshot, read_manifest(folder), judge)
 
 
 def _source_map(manifest: Manifest, tree: UpstreamTree) -> SourceMap:
