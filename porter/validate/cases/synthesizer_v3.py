@@ -41,6 +41,7 @@ def _arguments(version: str, *checks: Callable[[Any], None]) -> _Arguments:
         for check in checks:
             check(constructor)
         own = {"spec_channels": settings.spec_channels, "segment_size": settings.segment, "version": version}
+        own["inter_channels"] = settings.model["hidden_channels"]  # one is the other in upstream's code
         arguments = accepted(constructor, {**settings.model, **own, "n_speakers": settings.n_speakers})
         return {"constructor": arguments, "transformer": _SMALL if settings.tiny else {}}
 
@@ -189,7 +190,7 @@ def _weights(subject: Any, settings: Settings, generator: torch.Generator) -> Ba
 def _frozen(function: Any, given: Batch) -> object:
     """For each parameter of a small network whether it still takes a gradient."""
     width = given["x"].shape[1]
-    net = torch.nn.Sequential(torch.nn.Linear(width, width), torch.nn.BatchNorm1d(width))
+    net = torch.nn.Sequential(torch.nn.BatchNorm1d(width), torch.nn.PReLU(width))
     function(net)
     return [int(parameter.requires_grad) for parameter in net.parameters()]
 
