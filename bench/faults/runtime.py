@@ -36,12 +36,12 @@ FAULTS = (
         "weight norm stays on", "stale value", "ops/weight_norm.py", "remove_weight_norm", "hook.remove(module)", "None"
     ),
     Fault(
-        "pieces of a batch not padded alike",
-        "new shape",
+        "rounded down to a bucket",
+        "off by one",
         "ops/buckets.py",
         "_default_boundary",
         "-(-length // step) * step",
-        "length",
+        "length // step * step",
     ),
     Fault(
         "flag read as false",

@@ -418,8 +418,8 @@ FAULTS = (
         "dropped mask",
         MODELS,
         "DurationPredictor.forward",
-        "self.proj(x * x_mask)",
-        "self.proj(x)",
+        "self.conv_2(x * x_mask)",
+        "self.conv_2(x)",
     ),
     Fault(
         "one frame less when sped up",
