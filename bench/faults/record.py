@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Literal
 
 import libcst as cst
@@ -49,7 +50,7 @@ class NoPlace(Exception):  # noqa: N818  # not an error: another revision may ha
 
 def plant(text: str, fault: Fault) -> Planted:
     """`text` with the fault in it. NoPlace where it has no such code."""
-    module = cst.parse_module(text)
+    module, places = _parsed(text)
     scope = _scope(module, fault.inside)
     kind = cst.BaseExpression if _is_expression(fault.find) and _is_expression(fault.put) else cst.BaseSmallStatement
     nodes = (node for node in descendants(scope) if isinstance(node, kind))
@@ -57,7 +58,6 @@ def plant(text: str, fault: Fault) -> Planted:
     if len(found) <= fault.nth:
         raise NoPlace(f"{fault.inside or fault.file} has no {fault.find}")
     node, holes = found[fault.nth]
-    places = Rendering(module)
     start, end = places.offsets(node)
     new = _filled(fault.put, holes, kind is cst.BaseExpression)
     changed = f"{text[:start]}{new}{text[end:]}"
@@ -66,6 +66,13 @@ def plant(text: str, fault: Fault) -> Planted:
     return Planted(changed, places.span(node).line, _around(module, node))
 
 
+@lru_cache(maxsize=2)
+def _parsed(text: str) -> tuple[cst.Module, Rendering]:
+    module = cst.parse_module(text)
+    return module, Rendering(module)
+
+
+@cache
 def _is_expression(text: str) -> bool:
     try:
         cst.parse_expression(text)
