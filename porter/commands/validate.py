@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import PortError
-from .options import checkpoint_option, json_option
+from .options import checkpoint_option, json_option, rules_option
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
@@ -71,6 +71,17 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Also write a page: errors and compiles as plots, lines, spectrograms, sounds. It needs no network.",
 )
+@click.option("--bisect", is_flag=True, help="Find the edits to blame for each case that fails.")
+@click.option(
+    "--bisect-probes",
+    "probes",
+    default=40,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs of a failed case at most.",
+)
+@rules_option
 @json_option
 @click.pass_context
 def validate(
@@ -87,6 +98,9 @@ def validate(
     reference: Path | None,
     checkpoint: Path | None,
     html: Path | None,
+    bisect: bool,
+    probes: int,
+    folders: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Run the package in DIR (default: generated) against UPSTREAM itself.
@@ -97,6 +111,9 @@ def validate(
 
     The table shows as many columns as the terminal has room for. --html FILE writes everything, with plots, and
     for results that are sound both sounds and their spectrograms, to one page.
+
+    --bisect runs each failed case again without some of the package's edits, until the fewest are left whose
+    removal cures it. A package made with --rules needs the same --rules here.
 
     Exit status 1 for a mismatch, a case that fails, or a cost above the budget.
     """
@@ -112,7 +129,8 @@ def validate(
     if reference is not None:
         _check_as_recorded(context, reference)
     size = cast('Literal["tiny", "full"]', preset)
-    request = Request(device, size, cases, seed, steps, timeout, reference, checkpoint)
+    most = probes if bisect else 0
+    request = Request(device, size, cases, seed, steps, timeout, reference, checkpoint, most, folders)
     outcome = _run(upstream, directory, request)
     if html is not None:
         from ..validate.html import render, write_page

@@ -22,9 +22,9 @@ _DEPTH = 10  # base classes of base classes
 class Inventory:
     """Classes and functions by `FILE:NAME`, the file as it is called inside the emitted package."""
 
-    judged: tuple[str, ...]  # those that a case has to run
-    excused: tuple[tuple[str, str], ...]  # those that never see a device's tensor, and why
-    bare: frozenset[str]  # classes with a constructor and nothing else of their own
+    judged: tuple[str, ...] = ()  # those that a case has to run
+    excused: tuple[tuple[str, str], ...] = ()  # those that never see a device's tensor, and why
+    bare: frozenset[str] = frozenset()  # classes with a constructor and nothing else of their own
 
     def missing(self, ran: Iterable[str]) -> tuple[str, ...]:
         """Those that no case ran, given the names of the functions that ran (`FILE:CLASS.METHOD`)."""

@@ -82,6 +82,7 @@ class Told:
     kinks: int = 0
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     without_gradient: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()  # members of the batch that were written in place
     dtypes: dict[str, str] | None = None
     audio: dict[str, int] = field(default_factory=dict)  # results that are sound → samples per second
     trace: tuple[dict[str, Any], ...] = ()

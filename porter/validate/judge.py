@@ -24,6 +24,7 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
     findings = [
         *port.findings,
         *_gradient_findings(reference, port),
+        *_writing_findings(reference, port),
         *_noise_findings(reference, port, lines),
     ]
     old, new = (
@@ -134,6 +135,13 @@ def _gradient_findings(reference: Told, port: Told) -> list[str]:
     old, new = set(reference.without_gradient), set(port.without_gradient)
     findings = [f"{name} gets no gradient in the port, and gets one upstream" for name in sorted(new - old)]
     return findings + [f"{name} gets a gradient in the port, and none upstream" for name in sorted(old - new)]
+
+
+def _writing_findings(reference: Told, port: Told) -> list[str]:
+    """Inputs that only one side writes to."""
+    old, new = set(reference.written), set(port.written)
+    findings = [f"the port writes to its input {name}, and upstream does not" for name in sorted(new - old)]
+    return findings + [f"upstream writes to its input {name}, and the port does not" for name in sorted(old - new)]
 
 
 def _noise_findings(reference: Told, port: Told, lines: SourceMap) -> list[str]:

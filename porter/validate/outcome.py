@@ -40,6 +40,23 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Culprit:
+    """An edit that is to blame for a failed case."""
+
+    rule: str  # code, "" for lines edited by hand
+    upstream: str  # file:line, "" for lines edited by hand
+    target: str  # file:line, relative to module/tpu
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.target} ({self.rule} of {self.upstream}: {self.reason})"
+            if self.rule
+            else (f"{self.target} ({self.reason})")
+        )
+
+
+@dataclass(frozen=True)
 class CaseOutcome:
     """What one case found."""
 
@@ -58,6 +75,8 @@ class CaseOutcome:
     sounds: tuple[Sound, ...] = ()  # for the page; JSON leaves them out
     seconds: float = 0.0
     fitted: int = 0  # tensors of the weights that came from --checkpoint
+    culprits: tuple[Culprit, ...] = ()  # the fewest edits without which the case does not fail so
+    bisected: str = ""  # what looking for them gave, in a sentence; "" where nobody looked
 
     @property
     def passed(self) -> bool:
@@ -132,6 +151,8 @@ def _case_json(case: CaseOutcome) -> dict[str, Any]:
         "overruns": [asdict(overrun) for overrun in case.overruns],
         "costs": [asdict(cost) for cost in case.costs],
         "drift": asdict(case.drift) if case.drift else None,
+        "culprits": [asdict(culprit) for culprit in case.culprits],
+        "bisected": case.bisected,
         "seconds": round(case.seconds, 1),
     }
 

@@ -122,6 +122,9 @@ def _print_details(case: CaseOutcome, console: Console) -> None:
     if case.drift and case.budget and case.budget.drift:
         drift = case.budget.drift
         lines.append(f"  compiles again: {drift.operator} at {case.drift}: {drift.first}, then {drift.second}")
+    if case.bisected:
+        lines.append(case.bisected)
+        lines += [f"  {culprit}" for culprit in case.culprits]
     if lines:
         console.print(Text.assemble("\n", (case.name, "bold"), ": ", (case.verdict, _STYLES.get(case.verdict, _WRONG))))
         for line in lines:

@@ -308,7 +308,9 @@ def _save(job: Job, told: Told, step: StepTensors, trace: Trace) -> Told:
         groups["trace"] = trace.samples
     dtypes = save_groups(groups, job.path(f"{job.role}.safetensors"))
     places = [trace.place(key, job.roots) for key in trace.samples]
-    return replace(told, dtypes=dtypes, without_gradient=step.without_gradient, trace=tuple(places))
+    return replace(
+        told, dtypes=dtypes, without_gradient=step.without_gradient, written=step.written, trace=tuple(places)
+    )
 
 
 def _noise(findings: list[NoiseFinding]) -> tuple[dict[str, Any], ...]:

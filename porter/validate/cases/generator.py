@@ -12,7 +12,10 @@ from porter.validate.settings import Settings
 
 
 def _arguments(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
-    return accepted(constructor, {**settings.model, "initial_channel": settings.model["inter_channels"]})
+    offered = {**settings.model, "initial_channel": settings.model["inter_channels"]}
+    if len(offered["resblock_kernel_sizes"]) == 1:  # a mean of one block says nothing about the mean
+        offered |= {"resblock_kernel_sizes": [3, 5], "resblock_dilation_sizes": [[1, 3, 5]] * 2}
+    return accepted(constructor, offered)
 
 
 def _removable(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:

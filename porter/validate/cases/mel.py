@@ -43,6 +43,11 @@ def _to_mel(function: Any, given: Batch) -> object:
     return function(given["spec"], n_fft, _MELS, _RATE, 0.0, None)
 
 
+def _to_mel_of_band(function: Any, given: Batch) -> object:
+    n_fft = 2 * (given["spec"].shape[1] - 1)
+    return function(given["spec"], n_fft, _MELS, _RATE, 80.0, 7600.0)
+
+
 def _mel(function: Any, given: Batch) -> object:
     return function(given["y"], 512, _MELS, _RATE, 128, 512, 0.0, None)
 
@@ -58,6 +63,7 @@ CASES = (
             Part("mel_processing", "spectrogram_torch", _audio, call=_spectrogram),
             Part("mel_processing", "spectrogram_torch", _audio, call=_narrow, label="narrow window"),
             Part("mel_processing", "spec_to_mel_torch", _magnitudes, call=_to_mel),
+            Part("mel_processing", "spec_to_mel_torch", _magnitudes, call=_to_mel_of_band, label="mels of a band"),
             Part("mel_processing", "mel_spectrogram_torch", _audio, call=_mel),
             Part("mel_processing", "mel_spectrogram_torch", _audio, call=_mel_of_band, label="band"),
             *(
