@@ -28,12 +28,11 @@ class CaseProgress(AbstractContextManager["CaseProgress"]):
         if self._console.is_terminal:
             self._bar = Progress(
                 MofNCompleteColumn(),
-                BarColumn(bar_width=None),
+                BarColumn(bar_width=min(20, self._console.width // 5)),
                 TimeElapsedColumn(),
                 TextColumn("{task.description}"),
                 console=self._console,
                 transient=True,
-                expand=True,
             )
             self._task = self._bar.add_task("reading upstream", total=total)
 
