@@ -72,6 +72,7 @@ class Settings:
     segment: int  # spectrogram frames that the decoder sees
     samples: int  # audio samples that the discriminator sees
     tiny: bool
+    versions: Mapping[str, Mapping[str, Any]]  # what upstream's own configuration of a version changes in `model`
 
     def sized(self, full: int, tiny: int) -> int:
         """A size that no configuration of upstream names: `full`, or `tiny` in the tiny preset."""
@@ -103,4 +104,5 @@ def make_settings(config: Mapping[str, Any] | None, preset: Preset) -> Settings:
         segment=segment,
         samples=_TINY_SAMPLES if tiny else segment * hop,
         tiny=tiny,
+        versions={} if tiny else (config or {}).get("versions", {}),
     )

@@ -20,6 +20,7 @@ from porter.sources import Sources, collect
 from porter.upstream import Snapshot
 
 PORT_PACKAGE = "module.tpu"
+_CONFIG = re.compile(r"s2(?P<version>\w+)\.json")
 _QUOTED = re.compile(r"""["']([A-Za-z_]\w*)["']""")
 _CHECKOUT = "GPT_SoVITS"  # upstream's own absolute imports name the folder around `module` like this
 
@@ -46,11 +47,21 @@ class UpstreamTree:
         return collect(self._snapshot)
 
     def config(self) -> dict[str, Any] | None:
-        """`configs/s2.json`, which upstream's trainers read; None where the snapshot has none."""
+        """`configs/s2.json`, which upstream's trainers read; None where the snapshot has none.
+
+        Under `versions` it has the model of each version that has a file of its own, such as `s2v2Pro.json`.
+        """
         folder = f"{self.sources.prefix}/configs" if self.sources.prefix else "configs"
-        path = f"{folder}/s2.json"
-        if path not in self._snapshot.files(folder):
+        files = {name.rpartition("/")[2]: name for name in self._snapshot.files(folder)}
+        told = self._json(files["s2.json"]) if "s2.json" in files else None
+        if told is None:
             return None
+        found = {_CONFIG.fullmatch(name): path for name, path in files.items()}
+        others = {match["version"]: self._json(path) for match, path in found.items() if match}
+        return {**told, "versions": {version: (other or {}).get("model", {}) for version, other in others.items()}}
+
+    def _json(self, path: str) -> dict[str, Any] | None:
+        """A JSON object of the snapshot; None for what is no object."""
         try:
             told = json.loads(self._snapshot.read(path))
         except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,11 +11,17 @@ import pytest
 import torch
 from torch import nn
 
+from porter.upstream import open_upstream
 from porter.validate.cases.base import Library, Unavailable, method, require
 from porter.validate.cases.inference import CASES as INFERENCE
+from porter.validate.cases.synthesizer import arguments
 from porter.validate.cases.synthesizer_v3 import CASES as FLOW_MATCHING
-from porter.validate.settings import make_settings
+from porter.validate.settings import Preset, make_settings
+from porter.validate.tree import UpstreamTree
 
+from .tiny import write_upstream
+
+PRESETS: tuple[Preset, ...] = ("tiny", "full")
 SETTINGS = make_settings(None, "tiny")
 MODELS = """
 from torch import nn
@@ -107,6 +114,31 @@ def test_several_references_where_decode_takes_a_list(library: Library, several:
     assert ("SynthesizerTrn/other_refer" in batch) is several
     result = case.run(model, batch)["SynthesizerTrn"]
     assert isinstance(result, list) is several
+
+
+def test_a_version_with_a_configuration_of_its_own(tmp_path: Path) -> None:
+    upstream = write_upstream(tmp_path)
+    configs = upstream / "GPT_SoVITS" / "configs"
+    configs.mkdir()
+    (configs / "s2.json").write_text('{"model": {"n_layers": 4, "gin_channels": 512}}')
+    (configs / "s2v2ProPlus.json").write_text('{"model": {"gin_channels": 1024, "upsample_initial_channel": 768}}')
+    config = UpstreamTree(open_upstream(str(upstream))).config()
+
+    def constructor(
+        gin_channels: int, upsample_initial_channel: int, n_layers: int, version: str = "v2ProPlus"
+    ) -> None:
+        pass
+
+    made = {preset: arguments("v2ProPlus")(constructor, make_settings(config, preset)) for preset in PRESETS}
+    assert made["full"] == {
+        "gin_channels": 1024,
+        "upsample_initial_channel": 768,
+        "n_layers": 4,
+        "version": "v2ProPlus",
+    }
+    assert made["tiny"]["gin_channels"] == 1024
+    assert made["tiny"]["upsample_initial_channel"] < 512
+    assert arguments("v2")(constructor, make_settings(config, "full"))["upsample_initial_channel"] == 512
 
 
 def test_nets_of_the_library_are_left_as_they_were(library: Library) -> None:

@@ -30,7 +30,7 @@ def test_list() -> None:
     assert status == 0
     assert "synthesizer.v2.forward" in text
     status, text = invoke("--list", "--json")
-    assert {"synthesizer.v2.forward", "discriminator"} <= {case["name"] for case in json.loads(text)["cases"]}
+    assert {"synthesizer.v2.forward", "discriminator.v2"} <= {case["name"] for case in json.loads(text)["cases"]}
 
 
 def test_no_upstream() -> None:

@@ -16,8 +16,8 @@ FAMILIES: dict[str, dict[str, str]] = {
     "synthesizer": {
         "synthesizer.v1.forward": "SynthesizerTrn of v1 in training, dropout active",
         "synthesizer.v2.forward": "SynthesizerTrn of v2 in training, dropout active",
-        "synthesizer.v2Pro.forward": "SynthesizerTrn of v2Pro in training, dropout active",
-        "synthesizer.v2ProPlus.forward": "SynthesizerTrn of v2ProPlus in training, dropout active",
+        "synthesizer.v2Pro.forward": "SynthesizerTrn of v2Pro in training",
+        "synthesizer.v2ProPlus.forward": "SynthesizerTrn of v2ProPlus in training",
     },
     "inference": {
         f"synthesizer.{version}.{method}": f"SynthesizerTrn of {version}: {title}"

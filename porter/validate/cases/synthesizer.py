@@ -34,6 +34,7 @@ def arguments(version: str) -> Callable[[Callable[..., Any], Settings], dict[str
                 "version": version,
                 **settings.model,
                 **({"gin_channels": 1024} if wide else {}),
+                **settings.versions.get(version, {}),
             },
         )
 
