@@ -4,6 +4,7 @@ A case runs in up to three processes, one after the other: the reference (upstre
 port, and the port again for the graph budget. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
+    standins.json        packages that are stood in for         reference → port, budget
     weights.safetensors  state_dict before the step             reference → port, budget
     signatures.json      parameters of functions and methods    reference → port
     scales.json          mean square of each result             reference → port, budget

@@ -27,6 +27,7 @@ import torch
 
 from porter.validate import roles
 from porter.validate.cases.base import Unavailable
+from porter.validate.cases.standins import StandIns
 from porter.validate.job import Job, Told
 
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
@@ -69,7 +70,7 @@ def _serve(first: dict[str, object]) -> int:
         if first["xla"]:
             importlib.import_module("torch_xla")
             importlib.import_module("torch_xla.debug.metrics")
-        importlib.import_module(f"{first['package']}.models")
+        StandIns().import_module(f"{first['package']}.models")
     for line in sys.stdin:
         child = _fork(Path(line.strip()), threads)
         print("started", child, file=channel)
