@@ -37,6 +37,7 @@ def _initialising(reverse: bool) -> Call:
 
     def call(flow: Any, given: Batch) -> object:
         flow.set_ddi(True)
+        flow.store_inverse()
         return flow(**given, reverse=reverse), flow.bias.detach().clone(), flow.logs.detach().clone()
 
     return call
