@@ -6,6 +6,7 @@ checkpoint. In `bench` the reference is followed by `unported` (upstream on the 
 which only count. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
+    standins.json        packages that are stood in for         reference → port, budget
     weights.safetensors  state_dict before the step             reference → port, budget
     signatures.json      parameters of functions and methods    reference → port
     scales.json          mean square of each result             reference → port, budget

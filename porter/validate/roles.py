@@ -16,6 +16,7 @@ import torch
 
 from porter.validate.cases import load_case
 from porter.validate.cases.base import Batch, Case, Library, Subjects, Unavailable
+from porter.validate.cases.standins import StandIns, standing
 from porter.validate.coverage import Coverage
 from porter.validate.cuda import exact_cuda
 from porter.validate.exchange import (
@@ -64,6 +65,7 @@ def reference(job: Job) -> Told:
         generator = torch.Generator().manual_seed(job.seed)
         batches = [case.batch(model, told, settings, generator) for _ in range(job.steps + 1)]
         _write(job, "arguments.json", told)
+        _write(job, "standins.json", {"names": standing()})
         _write(job, "signatures.json", {part: signatures(_entry(case, library, part)) for part in told})
         save_tensors(model.state_dict(), job.path("weights.safetensors"))
         save_batches(batches, job.path("batches.safetensors"))
@@ -240,7 +242,8 @@ def _scales(job: Job) -> dict[str, float]:
 
 def _load_model(job: Job, case: Case, findings: list[str]) -> Subjects | None:
     """The port's model with upstream's weights; None, and findings, where its parameters are others."""
-    told, library = _read(job, "arguments.json"), Library(job.package)
+    told = _read(job, "arguments.json")
+    library = Library(job.package, StandIns(_read(job, "standins.json")["names"]))
     for label in told:
         try:
             entry = _entry(case, library, label)

@@ -131,6 +131,5 @@ class UpstreamTree:
         return f"{self.sources.prefix.replace('/', '.')}.{name}" if self._is_package else name
 
     def _search(self, folder: Path) -> tuple[str, ...]:
-        if self._is_package:
-            return (str(folder),)
-        return (str(folder / self._around), str(folder))
+        inside, around = str(folder / self._around), str(folder)
+        return (around, inside) if self._is_package else (inside, around)

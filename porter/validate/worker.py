@@ -28,6 +28,7 @@ import torch
 
 from porter.validate import roles
 from porter.validate.cases.base import Unavailable
+from porter.validate.cases.standins import StandIns
 from porter.validate.job import Job, Told
 from porter.validate.stacks import write_stacks
 
@@ -78,7 +79,7 @@ def _serve(first: dict[str, object]) -> int:
         if first["xla"]:
             importlib.import_module("torch_xla")
             importlib.import_module("torch_xla.debug.metrics")
-        importlib.import_module(f"{first['package']}.models")
+        StandIns().import_module(f"{first['package']}.models")
     if first["anew"]:
         _forget(str(first["package"]).partition(".")[0])
     for line in sys.stdin:

@@ -126,7 +126,11 @@ FAMILIES: dict[str, dict[str, str]] = {
         "dit.embeddings": "the embeddings of DiT",
     },
     "collate": {"collate": "collate functions and the sampler, on the host"},
-    "distributed": {"distributed": "what processes share, with one process"},
+    "loaders": {"collate.loaders": "the data sets, on the host"},
+    "distributed": {
+        "distributed": "what processes share, with one process",
+        "distributed.group": "gathering in a group of one process, on the host",
+    },
 }
 TITLES: dict[str, str] = {name: title for cases in FAMILIES.values() for name, title in cases.items()}
 

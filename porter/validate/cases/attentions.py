@@ -128,11 +128,16 @@ CASES = (
     Case(
         "attentions.decoder",
         (
-            Part("attentions", "Decoder", _decoder, _stack(), constant=_MASKS),
+            Part("attentions", "Decoder", _decoder, _stack(n_layers=1), constant=_MASKS),
             Part(
-                "attentions", "Decoder", _decoder, _stack(proximal_bias=True), label="Decoder proximal", constant=_MASKS
+                "attentions",
+                "Decoder",
+                _decoder,
+                _stack(n_layers=1, proximal_bias=True),
+                label="Decoder proximal",
+                constant=_MASKS,
             ),
-            Part("attentions", "FFT", _X, _stack(), constant=_MASKS),
+            Part("attentions", "FFT", _X, _stack(n_layers=1), constant=_MASKS),
             Part(
                 "attentions",
                 "FFT",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from porter.validate.cases.standins import import_module
+from porter.validate.cases.standins import StandIns
 from porter.validate.settings import Settings
 
 Batch = dict[str, Tensor]
@@ -27,6 +27,7 @@ class Library:
     """One side's modules, by the name that they have inside the folder `module`."""
 
     package: str
+    standins: StandIns = field(default_factory=StandIns, compare=False)
 
     def module(self, name: str) -> ModuleType:
         """Import a module: `models`, or one that upstream keeps beside the folder `module`: `f5_tts.model.modules`.
@@ -39,7 +40,7 @@ class Library:
             places.append(f"{around}.{name}" if around else name)
         for full in places:
             try:
-                return import_module(full, self.package)
+                return self.standins.import_module(full)
             except ModuleNotFoundError as error:
                 if error.name is None or not f"{full}.".startswith(f"{error.name}."):
                     raise

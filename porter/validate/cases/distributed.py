@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import torch
+import torch.distributed as dist
 
 from porter.validate.cases.base import Batch, Case, Part
 from porter.validate.cases.shapes import drawn, nothing
@@ -30,6 +35,21 @@ def _gradients(function: Any, given: Batch) -> object:
     return parameter.grad
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """In a process group of this process, on both sides."""
+    dist.init_process_group("gloo", store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _gathered(function: Any, given: Batch) -> object:
+    with _alone():
+        return function.apply(given["x"])
+
+
 CASES = (
     Case(
         "distributed",
@@ -44,5 +64,11 @@ CASES = (
             Part("distrib", "is_distributed", nothing, call=lambda f, given: int(f())),
         ),
         gradients=False,
+    ),
+    Case(
+        "distributed.group",
+        (Part("ddp_utils", "SyncFunction", _X, call=_gathered),),
+        gradients=False,
+        on_host=True,
     ),
 )

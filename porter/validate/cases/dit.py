@@ -101,6 +101,17 @@ def _turned(subject: Any, settings: Settings, generator: torch.Generator) -> Bat
     return {**given, "freqs": torch.rand(1, settings.frames, _HEAD, generator=generator) * 3}
 
 
+def _joined(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    context = normal(generator, settings.batch, settings.phonemes, width(settings))
+    angles = torch.rand(1, settings.phonemes, _HEAD, generator=generator) * 3
+    return {**_turned(subject, settings, generator), "c": context, "context_freqs": angles}
+
+
+def _join(block: Any, given: Batch) -> object:
+    ropes = {"rope": (given["freqs"], 1.0), "c_rope": (given["context_freqs"], 1.0)}
+    return block(given["x"], given["c"], given["t"], mask=given["mask"], **ropes)
+
+
 def _block(name: str, inputs: Inputs, label: str = "", call: Call | None = None, **more: Any) -> Part:
     arguments = built(lambda s: {"dim": width(s), **more})
     return Part(_PARTS, name, inputs, arguments, call or _keywords, label=label or name)
@@ -147,6 +158,19 @@ CASES = (
             _block("DiTBlock", _turned, call=_transform, **_HEADS_OF_BLOCK),
             _block("DiTBlock", drawn(x=("frames", "width"), t=("width",)), label="unmasked", **_HEADS_OF_BLOCK),
             _block("DiTBlock", _turned, label="Attention", call=_attend, **_HEADS_OF_BLOCK),
+            *(
+                _block(
+                    "MMDiTBlock",
+                    _joined,
+                    label=label,
+                    call=_join,
+                    heads=_HEADS,
+                    dim_head=_HEAD,
+                    ff_mult=2,
+                    context_pre_only=last,
+                )
+                for label, last in (("MMDiTBlock", False), ("MMDiTBlock last", True))
+            ),
             _block("AdaLayerNormZero", _MODULATED),
             _block("AdaLayerNormZero_Final", _MODULATED),
             _block("FeedForward", _X, dim_out=12, dropout=0.1),

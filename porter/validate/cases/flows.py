@@ -16,7 +16,7 @@ _X = drawn("x_mask", x=("width", "frames"))
 _FREE = drawn(x=("width", "frames"))
 _CONDITIONED = drawn("x_mask", x=("width", "frames"), g=(16, 1))
 _FILTERED = drawn("x_mask", x=("width", "frames"), g=("width", "frames"))
-_BINS = 6
+_BINS = 4
 _BOUND = 2.0
 
 Call = Callable[[Any, Batch], object]
@@ -37,6 +37,7 @@ def _initialising(reverse: bool) -> Call:
 
     def call(flow: Any, given: Batch) -> object:
         flow.set_ddi(True)
+        flow.store_inverse()
         return flow(**given, reverse=reverse), flow.bias.detach().clone(), flow.logs.detach().clone()
 
     return call
@@ -94,16 +95,20 @@ def _parts(reverse: bool) -> tuple[Part, ...]:
 
 
 def _spline(low: float, high: float, spread: float, tails: bool) -> Inputs:
-    """Inputs of a spline; with tails, some lie outside the interval."""
+    """Inputs of a spline; with tails, some lie outside the interval.
+
+    Narrow bins lose digits in any order of summation: with widths and heights of standard normal noise, and six bins,
+    upstream's gradients in float32 are down to 71 dB from those in float64 (the worst of 300 seeds); with these, 100.
+    """
 
     def inputs(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
         shape = (settings.batch, 2, settings.frames)
         places = torch.rand(shape, generator=generator) * (high - low) + low
         return {
             "inputs": places * spread,
-            "unnormalized_widths": normal(generator, *shape, _BINS),
-            "unnormalized_heights": normal(generator, *shape, _BINS),
-            "unnormalized_derivatives": normal(generator, *shape, _BINS - 1 if tails else _BINS + 1),
+            "unnormalized_widths": normal(generator, *shape, _BINS) * 0.3,
+            "unnormalized_heights": normal(generator, *shape, _BINS) * 0.3,
+            "unnormalized_derivatives": normal(generator, *shape, _BINS - 1 if tails else _BINS + 1) * 0.5 + 2,
         }
 
     return inputs

@@ -39,8 +39,9 @@ def _narrow(function: Any, given: Batch) -> object:
 
 
 def _to_mel(function: Any, given: Batch) -> object:
+    # Its own highest frequency: some revisions keep filters by that alone.
     n_fft = 2 * (given["spec"].shape[1] - 1)
-    return function(given["spec"], n_fft, _MELS, _RATE, 0.0, None)
+    return function(given["spec"], n_fft, _MELS, _RATE, 0.0, 15000.0)
 
 
 def _to_mel_of_band(function: Any, given: Batch) -> object:
@@ -66,6 +67,7 @@ CASES = (
             Part("mel_processing", "spec_to_mel_torch", _magnitudes, call=_to_mel_of_band, label="mels of a band"),
             Part("mel_processing", "mel_spectrogram_torch", _audio, call=_mel),
             Part("mel_processing", "mel_spectrogram_torch", _audio, call=_mel_of_band, label="band"),
+            Part("f5_tts.model.modules", "get_bigvgan_mel_spectrogram", _audio, call=lambda f, given: f(given["y"])),
             *(
                 Part("mel_processing", name, _values, call=lambda f, given: f(given["x"]))
                 for name in ("spectral_normalize_torch", "spectral_de_normalize_torch")

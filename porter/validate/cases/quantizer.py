@@ -80,6 +80,11 @@ def _uninitialised(model: nn.Module) -> None:
                 buffer.zero_()
 
 
+def _replace(codebook: Any, given: Batch) -> object:
+    codebook.replace_(given["samples"], torch.arange(_CODES, device=given["samples"].device) % 3 == 0)
+    return codebook.codebook_size
+
+
 CASES = (
     Case(
         "quantizer.training",
@@ -105,6 +110,7 @@ CASES = (
         (
             Part("quantize", "ResidualVectorQuantizer", _X, _quantizer(), finish=_let_expire),
             Part("core_vq", "EuclideanCodebook", drawn(x=("frames", "width")), _layer(), finish=_let_expire),
+            Part("core_vq", "EuclideanCodebook", drawn(samples=("width",)), _layer(), _replace, label="by hand"),
         ),
         process_group=True,
     ),
