@@ -104,7 +104,7 @@ def _run(upstream: str, directory: Path, other: Path | None, request: BenchReque
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task("reading upstream")
+        task = shown.add_task("starting")
 
         def show(case: str, side: str | None) -> None:
             shown.reset(task, description=f"{case}: {_STATES[side]}")

@@ -122,8 +122,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("bench")
     start = "        mask = commons.mask_of(y_lengths, y.size(2))\n"
     models = MODELS.replace("import random\n", "import os\nimport random\n").replace(start, HAZARD + start)
+    models = models.replace("segment_size, **kwargs", "segment_size, version, **kwargs")
     models = models.replace(
-        "self.segment_size = segment_size", 'self.version = kwargs["version"]\n        self.segment_size = segment_size'
+        "__init__()\n        self.seg", "__init__()\n        self.version = version\n        self.seg"
     )
     upstream = write_upstream(folder / "upstream", models)
     port = write_port(upstream, folder / "port", HAZARD, "")
@@ -132,9 +133,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     theirs = other / "module" / "tpu" / "models.py"
     text = theirs.read_text().replace("from module.tpu import", "from module import")  # upstream's own
     theirs.write_text(
-        text.replace("segment_size, **kwargs", "segment_size, version, **kwargs")
-        .replace('kwargs["version"]', 'version if version == "v1" else version.missing')
-        .replace("self.keys = nn.Linear(8, 8)", "self.keys = nn.Linear(8, 8, bias=False)")
+        text.replace(
+            "self.version = version", 'self.version = version if version == "v1" else version.missing'
+        ).replace("self.keys = nn.Linear(8, 8)", "self.keys = nn.Linear(8, 8, bias=False)")
     )
     command = [sys.executable, "-m", "porter.cli", "bench", str(upstream), str(port), "--other", str(other)]
     command += ["--preset", "tiny", "--steps", "2", "--json", "--timeout", "200"]

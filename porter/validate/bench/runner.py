@@ -68,25 +68,18 @@ def bench(
         }
         if other is not None:
             paths["other"] = _beside(tree, workplace / "other", other)
+
+        def process(name: str, place: Paths, xla: bool) -> _Process:
+            server = Server(environment, place.search, place.package, xla, workplace / f"{name}.log")
+            servers.callback(server.close)  # not entered: each starts when it is needed, not beside another's steps
+            return _Process(server, place)
+
         runner = _Runner(
             request=request,
             config=tree.config(),
             lines=source_map(manifest, tree),
-            maker=_Process(
-                servers.enter_context(
-                    Server(environment, upstream.search, upstream.package, False, workplace / "maker.log")
-                ),
-                upstream,
-            ),
-            sides={
-                side: _Process(
-                    servers.enter_context(
-                        Server(environment, place.search, place.package, True, workplace / f"{side}.log")
-                    ),
-                    place,
-                )
-                for side, place in paths.items()
-            },
+            maker=process("maker", upstream, xla=False),
+            sides={side: process(side, place, xla=True) for side, place in paths.items()},
         )
         cases = []
         for name in names:
