@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from bench.faults.record import Fault
 
-_DISCRIMINATOR = "MultiPeriodDiscriminator.forward"
-
 FAULTS = (
     Fault(
         "reads a loss",
@@ -73,10 +71,10 @@ FAULTS = (
     Fault(
         "graph cut in the middle",
         "graph break",
-        "models.py",
-        _DISCRIMINATOR,
-        "y_d_rs.append(__r)",
-        'y_d_rs.append(__r), __import__("torch_xla").sync()',
+        "losses.py",
+        "feature_loss",
+        "__r.float().detach()",
+        '(__r.float().detach(), __import__("torch_xla").sync())[0]',
         device="xla",
     ),
     Fault(

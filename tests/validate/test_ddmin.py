@@ -30,7 +30,16 @@ def test_one_culprit_among_many_takes_few_probes() -> None:
     for culprit in range(150):
         found = smallest_cure([range(150)], lambda without, culprit=culprit: culprit in without, 40)  # type: ignore[misc]
         assert found.cure == (culprit,)
-        assert found.probes <= 17  # twice the binary logarithm, and one
+        assert found.probes <= 10  # the binary logarithm, and two
+
+
+def test_it_is_reduced_where_more_is_not_always_better() -> None:
+    def cures(without: frozenset[int]) -> bool:
+        return ({2, 7} <= without and 5 not in without) or len(without) == 10
+
+    found = smallest_cure([range(10)], cures, 100)
+    assert found.cure is not None and cures(frozenset(found.cure))
+    assert not any(cures(frozenset(found.cure) - {item}) for item in found.cure)
 
 
 def test_the_most_suspect_group_comes_first_and_may_be_enough() -> None:
