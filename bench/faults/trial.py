@@ -10,10 +10,10 @@ from pathlib import Path
 
 from bench.faults.record import Device, Fault, NoPlace, plant
 from porter.upstream import Snapshot
-from porter.validate import CaseOutcome, Request
 from porter.validate.cases import chosen
 from porter.validate.job import Told
-from porter.validate.runner import Judge, open_judge, validate
+from porter.validate.outcome import CaseOutcome
+from porter.validate.runner import Judge, Request, open_judge, validate
 
 Say = Callable[[str], None]
 _ABSENT = "not in this upstream"

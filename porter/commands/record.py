@@ -12,7 +12,7 @@ from .options import checkpoint_option, json_option, upstream_argument
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
-    from ..validate import Recorded, RecordRequest
+    from ..validate.record import Recorded, RecordRequest
 
 
 @click.command()
@@ -70,7 +70,10 @@ def record(
 
     Exit status 1 if upstream fails in a case; the file then tells that.
     """
-    from ..validate import RecordRequest
+    from ..validate.environment import check_packages
+
+    check_packages("cpu")  # before what needs them is imported
+    from ..validate.record import RecordRequest
 
     size = cast('Literal["tiny", "full"]', preset)
     recorded = _run(upstream, out, RecordRequest(device or "", size, cases, seed, steps, timeout, checkpoint))
@@ -84,7 +87,7 @@ def record(
 
 def _run(upstream: str, out: Path, request: RecordRequest) -> Recorded:
     from ..upstream import open_upstream
-    from ..validate import record as run
+    from ..validate.record import record as run
 
     snapshot = open_upstream(upstream)
     say_notes(snapshot)

@@ -14,7 +14,8 @@ from .options import checkpoint_option, json_option, rules_option
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
-    from ..validate import Outcome, Request
+    from ..validate.outcome import Outcome
+    from ..validate.runner import Request
 
 
 @click.command()
@@ -124,7 +125,11 @@ def validate(
         raise PortError("give UPSTREAM, the sources that the package was made from")
     if html is not None:
         _check_page(html)
-    from ..validate import Request, to_json
+    from ..validate.environment import check_packages
+
+    check_packages(device)  # before what needs them is imported
+    from ..validate.outcome import to_json
+    from ..validate.runner import Request
 
     if reference is not None:
         _check_as_recorded(context, reference)
@@ -150,7 +155,7 @@ def validate(
 
 def _check_as_recorded(context: click.Context, reference: Path) -> None:
     """PortError where an option that was given is not what the recording was made with."""
-    from ..validate import read_header
+    from ..validate.recording import read_header
 
     header = read_header(reference)
     for name in ("preset", "seed", "steps"):
@@ -171,8 +176,8 @@ def _check_page(place: Path) -> None:
 
 def _run(upstream: str, directory: Path, request: Request) -> Outcome:
     from ..upstream import open_upstream
-    from ..validate import validate as judge
     from ..validate.cases import chosen
+    from ..validate.runner import validate as judge
     from .case_progress import CaseProgress
 
     total = len(chosen(request.cases))

@@ -197,8 +197,9 @@ class Judge:
                 outcome = CaseOutcome(name, "mismatch", port.findings, backend=port.backend, seconds=spent)
             else:
                 outcome = judge_tensors(name, reference, port, place, self._device(reference, port), self.lines)
-                role = "checkpoint"
-                outcome = replace(self._checkpoint(name, place, outcome), fitted=reference.fitted)
+                if self.explain:
+                    role = "checkpoint"
+                    outcome = replace(self._checkpoint(name, place, outcome), fitted=reference.fitted)
         except Timeout:
             return judge_timeout(name, _SIDES[role], self.request.timeout)
         if self.explain and any(report.group == "results" and not report.passed for report in outcome.tensors):
