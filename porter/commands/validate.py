@@ -193,5 +193,6 @@ def _print_cases(as_json: bool) -> None:
     if as_json:
         print_json({"cases": [{"name": name, "title": title} for name, title in TITLES.items()]})
         return
+    width = max(map(len, TITLES))
     for name, title in TITLES.items():
-        click.echo(f"{name:16} {title}")
+        click.echo(f"{name:{width}}  {title}")
