@@ -19,6 +19,7 @@ _COMMANDS = {
     "generate": "porter.commands.generate:generate",
     "check": "porter.commands.check:check",
     "validate": "porter.commands.validate:validate",
+    "record": "porter.commands.record:record",
     "bench": "porter.commands.bench:bench",
     "rules": "porter.commands.rules:rules",
     "doctor": "porter.commands.doctor:doctor",

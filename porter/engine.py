@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,8 @@ from .rule import Replacement, Rule
 from .suppress import Suppressions
 from .syntax.spans import Places, Rendering, Span
 from .syntax.splice import Spliced, can_splice
+
+Asked = tuple[str, str, int, int]  # rule, file upstream, line from 1, column from 0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,6 +33,11 @@ class Edit:
     safety: str
     reason: str
     fixes_hazard: bool
+
+    @property
+    def asked(self) -> Asked:
+        """What names this edit among all of a project."""
+        return self.rule, self.file, self.span.line, self.span.column
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +95,25 @@ def _visitors(rule: type[Rule]) -> tuple[tuple[type[cst.CSTNode], str], ...]:
 
 def rewrite(project: Project, rules: Sequence[type[Rule]]) -> Rewrites:
     """Run `rules` over every file of `project`. Where two rules want the same node, the first in order has it."""
+    visit(project, rules)
+    return apply(project)
+
+
+def visit(project: Project, rules: Sequence[type[Rule]]) -> None:
+    """Let `rules` ask for their edits in every file of `project`; once."""
     for file in project.files.values():
         _visit(file, rules)
+
+
+def apply(project: Project, without: Collection[Asked] = frozenset()) -> Rewrites:
+    """Make the edits that were asked for, but those in `without`."""
     files: dict[str, Rewritten] = {}
     unused: list[tuple[str, int, str]] = []
     suppressed: list[tuple[str, int, str]] = []
     for path, file in project.files.items():
         notes = Suppressions(file.rendering.text)
         edits = [r for r in file.replacements if not notes.keeps(file, r)]
-        rewritten = _apply(file, edits)
+        rewritten = _apply(file, edits, without)
         files[path] = rewritten
         unused += [(path, line, code) for line, code in notes.unused()]
         suppressed += [(path, line, code) for line, code in notes.used()]
@@ -114,11 +131,18 @@ def _visit(file: SourceFile, rules: Sequence[type[Rule]]) -> None:
             visit(node)
 
 
-def _apply(file: SourceFile, wanted: Sequence[Replacement]) -> Rewritten:
+def _apply(file: SourceFile, wanted: Sequence[Replacement], without: Collection[Asked]) -> Rewritten:
+    def kept(node: cst.CSTNode, rule: type[Rule]) -> bool:
+        if not without:
+            return True
+        span = file.span(node)
+        return (rule.code, file.path, span.line, span.column) not in without
+
     chosen: dict[cst.CSTNode, Replacement] = {}
     for replacement in wanted:
-        chosen.setdefault(replacement.node, replacement)
-    add_import_edits(file, chosen)
+        if kept(replacement.node, replacement.rule):
+            chosen.setdefault(replacement.node, replacement)
+    add_import_edits(file, chosen, kept)
     rebuilt = rebuild(file, {node: r.new for node, r in chosen.items()})
     rendering = _render(file, rebuilt)
     edits = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -22,8 +23,13 @@ class RuntimeImport(Rule):
     fixes_hazard = False
 
 
-def add_import_edits(file: SourceFile, chosen: dict[cst.CSTNode, Replacement]) -> None:
-    """Add to `chosen` the edits of import statements that the rules' other edits in `file` bring with them."""
+def add_import_edits(
+    file: SourceFile, chosen: dict[cst.CSTNode, Replacement], kept: Callable[[cst.CSTNode, type[Rule]], bool]
+) -> None:
+    """Add to `chosen` the edits of import statements that the rules' other edits in `file` bring with them.
+
+    Those that `kept` says no to are left out.
+    """
     for node, edit in file.import_edits.items():
         rule = next(iter(edit.moved.values()))[0]
         names = ", ".join(_alias_text(a) for a in edit.moved)
@@ -32,6 +38,8 @@ def add_import_edits(file: SourceFile, chosen: dict[cst.CSTNode, Replacement]) -
         if line is not None:
             new = tuple(cst.SimpleStatementLine([small]) for small in split_import(file, edit))
         place = node if line is None else line
+        if not kept(place, rule):
+            continue
         chosen[place] = Replacement(rule, place, new, f"{rule.message} ({names})")
     added = runtime_import(file)
     if added is None:

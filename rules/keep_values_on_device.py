@@ -192,6 +192,10 @@ class PrintAfterStep(Rule):
     untouched: ClassVar = (
         "import torch\n\n\ndef report(x):\n    print('shape', x.shape)\n    return torch.relu(x)\n",
         "import torch\n\n\ndef report(x):\n    if torch.min(x) < 0:\n        print('low', torch.min(x))\n    return x\n",
+        # this print is somebody's own
+        "import torch\n\n\ndef report(x, print):\n    print(torch.mean(x))\n    return x\n",
+        # in a script, and when a module is built, there is no step to hold up
+        "import torch\n\n\nif __name__ == '__main__':\n    print(torch.ones(2).mean())\n",
     )
 
     def visit_Call(self, node: cst.Call) -> None:

@@ -96,6 +96,10 @@ class PassCountsAsNumbers(Rule):
         # here the tensor is computed with
         _BEFORE.replace("n = count[0]", "n = (count * 2)[0] // 2"),
         "import torch\n\n\ndef lengths(x):\n    return torch.IntTensor([x.size(0)])\n",
+        # the tensor cuts fractions off, a list would keep them
+        _BEFORE.replace("[self.width]", "[self.width / 2]"),
+        # another function may need a tensor
+        _BEFORE.replace("n = count[0]", "n = torch.neg(count)[0]"),
     )
 
     def visit_Call(self, node: cst.Call) -> None:

@@ -99,6 +99,10 @@ class MakeLengthsOnDevice(Rule):
         "import torch\n\n\ndef table(x, rows):\n    return torch.tensor(rows, device=x.device)\n",
         "import torch\n\n\ndef nested(x, rows):\n    return torch.tensor([rows], device=x.device)\n",
         "import torch\n\n\ndef pair(x):\n    return torch.tensor([1, 2], device=x.device)\n",
+        # no device is named, so this one stays on the host for all that is known
+        "import torch\n\n\ndef lengths(x):\n    return torch.LongTensor([x.size(2)])\n",
+        # a type of its own on top of the move
+        "import torch\n\n\ndef lengths(x):\n    return torch.LongTensor([x.size(2)]).to(x.device, torch.float16)\n",
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -188,6 +192,10 @@ class MakeTensorsBesideInputs(Rule):
     untouched: ClassVar = (
         "import torch\n\n\ndef positions(length):\n    return torch.arange(length)\n",
         "import torch\n\n\ndef rows(x):\n    return torch.zeros_like(x) + torch.zeros(1, device=x.device)\n",
+        # whoever wrote the block chose a device
+        "import torch\n\n\ndef rows(x):\n    with torch.device('cpu'):\n        return torch.relu(x), torch.zeros(2)\n",
+        # built on the host, and moved with the model
+        "import torch\n\n\nclass Net(torch.nn.Module):\n    def __init__(self, x):\n        super().__init__()\n        self.table = torch.zeros(2) + torch.relu(x)\n",
     )
 
     def visit_Call(self, node: cst.Call) -> None:

@@ -301,6 +301,10 @@ class FactorSmallMatricesOnDevice(Rule):
     untouched: ClassVar = (
         "import torch\n\n\nclass Mix(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
         "        self.inv = torch.inverse(torch.eye(2))\n",
+        # not known to be a tensor: some classes have methods of that name
+        "def undo(flow, x):\n    return flow.inverse() + x\n",
+        # writes into a tensor that is there, which the replacement does not
+        "import torch\n\n\ndef volume(w, result):\n    return torch.inverse(w, out=result)\n",
     )
     _functions: ClassVar = {
         "torch.logdet": "ops.logdet",

@@ -75,6 +75,9 @@ def bench(
 
     Exit status 1 if the port itself fails.
     """
+    from ..validate.environment import check_packages
+
+    check_packages("xla")  # before what needs them is imported
     from ..validate.bench import BenchRequest, to_json
 
     request = BenchRequest(preset=cast('Literal["tiny", "full"]', preset), steps=steps, timeout=timeout)

@@ -39,6 +39,14 @@ def rules_option(function: Function) -> Function:
     )(function)  # fmt: skip
 
 
+def checkpoint_option(function: Function) -> Function:
+    """--checkpoint."""
+    return click.option(
+        "--checkpoint", metavar="FILE", type=click.Path(path_type=Path),
+        help="Upstream's checkpoint (s2G*.pth): its weights in SynthesizerTrn, where they fit.",
+    )(function)  # fmt: skip
+
+
 def json_option(function: Function) -> Function:
     """--json."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for machines.")(function)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
+from click.core import ParameterSource
 
 from ..errors import PortError
-from .options import json_option
+from .options import checkpoint_option, json_option, rules_option
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
-    from ..validate import Outcome, Request
+    from ..validate.outcome import Outcome
+    from ..validate.runner import Request
 
 
 @click.command()
@@ -57,6 +59,30 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Limit for each of a case's processes.",
 )
+@click.option(
+    "--reference",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A file that record wrote, instead of running UPSTREAM; it brings preset, seed and steps.",
+)
+@checkpoint_option
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write a page: errors and compiles as plots, lines, spectrograms, sounds. It needs no network.",
+)
+@click.option("--bisect", is_flag=True, help="Find the edits to blame for each case that fails.")
+@click.option(
+    "--bisect-probes",
+    "probes",
+    default=40,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs of a failed case at most.",
+)
+@rules_option
 @json_option
 @click.pass_context
 def validate(
@@ -70,6 +96,12 @@ def validate(
     seed: int,
     steps: int,
     timeout: float,
+    reference: Path | None,
+    checkpoint: Path | None,
+    html: Path | None,
+    bisect: bool,
+    probes: int,
+    folders: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Run the package in DIR (default: generated) against UPSTREAM itself.
@@ -78,6 +110,12 @@ def validate(
     and the buffers after a training step are compared. On XLA the steps are then counted: graphs compiled,
     operators that leave the device, host syncs, transfers.
 
+    The table shows as many columns as the terminal has room for. --html FILE writes everything, with plots, and
+    for results that are sound both sounds and their spectrograms, to one page.
+
+    --bisect runs each failed case again without some of the package's edits, until the fewest are left whose
+    removal cures it. A package made with --rules needs the same --rules here.
+
     Exit status 1 for a mismatch, a case that fails, or a cost above the budget.
     """
     if list_cases:
@@ -85,34 +123,68 @@ def validate(
         return
     if upstream is None:
         raise PortError("give UPSTREAM, the sources that the package was made from")
-    from ..validate import Request, to_json
+    if html is not None:
+        _check_page(html)
+    from ..validate.environment import check_packages
 
-    request = Request(device, cast('Literal["tiny", "full"]', preset), cases, seed, steps, timeout)
+    check_packages(device)  # before what needs them is imported
+    from ..validate.outcome import to_json
+    from ..validate.runner import Request
+
+    if reference is not None:
+        _check_as_recorded(context, reference)
+    size = cast('Literal["tiny", "full"]', preset)
+    most = probes if bisect else 0
+    request = Request(device, size, cases, seed, steps, timeout, reference, checkpoint, most, folders)
     outcome = _run(upstream, directory, request)
+    if html is not None:
+        from ..validate.html import render, write_page
+
+        write_page(render(outcome), html)
+        say(f"wrote {html}")
     if as_json:
         print_json(to_json(outcome))
     else:
-        from rich.console import Console
-
         from ..validate.report import print_outcome
+        from ..views.console import stdout_console
 
-        print_outcome(outcome, Console())
+        print_outcome(outcome, stdout_console())
     if not outcome.passed:
         context.exit(1)
 
 
+def _check_as_recorded(context: click.Context, reference: Path) -> None:
+    """PortError where an option that was given is not what the recording was made with."""
+    from ..validate.recording import read_header
+
+    header = read_header(reference)
+    for name in ("preset", "seed", "steps"):
+        given, recorded = context.params[name], getattr(header, name)
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and given != recorded:
+            raise PortError(f"{reference} was recorded with --{name} {recorded}, not {given}; leave --{name} out")
+    say(header.words)
+
+
+def _check_page(place: Path) -> None:
+    """PortError where no page can be made or written, before the cases run for minutes."""
+    if find_spec("jinja2") is None:
+        raise PortError('--html needs jinja2, which is not installed; pip install "sovits-port[xla]" brings it')
+    from ..validate.html.writing import check_place
+
+    check_place(place)
+
+
 def _run(upstream: str, directory: Path, request: Request) -> Outcome:
     from ..upstream import open_upstream
-    from ..validate import validate as judge
+    from ..validate.cases import chosen
+    from ..validate.runner import validate as judge
+    from .case_progress import CaseProgress
 
+    total = len(chosen(request.cases))
     snapshot = open_upstream(upstream)
     say_notes(snapshot)
-    if not sys.stderr.isatty():
-        return judge(snapshot, directory, request, lambda case, state: say(f"{case}: {state}"))
-    from rich.console import Console
-
-    with Console(stderr=True).status("reading upstream …") as status:
-        return judge(snapshot, directory, request, lambda case, state: status.update(f"{case}: {state} …"))
+    with CaseProgress(total) as progress:
+        return judge(snapshot, directory, request, progress)
 
 
 def _print_cases(as_json: bool) -> None:
@@ -121,5 +193,6 @@ def _print_cases(as_json: bool) -> None:
     if as_json:
         print_json({"cases": [{"name": name, "title": title} for name, title in TITLES.items()]})
         return
+    width = max(map(len, TITLES))
     for name, title in TITLES.items():
-        click.echo(f"{name:16} {title}")
+        click.echo(f"{name:{width}}  {title}")

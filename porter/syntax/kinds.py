@@ -79,7 +79,7 @@ class Kinds:
             if isinstance(outer, cst.FunctionDef):
                 self._run(outer)
                 env.update(self._closure.get(outer, {}))
-            env.update(self._parameters(function))
+            env.update(self.parameters(function))
             self._block(function.body, env, function)
         else:
             assert isinstance(function, cst.Module)
@@ -88,7 +88,8 @@ class Kinds:
             self._globals = env
         self._closure[function] = env
 
-    def _parameters(self, function: cst.FunctionDef) -> Env:
+    def parameters(self, function: cst.FunctionDef) -> Env:
+        """The kinds of a function's parameters, by name: from annotations, defaults and what is done with them."""
         env: Env = {}
         used = set(_used_as_tensor(function, self._index)) - {"self", "cls"}
         for param in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -75,9 +76,12 @@ class DirectorySnapshot(Snapshot):
             place = (self._root / path).resolve(strict=True)
         except NotADirectoryError as error:
             raise FileNotFoundError(path) from error
-        except (RuntimeError, ValueError) as error:
-            reason = "a symbolic link that leads back to itself" if isinstance(error, RuntimeError) else "no file name"
-            raise PortError(f"{path!r} in {self.spec} is {reason}") from error
+        except (RuntimeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.ELOOP:  # what Python 3.13 raises for a loop
+                raise
+            raise PortError(f"{path!r} in {self.spec} is a symbolic link that leads back to itself") from error
+        except ValueError as error:
+            raise PortError(f"{path!r} in {self.spec} is no file name") from error
         if not place.is_relative_to(self._root):
             raise PortError(f"{path} in {self.spec} is a symbolic link that leaves the folder, so it is not read")
         return place

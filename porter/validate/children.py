@@ -38,11 +38,20 @@ class Server(AbstractContextManager["Server"]):
     """A process that has imported torch and one side's package, and forks for each job."""
 
     def __init__(
-        self, environment: Mapping[str, str], search: tuple[str, ...], package: str, xla: bool, log: Path
+        self,
+        environment: Mapping[str, str],
+        search: tuple[str, ...],
+        package: str,
+        xla: bool,
+        log: Path,
+        anew: bool = False,
     ) -> None:
-        """The process starts with the block, or anew with a job after it died."""
+        """The process starts with the block, or anew with a job after it died.
+
+        `anew`: each job imports the package itself, for packages that change; only what it imports is kept.
+        """
         self._environment = environment
-        self._first = json.dumps({"search": search, "package": package, "xla": xla})
+        self._first = json.dumps({"search": search, "package": package, "xla": xla, "anew": anew})
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -45,7 +45,7 @@ def measure(
         steps.append(cost)
         if index == 0 and after_first is not None:
             after_first(computed)
-    return Budget(tuple(steps), len(batches[0]))
+    return Budget(tuple(steps), len(batches[0]), allowance=case.allowance(model))
 
 
 def diagnose(
@@ -146,6 +146,7 @@ def _measure_step(
         downloads=cost["downloads"],
         uploads=cost["uploads"],
         seconds=time.perf_counter() - started,
+        nodes=cost["nodes"],
     )
     return told, computed
 
@@ -161,6 +162,8 @@ def _read() -> Counter[str]:
     for figure, metric in (("downloads", "TransferFromDeviceTime"), ("uploads", "TransferToDeviceTime")):
         told = metrics.metric_data(metric)
         result[figure] = int(told[0]) if told else 0
+    sizes = metrics.metric_data("TensorsGraphSize")
+    result["nodes"] = int(sizes[1]) if sizes else 0
     return result
 
 

@@ -28,6 +28,7 @@ class Request:
     device: torch.device
     sample: Callable[[], Tensor]  # the operator's own base value, where nothing is replayed
     finish: Finish  # base → the operator's result
+    with_mask: bool = False  # whether the operator also gives the base, as a mask
 
     def result(self, base: Tensor) -> Tensor:
         """The operator's result for a base value, of this request's dtype and on its device."""
@@ -35,6 +36,10 @@ class Request:
         if self.dtype.is_floating_point:
             place = place.to(self.dtype)
         return self.finish(place).to(self.dtype)
+
+    def mask(self, base: Tensor) -> Tensor:
+        """The base as a mask, boolean, on this request's device."""
+        return base.to(self.device, torch.bool)
 
 
 def is_random(function: OpOverload) -> bool:
@@ -171,6 +176,24 @@ def _read_bernoulli(call: _Call) -> Request:
     return call.request("bernoulli", lambda: torch.bernoulli(chance.detach().cpu().float().expand(shape)))
 
 
+def _read_dropout(call: _Call) -> Request | None:
+    """Dropout in one kernel, which is how CUDA runs it; elsewhere it is a mask from `bernoulli_`, and a product."""
+    source, rate = call.given["input"], float(call.given["p"])
+    if rate == 0 or call.given["train"] is False:
+        return None
+    keep = 1 - rate
+    shape, scale = tuple(source.shape), 1 / keep if keep else 0.0
+    return Request(
+        "bernoulli",
+        shape,
+        source.dtype,
+        source.device,
+        lambda: torch.bernoulli(torch.full(shape, keep)),
+        lambda base: source * (base * scale),
+        with_mask=True,
+    )
+
+
 def _read_exponential(call: _Call) -> Request:
     shape, dtype, rate = call.shape(), call.dtype(), call.given.get("lambd", 1.0)
     return call.request(
@@ -207,7 +230,7 @@ def _read_choice(call: _Call) -> Request:
     )
 
 
-_READERS: dict[str, Callable[[_Call], Request]] = {
+_READERS: dict[str, Callable[[_Call], Request | None]] = {
     "rand": _standard("uniform", torch.rand),
     "rand_like": _standard("uniform", torch.rand),
     "randn": _standard("normal", torch.randn),
@@ -215,6 +238,7 @@ _READERS: dict[str, Callable[[_Call], Request]] = {
     "normal": _read_normal,
     "uniform": _read_uniform,
     "bernoulli": _read_bernoulli,
+    "native_dropout": _read_dropout,
     "exponential": _read_exponential,
     "randint": _read_integer,
     "randint_like": _read_integer,

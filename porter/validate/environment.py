@@ -9,6 +9,7 @@ from importlib import metadata
 
 from porter.errors import PortError
 
+_EFFORT = "xla_backend_optimization_level"
 _INSTALL = 'pip install "sovits-port[xla]"'
 
 
@@ -24,13 +25,17 @@ def check_packages(device: str, command: str = "validate") -> dict[str, str]:
     return versions
 
 
-def child_environment(device: str) -> dict[str, str]:
+def child_environment(device: str, *, quick: bool = False) -> dict[str, str]:
     """Environment of the child processes: PJRT_DEVICE as the user set it, else TPU where there is one, else
     CPU.
 
-    PortError for `tpu` on a machine without one.
+    `quick` halves the time that XLA's CPU compiler takes: LLVM optimises less, after all of XLA's own passes. On
+    CUDA, what a reference needs to be repeatable. PortError for `tpu` on a machine without one.
     """
     result = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # threads that spin for work starve each other's processes
+    if device == "cuda":
+        result["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS adds in another order each time otherwise
+        result["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # asking whether there is CUDA must not start it before a fork
     chosen = result.get("PJRT_DEVICE", "")
     if device == "tpu":
         if chosen not in ("", "TPU"):
@@ -40,12 +45,31 @@ def child_environment(device: str) -> dict[str, str]:
         result["PJRT_DEVICE"] = "TPU"
     elif device == "xla" and not chosen:
         result["PJRT_DEVICE"] = "TPU" if _tpu_chips() else "CPU"
+    flags = result.get("XLA_FLAGS", "")
+    if quick and result.get("PJRT_DEVICE") == "CPU" and _EFFORT not in flags:
+        result["XLA_FLAGS"] = f"{flags} --{_EFFORT}=0".strip()
     return result
+
+
+def cuda_device(needed: bool) -> str:
+    """Name of the CUDA device, "" where there is none. PortError where it is `needed`."""
+    told = _child("import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')")
+    if needed and not told:
+        raise PortError("--device cuda, but torch finds no CUDA device here; --device cpu records on the CPU")
+    return told
 
 
 def _tpu_chips() -> int:
     """TPU chips on the PCI bus, counted by a child: importing torch_xla here would settle the device."""
-    program = "from torch_xla._internal import tpu; print(tpu.num_available_chips())"
+    told = _child("from torch_xla._internal import tpu; print(tpu.num_available_chips())")
+    try:
+        return int(told)
+    except ValueError:
+        return 0
+
+
+def _child(program: str) -> str:
+    """The last line that a Python program prints, "" where it fails."""
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", program],
@@ -55,9 +79,10 @@ def _tpu_chips() -> int:
             timeout=120,
             check=False,
         )
-        return int(done.stdout.split()[-1]) if done.returncode == 0 else 0
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
-        return 0
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = done.stdout.strip().splitlines()
+    return lines[-1].strip() if done.returncode == 0 and lines else ""
 
 
 def _version(package: str) -> str:

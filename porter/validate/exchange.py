@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from porter.validate.cases.base import Batch
 from porter.validate.noise import Draw
@@ -31,6 +31,21 @@ def save_groups(groups: Mapping[str, Mapping[str, Tensor]], path: Path) -> dict[
     narrow = (torch.bfloat16, torch.float16)
     save_tensors({n: v.float() if v.dtype in narrow else v for n, v in flat.items()}, path)
     return dtypes
+
+
+def save_state(model: nn.Module, path: Path) -> dict[str, Tensor]:
+    """Write a model's state_dict as a trainer does, from any device; returns it, on the CPU."""
+    state = model.state_dict()
+    for name, value in state.items():
+        state[name] = value.cpu()  # in place, since the dict also carries the modules' versions
+    torch.save(state, path)
+    return state
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """Read a state_dict, on the CPU."""
+    found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return found
 
 
 def save_draws(draws: Iterable[Draw], folder: Path) -> None:

@@ -1,10 +1,12 @@
 """What a child process is told, and the files through which the processes of one case talk.
 
-A case runs in up to three processes, one after the other: the reference (upstream, eager, on the CPU), the
-port, and the port again for the graph budget. In `bench` the reference is followed by `unported` (upstream on the
-device) and `ported` for each port, which only count. They share a folder:
+A case runs in up to four processes, one after the other: the reference (upstream, eager, on the CPU, or on CUDA
+for a recording), the port, the port again for the graph budget, and upstream again, which takes the port's
+checkpoint. In `bench` the reference is followed by `unported` (upstream on the device) and `ported` for each port,
+which only count. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
+    standins.json        packages that are stood in for         reference → port, budget
     weights.safetensors  state_dict before the step             reference → port, budget
     signatures.json      parameters of functions and methods    reference → port
     scales.json          mean square of each result             reference → port, budget
@@ -12,6 +14,8 @@ device) and `ported` for each port, which only count. They share a folder:
     noise.safetensors    base values of the draws               reference → port
     kinks.safetensors    side of each rectifier's kink          reference → port
     noise.json           family and line of each draw           reference → port
+    state.json           names and shapes after the step        reference → port
+    checkpoint.pth       state_dict after the step              port → checkpoint
     ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, port → parent
     ROLE.json            everything else that the role found    all → parent
     steps.json           cost of each step, as it ends          unported, ported → parent
@@ -20,12 +24,13 @@ device) and `ported` for each port, which only count. They share a folder:
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+CHECKPOINT = "checkpoint.pth"
 HOST = "CPU, eager"  # the backend of what runs without XLA
-Role = Literal["reference", "port", "budget", "unported", "ported"]
+Role = Literal["reference", "port", "budget", "checkpoint", "unported", "ported"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Job:
 
     role: Role
     case: str
-    device: str  # "cpu" or "xla"
+    device: str  # "cpu", "xla", or "cuda" for a reference
     preset: str
     seed: int
     steps: int  # steps after the first one that the budget measures
@@ -46,6 +51,7 @@ class Job:
     roots: tuple[str, ...]
     config: dict[str, Any] | None
     folder: str
+    weights: str = ""  # a file of tensors that upstream's models get where they fit (--checkpoint)
 
     def path(self, name: str) -> Path:
         """A file of the folder that the processes share."""
@@ -77,11 +83,14 @@ class Told:
     kinks: int = 0
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     without_gradient: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()  # members of the batch that were written in place
     dtypes: dict[str, str] | None = None
+    audio: dict[str, int] = field(default_factory=dict)  # results that are sound → samples per second
     trace: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] | None = None
     seconds: float = 0.0
     backend: str = ""
+    fitted: int = 0  # tensors of the weights that came from --checkpoint
 
     def save(self, path: Path) -> None:
         """Write as JSON."""

@@ -14,6 +14,7 @@ from porter.validate.budget import budget_from
 from porter.validate.compare import Arrays, TensorReport, compare_group, snr_db
 from porter.validate.job import Told
 from porter.validate.outcome import GROUPS, CaseOutcome, Cost, Divergence, Verdict
+from porter.validate.sound import sounds
 from porter.validate.sourcemap import Origin, SourceMap
 from porter.validate.tolerances import tolerance
 
@@ -23,6 +24,7 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
     findings = [
         *port.findings,
         *_gradient_findings(reference, port),
+        *_writing_findings(reference, port),
         *_noise_findings(reference, port, lines),
     ]
     old, new = (
@@ -43,6 +45,7 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
         draws=port.draws,
         backend=port.backend,
         ran=port.ran,
+        sounds=sounds(reference.audio, old.get("results", {}), new.get("results", {})),
         seconds=reference.seconds + port.seconds,
     )
 
@@ -64,6 +67,15 @@ def first_divergence(reference: Told, port: Told, folder: Path, device: str, lin
             inside, edits = _edits(place, lines)
             return Divergence(name, str(place.get("kind", "")), ratio, inside, edits)
     return None
+
+
+def judge_checkpoint(outcome: CaseOutcome, told: Told) -> CaseOutcome:
+    """Add what upstream said to the checkpoint that the port wrote."""
+    failure = (f"upstream failed with the port's checkpoint: {told.error}",) if told.error else ()
+    findings = (*told.findings, *failure)
+    verdict: Verdict = "mismatch" if findings else outcome.verdict
+    seconds = outcome.seconds + told.seconds
+    return replace(outcome, verdict=verdict, findings=(*outcome.findings, *findings), seconds=seconds)
 
 
 def judge_budget(outcome: CaseOutcome, told: Told, lines: SourceMap) -> CaseOutcome:
@@ -123,6 +135,13 @@ def _gradient_findings(reference: Told, port: Told) -> list[str]:
     old, new = set(reference.without_gradient), set(port.without_gradient)
     findings = [f"{name} gets no gradient in the port, and gets one upstream" for name in sorted(new - old)]
     return findings + [f"{name} gets a gradient in the port, and none upstream" for name in sorted(old - new)]
+
+
+def _writing_findings(reference: Told, port: Told) -> list[str]:
+    """Inputs that only one side writes to."""
+    old, new = set(reference.written), set(port.written)
+    findings = [f"the port writes to its input {name}, and upstream does not" for name in sorted(new - old)]
+    return findings + [f"upstream writes to its input {name}, and the port does not" for name in sorted(old - new)]
 
 
 def _noise_findings(reference: Told, port: Told, lines: SourceMap) -> list[str]:

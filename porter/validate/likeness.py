@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -49,10 +50,28 @@ def key_findings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> li
     return result
 
 
+def describe_state(state: Mapping[str, Tensor]) -> dict[str, tuple[str, list[int]]]:
+    """Type and shape of each tensor of a state_dict, as JSON can hold them."""
+    return {name: (str(value.dtype).removeprefix("torch."), list(value.shape)) for name, value in state.items()}
+
+
+def described_state(told: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Tensors without values, of the types and shapes that `describe_state` told."""
+    return {
+        name: torch.empty(shape, dtype=getattr(torch, dtype), device="meta") for name, (dtype, shape) in told.items()
+    }
+
+
 def _parameters(function: Callable[..., Any]) -> list[str]:
+    if isinstance(function, torch.jit.ScriptFunction):
+        schema: Any = function.schema  # a property, which torch's own types take for a method
+        return [
+            f"POSITIONAL_OR_KEYWORD {a.name} {repr(a.default_value) if a.has_default_value() else ''}"
+            for a in schema.arguments
+        ]
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # a scripted function has none that Python can see
+    except (TypeError, ValueError):  # one written in C may not tell
         return []
     return [f"{p.kind.name} {p.name} {'' if p.default is p.empty else repr(p.default)}" for p in parameters]
 

@@ -35,6 +35,10 @@ class Manifest:
     revision: str
     edits: tuple[Edit, ...]
     inputs: Mapping[str, str]  # path of upstream → SHA-256 of its bytes, where the manifest tells
+    select: tuple[str, ...] = ()  # codes that generate was told to select
+    ignore: tuple[str, ...] = ()
+    rulebook: str = ""  # hashes of the rules and of the engine, where the manifest tells
+    engine: str = ""
 
     @property
     def package(self) -> Path:
@@ -55,10 +59,21 @@ def read_manifest(folder: Path) -> Manifest:
             raise KeyError("tool")
         edits = tuple(_edit(entry) for entry in told["edits"])
         upstream = told["upstream"]
-        manifest = Manifest(folder.resolve(), str(upstream["spec"]), str(upstream["revision"]), edits, _inputs(told))
+        options = told.get("options", {})
+        manifest = Manifest(
+            folder.resolve(),
+            str(upstream["spec"]),
+            str(upstream["revision"]),
+            edits,
+            _inputs(told),
+            tuple(map(str, options.get("select", ()))),
+            tuple(map(str, options.get("ignore", ()))),
+            str(told.get("rulebook", "")),
+            str(told.get("engine", "")),
+        )
     except OSError as error:
         raise PortError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PortError(f"{path} is not a manifest that this version of {TOOL} understands") from error
     if not manifest.package.is_dir():
         raise PortError(f"{folder} has {MANIFEST} but no module/tpu beside it; run generate again")

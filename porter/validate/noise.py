@@ -70,7 +70,10 @@ class NoiseFinding:
 
 
 class RecordNoise(TorchDispatchMode):
-    """Records each draw of the block; for eager runs on the CPU. `draws` holds them in order."""
+    """Records each draw of the block; for eager runs. `draws` holds them in order.
+
+    Base values are drawn on the CPU whatever the device, and taken there: the same seed is the same noise on all.
+    """
 
     def __init__(self, roots: Sequence[Path] = ()) -> None:
         """`roots` are the folders whose lines count as the origin of a draw."""
@@ -105,7 +108,7 @@ class RecordNoise(TorchDispatchMode):
             return func(*args, **kwargs)
         base = request.sample()
         self.draws.append(Draw(request.family, base.clone(), caller(self._roots)))
-        return _deliver(func, args, request.result(base))
+        return _deliver(func, args, request, base)
 
     def _draw_python(self, family: str, draw: Callable[[], float]) -> float:
         value = draw()
@@ -216,7 +219,7 @@ class _Answer(TorchDispatchMode):
             if is_random(func) and not is_idle(func, args, kwargs):
                 self._replay.cannot_share(func)
             return func(*args, **kwargs)
-        return _deliver(func, args, request.result(self._replay.answer(request)))
+        return _deliver(func, args, request, self._replay.answer(request))
 
 
 @dataclass
@@ -250,11 +253,12 @@ def _texts(roots: Sequence[Path]) -> tuple[str, ...]:
     return tuple(f"{root}/" for root in roots)
 
 
-def _deliver(function: OpOverload, args: tuple[Any, ...], result: Tensor) -> Tensor:
+def _deliver(function: OpOverload, args: tuple[Any, ...], request: Request, base: Tensor) -> Any:
+    result = request.result(base)
     if mutates(function):
         target: Tensor = args[0]
         return target.copy_(result)
-    return result
+    return (result, request.mask(base)) if request.with_mask else result
 
 
 @contextmanager

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from porter.validate.budget import Budget, Overrun
 from porter.validate.compare import TensorReport, least_db
+from porter.validate.sound import Sound
 from porter.validate.sourcemap import Origin
 
 Verdict = Literal["pass", "mismatch", "over budget", "error", "timeout", "not in this upstream"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 GROUPS = ("results", "gradients", "buffers")
 
 
@@ -38,6 +40,23 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Culprit:
+    """An edit that is to blame for a failed case."""
+
+    rule: str  # code, "" for lines edited by hand
+    upstream: str  # file:line, "" for lines edited by hand
+    target: str  # file:line, relative to module/tpu
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.target} ({self.rule} of {self.upstream}: {self.reason})"
+            if self.rule
+            else (f"{self.target} ({self.reason})")
+        )
+
+
+@dataclass(frozen=True)
 class CaseOutcome:
     """What one case found."""
 
@@ -53,7 +72,11 @@ class CaseOutcome:
     draws: int = 0
     backend: str = ""
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
+    sounds: tuple[Sound, ...] = ()  # for the page; JSON leaves them out
     seconds: float = 0.0
+    fitted: int = 0  # tensors of the weights that came from --checkpoint
+    culprits: tuple[Culprit, ...] = ()  # the fewest edits without which the case does not fail so
+    bisected: str = ""  # what looking for them gave, in a sentence; "" where nobody looked
 
     @property
     def passed(self) -> bool:
@@ -82,6 +105,10 @@ class Outcome:
     seed: int
     versions: dict[str, str]
     cases: tuple[CaseOutcome, ...]
+    validated: int = 0  # classes and functions of upstream that a passed case ran; 0 where not all cases were asked for
+    not_validated: tuple[str, ...] = ()  # FILE:NAME of those that none ran
+    host_only: tuple[tuple[str, str], ...] = ()  # those that never see a tensor of the device, and why
+    reference: str = ""  # where upstream's side was recorded, "" where it ran beside the port
 
     @property
     def passed(self) -> bool:
@@ -98,7 +125,11 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "preset": outcome.preset,
         "seed": outcome.seed,
         "versions": outcome.versions,
+        "reference": outcome.reference,
         "passed": outcome.passed,
+        "validated": outcome.validated,
+        "not_validated": list(outcome.not_validated),
+        "host_only": [{"name": name, "reason": reason} for name, reason in outcome.host_only],
         "cases": [_case_json(case) for case in outcome.cases],
     }
     finite = _finite(told)
@@ -113,12 +144,15 @@ def _case_json(case: CaseOutcome) -> dict[str, Any]:
         "backend": case.backend,
         "findings": list(case.findings),
         "draws": case.draws,
+        "fitted": case.fitted,
         "groups": {name: _group_json(case.group(name)) for name in GROUPS},
         "divergence": asdict(case.divergence) if case.divergence else None,
         "budget": asdict(case.budget) if case.budget else None,
         "overruns": [asdict(overrun) for overrun in case.overruns],
         "costs": [asdict(cost) for cost in case.costs],
         "drift": asdict(case.drift) if case.drift else None,
+        "culprits": [asdict(culprit) for culprit in case.culprits],
+        "bisected": case.bisected,
         "seconds": round(case.seconds, 1),
     }
 

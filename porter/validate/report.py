@@ -1,83 +1,119 @@
-"""What a person reads: a table, and below it whatever speaks against the port."""
+"""What a person reads in a terminal: a line for each case, then whatever speaks against the port."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from porter.validate.budget import Budget
 from porter.validate.compare import TensorReport, least_db
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
+from porter.validate.wording import FIGURES, costs, decibels, distance, setting, summary
+from porter.views.console import plain_table
 
-_COLOURS = {
-    "pass": "green",
-    "mismatch": "red",
-    "over budget": "yellow",
-    "error": "red",
-    "timeout": "red",
-    "not in this upstream": "dim",
-}
+_STYLES = {"pass": "green", "over budget": "yellow"}
+_WRONG = "bold red"
 _MOST = 8  # lines of a kind, before the rest is only counted
+_GAP = 3  # columns between two of the table's
+_LEAST_NAME = 16  # columns that a case's name gets before it goes on in the next line
+# What a narrow terminal does without, the first to go first.
+_SPARE = ("spent", "seconds", "up", "down", "host syncs", "fallbacks", "buffers", "compiles", "gradients", "results")
+_COST_NAMES = {"seconds": "step s"}  # beside the case's own seconds
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column of the table, its cells already words."""
+
+    name: str
+    heading: str
+    cells: tuple[Text, ...]
+    right: bool = False
+
+    @property
+    def width(self) -> int:
+        return max(len(self.heading), *(cell.cell_len for cell in self.cells))
 
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
-    """Print the tables and the details of all cases that did not pass."""
-    backends = {case.backend for case in outcome.cases if case.backend}
-    where = ", ".join(sorted(backends)) or outcome.device
-    title = f"{outcome.port} against {outcome.upstream}: {outcome.preset}, {where}, seed {outcome.seed}"
-    table = Table(title=escape(title), title_justify="left", caption="least signal-to-noise ratio")
-    for name in ("case", "verdict", *GROUPS):
-        table.add_column(name)
-    table.add_column("seconds", justify="right")
-    for case in outcome.cases:
-        verdict = f"[{_COLOURS[case.verdict]}]{case.verdict}[/]"
-        least = [_least(case.group(group)) for group in GROUPS]
-        table.add_row(case.name, verdict, *least, f"{case.seconds:.0f}")
-    console.print(table)
-    if any(case.budget for case in outcome.cases):
-        console.print(_budget_table(outcome))
-    for case in outcome.cases:
+    """Print the table, the details of all cases that did not pass, and a summary, which a long run leaves in sight."""
+    console.print(f"{outcome.port} against {outcome.upstream}: {setting(outcome)}", soft_wrap=True)
+    judged = [case for case in outcome.cases if case.verdict != "not in this upstream"]
+    if judged:
+        console.print()
+        console.print(_table(judged, console.width))
+        console.print("Ratios: the least of a group. Costs: of the first step / the most of a later one.", style="dim")
+    for case in judged:
         _print_details(case, console)
-
-
-def _budget_table(outcome: Outcome) -> Table:
-    table = Table(title="Graph budget", title_justify="left", caption="in the first step / the most in a later one")
-    table.add_column("case")
-    for name in ("compiles", "fallbacks", "host syncs", "down", "up", "seconds"):
-        table.add_column(name, justify="right")
+    console.print()
     for case in outcome.cases:
-        if case.budget:
-            table.add_row(case.name, *_budget_cells(case.budget))
+        if case not in judged:
+            console.print(f"{case.name}: {'; '.join(case.findings)}", soft_wrap=True, style="dim")
+    _print_coverage(outcome, console)
+    console.print(f"{summary(outcome.cases)}.", style="green" if outcome.passed else _WRONG, soft_wrap=True)
+
+
+def _table(cases: Sequence[CaseOutcome], width: int) -> Table:
+    """As many columns as fit; the name and the verdict always do."""
+    columns = _columns(cases)
+    for spare in _SPARE:
+        if sum(column.width + _GAP for column in columns) - _GAP <= width:
+            break
+        columns = [column for column in columns if column.name != spare]
+    table = plain_table(*(column.heading for column in columns))
+    for column, shown in zip(columns, table.columns, strict=True):
+        shown.justify = "right" if column.right else "left"
+        shown.no_wrap, shown.min_width = column.name != "case", column.width
+    table.columns[0].min_width = min(_LEAST_NAME, columns[0].width)
+    table.columns[0].overflow = "fold"
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*row)
     return table
 
 
-def _budget_cells(budget: Budget) -> list[str]:
-    first, later = budget.steps[0], budget.steps[1:]
-    rows = [
-        (first.compiles, [s.compiles for s in later]),
-        (sum(first.fallbacks.values()), [sum(s.fallbacks.values()) for s in later]),
-        (first.syncs, [s.syncs for s in later]),
-        (first.downloads, [s.downloads for s in later]),
-        (first.uploads, [s.uploads for s in later]),
+def _columns(cases: Sequence[CaseOutcome]) -> list[_Column]:
+    verdicts = tuple(Text(case.verdict, _STYLES.get(case.verdict, _WRONG)) for case in cases)
+    columns = [
+        _Column("case", "case", tuple(Text(case.name) for case in cases)),
+        _Column("verdict", "verdict", verdicts),
     ]
-    cells = [f"{now} / {max(then)}" if then else f"{now}" for now, then in rows]
-    slowest = f" / {max(s.seconds for s in later):.1f}" if later else ""
-    return [*cells, f"{first.seconds:.1f}{slowest}"]
+    columns += [_Column(group, group, tuple(_least(case.group(group)) for case in cases), True) for group in GROUPS]
+    if any(case.budget for case in cases):
+        rows = [_costs(case) for case in cases]
+        for index, name in enumerate(FIGURES):
+            cells = tuple(row[index] for row in rows)
+            columns.append(_Column(name, _COST_NAMES.get(name, name), cells, True))
+    spent = tuple(Text(f"{case.seconds:.0f}") for case in cases)
+    return [*columns, _Column("spent", "total s", spent, True)]
+
+
+def _least(reports: list[TensorReport]) -> Text:
+    if not reports:
+        return Text("–", "dim")
+    return Text(decibels(least_db(reports)), "" if all(report.passed for report in reports) else _WRONG)
+
+
+def _costs(case: CaseOutcome) -> list[Text]:
+    if case.budget is None:
+        return [Text("–", "dim")] * len(FIGURES)
+    names = {"device-to-host transfers": "down", "host-to-device transfers": "up"}
+    over = {names.get(overrun.figure, overrun.figure) for overrun in case.overruns}
+    return [Text(text, _WRONG if name in over else "") for name, text in zip(FIGURES, costs(case.budget), strict=True)]
 
 
 def _print_details(case: CaseOutcome, console: Console) -> None:
     lines = [*case.findings]
-    lines += [f"{report.group} {report.name}: {_distance(report)}" for report in case.worst(_MOST)]
+    lines += [f"{report.group} {report.name}: {distance(report)}" for report in case.worst(_MOST)]
     failed = sum(not report.passed for report in case.tensors)
     if failed > _MOST:
         lines.append(f"and {failed - _MOST} more tensors")
     if case.divergence:
         found = case.divergence
         inside = f", inside {found.inside}" if found.inside else ""
-        lines.append(f"first difference: {found.name} ({found.kind}), {_db(found.snr_db)}{inside}")
+        lines.append(f"first difference: {found.name} ({found.kind}), {decibels(found.snr_db)}{inside}")
         lines += [f"  changed there: {origin}" for origin in case.divergence.edits[:_MOST]]
     lines += [str(overrun) for overrun in case.overruns[:_MOST]]
     for cost in case.costs[:_MOST]:
@@ -86,30 +122,24 @@ def _print_details(case: CaseOutcome, console: Console) -> None:
     if case.drift and case.budget and case.budget.drift:
         drift = case.budget.drift
         lines.append(f"  compiles again: {drift.operator} at {case.drift}: {drift.first}, then {drift.second}")
+    if case.bisected:
+        lines.append(case.bisected)
+        lines += [f"  {culprit}" for culprit in case.culprits]
     if lines:
-        console.print(f"\n[bold]{case.name}[/bold]")
+        console.print(Text.assemble("\n", (case.name, "bold"), ": ", (case.verdict, _STYLES.get(case.verdict, _WRONG))))
         for line in lines:
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _least(reports: list[TensorReport]) -> str:
-    if not reports:
-        return "–"
-    failed = sum(not report.passed for report in reports)
-    text = _db(least_db(reports))
-    return f"{text}, {failed} of {len(reports)} fail" if failed else text
-
-
-def _distance(report: TensorReport) -> str:
-    if report.problem:
-        return report.problem
-    against = f" against {report.scale}" if report.scale else ""
-    largest = f"{report.max_abs:.2g}" if report.max_abs is not None else "?"
-    wanted = f"at least {report.limit_db:.0f} dB wanted"
-    return f"{_db(report.snr_db)}{against}, {wanted}; largest difference {largest}"
-
-
-def _db(value: float | None) -> str:
-    if value is None:
-        return "equal"
-    return f"{value:.0f} dB" if math.isfinite(value) else "no match"
+def _print_coverage(outcome: Outcome, console: Console) -> None:
+    """How much of upstream the cases ran; nothing where only some cases were asked for."""
+    total = outcome.validated + len(outcome.not_validated)
+    if not total:
+        return
+    words = f"{outcome.validated} of {total} classes and functions that handle tensors validated"
+    if outcome.host_only:
+        words += f"; {len(outcome.host_only)} more never meet the device"
+    console.print(f"{words}.", soft_wrap=True)
+    if outcome.not_validated:
+        names = ", ".join(outcome.not_validated)
+        console.print(f"Not validated: {len(outcome.not_validated)}: {names}", soft_wrap=True, style=_WRONG)

@@ -1,4 +1,4 @@
-"""What each process of a case does: upstream's run, the port's run, the port's graph budget, a side of `bench`."""
+"""What each process of a case does: upstream's run, the port's run, its budget and checkpoint; a side of `bench`."""
 
 from __future__ import annotations
 
@@ -16,30 +16,43 @@ import torch
 
 from porter.validate.cases import load_case
 from porter.validate.cases.base import Batch, Case, Library, Subjects, Unavailable
+from porter.validate.cases.standins import StandIns, standing
 from porter.validate.coverage import Coverage
+from porter.validate.cuda import exact_cuda
 from porter.validate.exchange import (
     load_batches,
     load_draws,
     load_masks,
+    load_state,
     load_tensors,
     save_batches,
     save_draws,
     save_groups,
     save_masks,
+    save_state,
     save_tensors,
 )
-from porter.validate.job import HOST, Job, Told
+from porter.validate.job import CHECKPOINT, HOST, Job, Told
 from porter.validate.kinks import RecordKinks, ReplayKinks
-from porter.validate.likeness import key_findings, signature_findings, signatures
+from porter.validate.likeness import (
+    describe_state,
+    described_state,
+    key_findings,
+    signature_findings,
+    signatures,
+)
 from porter.validate.noise import NoiseFinding, RecordNoise, ReplayNoise
 from porter.validate.settings import make_settings
 from porter.validate.step import StepTensors, loss_scales, materialized, run_step
 from porter.validate.trace import Trace
 from porter.validate.weights import prepare
 
+_SYNTHESIZER = "SynthesizerTrn"  # what the classes that a checkpoint belongs to are called, or begin with
+_WORDS = 300  # characters of an error
+
 
 def reference(job: Job) -> Told:
-    """Upstream itself, eager on the CPU; also makes the weights and batches of the other roles."""
+    """Upstream itself, eager on the CPU or on CUDA; also makes the weights and batches of the other roles."""
     case = load_case(job.case)
     settings = make_settings(job.config, "tiny" if job.preset == "tiny" else "full")
     library = Library(job.package)
@@ -48,23 +61,35 @@ def reference(job: Job) -> Told:
         told = case.describe(library, settings)
         model = case.build(library, told)
         prepare(model, job.seed)
+        fitted = _fit(job, case, model)
         generator = torch.Generator().manual_seed(job.seed)
         batches = [case.batch(model, told, settings, generator) for _ in range(job.steps + 1)]
         _write(job, "arguments.json", told)
+        _write(job, "standins.json", {"names": standing()})
         _write(job, "signatures.json", {part: signatures(_entry(case, library, part)) for part in told})
         save_tensors(model.state_dict(), job.path("weights.safetensors"))
         save_batches(batches, job.path("batches.safetensors"))
         case.finish(model)
-        model.train(case.training)
-        scales = _scale(job, case, model, batches[0])
+        device, backend = _device(job, case)
+        model = model.to(device).train(case.training)
+        batch = materialized(batches[0], device)
+        scales = _scale(job, case, model, batch)
         _seed(job.seed)
         with ExitStack() as watching:
             kinks = watching.enter_context(RecordKinks()) if case.gradients else RecordKinks()
             noise = watching.enter_context(RecordNoise([Path(root) for root in job.roots]))
-            step, trace = _traced(job, case, model, batches[0], scales)
+            step, trace = _traced(job, case, model, batch, scales)
+    _write(job, "state.json", describe_state(model.state_dict()))
     save_draws(noise.draws, Path(job.folder))
     save_masks(kinks.masks, job.path("kinks.safetensors"))
-    found = Told(noise=_noise(noise.findings), draws=len(noise.draws), kinks=len(kinks.masks))
+    found = Told(
+        noise=_noise(noise.findings),
+        draws=len(noise.draws),
+        kinks=len(kinks.masks),
+        audio=case.audio(told, settings.sampling_rate),
+        backend=backend,
+        fitted=fitted,
+    )
     return _save(job, found, step, trace)
 
 
@@ -85,7 +110,12 @@ def port(job: Job) -> Told:
             told = _measured(job, case, model, batches, device, told)
         else:
             told = _replayed(job, case, model, materialized(batches[0], device), told)
-    return replace(told, ran=coverage.names() if coverage is not None else ())
+    state = save_state(model, job.path(CHECKPOINT))
+    changed = tuple(
+        f"after a step, {finding}" for finding in key_findings(described_state(_read(job, "state.json")), state)
+    )
+    ran = coverage.names() if coverage is not None else ()
+    return replace(told, findings=(*told.findings, *changed), ran=ran)
 
 
 def budget(job: Job) -> Told:
@@ -99,6 +129,21 @@ def budget(job: Job) -> Told:
     _seed(job.seed)
     batches = load_batches(job.path("batches.safetensors"))
     return _measured(job, case, model, batches, device, Told(backend=backend))
+
+
+def checkpoint(job: Job) -> Told:
+    """Upstream's model takes the checkpoint that the port wrote after its step."""
+    case, library = load_case(job.case), Library(job.package)
+    _seed(job.seed)
+    with _process_group() if case.process_group else nullcontext():
+        model = case.build(library, _read(job, "arguments.json"))
+        case.finish(model)
+    try:
+        model.load_state_dict(load_state(job.path(CHECKPOINT)), strict=True)
+    except RuntimeError as error:
+        words = " ".join(str(error).partition("\n")[2].split()) or str(error)
+        return Told(findings=(f"upstream cannot load the port's checkpoint: {words[:_WORDS]}",))
+    return Told()
 
 
 def unported(job: Job) -> Told:
@@ -164,6 +209,20 @@ def _traced(
         return run_step(case, model, batch, scales), trace
 
 
+def _fit(job: Job, case: Case, model: Subjects) -> int:
+    """Put the tensors of a checkpoint into the synthesizers, where name and shape are the same; how many were."""
+    if not job.weights:
+        return 0
+    given, fitted = load_tensors(Path(job.weights)), 0
+    for label, subject in model.named_children():
+        if case.part(label).entry.startswith(_SYNTHESIZER):
+            for name, value in subject.state_dict().items():
+                if name in given and given[name].shape == value.shape:
+                    value.copy_(given[name])
+                    fitted += 1
+    return fitted
+
+
 def _scale(job: Job, case: Case, model: Subjects, batch: Batch) -> dict[str, float]:
     """The weight of each result in the loss, from a run that leaves no trace in the model's buffers."""
     scales: dict[str, float] = {}
@@ -183,7 +242,8 @@ def _scales(job: Job) -> dict[str, float]:
 
 def _load_model(job: Job, case: Case, findings: list[str]) -> Subjects | None:
     """The port's model with upstream's weights; None, and findings, where its parameters are others."""
-    told, library = _read(job, "arguments.json"), Library(job.package)
+    told = _read(job, "arguments.json")
+    library = Library(job.package, StandIns(_read(job, "standins.json")["names"]))
     for label in told:
         try:
             entry = _entry(case, library, label)
@@ -212,6 +272,8 @@ def _device(job: Job, case: Case) -> tuple[torch.device, str]:
     """The device, and what it is called in a report."""
     if job.device == "cpu" or case.on_host:
         return torch.device("cpu"), HOST
+    if job.device == "cuda":
+        return exact_cuda()
     import torch_xla
     import torch_xla.backends
     from torch_xla import runtime
@@ -249,7 +311,9 @@ def _save(job: Job, told: Told, step: StepTensors, trace: Trace) -> Told:
         groups["trace"] = trace.samples
     dtypes = save_groups(groups, job.path(f"{job.role}.safetensors"))
     places = [trace.place(key, job.roots) for key in trace.samples]
-    return replace(told, dtypes=dtypes, without_gradient=step.without_gradient, trace=tuple(places))
+    return replace(
+        told, dtypes=dtypes, without_gradient=step.without_gradient, written=step.written, trace=tuple(places)
+    )
 
 
 def _noise(findings: list[NoiseFinding]) -> tuple[dict[str, Any], ...]:

@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from porter.errors import PortError
 from porter.upstream import Snapshot
 from porter.validate.cases import chosen
+from porter.validate.checkpoint import check_fitted, converted
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment
-from porter.validate.job import HOST, Job, Role, Told
+from porter.validate.inventory import Inventory, take_inventory
+from porter.validate.job import CHECKPOINT, HOST, Job, Role, Told
 from porter.validate.judge import (
     first_divergence,
     judge_budget,
+    judge_checkpoint,
     judge_failure,
     judge_tensors,
     judge_timeout,
 )
 from porter.validate.manifest import Manifest, check_same_upstream, read_manifest
 from porter.validate.outcome import CaseOutcome, Divergence, Outcome
+from porter.validate.recording import Recording
 from porter.validate.settings import Preset
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
 
+if TYPE_CHECKING:
+    from porter.validate.bisect import Bisector
+
 Progress = Callable[[str, str], None]  # case, what it does now
-_SIDES: Mapping[Role, str] = {"reference": "upstream", "port": "the port", "budget": "the graph budget"}
+_SIDES: Mapping[Role, str] = {
+    "reference": "upstream",
+    "port": "the port",
+    "budget": "the graph budget",
+    "checkpoint": "upstream, with the port's checkpoint,",
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,10 @@ class Request:
     seed: int = 0
     steps: int = 10  # steps after the first that the graph budget measures
     timeout: float = 1800.0  # seconds for each process
+    reference: Path | None = None  # a recording of upstream's side; preset, seed and steps are then its own
+    checkpoint: Path | None = None  # upstream's weights, where they fit
+    probes: int = 0  # how often to run a failed case again to find the edits to blame
+    rules: tuple[Path, ...] = ()  # folders of rules that the package was made with
 
 
 def validate(
@@ -48,62 +66,128 @@ def validate(
 ) -> Outcome:
     """Judge the package at `folder` against `snapshot`. PortError for input that cannot be judged."""
     names = chosen(request.cases)
-    manifest = read_manifest(folder)
-    check_same_upstream(manifest, snapshot)
-    versions = check_packages(request.device)
-    environment = child_environment(request.device)
-    with tempfile.TemporaryDirectory(prefix="sovits-port-") as temporary:
-        workplace = Path(temporary).resolve()
-        tree = UpstreamTree(snapshot)
-        reference = tree.lay_out_reference(workplace / "upstream")
-        port = tree.lay_out_rest(workplace / "rest", manifest.root)
-        xla = request.device != "cpu"
-        outcomes = []
-        with (
-            Server(environment, reference.search, reference.package, False, workplace / "reference.log") as old,
-            Server(environment, port.search, port.package, xla, workplace / "port.log") as new,
-        ):
-            judge = _Judge(request, reference, port, tree.config(), source_map(manifest, tree), old, new)
-            for name in names:
-                place = workplace / "cases" / name
-                place.mkdir(parents=True)
-                outcomes.append(judge.run(name, place, progress))
-                progress(name, outcomes[-1].verdict)
-                shutil.rmtree(place)
+    outcomes = []
+    with open_judge(snapshot, folder, request) as judge:
+        if judge.recording is not None:
+            names = judge.recording.chosen(request.cases, names)
+        bisector = _bisector(snapshot, folder, judge) if request.probes else None
+        for name in names:
+            place = judge.place(name)
+            outcome = reference = judge.run_upstream(name, place, progress)
+            if not isinstance(reference, CaseOutcome):
+                outcome = judge.run_port(name, place, reference, progress)
+                if bisector is not None and not outcome.passed:
+                    outcome = bisector.blame(outcome, place, reference, progress)
+            assert isinstance(outcome, CaseOutcome)
+            outcomes.append(outcome)
+            progress(name, outcome.verdict)
+            shutil.rmtree(place)
+    check_fitted(request.checkpoint, (case.fitted for case in outcomes))
+    inventory = Inventory() if request.cases else take_inventory(judge.texts)
+    missing = inventory.missing(name for case in outcomes if case.passed for name in case.ran)
     return Outcome(
         upstream=snapshot.spec,
         revision=snapshot.revision,
         port=folder.resolve().name,
         device=request.device,
-        preset=request.preset,
-        seed=request.seed,
-        versions=versions,
+        preset=judge.request.preset,
+        seed=judge.request.seed,
+        versions=judge.versions,
         cases=tuple(outcomes),
+        validated=len(inventory.judged) - len(missing),
+        not_validated=missing,
+        host_only=inventory.excused,
+        reference=judge.recording.header.words if judge.recording is not None else "",
     )
 
 
+@contextmanager
+def open_judge(snapshot: Snapshot, folder: Path, request: Request) -> Iterator[Judge]:
+    """Servers for `snapshot` and the package at `folder`. PortError for input that cannot be judged."""
+    manifest = read_manifest(folder)
+    check_same_upstream(manifest, snapshot)
+    versions = check_packages(request.device)
+    tree = UpstreamTree(snapshot)
+    with ExitStack() as stack:
+        recording = None
+        if request.reference is not None:
+            recording = stack.enter_context(_opened(request, manifest, tree))
+            told = recording.header
+            request = replace(request, preset=told.preset, seed=told.seed, steps=told.steps)
+        environment = child_environment(request.device, quick=request.preset == "tiny")
+        workplace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sovits-port-"))).resolve()
+        weights, _ = converted(request.checkpoint, workplace)
+
+        def server(paths: Paths, xla: bool, log: str, anew: bool = False) -> Server:
+            return Server(environment, paths.search, paths.package, xla, workplace / log, anew=anew)
+
+        reference = old = None
+        if recording is None:
+            reference = tree.lay_out_reference(workplace / "upstream")
+            old = stack.enter_context(server(reference, False, "reference.log"))
+        port, xla = tree.lay_out_rest(workplace / "rest", manifest.root), request.device != "cpu"
+        yield Judge(
+            request=request,
+            reference=reference,
+            port=port,
+            config=tree.config(),
+            texts=tree.sources.texts,
+            lines=source_map(manifest, tree),
+            upstream=old,
+            ported=stack.enter_context(server(port, xla, "port.log")),
+            anew=stack.enter_context(closing(server(port, xla, "anew.log", anew=True))),
+            recording=recording,
+            weights=weights,
+            workplace=workplace,
+            versions=versions,
+        )
+
+
 @dataclass(frozen=True)
-class _Judge:
+class Judge:
     """Everything that is the same for all cases."""
 
     request: Request
-    reference: Paths
+    reference: Paths | None
     port: Paths
     config: dict[str, Any] | None
+    texts: Mapping[str, tuple[str, str]]  # of upstream: path → place inside the package, text
     lines: SourceMap
-    upstream: Server
+    upstream: Server | None  # either this and `reference`, or `recording`
     ported: Server
+    anew: Server  # imports the package anew for each job; starts with its first one
+    recording: Recording | None
+    weights: str  # a file of tensors for upstream's models, "" for none
+    workplace: Path
+    versions: dict[str, str]
+    explain: bool = True  # whether to look for the first difference
 
-    def run(self, name: str, place: Path, progress: Progress) -> CaseOutcome:
-        """Run one case in the folder `place`."""
-        role: Role = "reference"
+    def place(self, name: str) -> Path:
+        """A new folder for one case."""
+        place = self.workplace / "cases" / name
+        place.mkdir(parents=True)
+        return place
+
+    def other(self, root: Path) -> Judge:
+        """A judge of another package, made from the same upstream, which may change from run to run."""
+        port = Paths(self.port.package, (str(root), *self.port.search[1:]), (str(root / "module" / "tpu"),))
+        return replace(self, port=port, ported=self.anew, explain=False)
+
+    def run_upstream(self, name: str, place: Path, progress: Progress) -> Told | CaseOutcome:
+        """Run upstream's side, which `place` then holds; an outcome where there is nothing to compare with."""
+        progress(name, "upstream on the CPU" if self.recording is None else "upstream as recorded")
         try:
-            progress(name, "upstream on the CPU")
-            reference = self._child(name, role, place)
-            if reference.error or reference.unavailable:
-                return judge_failure(name, _SIDES[role], reference, None)
-            role = "port"
-            progress(name, f"the port on {self.request.device}")
+            reference = self._upstream(name, place)
+        except Timeout:
+            return judge_timeout(name, _SIDES["reference"], self.request.timeout)
+        failed = reference.error or reference.unavailable
+        return judge_failure(name, _SIDES["reference"], reference, None) if failed else reference
+
+    def run_port(self, name: str, place: Path, reference: Told, progress: Progress) -> CaseOutcome:
+        """Run the port's side and compare; `place` holds upstream's, and may be used again."""
+        progress(name, f"the port on {self.request.device}")
+        role: Role = "port"
+        try:
             at_once = self.request.device != "cpu" and not reference.draws and not reference.kinks
             port = self._child(name, role, place, measure=at_once)
             if port.error:
@@ -112,10 +196,13 @@ class _Judge:
                 spent = reference.seconds + port.seconds
                 outcome = CaseOutcome(name, "mismatch", port.findings, backend=port.backend, seconds=spent)
             else:
-                outcome = judge_tensors(name, reference, port, place, self._device(port), self.lines)
+                outcome = judge_tensors(name, reference, port, place, self._device(reference, port), self.lines)
+                if self.explain:
+                    role = "checkpoint"
+                    outcome = replace(self._checkpoint(name, place, outcome), fitted=reference.fitted)
         except Timeout:
             return judge_timeout(name, _SIDES[role], self.request.timeout)
-        if any(report.group == "results" and not report.passed for report in outcome.tensors):
+        if self.explain and any(report.group == "results" and not report.passed for report in outcome.tensors):
             progress(name, "looking for the first difference")
             outcome = replace(outcome, divergence=self._divergence(name, place / "trace"))
         if port.budget is not None:
@@ -128,13 +215,26 @@ class _Judge:
     def _divergence(self, name: str, place: Path) -> Divergence | None:
         place.mkdir()
         try:
-            reference = self._child(name, "reference", place, trace=True)
+            reference = self._upstream(name, place, trace=True)
             port = self._child(name, "port", place, trace=True)
         except Timeout:
             return None
         if reference.dtypes is None or port.dtypes is None:
             return None
-        return first_divergence(reference, port, place, self._device(port), self.lines)
+        return first_divergence(reference, port, place, self._device(reference, port), self.lines)
+
+    def _upstream(self, name: str, place: Path, trace: bool = False) -> Told:
+        """Upstream's side of a case, run now or as recorded, which is always with its trace."""
+        if self.recording is not None:
+            return self.recording.fill(name, place)
+        return self._child(name, "reference", place, trace)
+
+    def _checkpoint(self, name: str, place: Path, outcome: CaseOutcome) -> CaseOutcome:
+        """Whether upstream loads what the port saved; names and shapes alone, which the port's run looked at, where
+        upstream is not run here."""
+        if self.upstream is None or not (place / CHECKPOINT).is_file():
+            return outcome
+        return judge_checkpoint(outcome, self._child(name, "checkpoint", place))
 
     def _budget(self, name: str, place: Path, outcome: CaseOutcome) -> CaseOutcome:
         try:
@@ -147,11 +247,13 @@ class _Judge:
         return judge_budget(outcome, told, self.lines)
 
     def _child(self, name: str, role: Role, place: Path, trace: bool = False, measure: bool = False) -> Told:
-        paths, server = (self.reference, self.upstream) if role == "reference" else (self.port, self.ported)
+        of_upstream = role in ("reference", "checkpoint")
+        paths, server = (self.reference, self.upstream) if of_upstream else (self.port, self.ported)
+        assert paths is not None and server is not None
         job = Job(
             role=role,
             case=name,
-            device="cpu" if role == "reference" or self.request.device == "cpu" else "xla",
+            device="cpu" if of_upstream or self.request.device == "cpu" else "xla",
             preset=self.request.preset,
             seed=self.request.seed,
             steps=self.request.steps,
@@ -163,12 +265,34 @@ class _Judge:
             roots=paths.roots,
             config=self.config,
             folder=str(place),
+            weights=self.weights,
         )
         return server.run(job, self.request.timeout)
 
-    def _device(self, port: Told) -> str:
-        """Whose tolerances count."""
-        return "tpu" if port.backend == "TPU" else "cpu" if port.backend == HOST else "xla"
+    def _device(self, reference: Told, port: Told) -> str:
+        """Whose tolerances count; a reference from CUDA is as far from the CPU as XLA is."""
+        return "tpu" if port.backend == "TPU" else "cpu" if reference.backend == port.backend == HOST else "xla"
+
+
+def _bisector(snapshot: Snapshot, folder: Path, judge: Judge) -> Bisector:
+    from porter.validate.bisect import Bisector  # late: it takes the engine, and so libcst
+
+    return Bisector(snapshot, read_manifest(folder), judge)
+
+
+def _opened(request: Request, manifest: Manifest, tree: UpstreamTree) -> Recording:
+    """The recording that a request names, checked. PortError where it cannot stand for upstream."""
+    if request.checkpoint is not None:
+        raise PortError("--checkpoint goes with record, since a recording brings its weights")
+    assert request.reference is not None
+    recording = Recording(request.reference)
+    try:
+        recording.check_upstream(manifest, tree.sources)
+        recording.check()
+    except BaseException:
+        recording.close()
+        raise
+    return recording
 
 
 def source_map(manifest: Manifest, tree: UpstreamTree) -> SourceMap:

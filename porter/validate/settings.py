@@ -48,7 +48,11 @@ _TINY_MODEL = {
     "inter_channels": 32,
     "filter_channels": 64,
     "n_layers": 2,
-    "upsample_initial_channel": 64,
+    "resblock_kernel_sizes": [3],
+    "resblock_dilation_sizes": [[1, 3, 5]],
+    "upsample_rates": [4, 2],
+    "upsample_initial_channel": 32,
+    "upsample_kernel_sizes": [8, 4],
 }
 _TINY_SAMPLES = 2048  # enough for every stride of the longest period
 
@@ -60,12 +64,19 @@ class Settings:
     model: Mapping[str, Any]  # keyword arguments of SynthesizerTrn, as upstream's trainers pass them
     spec_channels: int
     hop_length: int  # samples per spectrogram frame
+    sampling_rate: int  # samples per second
     n_speakers: int
     batch: int
     frames: int  # spectrogram frames of the padded batch, even
     phonemes: int  # phonemes of the padded batch
     segment: int  # spectrogram frames that the decoder sees
     samples: int  # audio samples that the discriminator sees
+    tiny: bool
+    versions: Mapping[str, Mapping[str, Any]]  # what upstream's own configuration of a version changes in `model`
+
+    def sized(self, full: int, tiny: int) -> int:
+        """A size that no configuration of upstream names: `full`, or `tiny` in the tiny preset."""
+        return tiny if self.tiny else full
 
 
 def make_settings(config: Mapping[str, Any] | None, preset: Preset) -> Settings:
@@ -85,10 +96,13 @@ def make_settings(config: Mapping[str, Any] | None, preset: Preset) -> Settings:
         model=model,
         spec_channels=int(data["filter_length"]) // 2 + 1,
         hop_length=hop,
+        sampling_rate=int(data["sampling_rate"]),
         n_speakers=int(data["n_speakers"]),
         batch=2,
         frames=24 if tiny else 160,
         phonemes=12 if tiny else 40,
         segment=segment,
         samples=_TINY_SAMPLES if tiny else segment * hop,
+        tiny=tiny,
+        versions={} if tiny else (config or {}).get("versions", {}),
     )

@@ -23,6 +23,7 @@ class StepTensors:
     gradients: dict[str, Tensor]  # of parameters, and of the members of the batch that the case differentiates
     without_gradient: tuple[str, ...]
     buffers: dict[str, Tensor]
+    written: tuple[str, ...] = ()  # members of the batch that were written in place
 
     def groups(self) -> Mapping[str, dict[str, Tensor]]:
         """The three groups that are compared, by name."""
@@ -36,10 +37,11 @@ def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, flo
     `scales`, so that everything with a gradient gets one. Gradients are set to None first: accumulating them
     would be another graph in the second step.
     """
+    versions = {name: value._version for name, value in batch.items()}
     if not case.gradients:
         with torch.no_grad():
             found = dict(flatten(case.run(model, batch)))
-        return StepTensors(found, {}, (), dict(model.named_buffers()))
+        return StepTensors(found, {}, (), dict(model.named_buffers()), _written(batch, versions))
     model.zero_grad(set_to_none=True)
     wanted = {name for name, value in batch.items() if case.differentiates(name, value)}
     given = {k: v.detach().clone().requires_grad_() if k in wanted else v for k, v in batch.items()}
@@ -56,7 +58,13 @@ def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, flo
         gradients={name: value for name, value in gradients.items() if value is not None},
         without_gradient=tuple(name for name, value in gradients.items() if value is None),
         buffers=dict(model.named_buffers()),
+        written=_written(batch, versions),
     )
+
+
+def _written(batch: Batch, versions: Mapping[str, int]) -> tuple[str, ...]:
+    # A member that has a gradient is run as a leaf, where autograd itself refuses to write.
+    return tuple(name for name, value in batch.items() if value._version != versions[name])
 
 
 def weighted_squares(results: Mapping[str, Tensor], scales: Mapping[str, float]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections import Counter
 from contextlib import AbstractContextManager, ExitStack
@@ -48,7 +49,7 @@ class Trace(AbstractContextManager["Trace"]):
         parts = name.split(".")
         for count in range(len(parts), -1, -1):
             around = type(self._model.get_submodule(".".join(parts[:count])))
-            lines = lines_of(around, roots)
+            lines = lines_of(around, roots)  # type: ignore[arg-type]
             if lines is not None:
                 return {**told, "around": around.__name__, "lines": lines}
         return {**told, "around": "", "lines": None}
@@ -70,6 +71,7 @@ def sample(value: Tensor) -> Tensor:
     return flat[:: max(1, -(-flat.numel() // _SAMPLE))].clone()
 
 
+@functools.cache  # Python parses the whole file each time
 def lines_of(kind: type[nn.Module], roots: tuple[str, ...]) -> tuple[str, int, int] | None:
     """File (relative to one of `roots`), first and last line of a class; None outside them."""
     try:

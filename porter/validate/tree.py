@@ -8,6 +8,7 @@ unported sibling, the import fails, and that is a finding.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from porter.sources import Sources, collect
 from porter.upstream import Snapshot
 
 PORT_PACKAGE = "module.tpu"
+_CONFIG = re.compile(r"s2(?P<version>\w+)\.json")
+_QUOTED = re.compile(r"""["']([A-Za-z_]\w*)["']""")
 _CHECKOUT = "GPT_SoVITS"  # upstream's own absolute imports name the folder around `module` like this
 
 
@@ -44,11 +47,21 @@ class UpstreamTree:
         return collect(self._snapshot)
 
     def config(self) -> dict[str, Any] | None:
-        """`configs/s2.json`, which upstream's trainers read; None where the snapshot has none."""
+        """`configs/s2.json`, which upstream's trainers read; None where the snapshot has none.
+
+        Under `versions` it has the model of each version that has a file of its own, such as `s2v2Pro.json`.
+        """
         folder = f"{self.sources.prefix}/configs" if self.sources.prefix else "configs"
-        path = f"{folder}/s2.json"
-        if path not in self._snapshot.files(folder):
+        files = {name.rpartition("/")[2]: name for name in self._snapshot.files(folder)}
+        told = self._json(files["s2.json"]) if "s2.json" in files else None
+        if told is None:
             return None
+        found = {_CONFIG.fullmatch(name): path for name, path in files.items()}
+        others = {match["version"]: self._json(path) for match, path in found.items() if match}
+        return {**told, "versions": {version: (other or {}).get("model", {}) for version, other in others.items()}}
+
+    def _json(self, path: str) -> dict[str, Any] | None:
+        """A JSON object of the snapshot; None for what is no object."""
         try:
             told = json.loads(self._snapshot.read(path))
         except ValueError as error:
@@ -82,7 +95,23 @@ class UpstreamTree:
         return Paths(PORT_PACKAGE, (str(around), str(folder)), (str(around), str(folder)))
 
     def _write(self, paths: list[str], folder: Path) -> None:
-        self._snapshot.materialize(paths, folder if self.sources.prefix else folder / _CHECKOUT)
+        place = folder if self.sources.prefix else folder / _CHECKOUT
+        self._snapshot.materialize([*paths, *self._data], place)
+
+    @cached_property
+    def _data(self) -> list[str]:
+        """JSON in folders that files beside the modules name, which may read it as soon as they are imported."""
+        found: set[str] = set()
+        for path in self.sources.consulted:
+            around = path.rpartition("/")[0]
+            if not around:
+                continue
+            named = set(_QUOTED.findall(self._snapshot.read(path).decode(errors="replace")))
+            for file in self._snapshot.files(around):
+                folder, slash, _ = file.removeprefix(f"{around}/").partition("/")
+                if slash and folder in named and file.endswith(".json"):
+                    found.add(file)
+        return sorted(found)
 
     @property
     def _around(self) -> str:
@@ -102,6 +131,5 @@ class UpstreamTree:
         return f"{self.sources.prefix.replace('/', '.')}.{name}" if self._is_package else name
 
     def _search(self, folder: Path) -> tuple[str, ...]:
-        if self._is_package:
-            return (str(folder),)
-        return (str(folder / self._around), str(folder))
+        inside, around = str(folder / self._around), str(folder)
+        return (around, inside) if self._is_package else (inside, around)

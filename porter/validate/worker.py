@@ -5,7 +5,8 @@
 
 Importing torch and torch_xla takes seconds, and a run has a hundred jobs: the server imports once, and forks. A fork is
 a process of its own, so an abort or a hang still costs one case. `FIRST` is a JSON object with `search`, `package` and
-`xla`, what to import before the first job. For each job the server writes `started PID`, then `ended STATUS`.
+`xla`, what to import before the first job, and `anew`, whether each job imports the package itself, from wherever its
+own `search` finds it. For each job the server writes `started PID`, then `ended STATUS`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import torch
 
 from porter.validate import roles
 from porter.validate.cases.base import Unavailable
+from porter.validate.cases.standins import StandIns
 from porter.validate.job import Job, Told
 from porter.validate.stacks import write_stacks
 
@@ -35,6 +37,7 @@ _ROLES = {
     "reference": roles.reference,
     "port": roles.port,
     "budget": roles.budget,
+    "checkpoint": roles.checkpoint,
     "unported": roles.unported,
     "ported": roles.ported,
 }
@@ -76,13 +79,21 @@ def _serve(first: dict[str, object]) -> int:
         if first["xla"]:
             importlib.import_module("torch_xla")
             importlib.import_module("torch_xla.debug.metrics")
-        importlib.import_module(f"{first['package']}.models")
+        StandIns().import_module(f"{first['package']}.models")
+    if first["anew"]:
+        _forget(str(first["package"]).partition(".")[0])
     for line in sys.stdin:
         child = _fork(Path(line.strip()), threads)
         print("started", child, file=channel)
         _, status = os.waitpid(child, 0)
         print("ended", os.waitstatus_to_exitcode(status), file=channel)
     return 0
+
+
+def _forget(package: str) -> None:
+    """Drop a package's modules; what they imported from elsewhere stays."""
+    for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
+        del sys.modules[name]
 
 
 def _fork(job: Path, threads: int) -> int:

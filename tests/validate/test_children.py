@@ -1,50 +1,122 @@
-"""Processes that abort or hang."""
+"""Jobs that abort or hang, in forks of one real server; and servers that die."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from porter.validate.children import Timeout, run_child
+pytest.importorskip("torch", reason="needs torch (the extra xla)")
+
+from porter.validate.children import Server, Timeout
 from porter.validate.job import Job, Told
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="stands in for Python with a shell script")
+CASE = "synthesizer.v2.forward"
+MODELS = """
+from pathlib import Path
 
 
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, seconds: float = 20) -> Told:
-    stand_in = tmp_path / "python"
-    stand_in.write_text(f"#!/bin/sh\n{script}\n")
-    stand_in.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(stand_in))
-    job = Job("port", "c", "cpu", "tiny", 0, 1, False, "module.tpu", (), (), None, str(tmp_path))
-    return run_child(job, os.environ, seconds)
+class SynthesizerTrn:
+    def __init__(self):
+        exec(Path("script.py").read_text())  # a job runs in its own folder
+"""
 
 
-def test_an_abort_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = run(tmp_path, monkeypatch, "echo 'Check failed: no such op' >&2; kill -ABRT $$")
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "misbehaving").mkdir()
+    (folder / "misbehaving" / "models.py").write_text(MODELS)
+    with Server(os.environ, (str(folder),), "misbehaving", False, folder / "server.log") as started:
+        yield started
+
+
+def job(folder: Path) -> Job:
+    return Job(
+        role="reference",
+        case=CASE,
+        device="cpu",
+        preset="tiny",
+        seed=0,
+        steps=1,
+        trace=False,
+        cover=False,
+        measure=False,
+        package="misbehaving",
+        search=(),
+        roots=(),
+        config=None,
+        folder=str(folder),
+    )
+
+
+def run(server: Server, folder: Path, script: str, seconds: float = 20) -> Told:
+    (folder / "script.py").write_text(f"import os, subprocess, sys, time\n{script}\n")
+    return server.run(job(folder), seconds)
+
+
+def test_an_abort_is_told(server: Server, tmp_path: Path) -> None:
+    told = run(server, tmp_path, "print('Check failed: no such op', file=sys.stderr)\nos.abort()")
     assert told.error == "the process was killed by SIGABRT: Check failed: no such op"
 
 
-def test_an_early_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(tmp_path, monkeypatch, "exit 3").error == "the process ended with status 3"
+def test_an_early_end_is_told(server: Server, tmp_path: Path) -> None:
+    assert run(server, tmp_path, "os._exit(3)").error == "the process ended with status 3"
 
 
-def test_a_hang_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = f"(sleep 2; touch {tmp_path}/alive) & sleep 60"
+def test_an_exception_is_told(server: Server, tmp_path: Path) -> None:
+    assert run(server, tmp_path, "raise ValueError('no\\nsuch')").error == "ValueError: no"
+
+
+def test_a_hang_is_ended_with_all_that_it_started(server: Server, tmp_path: Path) -> None:
+    script = f"subprocess.Popen(['sh', '-c', 'sleep 2; touch {tmp_path}/alive'])\ntime.sleep(60)"
     with pytest.raises(Timeout) as late:
-        run(tmp_path, monkeypatch, script, 0.5)
+        run(server, tmp_path, script, 0.5)
     assert late.value.told is None
     time.sleep(2.5)
     assert not (tmp_path / "alive").exists()
 
 
-def test_what_was_reported_before_a_hang_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_reported_before_a_hang_is_kept(server: Server, tmp_path: Path) -> None:
     Told(draws=7).save(tmp_path / "kept.json")
     with pytest.raises(Timeout) as late:
-        run(tmp_path, monkeypatch, f"cp {tmp_path}/kept.json {tmp_path}/port.json; sleep 60", 1)
+        run(server, tmp_path, "os.rename('kept.json', 'reference.json')\ntime.sleep(60)", 1)
     assert late.value.told is not None
     assert late.value.told.draws == 7
+
+
+def test_a_job_after_an_abort_and_a_hang_runs_in_the_same_server(server: Server, tmp_path: Path) -> None:
+    pid = "raise ValueError(os.getppid())"
+    before = run(server, tmp_path, pid).error
+    run(server, tmp_path, "os.abort()")
+    with pytest.raises(Timeout):
+        run(server, tmp_path, "time.sleep(60)", 0.5)
+    assert run(server, tmp_path, pid).error == before
+    assert before.startswith("ValueError: ")
+
+
+def test_a_report_of_an_earlier_job_is_not_taken_for_this_one(server: Server, tmp_path: Path) -> None:
+    Told(draws=7).save(tmp_path / "reference.json")
+    assert run(server, tmp_path, "os._exit(0)").error == "the process ended with status 0"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="stands in for Python with a shell script")
+def test_a_server_that_dies_is_told_and_starts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\necho 'terminate called' >&2\nexit 3\n")
+    stand_in.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", str(stand_in))
+        with Server(os.environ, (), "misbehaving", False, tmp_path / "server.log") as server:
+            told = server.run(job(tmp_path), 20)
+            assert told.error == "the process ended with status 3: terminate called"
+            report = json.dumps({"draws": 7})
+            stand_in.write_text(
+                f"#!/bin/sh\nread job\necho started $$\necho '{report}' > {tmp_path}/reference.json\necho ended 0\nread more\n"
+            )
+            assert server.run(job(tmp_path), 20).draws == 7

@@ -28,9 +28,9 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 def test_list() -> None:
     status, text = invoke("--list")
     assert status == 0
-    assert "synthesizer" in text
+    assert "synthesizer.v2.forward" in text
     status, text = invoke("--list", "--json")
-    assert {"synthesizer", "discriminator"} <= {case["name"] for case in json.loads(text)["cases"]}
+    assert {"synthesizer.v2.forward", "discriminator.v2"} <= {case["name"] for case in json.loads(text)["cases"]}
 
 
 def test_no_upstream() -> None:

@@ -16,7 +16,7 @@ pytest.importorskip("safetensors", reason="needs safetensors (the extra xla)")
 
 from porter.cli import cli
 from porter.upstream import open_upstream
-from porter.validate.children import run_child
+from porter.validate.children import Server
 from porter.validate.job import Job, Told
 from porter.validate.judge import judge_failure, judge_tensors
 from porter.validate.manifest import read_manifest
@@ -25,6 +25,9 @@ from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
 
 from .tiny import write_port, write_upstream
+
+CASE = "synthesizer.v2.forward"
+BOTH = ("--case", CASE, "--case", "discriminator.v2")
 
 
 def judge(tmp_path: Path, old: str = "", new: str = "", *options: str) -> tuple[int, dict[str, Any]]:
@@ -38,27 +41,32 @@ def judge(tmp_path: Path, old: str = "", new: str = "", *options: str) -> tuple[
 
 
 def test_a_faithful_port_passes(tmp_path: Path) -> None:
-    status, told = judge(tmp_path)
+    status, told = judge(tmp_path, "", "", *BOTH)
     assert status == 0
     synthesizer, discriminator = told["cases"]
     assert synthesizer["verdict"] == "pass"
     assert synthesizer["draws"] == 4  # two masks, a number, a noise
     assert synthesizer["groups"]["results"]["least_db"] is None
     assert synthesizer["groups"]["gradients"]["count"] == 11
-    assert [t["name"] for t in synthesizer["groups"]["buffers"]["tensors"]] == ["seen"]
+    assert [t["name"] for t in synthesizer["groups"]["buffers"]["tensors"]] == ["SynthesizerTrn.seen"]
     assert discriminator["verdict"] == "not in this upstream"
     assert str(tmp_path) not in json.dumps(told)
 
 
 def test_a_lost_mask_is_found_and_traced_to_its_rule(tmp_path: Path) -> None:
-    status, told = judge(tmp_path, "self.drop(y) * mask", "self.drop(y)", "--case", "synthesizer")
+    status, told = judge(tmp_path, "self.drop(y) * mask", "self.drop(y)", "--case", CASE)
     assert status == 1
     (case,) = told["cases"]
     assert case["verdict"] == "mismatch"
     divergence = case["divergence"]
-    assert (divergence["name"], divergence["kind"]) == ("mix.0", "Mixer")
+    assert (divergence["name"], divergence["kind"]) == ("SynthesizerTrn.mix.0", "Mixer")
     assert divergence["inside"].startswith("Mixer (models.py:")
     assert [edit["rule"] for edit in divergence["edits"]] == ["TST001"]
+
+
+def run(job: Job, folder: Path) -> Told:
+    with Server(os.environ, job.search, job.package, False, folder / "server.log") as server:
+        return server.run(job, 100)
 
 
 class Reference:
@@ -70,18 +78,20 @@ class Reference:
         self.tree = UpstreamTree(open_upstream(str(self.upstream)))
         (folder / "case").mkdir()
         job = self.job(self.tree.lay_out_reference(folder / "laid out"), folder / "case")
-        self.told = run_child(job, os.environ, 100)
+        self.told = run(job, folder)
         assert not self.told.error
 
     def job(self, paths: Paths, place: Path) -> Job:
         return Job(
             role="port" if paths.package == "module.tpu" else "reference",
-            case="synthesizer",
+            case=CASE,
             device="cpu",
             preset="tiny",
             seed=3,
             steps=0,
             trace=False,
+            cover=False,
+            measure=False,
             package=paths.package,
             search=paths.search,
             roots=paths.roots,
@@ -93,7 +103,7 @@ class Reference:
         port = write_port(self.upstream, self.folder / name, old, new)
         place = Path(shutil.copytree(self.folder / "case", self.folder / f"{name} case"))
         paths = self.tree.lay_out_rest(self.folder / "rest", port)
-        told = run_child(self.job(paths, place), os.environ, 100)
+        told = run(self.job(paths, place), self.folder)
         lines = SourceMap(read_manifest(port).edits)
         if told.error or told.dtypes is None:
             return judge_failure(name, "the port", told, lines) if told.error else findings_alone(told)
@@ -114,7 +124,7 @@ def test_lost_gradient_and_other_noise_are_findings(reference: Reference) -> Non
     outcome = reference.judge("noise", old, "z = (x.detach() + torch.rand_like(x)) * mask")
     assert outcome.verdict == "mismatch"
     findings = " | ".join(outcome.findings)
-    assert "mix.0.conv.weight gets no gradient in the port, and gets one upstream" in findings
+    assert "SynthesizerTrn.mix.0.conv.weight gets no gradient in the port, and gets one upstream" in findings
     assert "the port makes a uniform draw of shape [2, 8, 24] that upstream does not" in findings
     assert "TST001 of GPT_SoVITS/module/models.py" in findings
     assert "upstream makes a normal draw of shape [2, 8, 24] that the port does not" in findings
@@ -123,7 +133,10 @@ def test_lost_gradient_and_other_noise_are_findings(reference: Reference) -> Non
 def test_other_parameters_and_signatures_are_findings(reference: Reference) -> None:
     old = "self.post = nn.Conv1d(8, 4, 1)"
     outcome = reference.judge("parameters", old, f"{old}\n        self.last = self.post")
-    assert "state_dict of the port has last.bias, last.weight, which upstream's has not" in outcome.findings
+    assert (
+        "state_dict of the port has SynthesizerTrn.last.bias, SynthesizerTrn.last.weight, which upstream's has not"
+        in outcome.findings
+    )
     outcome = reference.judge("signature", "def infer(self, y)", "def infer(self, y, more=1)")
     assert outcome.verdict == "mismatch"
     assert outcome.findings == ("SynthesizerTrn.infer of the port takes other parameters than upstream's",)

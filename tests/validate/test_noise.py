@@ -62,6 +62,7 @@ SOURCES: dict[str, Callable[[Tensor], Tensor]] = {
     "dropout": lambda x: F.dropout(x, 0.5),
     "dropout in place": lambda x: F.dropout(x * 1, 0.5, True, True),
     "Dropout": lambda x: nn.Dropout(0.3)(x),
+    "fused dropout": lambda x: torch.native_dropout(x, 0.3, True)[0],
     "channel dropout": lambda x: F.dropout1d(x, 0.5),
     "alpha dropout": lambda x: F.alpha_dropout(x, 0.5, True),
     "gumbel": lambda x: F.gumbel_softmax(x),
@@ -102,6 +103,38 @@ def test_every_source_is_replayed(name: str) -> None:
     assert replayed.replayed == len(recorded.draws)
     for old, new in zip(expected, got, strict=True):
         torch.testing.assert_close(new, old, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_noise_for_another_device_is_drawn_on_the_cpu(in_place: bool) -> None:
+    def draw(device: str) -> list[Tensor]:
+        torch.manual_seed(1)
+        x = torch.ones(3, 4, device=device)
+        with RecordNoise() as recorded:
+            results = [x.clone().normal_(1, 2), F.dropout(x.clone(), 0.5, inplace=in_place), torch.rand_like(x)]
+            results += torch.native_dropout(x, 0.3, True)
+        assert {result.device.type for result in results} == {device}
+        assert recorded.findings == []
+        return [draw.value for draw in recorded.draws]
+
+    here, there = draw("cpu"), draw("meta")  # a device that computes nothing stands in for CUDA
+    assert len(here) == 4
+    assert {value.device.type for value in there} == {"cpu"}
+    for old, new in zip(here, there, strict=True):
+        assert torch.equal(old, new)
+
+
+def test_fused_dropout_is_shared_with_plain_dropout() -> None:
+    x = torch.arange(1.0, 41.0).view(5, 8)
+    with RecordNoise() as recorded:
+        fused, mask = torch.native_dropout(x, 0.3, True)
+        whole, _ = torch.native_dropout(x, 1.0, True)
+    with ReplayNoise(recorded.draws) as replayed:
+        torch.testing.assert_close(F.dropout(x, 0.3), fused)
+    assert len(replayed.findings()) == 1  # the second mask
+    assert torch.equal(fused != 0, mask)
+    assert 0 < int(mask.sum()) < mask.numel()
+    assert not whole.any()
 
 
 def test_noise_differs_without_a_record() -> None:
@@ -186,6 +219,8 @@ def test_idle_operators_draw_nothing() -> None:
     with RecordNoise() as recorded:
         F.scaled_dot_product_attention(q, q, q)
         F.dropout(q, 0.5, training=False)
+        torch.native_dropout(q, 0.5, False)
+        torch.native_dropout(q, 0.0, True)
     assert recorded.draws == []
     assert recorded.findings == []
 

@@ -1,4 +1,4 @@
-"""A made-up upstream with the interface that the `synthesizer` case runs, and a port of it."""
+"""A made-up upstream with the interface that the `synthesizer` cases run, and a port of it."""
 
 from __future__ import annotations
 

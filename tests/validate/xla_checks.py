@@ -13,7 +13,7 @@ import torch_xla
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from porter.validate.cases.base import Batch, Case
+from porter.validate.cases.base import Batch, Case, Part, Subjects
 from porter.validate.counting import diagnose, measure
 from porter.validate.noise import RecordNoise, ReplayNoise
 
@@ -59,9 +59,11 @@ def line_of(mark: str) -> int:
 def budget(kind: type[Good]) -> dict[str, Any]:
     torch.manual_seed(0)
     device = torch_xla.device()
-    case = Case("", "", "", lambda *_: {}, lambda *_: {})
-    batches: list[Batch] = [{"x": torch.randn(2, 2, 12), "lengths": torch.tensor([12, 5 + step])} for step in range(4)]
-    model = kind().train()
+    case = Case("checks", (Part("xla_checks", "model", lambda *_: {}, constant=("x",)),))
+    batches: list[Batch] = [
+        {"model/x": torch.randn(2, 2, 12), "model/lengths": torch.tensor([12, 5 + step])} for step in range(4)
+    ]
+    model = Subjects({"model": kind()}).train().to(device)
     counted = measure(case, model, batches, device, {})
     overruns = [str(overrun) for overrun in counted.overruns()]
     if overruns:

@@ -16,11 +16,121 @@ FAMILIES: dict[str, dict[str, str]] = {
     "synthesizer": {
         "synthesizer.v1.forward": "SynthesizerTrn of v1 in training, dropout active",
         "synthesizer.v2.forward": "SynthesizerTrn of v2 in training, dropout active",
-        "synthesizer.v2Pro.forward": "SynthesizerTrn of v2Pro in training, dropout active",
-        "synthesizer.v2ProPlus.forward": "SynthesizerTrn of v2ProPlus in training, dropout active",
+        "synthesizer.v2Pro.forward": "SynthesizerTrn of v2Pro in training",
+        "synthesizer.v2ProPlus.forward": "SynthesizerTrn of v2ProPlus in training",
+    },
+    "inference": {
+        f"synthesizer.{version}.{method}": f"SynthesizerTrn of {version}: {title}"
+        for version in ("v1", "v2", "v2Pro", "v2ProPlus")
+        for method, title in {
+            "infer": "from features and text to audio",
+            "decode": "from codes, text and several references to audio",
+            "decode_streaming": "one chunk of audio, at another speed",
+            "extract_latent": "from features to codes",
+        }.items()
+    },
+    "synthesizer_v3": {
+        **{
+            f"{name}.{method}": f"{model}: {title}"
+            for name, model in {
+                "synthesizer_v3.v3": "SynthesizerTrnV3 of v3",
+                "synthesizer_v3.v4": "SynthesizerTrnV3 of v4",
+                "synthesizer_v3b": "SynthesizerTrnV3b",
+            }.items()
+            for method, title in {
+                "forward": "in training, dropout active",
+                "decode_encp": "from codes and text to the condition of the flow",
+                "extract_latent": "from features to codes",
+            }.items()
+        },
+        "cfm.forward": "CFM in training",
+        "cfm.bootstrap": "CFM in training on its own predictions",
+        "cfm.checkpoint": "CFM in training, activations computed again",
+        "cfm.inference": "CFM: from noise to a mel spectrogram",
+        "cfm.guided": "CFM: the same with guidance",
+        "set_no_grad": "freezing parameters",
+    },
+    "duration": {
+        "duration.stochastic": "StochasticDurationPredictor, likelihood of durations",
+        "duration.stochastic.reverse": "StochasticDurationPredictor, drawing durations",
+        "duration.plain": "DurationPredictor",
+    },
+    "text_encoder": {
+        "text_encoder.plain": "TextEncoder in training",
+        "text_encoder.speed": "TextEncoder at another speed",
+        "text_encoder.streaming": "TextEncoder for one chunk of a stream",
+        "text_encoder.without_text": "TextEncoder with the text and the style left out",
+    },
+    "encoders": {
+        "coupling.forward": "ResidualCouplingBlock, from latents",
+        "coupling.reverse": "ResidualCouplingBlock, to latents",
+        "posterior": "PosteriorEncoder",
+        "encoders": "Encoder and WNEncoder",
+    },
+    "generator": {
+        "generator.plain": "Generator",
+        "generator.without_weight_norm": "Generator after remove_weight_norm",
     },
     "losses": {"losses": "the losses of training, generator's and discriminator's"},
-    "discriminator": {"discriminator": "MultiPeriodDiscriminator on real and generated audio"},
+    "discriminator": {
+        "discriminator.v2": "MultiPeriodDiscriminator on real and generated audio",
+        "discriminator.v2Pro": "MultiPeriodDiscriminator of the v2Pro family",
+        "discriminator.other_norm": "DiscriminatorS and DiscriminatorP with the other norm of weights",
+    },
+    "codes": {
+        "reference_encoder": "ReferenceEncoder",
+        "grouped_quantizer": "Quantizer and Quantizer_module",
+        "code_predictor.training": "CodePredictor in training",
+        "code_predictor.infer": "CodePredictor, predictions and accuracy",
+    },
+    "attentions": {
+        "attentions.encoder": "Encoder, plain and conditioned",
+        "attentions.decoder": "Decoder and FFT",
+        "attentions.attention": "MultiHeadAttention: relative, local, proximal, across",
+        "attentions.blocks": "FFN and the separable convolutions, weight-normed or not",
+    },
+    "blocks": {
+        "modules.convolutions": "norms and convolutions of modules.py, spectral norm too",
+        "modules.residual": "WN, ResBlock1 and ResBlock2, also after remove_weight_norm",
+        "modules.attention": "MultiHeadAttention of modules.py",
+    },
+    "flows": {
+        "flows.forward": "all flows, with their log-determinants",
+        "flows.reverse": "all flows backwards",
+        "splines": "rational quadratic splines, with and without tails, both ways",
+    },
+    "quantizer": {
+        "quantizer.training": "the quantizer in training: moving averages of the codes",
+        "quantizer.expiry": "the quantizer in training, where codes expire",
+        "quantizer.evaluation": "the quantizer in evaluation, encode and decode",
+        "quantizer.initialisation": "k-means on the first batch, on the host",
+    },
+    "style": {
+        "style": "MelStyleEncoder and MelStyleEncoderVAE in training",
+        "style.sampling": "MelStyleEncoderVAE in inference",
+        "mrte": "MRTE with and without timbre, and its tests",
+        "mrte.encoders": "the other encoders of mrte_model.py",
+    },
+    "mel": {"mel": "spectrograms and what is made of them"},
+    "commons": {
+        "commons.masks": "masks, paths and squeezing",
+        "commons.segments": "segments at given and at random places",
+        "commons.signals": "timing signals, divergence, gates and Gumbel noise",
+        "commons.gradients": "clipping of gradients",
+        "commons.host": "a mask as long as its longest sample, on the host",
+    },
+    "dit": {
+        "dit": "DiT in training, also checkpointed",
+        "dit.inference": "DiT in inference, with and without caches",
+        "dit.blocks": "DiTBlock and its parts",
+        "dit.embeddings": "the embeddings of DiT",
+    },
+    "collate": {"collate": "collate functions and the sampler, on the host"},
+    "loaders": {"collate.loaders": "the data sets, on the host"},
+    "distributed": {
+        "distributed": "what processes share, with one process",
+        "distributed.group": "gathering in a group of one process, on the host",
+    },
 }
 TITLES: dict[str, str] = {name: title for cases in FAMILIES.values() for name, title in cases.items()}
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from porter.validate.budget import Allowance
+from porter.validate.cases.standins import StandIns
 from porter.validate.settings import Settings
 
 Batch = dict[str, Tensor]
@@ -27,16 +28,24 @@ class Library:
     """One side's modules, by the name that they have inside the folder `module`."""
 
     package: str
+    standins: StandIns = field(default_factory=StandIns, compare=False)
 
     def module(self, name: str) -> ModuleType:
-        """Import a module, such as `models`. Unavailable where there is no such file."""
-        full = f"{self.package}.{name}"
-        try:
-            return importlib.import_module(full)
-        except ModuleNotFoundError as error:
-            if error.name is not None and f"{full}.".startswith(f"{error.name}."):
-                raise Unavailable(f"this upstream has no {name.replace('.', '/')}.py") from error
-            raise
+        """Import a module: `models`, or one that upstream keeps beside the folder `module`: `f5_tts.model.modules`.
+
+        Unavailable where there is no such file.
+        """
+        around = self.package.rpartition(".")[0]
+        places = [f"{self.package}.{name}"]
+        if "." in name:
+            places.append(f"{around}.{name}" if around else name)
+        for full in places:
+            try:
+                return self.standins.import_module(full)
+            except ModuleNotFoundError as error:
+                if error.name is None or not f"{full}.".startswith(f"{error.name}."):
+                    raise
+        raise Unavailable(f"this upstream has no {name.replace('.', '/')}.py")
 
     def member(self, module: str, name: str) -> Any:
         """A class or function. Unavailable where the module has none of that name."""
@@ -54,6 +63,10 @@ def _nothing(model: Any) -> None:
     pass
 
 
+def _make(entry: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    return entry(**arguments)
+
+
 @dataclass(frozen=True)
 class Part:
     """One class or function of upstream, and how to run it.
@@ -67,9 +80,11 @@ class Part:
     inputs: Callable[[Any, Settings, torch.Generator], Batch]  # tensors for one step, from what was built
     arguments: Callable[[Callable[..., Any], Settings], dict[str, Any]] | None = None  # None: a function, not a class
     call: Callable[[Any, Batch], object] = _call  # what is run
+    make: Callable[[Any, dict[str, Any]], Any] = _make  # how a class and its arguments become an instance
     finish: Callable[[Any], None] = _nothing  # done to the model once it has its weights
     label: str = ""  # tells parts of one entry apart
     constant: tuple[str, ...] = ()  # floating-point inputs that get no gradient: masks, mostly
+    audio: str | None = None  # the result that is sound, (batch, 1, samples): its name as in reports, "" for the whole
 
     @property
     def name(self) -> str:
@@ -95,6 +110,10 @@ class Subjects(nn.Module):
         return self.others[label] if label in self.others else self.get_submodule(label)
 
 
+def _no_allowance(model: Subjects) -> Allowance:
+    return Allowance()
+
+
 @dataclass(frozen=True)
 class Case:
     """Parts that run together, forward and backward, as one graph."""
@@ -105,6 +124,7 @@ class Case:
     gradients: bool = True  # whether there is a backward pass
     process_group: bool = False  # whether upstream needs one, of one process
     on_host: bool = False  # runs in the data loader, on the CPU whatever the device
+    allowance: Callable[[Subjects], Allowance] = _no_allowance
 
     def part(self, label: str) -> Part:
         """The part with this label."""
@@ -130,7 +150,7 @@ class Case:
         for label, arguments in told.items():
             part = self.part(label)
             entry = library.member(part.module, part.entry)
-            made[label] = entry if part.arguments is None else entry(**arguments)
+            made[label] = entry if part.arguments is None else part.make(entry, arguments)
         return Subjects(made)
 
     def batch(self, model: Subjects, told: Told, settings: Settings, generator: torch.Generator) -> Batch:
@@ -154,6 +174,11 @@ class Case:
         for label in (name for name, _ in model.named_children()):
             self.part(label).finish(model.subject(label))
 
+    def audio(self, labels: Iterable[str], rate: int) -> dict[str, int]:
+        """Names of the results of these parts that are sound, and their samples per second."""
+        told = {label: self.part(label).audio for label in labels}
+        return {f"{label}.{name}" if name else label: rate for label, name in told.items() if name is not None}
+
     def differentiates(self, key: str, value: Tensor) -> bool:
         """Whether the gradient of an input, `LABEL/NAME`, is compared."""
         label, _, name = key.partition("/")
@@ -171,6 +196,21 @@ def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[s
 
 
 _OPTIONAL = frozenset({"version"})
+
+
+def require(function: Callable[..., Any], *names: str) -> None:
+    """Unavailable where a function of upstream lacks one of these parameters."""
+    missing = [name for name in names if name not in inspect.signature(function).parameters]
+    if missing:
+        raise Unavailable(f"{function.__qualname__} of this upstream takes no {' and no '.join(missing)}")
+
+
+def method(entry: Any, name: str) -> Callable[..., Any]:
+    """A method of a class of upstream's. Unavailable where it has none of that name."""
+    found: Callable[..., Any] | None = getattr(entry, name, None)
+    if found is None:
+        raise Unavailable(f"{entry.__name__} of this upstream has no {name}")
+    return found
 
 
 def offering(**offered: Any) -> Callable[[Callable[..., Any], Settings], dict[str, Any]]:

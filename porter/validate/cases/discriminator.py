@@ -7,21 +7,57 @@ from typing import Any
 
 import torch
 
-from porter.validate.cases.base import Batch, Case, Part, accepted
+from porter.validate.cases.base import Batch, Case, Part, accepted, require
 from porter.validate.settings import Settings
 
-
-def _arguments(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
-    spectral = bool(settings.model.get("use_spectral_norm", False))
-    return accepted(constructor, {"use_spectral_norm": spectral, "version": "v2"})
+_PERIOD = 3
 
 
-def _inputs(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
-    shape = (settings.batch, 1, settings.samples)
-    return {
-        "y": torch.rand(shape, generator=generator) * 2 - 1,
-        "y_hat": torch.rand(shape, generator=generator) * 2 - 1,
-    }
+def _arguments(version: str) -> Callable[[Callable[..., Any], Settings], dict[str, Any]]:
+    """Constructor arguments for a version. Unavailable where the class knows none but the first."""
+
+    def told(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+        if version != "v2":
+            require(constructor, "version")
+        return accepted(constructor, {"use_spectral_norm": _spectral(settings), "version": version})
+
+    return told
 
 
-CASES = (Case("discriminator", (Part("models", "MultiPeriodDiscriminator", _inputs, _arguments, constant=("y",)),)),)
+def _member(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+    return accepted(constructor, {"period": _PERIOD, "use_spectral_norm": not _spectral(settings)})
+
+
+def _spectral(settings: Settings) -> bool:
+    return bool(settings.model.get("use_spectral_norm", False))
+
+
+def _audio(count: int, settings: Settings, generator: torch.Generator) -> torch.Tensor:
+    """(count, 1, samples) in -1 … 1."""
+    return torch.rand((count, 1, settings.samples), generator=generator) * 2 - 1
+
+
+def _pair(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    return {name: _audio(settings.batch, settings, generator) for name in ("y", "y_hat")}
+
+
+def _one(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    return {"x": _audio(1, settings, generator)}
+
+
+CASES = (
+    *(
+        Case(
+            f"discriminator.{version}",
+            (Part("models", "MultiPeriodDiscriminator", _pair, _arguments(version), constant=("y",)),),
+        )
+        for version in ("v2", "v2Pro")
+    ),
+    Case(
+        "discriminator.other_norm",
+        (
+            Part("models", "DiscriminatorS", _one, _member),
+            Part("models", "DiscriminatorP", _one, _member),
+        ),
+    ),
+)

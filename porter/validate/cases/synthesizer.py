@@ -34,6 +34,7 @@ def arguments(version: str) -> Callable[[Callable[..., Any], Settings], dict[str
                 "version": version,
                 **settings.model,
                 **({"gin_channels": 1024} if wide else {}),
+                **settings.versions.get(version, {}),
             },
         )
 
@@ -46,8 +47,8 @@ def _knows(constructor: Callable[..., Any], version: str) -> bool:
     return module is not None and f'"{version}"' in inspect.getsource(module).replace("'", '"')
 
 
-def training_batch(model: nn.Module, settings: Settings, generator: torch.Generator) -> Batch:
-    """What upstream's trainer hands to `forward`, as far as this model asks for it."""
+def training_batch(model: nn.Module, settings: Settings, generator: torch.Generator, method: str = "forward") -> Batch:
+    """What upstream's trainer hands to `forward`, as far as `method` of this model asks for it."""
     count, frames, phonemes = settings.batch, settings.frames, settings.phonemes
     least = max(settings.segment, int(frames * LEAST))
     y_lengths = lengths(count, least, frames, generator)
@@ -64,12 +65,12 @@ def training_batch(model: nn.Module, settings: Settings, generator: torch.Genera
         "sv_emb": torch.randn(count, SPEAKER_CHANNELS, generator=generator),
     }
     result = {}
-    for name, parameter in inspect.signature(model.forward).parameters.items():
+    for name, parameter in inspect.signature(getattr(model, method)).parameters.items():
         needed = parameter.default is parameter.empty
         if name == "sv_emb":
             needed = bool(getattr(model, "is_v2pro", False))
         if needed and name not in offered:
-            raise Unavailable(f"SynthesizerTrn.forward of this upstream asks for {name}, which no case knows")
+            raise Unavailable(f"SynthesizerTrn.{method} of this upstream asks for {name}, which no case knows")
         if needed:
             result[name] = offered[name]
     return result
@@ -86,7 +87,16 @@ def symbols(model: nn.Module) -> int:
 CASES = tuple(
     Case(
         f"synthesizer.{version}.forward",
-        (Part("models", "SynthesizerTrn", training_batch, arguments(version), constant=("ssl", "y", "sv_emb")),),
+        (
+            Part(
+                "models",
+                "SynthesizerTrn",
+                training_batch,
+                arguments(version),
+                constant=("ssl", "y", "sv_emb"),
+                audio="0",  # the decoded segment
+            ),
+        ),
     )
     for version in VERSIONS
 )

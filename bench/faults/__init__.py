@@ -1,0 +1,1 @@
+"""Faults that the judge has to see, and what plants them."""

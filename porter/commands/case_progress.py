@@ -1,0 +1,62 @@
+"""Which case runs, how many are done: a bar on a terminal, a line for each change elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..validate.outcome import VERDICTS
+from .output import say
+
+_GOOD = ("pass", "not in this upstream")
+
+
+class CaseProgress(AbstractContextManager["CaseProgress"]):
+    """Told what each case does; knows a case's end by its verdict."""
+
+    def __init__(self, total: int, console: Console | None = None) -> None:
+        """`total` cases; the console is stderr, where not given."""
+        self._total = total
+        self._done = 0
+        self._bar: Progress | None = None
+        self._console = console or Console(stderr=True)
+        if self._console.is_terminal:
+            self._bar = Progress(
+                MofNCompleteColumn(),
+                BarColumn(bar_width=min(20, self._console.width // 5)),
+                TimeElapsedColumn(),
+                TextColumn("{task.description}"),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("reading upstream", total=total)
+
+    def __call__(self, case: str, state: str) -> None:
+        """`state` is what the case does now, or its verdict."""
+        ended = state in VERDICTS
+        if self._bar is None:
+            say(f"[{self._done + 1}/{self._total}] {case}: {state}")
+        elif not ended:
+            self._bar.update(self._task, description=escape(f"{case}: {state}"))
+        elif state not in _GOOD:
+            self._bar.console.print(f"{case}: {state}", style="red", markup=False, highlight=False, soft_wrap=True)
+        self._done += ended
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done)
+
+    def __enter__(self) -> CaseProgress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        sys.stderr.flush()

@@ -1,0 +1,130 @@
+"""`sovits-port record`: upstream's own side of the cases, to one file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import click
+
+from .options import checkpoint_option, json_option, upstream_argument
+from .output import print_json, say, say_notes
+
+if TYPE_CHECKING:
+    from ..validate.record import Recorded, RecordRequest
+
+
+@click.command()
+@upstream_argument
+@click.option("--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="The file to write.")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Where upstream runs.  [default: cuda if there is one, else cpu]",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(["tiny", "full"]),
+    default="full",
+    show_default=True,
+    help="Upstream's own sizes, or small ones.",
+)
+@click.option("--case", "cases", multiple=True, metavar="NAME", help="Only this case; may be repeated.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of weights, inputs and noise.")
+@click.option(
+    "--steps",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Batches after the first, for the graph budget.",
+)
+@click.option(
+    "--timeout",
+    default=1800.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="Limit for each case.",
+)
+@checkpoint_option
+@json_option
+@click.pass_context
+def record(
+    context: click.Context,
+    upstream: str,
+    out: Path,
+    device: str | None,
+    preset: str,
+    cases: tuple[str, ...],
+    seed: int,
+    steps: int,
+    timeout: float,
+    checkpoint: Path | None,
+    as_json: bool,
+) -> None:
+    """Run UPSTREAM itself and write what it computes to a file.
+
+    `validate UPSTREAM DIR --reference FILE` then judges a port without running upstream, on another machine
+    too: the file holds weights, inputs, noise, results, gradients and buffers of each case.
+
+    Exit status 1 if upstream fails in a case; the file then tells that.
+    """
+    from ..validate.environment import check_packages
+
+    check_packages("cpu")  # before what needs them is imported
+    from ..validate.record import RecordRequest
+
+    size = cast('Literal["tiny", "full"]', preset)
+    recorded = _run(upstream, out, RecordRequest(device or "", size, cases, seed, steps, timeout, checkpoint))
+    if as_json:
+        print_json(_to_json(recorded, out))
+    else:
+        _print(recorded, out)
+    if recorded.failures:
+        context.exit(1)
+
+
+def _run(upstream: str, out: Path, request: RecordRequest) -> Recorded:
+    from ..upstream import open_upstream
+    from ..validate.record import record as run
+
+    snapshot = open_upstream(upstream)
+    say_notes(snapshot)
+    if not sys.stderr.isatty():
+        return run(snapshot, out, request, lambda case, state: say(f"{case}: {state}"))
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading upstream …") as status:
+        return run(snapshot, out, request, lambda case, state: status.update(f"{case}: {state} …"))
+
+
+def _print(recorded: Recorded, out: Path) -> None:
+    from ..validate.record import state
+
+    width = max(len(name) for name in recorded.cases)
+    for name, told in recorded.cases.items():
+        click.echo(f"{name:{width}}  {state(told)}")
+    header = recorded.header
+    size = out.stat().st_size / 1e6
+    click.echo(f"{out}: {size:.1f} MB, {header.preset}, {header.device}, seed {header.seed}")
+
+
+def _to_json(recorded: Recorded, out: Path) -> dict[str, object]:
+    from ..validate.record import state
+
+    header = recorded.header
+    return {
+        "file": str(out),
+        "bytes": out.stat().st_size,
+        "upstream": {"spec": header.spec, "revision": header.revision},
+        "device": header.device,
+        "preset": header.preset,
+        "seed": header.seed,
+        "steps": header.steps,
+        "versions": dict(header.versions),
+        "cases": [
+            {"name": name, "state": state(told), "draws": told.draws, "fitted": told.fitted}
+            for name, told in recorded.cases.items()
+        ],
+    }

@@ -1,0 +1,117 @@
+"""SynthesizerTrn as upstream's programs call it after training: infer, decode, decode_streaming, extract_latent."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from porter.validate.cases.base import Batch, Case, Part, method, require
+from porter.validate.cases.synthesizer import (
+    SPEAKER_CHANNELS,
+    SSL_CHANNELS,
+    VERSIONS,
+    arguments,
+    symbols,
+    training_batch,
+)
+from porter.validate.cases.text_encoder import OVERLAP, PADDING, RESULT
+from porter.validate.settings import Settings
+
+_SPEED = 1.25
+_CODES = 1024  # entries of the codebook, fixed by upstream's code
+
+
+def _told(version: str, name: str, *needed: str) -> Callable[[Callable[..., Any], Settings], dict[str, Any]]:
+    """Constructor arguments. Unavailable where the method `name` lacks one of the parameters `needed`."""
+
+    def told(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+        built = arguments(version)(constructor, settings)
+        # The v2Pro family adds the speaker's features to the style, and widens it.
+        speaker = ("sv_emb",) if version.startswith("v2Pro") and name != "extract_latent" else ()
+        require(method(constructor, name), *needed, *speaker)
+        return built
+
+    return told
+
+
+def _features(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    return {"x": torch.randn(settings.batch, SSL_CHANNELS, settings.frames, generator=generator)}
+
+
+def _whole(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    return training_batch(model, settings, generator, "infer")
+
+
+def codes_batch(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """For one sample: codes (1, 1, codes), text (1, phonemes), a reference spectrogram refer (1, channels, frames)."""
+    return {
+        "codes": torch.randint(_CODES, (1, 1, settings.frames // 2), generator=generator),
+        "text": torch.randint(1, symbols(model), (1, settings.phonemes), generator=generator),
+        "refer": torch.rand(1, settings.spec_channels, settings.frames, generator=generator),
+    }
+
+
+def _spoken(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """The same, and the speaker's features (1, channels) where this version asks for them."""
+    given = codes_batch(model, settings, generator)
+    if getattr(model, "is_v2pro", False):
+        given["sv_emb"] = torch.randn(1, SPEAKER_CHANNELS, generator=generator)
+    return given
+
+
+def _references(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """The same with a second, shorter reference, where `decode` takes a list of them."""
+    given = _spoken(model, settings, generator)
+    if "list" not in inspect.unwrap(model.decode).__code__.co_names:
+        return given
+    other = _spoken(model, settings, generator)
+    given["other_refer"] = other["refer"][..., : settings.frames * 2 // 3]
+    if "sv_emb" in other:
+        given["other_sv_emb"] = other["sv_emb"]
+    return given
+
+
+def _chunk(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """The same, and the end of the chunk before, (1, channels, OVERLAP)."""
+    overlap = torch.randn(1, model.hidden_channels, OVERLAP, generator=generator)
+    return {**_spoken(model, settings, generator), "overlap_frames": overlap}
+
+
+def _infer(model: Any, given: Batch) -> object:
+    return model.infer(**given)
+
+
+def _decode(model: Any, given: Batch) -> object:
+    asked: dict[str, Any] = {name: value for name, value in given.items() if not name.startswith("other_")}
+    for name in ("refer", "sv_emb"):
+        if f"other_{name}" in given:
+            asked[name] = [given[name], given[f"other_{name}"]]
+    return model.decode(**asked)
+
+
+def _stream(model: Any, given: Batch) -> object:
+    return model.decode_streaming(**given, speed=_SPEED, result_length=RESULT, padding_length=PADDING)
+
+
+def _extract(model: Any, given: Batch) -> object:
+    return model.extract_latent(**given)
+
+
+def _cases(version: str) -> tuple[Case, ...]:
+    parts = {
+        "infer": Part("models", "SynthesizerTrn", _whole, _told(version, "infer"), _infer),
+        "decode": Part("models", "SynthesizerTrn", _references, _told(version, "decode"), _decode),
+        "decode_streaming": Part(
+            "models", "SynthesizerTrn", _chunk, _told(version, "decode_streaming", "speed"), _stream
+        ),
+        "extract_latent": Part("models", "SynthesizerTrn", _features, _told(version, "extract_latent"), _extract),
+    }
+    return tuple(
+        Case(f"synthesizer.{version}.{name}", (part,), training=False, gradients=False) for name, part in parts.items()
+    )
+
+
+CASES = tuple(case for version in VERSIONS for case in _cases(version))

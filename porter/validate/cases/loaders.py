@@ -1,0 +1,108 @@
+"""data_utils.py: its data sets, on files that are made up for the step.
+
+Upstream decodes audio with a program; here files hold samples as they are, and reading them takes the program's place.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from porter.validate.cases.base import Batch, Case, Part, accepted
+from porter.validate.cases.shapes import normal
+from porter.validate.settings import Settings
+
+_RATE, _HOP, _WINDOW = 32000, 640, 2048
+_FRAMES = (36, 41)  # more than the 0.6 s that upstream asks for
+_PHONEMES = ("AA1", "B", "!", "SP")
+_FEATURES, _SPEAKER = 768, 20480
+
+
+def _recordings(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """Audio, features and speakers of each recording, `KIND:INDEX`."""
+    batch: Batch = {}
+    for index, frames in enumerate(_FRAMES):
+        batch[f"audio:{index}"] = torch.randint(-9000, 9000, (frames * _HOP,), generator=generator).short()
+        batch[f"ssl:{index}"] = normal(generator, 1, _FEATURES, frames - index)  # one is a frame short
+        batch[f"speaker:{index}"] = normal(generator, 1, _SPEAKER)
+    return batch
+
+
+def _write(folder: Path, given: Batch) -> None:
+    """An experiment's folder as upstream's preparation leaves it."""
+    for name in ("4-cnhubert", "5-wav32k", "7-sv_cn"):
+        (folder / name).mkdir()
+    lines = []
+    for index in range(len(_FRAMES)):
+        name = f"{index}.wav"
+        given[f"audio:{index}"].numpy().tofile(folder / "5-wav32k" / name)
+        torch.save(given[f"ssl:{index}"], folder / "4-cnhubert" / f"{name}.pt")
+        torch.save(given[f"speaker:{index}"], folder / "7-sv_cn" / f"{name}.pt")
+        lines.append("\t".join((name, " ".join(_PHONEMES[: 3 + index]), "[]", "text")))
+    (folder / "2-name2text.txt").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _read(file: str, rate: int) -> npt.NDArray[np.float32]:
+    """Samples between -1 and 1; at another rate, fewer of them."""
+    samples = np.fromfile(file, np.int16).astype(np.float32) / np.float32(32768)
+    return samples[: len(samples) * rate // _RATE]
+
+
+def _load(loader: Any, given: Batch, **offered: Any) -> object:
+    told = SimpleNamespace(
+        max_wav_value=32768.0, sampling_rate=_RATE, filter_length=_WINDOW, hop_length=_HOP, win_length=_WINDOW
+    )
+    module: Any = inspect.getmodule(loader)
+    decode = module.load_audio
+    module.load_audio = _read
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            _write(Path(place), given)
+            data = loader(SimpleNamespace(**vars(told), exp_dir=place), **accepted(loader, offered))
+            return _contents(data)
+    finally:
+        module.load_audio = decode
+
+
+def _contents(data: Any) -> object:
+    """Every recording by name (upstream's order follows the hashes of strings), lengths, and a random cut."""
+    order = [path for path, _ in data.audiopaths_sid_text]
+    samples = {path.removesuffix(".wav"): data[order.index(path)] for path in sorted(set(order))}
+    found: dict[str, object] = {"samples": samples, "count": len(data), "lengths": sorted(data.lengths)}
+    found["speaker"] = data.get_sid("7")
+    if hasattr(data, "random_slice"):
+        found["cut"] = data.random_slice(*_whole(samples["0"]))
+    return found
+
+
+def _whole(sample: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    ssl, spec, wav = sample[:3]
+    return ssl, wav, spec
+
+
+def _part(name: str, label: str = "", **offered: Any) -> Part:
+    return Part(
+        "data_utils", name, _recordings, call=lambda loader, given: _load(loader, given, **offered), label=label
+    )
+
+
+CASES = (
+    Case(
+        "collate.loaders",
+        (
+            _part("TextAudioSpeakerLoader"),
+            _part("TextAudioSpeakerLoader", "v2Pro", version="v2Pro", val=True),
+            *(_part(f"TextAudioSpeakerLoader{version}") for version in ("V3", "V3b", "V4")),
+        ),
+        gradients=False,
+        on_host=True,
+    ),
+)

@@ -1,0 +1,53 @@
+"""The page as a file: old or new, never half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from porter.errors import PortError
+
+
+def check_place(path: Path) -> Path:
+    """Where a page for `path` goes, links followed. PortError where none can be written; nothing is left behind."""
+    place = _resolved(path)
+    if place.exists() and not place.is_file():
+        raise PortError(f"{path} is not a regular file, so no page can be written there")
+    trial = _beside(place)
+    try:
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise PortError(f"{path} cannot be written: {error.strerror or error}") from error
+    return place
+
+
+def write_page(page: str, path: Path) -> None:
+    """Put the page at `path`, which keeps its old content until the new one is whole. PortError on failure."""
+    place = _resolved(path)
+    draft = _beside(place)
+    try:
+        with draft.open("x", encoding="utf-8", newline="\n") as sink:
+            sink.write(page)
+            sink.flush()
+            os.fsync(sink.fileno())
+        draft.replace(place)
+    except OSError as error:
+        raise PortError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links; Python 3.13 leaves those to the next call
+        raise PortError(f"{path} cannot be written: its links go in a circle") from error
+
+
+def _beside(place: Path) -> Path:
+    """A new name in the same folder, since only within one file system a rename is one step."""
+    return place.with_name(f".{place.name[:100]}.{secrets.token_hex(4)}")

@@ -1,0 +1,87 @@
+"""What there is to validate, found in sources alone."""
+
+from __future__ import annotations
+
+from porter.validate.inventory import take_inventory
+
+MODELS = """import torch
+from torch import nn
+from module import parts
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = Layer(width_for(3))
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+class Layer(parts.Base):
+    def forward(self, x):
+        return _double(x)
+
+
+class Alias(Layer):
+    def __init__(self):
+        super().__init__()
+
+
+def _double(x):
+    return x.unsqueeze(0)
+
+
+def width_for(kernel):
+    return kernel // 2
+
+
+def pairs(left, right):
+    return [parts.distance(a, b) for a, b in zip(left, right)]
+
+
+class Loader(torch.utils.data.Dataset):
+    def __getitem__(self, index):
+        return torch.load(index)
+
+
+class Wrapper(nn.parallel.DistributedDataParallel):
+    def forward(self, *inputs):
+        return self.module(*inputs)
+"""
+PARTS = """import torch
+
+
+class Base(torch.nn.Module):
+    def forward(self, x):
+        return x
+
+
+def distance(a, b):
+    return torch.mean(a - b)
+"""
+TEXTS = {
+    "GPT_SoVITS/module/models.py": ("models.py", MODELS),
+    "GPT_SoVITS/module/parts.py": ("parts.py", PARTS),
+}
+
+
+def test_networks_and_functions_of_tensors_are_judged_and_arithmetic_is_not() -> None:
+    inventory = take_inventory(TEXTS)
+    assert set(inventory.judged) == {
+        *("models.py:Net", "models.py:Layer", "models.py:Alias", "models.py:pairs"),
+        *("parts.py:Base", "parts.py:distance"),
+    }
+
+
+def test_loaders_and_wrappers_for_process_groups_are_excused_with_a_reason() -> None:
+    excused = dict(take_inventory(TEXTS).excused)
+    assert "data loader" in excused["models.py:Loader"]
+    assert "process groups" in excused["models.py:Wrapper"]
+
+
+def test_a_class_counts_once_a_method_of_its_own_ran() -> None:
+    inventory = take_inventory(TEXTS)
+    ran = ["models.py:Net.__init__", "models.py:Layer.forward", "parts.py:distance", "models.py:Alias.__init__"]
+    assert set(inventory.missing(ran)) == {"models.py:Net", "models.py:pairs", "parts.py:Base"}
+    assert "models.py:Net" not in inventory.missing(["models.py:Net.forward.inner"])

@@ -1,0 +1,107 @@
+"""The terminal's report at any width, and the progress of a run."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from rich.console import Console
+
+pytest.importorskip("safetensors", reason="needs safetensors (the extra xla)")
+
+from porter.commands.case_progress import CaseProgress
+from porter.validate.outcome import to_json
+from porter.validate.report import print_outcome
+from porter.validate.wording import decibels
+
+from .made_up import outcome
+
+LONG = "synthesizer.v2ProPlus.decode_streaming"
+
+
+def printed(width: int) -> str:
+    sink = io.StringIO()
+    told = outcome()
+    cases = tuple(replace(case, name=LONG) if case.name == "wrong" else case for case in told.cases)
+    print_outcome(replace(told, cases=cases), Console(file=sink, width=width, markup=False, highlight=False))
+    return sink.getvalue()
+
+
+def table(text: str) -> list[str]:
+    """The lines from the heading to the last case."""
+    lines = text.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("case "))
+    return lines[start : next(index for index, line in enumerate(lines) if line.startswith("Ratios"))]
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 120, 160, 250])
+def test_the_table_fits_and_cuts_no_name(width: int) -> None:
+    lines = table(printed(width))
+    assert all(len(line) <= width for line in lines)
+    assert not any("…" in line for line in lines)
+    size = lines[0].index("verdict") - 3
+    assert LONG in "".join(line[:size].strip() for line in lines)
+    rows = {line.split()[0]: line.split()[1:] for line in lines[2:] if line.split()}
+    assert rows["good"][0] == "pass"
+    assert rows["late"][0] == "timeout"
+    assert "old" not in rows
+
+
+def test_wider_terminals_show_more() -> None:
+    headings = [table(printed(width))[0].split() for width in (50, 70, 80, 100, 160)]
+    assert headings[0] == ["case", "verdict"]
+    assert all(len(narrow) < len(wide) for narrow, wide in pairwise(headings))
+    assert "seconds" not in headings[-1]  # a step's and a case's are told apart
+    assert table(printed(160))[0].endswith("step s   total s")
+
+
+def test_details_come_after_the_table_and_the_summary_last() -> None:
+    lines = printed(80).splitlines()
+    assert lines[-1] == "1 of 4 cases pass, 1 mismatch, 1 over budget, 1 timeout, 1 not in this upstream."
+    assert "old: models.py of this upstream knows no v9" in lines
+    assert "Not validated: 1: models.py:Forgotten" in lines
+    assert f"{LONG}: mismatch" in lines
+    assert "good: pass" not in lines
+    assert any(line.strip() == "and 27 more tensors" for line in lines)
+
+
+def test_no_ratio_is_rounded_up_to_its_limit() -> None:
+    assert decibels(109.97) == "109 dB"
+    assert decibels(None) == "equal"
+
+
+def test_json_tells_what_was_not_validated() -> None:
+    told = to_json(outcome())
+    assert told["not_validated"] == ["models.py:Forgotten"]
+    assert told["host_only"] == [{"name": "data_utils.py:Collate", "reason": "runs in the data loader"}]
+    assert "sounds" not in told["cases"][1]
+
+
+def test_progress_in_a_pipe_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with CaseProgress(2) as progress:
+        for case, verdict in (("a", "pass"), ("b", "mismatch")):
+            progress(case, "upstream on the CPU")
+            progress(case, verdict)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [
+        "[1/2] a: upstream on the CPU",
+        "[1/2] a: pass",
+        "[2/2] b: upstream on the CPU",
+        "[2/2] b: mismatch",
+    ]
+
+
+def test_progress_on_a_terminal_is_a_bar_with_case_and_count() -> None:
+    sink = io.StringIO()
+    console = Console(file=sink, force_terminal=True, width=80, legacy_windows=False)
+    with CaseProgress(3, console) as progress:
+        progress("a", "upstream on the CPU")
+        progress("a", "mismatch")
+        progress("b[x]", "the port on xla")
+    shown = sink.getvalue()
+    assert "1/3" in shown
+    assert "b[x]: the port on xla" in shown
+    assert "a: mismatch" in shown
