@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from porter.validate.budget import Allowance
 from porter.validate.cases.base import Batch, Case, Part, lengths
 from porter.validate.cases.shapes import Arguments, Inputs, built, drawn, normal, width
 from porter.validate.settings import Settings
@@ -127,7 +128,7 @@ def _transform(block: Any, given: Batch) -> object:
 
 def _attend(block: Any, given: Batch) -> object:
     """The block's attention alone; its constructor takes an object, which arguments told as data cannot hold."""
-    scales = given["t"][:, None, :_HEAD].exp()  # as rotary embeddings with xpos have them
+    scales = given["freqs"].exp()  # as rotary embeddings with xpos have them
     return block.attn(given["x"], mask=given["mask"], rope=(given["freqs"], scales))
 
 
@@ -142,6 +143,8 @@ CASES = (
             _dit("DiT", _step),
             _dit("checkpointed", _step, {"use_grad_ckpt": True}, long_skip_connection=True, conv_layers=0),
         ),
+        # The backward pass of each checkpointed block draws the same dropout again.
+        allowance=lambda model: Allowance(restarts=len(model.subject("checkpointed").transformer_blocks)),
     ),
     Case(
         "dit.inference",
