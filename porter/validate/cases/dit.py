@@ -128,7 +128,7 @@ def _transform(block: Any, given: Batch) -> object:
 
 def _attend(block: Any, given: Batch) -> object:
     """The block's attention alone; its constructor takes an object, which arguments told as data cannot hold."""
-    scales = given["t"][:, None, :_HEAD].exp().expand(-1, given["x"].shape[1], -1)  # as xpos has them
+    scales = given["freqs"].exp()  # as rotary embeddings with xpos have them
     return block.attn(given["x"], mask=given["mask"], rope=(given["freqs"], scales))
 
 
