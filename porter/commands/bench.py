@@ -36,7 +36,7 @@ _STATES = {
     "cases",
     multiple=True,
     metavar="NAME",
-    help="This case instead of synthesizer.v2.forward and discriminator; may be repeated.",
+    help="This case instead of synthesizer.v2.forward and discriminator.v2; may be repeated.",
 )
 @click.option(
     "--preset",

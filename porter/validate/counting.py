@@ -45,7 +45,7 @@ def measure(
         steps.append(cost)
         if index == 0 and after_first is not None:
             after_first(computed)
-    return Budget(tuple(steps), len(batches[0]))
+    return Budget(tuple(steps), len(batches[0]), allowance=case.allowance(model))
 
 
 def diagnose(

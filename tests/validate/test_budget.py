@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from porter.validate.budget import Budget, Drift, Event, StepCost, budget_from
+from porter.validate.budget import Allowance, Budget, Drift, Event, StepCost, budget_from
 
 
 def step(**changed: object) -> StepCost:
@@ -46,3 +46,19 @@ def test_through_json_and_back() -> None:
         Drift("aten::slice", "models.py:9", "(1)", "(2)"),
     )
     assert budget_from(json.loads(json.dumps(asdict(budget)))) == budget
+
+
+def test_an_allowance_is_no_more_than_that() -> None:
+    told = (step(compiles=1, syncs=2, downloads=2), step(syncs=2, downloads=2, uploads=9), step(uploads=10))
+    allowed = Budget(told, batch_tensors=5, allowance=Allowance(printed=2, restarts=3))
+    assert [str(overrun) for overrun in allowed.overruns()] == [
+        "10 host-to-device transfers in step 3, where 9 may be",
+    ]
+    less = Budget(told[:2], batch_tensors=5, allowance=Allowance(printed=1, restarts=3))
+    assert [(overrun.figure, overrun.step) for overrun in less.overruns()] == [
+        ("host syncs", 0),
+        ("device-to-host transfers", 0),
+        ("host syncs", 1),
+        ("device-to-host transfers", 1),
+    ]
+    assert budget_from(asdict(allowed)) == allowed

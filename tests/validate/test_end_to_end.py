@@ -27,7 +27,7 @@ from porter.validate.tree import Paths, UpstreamTree
 from .tiny import write_port, write_upstream
 
 CASE = "synthesizer.v2.forward"
-BOTH = ("--case", CASE, "--case", "discriminator")
+BOTH = ("--case", CASE, "--case", "discriminator.v2")
 
 
 def judge(tmp_path: Path, old: str = "", new: str = "", *options: str) -> tuple[int, dict[str, Any]]:

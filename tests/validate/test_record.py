@@ -36,7 +36,7 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
 
 def record(upstream: Path, out: Path, *options: object) -> tuple[int, dict[str, Any]]:
     fixed = ["--device", "cpu", "--preset", "tiny", "--steps", "1", "--json"]
-    cases = [] if "--case" in options else ["--case", CASE, "--case", "discriminator"]
+    cases = [] if "--case" in options else ["--case", CASE, "--case", "discriminator.v2"]
     status, data, messages = invoke("record", upstream, "--out", out, *fixed, *cases, *options)
     assert status in (0, 1), messages
     return status, json.loads(data)
@@ -80,11 +80,11 @@ def test_a_recording_holds_what_a_port_is_compared_with(made: Made) -> None:
     assert made.status == 0
     assert [(case["name"], case["state"]) for case in made.told["cases"]] == [
         (CASE, "recorded"),
-        ("discriminator", "not in this upstream"),
+        ("discriminator.v2", "not in this upstream"),
     ]
     assert made.told["cases"][0]["draws"] == 4
     header = recording.read_header(made.file)
-    assert (header.preset, header.seed, header.steps, header.cases) == ("tiny", 0, 1, (CASE, "discriminator"))
+    assert (header.preset, header.seed, header.steps, header.cases) == ("tiny", 0, 1, (CASE, "discriminator.v2"))
     models = made.upstream / "GPT_SoVITS" / "module" / "models.py"
     assert header.sources["GPT_SoVITS/module/models.py"] == hashlib.sha256(models.read_bytes()).hexdigest()
     assert header.versions["torch"] == version("torch")
@@ -132,7 +132,7 @@ def test_a_replay_finds_what_a_run_finds_without_running_upstream(made: Made) ->
     assert "with torch" in told["reference"]
     status, data, _ = invoke(
         *("validate", made.upstream, made.port, "--device", "cpu", "--preset", "tiny", "--steps", "1", "--json"),
-        *("--case", CASE, "--case", "discriminator"),
+        *("--case", CASE, "--case", "discriminator.v2"),
     )
     assert status == 0
     assert set(made.imported.read_text().split()) == {"module.tpu.models", "module.models"}

@@ -61,7 +61,7 @@ def test_details_come_after_the_table_and_the_summary_last() -> None:
     lines = printed(80).splitlines()
     assert lines[-1] == "1 of 4 cases pass, 1 mismatch, 1 over budget, 1 timeout, 1 not in this upstream."
     assert "old: models.py of this upstream knows no v9" in lines
-    assert "1 classes and functions not validated: models.py:Forgotten" in lines
+    assert "Not validated: 1: models.py:Forgotten" in lines
     assert f"{LONG}: mismatch" in lines
     assert "good: pass" not in lines
     assert any(line.strip() == "and 27 more tensors" for line in lines)

@@ -24,7 +24,7 @@ from porter.validate.settings import Preset
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
 
-CASES = ("synthesizer.v2.forward", "discriminator")  # what a training step runs
+CASES = ("synthesizer.v2.forward", "discriminator.v2")  # what a training step runs
 Progress = Callable[[str, Side | None], None]  # case, the side that runs now; None while its work is made
 _SEED = 0
 _DEVICE = "xla"

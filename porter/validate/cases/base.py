@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from porter.validate.budget import Allowance
 from porter.validate.cases.standins import StandIns
 from porter.validate.settings import Settings
 
@@ -109,6 +110,10 @@ class Subjects(nn.Module):
         return self.others[label] if label in self.others else self.get_submodule(label)
 
 
+def _no_allowance(model: Subjects) -> Allowance:
+    return Allowance()
+
+
 @dataclass(frozen=True)
 class Case:
     """Parts that run together, forward and backward, as one graph."""
@@ -119,6 +124,7 @@ class Case:
     gradients: bool = True  # whether there is a backward pass
     process_group: bool = False  # whether upstream needs one, of one process
     on_host: bool = False  # runs in the data loader, on the CPU whatever the device
+    allowance: Callable[[Subjects], Allowance] = _no_allowance
 
     def part(self, label: str) -> Part:
         """The part with this label."""

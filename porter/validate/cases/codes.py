@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from porter.validate.budget import Allowance
 from porter.validate.cases.base import Batch, Case, Part, accepted, lengths, mask_of, method, offering
 from porter.validate.settings import Settings
 
@@ -78,5 +79,6 @@ CASES = (
         (Part("models", "CodePredictor", _coded, _predictor, lambda model, given: model(**given, infer=True)),),
         training=False,
         gradients=False,
+        allowance=lambda model: Allowance(printed=2),  # the accuracies of the first guess and of the first ten
     ),
 )

@@ -11,7 +11,19 @@ from typing import Any
 
 import torch
 
-from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted, lengths, method, require, within
+from porter.validate.budget import Allowance
+from porter.validate.cases.base import (
+    Batch,
+    Case,
+    Part,
+    Subjects,
+    Unavailable,
+    accepted,
+    lengths,
+    method,
+    require,
+    within,
+)
 from porter.validate.cases.inference import codes_batch
 from porter.validate.cases.synthesizer import LEAST, SSL_CHANNELS, symbols
 from porter.validate.settings import Settings
@@ -197,7 +209,12 @@ def _frozen(function: Any, given: Batch) -> object:
 
 def _matching_case(name: str, seed: int, checkpoint: bool) -> Case:
     part = Part("models", "CFM", _noised, _matching(), _flow(seed, checkpoint), _make_matching)
-    return Case(name, (part,))
+    return Case(name, (part,), allowance=_restarts if checkpoint else lambda model: Allowance())
+
+
+def _restarts(model: Subjects) -> Allowance:
+    """One for each block of the transformer: its backward pass draws the same dropout again."""
+    return Allowance(restarts=len(model.subject("CFM").estimator.transformer_blocks))
 
 
 def _sampling_case(name: str, guidance: float, *needed: str) -> Case:
