@@ -57,7 +57,7 @@ def bench(
     if other is not None and not (other / "module" / "tpu").is_dir():
         raise PortError(f"{other} has no module/tpu; give --other a folder that holds another port")
     versions = check_packages(_DEVICE, "bench")
-    environment = child_environment(_DEVICE)
+    environment = child_environment(_DEVICE, quick=request.preset == "tiny")
     with tempfile.TemporaryDirectory(prefix="sovits-port-") as temporary, ExitStack() as servers:
         workplace = Path(temporary).resolve()
         tree = UpstreamTree(snapshot)
