@@ -56,3 +56,18 @@ def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
     """Codes of an option given several times, each with commas in it."""
     codes = tuple(code.strip() for value in values for code in value.split(","))
     return tuple(code for code in codes if code)
+
+
+_STEPS = {"full": 10, "tiny": 3}
+steps_option = click.option(
+    "--steps",
+    default=None,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Steps after the first that the graph budget measures.  [default: 10, or 3 with --preset tiny]",
+)
+
+
+def steps_of(asked: int | None, preset: str) -> int:
+    """How many steps after the first: those asked for, or the preset's."""
+    return _STEPS[preset] if asked is None else asked

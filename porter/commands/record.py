@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from .options import checkpoint_option, json_option, upstream_argument
+from .options import checkpoint_option, json_option, steps_of, steps_option, upstream_argument
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
@@ -32,13 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--case", "cases", multiple=True, metavar="NAME", help="Only this case; may be repeated.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of weights, inputs and noise.")
-@click.option(
-    "--steps",
-    default=10,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Batches after the first, for the graph budget.",
-)
+@steps_option
 @click.option(
     "--timeout",
     default=1800.0,
@@ -58,7 +52,7 @@ def record(
     preset: str,
     cases: tuple[str, ...],
     seed: int,
-    steps: int,
+    steps: int | None,
     timeout: float,
     checkpoint: Path | None,
     as_json: bool,
@@ -76,7 +70,8 @@ def record(
     from ..validate.record import RecordRequest
 
     size = cast('Literal["tiny", "full"]', preset)
-    recorded = _run(upstream, out, RecordRequest(device or "", size, cases, seed, steps, timeout, checkpoint))
+    request = RecordRequest(device or "", size, cases, seed, steps_of(steps, preset), timeout, checkpoint)
+    recorded = _run(upstream, out, request)
     if as_json:
         print_json(_to_json(recorded, out))
     else:

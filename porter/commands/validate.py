@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import PortError
-from .options import checkpoint_option, json_option, rules_option
+from .options import checkpoint_option, json_option, rules_option, steps_of, steps_option
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
@@ -44,13 +44,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     help="Of weights, inputs and noise.",
 )
-@click.option(
-    "--steps",
-    default=10,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Steps after the first that the graph budget measures.",
-)
+@steps_option
 @click.option(
     "--timeout",
     default=1800.0,
@@ -94,7 +88,7 @@ def validate(
     cases: tuple[str, ...],
     list_cases: bool,
     seed: int,
-    steps: int,
+    steps: int | None,
     timeout: float,
     reference: Path | None,
     checkpoint: Path | None,
@@ -135,7 +129,7 @@ def validate(
         _check_as_recorded(context, reference)
     size = cast('Literal["tiny", "full"]', preset)
     most = probes if bisect else 0
-    request = Request(device, size, cases, seed, steps, timeout, reference, checkpoint, most, folders)
+    request = Request(device, size, cases, seed, steps_of(steps, preset), timeout, reference, checkpoint, most, folders)
     outcome = _run(upstream, directory, request)
     if html is not None:
         from ..validate.html import render, write_page
