@@ -33,9 +33,15 @@ if TYPE_CHECKING:
     type=click.Choice(["tiny", "full"]),
     default="full",
     show_default=True,
-    help="Upstream's own sizes, or small ones that compile in a minute.",
+    help="Upstream's own sizes, or small ones for all cases in minutes.",
 )
-@click.option("--case", "cases", multiple=True, metavar="NAME", help="Only this case; may be repeated.")
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    metavar="NAME",
+    help="Only this case, those below it (synthesizer.v2) or a pattern; may be repeated.",
+)
 @click.option("--list", "list_cases", is_flag=True, help="List the cases and stop.")
 @click.option(
     "--seed",
