@@ -31,7 +31,7 @@ def measure(
     model: Subjects,
     batches: Sequence[Batch],
     device: torch.device,
-    scales: Mapping[str, float],
+    scales: Mapping[str, Tensor],
     after_first: Callable[[StepTensors], None] | None = None,
 ) -> Budget:
     """Cost of one step for each batch, from the very first, of a model that is on the device.
@@ -54,7 +54,7 @@ def diagnose(
     model: Subjects,
     batches: Sequence[Batch],
     device: torch.device,
-    scales: Mapping[str, float],
+    scales: Mapping[str, Tensor],
     roots: Sequence[str],
 ) -> Budget:
     """The same budget with the lines that cost, and the first operator that changes from step to step.
@@ -129,7 +129,7 @@ def first_difference(one: Watch, two: Watch) -> Drift | None:
 
 
 def _measure_step(
-    case: Case, model: Subjects, batch: Batch, device: torch.device, scales: Mapping[str, float]
+    case: Case, model: Subjects, batch: Batch, device: torch.device, scales: Mapping[str, Tensor]
 ) -> tuple[StepCost, StepTensors]:
     started = time.perf_counter()
     before = _read()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -73,12 +72,12 @@ def reference(job: Job) -> Told:
         device, backend = _device(job, case)
         model = model.to(device).train(case.training)
         batch = materialized(batches[0], device)
-        scales = _scale(job, case, model, batch)
+        _scale(job, case, model, batch)
         _seed(job.seed)
         with ExitStack() as watching:
             kinks = watching.enter_context(RecordKinks()) if case.gradients else RecordKinks()
             noise = watching.enter_context(RecordNoise([Path(root) for root in job.roots]))
-            step, trace = _traced(job, case, model, batch, scales)
+            step, trace = _traced(job, case, model, batch, device)
     _write(job, "state.json", describe_state(model.state_dict()))
     save_draws(noise.draws, Path(job.folder))
     save_masks(kinks.masks, job.path("kinks.safetensors"))
@@ -109,7 +108,7 @@ def port(job: Job) -> Told:
         if job.measure:
             told = _measured(job, case, model, batches, device, told)
         else:
-            told = _replayed(job, case, model, materialized(batches[0], device), told)
+            told = _replayed(job, case, model, materialized(batches[0], device), device, told)
     state = save_state(model, job.path(CHECKPOINT))
     changed = tuple(
         f"after a step, {finding}" for finding in key_findings(described_state(_read(job, "state.json")), state)
@@ -169,14 +168,14 @@ def ported(job: Job) -> Told:
     model = model.train(case.training).to(device)
     _seed(job.seed)
     batches = load_batches(job.path("batches.safetensors"))
-    measure_each(case, model, batches, device, _scales(job), job.path("steps.json"))
+    measure_each(case, model, batches, device, _scales(job, device), job.path("steps.json"))
     return Told(findings=tuple(key_findings(weights, own)), backend=backend)
 
 
-def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, told: Told) -> Told:
+def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, device: torch.device, told: Told) -> Told:
     kinks, draws = load_masks(job.path("kinks.safetensors")), load_draws(Path(job.folder))
     with ReplayKinks(kinks), ReplayNoise(draws, [Path(root) for root in job.roots]) as noise:
-        step, trace = _traced(job, case, model, batch, _scales(job))
+        step, trace = _traced(job, case, model, batch, device)
     _settle(job)
     return _save(job, replace(told, noise=_noise(noise.findings()), draws=noise.replayed), step, trace)
 
@@ -184,7 +183,7 @@ def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, told: Told) -
 def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], device: torch.device, told: Told) -> Told:
     from porter.validate.counting import diagnose, measure
 
-    scales = _scales(job)
+    scales = _scales(job, device)
     saved: list[Told] = []
 
     def keep(step: StepTensors) -> None:
@@ -201,12 +200,10 @@ def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], devic
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
-def _traced(
-    job: Job, case: Case, model: Subjects, batch: Batch, scales: Mapping[str, float]
-) -> tuple[StepTensors, Trace]:
+def _traced(job: Job, case: Case, model: Subjects, batch: Batch, device: torch.device) -> tuple[StepTensors, Trace]:
     trace = Trace(model)
     with trace if job.trace else nullcontext():
-        return run_step(case, model, batch, scales), trace
+        return run_step(case, model, batch, _scales(job, device)), trace
 
 
 def _fit(job: Job, case: Case, model: Subjects) -> int:
@@ -223,8 +220,8 @@ def _fit(job: Job, case: Case, model: Subjects) -> int:
     return fitted
 
 
-def _scale(job: Job, case: Case, model: Subjects, batch: Batch) -> dict[str, float]:
-    """The weight of each result in the loss, from a run that leaves no trace in the model's buffers."""
+def _scale(job: Job, case: Case, model: Subjects, batch: Batch) -> None:
+    """Write down the size of each result, from a run that leaves no trace in the model's buffers."""
     scales: dict[str, float] = {}
     if case.gradients:
         _seed(job.seed)
@@ -233,11 +230,11 @@ def _scale(job: Job, case: Case, model: Subjects, batch: Batch) -> dict[str, flo
         for name, value in model.named_buffers():
             value.copy_(buffers[name])
     _write(job, "scales.json", scales)
-    return scales
 
 
-def _scales(job: Job) -> dict[str, float]:
-    return {str(name): float(value) for name, value in _read(job, "scales.json").items()}
+def _scales(job: Job, device: torch.device) -> dict[str, torch.Tensor]:
+    """The scales as tensors of the device: numbers would push the model's own out of what is kept there."""
+    return {name: torch.tensor(value, device=device) for name, value in _read(job, "scales.json").items()}
 
 
 def _load_model(job: Job, case: Case, findings: list[str]) -> Subjects | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from porter.validate.cases.base import Batch, Case, Subjects
 
+_PERIOD = 31  # a prime, so that no axis of a tensor falls into step with it
 _LEAST = 1e-12  # a mean square below this is nothing to divide by
 
 
@@ -30,12 +31,12 @@ class StepTensors:
         return {"results": self.results, "gradients": self.gradients, "buffers": self.buffers}
 
 
-def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, float]) -> StepTensors:
+def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, Tensor]) -> StepTensors:
     """Clear gradients, run forward and, where the case has gradients, backward, and collect.
 
-    The loss is the sum of the mean squares of all floating-point results, each divided by its entry in
-    `scales`, so that everything with a gradient gets one. Gradients are set to None first: accumulating them
-    would be another graph in the second step.
+    The loss adds up, for all floating-point results in units of `scales`, their mean square and their mean product with
+    a fixed pattern, so that everything with a gradient gets one: the mean square of a vector of length one has none.
+    Gradients are set to None first: accumulating them would be another graph in the second step.
     """
     versions = {name: value._version for name, value in batch.items()}
     if not case.gradients:
@@ -46,7 +47,7 @@ def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, flo
     wanted = {name for name, value in batch.items() if case.differentiates(name, value)}
     given = {k: v.detach().clone().requires_grad_() if k in wanted else v for k, v in batch.items()}
     results = dict(flatten(case.run(model, given)))
-    loss = weighted_squares(results, scales)
+    loss = scaled_loss(results, scales)
     loss.backward()  # type: ignore[no-untyped-call]
     results["loss"] = loss
     gradients = {
@@ -67,13 +68,16 @@ def _written(batch: Batch, versions: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(name for name, value in batch.items() if value._version != versions[name])
 
 
-def weighted_squares(results: Mapping[str, Tensor], scales: Mapping[str, float]) -> Tensor:
-    """Sum over all floating-point results of their mean square by its scale; a scalar."""
-    parts = [
-        value.float().square().mean() / scales.get(name, 1.0)
-        for name, value in results.items()
-        if value.is_floating_point() and value.requires_grad
-    ]
+def scaled_loss(results: Mapping[str, Tensor], scales: Mapping[str, Tensor]) -> Tensor:
+    """Sum over all floating-point results, by their scales, of mean square and mean product with a pattern; a scalar.
+
+    A scale is a tensor of no dimensions on the results' device, the root of a mean square.
+    """
+    parts = []
+    for name, value in results.items():
+        if value.is_floating_point() and value.requires_grad:
+            unit = value.float() / scales[name] if name in scales else value.float()
+            parts.append(unit.square().mean() + (unit * _pattern(unit)).mean())
     if not parts:
         raise ValueError("no result has a gradient")
     total = parts[0]
@@ -82,9 +86,18 @@ def weighted_squares(results: Mapping[str, Tensor], scales: Mapping[str, float])
     return total
 
 
+def _pattern(value: Tensor) -> Tensor:
+    """Numbers from -1/2 to 1/2 in the shape of `value`, the same everywhere: whole numbers are exact on any device.
+
+    No more than that, or it could undo the square of a result that is a single number.
+    """
+    places = torch.arange(value.numel(), device=value.device, dtype=torch.int32) % _PERIOD
+    return (places.float() / (_PERIOD - 1) - 0.5).reshape(value.shape)
+
+
 @torch.no_grad()
 def loss_scales(case: Case, model: Subjects, batch: Batch) -> dict[str, float]:
-    """The mean square of each result.
+    """The root of the mean square of each result.
 
     Without them the loudest result decides: a fresh decoder is so quiet that its gradients would vanish
     beside those of the latents, and be lost in the rounding of what adds up.
@@ -94,7 +107,7 @@ def loss_scales(case: Case, model: Subjects, batch: Batch) -> dict[str, float]:
         for name, value in flatten(case.run(model, batch))
         if value.is_floating_point()
     }
-    return {name: value for name, value in squares.items() if value > _LEAST and math.isfinite(value)}
+    return {name: math.sqrt(value) for name, value in squares.items() if value > _LEAST and math.isfinite(value)}
 
 
 def flatten(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:

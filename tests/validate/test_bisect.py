@@ -104,8 +104,10 @@ def test_a_wrong_rule_is_named_with_upstream_s_line_and_its_own(upstream: Path, 
     edits = json.loads((port / "port.json").read_text())["edits"]
     assert {edit["rule"] for edit in edits} > {"BAD001"}  # others, which are right
     (wrong,) = (edit for edit in edits if edit["rule"] == "BAD001")
-    case = blame(upstream, port, "--rules", rules)
+    case = blame(upstream, port, "--rules", rules, "--html", tmp_path / "page.html")
     assert case["verdict"] == "mismatch"
+    page = (tmp_path / "page.html").read_text()
+    assert "edit to blame" in page and case["bisected"] in page
     assert case["culprits"] == [
         {
             "rule": "BAD001",

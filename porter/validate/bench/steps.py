@@ -12,6 +12,7 @@ from porter.validate.budget import StepCost
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from porter.validate.cases.base import Batch, Case, Subjects
 
@@ -21,7 +22,7 @@ def measure_each(
     model: Subjects,
     batches: Sequence[Batch],
     device: torch.device,
-    scales: Mapping[str, float],
+    scales: Mapping[str, Tensor],
     path: Path,
 ) -> None:
     """Run one step for each batch; `path` always holds the costs of all steps that have ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,12 +49,8 @@ def _inverse_kept(flow: Any, given: Batch) -> object:
     return flow(**given, reverse=True)
 
 
-def _as_it_is(flow: Any) -> None:
-    pass
-
-
-def _stretched(flow: Any) -> None:
-    """A rotation at first, whose log-determinant is zero, which is nothing to compare by."""
+def _stretch(flow: Any) -> None:
+    """Away from a rotation, whose determinant is 1: the logarithm of that is nothing but rounding."""
     flow.weight.data.mul_(1.25)
 
 
@@ -65,8 +62,8 @@ def _parts(reverse: bool) -> tuple[Part, ...]:
         name: str, inputs: Inputs, label: str = "", module: str = "modules", call: Call = call, **more: Any
     ) -> Part:
         arguments = built(lambda s: {"channels": width(s), "hidden_channels": width(s), **more})
-        finish = _stretched if name == "InvConvNear" else _as_it_is
-        return Part(module, name, inputs, arguments, call, finish=finish, label=label or name, constant=_MASKS)
+        made = Part(module, name, inputs, arguments, call, label=label or name, constant=_MASKS)
+        return replace(made, finish=_stretch) if name == "InvConvNear" else made
 
     return (
         *(

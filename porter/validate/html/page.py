@@ -102,7 +102,7 @@ def _case(case: CaseOutcome, anchor: str) -> CasePage:
         name=case.name,
         verdict=case.verdict,
         tone=_TONES[case.verdict],
-        findings=(*case.findings, *(str(overrun) for overrun in case.overruns)),
+        findings=(*case.findings, *(str(overrun) for overrun in case.overruns), *filter(None, [case.bisected])),
         divergence=divergence,
         places=tuple(_places(case)),
         cells=(*(_least(case.group(group)) for group in GROUPS), _compiles(case), Cell(f"{case.seconds:.0f}")),
@@ -117,7 +117,8 @@ def _case(case: CaseOutcome, anchor: str) -> CasePage:
 
 
 def _places(case: CaseOutcome) -> list[Place]:
-    places = [Place("edit near the first difference", origin) for origin in _edits(case)]
+    places = [Place("edit to blame", Origin(c.target, c.upstream, c.rule, c.reason)) for c in case.culprits]
+    places += [Place("edit near the first difference", origin) for origin in _edits(case)]
     for cost in case.costs:
         side = "gradient of " if cost.backward else ""
         places.append(Place(f"{cost.figure}: {side}{cost.operator} × {cost.count}", cost.origin))
