@@ -9,7 +9,7 @@ _HOST = {
     "utils.get_xla_device", "utils.default_device", "utils.mark_step", "utils.print_values", "utils.autocast",
     "utils.manual_seed", "utils.optimizer_step",
 }  # fmt: skip
-_MODULES = {"ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU"}
+_MODULES = {"ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU", "ops.LSTM"}
 
 
 def runtime_result(name: str) -> Value | None:

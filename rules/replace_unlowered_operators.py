@@ -279,6 +279,30 @@ class GateOnDevice(RedirectRule):
     untouched: ClassVar = ("def gate(layer, x):\n    return layer.glu(x)\n",)
 
 
+class RememberOnDevice(RedirectRule):
+    """Run an LSTM without sending scalars to the device for each of its steps.
+
+    torch's own splits the gates with `unsafe_split`, and PyTorch/XLA sends a scalar for each piece but the first: three
+    for each step and layer, in every step of training. The runtime's has the same parameters and state_dict keys.
+    """
+
+    code = "LOW008"
+    title = "LSTMs on the device"
+    safety = Safety.CLOSE
+    message = "an LSTM sends three scalars to the device for each of its steps; the runtime's sends none"
+    targets: ClassVar = {"torch.nn.LSTM": "ops.LSTM"}
+    examples: ClassVar = (
+        Example(
+            before="from torch import nn\n\n\nclass Voice(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.lstm = nn.LSTM(3, 4, 2, batch_first=True)\n        for p in self.parameters():\n            nn.init.constant_(p, 0.3)\n\n    def forward(self, x):\n        return self.lstm(x)[1][0][-1]\n",
+            after="from torch import nn\nfrom . import ops\n\n\nclass Voice(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.lstm = ops.LSTM(3, 4, 2, batch_first=True)\n        for p in self.parameters():\n            nn.init.constant_(p, 0.3)\n\n    def forward(self, x):\n        return self.lstm(x)[1][0][-1]\n",
+            call="Voice().to(x.device)(x)",
+            inputs="x = torch.linspace(-1, 1, 24).reshape(2, 4, 3)",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = ("from torch import nn\n\n\ndef make(n):\n    return nn.GRU(n, n)\n",)
+
+
 class FactorSmallMatricesOnDevice(Rule):
     """Take log-determinants and inverses of small matrices with operators that have a lowering.
 

@@ -33,6 +33,7 @@ UNLOWERED = {
     "torch.nn.functional.fold": "fold has no lowering",
     "torch.nn.CTCLoss": "ctc_loss has no lowering",
     "torch.nn.GLU": "the gradient of glu has no lowering",
+    "torch.nn.LSTM": "each step of an LSTM sends scalars to the device",
     "torch.nn.Unfold": "unfold has no lowering",
     "torch.nn.Fold": "fold has no lowering",
     "torch.nn.Upsample": "1-D interpolation has no lowering",

@@ -9,6 +9,7 @@ from .host_flags import HostFlags
 from .interpolate import Upsample, interpolate
 from .lengths import static_max
 from .linalg import inverse, logdet
+from .lstm import LSTM
 from .masked_write import masked_write_
 from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
 from .sample_rows import sample_rows
@@ -18,6 +19,7 @@ from .weight_norm import remove_weight_norm, weight_norm
 
 __all__ = [
     "GLU",
+    "LSTM",
     "HostFlags",
     "Upsample",
     "bincount",
