@@ -54,6 +54,15 @@ def _stretch(flow: Any) -> None:
     flow.weight.data.mul_(1.25)
 
 
+def _bend(flow: Any) -> None:
+    """Away from a straight line, whose log-determinants cancel out.
+
+    With the weights as they are, upstream's sums of them in float32 are down to 99 dB from those in float64 (the worst
+    of 100 seeds); ten times as large, all but one of 300 seeds are above 112.
+    """
+    flow.proj.weight.data.mul_(10)
+
+
 def _parts(reverse: bool) -> tuple[Part, ...]:
     wave: dict[str, Any] = {"kernel_size": 3, "dilation_rate": 1, "n_layers": 2, "gin_channels": 16}
     call = _running(reverse)
@@ -90,6 +99,7 @@ def _parts(reverse: bool) -> tuple[Part, ...]:
             _FILTERED,
             built(lambda s: {"in_channels": width(s), "filter_channels": width(s), "kernel_size": 3, "n_layers": 2}),
             call,
+            finish=_bend,
             constant=_MASKS,
         ),
         part("ActNorm", _X),
