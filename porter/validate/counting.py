@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch_xla.core import xla_model
 from porter.validate.budget import SYNC, Budget, Drift, Event, StepCost
 from porter.validate.cases.base import Batch, Case, Subjects
 from porter.validate.noise import caller
-from porter.validate.step import StepTensors, materialized, run_step
+from porter.validate.step import Scales, StepTensors, materialized, run_step
 
 metrics: Any = torch_xla.debug.metrics  # untyped
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -31,7 +31,7 @@ def measure(
     model: Subjects,
     batches: Sequence[Batch],
     device: torch.device,
-    scales: Mapping[str, float],
+    scales: Scales,
     after_first: Callable[[StepTensors], None] | None = None,
 ) -> Budget:
     """Cost of one step for each batch, from the very first, of a model that is on the device.
@@ -54,7 +54,7 @@ def diagnose(
     model: Subjects,
     batches: Sequence[Batch],
     device: torch.device,
-    scales: Mapping[str, float],
+    scales: Scales,
     roots: Sequence[str],
 ) -> Budget:
     """The same budget with the lines that cost, and the first operator that changes from step to step.
@@ -129,7 +129,7 @@ def first_difference(one: Watch, two: Watch) -> Drift | None:
 
 
 def _measure_step(
-    case: Case, model: Subjects, batch: Batch, device: torch.device, scales: Mapping[str, float]
+    case: Case, model: Subjects, batch: Batch, device: torch.device, scales: Scales
 ) -> tuple[StepCost, StepTensors]:
     started = time.perf_counter()
     before = _read()

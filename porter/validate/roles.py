@@ -184,7 +184,8 @@ def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, told: Told) -
 def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], device: torch.device, told: Told) -> Told:
     from porter.validate.counting import diagnose, measure
 
-    scales = _scales(job)
+    # Tensors: XLA keeps a limited count of numbers on the device, and would send those of many results anew each step.
+    scales = {name: torch.tensor(scale, device=device) for name, scale in _scales(job).items()}
     saved: list[Told] = []
 
     def keep(step: StepTensors) -> None:

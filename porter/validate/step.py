@@ -30,7 +30,10 @@ class StepTensors:
         return {"results": self.results, "gradients": self.gradients, "buffers": self.buffers}
 
 
-def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, float]) -> StepTensors:
+Scales = Mapping[str, float | Tensor]  # of results, by name
+
+
+def run_step(case: Case, model: Subjects, batch: Batch, scales: Scales) -> StepTensors:
     """Clear gradients, run forward and, where the case has gradients, backward, and collect.
 
     The loss is the sum of the mean squares of all floating-point results, each divided by its entry in
@@ -67,7 +70,7 @@ def _written(batch: Batch, versions: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(name for name, value in batch.items() if value._version != versions[name])
 
 
-def weighted_squares(results: Mapping[str, Tensor], scales: Mapping[str, float]) -> Tensor:
+def weighted_squares(results: Mapping[str, Tensor], scales: Scales) -> Tensor:
     """Sum over all floating-point results of their mean square by its scale; a scalar."""
     parts = [
         value.float().square().mean() / scales.get(name, 1.0)
