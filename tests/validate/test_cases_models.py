@@ -13,6 +13,7 @@ from torch import nn
 
 from porter.upstream import open_upstream
 from porter.validate.cases.base import Library, Unavailable, method, require
+from porter.validate.cases.discriminator import CASES as DISCRIMINATOR
 from porter.validate.cases.inference import CASES as INFERENCE
 from porter.validate.cases.synthesizer import arguments
 from porter.validate.cases.synthesizer_v3 import CASES as FLOW_MATCHING
@@ -148,3 +149,21 @@ def test_nets_of_the_library_are_left_as_they_were(library: Library) -> None:
     case.build(library, case.describe(library, SETTINGS))
     assert models.DiT is before
     assert issubclass(before, nn.Module)
+
+
+def test_scores_of_discriminators_are_moved_from_zero(library: Library) -> None:
+    models: Any = library.module("models")
+
+    class Scores(nn.Module):
+        def __init__(self, use_spectral_norm: bool) -> None:
+            super().__init__()
+            self.conv_pre = nn.Conv1d(1, 1, 1)
+            self.conv_post = nn.Conv1d(1, 1, 1)
+
+    models.MultiPeriodDiscriminator = Scores
+    case = next(case for case in DISCRIMINATOR if case.name == "discriminator.v2")
+    model = case.build(library, case.describe(library, SETTINGS))
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    case.finish(model)
+    changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == {"MultiPeriodDiscriminator.conv_post.bias"}
