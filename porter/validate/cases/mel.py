@@ -46,7 +46,7 @@ def _to_mel(function: Any, given: Batch) -> object:
 
 def _to_mel_of_band(function: Any, given: Batch) -> object:
     n_fft = 2 * (given["spec"].shape[1] - 1)
-    return function(given["spec"], n_fft, _MELS, _RATE, 80.0, 7600.0)
+    return function(given["spec"], n_fft, _MELS, _RATE, 80.0, 7000.0)
 
 
 def _mel(function: Any, given: Batch) -> object:
