@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from .options import json_option, upstream_argument
+from .options import json_option, preset_option, timeout_option, upstream_argument
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
@@ -38,22 +38,9 @@ _STATES = {
     metavar="NAME",
     help="This case instead of synthesizer.v2.forward and discriminator.v2; may be repeated.",
 )
-@click.option(
-    "--preset",
-    type=click.Choice(["tiny", "full"]),
-    default="full",
-    show_default=True,
-    help="Upstream's own sizes, or small ones.",
-)
+@preset_option
 @click.option("--steps", default=5, show_default=True, type=click.IntRange(min=1), help="Steps after the first.")
-@click.option(
-    "--timeout",
-    default=1800.0,
-    show_default=True,
-    type=click.FloatRange(min=1),
-    metavar="SECONDS",
-    help="Limit for each side of a case.",
-)
+@timeout_option
 @json_option
 @click.pass_context
 def bench(

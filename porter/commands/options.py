@@ -58,6 +58,35 @@ def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
     return tuple(code for code in codes if code)
 
 
+preset_option = click.option(
+    "--preset",
+    type=click.Choice(["tiny", "full"]),
+    default="full",
+    show_default=True,
+    help="Upstream's own sizes, or small ones for all cases in minutes.",
+)
+cases_option = click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    metavar="NAME",
+    help="Only this case, those below it (synthesizer.v2) or a pattern; may be repeated.",
+)
+seed_option = click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Of weights, inputs and noise.",
+)
+timeout_option = click.option(
+    "--timeout",
+    default=1800.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="Limit for each process of a case.",
+)
 _STEPS = {"full": 10, "tiny": 3}
 steps_option = click.option(
     "--steps",

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from .options import checkpoint_option, json_option, steps_of, steps_option, upstream_argument
+from .options import (
+    cases_option,
+    checkpoint_option,
+    json_option,
+    preset_option,
+    seed_option,
+    steps_of,
+    steps_option,
+    timeout_option,
+    upstream_argument,
+)
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
@@ -23,24 +33,11 @@ if TYPE_CHECKING:
     type=click.Choice(["cpu", "cuda"]),
     help="Where upstream runs.  [default: cuda if there is one, else cpu]",
 )
-@click.option(
-    "--preset",
-    type=click.Choice(["tiny", "full"]),
-    default="full",
-    show_default=True,
-    help="Upstream's own sizes, or small ones.",
-)
-@click.option("--case", "cases", multiple=True, metavar="NAME", help="Only this case; may be repeated.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of weights, inputs and noise.")
+@preset_option
+@cases_option
+@seed_option
 @steps_option
-@click.option(
-    "--timeout",
-    default=1800.0,
-    show_default=True,
-    type=click.FloatRange(min=1),
-    metavar="SECONDS",
-    help="Limit for each case.",
-)
+@timeout_option
 @checkpoint_option
 @json_option
 @click.pass_context

@@ -10,7 +10,17 @@ import click
 from click.core import ParameterSource
 
 from ..errors import PortError
-from .options import checkpoint_option, json_option, rules_option, steps_of, steps_option
+from .options import (
+    cases_option,
+    checkpoint_option,
+    json_option,
+    preset_option,
+    rules_option,
+    seed_option,
+    steps_of,
+    steps_option,
+    timeout_option,
+)
 from .output import print_json, say, say_notes
 
 if TYPE_CHECKING:
@@ -28,37 +38,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where the port runs: eager PyTorch, XLA (a TPU if there is one, else its CPU device), or a TPU.",
 )
-@click.option(
-    "--preset",
-    type=click.Choice(["tiny", "full"]),
-    default="full",
-    show_default=True,
-    help="Upstream's own sizes, or small ones for all cases in minutes.",
-)
-@click.option(
-    "--case",
-    "cases",
-    multiple=True,
-    metavar="NAME",
-    help="Only this case, those below it (synthesizer.v2) or a pattern; may be repeated.",
-)
+@preset_option
+@cases_option
 @click.option("--list", "list_cases", is_flag=True, help="List the cases and stop.")
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Of weights, inputs and noise.",
-)
+@seed_option
 @steps_option
-@click.option(
-    "--timeout",
-    default=1800.0,
-    show_default=True,
-    type=click.FloatRange(min=1),
-    metavar="SECONDS",
-    help="Limit for each of a case's processes.",
-)
+@timeout_option
 @click.option(
     "--reference",
     metavar="FILE",
