@@ -29,6 +29,12 @@ def _positive(subject: Any, settings: Settings, generator: torch.Generator) -> B
     return {**given, "x": given["x"].abs() * given["x_mask"]}
 
 
+def _loud(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """What is far from the mean and deviation that an initialisation aims at; else its logarithms are near zero."""
+    given = _X(subject, settings, generator)
+    return {**given, "x": given["x"] * 3 + 1}
+
+
 def _running(reverse: bool) -> Call:
     return lambda flow, given: flow(**given, reverse=reverse)
 
@@ -52,6 +58,11 @@ def _inverse_kept(flow: Any, given: Batch) -> object:
 def _stretch(flow: Any) -> None:
     """Away from a rotation, whose determinant is 1: the logarithm of that is nothing but rounding."""
     flow.weight.data.mul_(1.25)
+
+
+def _bent(flow: Any) -> None:
+    """A spline that is nearly the identity has log-determinants that cancel down to rounding."""
+    flow.proj.weight.data.mul_(10)
 
 
 def _parts(reverse: bool) -> tuple[Part, ...]:
@@ -90,11 +101,12 @@ def _parts(reverse: bool) -> tuple[Part, ...]:
             _FILTERED,
             built(lambda s: {"in_channels": width(s), "filter_channels": width(s), "kernel_size": 3, "n_layers": 2}),
             call,
+            finish=_bent,
             constant=_MASKS,
         ),
         part("ActNorm", _X),
         part("ActNorm", _FREE, "ActNorm unmasked"),
-        part("ActNorm", _X, "ActNorm initialising", call=_initialising(reverse), ddi=True),
+        part("ActNorm", _loud, "ActNorm initialising", call=_initialising(reverse), ddi=True),
         part("InvConvNear", _X),
         part("InvConvNear", _FREE, "InvConvNear unmasked", n_split=8, no_jacobian=True),
         *((part("InvConvNear", _X, "InvConvNear kept", call=_inverse_kept),) if reverse else ()),
