@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,6 +28,12 @@ def _positive(subject: Any, settings: Settings, generator: torch.Generator) -> B
     return {**given, "x": given["x"].abs() * given["x_mask"]}
 
 
+def _loud(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """What is far from the mean and deviation that an initialisation aims at; else its logarithms are near zero."""
+    given = _X(subject, settings, generator)
+    return {**given, "x": given["x"] * 3 + 1}
+
+
 def _running(reverse: bool) -> Call:
     return lambda flow, given: flow(**given, reverse=reverse)
 
@@ -49,11 +54,6 @@ def _inverse_kept(flow: Any, given: Batch) -> object:
     return flow(**given, reverse=True)
 
 
-def _stretch(flow: Any) -> None:
-    """Away from a rotation, whose determinant is 1: the logarithm of that is nothing but rounding."""
-    flow.weight.data.mul_(1.25)
-
-
 def _bend(flow: Any) -> None:
     """Away from a straight line, whose log-determinants cancel out.
 
@@ -71,8 +71,7 @@ def _parts(reverse: bool) -> tuple[Part, ...]:
         name: str, inputs: Inputs, label: str = "", module: str = "modules", call: Call = call, **more: Any
     ) -> Part:
         arguments = built(lambda s: {"channels": width(s), "hidden_channels": width(s), **more})
-        made = Part(module, name, inputs, arguments, call, label=label or name, constant=_MASKS)
-        return replace(made, finish=_stretch) if name == "InvConvNear" else made
+        return Part(module, name, inputs, arguments, call, label=label or name, constant=_MASKS)
 
     return (
         *(
@@ -104,7 +103,7 @@ def _parts(reverse: bool) -> tuple[Part, ...]:
         ),
         part("ActNorm", _X),
         part("ActNorm", _FREE, "ActNorm unmasked"),
-        part("ActNorm", _X, "ActNorm initialising", call=_initialising(reverse), ddi=True),
+        part("ActNorm", _loud, "ActNorm initialising", call=_initialising(reverse), ddi=True),
         part("InvConvNear", _X),
         part("InvConvNear", _FREE, "InvConvNear unmasked", n_split=8, no_jacobian=True),
         *((part("InvConvNear", _X, "InvConvNear kept", call=_inverse_kept),) if reverse else ()),
