@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -26,6 +27,7 @@ _COMMANDS = {
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _PIPE_CLOSED = 141  # 128 + SIGPIPE
+_TERMINATED = 143  # 128 + SIGTERM
 
 
 class LazyGroup(click.Group):
@@ -82,6 +84,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit status."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         cli.main(prog_name="sovits-port")
     except KeyboardInterrupt:  # before or after a command
@@ -97,6 +100,11 @@ def _installed(place: str) -> bool:
         return find_spec(place.partition(":")[0]) is not None
     except ModuleNotFoundError:
         return False
+
+
+def _end(signal_number: int, frame: object) -> NoReturn:
+    """Ends like Ctrl-C does: processes are stopped and temporary folders removed on the way out."""
+    raise SystemExit(_TERMINATED)
 
 
 def _close_stdout() -> None:

@@ -77,7 +77,7 @@ class Bench:
             self._say(f"unbroken: {name} on {device}")
             judge = self.judge(device)
             place = judge.place(name)
-            reference = judge.run_upstream(name, place, _quiet)
+            reference = judge.run_upstream(name, place)
             found = None
             if isinstance(reference, Told):
                 found = _Run(place, reference, judge.run_port(name, place, reference, _quiet))

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -54,6 +55,7 @@ class Server(AbstractContextManager["Server"]):
         self._first = json.dumps({"search": search, "package": package, "xla": xla, "anew": anew})
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._one_at_a_time = threading.Lock()
 
     def __enter__(self) -> Server:
         self._process = self._start()
@@ -73,8 +75,12 @@ class Server(AbstractContextManager["Server"]):
     def run(self, job: Job, seconds: float) -> Told:
         """Run `job`, at most `seconds`; what it reported. Raises Timeout.
 
-        A process that dies without a report gives a report of its last words.
+        A process that dies without a report gives a report of its last words. A second thread waits its turn.
         """
+        with self._one_at_a_time:
+            return self._run(job, seconds)
+
+    def _run(self, job: Job, seconds: float) -> Told:
         report, log = job.path(f"{job.role}.json"), job.path(f"{job.role}.log")
         report.unlink(missing_ok=True)
         server = self._process = self._process or self._start()

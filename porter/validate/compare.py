@@ -30,6 +30,7 @@ class TensorReport:
     snr_db: float | None = None  # None where both are equal, bit by bit
     limit_db: float | None = None
     scale: str = ""  # whose magnitude the noise is measured against, where it is not the tensor's own
+    own_db: float | None = None  # upstream's float32 from its own float64, where rounding decides (rounding.py)
     problem: str = ""  # what is wrong, where it is not the distance
 
 

@@ -1,9 +1,9 @@
 """What a child process is told, and the files through which the processes of one case talk.
 
-A case runs in up to four processes, one after the other: the reference (upstream, eager, on the CPU, or on CUDA
-for a recording), the port, the port again for the graph budget, and upstream again, which takes the port's
-checkpoint. In `bench` the reference is followed by `unported` (upstream on the device) and `ported` for each port,
-which only count. They share a folder:
+A case runs in up to five processes: the reference (upstream, eager, on the CPU, or on CUDA for a recording), the port,
+the port again for the graph budget, upstream again, which takes the port's checkpoint, and, where rounding may be all
+that speaks against the port, upstream in float64. In `bench` the reference is followed by `unported` (upstream on the
+device) and `ported` for each port, which only count. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
     standins.json        packages that are stood in for         reference → port, budget
@@ -11,12 +11,13 @@ which only count. They share a folder:
     signatures.json      parameters of functions and methods    reference → port
     scales.json          mean square of each result             reference → port, budget
     batches.safetensors  one batch a step, `STEP/NAME`          reference → port, budget
-    noise.safetensors    base values of the draws               reference → port
-    kinks.safetensors    side of each rectifier's kink          reference → port
+    noise.safetensors    base values of the draws               reference → port, exact
+    kinks.safetensors    side of each rectifier's kink          reference → port, exact
     noise.json           family and line of each draw           reference → port
+    rounding.json        upstream's float32 from its float64    exact → parent
     state.json           names and shapes after the step        reference → port
     checkpoint.pth       state_dict after the step              port → checkpoint
-    ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, port → parent
+    ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, exact, port → parent
     ROLE.json            everything else that the role found    all → parent
     steps.json           cost of each step, as it ends          unported, ported → parent
 """
@@ -30,7 +31,7 @@ from typing import Any, Literal
 
 CHECKPOINT = "checkpoint.pth"
 HOST = "CPU, eager"  # the backend of what runs without XLA
-Role = Literal["reference", "port", "budget", "checkpoint", "unported", "ported"]
+Role = Literal["reference", "exact", "port", "budget", "checkpoint", "unported", "ported"]
 
 
 @dataclass(frozen=True)

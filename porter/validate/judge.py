@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file
-
 from porter.validate.budget import budget_from
-from porter.validate.compare import Arrays, TensorReport, compare_group, snr_db
+from porter.validate.compare import TensorReport, compare_group, snr_db
 from porter.validate.job import Told
 from porter.validate.outcome import GROUPS, CaseOutcome, Cost, Divergence, Verdict
 from porter.validate.sound import sounds
 from porter.validate.sourcemap import Origin, SourceMap
+from porter.validate.tensors import read_groups
 from porter.validate.tolerances import tolerance
 
 
@@ -28,8 +27,8 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
         *_noise_findings(reference, port, lines),
     ]
     old, new = (
-        _groups(folder / "reference.safetensors", reference),
-        _groups(folder / "port.safetensors", port),
+        read_groups(folder / "reference.safetensors", reference),
+        read_groups(folder / "port.safetensors", port),
     )
     tensors: list[TensorReport] = []
     for group in GROUPS:
@@ -52,8 +51,8 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
 
 def first_divergence(reference: Told, port: Told, folder: Path, device: str, lines: SourceMap) -> Divergence | None:
     """The first submodule, in the order in which they return, whose result is not upstream's."""
-    old = _groups(folder / "reference.safetensors", reference).get("trace", {})
-    new = _groups(folder / "port.safetensors", port).get("trace", {})
+    old = read_groups(folder / "reference.safetensors", reference).get("trace", {})
+    new = read_groups(folder / "port.safetensors", port).get("trace", {})
     own = {entry["name"]: entry for entry in port.trace}
     for name, value in old.items():
         other = new.get(name)
@@ -118,16 +117,6 @@ def judge_failure(name: str, side: str, told: Told, lines: SourceMap | None) -> 
 def judge_timeout(name: str, side: str, seconds: float) -> CaseOutcome:
     """A case that one side did not finish."""
     return CaseOutcome(name, "timeout", (f"{side} was not done after {seconds:.0f} s (--timeout)",), seconds=seconds)
-
-
-def _groups(path: Path, told: Told) -> dict[str, Arrays]:
-    """Tensors by group, in the order in which they were saved."""
-    tensors = load_file(path)
-    result: dict[str, dict[str, object]] = {}
-    for key in told.dtypes or tensors:
-        group, _, name = key.partition("/")
-        result.setdefault(group, {})[name] = tensors[key]
-    return result  # type: ignore[return-value]
 
 
 def _gradient_findings(reference: Told, port: Told) -> list[str]:

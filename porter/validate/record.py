@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment, cuda_device
 from porter.validate.job import Job, Told
 from porter.validate.recording import Header, writing
+from porter.validate.rounding import measure_rounding
 from porter.validate.settings import Preset
 from porter.validate.tree import UpstreamTree
 
@@ -86,6 +88,9 @@ def record(
                     weights=weights,
                 )
                 cases[case] = _run(server, job, request.timeout)
+                if cases[case].dtypes is not None:
+                    progress(case, f"upstream in float64 on {name}")
+                    _measure_rounding(server, replace(job, role="exact", trace=False), cases[case], request.timeout)
                 writer.add(case, place)
                 shutil.rmtree(place)
                 progress(case, state(cases[case]))
@@ -123,6 +128,16 @@ def _run(server: Server, job: Job, seconds: float) -> Told:
     # Seconds would make each recording differ, and a replay does not spend them.
     replace(told, seconds=0.0).save(job.path("reference.json"))
     return told
+
+
+def _measure_rounding(server: Server, job: Job, reference: Told, seconds: float) -> None:
+    """How far upstream's run is from one in float64, which nobody can ask later; left out where it cannot run so."""
+    with contextlib.suppress(Timeout):
+        exact = server.run(job, seconds)
+        if exact.dtypes is not None:
+            measure_rounding(reference, exact, Path(job.folder))
+    for file in (job.path("exact.safetensors"), job.path("exact.json")):
+        file.unlink(missing_ok=True)
 
 
 def _device(asked: str) -> tuple[str, str]:

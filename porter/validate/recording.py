@@ -34,7 +34,7 @@ from porter.validate.job import Told
 from porter.validate.manifest import Manifest
 from porter.validate.settings import Preset
 
-FORMAT = 1
+FORMAT = 2
 _HEADER = "recording.json"
 _MEMBER = re.compile(r"(?!\.)[\w.-]+/(?!\.)[\w.-]+\.(?:safetensors|json)", re.ASCII)
 _KEPT = (".json", ".safetensors")

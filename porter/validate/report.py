@@ -110,6 +110,10 @@ def _print_details(case: CaseOutcome, console: Console) -> None:
     failed = sum(not report.passed for report in case.tensors)
     if failed > _MOST:
         lines.append(f"and {failed - _MOST} more tensors")
+    excused = case.excused()
+    lines += [f"{report.group} {report.name}: {distance(report)}" for report in excused[:_MOST]]
+    if len(excused) > _MOST:
+        lines.append(f"and {len(excused) - _MOST} more tensors that upstream rounds as much")
     if case.divergence:
         found = case.divergence
         inside = f", inside {found.inside}" if found.inside else ""

@@ -92,6 +92,25 @@ def reference(job: Job) -> Told:
     return _save(job, found, step, trace)
 
 
+def exact(job: Job) -> Told:
+    """Upstream in float64, with the weights, batch, noise and kinks of its own run."""
+    case, library = load_case(job.case), Library(job.package)
+    _seed(job.seed)
+    with _process_group() if case.process_group else nullcontext():
+        model = case.build(library, _read(job, "arguments.json"))
+        model.load_state_dict(load_tensors(job.path("weights.safetensors")), strict=True)
+        case.finish(model)
+        device, backend = _device(job, case)
+        model = model.to(device).double().train(case.training)
+        batch = {
+            name: value.double() if value.is_floating_point() else value
+            for name, value in materialized(load_batches(job.path("batches.safetensors"))[0], device).items()
+        }
+        _seed(job.seed)
+        torch.set_default_dtype(torch.float64)
+        return _replayed(job, case, model, batch, device, Told(backend=backend))
+
+
 def port(job: Job) -> Told:
     """The port with upstream's weights, batch and noise; with the graph budget at once where that changes nothing."""
     case = load_case(job.case)
@@ -176,7 +195,7 @@ def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, device: torch
     kinks, draws = load_masks(job.path("kinks.safetensors")), load_draws(Path(job.folder))
     with ReplayKinks(kinks), ReplayNoise(draws, [Path(root) for root in job.roots]) as noise:
         step, trace = _traced(job, case, model, batch, device)
-    _settle(job)
+    _settle(device)
     return _save(job, replace(told, noise=_noise(noise.findings()), draws=noise.replayed), step, trace)
 
 
@@ -283,9 +302,9 @@ def _device(job: Job, case: Case) -> tuple[torch.device, str]:
     return device, backend
 
 
-def _settle(job: Job) -> None:
+def _settle(device: torch.device) -> None:
     """One graph for everything that is kept; fetched one by one, each tensor would be compiled on its own."""
-    if job.device != "cpu":
+    if device.type == "xla":
         import torch_xla
 
         torch_xla.sync(wait=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ from porter.validate.judge import (
 from porter.validate.manifest import Manifest, check_same_upstream, read_manifest
 from porter.validate.outcome import CaseOutcome, Divergence, Outcome
 from porter.validate.recording import Recording
+from porter.validate.rounding import doubtful, measure_rounding, read_rounding, relieve
 from porter.validate.settings import Preset
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, str], None]  # case, what it does now
 _SIDES: Mapping[Role, str] = {
     "reference": "upstream",
+    "exact": "upstream in float64",
     "port": "the port",
     "budget": "the graph budget",
     "checkpoint": "upstream, with the port's checkpoint,",
@@ -71,9 +75,8 @@ def validate(
         if judge.recording is not None:
             names = judge.recording.chosen(request.cases, names)
         bisector = _bisector(snapshot, folder, judge) if request.probes else None
-        for name in names:
-            place = judge.place(name)
-            outcome = reference = judge.run_upstream(name, place, progress)
+        for name, place, outcome in judge.run_ahead(names, progress):
+            reference = outcome
             if not isinstance(reference, CaseOutcome):
                 outcome = judge.run_port(name, place, reference, progress)
                 if bisector is not None and not outcome.passed:
@@ -168,14 +171,35 @@ class Judge:
         place.mkdir(parents=True)
         return place
 
+    def run_ahead(self, names: Sequence[str], progress: Progress) -> Iterator[tuple[str, Path, Told | CaseOutcome]]:
+        """Upstream's side of each case, as `run_upstream`, and the folder that holds it.
+
+        It runs eagerly and mostly on one core, as XLA's compiler does: while the port of one case runs, so does
+        upstream's side of the next.
+        """
+        with ThreadPoolExecutor(1) as ahead:
+
+            def start(name: str) -> tuple[Path, Future[Told | CaseOutcome]]:
+                place = self.place(name)
+                return place, ahead.submit(self.run_upstream, name, place)
+
+            following = start(names[0]) if names else None
+            for name, after in zip_longest(names, names[1:]):
+                assert following is not None
+                place, running = following
+                if not running.done():
+                    progress(name, "upstream on the CPU" if self.recording is None else "upstream as recorded")
+                found = running.result()
+                following = start(after) if after is not None else None
+                yield name, place, found
+
     def other(self, root: Path) -> Judge:
         """A judge of another package, made from the same upstream, which may change from run to run."""
         port = Paths(self.port.package, (str(root), *self.port.search[1:]), (str(root / "module" / "tpu"),))
         return replace(self, port=port, ported=self.anew, explain=False)
 
-    def run_upstream(self, name: str, place: Path, progress: Progress) -> Told | CaseOutcome:
+    def run_upstream(self, name: str, place: Path) -> Told | CaseOutcome:
         """Run upstream's side, which `place` then holds; an outcome where there is nothing to compare with."""
-        progress(name, "upstream on the CPU" if self.recording is None else "upstream as recorded")
         try:
             reference = self._upstream(name, place)
         except Timeout:
@@ -197,6 +221,10 @@ class Judge:
                 outcome = CaseOutcome(name, "mismatch", port.findings, backend=port.backend, seconds=spent)
             else:
                 outcome = judge_tensors(name, reference, port, place, self._device(reference, port), self.lines)
+                if doubtful(outcome):
+                    role = "exact"
+                    progress(name, "upstream in float64")
+                    outcome = self._relieve(name, place, reference, outcome)
                 if self.explain:
                     role = "checkpoint"
                     outcome = replace(self._checkpoint(name, place, outcome), fitted=reference.fitted)
@@ -211,6 +239,15 @@ class Judge:
             progress(name, "the graph budget")
             outcome = self._budget(name, place, outcome)
         return outcome
+
+    def _relieve(self, name: str, place: Path, reference: Told, outcome: CaseOutcome) -> CaseOutcome:
+        """Judge again by how far upstream itself is from its run in float64."""
+        if read_rounding(place) is None and self.upstream is not None:
+            exact = self._child(name, "exact", place)
+            outcome = replace(outcome, seconds=outcome.seconds + exact.seconds)
+            if exact.dtypes is not None:
+                measure_rounding(reference, exact, place)
+        return relieve(outcome, read_rounding(place) or {})
 
     def _divergence(self, name: str, place: Path) -> Divergence | None:
         place.mkdir()
@@ -247,7 +284,7 @@ class Judge:
         return judge_budget(outcome, told, self.lines)
 
     def _child(self, name: str, role: Role, place: Path, trace: bool = False, measure: bool = False) -> Told:
-        of_upstream = role in ("reference", "checkpoint")
+        of_upstream = role in ("reference", "exact", "checkpoint")
         paths, server = (self.reference, self.upstream) if of_upstream else (self.port, self.ported)
         assert paths is not None and server is not None
         job = Job(

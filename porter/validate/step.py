@@ -76,7 +76,8 @@ def scaled_loss(results: Mapping[str, Tensor], scales: Mapping[str, Tensor]) -> 
     parts = []
     for name, value in results.items():
         if value.is_floating_point() and value.requires_grad:
-            unit = value.float() / scales[name] if name in scales else value.float()
+            wide = _wide(value)
+            unit = wide / scales[name].to(wide.dtype) if name in scales else wide
             parts.append(unit.square().mean() + (unit * _pattern(unit)).mean())
     if not parts:
         raise ValueError("no result has a gradient")
@@ -92,7 +93,12 @@ def _pattern(value: Tensor) -> Tensor:
     No more than that, or it could undo the square of a result that is a single number.
     """
     places = torch.arange(value.numel(), device=value.device, dtype=torch.int32) % _PERIOD
-    return (places.float() / (_PERIOD - 1) - 0.5).reshape(value.shape)
+    return (places.to(value.dtype) / (_PERIOD - 1) - 0.5).reshape(value.shape)
+
+
+def _wide(value: Tensor) -> Tensor:
+    """At least float32."""
+    return value if value.dtype == torch.float64 else value.float()
 
 
 @torch.no_grad()

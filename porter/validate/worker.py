@@ -35,6 +35,7 @@ from porter.validate.stacks import write_stacks
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _ROLES = {
     "reference": roles.reference,
+    "exact": roles.exact,
     "port": roles.port,
     "budget": roles.budget,
     "checkpoint": roles.checkpoint,
