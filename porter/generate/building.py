@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import rulebook
+from ..base import NAME, Base, pack
 from ..emit import Emitted, layout
 from ..engine import Rewrites, no_collection, rewrite
 from ..hazards import account
@@ -29,11 +30,12 @@ class Built:
     rewrites: Rewrites
     files: Mapping[str, Emitted]  # by place below the output folder
     manifest: Manifest
+    base: Base
 
     @property
     def contents(self) -> dict[str, bytes]:
         """The bytes of every file but port.json."""
-        return {name: emitted.content for name, emitted in self.files.items()}
+        return {**self.base.generated, NAME: pack(self.base)}
 
 
 def build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) -> Built:
@@ -55,6 +57,10 @@ def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) 
     hazards = account(rewrites)
     spec, revision = snapshot.spec, snapshot.revision
     files = layout(rewrites, sources, spec=spec, revision=revision, install=settings.install)
+    base = Base(
+        {path: text.encode(sources.encodings[path]) for path, (_, text) in sources.texts.items()},
+        {name: emitted.content for name, emitted in files.items()},
+    )
     manifest = describe(
         sources=sources,
         rewrites=rewrites,
@@ -64,5 +70,6 @@ def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) 
         revision=revision,
         options=options,
         tool={"rulebook": settings.rulebook_hash(), "engine": engine_hash()},
+        base=pack(base),
     )
-    return Built(sources, rewrites, files, manifest)
+    return Built(sources, rewrites, files, manifest, base)

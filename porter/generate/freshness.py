@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..base import NAME
 from ..errors import PortError
 from ..manifest import input_hashes, output_hashes
 from ..sources import Tree, digest, find_module_root, licence, module_files, top_names
@@ -24,7 +25,7 @@ def unchanged(snapshot: Snapshot, place: Place, settings: Settings, manifest: Ma
         and manifest["options"] == settings.record()
         and manifest["rulebook"] == settings.rulebook_hash()
         and manifest["engine"] == engine_hash()
-        and not edited_files(place, output_hashes(manifest))
+        and not edited_files(place, {**output_hashes(manifest), NAME: manifest["base"]})
         and _same_upstream(snapshot, manifest)
     )
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..base import NAME
 from ..errors import PortError
 from ..manifest import output_hashes, read
 from ..store import MANIFEST, Place, edited_files
@@ -41,7 +42,7 @@ def back_up(place: Place, manifest: Manifest | None) -> Path:
     beside = [name for name in (manifest or {"files": {}})["files"] if not place.holds(name)]
     try:
         shutil.copytree(place.package_dir, backup / place.folder, symlinks=True)
-        for name in (*beside, MANIFEST):
+        for name in (*beside, MANIFEST, NAME):
             if (place.root / name).is_file():
                 (backup / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(place.root / name, backup / name)

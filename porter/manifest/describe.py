@@ -28,6 +28,7 @@ def describe(
     revision: str,
     options: OptionsRecord,
     tool: ToolRecord,
+    base: bytes,
 ) -> Manifest:
     """The manifest of a package that was laid out."""
     mirrors = {emitted.upstream: emitted for emitted in files.values() if emitted.upstream is not None}
@@ -48,6 +49,7 @@ def describe(
         "rulebook": tool["rulebook"],
         "engine": tool["engine"],
         "package": PACKAGE,
+        "base": digest(base),
         "rules": dict(sorted(Counter(edit.rule for edit in rewrites.edits).items())),
         "files": {name: _file(emitted, sources) for name, emitted in sorted(files.items())},
         "consulted": dict(sorted(sources.consulted.items())),
@@ -76,6 +78,8 @@ def _file(emitted: Emitted, sources: Sources) -> FileRecord:
         "upstream": path,
         "input_sha256": None if path is None else sources.sha256[path],
         "sha256": digest(emitted.content),
+        "header_at": emitted.header_at,
+        "header_lines": emitted.header_lines,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-SCHEMA = 1
+SCHEMA = 2
 
 Status = Literal["fixed", "waived", "residual"]
 
@@ -41,6 +41,8 @@ class FileRecord(TypedDict):
     upstream: str | None
     input_sha256: str | None
     sha256: str
+    header_at: int  # lines before the header
+    header_lines: int
 
 
 class EditRecord(TypedDict):
@@ -110,6 +112,7 @@ class Manifest(TypedDict):
     engine: str
     package: str  # the folder of the package beside port.json: module/tpu
     rules: dict[str, int]  # code → edits
+    base: str  # SHA-256 of port.base
     files: dict[str, FileRecord]  # by place beside port.json, such as module/tpu/models.py
     consulted: dict[str, str]  # files of upstream that were read and not ported → SHA-256
     edits: list[EditRecord]

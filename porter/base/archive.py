@@ -1,0 +1,75 @@
+"""The file itself: a zip archive without compression, so that the same content is the same bytes everywhere.
+
+upstream/PATH    the bytes of each file of upstream that was ported
+generated/NAME   the bytes of each file of the package as it was written, by its place beside port.json
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import PortError
+from ..sources import digest
+
+if TYPE_CHECKING:
+    from ..manifest import Manifest
+
+NAME = "port.base"
+_UPSTREAM, _GENERATED = "upstream/", "generated/"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can say
+_BROKEN = (zipfile.BadZipFile, EOFError, ValueError, KeyError, NotImplementedError)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Both old texts of a package, as bytes."""
+
+    upstream: Mapping[str, bytes]  # by path upstream
+    generated: Mapping[str, bytes]  # by place beside port.json, such as module/tpu/models.py
+
+
+def pack(base: Base) -> bytes:
+    """The bytes of port.base: the same for the same texts on every Python."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        for prefix, files in ((_UPSTREAM, base.upstream), (_GENERATED, base.generated)):
+            for name, content in sorted(files.items()):
+                member = zipfile.ZipInfo(f"{prefix}{name}", _EPOCH)
+                member.create_system = 3  # Unix, wherever this runs
+                member.external_attr = 0o644 << 16
+                archive.writestr(member, content)
+    return sink.getvalue()
+
+
+def unpack(content: bytes, name: str = NAME) -> Base:
+    """What `pack` packed. PortError, naming `name`, for anything else."""
+    upstream: dict[str, bytes] = {}
+    generated: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.namelist():
+                for prefix, files in ((_UPSTREAM, upstream), (_GENERATED, generated)):
+                    if member.startswith(prefix):
+                        files[member.removeprefix(prefix)] = archive.read(member)
+    except _BROKEN as error:
+        raise PortError(f"{name} is damaged: {error}; generate with --force to make it anew") from None
+    return Base(upstream, generated)
+
+
+def read_base(folder: Path, manifest: Manifest) -> Base:
+    """The base of the package in `folder`. PortError where it is missing, or another one than port.json names."""
+    path = folder / NAME
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PortError(
+            f"cannot read {path}: {error.strerror or error}; it belongs to port.json, and generate makes it anew"
+        ) from None
+    if digest(content) != manifest["base"]:
+        raise PortError(f"{path} is not the one that port.json was written with; generate makes it anew")
+    return unpack(content, str(path))

@@ -1,0 +1,206 @@
+"""The places where a package differs from upstream, each with the edits that made it so.
+
+A hunk is the smallest run of lines that stands for itself: lines that differ, and all lines of the edits that made
+them so. Two edits on one line are one hunk, since neither can be shown, refused or replaced without the other.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .sources.text import decode
+
+if TYPE_CHECKING:
+    from .base import Base
+    from .manifest import EditRecord, Manifest
+
+_SCOPE = re.compile(r"(?P<indent>[ \t]*)(?:class|(?:async[ \t]+)?def)[ \t]+(?P<name>\w+)")
+_TRAILING_COMMA = re.compile(r",(?=[)\]}])")
+
+
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    """Lines of upstream and what became of them; line numbers from 1, in the text without and with its header."""
+
+    path: str  # upstream
+    target: str  # inside the package, as edits name it
+    line: int  # of the first of `old`; where `old` is empty, of the line that follows
+    old: tuple[str, ...]  # lines with their ends
+    target_line: int
+    new: tuple[str, ...]
+    edits: tuple[EditRecord, ...]  # at least one
+    scope: str  # qualified name of the class or function around, "" for the module
+    key: str  # names the hunk by its upstream code: the same wherever that stands and however it is laid out
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Codes of the rules at work, sorted."""
+        return tuple(sorted({edit["rule"] for edit in self.edits}))
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The two texts of a file, as lines with their ends; `new` still has its header."""
+
+    path: str
+    target: str
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+    header: tuple[int, int]  # first and one past the last line of the header in `new`, from 0
+
+
+def sides_of(manifest: Manifest, base: Base) -> Iterator[Sides]:
+    """Both texts of every file that mirrors one of upstream's, in order of its place."""
+    for name, record in sorted(manifest["files"].items()):
+        path = record["upstream"]
+        if path is not None:
+            target = name.removeprefix(f"{manifest['package']}/")
+            first = record["header_at"]
+            old, new = lines_of(path, base.upstream[path]), lines_of(name, base.generated[name])
+            yield Sides(path, target, old, new, (first, first + record["header_lines"]))
+
+
+def hunks_of(manifest: Manifest, base: Base) -> list[Hunk]:
+    """All hunks of a package as it was generated, in order of file and line."""
+    edits: dict[str, list[EditRecord]] = {}
+    for edit in manifest["edits"]:
+        edits.setdefault(edit["target"], []).append(edit)
+    found = [hunk for sides in sides_of(manifest, base) for hunk in hunks_in(sides, edits.get(sides.target, []))]
+    seen: Counter[str] = Counter()
+    result = []
+    for hunk in found:
+        seen[hunk.key] += 1
+        result.append(hunk if seen[hunk.key] == 1 else replace(hunk, key=f"{hunk.key}.{seen[hunk.key]}"))
+    return result
+
+
+def hunks_in(sides: Sides, edits: Sequence[EditRecord]) -> Iterator[Hunk]:
+    """The hunks of one file; keys of equal code are equal. A difference that no edit explains is a ValueError."""
+    first, last = sides.header
+    # Without its header the text lines up with upstream's; a line of an edit is moved back accordingly.
+    body = (*sides.new[:first], *sides.new[last:])
+
+    def below(line: int) -> int:
+        return line - (last - first) if line > first else line
+
+    spans = [(e["line"] - 1, e["end_line"], below(e["target_line"]) - 1, below(e["target_end_line"])) for e in edits]
+    blocks = _blocks(sides.old, body, spans)
+    scopes = scopes_of(sides.old)
+    for a, b, c, d in blocks:
+        inside = tuple(
+            edit
+            for edit, (start, end, target, target_end) in zip(edits, spans, strict=True)
+            if _touches((start, end, target, target_end), (a, b, c, d))
+        )
+        if not inside:
+            raise ValueError(f"{sides.path}:{a + 1}: no edit tells of this difference")
+        old, scope = sides.old[a:b], scopes(a)
+        yield Hunk(
+            path=sides.path,
+            target=sides.target,
+            line=a + 1,
+            old=old,
+            target_line=c + 1 + (last - first if c >= first else 0),
+            new=body[c:d],
+            edits=inside,
+            scope=scope,
+            key=key_of(sides.target, scope, "".join(old), (edit["rule"] for edit in inside)),
+        )
+
+
+def key_of(target: str, scope: str, code: str, rules: Iterator[str]) -> str:
+    """A name for code of upstream that rules change: 16 hex digits; white space and quotes do not matter."""
+    told = "\0".join((target, scope, plain_code(code), *sorted(set(rules))))
+    return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def plain_code(code: str) -> str:
+    """Code without what a formatter changes: white space, trailing commas, the kind of quotes."""
+    return _TRAILING_COMMA.sub("", "".join(code.split())).replace("'", '"')
+
+
+def lines_of(name: str, content: bytes) -> tuple[str, ...]:
+    """Lines with their ends, as diff counts them: form feeds and the like end none."""
+    text, _ = decode(name, content)
+    lines = text.split("\n")
+    return (*(f"{line}\n" for line in lines[:-1]), *([lines[-1]] if lines[-1] else []))
+
+
+def scopes_of(lines: Sequence[str]) -> _Scopes:
+    """A function from a line (from 0) to the qualified name of the class or function around it."""
+    return _Scopes(lines)
+
+
+class _Scopes:
+    """Classes and functions by their indentation; strings that look like them do no harm, being the same each time."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._starts: list[int] = []
+        self._names: list[str] = []
+        around: list[tuple[int, str]] = []
+        for number, line in enumerate(lines):
+            if not line.strip() or line.lstrip().startswith(("#", ")", "]", "}")):
+                continue
+            indent = len(line) - len(line.lstrip())
+            while around and around[-1][0] >= indent:
+                around.pop()
+            found = _SCOPE.match(line)
+            if found:
+                around.append((indent, found["name"]))
+            self._starts.append(number)
+            self._names.append(".".join(name for _, name in around))
+
+    def __call__(self, line: int) -> str:
+        at = bisect_right(self._starts, line) - 1
+        return self._names[at] if at >= 0 else ""
+
+
+def _blocks(
+    old: Sequence[str], new: Sequence[str], spans: Sequence[tuple[int, int, int, int]]
+) -> list[tuple[int, int, int, int]]:
+    """Half-open ranges of lines in both texts: where they differ, and the whole lines of the edits there.
+
+    With whole lines, the code of a hunk is the same however a formatter breaks it.
+    """
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    found = [(a, b, c, d) for kind, a, b, c, d in matcher.get_opcodes() if kind != "equal"]
+    for span in spans:
+        touched = [index for index, block in enumerate(found) if _touches(span, block)]
+        if touched:
+            first, last = touched[0], touched[-1]
+            (a, _, c, _), (_, b, _, d) = found[first], found[last]
+            # Lines between two blocks are equal on both sides, so both grow by as many.
+            up, down = max(0, a - span[0], c - span[2]), max(0, span[1] - b, span[3] - d)
+            found[first : last + 1] = [(a - up, b + down, c - up, d + down)]
+    return _apart(found)
+
+
+def _touches(span: tuple[int, int, int, int], block: tuple[int, int, int, int]) -> bool:
+    start, end, target, target_end = span
+    return (start < block[1] and block[0] < end) or (target < block[3] and block[2] < target_end)
+
+
+def _apart(blocks: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """Blocks in order, those that meet after they have grown made one."""
+    result: list[tuple[int, int, int, int]] = []
+    for block in sorted(blocks):
+        if result and block[0] < result[-1][1]:
+            a, b, c, d = result.pop()
+            block = (a, max(b, block[1]), c, max(d, block[3]))
+        result.append(block)
+    return result
+
+
+def by_file(hunks: Sequence[Hunk]) -> Mapping[str, list[Hunk]]:
+    """Hunks by their file's place in the package, in order."""
+    result: dict[str, list[Hunk]] = {}
+    for hunk in hunks:
+        result.setdefault(hunk.target, []).append(hunk)
+    return result
