@@ -15,6 +15,8 @@ from porter.upstream.spec import DirectorySpec, GitSpec
 _OURS = (
     ":(exclude,glob)**/module/tpu/**",
     ":(exclude,glob)**/port.json",
+    ":(exclude,glob)**/port.base",
+    ":(exclude,glob)**/port.decisions.toml",
     ":(exclude,glob)**/.port-*/**",
     ":(exclude,glob)**/.backup-*/**",
     ":(exclude,glob)**/generated/module/__init__.py",  # of the default --out, inside the checkout
