@@ -189,7 +189,12 @@ class Judge:
                 place, running = following
                 if not running.done():
                     progress(name, "upstream on the CPU" if self.recording is None else "upstream as recorded")
-                found = running.result()
+                try:
+                    found = running.result()
+                except BaseException:  # Ctrl-C, say: do not wait for a run that nobody will look at
+                    if self.upstream is not None:
+                        self.upstream.close()
+                    raise
                 following = start(after) if after is not None else None
                 yield name, place, found
 
