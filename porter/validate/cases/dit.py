@@ -25,7 +25,7 @@ Call = Callable[[Any, Batch], object]
 
 
 def _network(*needed: str, **more: Any) -> Arguments:
-    """Constructor arguments. Unavailable where `forward` lacks one of the parameters `needed`, or gradient checkpointing."""
+    """Constructor arguments. Unavailable where `forward` knows no checkpointing, or lacks a parameter of `needed`."""
 
     def told(entry: Any, settings: Settings) -> dict[str, Any]:
         require(method(entry, "forward"), "use_grad_ckpt", *needed)
