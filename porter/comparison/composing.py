@@ -62,6 +62,8 @@ def compose(target: str, texts: Texts, hunks: Sequence[Hunk]) -> tuple[tuple[Cha
     header_on_disk = {
         e + line - c for kind, c, d, e, _ in blocks if kind == "equal" for line in range(max(c, first), min(d, last))
     }
+    # Its lines are no change where a person moved them either; its empty line is known by its place alone.
+    words = {line for line in texts.generated[first:last] if line.strip()}
     scopes = scopes_of([line.decode("latin-1") for line in texts.upstream])
     changes: list[Change] = []
     numbers: list[int] = []
@@ -74,10 +76,10 @@ def compose(target: str, texts: Texts, hunks: Sequence[Hunk]) -> tuple[tuple[Cha
         b, f = end + up, end + down
         numbers += range(e - (a - len(numbers)) + 1, e + 1)
         numbers += [0] * (b - a)
-        kept = [line for line in range(e, f) if line not in header_on_disk]
+        kept = [line for line in range(e, f) if line not in header_on_disk and texts.disk[line] not in words]
         old, new = texts.upstream[a:b], tuple(texts.disk[line] for line in kept)
-        if old or new:
-            found = [span.hunk for span in cluster if span.hunk]
+        found = [span.hunk for span in cluster if span.hunk]
+        if old or new or found:  # lines that a rule put in and a person took out again are told too
             scope = scopes(a)
             code = b"".join(old).decode("latin-1")
             key = found[0].key if found else key_of(target, scope, code, iter(()))

@@ -68,7 +68,14 @@ def rows_around(file: FileChanges, group: Sequence[Change]) -> tuple[list[Row], 
         rows += rows_of(change)
         at = change.line - 1 + len(change.old)
     rows += [(" ", line) for line in file.lines[at : at + CONTEXT]]
-    return rows, start + 1
+    # Changes may begin and end with lines that stay; patch takes unequal context for the edge of a file.
+    before = _leading(rows) - CONTEXT
+    after = _leading(rows[::-1]) - CONTEXT
+    return rows[max(0, before) : len(rows) - max(0, after)], start + max(0, before) + 1
+
+
+def _leading(rows: Sequence[Row]) -> int:
+    return next((number for number, (mark, _) in enumerate(rows) if mark != " "), len(rows))
 
 
 def _range(line: int, count: int) -> str:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ..manifest import EditRecord, Manifest
 
 BY_HAND = "edited by hand"
+ENDS = "edited by hand: only how lines end"
 UNDONE = "undone by hand: upstream's lines stand here again"
 _SAFETIES = ("exact", "close", "changed")  # from the safest
 
@@ -46,7 +47,10 @@ class Change:
         """What a person did, or ""."""
         if not self.by_hand:
             return ""
-        return UNDONE if self.old == self.new else BY_HAND
+        if self.old == self.new:
+            return UNDONE
+        same = [line.rstrip(b"\r\n") for line in self.old] == [line.rstrip(b"\r\n") for line in self.new]
+        return ENDS if same else BY_HAND
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,10 @@ class Comparison:
 def _text(line: bytes, encoding: str) -> str:
     text = line.decode(encoding, "replace").rstrip("\r\n").removeprefix("\ufeff")
     # What a terminal or a browser would obey is shown instead.
-    return "".join(c if c.isprintable() or c == "\t" or c.isspace() and c not in _ENDS else _shown(c) for c in text)
+    return "".join(c if c.isprintable() or c == "\t" or (c.isspace() and c not in _BREAKS) else _shown(c) for c in text)
 
 
-_ENDS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_BREAKS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 def _shown(character: str) -> str:
