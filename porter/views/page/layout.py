@@ -35,6 +35,7 @@ class HunkPiece:
 
     change: Change
     blocks: tuple[Block, ...]
+    gap: int  # lines of upstream since the change before it, or since the file's start
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Layout:
                 *self._changed(change, self._new_at[index]),
                 *self._same(ends[index], shown),
             )
-            yield HunkPiece(change, blocks)
+            yield HunkPiece(change, blocks, starts[index] - (ends[index - 1] if index else 0))
         if shown < total:
             yield FoldPiece(self._lines(shown, total))
 

@@ -3,6 +3,7 @@ const rule = document.getElementById("rule");
 const file = document.getElementById("file");
 const shown = document.getElementById("shown");
 const files = [...document.querySelectorAll(".file")];
+const CLOSE = 2; // lines between two hunks
 const rows = [...document.querySelectorAll("[data-code]")];
 
 function filter() {
@@ -10,13 +11,18 @@ function filter() {
   for (const section of files) {
     const here = !file.value || section.dataset.file === file.value;
     let any = here && !rule.value;
-    for (const hunk of section.querySelectorAll(".hunk")) {
-      const fits = here && (!rule.value || hunk.dataset.rules.split(" ").includes(rule.value));
-      hunk.hidden = !fits;
-      any = any || fits;
-      count += fits;
-      total += 1;
-    }
+    const hunks = [...section.querySelectorAll(".hunk")];
+    const fits = hunks.map((hunk) => here && (!rule.value || hunk.dataset.rules.split(" ").includes(rule.value)));
+    hunks.forEach((hunk, at) => {
+      // Where two hunks stand close, each is what the other has for surroundings.
+      const beside =
+        (fits[at - 1] && hunk.dataset.gap <= CLOSE) || (fits[at + 1] && hunks[at + 1].dataset.gap <= CLOSE);
+      hunk.hidden = !fits[at] && !beside;
+      hunk.classList.toggle("beside", !fits[at]);
+    });
+    any = any || fits.includes(true);
+    count += fits.filter(Boolean).length;
+    total += hunks.length;
     section.hidden = !any;
     section.classList.toggle("filtered", Boolean(rule.value));
   }
