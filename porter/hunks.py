@@ -86,6 +86,8 @@ def hunks_in(sides: Sides, edits: Sequence[EditRecord]) -> Iterator[Hunk]:
     first, last = sides.header
     # Without its header the text lines up with upstream's; a line of an edit is moved back accordingly.
     body = (*sides.new[:first], *sides.new[last:])
+    if body and first == len(body) and sides.old and body[-1].rstrip("\r\n") == sides.old[-1]:
+        body = (*body[:-1], sides.old[-1])  # a last line without an end got one, for the header to follow
 
     def below(line: int) -> int:
         return line - (last - first) if line > first else line
