@@ -96,5 +96,6 @@ def _pair(old: Sequence[_Known], new: Sequence[_Known], lines: Lines) -> dict[in
     )
     by(lambda k: (k.told["code"], k.told["status"], *_statement(k)))
     by(lambda k: (k.told["code"], *_statement(k)))
-    by(lambda k: (k.told["code"], k.told["status"], k.statement))
+    by(lambda k: (k.told["code"], k.told["status"], k.told["target"], k.statement))
+    by(lambda k: (k.told["code"], k.told["status"], k.scope or k.told["target"], k.statement))
     return partner

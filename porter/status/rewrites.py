@@ -129,7 +129,9 @@ def _pair(old: list[_Known], new: list[_Known], lines: Lines) -> tuple[Pairs, li
         lambda k: (k.told.rule, k.told.target, k.code, k.told.line),
     )
     by(lambda k: (k.told.rule, k.told.target, k.told.scope, k.code))
-    by(lambda k: (k.told.rule, k.code))
+    by(lambda k: (k.told.rule, k.told.target, k.code))
+    # The same code in another function of another file is a coincidence more often than a move.
+    by(lambda k: (k.told.rule, k.told.scope or k.told.target, k.code))
     by(lambda k: (k.told.target, k.told.scope, k.code))
     alike = _alike(old, new)
     taken = {id(known) for pair in alike for known in pair}

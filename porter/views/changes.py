@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -157,7 +158,8 @@ def _print_rewrites(console: Console, changes: Changes) -> None:
     if not any(groups.values()):
         return
     console.print()
-    table = plain_table("Rewrites", "Rule", "Place", "Reason")
+    shared = _shared([rewrite.file for group in groups.values() for rewrite, _ in group])
+    table = plain_table("Rewrites", "Rule", f"Place in {shared}" if shared else "Place", "Reason")
     for column in table.columns[:2]:
         column.no_wrap = True
     table.columns[2].overflow = "fold"
@@ -168,7 +170,9 @@ def _print_rewrites(console: Console, changes: Changes) -> None:
             rows[rewrite.rule, rewrite.file, _short(reason)].append(rewrite.line)
         for (rule, path, reason), lines in list(rows.items())[:_ROWS]:
             style = _STYLES[kind]
-            table.add_row(Text(kind, style), Text(rule, "cyan"), Text(f"{path}:{_listed(lines)}"), Text(reason))
+            table.add_row(
+                Text(kind, style), Text(rule, "cyan"), Text(f"{path[len(shared) :]}:{_listed(lines)}"), Text(reason)
+            )
         left = sum(len(lines) for lines in list(rows.values())[_ROWS:])
         if left:
             table.add_row(Text(""), Text(""), Text(f"and {left} more {kind}"), Text(""))
@@ -177,6 +181,12 @@ def _print_rewrites(console: Console, changes: Changes) -> None:
 
 def _why(pair: Changed) -> str:
     return f"the rule was {pair.before.rule}" if pair.why == "rule" else _WHY[pair.why]
+
+
+def _shared(paths: Sequence[str]) -> str:
+    """The folder that all are in, with a slash; "" where there is none."""
+    folder = posixpath.commonpath([posixpath.dirname(path) for path in paths])
+    return f"{folder}/" if folder else ""
 
 
 def _short(reason: str) -> str:

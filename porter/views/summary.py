@@ -34,7 +34,10 @@ def print_summary(outcome: Outcome, folders: tuple[Path, ...] = ()) -> None:
     console.print(
         counts_line({"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]})
     )
-    print_group(console, [h for h in hazards["list"] if h["status"] == "residual"])
+    if outcome.changes is None:
+        print_group(console, [h for h in hazards["list"] if h["status"] == "residual"])
+    elif hazards["residual"]:
+        console.print(Text("check lists those that are residual."))
     print_unused(console, manifest["unused_ignores"])
     console.print()
     console.print(Text(_usage(outcome)), soft_wrap=True)
