@@ -378,6 +378,12 @@ def test_normal_code(one: str, other: str) -> None:
     assert normal(one) == normal(other)
 
 
+def test_code_too_deep_for_python() -> None:
+    deep = "1" + " + 1" * 20000
+    assert normal(f"{deep}\n") == normal(deep.replace(" ", ""))
+    assert difference(f"x = {deep}\n".encode(), f"x = {deep}+1\n".encode()) == "changed"
+
+
 def test_normal_code_keeps_what_counts() -> None:
     assert normal("f(a)") != normal("f(b)")
     assert normal("'a b'") != normal("'ab'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import inspect
 import io
@@ -26,7 +27,10 @@ def difference(before: bytes, after: bytes) -> Difference:
     if before == after:
         return "same"
     old, new = _tree(before), _tree(after)
-    if old is None or new is None or ast.dump(_undressed(old)) != ast.dump(_undressed(new)):
+    try:
+        if old is None or new is None or ast.dump(_undressed(old)) != ast.dump(_undressed(new)):
+            return "changed"
+    except RecursionError:
         return "changed"
     return "reformatted" if _comments(before) == _comments(after) else "comments"
 
@@ -37,7 +41,8 @@ def normal(code: str) -> str:
     for text in (f"(\n{code}\n)", f"if 1:\n{code}" if code[:1].isspace() else code):
         tree = _tree(text)
         if tree is not None:
-            return ast.unparse(_undressed(tree) if _TRIPLE.search(code) else tree)
+            with contextlib.suppress(RecursionError):
+                return ast.unparse(_undressed(tree) if _TRIPLE.search(code) else tree)
     return plain_code(code)
 
 
@@ -64,9 +69,10 @@ class Text:
         if self._statements is None:
             self._statements = _statements(_tree("".join(self._lines)))
         around = [s for s in self._statements if s[0] <= line <= s[1]]
-        if not around:
-            return plain_code(self._lines[line - 1]) if line <= len(self._lines) else ""
-        return ast.unparse(_head(min(around, key=lambda s: s[1] - s[0])[2]))
+        if around:
+            with contextlib.suppress(RecursionError):
+                return ast.unparse(_head(min(around, key=lambda s: s[1] - s[0])[2]))
+        return plain_code(self._lines[line - 1]) if line <= len(self._lines) else ""
 
 
 def _statements(tree: ast.Module | None) -> list[tuple[int, int, ast.stmt]]:
