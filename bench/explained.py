@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from porter.base import Base
     from porter.manifest import EditRecord, Manifest
-    from porter.status.changes import Changes, FileChange, Rewrite
+    from porter.status.changes import Changed, Changes, FileChange, Rewrite
 
     Package = tuple[Manifest, Base]
 
@@ -25,8 +26,7 @@ def disagreements(changes: Changes, old: Package, new: Package) -> tuple[int, in
     made = changes.rewrites
     gone = [*made.gone, *(pair.before for pair in made.changed)]
     fresh = [*made.new, *(pair.after for pair in made.changed)]
-    # Another rule that writes the same shows in port.json alone.
-    silent = [rewrite for pair in made.changed if pair.why == "rule" for rewrite in (pair.before, pair.after)]
+    silent = [rewrite for pair in made.changed if quiet(pair, old, new) for rewrite in (pair.before, pair.after)]
     wrong = counts(changes, old[0], new[0]) + files(changes, old, new)
     lines = unexplained = 0
     for name in sorted({*old[1].generated, *new[1].generated}):
@@ -49,6 +49,30 @@ def disagreements(changes: Changes, old: Package, new: Package) -> tuple[int, in
                 if rewrite.target == target and not any(line in found for line in covered):
                     wrong.append(f"{rewrite.rule} in line {rewrite.target_line} of the {side} {name} does not show")
     return lines, unexplained, wrong
+
+
+def quiet(pair: Changed, old: Package, new: Package) -> bool:
+    """Whether a changed rewrite need not show in the package: it may come out the same.
+
+    So does another rule that writes the same, and what upstream edited, such as an import of a renamed folder.
+    """
+    if pair.why != "upstream":
+        return pair.why == "rule"
+    sides = ((pair.before, old, new), (pair.after, new, old))
+    return any(
+        rewrite.line in upstream_lines(package, other, f"{package[0]['package']}/{rewrite.target}")
+        for rewrite, package, other in sides
+    )
+
+
+def upstream_lines(package: Package, other: Package, name: str) -> set[int]:
+    """Lines of one package's upstream that are not in the other's, of the file that became `name`."""
+    paths = [side[0]["files"][name]["upstream"] if name in side[0]["files"] else None for side in (package, other)]
+    texts = [
+        [] if path is None else split(side[1].upstream[path])
+        for path, side in zip(paths, (package, other), strict=True)
+    ]
+    return differing(texts[0], texts[1])[0]
 
 
 def explained(
@@ -179,5 +203,5 @@ def text(package: Package, name: str) -> list[str]:
 
 
 def split(content: bytes) -> list[str]:
-    """Lines, whatever the codec: only their being equal counts."""
-    return content.decode("latin-1").split("\n") if content else []
+    """Lines with their ends, whatever the codec: only their being equal counts."""
+    return [line.decode("latin-1") for line in re.findall(rb"[^\n]*\n|[^\n]+", content)]

@@ -6,7 +6,7 @@ The unit is the edit, not the hunk: two edits that a formatter puts on one line 
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,6 +105,7 @@ Pairs = list[tuple[_Known, _Known]]
 def _pair(old: list[_Known], new: list[_Known], lines: Lines) -> tuple[Pairs, list[_Known], list[_Known]]:
     """Pairs, and what is left of both; the surest likeness first."""
     pairs: Pairs = []
+    single = _singles(old) & _singles(new)
 
     def by(was: Callable[[_Known], Hashable], now: Callable[[_Known], Hashable] | None = None) -> None:
         """Pair those of one name, in order."""
@@ -133,6 +134,7 @@ def _pair(old: list[_Known], new: list[_Known], lines: Lines) -> tuple[Pairs, li
     # The same code in another function of another file is a coincidence more often than a move.
     by(lambda k: (k.told.rule, k.told.scope or k.told.target, k.code))
     by(lambda k: (k.told.target, k.told.scope, k.code))
+    by(lambda k: _group(k) if _group(k) in single else id(k))
     alike = _alike(old, new)
     taken = {id(known) for pair in alike for known in pair}
     return (
@@ -140,6 +142,15 @@ def _pair(old: list[_Known], new: list[_Known], lines: Lines) -> tuple[Pairs, li
         [known for known in old if id(known) not in taken],
         [known for known in new if id(known) not in taken],
     )
+
+
+def _group(known: _Known) -> tuple[str, str, str]:
+    return known.told.rule, known.told.target, known.told.scope
+
+
+def _singles(rewrites: list[_Known]) -> set[tuple[str, str, str]]:
+    """Rules with one rewrite in a function: whatever its code became, it is the same one."""
+    return {group for group, count in Counter(map(_group, rewrites)).items() if count == 1}
 
 
 def _exact(known: _Known) -> Hashable:
@@ -152,7 +163,7 @@ def _alike(old: list[_Known], new: list[_Known]) -> Pairs:
     rated = []
     for i, was in enumerate(old):
         for j, now in enumerate(new):
-            if (was.told.rule, was.told.target, was.told.scope) == (now.told.rule, now.told.target, now.told.scope):
+            if _group(was) == _group(now):
                 ratio = difflib.SequenceMatcher(None, was.code, now.code, autojunk=False).ratio()
                 if ratio >= _ALIKE:
                     rated.append((-ratio, i, j))
