@@ -220,6 +220,12 @@ class TestRewrites:
         assert [(c["after"]["line"], c["why"]) for c in made["changed"]] == [(12, "upstream")]
         assert (made["new"], made["gone"]) == ([], [])
 
+    def test_the_only_one_of_a_function_stays_the_same_one(self, upstream: Path, rules: Path, out: Path) -> None:
+        change(upstream, "thrice.py", ("swap_me(y, z, 'a')", "swap_me(*[0 for _ in range(9)], key={1: 2, 3: 4})"))
+        made = generated(upstream, rules, out)["rewrites"]
+        assert [(c["after"]["line"], c["why"]) for c in made["changed"]] == [(12, "upstream")]
+        assert (made["new"], made["gone"]) == ([], [])
+
     def test_to_another_function(self, upstream: Path, rules: Path, out: Path) -> None:
         change(upstream, "thrice.py", ("def second", "def other"))
         made = generated(upstream, rules, out)["rewrites"]
