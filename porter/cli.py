@@ -20,6 +20,7 @@ _COMMANDS = {
     "generate": "porter.commands.generate:generate",
     "check": "porter.commands.check:check",
     "diff": "porter.commands.diff:diff",
+    "status": "porter.commands.status:status",
     "validate": "porter.commands.validate:validate",
     "record": "porter.commands.record:record",
     "bench": "porter.commands.bench:bench",

@@ -80,7 +80,7 @@ def _write_page(found: Comparison, place: Path) -> None:
 
 def _print(found: Comparison) -> None:
     from ..comparison.patch import patch_of
-    from ..views.changes import left_out_words, print_changes
+    from ..views.hunks import left_out_words, print_changes
 
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         print_changes(found)

@@ -84,6 +84,7 @@ def _told(outcome: Outcome) -> dict[str, object]:
         "manifest": str(outcome.place.manifest),
         "written": outcome.written,
         "backup": str(outcome.backup) if outcome.backup else None,
+        "changes": outcome.changes.to_json() if outcome.changes else None,
         **{key: manifest[key] for key in _SHOWN},
     }
 

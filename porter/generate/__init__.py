@@ -14,7 +14,9 @@ from .guard import back_up, edited, old_manifest
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..base import Base
     from ..manifest import Manifest
+    from ..status.changes import Changes
     from ..upstream import Snapshot
     from .building import Built
 
@@ -31,6 +33,7 @@ class Outcome:
     manifest: Manifest
     written: bool  # False where everything was up to date
     backup: Path | None = None  # where a package with hand edits was put
+    changes: Changes | None = None  # since the package that was there; None where it could not be read
 
 
 def _silent(_: str) -> None:
@@ -64,13 +67,33 @@ def generate(
         raise PortError(_told(place, changed))
     if old is not None and unchanged(snapshot, place, settings, old):
         return Outcome(place, old, written=False)
+    before = _base_of(place, old)
     built = build(snapshot, settings, step)
+    changes = _changes(old, before, built)
     step("writing the package")
     from ..manifest import dump
 
     backup = back_up(place, old) if changed else None
     write_package(place, built.contents, dump(built.manifest))
-    return Outcome(place, built.manifest, written=True, backup=backup)
+    return Outcome(place, built.manifest, written=True, backup=backup, changes=changes)
+
+
+def _base_of(place: Place, old: Manifest | None) -> Base | None:
+    """What the package that is there was made from; None where that cannot be read, which is made good now."""
+    from ..base import read_base
+
+    try:
+        return None if old is None else read_base(place.root, old)
+    except PortError:
+        return None
+
+
+def _changes(old: Manifest | None, before: Base | None, built: Built) -> Changes | None:
+    if old is None or before is None:
+        return None
+    from ..status.compare import compare
+
+    return compare((old, before), (built.manifest, built.base))
 
 
 def place_for(snapshot: Snapshot, upstream: str, out: Path, *, install: bool) -> Place:

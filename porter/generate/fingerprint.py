@@ -15,6 +15,7 @@ _NOT_THE_ENGINE = frozenset(
         "generate",
         "html",
         "rules",
+        "status",
         "store",
         "upstream",
         "validate",

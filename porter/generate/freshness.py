@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 def unchanged(snapshot: Snapshot, place: Place, settings: Settings, manifest: Manifest) -> bool:
     """Whether tool, options, rules, upstream and every file on disk are as `manifest` says."""
+    on_disk = {**output_hashes(manifest), NAME: manifest["base"]}
+    return not edited_files(place, on_disk) and same_inputs(snapshot, settings, manifest)
+
+
+def same_inputs(snapshot: Snapshot, settings: Settings, manifest: Manifest) -> bool:
+    """Whether tool, options, rules and upstream are as `manifest` says, whatever is on disk."""
     return (
         manifest["version"] == __version__
         and manifest["options"] == settings.record()
         and manifest["rulebook"] == settings.rulebook_hash()
         and manifest["engine"] == engine_hash()
-        and not edited_files(place, {**output_hashes(manifest), NAME: manifest["base"]})
         and _same_upstream(snapshot, manifest)
     )
 

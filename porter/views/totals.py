@@ -13,7 +13,7 @@ from ..comparison.patch import notes_of
 from ..comparison.records import BY_HAND
 from ..comparison.totals import Total, by_file, by_rule, total_of
 from ..imports import RuntimeImport
-from .changes import HAND_STYLE, left_out_words
+from .hunks import HAND_STYLE, left_out_words
 from .console import NARROW, plain_table, stdout_console
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ...comparison import HAND, Comparison, FileChanges
 from ...comparison.patch import notes_of
 from ...comparison.totals import Total, by_file, by_rule, total_of
 from ...html import environment
-from ..changes import left_out_words
+from ..hunks import left_out_words
 from .layout import Block, Line, Piece, pieces_of
 
 if TYPE_CHECKING:

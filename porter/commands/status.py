@@ -1,0 +1,64 @@
+"""`sovits-port status`: would generating again change anything, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .memory import no_collection
+from .options import json_option, rules_option, upstream_argument
+from .output import print_json, say_notes
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..status import Standing
+
+
+@click.command()
+@upstream_argument
+@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@rules_option
+@json_option
+@click.pass_context
+def status(context: click.Context, upstream: str, directory: Path, folders: tuple[Path, ...], as_json: bool) -> None:
+    """Say whether generating the package in DIR (default: generated) from UPSTREAM again would change it, and why.
+
+    Files of upstream that changed or were only reformatted, rules, the tool, files edited by hand or missing; then
+    which rewrites are new, gone, changed and moved, and hazards that no rule knows. --select, --ignore and --install
+    are those that the package was made with; a package made with --rules needs the same --rules here.
+
+    Exit status 1 if generating would change anything. Edits by hand alone do not count: generating keeps them.
+    """
+    from ..status import package_at, standing
+    from ..store import Place
+    from ..upstream import open_upstream
+
+    place = Place(directory)
+    with no_collection(), Progress() as progress:
+        package_at(place)  # before a URL is fetched for nothing
+        progress.step("opening upstream")
+        snapshot = open_upstream(upstream)
+        found = standing(snapshot, place, folders, progress.step)
+    say_notes(snapshot)
+    if as_json:
+        print_json(_told(found))
+    else:
+        from ..views.status import print_standing
+
+        print_standing(found, snapshot.spec)
+    if found.stale:
+        context.exit(1)
+
+
+def _told(found: Standing) -> dict[str, object]:
+    return {
+        "package": str(found.place.package_dir),
+        "manifest": str(found.place.manifest),
+        "stale": found.stale,
+        "upstream": found.after["upstream"],
+        "edited": found.edited,
+        "missing": found.missing,
+        "changes": None if found.changes is None else found.changes.to_json(),
+    }
