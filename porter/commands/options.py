@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import click
 
+from ..errors import PortError
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
@@ -50,6 +52,20 @@ def checkpoint_option(function: Function) -> Function:
 def json_option(function: Function) -> Function:
     """--json."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for machines.")(function)
+
+
+def sarif_option(function: Function) -> Function:
+    """--sarif."""
+    return click.option("--sarif", "as_sarif", is_flag=True, help="A SARIF 2.1.0 log on stdout, for code scanning.")(
+        function
+    )
+
+
+def one_format(**asked: bool) -> None:
+    """PortError where several of these forms of output were asked for, each by its option's name."""
+    names = [f"--{name}" for name, wanted in asked.items() if wanted]
+    if len(names) > 1:
+        raise PortError(f"{' and '.join(names)} both print to stdout; give one of them")
 
 
 def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
