@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .memory import no_collection
-from .options import json_option, rules_option, upstream_argument
+from .options import json_option, one_format, rules_option, sarif_option, upstream_argument
 from .output import print_json, say_notes
 from .progress import Progress
 
@@ -20,21 +20,33 @@ if TYPE_CHECKING:
 @upstream_argument
 @click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
 @rules_option
+@click.option("--content", is_flag=True, help="Exit status 1 only if more than the files' headers would change.")
 @json_option
+@sarif_option
 @click.pass_context
-def status(context: click.Context, upstream: str, directory: Path, folders: tuple[Path, ...], as_json: bool) -> None:
+def status(
+    context: click.Context,
+    upstream: str,
+    directory: Path,
+    folders: tuple[Path, ...],
+    content: bool,
+    as_json: bool,
+    as_sarif: bool,
+) -> None:
     """Say whether generating the package in DIR (default: generated) from UPSTREAM again would change it, and why.
 
     Files of upstream that changed or were only reformatted, rules, the tool, files edited by hand or missing; then
     which rewrites are new, gone, changed and moved, and hazards that no rule knows. --select, --ignore and --install
     are those that the package was made with; a package made with --rules needs the same --rules here.
 
-    Exit status 1 if generating would change anything. Edits by hand alone do not count: generating keeps them.
+    Exit status 1 if generating would change anything: a new commit alone changes the revision in each header, which
+    --content lets pass. Edits by hand alone do not count: generating keeps them.
     """
     from ..status import package_at, standing
     from ..store import Place
     from ..upstream import open_upstream
 
+    one_format(json=as_json, sarif=as_sarif)
     place = Place(directory)
     with no_collection(), Progress() as progress:
         package_at(place)  # before a URL is fetched for nothing
@@ -42,13 +54,20 @@ def status(context: click.Context, upstream: str, directory: Path, folders: tupl
         snapshot = open_upstream(upstream)
         found = standing(snapshot, place, folders, progress.step)
     say_notes(snapshot)
-    if as_json:
+    if as_sarif:
+        from .. import rulebook
+        from ..views.sarif import sarif_log
+        from ..views.status_findings import status_findings, status_rules
+
+        rules = status_rules(rulebook.load(folders).rules)
+        print_json(sarif_log("status", status_findings(found), rules, found.after["upstream"]))
+    elif as_json:
         print_json(_told(found))
     else:
         from ..views.status import print_standing
 
         print_standing(found, snapshot.spec)
-    if found.stale:
+    if found.outdated if content else found.stale:
         context.exit(1)
 
 
@@ -57,6 +76,7 @@ def _told(found: Standing) -> dict[str, object]:
         "package": str(found.place.package_dir),
         "manifest": str(found.place.manifest),
         "stale": found.stale,
+        "outdated": found.outdated,
         "upstream": found.after["upstream"],
         "edited": found.edited,
         "missing": found.missing,

@@ -34,6 +34,12 @@ class Standing:
         """Whether generating would change anything."""
         return self.changes is not None or bool(self.missing)
 
+    @property
+    def outdated(self) -> bool:
+        """Whether generating would change more than what headers and port.json tell of revision and tool."""
+        changed = self.changes.package if self.changes is not None else ()
+        return bool(self.missing) or any(change.kind != "header" for change in changed)
+
 
 def package_at(place: Place) -> Manifest:
     """port.json of the package at `place`, after finishing what a killed run left. PortError without one."""

@@ -13,8 +13,8 @@ from ..comparison.patch import notes_of
 from ..comparison.records import BY_HAND
 from ..comparison.totals import Total, by_file, by_rule, total_of
 from ..imports import RuntimeImport
-from .hunks import HAND_STYLE, left_out_words
 from .console import NARROW, plain_table, stdout_console
+from .hunks import HAND_STYLE, left_out_words
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
