@@ -19,6 +19,7 @@ from .errors import PortError
 _COMMANDS = {
     "generate": "porter.commands.generate:generate",
     "check": "porter.commands.check:check",
+    "review": "porter.commands.review:review",
     "validate": "porter.commands.validate:validate",
     "record": "porter.commands.record:record",
     "bench": "porter.commands.bench:bench",

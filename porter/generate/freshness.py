@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..base import NAME
+from ..decisions import fingerprint
 from ..errors import PortError
 from ..manifest import input_hashes, output_hashes
 from ..sources import Tree, digest, find_module_root, licence, module_files, top_names
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
 
 def unchanged(snapshot: Snapshot, place: Place, settings: Settings, manifest: Manifest) -> bool:
-    """Whether tool, options, rules, upstream and every file on disk are as `manifest` says."""
+    """Whether tool, options, rules, decisions, upstream and every file on disk are as `manifest` says."""
     return (
         manifest["version"] == __version__
         and manifest["options"] == settings.record()
         and manifest["rulebook"] == settings.rulebook_hash()
+        and manifest["decisions"]["hash"] == fingerprint(settings.decisions)
         and manifest["engine"] == engine_hash()
         and not edited_files(place, {**output_hashes(manifest), NAME: manifest["base"]})
         and _same_upstream(snapshot, manifest)
