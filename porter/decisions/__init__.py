@@ -1,6 +1,6 @@
 """People's decisions about hunks: one text file beside port.json, read by every generate.
 
-What follows them (`applying`, `account`) needs libcst and is imported by those who build; what reads and shows does not.
+What follows them (`applying`, `account`) needs libcst and is for those who build; what reads and shows does not.
 """
 
 from __future__ import annotations

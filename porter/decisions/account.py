@@ -21,7 +21,7 @@ def account_for(decided: Decided) -> tuple[Hazard, ...]:
     found = list(account(decided.rewrites))
     if not decided.changes:
         return tuple(found)
-    before = scan(decided.undecided)
+    before = scan(decided.undecided) if any(map(_refuses_import, decided.changes.values())) else []
     for path, change in decided.changes.items():
         mine = [h for h in found if h.file == path]
         known = [h for h in before if h.file == path]
@@ -91,6 +91,15 @@ def _imports(splice: Splice, edit: Edit) -> bool:
     """Whether an edit is of an import, so that its hazard is where the imported names are used."""
     line = splice.hunk.old[edit.span.line - splice.hunk.line]
     return line.lstrip().startswith(("from ", "import "))
+
+
+def _refuses_import(change: Change) -> bool:
+    return any(
+        edit.fixes_hazard and _imports(splice, edit)
+        for splice in change.spliced.splices
+        if splice.decision.what == "reject"
+        for edit in change.edits[splice.hunk.key]
+    )
 
 
 def _family(code: str) -> str:

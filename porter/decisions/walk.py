@@ -13,7 +13,6 @@ from .undecided import undecided
 
 if TYPE_CHECKING:
     from ..base import Base
-    from ..hunks import Sides
     from ..manifest import Manifest
 
 State = Literal["undecided", "outdated", "accepted", "rejected", "edited"]

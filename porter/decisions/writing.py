@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tomlkit
-from tomlkit.items import AoT, String, Table
+from tomlkit.items import AoT, Comment, Item, Table
 
 from ..store import write_file
 from .model import Decision
@@ -33,14 +33,17 @@ def write(path: Path, decisions: Iterable[Decision]) -> None:
         document["decision"] = tables
     wanted = {decision.key: decision for decision in decisions}
     for index in range(len(tables) - 1, -1, -1):
-        table = tables[index]
-        key = str(table["key"])
+        key = str(tables[index]["key"])
         if key not in wanted:
             del tables[index]
         elif wanted[key] != known[key]:
-            _update(table, wanted[key])
+            changed = _table(wanted[key], tables[index])
+            del tables[index]
+            tables.insert(index, changed)
     for decision in sorted((d for d in wanted.values() if d.key not in known), key=_order):
-        _insert(tables, decision)
+        _insert(tables, _table(decision), decision)
+    if not tables:
+        del document["decision"]
     content = tomlkit.dumps(document)
     # Never replace a good file by one that cannot be read back.
     if {d.key: d for d in parse(content, path)} != wanted:
@@ -63,10 +66,8 @@ def _order(decision: Decision) -> tuple[str, str, str]:
     return decision.file, decision.scope, decision.key
 
 
-def _insert(tables: AoT, decision: Decision) -> None:
+def _insert(tables: AoT, table: Table, decision: Decision) -> None:
     """Put a decision before the first that belongs behind it."""
-    table = tomlkit.table()
-    _update(table, decision)
     for index, other in enumerate(tables):
         place = (str(other.get("file", "")), str(other.get("scope", "")), str(other["key"]))
         if place > _order(decision):
@@ -75,7 +76,8 @@ def _insert(tables: AoT, decision: Decision) -> None:
     tables.append(table)
 
 
-def _update(table: Table, decision: Decision) -> None:
+def _table(decision: Decision, old: Table | None = None) -> Table:
+    """A decision as the file has it, with the comments of the table that it replaces."""
     told: dict[str, object] = {"key": decision.key, "what": decision.what}
     if decision.reason:
         told["reason"] = decision.reason
@@ -83,16 +85,20 @@ def _update(table: Table, decision: Decision) -> None:
     told |= {"rules": list(decision.rules), "code": decision.code, "rewrite": decision.rewrite}
     if decision.what == "edit":
         told["text"] = _lines(decision.text)
-    for name in [name for name in table if name not in told]:
-        del table[name]
+    table = tomlkit.table()
     for name, value in told.items():
-        table[name] = value
-    last = list(told)[-1]
-    if not table[last].trivia.trail.endswith("\n"):
-        table[last].trivia.trail += "\n"
+        item = tomlkit.item(value)
+        if old is not None and name in old and old[name].trivia.comment:
+            item.comment(old[name].trivia.comment)
+        table.add(name, item)
+    for _, part in old.value.body if old is not None else ():
+        if isinstance(part, Comment):
+            table.add(part)
+    table.add(tomlkit.nl())
+    return table
 
 
-def _lines(text: str) -> String:
+def _lines(text: str) -> Item:
     """Text as people edit it: lines as they are, where TOML can say them so."""
     plain = "'''" not in text and not text.endswith("'") and all(c in "\n\t" or c.isprintable() for c in text)
-    return tomlkit.string(f"\n{text}" if plain else text, literal=plain, multiline=True)
+    return tomlkit.value(f"'''\n{text}'''") if plain else tomlkit.string(text, multiline=True)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from .. import rulebook
 from ..base import NAME, Base, pack
-from ..emit import Emitted, layout
 from ..decisions import fingerprint
 from ..decisions.account import account_for
 from ..decisions.applying import Decided, decide
+from ..emit import Emitted, layout
 from ..engine import Rewrites, no_collection, rewrite
 from ..errors import PortError
 from ..manifest import DecisionsRecord, Manifest

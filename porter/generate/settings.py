@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Rule codes to select and ignore (prefixes count), extra folders of rules, where it will stand, and what people decided."""
+    """Rule codes to select and ignore (prefixes count), extra folders of rules, place, and what people decided."""
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()

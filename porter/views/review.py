@@ -17,7 +17,7 @@ from .diff import style_of
 
 if TYPE_CHECKING:
     from ..decisions import Decision
-    from ..decisions.walk import Walk
+    from ..decisions.walk import State, Walk
     from ..hunks import Hunk
 
 KEYS = (
@@ -32,7 +32,13 @@ KEYS = (
     ("q", "quit"),
 )
 _CONTEXT = 3
-_STYLES = {"undecided": "", "outdated": "yellow", "accepted": "green", "rejected": "red", "edited": "cyan"}
+_STYLES: dict[State, str] = {
+    "undecided": "",
+    "outdated": "yellow",
+    "accepted": "green",
+    "rejected": "red",
+    "edited": "cyan",
+}
 _EXPLAINED = {
     "undecided": "undecided",
     "outdated": "the rules rewrite this in another way than when you looked at it",
