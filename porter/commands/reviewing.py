@@ -79,22 +79,33 @@ def _decide(screen: _Screen, walk: Walk, hunk: Hunk, key: str) -> str | None:
     if key == "u":
         return walk.undo(hunk) if walk.told(hunk) is not None else "nothing was decided here"
     if key == "e":
-        told = walk.told(hunk)
-        before = "".join(lines_for(hunk, told) if told is not None and told.what == "edit" else hunk.new)
-        before = before.replace("\r\n", "\n")
-        try:
-            with screen.left():
-                text = edited(before, hunk.target)
-        except PortError as error:
-            return str(error)
-        if text is None:
-            return None
-        if text == "".join(hunk.new).replace("\r\n", "\n"):
-            return "these are the rules' own lines; press a to accept them"
-        if text == "".join(hunk.old).replace("\r\n", "\n"):
-            return "these are upstream's own lines; press r or w to reject the rewrite"
-        return walk.decide(hunk, "edit", text=text)
+        return _edit(screen, walk, hunk)
     return f"{key!a} means nothing here" if key.isprintable() else None
+
+
+def _edit(screen: _Screen, walk: Walk, hunk: Hunk) -> str | None:
+    """Let a person write the lines of a hunk; as `_decide`. What may not be is kept for the next try."""
+    told = walk.told(hunk)
+    before = "".join(lines_for(hunk, told) if told is not None and told.what == "edit" else hunk.new)
+    before = screen.drafts.get(hunk.key, before.replace("\r\n", "\n"))
+    try:
+        with screen.left():
+            text = edited(before, hunk.target)
+    except PortError as error:
+        return str(error)
+    if text is None and hunk.key not in screen.drafts:
+        return "nothing was changed"
+    text = before if text is None else text
+    screen.drafts.pop(hunk.key, None)
+    if text == "".join(hunk.new).replace("\r\n", "\n"):
+        return "these are the rules' own lines; press a to accept them"
+    if text == "".join(hunk.old).replace("\r\n", "\n"):
+        return "these are upstream's own lines; press r or w to reject the rewrite"
+    why = walk.decide(hunk, "edit", text=text)
+    if why:
+        screen.drafts[hunk.key] = text
+        return f"{why}; press e to go on with your lines"
+    return ""
 
 
 class _Screen:
@@ -103,6 +114,7 @@ class _Screen:
     def __init__(self) -> None:
         self._console = Console(markup=False, highlight=False, emoji=False)
         self._waiting = False
+        self.drafts: dict[str, str] = {}  # by key of a hunk: lines that could not be taken
 
     @property
     def height(self) -> int:

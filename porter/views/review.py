@@ -56,7 +56,7 @@ def print_hunk(console: Console, walk: Walk, hunk: Hunk, top: int, message: str)
     def rows(texts: Iterable[Text]) -> list[list[Segment]]:
         return [row for text in texts for row in console.render_lines(text, options, pad=False)]
 
-    foot = rows([*([Text(message, style="bold red")] if message else []), _keys()])
+    foot = rows([*([Text(message, style="bold red")] if message else []), *_keys(width)])
     body = rows([*_about(walk, hunk), *_diff(walk, hunk)])
     space = max(1, height - len(foot) - 1)
     top = max(0, min(top, len(body) - space))
@@ -138,11 +138,16 @@ def _diff(walk: Walk, hunk: Hunk) -> Iterator[Text]:
             yield Text(line.rstrip("\r\n").expandtabs(8), style=style_of(line))
 
 
-def _keys() -> Text:
-    text = Text()
-    for number, (key, does) in enumerate(KEYS):
-        text.append("  " if number else "").append(key, style="bold reverse").append(f"\N{NO-BREAK SPACE}{does}")
-    return text
+def _keys(width: int) -> Iterator[Text]:
+    """The keys, each beside what it does, on as few rows as fit."""
+    row = Text()
+    for key, does in KEYS:
+        item = Text(key, style="bold reverse").append(f" {does}", style="not bold not reverse")
+        if row and row.cell_len + 2 + item.cell_len > width:
+            yield row
+            row = Text()
+        row = row.append("  " if row else "").append_text(item)
+    yield row
 
 
 def _place(hunk: Hunk) -> str:
