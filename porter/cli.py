@@ -21,6 +21,7 @@ _COMMANDS = {
     "generate": "porter.commands.generate:generate",
     "check": "porter.commands.check:check",
     "diff": "porter.commands.diff:diff",
+    "review": "porter.commands.review:review",
     "status": "porter.commands.status:status",
     "validate": "porter.commands.validate:validate",
     "record": "porter.commands.record:record",

@@ -10,6 +10,13 @@ import click
 
 from ..errors import PortError
 
+decisions_option = click.option(
+    "--decisions",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="What people decided about hunks.  [default: port.decisions.toml beside port.json]",
+)
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
@@ -24,11 +31,11 @@ def rule_options(function: Function) -> Function:
         "--select",
         multiple=True,
         metavar="CODES",
-        callback=_codes,
+        callback=codes,
         help="Only these rules or families (and PKG).",
     )
     left_out = click.option(
-        "--ignore", multiple=True, metavar="CODES", callback=_codes, help="All but these rules or families."
+        "--ignore", multiple=True, metavar="CODES", callback=codes, help="All but these rules or families."
     )
     return chosen(left_out(rules_option(function)))
 
@@ -68,7 +75,7 @@ def one_format(**asked: bool) -> None:
         raise PortError(f"{' and '.join(names)} both print to stdout; give one of them")
 
 
-def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Codes of an option given several times, each with commas in it."""
     codes = tuple(code.strip() for value in values for code in value.split(","))
     return tuple(code for code in codes if code)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..base import NAME
+from ..decisions import fingerprint
 from ..errors import PortError
 from ..manifest import input_hashes, output_hashes
 from ..sources import Tree, digest, find_module_root, licence, module_files, top_names
@@ -19,17 +20,18 @@ if TYPE_CHECKING:
 
 
 def unchanged(snapshot: Snapshot, place: Place, settings: Settings, manifest: Manifest) -> bool:
-    """Whether tool, options, rules, upstream and every file on disk are as `manifest` says."""
+    """Whether tool, options, rules, decisions, upstream and every file on disk are as `manifest` says."""
     on_disk = {**output_hashes(manifest), NAME: manifest["base"]}
     return not edited_files(place, on_disk) and same_inputs(snapshot, settings, manifest)
 
 
 def same_inputs(snapshot: Snapshot, settings: Settings, manifest: Manifest) -> bool:
-    """Whether tool, options, rules and upstream are as `manifest` says, whatever is on disk."""
+    """Whether tool, options, rules, decisions and upstream are as `manifest` says, whatever is on disk."""
     return (
         manifest["version"] == __version__
         and manifest["options"] == settings.record()
         and manifest["rulebook"] == settings.rulebook_hash()
+        and manifest["decisions"]["hash"] == fingerprint(settings.decisions)
         and manifest["engine"] == engine_hash()
         and _same_upstream(snapshot, manifest)
     )

@@ -2,6 +2,7 @@
 
 from porter.store.package import edited_files, is_ours, recover, refuse_foreign, write_package
 from porter.store.place import MANIFEST, TOOL, Place
+from porter.store.single import write_file
 
 __all__ = [
     "MANIFEST",
@@ -11,5 +12,6 @@ __all__ = [
     "is_ours",
     "recover",
     "refuse_foreign",
+    "write_file",
     "write_package",
 ]
