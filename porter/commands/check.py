@@ -16,6 +16,12 @@ from .progress import Progress
 @click.command()
 @upstream_argument
 @rule_options
+@click.option(
+    "--decisions",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="What people decided about hunks, as review wrote it.",
+)
 @click.option("--all", "show_all", is_flag=True, help="List fixed hazards too, line by line.")
 @json_option
 @sarif_option
@@ -26,19 +32,22 @@ def check(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     folders: tuple[Path, ...],
+    decisions: Path | None,
     show_all: bool,
     as_json: bool,
     as_sarif: bool,
 ) -> None:
     """Say which hazards of UPSTREAM are fixed, waived and residual. Exit status 1 where any is residual."""
+    from ..decisions import read
     from ..generate import Settings, build
     from ..upstream import open_upstream
 
     one_format(json=as_json, sarif=as_sarif)
     with no_collection(), Progress() as progress:
+        decided = read(decisions, must_exist=True) if decisions is not None else ()
         progress.step("opening upstream")
         snapshot = open_upstream(upstream)
-        built = build(snapshot, Settings(select, ignore, folders), progress.step)
+        built = build(snapshot, Settings(select, ignore, folders, decisions=decided), progress.step)
     manifest = built.manifest
     say_notes(snapshot)
     if as_sarif:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .memory import no_collection
-from .options import json_option, one_format, rules_option, sarif_option, upstream_argument
+from .options import decisions_option, json_option, one_format, rules_option, sarif_option, upstream_argument
 from .output import print_json, say_notes
 from .progress import Progress
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @upstream_argument
 @click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
 @rules_option
+@decisions_option
 @click.option("--content", is_flag=True, help="Exit status 1 only if more than the files' headers would change.")
 @json_option
 @sarif_option
@@ -29,6 +30,7 @@ def status(
     upstream: str,
     directory: Path,
     folders: tuple[Path, ...],
+    decisions: Path | None,
     content: bool,
     as_json: bool,
     as_sarif: bool,
@@ -52,7 +54,7 @@ def status(
         package_at(place)  # before a URL is fetched for nothing
         progress.step("opening upstream")
         snapshot = open_upstream(upstream)
-        found = standing(snapshot, place, folders, progress.step)
+        found = standing(snapshot, place, folders, progress.step, decisions)
     say_notes(snapshot)
     if as_sarif:
         from .. import rulebook
@@ -80,5 +82,6 @@ def _told(found: Standing) -> dict[str, object]:
         "upstream": found.after["upstream"],
         "edited": found.edited,
         "missing": found.missing,
+        "stale_decisions": found.lost,
         "changes": None if found.changes is None else found.changes.to_json(),
     }

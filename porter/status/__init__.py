@@ -11,7 +11,7 @@ from ..errors import PortError
 from ..store import MANIFEST, Place, edited_files, recover
 
 if TYPE_CHECKING:
-    from ..manifest import Manifest
+    from ..manifest import DecisionRecord, Manifest
     from ..upstream import Snapshot
     from .changes import Changes
 
@@ -35,6 +35,11 @@ class Standing:
         return self.changes is not None or bool(self.missing)
 
     @property
+    def lost(self) -> tuple[DecisionRecord, ...]:
+        """Decisions that do nothing today: upstream's code there, or the rules for it, are others."""
+        return tuple(decision for decision in self.after["decisions"]["list"] if decision["stale"])
+
+    @property
     def outdated(self) -> bool:
         """Whether generating would change more than what headers and port.json tell of revision and tool."""
         changed = self.changes.package if self.changes is not None else ()
@@ -53,13 +58,19 @@ def package_at(place: Place) -> Manifest:
 
 
 def standing(
-    snapshot: Snapshot, place: Place, folders: Sequence[Path] = (), step: Callable[[str], None] = lambda _: None
+    snapshot: Snapshot,
+    place: Place,
+    folders: Sequence[Path] = (),
+    step: Callable[[str], None] = lambda _: None,
+    decisions: Path | None = None,
 ) -> Standing:
     """Compare the package at `place` with what `snapshot` would become, with the package's own options.
 
-    `folders` are those given as --rules. Nothing is parsed where nothing changed, and nothing is ever written.
+    `folders` are those given as --rules, `decisions` is the file given as --decisions. Nothing is parsed where nothing changed, and nothing is ever written.
     """
     from ..base import NAME
+    from ..decisions import NAME as DECISIONS
+    from ..decisions import read
     from ..generate import Settings
     from ..generate.freshness import same_inputs
     from ..manifest import output_hashes
@@ -67,7 +78,8 @@ def standing(
     step("reading the package")
     manifest = package_at(place)
     options = manifest["options"]
-    settings = Settings(tuple(options["select"]), tuple(options["ignore"]), tuple(folders), options["install"])
+    told = read(decisions or place.root / DECISIONS, must_exist=decisions is not None)
+    settings = Settings(tuple(options["select"]), tuple(options["ignore"]), tuple(folders), options["install"], told)
     hashes = {**output_hashes(manifest), NAME: manifest["base"]}
     edited = edited_files(place, hashes, missing=False)
     missing = tuple(sorted(set(edited_files(place, hashes)) - set(edited)))

@@ -51,4 +51,5 @@ def _told(manifest: Manifest) -> dict[str, str]:
         "select": ", ".join(options["select"]),
         "ignore": ", ".join(options["ignore"]),
         "install": str(options["install"]).lower(),
+        "decisions": manifest["decisions"]["hash"],
     }

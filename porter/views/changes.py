@@ -69,6 +69,7 @@ def causes(changes: Changes) -> list[tuple[str, str]]:
     options = [
         f"{n} {told[n][0] or 'none'} → {told[n][1] or 'none'}" for n in ("select", "ignore", "install") if n in told
     ]
+    options += ["other decisions of people"] if "decisions" in told else []
     other = [f"{n} {told[n][0] or 'none'} → {told[n][1] or 'none'}" for n in ("module", "licence") if n in told]
     revision = []
     if "spec" in told or "revision" in told:

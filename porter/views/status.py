@@ -30,6 +30,10 @@ def print_standing(standing: Standing, upstream: str) -> None:
         rows.append(("Missing", f"{_count(standing.missing)} written again: {_listed(standing.missing)}"))
     if standing.edited:
         rows.append(("By hand", f"{_count(standing.edited)} edited: {_listed(standing.edited)}"))
+    if standing.lost:
+        places = [f"{decision['file']}:{decision['line']}" for decision in standing.lost]
+        count = f"{len(places)} stale decision{'' if len(places) == 1 else 's'}"
+        rows.append(("Decided", f"{count}, about code that is another now: {_listed(places)}"))
     if rows:
         print_counts(console, rows)
     if standing.changes is not None:
