@@ -66,7 +66,8 @@ def standing(
 ) -> Standing:
     """Compare the package at `place` with what `snapshot` would become, with the package's own options.
 
-    `folders` are those given as --rules, `decisions` is the file given as --decisions. Nothing is parsed where nothing changed, and nothing is ever written.
+    `folders` are those given as --rules, `decisions` is the file given as --decisions. Nothing is parsed where nothing
+    changed, and nothing is ever written.
     """
     from ..base import NAME
     from ..decisions import NAME as DECISIONS
