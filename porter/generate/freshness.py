@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..base import NAME
 from ..errors import PortError
-from ..manifest import input_hashes, output_hashes
+from ..manifest import input_hashes
 from ..sources import Tree, digest, find_module_root, licence, module_files, top_names
-from ..store import Place, edited_files
+from ..store import Place
 from .fingerprint import engine_hash
+from .guard import survey
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def unchanged(snapshot: Snapshot, place: Place, settings: Settings, manifest: Manifest) -> bool:
-    """Whether tool, options, rules, upstream and every file on disk are as `manifest` says."""
+    """Whether tool, options, rules and upstream are as `manifest` says, and every file is there, edited or not."""
     return (
         manifest["version"] == __version__
         and manifest["options"] == settings.record()
         and manifest["rulebook"] == settings.rulebook_hash()
         and manifest["engine"] == engine_hash()
-        and not edited_files(place, {**output_hashes(manifest), NAME: manifest["base"]})
+        and survey(place, manifest).complete
         and _same_upstream(snapshot, manifest)
     )
 
