@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+_OWN = re.compile(r"\b(?:base|hand|upstream|header)\w*__\d+")
 _COMMON = ("", "", "    def forward(self, x):", "        return x", "        )", "        x = x + 1")
 
 
@@ -44,7 +47,13 @@ class Case:
 
 def is_own(line: str) -> bool:
     """Whether a line is the only one of its kind."""
-    return "__" in line
+    return _OWN.search(line) is not None
+
+
+def _line(chance: Random, name: str, number: int) -> str:
+    if chance.random() < 0.4:
+        return chance.choice(_COMMON)
+    return f"{' ' * chance.choice((0, 4, 8))}{name}__{number} = 1"
 
 
 def make(chance: Random) -> Case:
@@ -61,7 +70,7 @@ def make(chance: Random) -> Case:
     for side, name in ((ours, "hand"), (theirs, "upstream")):
         for number in range(chance.choice((1, 1, 2, 3, 6))):
             # Generated headers are edited by hand alone.
-            _edit(chance, side, f"{name}_{number}", chance.choice(places), 0 if side is ours else header)
+            edit(chance, side, f"{name}_{number}", chance.choice(places), 0 if side is ours else header)
         if chance.random() < 0.1:
             side.end = "\r\n"
         if chance.random() < 0.1:
@@ -71,18 +80,14 @@ def make(chance: Random) -> Case:
     return Case(base, ours, theirs, header)
 
 
-def _line(chance: Random, name: str, number: int) -> str:
-    if chance.random() < 0.4:
-        return chance.choice(_COMMON)
-    return f"{' ' * chance.choice((0, 4, 8))}{name}__{number} = 1"
-
-
-def _edit(chance: Random, text: Text, name: str, place: float, first: int) -> None:
-    """One edit near `place`, a share of the text, behind its first lines."""
+def edit(
+    chance: Random, text: Text, name: str, place: float, first: int = 0, line: Callable[[Random, str, int], str] = _line
+) -> None:
+    """One edit near `place`, a share of the text, behind its first lines; `line` makes up new ones."""
     lines = text.lines
     at = min(len(lines), max(first, round(place * len(lines)) + chance.randint(-2, 2)))
     some = chance.choice((1, 1, 2, 4, 8))
-    fresh = [_line(chance, name, number) for number in range(some)]
+    fresh = [line(chance, name, number) for number in range(some)]
     kind = chance.choice(("insert", "delete", "change", "move"))
     if kind != "insert":
         old = lines[at : at + some]
@@ -90,7 +95,7 @@ def _edit(chance: Random, text: Text, name: str, place: float, first: int) -> No
         text.removed.update(old)
         if kind == "delete":
             return
-        fresh = [_line(chance, name, number) for number, _ in enumerate(old)]
+        fresh = [line(chance, name, number) for number, _ in enumerate(old)]
         if kind == "move":
             fresh = old
             text.moved.update(old)

@@ -48,8 +48,11 @@ def read(content: bytes) -> Reading:
     return Reading(parts["ours"], parts["theirs"], frozenset(parts["base"]), conflicts)
 
 
-def lost(case: Case, content: bytes) -> list[str]:
-    """What was lost of either side, in words; nothing where the merge is good."""
+def lost(case: Case, content: bytes, *, count: bool = True) -> list[str]:
+    """What was lost of either side, in words; nothing where the merge is good.
+
+    `count` False where not every edit of a common line is on record.
+    """
     try:
         reading = read(content)
     except ValueError as error:
@@ -58,7 +61,7 @@ def lost(case: Case, content: bytes) -> list[str]:
         *(f"by hand: {told}" for told in _lost(case.base, case.ours, case.theirs, reading.ours, reading)),
         *(f"upstream: {told}" for told in _lost(case.base, case.theirs, case.ours, reading.theirs, reading)),
     ]
-    if not (reading.conflicts or case.ours.moved or case.theirs.moved):
+    if count and not (reading.conflicts or case.ours.moved or case.theirs.moved):
         found += _miscounted(case, reading.ours)
     known = {*case.base.lines, *case.ours.lines, *case.theirs.lines}
     found += [f"made up: {line!r}" for line in (*reading.ours, *reading.theirs) if line not in known]
