@@ -173,18 +173,6 @@ class TestHandEdits:
         ok(upstream, "--out", out)
 
     @pytest.mark.parametrize("name", ["module/tpu/models.py", "module/tpu/mine.py", "module/__init__.py"])
-    @pytest.mark.parametrize("changed", [False, True])
-    def test_are_refused_and_kept(self, upstream: Path, out: Path, name: str, changed: bool) -> None:
-        (out / name).write_text("mine\n")
-        if changed:
-            tiny(upstream, {"GPT_SoVITS/module/new.py": "import torch\n"})
-        before = snapshot_of(out)
-        told = fails(upstream, "--out", out)
-        assert name in told
-        assert "--force" in told
-        assert snapshot_of(out) == before
-
-    @pytest.mark.parametrize("name", ["module/tpu/models.py", "module/tpu/mine.py", "module/__init__.py"])
     def test_force_keeps_them_in_a_backup(self, upstream: Path, out: Path, name: str) -> None:
         clean = snapshot_of(out)
         (out / name).write_text("mine\n")
@@ -224,8 +212,10 @@ class TestHandEdits:
         told = json.loads((out / "port.json").read_text())
         del told["files"]
         (out / "port.json").write_text(json.dumps(told))
+        (out / "module/__init__.py").write_text("mine\n")
         assert "damaged" in fails(upstream, "--out", out)
         assert run_json("generate", upstream, "--out", out, "--force")["backup"] == str(out / ".backup-1")
+        assert (out / ".backup-1/module/__init__.py").read_text() == "mine\n"
 
     def test_a_manifest_of_another_schema(self, upstream: Path, out: Path) -> None:
         told = json.loads((out / "port.json").read_text())

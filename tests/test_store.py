@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from porter.errors import PortError
-from porter.store import Place, edited_files, is_ours, recover, write_package
+from porter.store import ChangedMeanwhileError, Place, edited_files, is_ours, recover, state_of, write_package
 from porter.store import transaction as transaction_module
 
 _STEPS = ("open", "os.rename", "os.mkdir", "os.chmod", "os.remove", "os.rmdir", "shutil.rmtree")
@@ -396,6 +396,97 @@ def test_an_edit_made_between_a_kill_and_the_recovery_survives(place: Place, swa
     manifest = json.loads(place.manifest.read_bytes())
     assert manifest["version"] == 2
     assert edited_files(place, manifest["outputs"]) == ["module/tpu/models.py"]
+
+
+def half_done(place: Place, until: Callable[[], bool]) -> None:
+    """A write of version 2 over version 1 that was killed at the first step after which `until` is true."""
+    for step in range(1, 1000):
+        write_package(place, *package(1))
+        in_child(lambda: write_package(place, *package(2)), step, die, place.out)
+        if until():
+            return
+        recover(place)
+    raise AssertionError
+
+
+def decided(place: Place) -> bool:
+    return any(place.out.glob(".port-*/journal.json"))
+
+
+def test_an_edit_made_after_a_kill_that_came_before_the_swap_survives(place: Place, swapping: str) -> None:
+    half_done(place, lambda: decided(place) and (place.package_dir / "only_in_1.py").exists())
+    (place.package_dir / "models.py").write_text("by hand")
+    recover(place)
+    manifest = json.loads(place.manifest.read_bytes())
+    assert manifest["version"] == 1
+    assert edited_files(place, manifest["outputs"]) == ["module/tpu/models.py"]
+    assert leftovers(place) == []
+
+
+def test_an_edit_of_the_part_that_is_still_old_brings_the_other_parts_back(place: Place, swapping: str) -> None:
+    half_done(place, lambda: decided(place) and (place.package_dir / "only_in_2.py").exists())
+    (place.out / "module/__init__.py").write_text("by hand")
+    recover(place)
+    manifest = json.loads(place.manifest.read_bytes())
+    assert manifest["version"] == 1
+    assert edited_files(place, manifest["outputs"]) == ["module/__init__.py"]
+    assert leftovers(place) == []
+
+
+def test_edits_of_an_old_part_and_of_a_new_one_are_both_kept_and_told(place: Place) -> None:
+    half_done(place, lambda: decided(place) and (place.package_dir / "only_in_2.py").exists())
+    (place.out / "module/__init__.py").write_text("by hand")
+    (place.package_dir / "models.py").write_text("by hand too")
+    for _ in range(2):
+        with pytest.raises(PortError, match="changed by hand"):
+            recover(place)
+        assert (place.out / "module/__init__.py").read_text() == "by hand"
+        assert (place.package_dir / "models.py").read_text() == "by hand too"
+        assert decided(place)
+
+
+def test_an_edit_in_the_last_instant_before_the_swap_survives(
+    place: Place, swapping: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_package(place, *package(1))
+    swap = transaction_module._Item.swap
+
+    def late(self: transaction_module._Item) -> None:
+        if self.target == place.package_dir and not (self.target / "only_in_2.py").exists():
+            (self.target / "models.py").write_text("by hand")
+        swap(self)
+
+    monkeypatch.setattr(transaction_module._Item, "swap", late)
+    with pytest.raises(ChangedMeanwhileError):
+        write_package(place, *package(2))
+    manifest = json.loads(place.manifest.read_bytes())
+    assert manifest["version"] == 1
+    assert edited_files(place, manifest["outputs"]) == ["module/tpu/models.py"]
+    assert leftovers(place) == []
+
+
+@pytest.mark.parametrize("name", ["module/tpu/models.py", "module/tpu/new.py", "module/__init__.py", "port.json"])
+def test_a_package_that_is_no_longer_as_it_was_seen_is_not_written(place: Place, name: str) -> None:
+    write_package(place, *package(1))
+    seen = state_of(place, ("module/__init__.py", "port.json"))
+    with (place.out / name).open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(ChangedMeanwhileError):
+        write_package(place, *package(2), seen)
+    assert (place.out / name).read_bytes().endswith(b" ")
+    assert (place.package_dir / "only_in_1.py").exists()
+    assert leftovers(place) == []
+    write_package(place, *package(2), state_of(place, ("module/__init__.py", "port.json")))
+    assert version_on_disk(place) == 2
+
+
+def test_a_journal_of_an_older_version_is_finished(place: Place) -> None:
+    half_done(place, lambda: decided(place))
+    (journal,) = place.out.glob(".port-*/journal.json")
+    items = json.loads(journal.read_bytes())["items"]
+    journal.write_text(json.dumps({"items": [[name, wanted] for name, wanted, _ in items]}))
+    recover(place)
+    assert version_on_disk(place) == 2
 
 
 def test_a_planted_journal_cannot_reach_outside(place: Place, tmp_path: Path) -> None:

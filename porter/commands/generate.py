@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
 @rule_options
 @click.option("--install", is_flag=True, help="Put module/tpu into the checkout itself.")
 @click.option("--diff", "as_diff", is_flag=True, help="Write nothing; print what the rules change.")
-@click.option("--force", is_flag=True, help="Replace files that were edited by hand; they are kept in a backup folder.")
+@click.option("--force", is_flag=True, help="Discard what was edited by hand; it is kept in a backup folder.")
 @decisions_option
 @json_option
+@click.pass_context
 def generate(
+    context: click.Context,
     upstream: str,
     out: Path,
     select: tuple[str, ...],
@@ -46,7 +49,10 @@ def generate(
     decisions: Path | None,
     as_json: bool,
 ) -> None:
-    """Rewrite UPSTREAM's modules for TPU: DIR/module/tpu, and DIR/port.json that tells every edit."""
+    """Rewrite UPSTREAM's modules for TPU: DIR/module/tpu, and DIR/port.json that tells every edit.
+
+    What was edited in DIR/module/tpu by hand is merged. Exit status 1 where that leaves a conflict, which is marked.
+    """
     from ..decisions import NAME, read
     from ..generate import Settings, build, place_for
     from ..generate import generate as write
@@ -72,6 +78,8 @@ def generate(
         print_json(_told(outcome))
     else:
         _print(outcome, folders)
+    if not as_diff and outcome.conflicts:
+        context.exit(1)
 
 
 def _print_diff(built: Built, as_json: bool) -> None:
@@ -100,6 +108,12 @@ def _told(outcome: Outcome) -> dict[str, object]:
         "written": outcome.written,
         "backup": str(outcome.backup) if outcome.backup else None,
         "changes": outcome.changes.to_json() if outcome.changes else None,
+        "by_hand": {
+            "edited": outcome.edited,
+            "added": outcome.added,
+            "restored": outcome.restored,
+            "conflicts": [asdict(conflict) for conflict in outcome.conflicts],
+        },
         **{key: manifest[key] for key in _SHOWN},
         **_decided(outcome.manifest),
     }
@@ -126,14 +140,26 @@ _SHOWN = ("version", "upstream", "options", "rules", "files", "edits", "hazards"
 
 def _print(outcome: Outcome, folders: tuple[Path, ...]) -> None:
     manifest, place = outcome.manifest, outcome.place
+    if not outcome.written and any(conflict.kind == "still marked" for conflict in outcome.conflicts):
+        from ..views.handwork import print_handwork
+
+        print_handwork(outcome)
+        say("sovits-port: note: nothing was written; solve what is marked, then generate again")
+        return
     if not outcome.written:
         hazards = manifest["hazards"]
         counts = ", ".join(f"{hazards[status]} {status}" for status in ("fixed", "waived", "residual"))
         size = f"{len(manifest['files'])} files, {len(manifest['edits'])} edits"
         click.echo(f"{place.package_dir} is up to date: {size}, hazards {counts}")
+        if outcome.edited or outcome.added:
+            from ..views.handwork import print_handwork
+
+            print_handwork(outcome)
         return
+    from ..views.handwork import print_handwork
     from ..views.summary import print_summary
 
     print_summary(outcome, folders)
+    print_handwork(outcome)
     if outcome.backup:
         say(f"sovits-port: note: the files that were edited by hand are kept in {outcome.backup}")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PortError
-from ..store import Place, recover, refuse_foreign, write_package
+from ..store import ChangedMeanwhileError, Place, recover, refuse_foreign, write_package
 from .freshness import unchanged
-from .guard import back_up, edited, old_manifest
+from .guard import back_up, old_manifest, read_edited, read_pristine, survey
+from .merging import Conflict, Merged, Side, merge_package, troubles
 from .settings import Settings
 
 if TYPE_CHECKING:
     from ..base import Base
-    from ..manifest import Manifest
+    from ..manifest import FileRecord, Manifest
     from ..status.changes import Changes
     from ..upstream import Snapshot
     from .building import Built
@@ -25,15 +26,22 @@ __all__ = ["Outcome", "Settings", "build", "generate", "place_for"]
 Step = Callable[[str], None]  # is told what is being done
 
 
+_TRIES = 3  # somebody who saves a file while it is merged does not do so again and again
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a package on disk."""
+    """What became of a package on disk; names are relative to the place's root."""
 
     place: Place
     manifest: Manifest
-    written: bool  # False where everything was up to date
+    written: bool  # False where everything was up to date, or a conflict of an earlier merge is still marked
     backup: Path | None = None  # where a package with hand edits was put
     changes: Changes | None = None  # since the package that was there; None where it could not be read
+    edited: tuple[str, ...] = ()  # files with hand edits, which were kept
+    added: tuple[str, ...] = ()  # files that somebody added, which were kept
+    restored: tuple[str, ...] = ()  # files that somebody had deleted
+    conflicts: tuple[Conflict, ...] = ()
 
 
 def _silent(_: str) -> None:
@@ -52,30 +60,71 @@ def build(snapshot: Snapshot, settings: Settings, step: Step = _silent) -> Built
 def generate(
     snapshot: Snapshot, place: Place, settings: Settings, *, force: bool = False, step: Step = _silent
 ) -> Outcome:
-    """Make the package at `place` what `snapshot` and the rules say.
+    """Make the package at `place` what `snapshot` and the rules say, and what was edited there by hand.
 
-    Where that is so already nothing is parsed or written. PortError where something there is not ours or was
-    edited by hand; `force` copies a package with hand edits to a backup folder first.
+    Where that is so already nothing is parsed or written. PortError where something there is not ours or cannot
+    be merged; `force` copies a package with hand edits to a backup folder and discards them.
     """
+    built: Built | None = None
+
+    def make() -> Built:
+        nonlocal built
+        if built is None:
+            built = build(snapshot, settings, step)
+        return built
+
+    for left in reversed(range(_TRIES)):
+        try:
+            return _generate(snapshot, place, settings, force, step, make)
+        except ChangedMeanwhileError:
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _generate(
+    snapshot: Snapshot, place: Place, settings: Settings, force: bool, step: Step, make: Callable[[], Built]
+) -> Outcome:
     recover(place)
     _refuse_upstream(place, settings)
-    refuse_foreign(place, () if settings.install else ("module/__init__.py",))
+    beside = () if settings.install else ("module/__init__.py",)
+    refuse_foreign(place, beside)
     step("comparing with what is there")
     old = old_manifest(place, force=force)
-    changed = edited(place, old)
-    if changed and not force:
-        raise PortError(_told(place, changed))
-    if old is not None and unchanged(snapshot, place, settings, old):
-        return Outcome(place, old, written=False)
+    found = survey(place, old, beside)
+    keep = bool(found.edited) and not force
+    ours = read_edited(place, found) if keep else {}
+    pristine = read_pristine(place, old, found) if keep and old else {}
+    left = troubles(ours, pristine)
+    marked = any(conflict.kind == "still marked" for conflict in left)
+    fresh = old is not None and (keep or not found.edited) and (marked or unchanged(snapshot, place, settings, old))
+    if old is not None and fresh:
+        return Outcome(place, old, written=False, edited=found.changed, added=found.added, conflicts=left)
     before = _base_of(place, old)
-    built = build(snapshot, settings, step)
+    built = make()
     changes = _changes(old, before, built)
     step("writing the package")
     from ..manifest import dump
 
-    backup = back_up(place, old) if changed else None
-    write_package(place, built.contents, dump(built.manifest))
-    return Outcome(place, built.manifest, written=True, backup=backup, changes=changes)
+    merged = Merged(built.base.generated, ())
+    if keep:
+        merged = merge_package(_sides(pristine, old), ours, _sides(built.base.generated, built.manifest))
+    backup = back_up(place, found) if found.edited and force else None
+    contents = {**built.contents, **merged.contents}
+    write_package(place, contents, dump(built.manifest), found.state)
+    made = built.manifest["files"]
+    kept = [name for name in ours if contents[name] != built.base.generated.get(name)]
+    return Outcome(
+        place,
+        built.manifest,
+        written=True,
+        backup=backup,
+        edited=tuple(name for name in kept if name in made or name in found.changed),
+        added=tuple(name for name in kept if name not in made and name in found.added),
+        restored=tuple(name for name in found.missing if name in made),
+        conflicts=merged.conflicts,
+        changes=changes,
+    )
 
 
 def _base_of(place: Place, old: Manifest | None) -> Base | None:
@@ -94,6 +143,15 @@ def _changes(old: Manifest | None, before: Base | None, built: Built) -> Changes
     from ..status.compare import compare
 
     return compare((old, before), (built.manifest, built.base))
+
+
+def _sides(contents: Mapping[str, bytes], manifest: Manifest | None) -> dict[str, Side]:
+    records: Mapping[str, FileRecord] = manifest["files"] if manifest else {}
+    return {name: Side(content, _header(records[name])) for name, content in contents.items()}
+
+
+def _header(record: FileRecord) -> tuple[int, int]:
+    return record["header_at"], record["header_at"] + record["header_lines"]
 
 
 def place_for(snapshot: Snapshot, upstream: str, out: Path, *, install: bool) -> Place:
@@ -120,11 +178,3 @@ def _refuse_upstream(place: Place, settings: Settings) -> None:
             f"{own} holds Python files that are not ours, so the package is not put beside them; "
             "for a checkout of upstream use --install"
         )
-
-
-def _told(place: Place, names: list[str]) -> str:
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return (
-        f"files in {place.root} were edited by hand since they were generated ({shown}); "
-        "--force keeps them in a backup folder and writes new ones"
-    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..base import NAME
 from ..decisions import fingerprint
 from ..errors import PortError
-from ..manifest import input_hashes, output_hashes
+from ..manifest import input_hashes
 from ..sources import Tree, digest, find_module_root, licence, module_files, top_names
-from ..store import Place, edited_files
+from ..store import Place
 from .fingerprint import engine_hash
+from .guard import survey
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 
 def unchanged(snapshot: Snapshot, place: Place, settings: Settings, manifest: Manifest) -> bool:
-    """Whether tool, options, rules, decisions, upstream and every file on disk are as `manifest` says."""
-    on_disk = {**output_hashes(manifest), NAME: manifest["base"]}
-    return not edited_files(place, on_disk) and same_inputs(snapshot, settings, manifest)
+    """Whether tool, options, rules, decisions and upstream are as `manifest` says, and every file is there, edited or
+    not.
+    """
+    return survey(place, manifest).complete and same_inputs(snapshot, settings, manifest)
 
 
 def same_inputs(snapshot: Snapshot, settings: Settings, manifest: Manifest) -> bool:

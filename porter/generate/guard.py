@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base import NAME
+from ..base import NAME, read_base
 from ..errors import PortError
 from ..manifest import output_hashes, read
-from ..store import MANIFEST, Place, edited_files
+from ..sources import digest
+from ..store import MANIFEST, ChangedMeanwhileError, Place, state_of
 
 if TYPE_CHECKING:
     from ..manifest import Manifest
 
 BACKUP = ".backup-"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is at a place, against what was generated there; names are relative to the place's root, sorted."""
+
+    state: Mapping[str, str]  # SHA-256 of each file, for `write_package`
+    changed: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    base_lost: bool = False  # port.base is not the one of port.json
+
+    @property
+    def edited(self) -> tuple[str, ...]:
+        """Files that somebody changed or added."""
+        return tuple(sorted((*self.changed, *self.added)))
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was generated is there, edited or not."""
+        return not (self.missing or self.base_lost)
 
 
 def old_manifest(place: Place, *, force: bool) -> Manifest | None:
@@ -28,21 +53,68 @@ def old_manifest(place: Place, *, force: bool) -> Manifest | None:
         raise
 
 
-def edited(place: Place, manifest: Manifest | None) -> list[str]:
-    """Files at `place` that somebody changed or added, sorted; all of them where nothing is known."""
-    return edited_files(place, output_hashes(manifest) if manifest else {}, missing=False)
+def survey(place: Place, manifest: Manifest | None, beside: Iterable[str] = ()) -> Survey:
+    """Look at `place`. PortError for unreadable files.
+
+    Where no manifest tells what was generated, all files are added ones, those of `beside` too unless empty.
+    """
+    hashes = output_hashes(manifest) if manifest else {}
+    state = state_of(place, (*hashes, *beside, MANIFEST, NAME))
+    gone = {name for name in hashes if not os.path.lexists(place.root / name)}
+    added = {name for name in state if place.holds(name)}
+    if manifest is None:
+        added |= {name for name in beside if state[name] not in ("", digest(b""))}
+    return Survey(
+        state,
+        # A folder where a file was has no digest of its own.
+        tuple(sorted(name for name in {*hashes} - gone if state.get(name) != hashes[name])),
+        tuple(sorted(added - {*hashes})),
+        tuple(sorted(gone)),
+        base_lost=manifest is not None and state[NAME] != manifest["base"],
+    )
 
 
-def back_up(place: Place, manifest: Manifest | None) -> Path:
-    """Copy the package at `place` to a new folder in its root, and return that folder."""
+def read_edited(place: Place, found: Survey) -> dict[str, bytes]:
+    """The files that were edited. PortError for what cannot be merged: links, folders, what is not Python."""
+    contents = {}
+    for name in found.edited:
+        path = place.root / name
+        if path.is_symlink() or not path.is_file():
+            raise PortError(f"{path} is {_kind(path)}, where only Python files are kept; {_FORCE}")
+        if path.suffix != ".py":
+            raise PortError(f"{path} is no Python file, and nothing else is kept there; {_FORCE}")
+        try:
+            contents[name] = path.read_bytes()
+        except OSError as error:
+            raise PortError(f"cannot read {path}: {error.strerror or error}") from None
+        if digest(contents[name]) != found.state[name]:
+            raise ChangedMeanwhileError(f"{path} was changed while it was read; run it again")
+    return contents
+
+
+def read_pristine(place: Place, manifest: Manifest, found: Survey) -> Mapping[str, bytes]:
+    """The files as they were generated. PortError where port.base does not tell, so that nothing can be merged."""
+    shown = ", ".join(found.edited[:5]) + (f" and {len(found.edited) - 5} more" if len(found.edited) > 5 else "")
+    told = f"files in {place.root} were edited by hand since they were generated ({shown})"
+    try:
+        generated = read_base(place.root, manifest).generated
+    except PortError:
+        raise PortError(f"{told}, and {NAME}, which tells how they were, is missing or damaged; {_FORCE_ALL}") from None
+    if {name: digest(content) for name, content in generated.items()} != output_hashes(manifest):
+        raise PortError(f"{told}, and {NAME} is not of the same package as {MANIFEST}; {_FORCE_ALL}")
+    return generated
+
+
+def back_up(place: Place, found: Survey) -> Path:
+    """Copy the package at `place`, edited or not, to a new folder in its root, and return that folder."""
     number = 1
     while (place.root / f"{BACKUP}{number}").exists():
         number += 1
     backup = place.root / f"{BACKUP}{number}"
-    beside = [name for name in (manifest or {"files": {}})["files"] if not place.holds(name)]
     try:
-        shutil.copytree(place.package_dir, backup / place.folder, symlinks=True)
-        for name in (*beside, MANIFEST, NAME):
+        if place.package_dir.exists():
+            shutil.copytree(place.package_dir, backup / place.folder, symlinks=True)
+        for name in (name for name in found.state if not place.holds(name)):
             if (place.root / name).is_file():
                 (backup / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(place.root / name, backup / name)
@@ -51,3 +123,13 @@ def back_up(place: Place, manifest: Manifest | None) -> Path:
             shutil.rmtree(backup)
         raise PortError(f"cannot keep the edited files in {backup}: {error}") from None
     return backup
+
+
+_FORCE_ALL = "--force keeps them in a backup folder and writes new ones"
+_FORCE = f"move it away, or {_FORCE_ALL.replace('them', 'all files')}"
+
+
+def _kind(path: Path) -> str:
+    if path.is_symlink():
+        return "a symbolic link"
+    return "a folder" if path.is_dir() else "no regular file"

@@ -7,20 +7,27 @@ import json
 from collections.abc import Iterable, Mapping
 
 from porter.errors import PortError
-from porter.store.digest import names_below, sha256
+from porter.store.digest import digest, names_below, sha256
 from porter.store.place import MANIFEST, TOOL, Place
-from porter.store.transaction import HalfDoneError, finish_all, has_leftovers, replace
+from porter.store.transaction import ChangedError, HalfDoneError, finish_all, has_leftovers, replace
 from porter.upstream.locks import exclusive
 from porter.upstream.snapshot import check_member
 
 
-def write_package(place: Place, files: Mapping[str, bytes], manifest: bytes) -> None:
+class ChangedMeanwhileError(PortError):
+    """Somebody changed the package between looking at it and writing it; nothing was written."""
+
+
+def write_package(
+    place: Place, files: Mapping[str, bytes], manifest: bytes, expected: Mapping[str, str] | None = None
+) -> None:
     """Replace the package at `place` by `files` and `manifest`, whole or not at all.
 
     Names in `files` are posix and relative to `place.root`: those in `place.folder` become that folder's only
     files, and each other one replaces that one file, so give `module/__init__.py` only where `module/` is
     ours. Raises PortError, the old package kept, where something there is not ours or cannot be written.
-    Callers that must keep hand edits ask `edited_files` first.
+    Callers that must keep hand edits look at `state_of` the place first, and give that as `expected`: where it
+    is another by now, nothing is written and ChangedMeanwhileError raised.
     """
     if not is_ours(manifest):
         raise ValueError(f'a manifest is a JSON object with "tool": "{TOOL}"')
@@ -36,7 +43,16 @@ def write_package(place: Place, files: Mapping[str, bytes], manifest: bytes) -> 
             finish_all(place.root)
             # Only now: what a killed run left half done would look like somebody else's.
             refuse_foreign(place, files)
-            replace(place.root, {place.folder: inside}, {**beside, MANIFEST: manifest})
+
+            def check() -> None:
+                if expected is not None and state_of(place, expected) != expected:
+                    raise ChangedError
+
+            replace(place.root, {place.folder: inside}, {**beside, MANIFEST: manifest}, check)
+    except ChangedError:
+        raise ChangedMeanwhileError(
+            f"files in {place.root} were changed while they were to be replaced; nothing was written, run it again"
+        ) from None
     except HalfDoneError as error:
         raise PortError(f"cannot write the package to {place.root}: {error}") from error
     except OSError as error:
@@ -45,6 +61,20 @@ def write_package(place: Place, files: Mapping[str, bytes], manifest: bytes) -> 
                 place.root.rmdir()
         kept = "what was there is kept"
         raise PortError(f"cannot write the package to {place.root}: {_why(error)}; {kept}") from error
+
+
+def state_of(place: Place, names: Iterable[str] = ()) -> dict[str, str]:
+    """SHA-256 in hex of every file in the package's folder, and of those of `names` that lie outside it.
+
+    Names are relative to `place.root`; "" stands for a link, and for nothing at all where `names` has it. What
+    Python compiled does not count. Raises PortError for unreadable files.
+    """
+    try:
+        inside = {f"{place.folder}/{name}" for name in names_below(place.package_dir)}
+        outside = {name for name in names if not place.holds(name)}
+        return {name: digest(place.root / name) for name in sorted(inside | outside)}
+    except OSError as error:
+        raise PortError(f"cannot read the package in {place.root}: {_why(error)}{_which(error)}") from error
 
 
 def recover(place: Place) -> None:
@@ -87,7 +117,7 @@ def edited_files(place: Place, hashes: Mapping[str, str], *, missing: bool = Tru
             elif path.is_symlink() or not path.is_file() or sha256(path.read_bytes()) != digest:
                 edited.add(name)
     except OSError as error:
-        raise PortError(f"cannot read the package in {place.root}: {_why(error)}") from error
+        raise PortError(f"cannot read the package in {place.root}: {_why(error)}{_which(error)}") from error
     return sorted(edited)
 
 
@@ -138,3 +168,7 @@ def _refuse_foreign_file(place: Place, name: str, known: bool) -> None:
 
 def _why(error: OSError) -> str:
     return error.strerror or str(error)
+
+
+def _which(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""

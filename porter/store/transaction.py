@@ -6,12 +6,15 @@ under a lock on the root folder, which the caller holds:
 
 1. Everything new is written and synced in a folder `.port-write-XXXX` in the root. A run killed here leaves
    the old files and a folder without a journal, which the next run deletes.
-2. A journal, naming each item and the digest of its new content, is renamed into that folder. That rename is
-   the moment of decision: before it the old files count, after it the new ones do.
+2. A journal, naming each item and the digests of its new and its old content, is renamed into that folder. That
+   rename is the moment of decision: before it the old files count, after it the new ones do.
 3. Each item in turn changes places with its staged successor: in one step where the system can exchange two
    names, otherwise old aside, new in. After a kill `finish_all`, which every later run calls first, goes on:
    an item whose place has the recorded digest is done, the others are swapped. Doing so twice does no harm.
 4. The journal is deleted, and then the folder, which by now holds the old items.
+
+An old item that is no longer as it was recorded was changed by somebody else meanwhile, perhaps between a kill and
+the next run. It would be deleted with the folder, so then all items go back.
 
 When step 3 fails rather than dies (permission, another file system), the items done are swapped back. Who
 reads without `finish_all` sees each item whole at any time where names can be exchanged; at worst some items
@@ -25,7 +28,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +45,21 @@ class HalfDoneError(Exception):
     """Some items are new, and neither the rest nor the way back succeeded; the journal stays."""
 
 
-def replace(root: Path, folders: Mapping[str, Mapping[str, bytes]], files: Mapping[str, bytes]) -> None:
+class ChangedError(Exception):
+    """Somebody changed what was to be replaced, after it was looked at; everything is as they left it."""
+
+
+def replace(
+    root: Path,
+    folders: Mapping[str, Mapping[str, bytes]],
+    files: Mapping[str, bytes],
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Give each of `folders` exactly these files, and each of `files` this content; all of it or nothing.
 
     Names are posix, relative to `root` (inside `folders`, to the folder), and checked by the caller. Folders
-    come first. Raises OSError with everything as it was, or HalfDoneError.
+    come first. `check` is called when all is staged, and stops it by raising; what is changed later is noticed
+    here. Raises OSError or ChangedError with everything as it was, or HalfDoneError.
     """
     work = Path(tempfile.mkdtemp(prefix=_WORK, dir=root))
     try:
@@ -56,7 +69,8 @@ def replace(root: Path, folders: Mapping[str, Mapping[str, bytes]], files: Mappi
             _write_folder(place, inside)
         for place, content in zip(staged[len(folders) :], files.values(), strict=True):
             _write(place, content)
-        items = [[name, digest(place)] for name, place in zip(names, staged, strict=True)]
+        items = [[name, digest(place), digest(root / name)] for name, place in zip(names, staged, strict=True)]
+        check()
         _write(work / "journal", json.dumps({"items": items}).encode())
         (work / "journal").rename(work / _JOURNAL)
         _sync(work)
@@ -76,7 +90,8 @@ def finish_all(root: Path) -> None:
     """Finish every decided replacement in `root`, delete every undecided one; the caller holds the lock."""
     for work in list(_leftovers(root)):
         if (work / _JOURNAL).is_file():
-            _finish(root, work)
+            with contextlib.suppress(ChangedError):  # the old files count again, as somebody left them
+                _finish(root, work)
         else:
             _discard(work)
 
@@ -92,11 +107,14 @@ def _finish(root: Path, work: Path) -> None:
             item.settle()
             # An item that is neither here nor there was swapped before a kill, and somebody changed it since.
             if digest(item.target) != item.wanted and digest(item.staged) == item.wanted:
+                item.refuse_changed(item.target)
                 item.target.parent.mkdir(parents=True, exist_ok=True)
                 item.swap()
+            if digest(item.staged) != item.wanted:  # the old content lies there now, unless nothing was swapped
+                item.refuse_changed(item.staged)
         for item in begun:
             _sync(item.target.parent)
-    except OSError as error:
+    except (OSError, ChangedError) as error:
         _undo(begun, error)
         _discard(work)
         raise
@@ -104,27 +122,37 @@ def _finish(root: Path, work: Path) -> None:
         _discard(work)
 
 
-def _undo(begun: list[_Item], reason: OSError) -> None:
+def _undo(begun: list[_Item], reason: OSError | ChangedError) -> None:
     try:
         for item in reversed(begun):
             item.settle()
             if digest(item.target) != item.wanted:  # this one was not swapped
+                if digest(item.staged) != item.wanted:  # or it was, and somebody changed the new one too
+                    raise HalfDoneError(
+                        f"{item.target} was changed by hand, and so was another part that is still old; copy "
+                        f"what you need from {item.staged}, then delete {item.staged.parent}"
+                    )
                 continue
             if _there(item.staged):
                 item.swap()
             else:
                 item.target.rename(item.staged)
     except OSError as error:
-        raise HalfDoneError(f"{reason.strerror or reason}; the next run will try to finish") from error
+        told = getattr(reason, "strerror", None) or reason
+        raise HalfDoneError(f"{told}; the next run will try to finish") from error
 
 
 @dataclass(frozen=True)
 class _Item:
-    """One thing to replace: `wanted` is the digest of its new content, which starts out at `staged`."""
+    """One thing to replace: `wanted` is the digest of its new content, which starts out at `staged`.
+
+    `was` is that of its old content, "" for none; None in the journal of an older version of this tool.
+    """
 
     staged: Path
     target: Path
     wanted: str
+    was: str | None = None
 
     @property
     def aside(self) -> Path:
@@ -140,6 +168,11 @@ class _Item:
         if _there(self.aside):
             self.aside.rename(self.staged)
 
+    def refuse_changed(self, old: Path) -> None:
+        """ChangedError unless the old content, which lies at `old`, is as it was."""
+        if self.was is not None and digest(old) != self.was:
+            raise ChangedError(f"{self.target} was changed while it was replaced")
+
     def settle(self) -> None:
         """Undo or complete a swap that ended half way."""
         if _there(self.aside):
@@ -151,12 +184,14 @@ class _Item:
 
 def _read_journal(root: Path, work: Path) -> list[_Item]:
     try:
-        items = [(str(name), str(wanted)) for name, wanted in json.loads((work / _JOURNAL).read_bytes())["items"]]
-        for name, _ in items:
+        items = [[str(part) for part in item] for item in json.loads((work / _JOURNAL).read_bytes())["items"]]
+        for name, *digests in items:
             check_member(name, "the journal")
+            if len(digests) not in (1, 2):
+                return []
     except (ValueError, KeyError, TypeError, PortError):
         return []  # not one that we wrote: the folder is deleted and nothing else happens
-    return [_Item(work / str(number), root / name, wanted) for number, (name, wanted) in enumerate(items)]
+    return [_Item(work / str(number), root / name, *digests) for number, (name, *digests) in enumerate(items)]
 
 
 def _leftovers(root: Path) -> Iterator[Path]:
