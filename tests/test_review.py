@@ -162,6 +162,7 @@ class TestTerminal:
     def test_a_resize_draws_anew_within_the_new_size(self, terminal: Terminal) -> None:
         terminal.wait("q quit")
         terminal.type("s", "2 of ")
+        terminal.wait("q quit")  # the last of this screen, so that what comes now is the next
         time.sleep(0.5)
         terminal.screen = ""
         terminal.resize(12, 40)

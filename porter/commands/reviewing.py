@@ -113,7 +113,7 @@ class _Screen:
 
     def __init__(self) -> None:
         self._console = Console(markup=False, highlight=False, emoji=False)
-        self._waiting = False
+        self._waiting = self._other_size = False
         self.drafts: dict[str, str] = {}  # by key of a hunk: lines that could not be taken
 
     @property
@@ -123,12 +123,15 @@ class _Screen:
 
     def show(self, walk: Walk, hunk: Hunk, top: int, message: str) -> int:
         """Draw a hunk; the first row that is shown."""
+        self._other_size = False
         return print_hunk(self._console, walk, hunk, top, message)
 
     def key(self) -> str | None:
         """The next key, or None where the screen has to be drawn again. Ctrl-C is KeyboardInterrupt."""
         try:
             self._waiting = True
+            if self._other_size:  # since this screen began to be drawn
+                return None
             return click.getchar()
         except _ResizedError:
             return None
@@ -161,5 +164,6 @@ class _Screen:
         self._console.set_alt_screen(False)
 
     def _resized(self, _: int, __: FrameType | None) -> None:
+        self._other_size = True
         if self._waiting:
             raise _ResizedError

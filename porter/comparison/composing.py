@@ -129,12 +129,17 @@ def _with_mark(changes: list[Change], texts: Texts, numbers: list[int]) -> list[
         numbers[0] = 0
         changes = [top, *changes]
     # A first line that comes or goes takes the mark along, so the line that follows is part of the change.
-    while not (changes[0].old and changes[0].new) and changes[0].line - 1 + len(changes[0].old) < len(texts.upstream):
+    while not (changes[0].old and changes[0].new) and _goes_on(changes, texts.upstream):
         changes = _longer(changes, texts.upstream, numbers)
     top = changes[0]
     if top.new:
         top = replace(top, new=(texts.mark + top.new[0], *top.new[1:]))
     return [top, *changes[1:]]
+
+
+def _goes_on(changes: list[Change], upstream: Lines) -> bool:
+    """Whether anything follows the first change: a line, or lines put in where upstream ends."""
+    return changes[0].line - 1 + len(changes[0].old) < len(upstream) or len(changes) > 1
 
 
 def _longer(changes: list[Change], upstream: Lines, numbers: list[int]) -> list[Change]:
