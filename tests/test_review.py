@@ -154,6 +154,7 @@ class TestTerminal:
         terminal.wait("q quit")
         terminal.type("a", "2 of ")
         terminal.type("w", "Why is it no hazard?")
+        time.sleep(0.5)  # readline takes over the terminal after the question stands there
         os.write(terminal.fd, b"bec\x03")
         terminal.wait("1 accepted")
         assert terminal.status() == 130
