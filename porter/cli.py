@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -19,6 +20,9 @@ from .errors import PortError
 _COMMANDS = {
     "generate": "porter.commands.generate:generate",
     "check": "porter.commands.check:check",
+    "diff": "porter.commands.diff:diff",
+    "review": "porter.commands.review:review",
+    "status": "porter.commands.status:status",
     "validate": "porter.commands.validate:validate",
     "record": "porter.commands.record:record",
     "bench": "porter.commands.bench:bench",
@@ -85,6 +89,8 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and leave with its exit status."""
     signal.signal(signal.SIGTERM, _end)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # an arrow is no reason to fail where stdout is ASCII
     try:
         cli.main(prog_name="sovits-port")
     except KeyboardInterrupt:  # before or after a command

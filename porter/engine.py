@@ -48,6 +48,7 @@ class Rewritten:
     rebuilt: Rebuilt
     rendering: Places
     edits: tuple[Edit, ...]
+    lines: tuple[int, ...] | None = None  # the line upstream of each line, where the tree does not tell any more
 
     @property
     def text(self) -> str:

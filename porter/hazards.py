@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -49,7 +49,12 @@ def account(rewrites: Rewrites) -> tuple[Hazard, ...]:
                 )
             )
     found += scan(rewrites)
-    return tuple(sorted(found, key=lambda h: (h.file, h.line, h.code, h.status.value, h.target_line, h.reason)))
+    return in_order(found)
+
+
+def in_order(hazards: Iterable[Hazard]) -> tuple[Hazard, ...]:
+    """Hazards in order of file and line."""
+    return tuple(sorted(hazards, key=lambda h: (h.file, h.line, h.code, h.status.value, h.target_line, h.reason)))
 
 
 def count(hazards: Sequence[Hazard]) -> dict[str, int]:

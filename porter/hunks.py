@@ -11,7 +11,7 @@ import hashlib
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,11 @@ def hunks_of(manifest: Manifest, base: Base) -> list[Hunk]:
     edits: dict[str, list[EditRecord]] = {}
     for edit in manifest["edits"]:
         edits.setdefault(edit["target"], []).append(edit)
-    found = [hunk for sides in sides_of(manifest, base) for hunk in hunks_in(sides, edits.get(sides.target, []))]
+    return numbered(hunk for sides in sides_of(manifest, base) for hunk in hunks_in(sides, edits.get(sides.target, [])))
+
+
+def numbered(found: Iterable[Hunk]) -> list[Hunk]:
+    """Hunks in order, the second of equal code in one place with `.2` behind its key, and so on."""
     seen: Counter[str] = Counter()
     result = []
     for hunk in found:
@@ -86,6 +90,8 @@ def hunks_in(sides: Sides, edits: Sequence[EditRecord]) -> Iterator[Hunk]:
     first, last = sides.header
     # Without its header the text lines up with upstream's; a line of an edit is moved back accordingly.
     body = (*sides.new[:first], *sides.new[last:])
+    if body and first == len(body) and sides.old and body[-1].rstrip("\r\n") == sides.old[-1]:
+        body = (*body[:-1], sides.old[-1])  # a last line without an end got one, for the header to follow
 
     def below(line: int) -> int:
         return line - (last - first) if line > first else line
@@ -115,7 +121,7 @@ def hunks_in(sides: Sides, edits: Sequence[EditRecord]) -> Iterator[Hunk]:
         )
 
 
-def key_of(target: str, scope: str, code: str, rules: Iterator[str]) -> str:
+def key_of(target: str, scope: str, code: str, rules: Iterable[str]) -> str:
     """A name for code of upstream that rules change: 16 hex digits; white space and quotes do not matter."""
     told = "\0".join((target, scope, plain_code(code), *sorted(set(rules))))
     return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:16]
@@ -129,6 +135,11 @@ def plain_code(code: str) -> str:
 def lines_of(name: str, content: bytes) -> tuple[str, ...]:
     """Lines with their ends, as diff counts them: form feeds and the like end none."""
     text, _ = decode(name, content)
+    return split_lines(text)
+
+
+def split_lines(text: str) -> tuple[str, ...]:
+    """`lines_of` for text."""
     lines = text.split("\n")
     return (*(f"{line}\n" for line in lines[:-1]), *([lines[-1]] if lines[-1] else []))
 
@@ -170,7 +181,7 @@ def _blocks(
     With whole lines, the code of a hunk is the same however a formatter breaks it.
     """
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    found = [(a, b, c, d) for kind, a, b, c, d in matcher.get_opcodes() if kind != "equal"]
+    found = [_settled((a, b, c, d), old, new, spans) for kind, a, b, c, d in matcher.get_opcodes() if kind != "equal"]
     for span in spans:
         touched = [index for index, block in enumerate(found) if _touches(span, block)]
         if touched:
@@ -180,6 +191,31 @@ def _blocks(
             up, down = max(0, a - span[0], c - span[2]), max(0, span[1] - b, span[3] - d)
             found[first : last + 1] = [(a - up, b + down, c - up, d + down)]
     return _apart(found)
+
+
+def _settled(
+    block: tuple[int, int, int, int],
+    old: Sequence[str],
+    new: Sequence[str],
+    spans: Sequence[tuple[int, int, int, int]],
+) -> tuple[int, int, int, int]:
+    """A block of lines added or removed among equal ones could as well begin a line earlier or later: where an edit is.
+
+    Each step moves it past one line that both texts have, so what it tells stays the same.
+    """
+    if any(_touches(span, block) for span in spans) or (block[0] < block[1] and block[2] < block[3]):
+        return block
+    for step in (-1, 1):
+        a, b, c, d = block
+        while True:
+            text, first, last = (new, c, d) if c < d else (old, a, b)
+            gone, come = (last - 1, first - 1) if step < 0 else (first, last)
+            if not (0 <= come < len(text) and text[gone] == text[come]):
+                break
+            a, b, c, d = a + step, b + step, c + step, d + step
+            if any(_touches(span, (a, b, c, d)) for span in spans):
+                return a, b, c, d
+    return block
 
 
 def _touches(span: tuple[int, int, int, int], block: tuple[int, int, int, int]) -> bool:

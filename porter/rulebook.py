@@ -55,13 +55,6 @@ class RuleBook:
             if _on(rule, [s.upper() for s in select]) and not _named(rule, [i.upper() for i in ignore])
         )
 
-    def find(self, code: str) -> type[Rule]:
-        """The rule with this code. PortError if there is none."""
-        for rule in self.rules:
-            if rule.code == code.upper():
-                return rule
-        raise PortError(f"no rule has the code {code!r}; see 'sovits-port rules'")
-
 
 def _named(rule: type[Rule], prefixes: Iterable[str]) -> bool:
     return any(rule.code.startswith(p) for p in prefixes)

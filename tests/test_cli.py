@@ -50,6 +50,12 @@ class TestGroup:
         for name in ("generate", "check", "rules", "doctor"):
             assert f"\n  {name} " in told
 
+    def test_a_terminal_that_knows_ascii_only(self, upstream: Path, tmp_path: Path) -> None:
+        done = command("generate", upstream, "--out", tmp_path / "out", PYTHONIOENCODING="ascii")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.isascii()
+        assert "module/tpu" in done.stdout
+
     def test_a_command_that_is_not_installed_is_not_listed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(cli._lazy, "magic", "porter.commands.magic:magic")
         assert "magic" not in run("--help").stdout
@@ -216,10 +222,45 @@ class TestRules:
         assert one["examples"][0]["before"].startswith("import torch")
         assert one["untouched"] == ["swap_me(1)\n"]
 
-    def test_unknown_code(self) -> None:
-        result = run("rules", "NOPE1")
+    @pytest.mark.parametrize(
+        ("code", "advice"),
+        [
+            ("nope1", "the families are DEV,"),
+            ("", "the families are DEV,"),
+            ("RNG01", "did you mean RNG001?"),
+            ("low009", "did you mean LOW00"),
+        ],
+    )
+    def test_unknown_code(self, code: str, advice: str) -> None:
+        result = run("rules", "RNG001", code)
         assert result.exit_code == 2
-        assert "NOPE1" in result.stderr
+        assert result.stdout == ""
+        assert repr(code) in result.stderr
+        assert advice in result.stderr
+
+    def test_several_and_a_family(self, rules: Path) -> None:
+        told = run("rules", "rng001", "syn9", "JIT", "--rules", rules).stdout
+        assert told.index("RNG001  draw") < told.index("swap me") < told.index("JIT  scripting") < told.index("JIT002")
+        assert "SYN001" not in told
+        told = run_json("rules", "rng", "SYN900", "--rules", rules)["rules"]
+        assert [rule["code"] for rule in told] == ["RNG001", "SYN900"]
+        assert all(rule["examples"] for rule in told)
+
+    def test_every_code_of_a_package_is_told(self, upstream: Path, tmp_path: Path) -> None:
+        text = "import torch\n\n\ndef f(x):\n    return torch.nn.functional.interpolate(x, scale_factor=2)\n"
+        tiny(upstream, {"GPT_SoVITS/module/more.py": text})
+        codes = run_json("generate", upstream, "--out", tmp_path / "out")["rules"]
+        assert "PKG002" in codes
+        for code in codes:
+            assert run_json("rules", code)["ignore"] is not None or code == "PKG002"
+
+    def test_prose_fits_the_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "60")
+        told = run("rules", "SHP006").stdout
+        prose = told.partition("Example")[0].splitlines()
+        assert len(prose) > 10
+        assert max(map(len, prose)) <= 60
+        assert not any(line.endswith(" ") for line in prose)
 
     def test_a_folder_that_is_none(self, tmp_path: Path) -> None:
         assert run("rules", "--rules", tmp_path / "nowhere").exit_code == 2

@@ -30,7 +30,7 @@ class Model:
 def ported(folder: Path, source: str) -> tuple[list[Hunk], Path]:
     """Hunks of a package made from one file, and where it is."""
     module = folder / "upstream" / "module"
-    module.mkdir(parents=True)
+    module.mkdir(parents=True, exist_ok=True)
     (module / "__init__.py").touch()
     (module / "models.py").write_text(source)
     out = folder / "out"
@@ -54,6 +54,14 @@ def test_hunks_turn_upstream_into_the_package(tmp_path: Path) -> None:
     assert lines == text
     told = [edit for hunk in hunks for edit in hunk.edits]
     assert len(told) == len(manifest["edits"])
+
+
+def test_the_line_end_that_a_header_needs_is_no_difference(tmp_path: Path) -> None:
+    (tmp_path / "upstream" / "module").mkdir(parents=True)
+    (tmp_path / "upstream" / "module" / "commons.py").write_text("#!/usr/bin/env python\n# coding: utf-8")
+    hunks, out = ported(tmp_path, "import torch\n")
+    assert hunks == []
+    assert (out / "module/tpu/commons.py").read_text().startswith("#!/usr/bin/env python\n# coding: utf-8\n# Generated")
 
 
 def test_hunks_know_the_function_around_them(tmp_path: Path) -> None:

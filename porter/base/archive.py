@@ -2,6 +2,7 @@
 
 upstream/PATH    the bytes of each file of upstream that was ported
 generated/NAME   the bytes of each file of the package as it was written, by its place beside port.json
+undecided/NAME   the same as the rules alone would have it, where a person's decision made it another
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,24 +21,26 @@ if TYPE_CHECKING:
     from ..manifest import Manifest
 
 NAME = "port.base"
-_UPSTREAM, _GENERATED = "upstream/", "generated/"
+_UPSTREAM, _GENERATED, _UNDECIDED = "upstream/", "generated/", "undecided/"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can say
 _BROKEN = (zipfile.BadZipFile, EOFError, ValueError, KeyError, NotImplementedError)
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Both old texts of a package, as bytes."""
+    """The old texts of a package, as bytes."""
 
     upstream: Mapping[str, bytes]  # by path upstream
     generated: Mapping[str, bytes]  # by place beside port.json, such as module/tpu/models.py
+    undecided: Mapping[str, bytes] = field(default_factory=dict)  # as the rules alone have it, where that differs
 
 
 def pack(base: Base) -> bytes:
     """The bytes of port.base: the same for the same texts on every Python."""
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for prefix, files in ((_UPSTREAM, base.upstream), (_GENERATED, base.generated)):
+        areas = ((_UPSTREAM, base.upstream), (_GENERATED, base.generated), (_UNDECIDED, base.undecided))
+        for prefix, files in areas:
             for name, content in sorted(files.items()):
                 member = zipfile.ZipInfo(f"{prefix}{name}", _EPOCH)
                 member.create_system = 3  # Unix, wherever this runs
@@ -50,15 +53,16 @@ def unpack(content: bytes, name: str = NAME) -> Base:
     """What `pack` packed. PortError, naming `name`, for anything else."""
     upstream: dict[str, bytes] = {}
     generated: dict[str, bytes] = {}
+    undecided: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for member in archive.namelist():
-                for prefix, files in ((_UPSTREAM, upstream), (_GENERATED, generated)):
+                for prefix, files in ((_UPSTREAM, upstream), (_GENERATED, generated), (_UNDECIDED, undecided)):
                     if member.startswith(prefix):
                         files[member.removeprefix(prefix)] = archive.read(member)
     except _BROKEN as error:
         raise PortError(f"{name} is damaged: {error}; generate with --force to make it anew") from None
-    return Base(upstream, generated)
+    return Base(upstream, generated, undecided)
 
 
 def read_base(folder: Path, manifest: Manifest) -> Base:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from .memory import no_collection
-from .options import json_option, rule_options, upstream_argument
+from .options import decisions_option, json_option, rule_options, upstream_argument
 from .output import print_json, say, say_notes
 from .progress import Progress
 
 if TYPE_CHECKING:
     from ..generate import Outcome
     from ..generate.building import Built
+    from ..manifest import Manifest
 
 
 @click.command()
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--install", is_flag=True, help="Put module/tpu into the checkout itself.")
 @click.option("--diff", "as_diff", is_flag=True, help="Write nothing; print what the rules change.")
 @click.option("--force", is_flag=True, help="Discard what was edited by hand; it is kept in a backup folder.")
+@decisions_option
 @json_option
 @click.pass_context
 def generate(
@@ -44,21 +46,24 @@ def generate(
     install: bool,
     as_diff: bool,
     force: bool,
+    decisions: Path | None,
     as_json: bool,
 ) -> None:
     """Rewrite UPSTREAM's modules for TPU: DIR/module/tpu, and DIR/port.json that tells every edit.
 
     What was edited in DIR/module/tpu by hand is merged. Exit status 1 where that leaves a conflict, which is marked.
     """
+    from ..decisions import NAME, read
     from ..generate import Settings, build, place_for
     from ..generate import generate as write
     from ..upstream import open_upstream
 
-    settings = Settings(select, ignore, folders, install)
     with no_collection(), Progress() as progress:
         progress.step("opening upstream")
         snapshot = open_upstream(upstream)
         place = place_for(snapshot, upstream, out, install=install)
+        told = decisions or place.root / NAME
+        settings = Settings(select, ignore, folders, install, read(told, must_exist=decisions is not None))
         if as_diff:
             built = build(snapshot, settings, progress.step)
         else:
@@ -66,7 +71,10 @@ def generate(
     say_notes(snapshot)
     if as_diff:
         _print_diff(built, as_json)
-    elif as_json:
+        _say_stale(built.manifest, told)
+        return
+    _say_stale(outcome.manifest, told)
+    if as_json:
         print_json(_told(outcome))
     else:
         _print(outcome, folders)
@@ -80,7 +88,14 @@ def _print_diff(built: Built, as_json: bool) -> None:
 
     lines = list(difference(built))
     if as_json:
-        print_json({"diff": "".join(lines), "rules": built.manifest["rules"], "edits": built.manifest["edits"]})
+        print_json(
+            {
+                "diff": "".join(lines),
+                "rules": built.manifest["rules"],
+                "edits": built.manifest["edits"],
+                **_decided(built.manifest),
+            }
+        )
     else:
         print_diff(lines)
 
@@ -92,6 +107,7 @@ def _told(outcome: Outcome) -> dict[str, object]:
         "manifest": str(outcome.place.manifest),
         "written": outcome.written,
         "backup": str(outcome.backup) if outcome.backup else None,
+        "changes": outcome.changes.to_json() if outcome.changes else None,
         "by_hand": {
             "edited": outcome.edited,
             "added": outcome.added,
@@ -99,7 +115,24 @@ def _told(outcome: Outcome) -> dict[str, object]:
             "conflicts": [asdict(conflict) for conflict in outcome.conflicts],
         },
         **{key: manifest[key] for key in _SHOWN},
+        **_decided(outcome.manifest),
     }
+
+
+def _decided(manifest: Manifest) -> dict[str, object]:
+    return {"decisions": manifest["decisions"]["list"]}
+
+
+def _say_stale(manifest: Manifest, told: Path) -> None:
+    """Name the decisions that did nothing, or were made about another rewrite than today's."""
+    for d in manifest["decisions"]["list"]:
+        where = f"{d['file']}:{d['line']}" + (f", {d['scope']}" if d["scope"] else "")
+        if d["stale"]:
+            why = "is stale: upstream's code there or the rules for it are others now; it is kept in"
+            say(f"sovits-port: note: the decision {d['key']} ({d['what']} {where}) {why} {told}")
+        elif d["outdated"]:
+            why = "was made about another rewrite than the rules make now; look at it with sovits-port review"
+            say(f"sovits-port: note: the decision {d['key']} ({d['what']} {where}) {why}")
 
 
 _SHOWN = ("version", "upstream", "options", "rules", "files", "edits", "hazards", "unused_ignores", "needs")

@@ -8,6 +8,15 @@ from typing import TypeVar
 
 import click
 
+from ..errors import PortError
+
+decisions_option = click.option(
+    "--decisions",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="What people decided about hunks.  [default: port.decisions.toml beside port.json]",
+)
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
@@ -22,11 +31,11 @@ def rule_options(function: Function) -> Function:
         "--select",
         multiple=True,
         metavar="CODES",
-        callback=_codes,
+        callback=codes,
         help="Only these rules or families (and PKG).",
     )
     left_out = click.option(
-        "--ignore", multiple=True, metavar="CODES", callback=_codes, help="All but these rules or families."
+        "--ignore", multiple=True, metavar="CODES", callback=codes, help="All but these rules or families."
     )
     return chosen(left_out(rules_option(function)))
 
@@ -52,7 +61,21 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for machines.")(function)
 
 
-def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def sarif_option(function: Function) -> Function:
+    """--sarif."""
+    return click.option("--sarif", "as_sarif", is_flag=True, help="A SARIF 2.1.0 log on stdout, for code scanning.")(
+        function
+    )
+
+
+def one_format(**asked: bool) -> None:
+    """PortError where several of these forms of output were asked for, each by its option's name."""
+    names = [f"--{name}" for name, wanted in asked.items() if wanted]
+    if len(names) > 1:
+        raise PortError(f"{' and '.join(names)} both print to stdout; give one of them")
+
+
+def codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Codes of an option given several times, each with commas in it."""
     codes = tuple(code.strip() for value in values for code in value.split(","))
     return tuple(code for code in codes if code)

@@ -2,42 +2,92 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .options import json_option, rules_option
+from ..errors import PortError
+from .options import json_option, one_format, rules_option
 from .output import print_json
 
 if TYPE_CHECKING:
     from ..rule import Rule
 
+_LIKENESS = 0.65  # of a mistyped code and one that is suggested
+
 
 @click.command()
-@click.argument("code", required=False)
+@click.argument("codes", nargs=-1, metavar="[CODE]...")
 @rules_option
+@click.option("--markdown", "as_markdown", is_flag=True, help="The rules as one page in Markdown: docs/rules.md.")
 @json_option
-def rules(code: str | None, folders: tuple[Path, ...], as_json: bool) -> None:
-    """List the rules, or tell one in full with its examples as diffs."""
-    from .. import rulebook
+def rules(codes: tuple[str, ...], folders: tuple[Path, ...], as_markdown: bool, as_json: bool) -> None:
+    """List the rules, or tell some in full with their examples as diffs.
 
-    book = rulebook.load(folders)
-    if code is None:
-        if as_json:
-            print_json({"rules": [_short(rule) for rule in book.rules]})
-            return
+    CODE is a rule's, or a family's such as RNG, which lists its rules.
+    """
+    one_format(json=as_json, markdown=as_markdown)
+    book = _book(folders)
+    chosen = [(code.upper(), _meant(book, code)) for code in codes]
+    picked = {rule.code: rule for _, found in chosen for rule in found} if codes else {r.code: r for r in book}
+    if as_markdown:
+        from ..views.rules_page import rules_page
+
+        click.echo(rules_page(list(picked.values())), nl=False)
+    elif as_json:
+        _print_json(chosen, picked)
+    elif not codes:
         from ..views.rules import print_book
 
-        print_book(book.rules)
-        return
-    rule = book.find(code)
-    if as_json:
-        print_json(_full(rule))
-        return
-    from ..views.rules import print_rule
+        print_book(book)
+    else:
+        _print_chosen(chosen)
 
-    print_rule(rule)
+
+def _book(folders: tuple[Path, ...]) -> list[type[Rule]]:
+    """All rules, with those that the engine brings along itself."""
+    from .. import rulebook
+    from ..imports import RuntimeImport
+
+    return sorted([*rulebook.load(folders).rules, RuntimeImport], key=lambda rule: rule.code)
+
+
+def _meant(book: list[type[Rule]], code: str) -> list[type[Rule]]:
+    """The rule with this code, or those whose codes begin with it. PortError, naming near ones, if there is none."""
+    wanted = code.upper()
+    exact = [rule for rule in book if rule.code == wanted]
+    found = exact or [rule for rule in book if wanted and rule.code.startswith(wanted)]
+    if found:
+        return found
+    near = get_close_matches(wanted, [rule.code for rule in book], n=3, cutoff=_LIKENESS)
+    if near:
+        last = f"{', '.join(near[:-1])} or {near[-1]}" if near[1:] else near[0]
+        raise PortError(f"no rule has the code {code!r}; did you mean {last}?")
+    families = sorted({rule.code.rstrip("0123456789") for rule in book})
+    raise PortError(f"no rule has the code {code!r}; the families are {', '.join(families)}")
+
+
+def _print_json(chosen: list[tuple[str, list[type[Rule]]]], picked: dict[str, type[Rule]]) -> None:
+    if not chosen:
+        print_json({"rules": [_short(rule) for rule in picked.values()]})
+    elif len(chosen) == 1 and chosen[0][0] in picked:
+        print_json(_full(picked[chosen[0][0]]))
+    else:
+        print_json({"rules": [_full(rule) for rule in picked.values()]})
+
+
+def _print_chosen(chosen: list[tuple[str, list[type[Rule]]]]) -> None:
+    from ..views.rules import print_family, print_rule
+
+    for number, (code, found) in enumerate(chosen):
+        if number:
+            click.echo()
+        if found[0].code == code:
+            print_rule(found[0])
+        else:
+            print_family(code, found)
 
 
 def _short(rule: type[Rule]) -> dict[str, object]:
@@ -53,7 +103,7 @@ def _short(rule: type[Rule]) -> dict[str, object]:
 
 
 def _full(rule: type[Rule]) -> dict[str, object]:
-    from ..views.rules import documentation
+    from ..views.rules import can_be_kept_off, documentation
 
     return {
         **_short(rule),
@@ -61,4 +111,7 @@ def _full(rule: type[Rule]) -> dict[str, object]:
         "documentation": documentation(rule),
         "examples": [{"before": e.before, "after": e.after} for e in rule.examples],
         "untouched": list(rule.untouched),
+        "ignore": {"line": f"# port: ignore[{rule.code}]", "everywhere": f"--ignore {rule.code}"}
+        if can_be_kept_off(rule)
+        else None,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -109,7 +108,9 @@ def validate(
     if upstream is None:
         raise PortError("give UPSTREAM, the sources that the package was made from")
     if html is not None:
-        _check_page(html)
+        from ..html import check_place
+
+        check_place(html)  # before the cases run for minutes
     from ..validate.environment import check_packages
 
     check_packages(device)  # before what needs them is imported
@@ -123,7 +124,8 @@ def validate(
     request = Request(device, size, cases, seed, steps_of(steps, preset), timeout, reference, checkpoint, most, folders)
     outcome = _run(upstream, directory, request)
     if html is not None:
-        from ..validate.html import render, write_page
+        from ..html import write_page
+        from ..validate.html import render
 
         write_page(render(outcome), html)
         say(f"wrote {html}")
@@ -148,15 +150,6 @@ def _check_as_recorded(context: click.Context, reference: Path) -> None:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and given != recorded:
             raise PortError(f"{reference} was recorded with --{name} {recorded}, not {given}; leave --{name} out")
     say(header.words)
-
-
-def _check_page(place: Path) -> None:
-    """PortError where no page can be made or written, before the cases run for minutes."""
-    if find_spec("jinja2") is None:
-        raise PortError('--html needs jinja2, which is not installed; pip install "sovits-port[xla]" brings it')
-    from ..validate.html.writing import check_place
-
-    check_place(place)
 
 
 def _run(upstream: str, directory: Path, request: Request) -> Outcome:

@@ -15,7 +15,9 @@ from .merging import Conflict, Merged, Side, merge_package, troubles
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..base import Base
     from ..manifest import FileRecord, Manifest
+    from ..status.changes import Changes
     from ..upstream import Snapshot
     from .building import Built
 
@@ -35,6 +37,7 @@ class Outcome:
     manifest: Manifest
     written: bool  # False where everything was up to date, or a conflict of an earlier merge is still marked
     backup: Path | None = None  # where a package with hand edits was put
+    changes: Changes | None = None  # since the package that was there; None where it could not be read
     edited: tuple[str, ...] = ()  # files with hand edits, which were kept
     added: tuple[str, ...] = ()  # files that somebody added, which were kept
     restored: tuple[str, ...] = ()  # files that somebody had deleted
@@ -97,7 +100,9 @@ def _generate(
     fresh = old is not None and (keep or not found.edited) and (marked or unchanged(snapshot, place, settings, old))
     if old is not None and fresh:
         return Outcome(place, old, written=False, edited=found.changed, added=found.added, conflicts=left)
+    before = _base_of(place, old)
     built = make()
+    changes = _changes(old, before, built)
     step("writing the package")
     from ..manifest import dump
 
@@ -118,7 +123,26 @@ def _generate(
         added=tuple(name for name in kept if name not in made and name in found.added),
         restored=tuple(name for name in found.missing if name in made),
         conflicts=merged.conflicts,
+        changes=changes,
     )
+
+
+def _base_of(place: Place, old: Manifest | None) -> Base | None:
+    """What the package that is there was made from; None where that cannot be read, which is made good now."""
+    from ..base import read_base
+
+    try:
+        return None if old is None else read_base(place.root, old)
+    except PortError:
+        return None
+
+
+def _changes(old: Manifest | None, before: Base | None, built: Built) -> Changes | None:
+    if old is None or before is None:
+        return None
+    from ..status.compare import compare
+
+    return compare((old, before), (built.manifest, built.base))
 
 
 def _sides(contents: Mapping[str, bytes], manifest: Manifest | None) -> dict[str, Side]:

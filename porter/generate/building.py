@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from .. import rulebook
 from ..base import NAME, Base, pack
+from ..decisions import fingerprint
+from ..decisions.account import account_for
+from ..decisions.applying import Decided, decide
 from ..emit import Emitted, layout
 from ..engine import Rewrites, no_collection, rewrite
-from ..hazards import account
-from ..manifest import Manifest
-from ..manifest.describe import describe
+from ..errors import PortError
+from ..manifest import DecisionsRecord, Manifest
+from ..manifest.describe import describe, edit_record
 from ..project import Project
 from ..sources import Sources, collect
 from .fingerprint import engine_hash
@@ -27,7 +30,7 @@ class Built:
     """A package that is ready to be written."""
 
     sources: Sources
-    rewrites: Rewrites
+    rewrites: Rewrites  # decisions followed
     files: Mapping[str, Emitted]  # by place below the output folder
     manifest: Manifest
     base: Base
@@ -52,14 +55,17 @@ def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) 
     step("parsing")
     project = Project.parse(sources.texts)
     step("rewriting")
-    rewrites = rewrite(project, rules)
+    decided = decide(rewrite(project, rules), settings.decisions)
+    rewrites = decided.rewrites
     step("looking for what is left")
-    hazards = account(rewrites)
+    hazards = account_for(decided)
     spec, revision = snapshot.spec, snapshot.revision
     files = layout(rewrites, sources, spec=spec, revision=revision, install=settings.install)
+    undecided = _undecided(decided, sources, files, snapshot)
     base = Base(
         {path: text.encode(sources.encodings[path]) for path, (_, text) in sources.texts.items()},
         {name: emitted.content for name, emitted in files.items()},
+        {name: emitted.content for name, emitted in undecided.items()},
     )
     manifest = describe(
         sources=sources,
@@ -70,6 +76,38 @@ def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) 
         revision=revision,
         options=options,
         tool={"rulebook": settings.rulebook_hash(), "engine": engine_hash()},
+        decisions=_decisions(decided, settings, undecided),
         base=pack(base),
     )
     return Built(sources, rewrites, files, manifest, base)
+
+
+def _undecided(
+    decided: Decided, sources: Sources, files: Mapping[str, Emitted], snapshot: Snapshot
+) -> dict[str, Emitted]:
+    """Files that decisions changed, as the rules alone would have them, by place. PortError where headers differ."""
+    if not decided.changes:
+        return {}
+    found: dict[str, Emitted] = {}
+    for name, emitted in layout(decided.undecided, sources, spec=snapshot.spec, revision=snapshot.revision).items():
+        if emitted.upstream in decided.changes:
+            if emitted.header_at != files[name].header_at:
+                raise PortError(
+                    f"a decision about the first lines of {emitted.upstream} changes one that the system or Python "
+                    "reads (#! or coding), which no decision may"
+                )
+            found[name] = emitted
+    return found
+
+
+def _decisions(decided: Decided, settings: Settings, undecided: Mapping[str, Emitted]) -> DecisionsRecord:
+    mirrors = {emitted.upstream: emitted for emitted in undecided.values()}
+    return {
+        "hash": fingerprint(settings.decisions),
+        "list": list(decided.records),
+        "undecided": [
+            edit_record(edit, mirrors[edit.file].line)
+            for edit in sorted(decided.undecided.edits)
+            if edit.file in decided.changes
+        ],
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..decisions import fingerprint
 from ..errors import PortError
 from ..manifest import input_hashes
 from ..sources import Tree, digest, find_module_root, licence, module_files, top_names
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
 
 
 def unchanged(snapshot: Snapshot, place: Place, settings: Settings, manifest: Manifest) -> bool:
-    """Whether tool, options, rules and upstream are as `manifest` says, and every file is there, edited or not."""
+    """Whether tool, options, rules, decisions and upstream are as `manifest` says, and every file is there, edited or
+    not.
+    """
+    return survey(place, manifest).complete and same_inputs(snapshot, settings, manifest)
+
+
+def same_inputs(snapshot: Snapshot, settings: Settings, manifest: Manifest) -> bool:
+    """Whether tool, options, rules, decisions and upstream are as `manifest` says, whatever is on disk."""
     return (
         manifest["version"] == __version__
         and manifest["options"] == settings.record()
         and manifest["rulebook"] == settings.rulebook_hash()
+        and manifest["decisions"]["hash"] == fingerprint(settings.decisions)
         and manifest["engine"] == engine_hash()
-        and survey(place, manifest).complete
         and _same_upstream(snapshot, manifest)
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import rulebook
+from ..decisions import Decision
 
 if TYPE_CHECKING:
     from ..manifest import OptionsRecord
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Rule codes to select and ignore (prefixes count), extra folders of rules, and where it will stand."""
+    """Rule codes to select and ignore (prefixes count), extra folders of rules, place, and what people decided."""
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     rules: tuple[Path, ...] = ()
     install: bool = False
+    decisions: tuple[Decision, ...] = ()
 
     def record(self) -> OptionsRecord:
         """These settings as port.json has them; the order in which they were typed does not matter."""

@@ -7,6 +7,8 @@ import json
 from .reading import read
 from .records import (
     SCHEMA,
+    DecisionRecord,
+    DecisionsRecord,
     EditRecord,
     FileRecord,
     HazardRecord,
@@ -21,6 +23,8 @@ from .records import (
 
 __all__ = [
     "SCHEMA",
+    "DecisionRecord",
+    "DecisionsRecord",
     "EditRecord",
     "FileRecord",
     "HazardRecord",

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..emit import PACKAGE
 from ..sources import Sources, digest
 from ..store import TOOL
-from .records import SCHEMA, EditRecord, FileRecord, HazardRecord, Manifest, OptionsRecord, ToolRecord
+from .records import (
+    SCHEMA,
+    DecisionsRecord,
+    EditRecord,
+    FileRecord,
+    HazardRecord,
+    Manifest,
+    OptionsRecord,
+    ToolRecord,
+)
 
 if TYPE_CHECKING:
     from ..emit import Emitted
@@ -28,6 +37,7 @@ def describe(
     revision: str,
     options: OptionsRecord,
     tool: ToolRecord,
+    decisions: DecisionsRecord,
     base: bytes,
 ) -> Manifest:
     """The manifest of a package that was laid out."""
@@ -53,13 +63,14 @@ def describe(
         "rules": dict(sorted(Counter(edit.rule for edit in rewrites.edits).items())),
         "files": {name: _file(emitted, sources) for name, emitted in sorted(files.items())},
         "consulted": dict(sorted(sources.consulted.items())),
-        "edits": [_edit(e, mirrors[e.file]) for e in sorted(rewrites.edits)],
+        "edits": [edit_record(e, mirrors[e.file].line) for e in sorted(rewrites.edits)],
         "hazards": {
             "fixed": counts["fixed"],
             "waived": counts["waived"],
             "residual": counts["residual"],
             "list": listed,
         },
+        "decisions": decisions,
         "unused_ignores": [
             {"file": file, "line": line, "code": code} for file, line, code in sorted(rewrites.unused_ignores)
         ],
@@ -83,7 +94,8 @@ def _file(emitted: Emitted, sources: Sources) -> FileRecord:
     }
 
 
-def _edit(edit: Edit, emitted: Emitted) -> EditRecord:
+def edit_record(edit: Edit, line: Callable[[int], int]) -> EditRecord:
+    """An edit as port.json has it; `line` tells where a line of the text without its header stands."""
     return {
         "rule": edit.rule,
         "safety": edit.safety,
@@ -94,9 +106,9 @@ def _edit(edit: Edit, emitted: Emitted) -> EditRecord:
         "end_line": edit.span.end_line,
         "end_column": edit.span.end_column,
         "target": edit.target,
-        "target_line": emitted.line(edit.target_span.line),
+        "target_line": line(edit.target_span.line),
         "target_column": edit.target_span.column,
-        "target_end_line": emitted.line(edit.target_span.end_line),
+        "target_end_line": line(edit.target_span.end_line),
         "target_end_column": edit.target_span.end_column,
     }
 

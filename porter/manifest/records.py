@@ -84,6 +84,27 @@ class HazardsRecord(TypedDict):
     list: list[HazardRecord]
 
 
+class DecisionRecord(TypedDict):
+    """What a person decided about one hunk; `line` is upstream's now, or where it last was if the code is gone."""
+
+    key: str
+    what: Literal["accept", "reject", "edit"]
+    reason: str
+    file: str
+    line: int
+    scope: str
+    stale: bool  # upstream's code or the rules there are others now, so it does nothing
+    outdated: bool  # the rules' own rewrite is another than the person saw
+
+
+class DecisionsRecord(TypedDict):
+    """People's decisions, and what the rules alone would have done in the files that they changed."""
+
+    hash: str  # of all that was decided; "" for nothing
+    list: list[DecisionRecord]
+    undecided: list[EditRecord]  # all edits of files that `undecided` of port.base has, with their places there
+
+
 class NeedsRecord(TypedDict):
     """Imports that the package does not hold itself."""
 
@@ -117,5 +138,6 @@ class Manifest(TypedDict):
     consulted: dict[str, str]  # files of upstream that were read and not ported → SHA-256
     edits: list[EditRecord]
     hazards: HazardsRecord
+    decisions: DecisionsRecord
     unused_ignores: list[IgnoreRecord]
     needs: NeedsRecord

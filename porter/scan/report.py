@@ -95,6 +95,8 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode, notes: Suppressions)
 
 def _upstream_line(file: SourceFile, rewritten: Rewritten, node: cst.CSTNode) -> int:
     """The upstream line that a node of the result came from."""
+    if rewritten.lines is not None:
+        return rewritten.lines[min(file.span(node).line, len(rewritten.lines)) - 1]
     old = rewritten.file
     current: cst.CSTNode | None = node
     while current is not None:

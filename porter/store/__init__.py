@@ -10,6 +10,7 @@ from porter.store.package import (
     write_package,
 )
 from porter.store.place import MANIFEST, TOOL, Place
+from porter.store.single import write_file
 
 __all__ = [
     "MANIFEST",
@@ -21,5 +22,6 @@ __all__ = [
     "recover",
     "refuse_foreign",
     "state_of",
+    "write_file",
     "write_package",
 ]

@@ -128,7 +128,8 @@ class Server(AbstractContextManager["Server"]):
 
     def _answer(self, what: str, seconds: float) -> int:
         """The number that the server sends with `what`. Raises _Late or _Gone."""
-        assert self._process is not None and self._process.stdout is not None
+        if self._process is None or self._process.stdout is None:
+            raise _Gone
         ready, _, _ = select.select([self._process.stdout], [], [], seconds)
         if not ready:
             raise _Late
@@ -138,7 +139,8 @@ class Server(AbstractContextManager["Server"]):
         return int(words[1])
 
     def _died(self) -> Told:
-        assert self._process is not None
+        if self._process is None:  # closed by another thread
+            return Told(error="it was stopped")
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         status = self._process.poll()

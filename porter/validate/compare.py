@@ -31,6 +31,7 @@ class TensorReport:
     limit_db: float | None = None
     scale: str = ""  # whose magnitude the noise is measured against, where it is not the tensor's own
     own_db: float | None = None  # upstream's float32 from its own float64, where rounding decides (rounding.py)
+    exact_db: float | None = None  # the same of both sides in float64
     problem: str = ""  # what is wrong, where it is not the distance
 
 

@@ -1,8 +1,8 @@
 """What a child process is told, and the files through which the processes of one case talk.
 
-A case runs in up to five processes: the reference (upstream, eager, on the CPU, or on CUDA for a recording), the port,
+A case runs in up to six processes: the reference (upstream, eager, on the CPU, or on CUDA for a recording), the port,
 the port again for the graph budget, upstream again, which takes the port's checkpoint, and, where rounding may be all
-that speaks against the port, upstream in float64. In `bench` the reference is followed by `unported` (upstream on the
+that speaks against the port, both sides in float64. In `bench` the reference is followed by `unported` (upstream on the
 device) and `ported` for each port, which only count. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
@@ -17,7 +17,7 @@ device) and `ported` for each port, which only count. They share a folder:
     rounding.json        upstream's float32 from its float64    exact → parent
     state.json           names and shapes after the step        reference → port
     checkpoint.pth       state_dict after the step              port → checkpoint
-    ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, exact, port → parent
+    ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, exact, port, port_exact → parent
     ROLE.json            everything else that the role found    all → parent
     steps.json           cost of each step, as it ends          unported, ported → parent
 """
@@ -31,7 +31,7 @@ from typing import Any, Literal
 
 CHECKPOINT = "checkpoint.pth"
 HOST = "CPU, eager"  # the backend of what runs without XLA
-Role = Literal["reference", "exact", "port", "budget", "checkpoint", "unported", "ported"]
+Role = Literal["reference", "exact", "port", "port_exact", "budget", "checkpoint", "unported", "ported"]
 
 
 @dataclass(frozen=True)

@@ -155,8 +155,8 @@ class ReplayNoise(TorchFunctionMode):
         if not _MAY_DRAW.search(name):
             return func(*args, **kwargs)
         with _Answer(self):
-            if name not in _FILLS:
-                return func(*args, **kwargs)
+            if name not in _FILLS or not args or not isinstance(args[0], Tensor):
+                return func(*args, **kwargs)  # an initialisation, which calls the method in here
             filled = func(torch.empty_like(args[0], requires_grad=False), *args[1:], **kwargs)
         return args[0].copy_(filled)
 

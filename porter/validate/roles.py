@@ -100,15 +100,7 @@ def exact(job: Job) -> Told:
         model = case.build(library, _read(job, "arguments.json"))
         model.load_state_dict(load_tensors(job.path("weights.safetensors")), strict=True)
         case.finish(model)
-        device, backend = _device(job, case)
-        model = model.to(device).double().train(case.training)
-        batch = {
-            name: value.double() if value.is_floating_point() else value
-            for name, value in materialized(load_batches(job.path("batches.safetensors"))[0], device).items()
-        }
-        _seed(job.seed)
-        torch.set_default_dtype(torch.float64)
-        return _replayed(job, case, model, batch, device, Told(backend=backend))
+        return _in_float64(job, case, model.train(case.training))
 
 
 def port(job: Job) -> Told:
@@ -134,6 +126,13 @@ def port(job: Job) -> Told:
     )
     ran = coverage.names() if coverage is not None else ()
     return replace(told, findings=(*told.findings, *changed), ran=ran)
+
+
+def port_exact(job: Job) -> Told:
+    """The port in float64, with what upstream's run in float64 had."""
+    case = load_case(job.case)
+    model = _load_model(job, case, [])
+    return Told(error="the port cannot load upstream's weights") if model is None else _in_float64(job, case, model)
 
 
 def budget(job: Job) -> Told:
@@ -197,6 +196,18 @@ def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, device: torch
         step, trace = _traced(job, case, model, batch, device)
     _settle(device)
     return _save(job, replace(told, noise=_noise(noise.findings()), draws=noise.replayed), step, trace)
+
+
+def _in_float64(job: Job, case: Case, model: Subjects) -> Told:
+    device, backend = _device(job, case)
+    batch = {
+        name: value.double() if value.is_floating_point() else value
+        for name, value in load_batches(job.path("batches.safetensors"))[0].items()
+    }
+    model = model.double().to(device)
+    _seed(job.seed)
+    torch.set_default_dtype(torch.float64)
+    return _replayed(job, case, model, materialized(batch, device), device, Told(backend=backend))
 
 
 def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], device: torch.device, told: Told) -> Told:

@@ -31,7 +31,7 @@ from porter.validate.judge import (
 from porter.validate.manifest import Manifest, check_same_upstream, read_manifest
 from porter.validate.outcome import CaseOutcome, Divergence, Outcome
 from porter.validate.recording import Recording
-from porter.validate.rounding import doubtful, measure_rounding, read_rounding, relieve
+from porter.validate.rounding import confirm, doubtful, measure_rounding, read_rounding, relieve
 from porter.validate.settings import Preset
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, str], None]  # case, what it does now
 _SIDES: Mapping[Role, str] = {
     "reference": "upstream",
-    "exact": "upstream in float64",
+    "exact": "a side in float64",
     "port": "the port",
     "budget": "the graph budget",
     "checkpoint": "upstream, with the port's checkpoint,",
@@ -189,7 +189,12 @@ class Judge:
                 place, running = following
                 if not running.done():
                     progress(name, "upstream on the CPU" if self.recording is None else "upstream as recorded")
-                found = running.result()
+                try:
+                    found = running.result()
+                except BaseException:  # Ctrl-C, say: do not wait for a run that nobody will look at
+                    if self.upstream is not None:
+                        self.upstream.close()
+                    raise
                 following = start(after) if after is not None else None
                 yield name, place, found
 
@@ -223,7 +228,7 @@ class Judge:
                 outcome = judge_tensors(name, reference, port, place, self._device(reference, port), self.lines)
                 if doubtful(outcome):
                     role = "exact"
-                    progress(name, "upstream in float64")
+                    progress(name, "both sides in float64")
                     outcome = self._relieve(name, place, reference, outcome)
                 if self.explain:
                     role = "checkpoint"
@@ -242,12 +247,19 @@ class Judge:
 
     def _relieve(self, name: str, place: Path, reference: Told, outcome: CaseOutcome) -> CaseOutcome:
         """Judge again by how far upstream itself is from its run in float64."""
-        if read_rounding(place) is None and self.upstream is not None:
+        exact = None
+        if self.upstream is not None:
             exact = self._child(name, "exact", place)
             outcome = replace(outcome, seconds=outcome.seconds + exact.seconds)
             if exact.dtypes is not None:
                 measure_rounding(reference, exact, place)
-        return relieve(outcome, read_rounding(place) or {})
+        outcome = relieve(outcome, read_rounding(place) or {})
+        if outcome.passed or exact is None or exact.dtypes is None:
+            return outcome
+        port = self._child(name, "port_exact", place)
+        outcome = replace(outcome, seconds=outcome.seconds + port.seconds)
+        device = self._device(exact, port)
+        return outcome if port.dtypes is None else confirm(outcome, exact, port, place, device)
 
     def _divergence(self, name: str, place: Path) -> Divergence | None:
         place.mkdir()

@@ -27,7 +27,8 @@ def distance(report: TensorReport) -> str:
     wanted = f", at least {report.limit_db:.0f} dB wanted" if report.limit_db is not None else ""
     largest = f"; largest difference {number(report.max_abs)}" if report.max_abs is not None else ""
     own = f"; upstream itself is {report.own_db:.0f} dB from its float64" if report.own_db is not None else ""
-    return f"{decibels(report.snr_db)}{against}{wanted}{largest}{own}"
+    exact = f", and the port {report.exact_db:.0f} dB from that in float64" if report.exact_db is not None else ""
+    return f"{decibels(report.snr_db)}{against}{wanted}{largest}{own}{exact}"
 
 
 def number(value: float | None) -> str:

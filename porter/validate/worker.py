@@ -37,6 +37,7 @@ _ROLES = {
     "reference": roles.reference,
     "exact": roles.exact,
     "port": roles.port,
+    "port_exact": roles.port_exact,
     "budget": roles.budget,
     "checkpoint": roles.checkpoint,
     "unported": roles.unported,

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from ..generate.difference import unified
+from ..imports import RuntimeImport
 from ..rulebook import FAMILIES
 from .console import plain_table, stdout_console
 from .diff import style_of
+from .families import ABOUT
 
 if TYPE_CHECKING:
     from ..rule import Rule
 
+_READABLE = 100  # columns of a line of prose at most
+_INDENT = "  "
 _SAFETY = {
     "exact": "bit-identical on the CPU",
     "close": "same mathematics, rounding or padding differs",
@@ -33,28 +39,68 @@ def print_book(rules: Sequence[type[Rule]]) -> None:
     stdout_console().print(table)
 
 
+def print_family(code: str, rules: Sequence[type[Rule]]) -> None:
+    """Print what a family is about, and its rules as a table. `code` is the family's, or how some codes begin."""
+    console = stdout_console()
+    if code in FAMILIES:
+        console.print(Text.assemble((code, "bold cyan"), (f"  {FAMILIES[code]}", "bold")))
+        _print_words(console, ABOUT[code])
+        console.print()
+    print_book(rules)
+
+
 def print_rule(rule: type[Rule]) -> None:
-    """Print one rule: why, what it says, examples as diffs, what it leaves alone, how to keep it off."""
+    """Print one rule: why, what it may change, examples as diffs, what it leaves alone, how to keep it off."""
     console = stdout_console()
     console.print(Text.assemble((rule.code, "bold cyan"), (f"  {rule.title}", "bold")))
-    console.print(Text(f"{family(rule)} · {rule.safety.value}: {_SAFETY[rule.safety.value]}"))
-    console.print()
-    for paragraph in documentation(rule).split("\n\n"):
-        # A paragraph is filled anew to the terminal's width; a list keeps its lines.
-        listed = any(line.startswith((" ", "-", "*", "|")) for line in paragraph.split("\n"))
-        console.print(Text(paragraph if listed else " ".join(paragraph.split()) + "\n"))
-    console.print(Text(f"Reason given for an edit: {rule.message}."))
+    console.print(Text(f"{family(rule)} · from {source_file(rule)}"))
+    _print_heading(console, "Why")
+    for number, paragraph in enumerate(documentation(rule).split("\n\n")):
+        if number:
+            console.print()
+        _print_words(console, paragraph)
+    _print_heading(console, "Reason told at each edit")
+    _print_words(console, rule.message)
+    _print_heading(console, f"Safety: {rule.safety.value}")
+    _print_words(console, safety(rule))
     for number, example in enumerate(rule.examples, 1):
-        console.print()
-        console.print(Text(f"Example {number}", style="bold"))
+        _print_heading(console, "Example" if len(rule.examples) == 1 else f"Example {number}")
         _print_code(console, [line.rstrip("\n") for line in example_diff(example.before, example.after)])
-    for number, source in enumerate(rule.untouched, 1):
-        console.print()
-        console.print(Text(f"Left alone {number}", style="bold"))
-        _print_code(console, [f" {line}" for line in source.rstrip("\n").split("\n")])
-    console.print()
-    console.print(Text(f"To keep it off one line of upstream, write there: # port: ignore[{rule.code}]"))
-    console.print(Text(f"To keep it off everywhere: --ignore {rule.code}"))
+    if rule.untouched:
+        _print_heading(console, "Code that looks alike and is left alone")
+        for number, source in enumerate(rule.untouched):
+            if number:
+                console.print(Text("  ⋮", style="dim"))
+            _print_code(console, [f" {line}" for line in source.rstrip("\n").split("\n")])
+    _print_heading(console, "To keep it off")
+    for line in suppression(rule):
+        _print_words(console, line)
+
+
+def safety(rule: type[Rule]) -> str:
+    """What a rule may do to a result, in words."""
+    return _SAFETY[rule.safety.value]
+
+
+def source_file(rule: type[Rule]) -> str:
+    """The file that a rule is in, with its folder's name."""
+    path = Path(inspect.getfile(rule))
+    return f"{path.parent.name}/{path.name}"
+
+
+def can_be_kept_off(rule: type[Rule]) -> bool:
+    """Whether a rule acts by itself; the engine's own come along with the edits of others."""
+    return rule is not RuntimeImport
+
+
+def suppression(rule: type[Rule]) -> list[str]:
+    """How to keep a rule off, a sentence a way."""
+    if not can_be_kept_off(rule):
+        return ["It comes along with the edits that need it, and cannot be kept off by itself."]
+    line = f"On one line of upstream: write there # port: ignore[{rule.code}]"
+    if rule.safety.value == "changed":
+        return [line, f"Everywhere: it is off unless selected, with --select {rule.code}"]
+    return [line, f"Everywhere: --ignore {rule.code}, of generate and check"]
 
 
 def documentation(rule: type[Rule]) -> str:
@@ -71,6 +117,21 @@ def example_diff(before: str, after: str) -> list[str]:
     """Before and after as a diff with all their lines, without a heading."""
     lines = list(unified(before, after, "before", "after", context=before.count("\n") + 1))
     return [line for line in lines[2:] if not line.startswith("@@")]
+
+
+def _print_heading(console: Console, text: str) -> None:
+    console.print()
+    console.print(Text(text, style="bold"))
+
+
+def _print_words(console: Console, paragraph: str) -> None:
+    """A paragraph is filled anew to the terminal's width; a list keeps its lines."""
+    lines = paragraph.split("\n")
+    if not any(line.startswith((" ", "-", "*", "|")) for line in lines):
+        width = min(console.width, _READABLE) - len(_INDENT)
+        lines = wrap(" ".join(lines), width, break_long_words=False, break_on_hyphens=False)
+    for line in lines:
+        console.print(Text(f"{_INDENT}{line}"), soft_wrap=True)
 
 
 def _print_code(console: Console, lines: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What `generate` did: files, edits by rule, hazards, and how to use the package."""
+"""What `generate` did: files, edits by rule or changes since the last time, hazards, and how to use the package."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import rulebook
+from .changes import print_changes
 from .console import counts_line, plain_table, stdout_console
 from .hazards import print_group, print_unused
 
@@ -24,12 +25,19 @@ def print_summary(outcome: Outcome, folders: tuple[Path, ...] = ()) -> None:
     console = stdout_console()
     console.print(Text(f"{_upstream(manifest)} → {place.package_dir}", style="bold"))
     console.print(_files(manifest))
-    _print_rules(console, manifest, folders)
+    if outcome.changes is None:
+        _print_rules(console, manifest, folders)
+    else:
+        print_changes(console, outcome.changes)
+        console.print()
     hazards = manifest["hazards"]
     console.print(
         counts_line({"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]})
     )
-    print_group(console, [h for h in hazards["list"] if h["status"] == "residual"])
+    if outcome.changes is None:
+        print_group(console, [h for h in hazards["list"] if h["status"] == "residual"])
+    elif hazards["residual"]:
+        console.print(Text("check lists those that are residual."))
     print_unused(console, manifest["unused_ignores"])
     console.print()
     console.print(Text(_usage(outcome)), soft_wrap=True)

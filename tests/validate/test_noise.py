@@ -230,3 +230,12 @@ def test_python_random_is_restored() -> None:
     with pytest.raises(ZeroDivisionError), RecordNoise():
         _ = 1 // 0
     assert before == (random.random, random.uniform, random.randint)
+
+
+def test_initialisation_by_keyword_is_replayed() -> None:
+    with RecordNoise() as recorded:
+        torch.nn.init.normal_(tensor=torch.empty(3), std=2)
+    with ReplayNoise(recorded.draws, [HERE]) as replayed:
+        value = torch.nn.init.normal_(tensor=torch.empty(3), std=2)
+    assert replayed.findings() == []
+    assert torch.equal(value, 2 * recorded.draws[0].value)

@@ -66,6 +66,24 @@ def test_a_port_that_rounds_much_more_than_upstream_fails(cancelling: Callable[[
     assert "upstream itself is" in text
 
 
+def test_a_port_that_rounds_more_than_a_lucky_upstream_passes_if_float64_agrees(tmp_path: Path) -> None:
+    write_upstream(tmp_path / "upstream")
+    worse = write_port(
+        tmp_path / "upstream", tmp_path / "port", LINE, LINE + "        z = ((z + 300.0) - 300.0) * mask\n"
+    )
+    status, case, text = validate(worse)
+    assert (status, case["verdict"]) == (0, "pass")
+    assert "from that in float64" in text
+
+
+def test_a_port_that_is_off_in_float64_too_fails(tmp_path: Path) -> None:
+    write_upstream(tmp_path / "upstream")
+    wrong = write_port(tmp_path / "upstream", tmp_path / "port", LINE, LINE + "        z = z * 1.000001\n")
+    status, case, _ = validate(wrong)
+    assert (status, case["verdict"]) == (1, "mismatch")
+    assert case["groups"]["results"]["least_db"] > 105  # no further off than the port that passes
+
+
 def test_a_recording_brings_the_rounding_along(cancelling: Callable[[str], Path], tmp_path: Path) -> None:
     port, file = cancelling(ELSEHOW), tmp_path / "upstream.recording"
     fixed = ["--device", "cpu", "--preset", "tiny", "--steps", "1", "--case", CASE]

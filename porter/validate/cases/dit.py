@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from porter.validate.budget import Allowance
-from porter.validate.cases.base import Batch, Case, Part, lengths
+from porter.validate.cases.base import Batch, Case, Part, lengths, method, require
 from porter.validate.cases.shapes import Arguments, Inputs, built, drawn, normal, width
 from porter.validate.settings import Settings
 
@@ -23,18 +24,24 @@ _LATEST = 0.1
 Call = Callable[[Any, Batch], object]
 
 
-def _network(**more: Any) -> Arguments:
-    return lambda entry, settings: {
-        "dim": width(settings),
-        "depth": 2,
-        "heads": _HEADS,
-        "dim_head": _HEAD,
-        "ff_mult": 2,
-        "mel_dim": _MELS,
-        "text_dim": _TEXT,
-        "conv_layers": 2,
-        **more,
-    }
+def _network(*needed: str, **more: Any) -> Arguments:
+    """Constructor arguments. Unavailable where `forward` knows no checkpointing, or lacks a parameter of `needed`."""
+
+    def told(entry: Any, settings: Settings) -> dict[str, Any]:
+        require(method(entry, "forward"), "use_grad_ckpt", *needed)
+        return {
+            "dim": width(settings),
+            "depth": 2,
+            "heads": _HEADS,
+            "dim_head": _HEAD,
+            "ff_mult": 2,
+            "mel_dim": _MELS,
+            "text_dim": _TEXT,
+            "conv_layers": 2,
+            **more,
+        }
+
+    return told
 
 
 def _step(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
@@ -64,7 +71,15 @@ def _cached(subject: Any, settings: Settings, generator: torch.Generator) -> Bat
 
 
 def _dit(label: str, inputs: Inputs, told: Mapping[str, bool] = MappingProxyType({}), **more: Any) -> Part:
-    return Part(_WHOLE, "DiT", inputs, _network(**more), call=lambda model, given: model(**given, **told), label=label)
+    arguments = _network(*told, **more)
+
+    def call(model: Any, given: Batch) -> object:
+        # Older revisions gave the flag no default.
+        flag = inspect.signature(model.forward).parameters["use_grad_ckpt"]
+        asked = {"use_grad_ckpt": False} if flag.default is flag.empty else {}
+        return model(**given, **{**asked, **told})
+
+    return Part(_WHOLE, "DiT", inputs, arguments, call=call, label=label)
 
 
 def _frames_of(**shapes: Any) -> Inputs:

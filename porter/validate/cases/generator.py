@@ -37,6 +37,8 @@ def _remove(model: Any) -> None:
 
 
 CASES = (
-    Case("generator.plain", (Part("models", "Generator", _inputs, _arguments),)),
-    Case("generator.without_weight_norm", (Part("models", "Generator", _inputs, _removable, finish=_remove),)),
+    Case("generator.plain", (Part("models", "Generator", _inputs, _arguments, audio=""),)),
+    Case(
+        "generator.without_weight_norm", (Part("models", "Generator", _inputs, _removable, finish=_remove, audio=""),)
+    ),
 )

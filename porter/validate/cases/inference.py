@@ -102,10 +102,10 @@ def _extract(model: Any, given: Batch) -> object:
 
 def _cases(version: str) -> tuple[Case, ...]:
     parts = {
-        "infer": Part("models", "SynthesizerTrn", _whole, _told(version, "infer"), _infer),
-        "decode": Part("models", "SynthesizerTrn", _references, _told(version, "decode"), _decode),
+        "infer": Part("models", "SynthesizerTrn", _whole, _told(version, "infer"), _infer, audio="0"),
+        "decode": Part("models", "SynthesizerTrn", _references, _told(version, "decode"), _decode, audio=""),
         "decode_streaming": Part(
-            "models", "SynthesizerTrn", _chunk, _told(version, "decode_streaming", "speed"), _stream
+            "models", "SynthesizerTrn", _chunk, _told(version, "decode_streaming", "speed"), _stream, audio="0"
         ),
         "extract_latent": Part("models", "SynthesizerTrn", _features, _told(version, "extract_latent"), _extract),
     }

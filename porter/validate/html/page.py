@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from porter.html import environment
 from porter.validate.budget import Budget, compile_limit
 from porter.validate.compare import TensorReport, least_db
 from porter.validate.html.listening import Listening, listening
@@ -66,18 +66,11 @@ class CasePage:
 
 def render(outcome: Outcome) -> str:
     """The whole page. It holds everything that it shows."""
-    environment = Environment(
-        loader=PackageLoader("porter.validate.html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"decibels": decibels, "distance": distance, "number": number}
+    templates = environment(Path(__file__).parent / "templates")
+    templates.filters |= {"decibels": decibels, "distance": distance, "number": number}
     cases = [_case(case, f"case-{index}") for index, case in enumerate(outcome.cases)]
     cases.sort(key=lambda case: case.tone != "bad")  # what is wrong comes first
-    return environment.get_template("page.html.j2").render(
+    return templates.get_template("page.html.j2").render(
         outcome=outcome,
         setting=setting(outcome),
         summary=summary(outcome.cases),

@@ -1,0 +1,95 @@
+"""`sovits-port diff`: upstream against the package, hunk by hunk."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .memory import no_collection
+from .options import json_option
+from .output import print_json, say
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..comparison import Comparison
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@click.option(
+    "--rule", "rules", multiple=True, metavar="CODE",
+    help="Only hunks by this rule or family; HAND for lines edited by hand. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--file", "files", multiple=True, metavar="F",
+    help="Only this file or folder, of upstream or of the package; a pattern or the end of a path will do. "
+    "May be repeated.",
+)  # fmt: skip
+@click.option("--stat", is_flag=True, help="Only count: hunks, edits and lines by rule and by file.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a page instead: side by side, with filters and the account of hazards. It needs no network.",
+)
+@json_option
+def diff(
+    directory: Path, rules: tuple[str, ...], files: tuple[str, ...], stat: bool, html: Path | None, as_json: bool
+) -> None:
+    """Show upstream against the package in DIR (default: generated), each hunk with its rule and its reason.
+
+    Lines edited by hand since the package was generated are shown as such. In a pipe the output is a patch:
+    `git apply` in a checkout of upstream makes its files what the port's are.
+    """
+    with no_collection(), Progress() as progress:
+        progress.step("reading the package")
+        from ..comparison import choose, compare
+
+        if html is not None:
+            from ..html import check_place
+
+            check_place(html)
+        found = choose(compare(directory), rules, [_inside(directory, name) for name in files])
+        if html is not None:
+            progress.step("writing the page")
+            _write_page(found, html)
+    if html is not None:
+        say(f"wrote {html}")
+    if as_json:
+        from ..comparison.as_json import to_json, totals_to_json
+
+        print_json(totals_to_json(found) if stat else to_json(found))
+    elif stat:
+        from ..views.totals import print_totals
+
+        print_totals(found)
+    elif html is None:
+        _print(found)
+
+
+def _write_page(found: Comparison, place: Path) -> None:
+    from ..html import write_page
+    from ..views.page import render
+
+    write_page(render(found), place)
+
+
+def _print(found: Comparison) -> None:
+    from ..comparison.patch import patch_of
+    from ..views.hunks import left_out_words, print_changes
+
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        print_changes(found)
+        return
+    click.echo(b"".join(patch_of(found)), nl=False)
+    if found.left_out:
+        say(f"sovits-port: note: {left_out_words(found)}")
+
+
+def _inside(directory: Path, name: str) -> str:
+    """A path of the package as a person's shell completes it, without the folder in front."""
+    return name.removeprefix(f"{directory.as_posix()}/")

@@ -1,0 +1,113 @@
+"""`sovits-port review`: a person decides about each hunk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import PortError
+from .options import codes, decisions_option, json_option
+from .output import print_json, say
+
+if TYPE_CHECKING:
+    from ..decisions.walk import Walk
+    from ..hunks import Hunk
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@decisions_option
+@click.option(
+    "--rule", "rules", multiple=True, metavar="CODES", callback=codes, help="Only hunks of these rules or families."
+)
+@click.option("--file", "files", multiple=True, metavar="F", help="Only hunks of this file, by its name or path.")
+@click.option("--list", "as_list", is_flag=True, help="List the hunks with what was decided, and ask nothing.")
+@json_option
+def review(
+    directory: Path,
+    decisions: Path | None,
+    rules: tuple[str, ...],
+    files: tuple[str, ...],
+    as_list: bool,
+    as_json: bool,
+) -> None:
+    """Walk the hunks of the package in DIR (default: generated): accept, reject, edit or skip each.
+
+    What is decided is written at once to a text file, to be committed; generate follows it. The hunks that
+    nobody has looked at come first.
+    """
+    from ..decisions import NAME
+
+    told = decisions or directory / NAME
+    walk = _walk(directory, told, rules, files)
+    if as_json:
+        print_json(_to_json(walk, told))
+    elif as_list:
+        from ..views.review import print_list
+
+        print_list(walk)
+    elif not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise PortError("review asks a person at a terminal; use --list or --json here")
+    else:
+        from ..views.review import summary
+        from .reviewing import ask
+
+        try:
+            ask(walk, told)
+        finally:
+            say(f"{summary(walk)}; decisions are in {told}, and generate follows them")
+
+
+def _walk(directory: Path, told: Path, rules: tuple[str, ...], files: tuple[str, ...]) -> Walk:
+    from ..base import read_base
+    from ..decisions import read
+    from ..decisions.walk import Walk
+    from ..manifest import read as read_manifest
+    from ..store import Place, recover
+
+    recover(Place(directory))
+    manifest = read_manifest(directory)
+    if manifest is None:
+        raise PortError(f"there is no port.json in {directory}; run sovits-port generate first, or name its folder")
+
+    def wanted(hunk: Hunk) -> bool:
+        by_rule = not rules or any(rule.startswith(code.upper()) for rule in hunk.rules for code in rules)
+        return by_rule and (not files or any(_is(hunk, name) for name in files))
+
+    walk = Walk(manifest, read_base(directory, manifest), read(told), wanted)
+    if not walk.hunks and (rules or files):
+        raise PortError(f"the package in {directory} has no such hunk; --list shows all")
+    return walk
+
+
+def _is(hunk: Hunk, name: str) -> bool:
+    name = name.removeprefix("./")
+    return any(path == name or path.endswith(f"/{name}") for path in (hunk.path, f"module/tpu/{hunk.target}"))
+
+
+def _to_json(walk: Walk, told: Path) -> dict[str, object]:
+    return {
+        "decisions": str(told),
+        "hunks": [_hunk(walk, hunk) for hunk in walk.in_order],
+        "stale": [{"key": d.key, "what": d.what, "file": d.file, "line": d.line, "scope": d.scope} for d in walk.stale],
+    }
+
+
+def _hunk(walk: Walk, hunk: Hunk) -> dict[str, object]:
+    told = walk.told(hunk)
+    return {
+        "key": hunk.key,
+        "file": hunk.path,
+        "line": hunk.line,
+        "target": hunk.target,
+        "scope": hunk.scope,
+        "old": "".join(hunk.old),
+        "new": "".join(hunk.new),
+        "edits": [{name: edit[name] for name in ("rule", "safety", "reason", "line")} for edit in hunk.edits],
+        "state": walk.state(hunk),
+        "reason": told.reason if told else "",
+        "text": told.text if told and told.what == "edit" else None,
+    }

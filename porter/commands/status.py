@@ -1,0 +1,87 @@
+"""`sovits-port status`: would generating again change anything, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .memory import no_collection
+from .options import decisions_option, json_option, one_format, rules_option, sarif_option, upstream_argument
+from .output import print_json, say_notes
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..status import Standing
+
+
+@click.command()
+@upstream_argument
+@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@rules_option
+@decisions_option
+@click.option("--content", is_flag=True, help="Exit status 1 only if more than the files' headers would change.")
+@json_option
+@sarif_option
+@click.pass_context
+def status(
+    context: click.Context,
+    upstream: str,
+    directory: Path,
+    folders: tuple[Path, ...],
+    decisions: Path | None,
+    content: bool,
+    as_json: bool,
+    as_sarif: bool,
+) -> None:
+    """Say whether generating the package in DIR (default: generated) from UPSTREAM again would change it, and why.
+
+    Files of upstream that changed or were only reformatted, rules, the tool, files edited by hand or missing; then
+    which rewrites are new, gone, changed and moved, and hazards that no rule knows. --select, --ignore and --install
+    are those that the package was made with; a package made with --rules needs the same --rules here.
+
+    Exit status 1 if generating would change anything: a new commit alone changes the revision in each header, which
+    --content lets pass. Edits by hand alone do not count: generating keeps them.
+    """
+    from ..status import package_at, standing
+    from ..store import Place
+    from ..upstream import open_upstream
+
+    one_format(json=as_json, sarif=as_sarif)
+    place = Place(directory)
+    with no_collection(), Progress() as progress:
+        package_at(place)  # before a URL is fetched for nothing
+        progress.step("opening upstream")
+        snapshot = open_upstream(upstream)
+        found = standing(snapshot, place, folders, progress.step, decisions)
+    say_notes(snapshot)
+    if as_sarif:
+        from .. import rulebook
+        from ..views.sarif import sarif_log
+        from ..views.status_findings import status_findings, status_rules
+
+        rules = status_rules(rulebook.load(folders).rules)
+        print_json(sarif_log("status", status_findings(found), rules, found.after["upstream"]))
+    elif as_json:
+        print_json(_told(found))
+    else:
+        from ..views.status import print_standing
+
+        print_standing(found, snapshot.spec)
+    if found.outdated if content else found.stale:
+        context.exit(1)
+
+
+def _told(found: Standing) -> dict[str, object]:
+    return {
+        "package": str(found.place.package_dir),
+        "manifest": str(found.place.manifest),
+        "stale": found.stale,
+        "outdated": found.outdated,
+        "upstream": found.after["upstream"],
+        "edited": found.edited,
+        "missing": found.missing,
+        "stale_decisions": found.lost,
+        "changes": None if found.changes is None else found.changes.to_json(),
+    }

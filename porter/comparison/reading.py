@@ -1,0 +1,72 @@
+"""Reading a package and all that it was made from."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+from codecs import lookup
+from pathlib import Path
+
+from ..base import NAME, Base, read_base
+from ..errors import PortError
+from ..hunks import Hunk, Sides, by_file, hunks_of, sides_of
+from ..manifest import Manifest, output_hashes, read
+from ..store import MANIFEST, Place, edited_files, recover
+from .composing import MARK, Texts, compose, lines_of
+from .records import Comparison, FileChanges
+
+
+def compare(directory: Path) -> Comparison:
+    """The package in `directory`, which holds port.json, against upstream. PortError where it cannot be read."""
+    place = Place(directory)
+    recover(place)
+    manifest = read(directory)
+    if manifest is None:
+        raise PortError(f"no {MANIFEST} in {directory}; 'sovits-port generate' makes a package")
+    base = read_base(directory, manifest)
+    hunks = by_file(hunks_of(manifest, base))
+    mirrored = {name: record["upstream"] for name, record in manifest["files"].items() if record["upstream"]}
+    edited = edited_files(place, output_hashes(manifest))
+    gone = {name for name in edited if name in manifest["files"] and not (directory / name).exists()}
+    files = [
+        _file(directory, manifest, base, sides, hunks.get(sides.target, []))
+        for sides in sides_of(manifest, base)
+        if f"{manifest['package']}/{sides.target}" not in gone
+    ]
+    return Comparison(
+        manifest,
+        tuple(sorted(files, key=lambda file: file.path)),
+        added=tuple(name for name in edited if name not in manifest["files"] and name != NAME),
+        removed=tuple(sorted((path, name) for name, path in mirrored.items() if path and name in gone)),
+        edited_alone=tuple(name for name in edited if name in manifest["files"] and name not in mirrored),
+        left_out=len(manifest["files"]) - len(mirrored),
+    )
+
+
+def _file(directory: Path, manifest: Manifest, base: Base, sides: Sides, hunks: list[Hunk]) -> FileChanges:
+    name = f"{manifest['package']}/{sides.target}"
+    try:
+        content = (directory / name).read_bytes()
+    except OSError as error:
+        raise PortError(f"cannot read {directory / name}: {error.strerror or error}") from None
+    upstream = base.upstream[sides.path]
+    texts = Texts(
+        upstream=lines_of(upstream),
+        generated=lines_of(base.generated[name].removeprefix(MARK)),
+        disk=lines_of(content.removeprefix(MARK)),
+        mark=MARK if content.startswith(MARK) else b"",
+        header=sides.header,
+    )
+    changes, numbers = compose(sides.target, texts, hunks)
+    encoding = _encoding(upstream, "utf-8")
+    return FileChanges(
+        sides.path, name, sides.target, texts.upstream, encoding, _encoding(content, encoding), changes, numbers
+    )
+
+
+def _encoding(content: bytes, otherwise: str) -> str:
+    """The codec that a file names, a person's broken one included: only what people see depends on it."""
+    try:
+        return lookup(tokenize.detect_encoding(io.BytesIO(content).readline)[0]).name
+    except (SyntaxError, LookupError):
+        return otherwise

@@ -1,0 +1,89 @@
+"""Names that lines need from other lines: a refused rewrite may have been where they came from. Nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import symtable
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_BUILTIN = frozenset((*dir(builtins), "__file__", "__path__", "__annotations__"))
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of one file that its lines ask for and have."""
+
+    loose: frozenset[str]  # asked for as variables, and bound nowhere
+    asked: frozenset[str]  # attributes of self that are read
+    given: frozenset[str]  # attributes of self that are written, methods, and strings, which may register a name
+
+
+def problem(before: Sequence[str], after: str) -> str:
+    """Why `after` cannot work though the texts `before` do, or "" where nothing is known against it."""
+    known = [names for text in before if (names := names_of(text)) is not None]
+    if len(known) < len(before):
+        return ""  # this Python is too old for upstream's syntax
+    names = names_of(after)
+    if names is None:
+        return "the file is not Python any more"
+    loose = names.loose.difference(*(k.loose for k in known))
+    if loose:
+        return f"other lines of the file use {_listed(loose)}, which nothing in it defines any more"
+    given = frozenset().union(*(k.given for k in known))
+    lost = (names.asked - names.given) & given - frozenset().union(*(k.asked - k.given for k in known))
+    if lost:
+        return f"other lines of the file read {_listed({f'self.{n}' for n in lost})}, which nothing in it sets any more"
+    return ""
+
+
+def names_of(text: str) -> Names | None:
+    """The names in a file, or None where it is not Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+            top = symtable.symtable(text, "file", "exec")
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    asked: set[str] = set()
+    given: set[str] = set()
+    starred = False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            (asked if isinstance(node.ctx, ast.Load) else given).add(node.attr)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            given.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            given.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            given.add(node.value)
+        elif isinstance(node, ast.ImportFrom):
+            starred |= node.names[0].name == "*"
+    loose = frozenset() if starred else frozenset(_loose(top))
+    return Names(loose, frozenset(asked), frozenset(given))
+
+
+def _loose(top: symtable.SymbolTable) -> set[str]:
+    tables = list(_tables(top))
+    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    asked = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
+    for table in tables[1:]:
+        for symbol in table.get_symbols():
+            if symbol.is_declared_global() and symbol.is_assigned():
+                bound.add(symbol.get_name())
+            elif symbol.is_global() and symbol.is_referenced():
+                asked.add(symbol.get_name())
+    return asked - bound - _BUILTIN
+
+
+def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    yield table
+    for child in table.get_children():
+        yield from _tables(child)
+
+
+def _listed(names: set[str] | frozenset[str]) -> str:
+    return ", ".join(sorted(names))

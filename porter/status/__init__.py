@@ -1,0 +1,98 @@
+"""Would generating again change anything, and why; and what one generate changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import PortError
+from ..store import MANIFEST, Place, edited_files, recover
+
+if TYPE_CHECKING:
+    from ..manifest import DecisionRecord, Manifest
+    from ..upstream import Snapshot
+    from .changes import Changes
+
+__all__ = ["Standing", "package_at", "standing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a package stands to upstream, rules and tool of today."""
+
+    place: Place
+    manifest: Manifest  # of the package on disk
+    after: Manifest  # of the package that generating would write
+    changes: Changes | None  # None where tool, rules, options and upstream are what they were
+    edited: tuple[str, ...]  # files that somebody changed or added: generating keeps the edits
+    missing: tuple[str, ...]  # files that generating would write again
+
+    @property
+    def stale(self) -> bool:
+        """Whether generating would change anything."""
+        return self.changes is not None or bool(self.missing)
+
+    @property
+    def lost(self) -> tuple[DecisionRecord, ...]:
+        """Decisions that do nothing today: upstream's code there, or the rules for it, are others."""
+        return tuple(decision for decision in self.after["decisions"]["list"] if decision["stale"])
+
+    @property
+    def outdated(self) -> bool:
+        """Whether generating would change more than what headers and port.json tell of revision and tool."""
+        changed = self.changes.package if self.changes is not None else ()
+        return bool(self.missing) or any(change.kind != "header" for change in changed)
+
+
+def package_at(place: Place) -> Manifest:
+    """port.json of the package at `place`, after finishing what a killed run left. PortError without one."""
+    from ..manifest import read
+
+    recover(place)
+    manifest = read(place.root)
+    if manifest is None:
+        raise PortError(f"there is no package in {place.root}: it holds no {MANIFEST}; give the folder that does")
+    return manifest
+
+
+def standing(
+    snapshot: Snapshot,
+    place: Place,
+    folders: Sequence[Path] = (),
+    step: Callable[[str], None] = lambda _: None,
+    decisions: Path | None = None,
+) -> Standing:
+    """Compare the package at `place` with what `snapshot` would become, with the package's own options.
+
+    `folders` are those given as --rules, `decisions` is the file given as --decisions. Nothing is parsed where nothing
+    changed, and nothing is ever written.
+    """
+    from ..base import NAME
+    from ..decisions import NAME as DECISIONS
+    from ..decisions import read
+    from ..generate import Settings
+    from ..generate.freshness import same_inputs
+    from ..manifest import output_hashes
+
+    step("reading the package")
+    manifest = package_at(place)
+    options = manifest["options"]
+    told = read(decisions or place.root / DECISIONS, must_exist=decisions is not None)
+    settings = Settings(tuple(options["select"]), tuple(options["ignore"]), tuple(folders), options["install"], told)
+    hashes = {**output_hashes(manifest), NAME: manifest["base"]}
+    edited = edited_files(place, hashes, missing=False)
+    missing = tuple(sorted(set(edited_files(place, hashes)) - set(edited)))
+    step("comparing with upstream")
+    if same_inputs(snapshot, settings, manifest):
+        return Standing(place, manifest, manifest, None, tuple(edited), missing)
+    from ..base import read_base
+    from ..generate import build
+    from .compare import compare
+
+    base = read_base(place.root, manifest)
+    built = build(snapshot, settings, step)
+    step("comparing with what is there")
+    changes = compare((manifest, base), (built.manifest, built.base))
+    return Standing(place, manifest, built.manifest, changes, tuple(edited), missing)

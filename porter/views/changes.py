@@ -1,0 +1,206 @@
+"""What differs between two packages, on one screen: counts first, then details, long lists cut."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .console import NARROW, STATUS_STYLES, plain_table
+
+if TYPE_CHECKING:
+    from ..status.changes import Changed, Changes, FileChange, HazardChange, Rewrite
+
+_CLAUSE = re.compile(r"[;,:(]")
+_REASON = 60  # characters
+_FILES, _ROWS, _LINES = 6, 5, 4  # most rows of files, of each kind of rewrite or hazard, most lines in a row
+_KINDS = {
+    "changed": "changed",
+    "added": "added",
+    "removed": "removed",
+    "renamed": "renamed",
+    "comments": "comments only",
+    "reformatted": "reformatted only",
+    "header": "header only",
+}
+_WHY = {
+    "upstream": "upstream's code is another",
+    "written": "the rule writes something else",
+    "rule": "another rule",
+}
+_STYLES = {"new": "green", "gone": "red", "changed": "yellow", "to elsewhere": "cyan"}
+
+
+def print_changes(console: Console, changes: Changes) -> None:
+    """Print why, what became of rewrites and hazards, and the details."""
+    print_counts(console, [*causes(changes), *effects(changes)])
+    _print_files(console, changes.upstream)
+    _print_hazards(console, changes)
+    _print_rewrites(console, changes)
+
+
+def print_counts(console: Console, rows: Sequence[tuple[str, str]]) -> None:
+    """Print labels and what there is to say."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    for label, told in rows:
+        table.add_row(Text(label, style="bold"), Text(told))
+    console.print(table)
+
+
+def causes(changes: Changes) -> list[tuple[str, str]]:
+    """Why there are changes, as label and words; empty ones are left out."""
+    told = {fact.name: (fact.before, fact.after) for fact in changes.facts}
+    tool = [f"{name} {a or 'none'} → {b or 'none'}" for name, (a, b) in told.items() if name == "version"]
+    tool += ["the engine or the runtime is another one"] if "engine" in told else []
+    rules = ["the rule files are others"] if "rulebook" in told else []
+    rules += [f"{', '.join(changes.rules_new)} at work now"] if changes.rules_new else []
+    rules += [f"{', '.join(changes.rules_gone)} no longer"] if changes.rules_gone else []
+    imports = _kinds(changes.consulted)
+    imports = [f"files that are only imported: {', '.join(imports)}"] if imports else []
+    imports += ["other files exist for its imports to mean"] if "imports" in told else []
+    options = [
+        f"{n} {told[n][0] or 'none'} → {told[n][1] or 'none'}" for n in ("select", "ignore", "install") if n in told
+    ]
+    options += ["other decisions of people"] if "decisions" in told else []
+    other = [f"{n} {told[n][0] or 'none'} → {told[n][1] or 'none'}" for n in ("module", "licence") if n in told]
+    revision = []
+    if "spec" in told or "revision" in told:
+        revision = [" → ".join(_upstream(changes, side) for side in (0, 1))]
+    rows = (
+        ("Revision", revision),
+        ("Upstream", _kinds(changes.upstream)),
+        ("", other),
+        ("Imports", imports),
+        ("Rules", rules),
+        ("Tool", tool),
+        ("Options", options),
+    )
+    return [(label, ", ".join(words)) for label, words in rows if words]
+
+
+def effects(changes: Changes) -> list[tuple[str, str]]:
+    """What became of rewrites, hazards and files, as label and words."""
+    made = changes.rewrites
+    elsewhere = sum(moved.elsewhere for moved in made.moved)
+    moved = f"{len(made.moved)} moved" + (f" ({elsewhere} to elsewhere)" if elsewhere else "")
+    rewrites = f"{len(made.new)} new, {len(made.gone)} gone, {len(made.changed)} changed, {moved}, {made.kept} in place"
+    residual, waived = len(changes.hazards.residual), len(changes.hazards.new) - len(changes.hazards.residual)
+    hazards = f"{residual} that no rule knows, {waived} newly waived, {len(changes.hazards.gone)} gone"
+    files = _kinds(changes.package)
+    added, removed = sum(f.added for f in changes.package), sum(f.removed for f in changes.package)
+    package = f"{', '.join(files)} (+{added} −{removed} lines)" if files else "only port.json differs"
+    return [("Rewrites", rewrites), ("Hazards", hazards), ("Package", package)]
+
+
+def _upstream(changes: Changes, side: int) -> str:
+    names = []
+    for name in ("spec", "revision"):
+        fact = changes.fact(name)
+        if fact is not None:
+            names.append((fact.before, fact.after)[side])
+    shown = [name[:12] if len(name) == 40 else name for name in names]
+    return " ".join(name for i, name in enumerate(shown) if name and not (i and name[:7] in shown[0])) or "no commit"
+
+
+def _kinds(files: Iterable[FileChange]) -> list[str]:
+    counts: Counter[str] = Counter(change.kind for change in files)
+    return [f"{counts[kind]} {words}" for kind, words in _KINDS.items() if kind in counts]
+
+
+def _print_files(console: Console, files: Sequence[FileChange]) -> None:
+    if not files:
+        return
+    console.print()
+    table = plain_table("Upstream's files", "", "Lines")
+    table.columns[0].overflow = "fold"
+    order = list(_KINDS)
+    ranked = sorted(files, key=lambda f: (order.index(f.kind), -f.added - f.removed, f.path))
+    for change in ranked[:_FILES]:
+        place = f"{change.path} (was {change.was})" if change.was else change.path
+        table.add_row(Text(place), Text(_KINDS[change.kind]), Text(f"+{change.added} −{change.removed}"))
+    _print_cut(console, table, len(files) - _FILES)
+
+
+def _print_hazards(console: Console, changes: Changes) -> None:
+    found = changes.hazards.residual
+    if not found:
+        return
+    console.print()
+    console.print(Text(f"Hazards that no rule knows ({len(found)})", style=STATUS_STYLES["residual"]))
+    table = plain_table("Code", "Place", "Reason")
+    table.columns[0].no_wrap = table.columns[1].no_wrap = console.width >= NARROW
+    for hazard in found[:_ROWS]:
+        table.add_row(Text(hazard.code, style="cyan"), Text(f"{hazard.file}:{hazard.line}"), Text(_reason(hazard)))
+    _print_cut(console, table, len(found) - _ROWS)
+
+
+def _reason(hazard: HazardChange) -> str:
+    return f"{hazard.reason} (was {hazard.before})" if hazard.before else hazard.reason
+
+
+def _print_rewrites(console: Console, changes: Changes) -> None:
+    made = changes.rewrites
+    groups: dict[str, list[tuple[Rewrite, str]]] = {
+        "new": [(rewrite, rewrite.reason) for rewrite in made.new],
+        "gone": [(rewrite, rewrite.reason) for rewrite in made.gone],
+        "changed": [(pair.after, _why(pair)) for pair in made.changed],
+        "to elsewhere": [
+            (m.after, f"was {m.before.file}:{m.before.line}, {m.before.scope}") for m in made.moved if m.elsewhere
+        ],
+    }
+    if not any(groups.values()):
+        return
+    console.print()
+    shared = _shared([rewrite.file for group in groups.values() for rewrite, _ in group])
+    table = plain_table("Rewrites", "Rule", f"Place in {shared}" if shared else "Place", "Reason")
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    table.columns[2].overflow = "fold"
+    table.columns[2].no_wrap = console.width >= NARROW
+    for kind, group in groups.items():
+        rows: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for rewrite, reason in group:
+            rows[rewrite.rule, rewrite.file, _short(reason)].append(rewrite.line)
+        for (rule, path, reason), lines in list(rows.items())[:_ROWS]:
+            style = _STYLES[kind]
+            table.add_row(
+                Text(kind, style), Text(rule, "cyan"), Text(f"{path[len(shared) :]}:{_listed(lines)}"), Text(reason)
+            )
+        left = sum(len(lines) for lines in list(rows.values())[_ROWS:])
+        if left:
+            table.add_row(Text(""), Text(""), Text(f"and {left} more {kind}"), Text(""))
+    console.print(table)
+
+
+def _why(pair: Changed) -> str:
+    return f"the rule was {pair.before.rule}" if pair.why == "rule" else _WHY[pair.why]
+
+
+def _shared(paths: Sequence[str]) -> str:
+    """The folder that all are in, with a slash; "" where there is none."""
+    folder = posixpath.commonpath([posixpath.dirname(path) for path in paths])
+    return f"{folder}/" if folder else ""
+
+
+def _short(reason: str) -> str:
+    """What fits beside the rest; diff and --json have it in full."""
+    return shorten(_CLAUSE.split(reason)[0], _REASON, placeholder=" …")
+
+
+def _listed(lines: Sequence[int]) -> str:
+    shown = ",".join(str(line) for line in lines[:_LINES])
+    return f"{shown} and {len(lines) - _LINES} more" if len(lines) > _LINES else shown
+
+
+def _print_cut(console: Console, table: Table, left: int) -> None:
+    console.print(table)
+    if left > 0:
+        console.print(Text(f"and {left} more"))

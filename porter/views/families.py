@@ -1,0 +1,22 @@
+"""What each family of hazards is about, in a few sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ABOUT: Mapping[str, str] = {
+    "RNG": "A random draw that the host makes: its result is uploaded each step, and the device's seed has no say in "
+    "it. Drawn on the device it is part of the graph.",
+    "SYN": "A tensor's value that Python asks for: the step is cut there, and the host waits until the device has "
+    "computed it.",
+    "SHP": "A shape that follows the data: every new shape is a new graph, and each graph is compiled.",
+    "LOW": "An operator that PyTorch/XLA has no lowering for, forward or backward: its inputs go to the host and its "
+    "result comes back, or it fails.",
+    "DEV": "Code that names CUDA, or makes tensors on the host where the device needs them: one fails without CUDA, "
+    "the other uploads in each step.",
+    "JIT": "A function compiled with torch.jit: XLA cannot see into it, and fuses better itself.",
+    "GRF": "What decides where one graph ends and the next begins.",
+    "DST": "A call that needs a process group, or CUDA's way of training in parallel. On XLA one program runs on all "
+    "chips.",
+    "PKG": "What makes the package whole: it imports its own files and its runtime, never upstream's copies.",
+}

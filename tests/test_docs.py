@@ -1,0 +1,113 @@
+"""Pages that are made from the program, or that programs read, are as they should be."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from porter import rulebook
+from porter.cli import cli
+from tests.tiny_upstream import own_rules, run
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+class TestRules:
+    def test_the_page_is_not_stale(self) -> None:
+        told = run("rules", "--markdown").stdout
+        assert (DOCS / "rules.md").read_text("utf-8") == told, "run: sovits-port rules --markdown > docs/rules.md"
+
+    def test_a_changed_rule_changes_the_page(self, tmp_path: Path) -> None:
+        own = own_rules(tmp_path / "rules")
+        first = run("rules", "--markdown", "--rules", own).stdout
+        path = own / "swap.py"
+        for old, new in (("it was there", "it stood there"), ("Swap one", "Change one"), ("(1)", "(2)")):
+            path.write_text(path.read_text().replace(old, new))
+            copy = tmp_path / new.replace(" ", "")
+            copy.mkdir()
+            (copy / "swap.py").write_text(path.read_text())
+            changed = run("rules", "--markdown", "--rules", copy).stdout
+            assert changed != first
+            first = changed
+
+    def test_every_rule_has_an_anchor_that_the_contents_name(self) -> None:
+        page = (DOCS / "rules.md").read_text("utf-8")
+        anchors = re.findall(r'^<a id="(\w+)"></a>$', page, re.MULTILINE)
+        assert len(set(anchors)) == len(anchors)
+        assert set(re.findall(r"\]\(#(\w+)\)", page)) == set(anchors)
+        assert {rule.code.lower() for rule in rulebook.load().rules} < set(anchors)
+
+
+def yaml_in(page: str) -> list[Any]:
+    """What the YAML blocks of a page say."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", (DOCS / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [yaml.safe_load(block) for block in blocks]
+
+
+def workflow() -> dict[str, Any]:
+    found = yaml_in("ci.md")[0]
+    assert isinstance(found, dict)
+    return found
+
+
+def hooks() -> list[dict[str, Any]]:
+    found = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    assert isinstance(found, list)
+    return found
+
+
+def commands() -> Iterator[str]:
+    """Every command line of the tool in the workflow, the hooks and the code of the page."""
+    for step in workflow()["jobs"]["holds"]["steps"]:
+        yield from (
+            line.strip() for line in step.get("run", "").splitlines() if line.strip().startswith("sovits-port ")
+        )
+    for hook in hooks():
+        yield shlex.join([*hook["entry"].split(), *hook["args"]])
+    yield from re.findall(r"^sovits-port .*$", (DOCS / "ci.md").read_text("utf-8"), re.MULTILINE)
+
+
+class TestCi:
+    @pytest.mark.parametrize("line", list(commands()))
+    def test_commands_can_be_parsed(self, line: str) -> None:
+        words = shlex.split(re.split(r"[|>]", line)[0])[1:]
+        command = cli.get_command(click.Context(cli), words[0])
+        if command is None:
+            pytest.skip(f"there is no command {words[0]} yet")
+        with command.make_context(words[0], words[1:]):  # ends with an error for an option that is not there
+            pass
+
+    def test_the_workflow_asks_all_questions(self) -> None:
+        used = {line.split()[1] for line in commands()}
+        assert {"status", "check", "validate", "generate"} <= used
+
+    def test_what_fails_is_told_and_the_run_fails(self) -> None:
+        steps = workflow()["jobs"]["holds"]["steps"]
+        judged = {step["id"] for step in steps if "id" in step}
+        assert judged == {"status", "check", "validate"}
+        assert all(step["continue-on-error"] for step in steps if "id" in step)
+        last = steps[-1]
+        assert all(f"steps.{name}.outcome == 'failure'" in last["if"] for name in judged)
+        assert last["run"].rstrip().endswith("exit 1")
+
+    def test_the_pages_hooks_are_there(self) -> None:
+        known = {hook["id"] for hook in hooks()}
+        for told in yaml_in("ci.md")[1:]:
+            used = [hook["id"] for repository in told["repos"] for hook in repository["hooks"]]
+            assert used
+            assert set(used) <= known
+
+    @pytest.mark.parametrize("hook", hooks(), ids=lambda hook: hook["id"])
+    def test_hooks_run_for_upstreams_files(self, hook: dict[str, Any]) -> None:
+        assert re.search(hook["files"], "GPT_SoVITS/module/models.py")
+        assert not re.search(hook["files"], "README.md")
+        assert hook["pass_filenames"] is False
+        assert hook["language"] == "python"

@@ -1,0 +1,44 @@
+"""A run that is told to stop leaves nothing behind: no process, no temporary folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs torch (the extra xla)")
+
+from .tiny import MODELS, write_port, write_upstream
+
+CASE = "synthesizer.v2.forward"
+SLEEPING = MODELS.replace("        mask = commons", "        import time; time.sleep(120)\n        mask = commons", 1)
+SECONDS = 60
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_run_cleans_up(tmp_path: Path, sent: signal.Signals, status: int) -> None:
+    upstream = write_upstream(tmp_path / "upstream", SLEEPING)
+    port = write_port(upstream, tmp_path / "port")
+    (tmp_path / "temporary").mkdir()
+    arguments = [str(upstream), str(port), "--device", "cpu", "--preset", "tiny", "--case", CASE]
+    # Shells let background jobs ignore SIGINT, and a child inherits that.
+    started = subprocess.Popen(
+        [sys.executable, "-m", "porter.cli", "validate", *arguments],
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert started.stderr is not None
+    deadline = time.monotonic() + SECONDS
+    while not list((tmp_path / "temporary").glob("*/cases/*/reference.log")):
+        assert started.poll() is None and time.monotonic() < deadline, started.stderr.read()
+        time.sleep(0.1)
+    started.send_signal(sent)
+    assert started.wait(SECONDS) == status
+    assert list((tmp_path / "temporary").iterdir()) == []
