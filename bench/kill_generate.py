@@ -3,7 +3,8 @@
     python bench/kill_generate.py UPSTREAM [--times 100] [--seed 0]
 
 Over a package that was made with other rules and edited by hand, `generate` is started as a command and killed with
-SIGKILL: half of the times at a random moment of the whole run, half of them within milliseconds of its first write.
+SIGKILL, by turns at a random moment of the whole run, of the time in which it writes, and of the time in which it puts
+new files in the place of old ones.
 Then the next command's `recover` runs, and the folder has to hold the old files or the new ones, byte for byte.
 """
 
@@ -26,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 _CHILD = "import sys; sys.path.insert(0, sys.argv.pop(1)); from porter.cli import main; main()"
 _EDIT = b"# edited by hand\n"
 _WORK = ".port-write-*"
-_WRITING = 0.03  # seconds that writing a package takes about
+_MOMENTS = ("*", _WORK, f"{_WORK}/journal.json")  # what is there once a stretch of the run has begun
 
 
 def main() -> int:
@@ -67,9 +68,7 @@ def kill_often(
         (old / name).write_bytes((old / name).read_bytes() + _EDIT)
     (old / "module/tpu/mine.py").write_bytes(_EDIT)
     shutil.copytree(old, new)
-    start = time.monotonic()
-    generate(upstream, new, *more)
-    duration = time.monotonic() - start
+    lengths = rehearse(command(upstream, new, *more), new)
     before, after = contents(old), contents(new)
     if before == after or not all(_EDIT in files["module/tpu/models.py"] for files in (before, after)):
         raise SystemExit("the old package and the new one must differ, and both hold the edit")
@@ -78,20 +77,39 @@ def kill_often(
         say(f"kill {number + 1} of {times}")
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(old, out)
+        stretch = number % len(_MOMENTS)
         with subprocess.Popen(command(upstream, out, *more), stdout=subprocess.DEVNULL) as child:
-            if number % 2:
-                while child.poll() is None and not any(out.glob(_WORK)):
-                    time.sleep(0.0005)
-                time.sleep(chance.uniform(0, _WRITING))
-            else:
-                time.sleep(chance.uniform(0, duration))
+            await_moment(child, out, _MOMENTS[stretch])
+            time.sleep(chance.uniform(0, lengths[stretch]))
             child.kill()
+        seen["killed while it swapped"] += any(out.glob(_MOMENTS[2]))
         seen["killed while it wrote"] += any(out.glob(_WORK))
         seen["killed after it had ended"] += child.returncode == 0
         recover(Place(out))
         found = contents(out)
         seen["old" if found == before else "new" if found == after else "neither"] += 1
     return seen
+
+
+def rehearse(arguments: list[str], out: Path) -> list[float]:
+    """Run a command to its end; the seconds that follow each of the moments, up to the end or to the last write."""
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as child:
+        begun = []
+        for moment in _MOMENTS:
+            await_moment(child, out, moment)
+            begun.append(time.monotonic())
+        while any(out.glob(_WORK)):
+            time.sleep(0.0002)
+        written = time.monotonic()
+        if child.wait() != 0:
+            raise SystemExit(f"generate ended with status {child.returncode}")
+    return [time.monotonic() - begun[0], *(written - start for start in begun[1:])]
+
+
+def await_moment(child: subprocess.Popen[bytes], out: Path, moment: str) -> None:
+    """Wait until a run has come so far, or ended."""
+    while child.poll() is None and not any(out.glob(moment)):
+        time.sleep(0.0002)
 
 
 def generate(upstream: str, out: Path, *more: str) -> None:

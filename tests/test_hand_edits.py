@@ -140,6 +140,13 @@ class TestMerging:
             assert (found["file"], found["line"], found["kind"]) == ("module/tpu/models.py", line, "still marked")
             assert snapshot_of(out) == before
         assert f"{models}:{line}" in run(*again.arguments).stdout
+        for more in ((), ("--content",)):
+            status = run("status", upstream, out, "--rules", again.arguments[3], *more)
+            assert status.exit_code == 1
+            assert f"module/tpu/models.py:{line}" in status.stdout
+        (found,) = run_json("status", upstream, out, "--rules", again.arguments[3], status=1)["conflicts"]
+        assert (found["file"], found["line"], found["kind"]) == ("module/tpu/models.py", line, "still marked")
+        assert '"conflict"' in run("status", upstream, out, "--rules", again.arguments[3], "--sarif").stdout
         lines = text.splitlines(keepends=True)
         models.write_text("".join(lines[: line - 1] + lines[line : line + 1] + lines[line + 6 :]))
         told = again.json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def status(
     are those that the package was made with; a package made with --rules needs the same --rules here.
 
     Exit status 1 if generating would change anything: a new commit alone changes the revision in each header, which
-    --content lets pass. Edits by hand alone do not count: generating keeps them.
+    --content lets pass. Edits by hand alone do not count: generating keeps them. Conflicts that are still marked do.
     """
     from ..status import package_at, standing
     from ..store import Place
@@ -69,7 +70,7 @@ def status(
         from ..views.status import print_standing
 
         print_standing(found, snapshot.spec)
-    if found.outdated if content else found.stale:
+    if found.marked or (found.outdated if content else found.stale):
         context.exit(1)
 
 
@@ -82,6 +83,7 @@ def _told(found: Standing) -> dict[str, object]:
         "upstream": found.after["upstream"],
         "edited": found.edited,
         "missing": found.missing,
+        "conflicts": [asdict(conflict) for conflict in found.marked],
         "stale_decisions": found.lost,
         "changes": None if found.changes is None else found.changes.to_json(),
     }

@@ -15,6 +15,7 @@ from ..errors import PortError
 from ..manifest import output_hashes, read
 from ..sources import digest
 from ..store import MANIFEST, ChangedMeanwhileError, Place, state_of
+from .merging import Conflict, troubles
 
 if TYPE_CHECKING:
     from ..manifest import Manifest
@@ -90,6 +91,17 @@ def read_edited(place: Place, found: Survey) -> dict[str, bytes]:
         if digest(contents[name]) != found.state[name]:
             raise ChangedMeanwhileError(f"{path} was changed while it was read; run it again")
     return contents
+
+
+def still_marked(place: Place, names: Iterable[str]) -> tuple[Conflict, ...]:
+    """Conflicts of an earlier merge in these files; what is no file that can be read has none."""
+    contents = {}
+    for name in names:
+        path = place.root / name
+        if path.suffix == ".py" and path.is_file():
+            with contextlib.suppress(OSError):
+                contents[name] = path.read_bytes()
+    return troubles(contents, {})
 
 
 def read_pristine(place: Place, manifest: Manifest, found: Survey) -> Mapping[str, bytes]:

@@ -11,6 +11,7 @@ from ..errors import PortError
 from ..store import MANIFEST, Place, edited_files, recover
 
 if TYPE_CHECKING:
+    from ..generate.merging import Conflict
     from ..manifest import DecisionRecord, Manifest
     from ..upstream import Snapshot
     from .changes import Changes
@@ -28,6 +29,7 @@ class Standing:
     changes: Changes | None  # None where tool, rules, options and upstream are what they were
     edited: tuple[str, ...]  # files that somebody changed or added: generating keeps the edits
     missing: tuple[str, ...]  # files that generating would write again
+    marked: tuple[Conflict, ...] = ()  # conflicts of an earlier merge that nobody has solved: generating waits for that
 
     @property
     def stale(self) -> bool:
@@ -74,6 +76,7 @@ def standing(
     from ..decisions import read
     from ..generate import Settings
     from ..generate.freshness import same_inputs
+    from ..generate.guard import still_marked
     from ..manifest import output_hashes
 
     step("reading the package")
@@ -84,9 +87,10 @@ def standing(
     hashes = {**output_hashes(manifest), NAME: manifest["base"]}
     edited = edited_files(place, hashes, missing=False)
     missing = tuple(sorted(set(edited_files(place, hashes)) - set(edited)))
+    marked = still_marked(place, edited)
     step("comparing with upstream")
     if same_inputs(snapshot, settings, manifest):
-        return Standing(place, manifest, manifest, None, tuple(edited), missing)
+        return Standing(place, manifest, manifest, None, tuple(edited), missing, marked)
     from ..base import read_base
     from ..generate import build
     from .compare import compare
@@ -95,4 +99,4 @@ def standing(
     built = build(snapshot, settings, step)
     step("comparing with what is there")
     changes = compare((manifest, base), (built.manifest, built.base))
-    return Standing(place, manifest, built.manifest, changes, tuple(edited), missing)
+    return Standing(place, manifest, built.manifest, changes, tuple(edited), missing, marked)

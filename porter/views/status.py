@@ -30,6 +30,9 @@ def print_standing(standing: Standing, upstream: str) -> None:
         rows.append(("Missing", f"{_count(standing.missing)} written again: {_listed(standing.missing)}"))
     if standing.edited:
         rows.append(("By hand", f"{_count(standing.edited)} edited: {_listed(standing.edited)}"))
+    if standing.marked:
+        marked = [f"{conflict.file}:{conflict.line}" for conflict in standing.marked]
+        rows.append(("Conflict", f"of an earlier merge, still marked: {_listed(marked)}"))
     if standing.lost:
         places = [f"{decision['file']}:{decision['line']}" for decision in standing.lost]
         count = f"{len(places)} stale decision{'' if len(places) == 1 else 's'}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..status import Standing
     from ..status.changes import FileChange
 
-_STALE, _FILE, _MISSING = "stale", "upstream-changed", "missing-file"
+_STALE, _FILE, _MISSING, _CONFLICT = "stale", "upstream-changed", "missing-file", "conflict"
 _WORDS = {
     "added": "The file is new upstream.",
     "removed": "The file is gone upstream.",
@@ -38,6 +38,9 @@ def status_findings(found: Standing) -> list[Finding]:
     for name in found.missing:
         message = f"{name} of the package is missing; generating writes it again."
         findings.append(Finding(_MISSING, "warning", message, root, fingerprint=f"{name}:1"))
+    for conflict in found.marked:
+        message = f"{conflict.file}:{conflict.line} of the package: {conflict.message}."
+        findings.append(Finding(_CONFLICT, "error", message, root, fingerprint=f"{conflict.file}:{conflict.line}"))
     seen: Counter[tuple[str, str, str]] = Counter()
     for hazard in found.changes.hazards.residual if found.changes is not None else ():
         seen[hazard.code, hazard.file, hazard.scope] += 1
@@ -60,6 +63,9 @@ def status_rules(book: Sequence[type[Rule]]) -> list[About]:
         About(code, title, f"Generating again would change the package: {title}.", "warning", advice)
         for code, title in own
     ]
+    solve = "Choose what stays between the markers, delete them, then run sovits-port generate."
+    told = "A merge of hand edits left both sides in a file of the package."
+    abouts.append(About(_CONFLICT, "a conflict with hand edits is not solved", told, "error", solve))
     return [*abouts, *hazard_rules(book)]
 
 
