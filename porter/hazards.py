@@ -28,6 +28,7 @@ class Hazard:
     reason: str
     target: str  # path inside the emitted package
     target_line: int
+    noted_to: int = 0  # last line upstream where a note waives it; 0 where none does
 
 
 def account(rewrites: Rewrites) -> tuple[Hazard, ...]:

@@ -72,7 +72,9 @@ def describe(
         },
         "decisions": decisions,
         "unused_ignores": [
-            {"file": file, "line": line, "code": code} for file, line, code in sorted(rewrites.unused_ignores)
+            {"file": file, "line": line, "code": code}
+            for file, line, code in sorted(rewrites.unused_ignores)
+            if not any(h.file == file and h.line <= line <= h.noted_to and h.code.startswith(code) for h in hazards)
         ],
         "needs": {
             "upstream": list(sources.needs.upstream),

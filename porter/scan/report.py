@@ -40,16 +40,20 @@ def _scan_file(file: SourceFile, rewritten: Rewritten) -> list[Hazard]:
             if (code, line, why) in seen:
                 continue
             seen.add((code, line, why))
-            waiver = _waiver(file, code, place, notes)
+            span = file.span(place)
+            noted = notes.covers(span.line, span.end_line, code)
+            waiver = f"kept as it is by '# port: ignore[{code}]'" if noted else _waiver(file, code, place)
+            above = _upstream_line(file, rewritten, place)
             found.append(
                 Hazard(
                     code=code,
                     file=rewritten.file.path,
-                    line=_upstream_line(file, rewritten, place),
+                    line=above,
                     status=Status.WAIVED if waiver else Status.RESIDUAL,
                     reason=f"{why}: {waiver}" if waiver else why,
                     target=file.target,
                     target_line=line,
+                    noted_to=above + span.end_line - span.line if noted else 0,
                 )
             )
     return found
@@ -73,11 +77,8 @@ def _open_imports(upstream: Project, file: SourceFile, node: cst.Import | cst.Im
             yield "PKG", node, f"{name} is upstream's own file, and the port has one of its own"
 
 
-def _waiver(file: SourceFile, code: str, node: cst.CSTNode, notes: Suppressions) -> str | None:
-    """Why a find is no hazard."""
-    span = file.span(node)
-    if notes.covers(span.line, span.end_line, code):
-        return f"kept as it is by '# port: ignore[{code}]'"
+def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
+    """Why a find is no hazard, but for people's notes."""
     if code == "PKG":
         return None
     reason = file.host_reason(node)

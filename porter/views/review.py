@@ -96,7 +96,8 @@ def summary(walk: Walk) -> str:
     """How many hunks are in each state, in words."""
     counts = Counter(walk.state(hunk) for hunk in walk.hunks)
     told = ", ".join(f"{counts[state]} {state}" for state in _STYLES if counts[state])
-    return f"{len(walk.hunks)} hunks" + (f": {told}" if told else "")
+    count = f"{len(walk.hunks)} hunk{'' if len(walk.hunks) == 1 else 's'}"
+    return count + (f": {told}" if told else "")
 
 
 def _stale(told: Decision) -> str:

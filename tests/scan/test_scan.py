@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from porter.engine import rewrite
+from porter.generate import Settings, build
 from porter.hazards import Hazard, Status, account, count
 from porter.project import Project
 from porter.rulebook import load
+from porter.upstream import open_upstream
 
 BOOK = load().selected()
 
@@ -213,3 +217,18 @@ def test_without_rules_the_scan_finds_what_the_rules_would_fix() -> None:
 )
 def test_nothing_hides_behind_its_layout_or_a_borrowed_name(text: str, code: str) -> None:
     assert code in {found for found, _ in residual(f"import torch\n\n\n{text}")}
+
+
+def test_a_note_that_only_the_scan_heeds_is_no_unused_one(tmp_path: Path) -> None:
+    module = tmp_path / "module"
+    module.mkdir()
+    (module / "__init__.py").touch()
+    source = (
+        "import torch\n\n\ndef f(x):\n"
+        "    y = x.tolist(\n    )  # port: ignore[SYN]\n"
+        "    return y, x + 1  # port: ignore[SYN]\n"
+    )
+    (module / "models.py").write_text(source)
+    manifest = build(open_upstream(str(tmp_path)), Settings()).manifest
+    assert {h["status"] for h in manifest["hazards"]["list"]} == {"waived"}
+    assert [note["line"] for note in manifest["unused_ignores"]] == [7]
