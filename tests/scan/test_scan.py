@@ -225,8 +225,8 @@ def test_a_note_that_only_the_scan_heeds_is_no_unused_one(tmp_path: Path) -> Non
     (module / "__init__.py").touch()
     source = (
         "import torch\n\n\ndef f(x):\n"
-        "    y = x.tolist(\n    )  # port: ignore[SYN]\n"
-        "    return y, x + 1  # port: ignore[SYN]\n"
+        "    y = torch.nonzero(x\n    )  # port: ignore[SHP]\n"
+        "    return y, x + 1  # port: ignore[SHP]\n"
     )
     (module / "models.py").write_text(source)
     manifest = build(open_upstream(str(tmp_path)), Settings()).manifest
