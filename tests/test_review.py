@@ -154,8 +154,10 @@ class TestTerminal:
         terminal.wait("q quit")
         terminal.type("a", "2 of ")
         terminal.type("w", "Why is it no hazard?")
-        time.sleep(0.5)  # readline takes over the terminal after the question stands there
-        os.write(terminal.fd, b"bec\x03")
+        os.write(terminal.fd, b"bec")
+        terminal.wait("bec")
+        time.sleep(0.5)  # readline waits for the next key by then; a signal just before that would wait with it
+        os.write(terminal.fd, b"\x03")
         terminal.wait("1 accepted")
         assert terminal.status() == 130
         assert whats(out) == ["accept"]
