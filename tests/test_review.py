@@ -38,6 +38,7 @@ class Terminal:
     def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # shells let background jobs ignore it
             env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment}
             os.execve(sys.executable, [sys.executable, "-m", "porter.cli", *arguments], env)
         self.screen = ""
