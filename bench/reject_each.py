@@ -28,10 +28,11 @@ from porter.decisions.applying import Decided, decide
 from porter.engine import Rewrites, rewrite
 from porter.errors import PortError
 from porter.hazards import Hazard, Status, account, count
-from porter.hunks import Hunk, Sides, hunks_in, numbered, split_lines
+from porter.hunks import Hunk, Sides, hunks_in, numbered
 from porter.manifest.describe import edit_record
 from porter.project import Project
 from porter.sources import collect
+from porter.sources.text import split_lines
 from porter.upstream import open_upstream
 
 

@@ -15,13 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .sources.text import decode
+from .sources.text import decode, split_lines
 
 if TYPE_CHECKING:
     from .base import Base
     from .manifest import EditRecord, Manifest
 
-_SCOPE = re.compile(r"(?P<indent>[ \t]*)(?:class|(?:async[ \t]+)?def)[ \t]+(?P<name>\w+)")
+_SCOPE = re.compile(r"[ \t]*(?:class|(?:async[ \t]+)?def)[ \t]+(?P<name>\w+)")
 _TRAILING_COMMA = re.compile(r",(?=[)\]}])")
 
 
@@ -133,15 +133,9 @@ def plain_code(code: str) -> str:
 
 
 def lines_of(name: str, content: bytes) -> tuple[str, ...]:
-    """Lines with their ends, as diff counts them: form feeds and the like end none."""
+    """Lines of a Python file's text, with their ends."""
     text, _ = decode(name, content)
     return split_lines(text)
-
-
-def split_lines(text: str) -> tuple[str, ...]:
-    """`lines_of` for text."""
-    lines = text.split("\n")
-    return (*(f"{line}\n" for line in lines[:-1]), *([lines[-1]] if lines[-1] else []))
 
 
 def scopes_of(lines: Sequence[str]) -> _Scopes:

@@ -65,13 +65,10 @@ def _walk(directory: Path, told: Path, rules: tuple[str, ...], files: tuple[str,
     from ..base import read_base
     from ..decisions import read
     from ..decisions.walk import Walk
-    from ..manifest import read as read_manifest
-    from ..store import Place, recover
+    from ..manifest import read_package
+    from ..store import Place
 
-    recover(Place(directory))
-    manifest = read_manifest(directory)
-    if manifest is None:
-        raise PortError(f"there is no port.json in {directory}; run sovits-port generate first, or name its folder")
+    manifest = read_package(Place(directory))
 
     def wanted(hunk: Hunk) -> bool:
         by_rule = not rules or any(rule.startswith(code.upper()) for rule in hunk.rules for code in rules)

@@ -45,14 +45,15 @@ def status(
     Exit status 1 if generating would change anything: a new commit alone changes the revision in each header, which
     --content lets pass. Edits by hand alone do not count: generating keeps them. Conflicts that are still marked do.
     """
-    from ..status import package_at, standing
+    from ..manifest import read_package
+    from ..status import standing
     from ..store import Place
     from ..upstream import open_upstream
 
     one_format(json=as_json, sarif=as_sarif)
     place = Place(directory)
     with no_collection(), Progress() as progress:
-        package_at(place)  # before a URL is fetched for nothing
+        read_package(place)  # before a URL is fetched for nothing
         progress.step("opening upstream")
         snapshot = open_upstream(upstream)
         found = standing(snapshot, place, folders, progress.step, decisions)

@@ -40,12 +40,6 @@ class _Span:
     by_hand: bool = False
 
 
-def lines_of(content: bytes) -> Lines:
-    """Lines with their ends; only a line feed ends one."""
-    lines = content.split(b"\n")
-    return (*(line + b"\n" for line in lines[:-1]), *([lines[-1]] if lines[-1] else []))
-
-
 def compose(target: str, texts: Texts, hunks: Sequence[Hunk]) -> tuple[tuple[Change, ...], tuple[int, ...]]:
     """The changes of a file, and for each line of upstream its number on disk (0 inside a change).
 

@@ -10,19 +10,17 @@ from pathlib import Path
 from ..base import NAME, Base, read_base
 from ..errors import PortError
 from ..hunks import Hunk, Sides, by_file, hunks_of, sides_of
-from ..manifest import Manifest, output_hashes, read
-from ..store import MANIFEST, Place, edited_files, recover
-from .composing import MARK, Texts, compose, lines_of
+from ..manifest import Manifest, output_hashes, read_package
+from ..sources.text import split_lines
+from ..store import Place, edited_files
+from .composing import MARK, Texts, compose
 from .records import Comparison, FileChanges
 
 
 def compare(directory: Path) -> Comparison:
     """The package in `directory`, which holds port.json, against upstream. PortError where it cannot be read."""
     place = Place(directory)
-    recover(place)
-    manifest = read(directory)
-    if manifest is None:
-        raise PortError(f"no {MANIFEST} in {directory}; 'sovits-port generate' makes a package")
+    manifest = read_package(place)
     base = read_base(directory, manifest)
     hunks = by_file(hunks_of(manifest, base))
     mirrored = {name: record["upstream"] for name, record in manifest["files"].items() if record["upstream"]}
@@ -51,9 +49,9 @@ def _file(directory: Path, manifest: Manifest, base: Base, sides: Sides, hunks: 
         raise PortError(f"cannot read {directory / name}: {error.strerror or error}") from None
     upstream = base.upstream[sides.path]
     texts = Texts(
-        upstream=lines_of(upstream),
-        generated=lines_of(base.generated[name].removeprefix(MARK)),
-        disk=lines_of(content.removeprefix(MARK)),
+        upstream=split_lines(upstream),
+        generated=split_lines(base.generated[name].removeprefix(MARK)),
+        disk=split_lines(content.removeprefix(MARK)),
         mark=MARK if content.startswith(MARK) else b"",
         header=sides.header,
     )

@@ -10,10 +10,11 @@ import libcst as cst
 
 from ..engine import Edit, Rewrites, Rewritten
 from ..errors import PortError
-from ..hunks import Hunk, Sides, hunks_in, numbered, split_lines
+from ..hunks import Hunk, Sides, hunks_in, numbered
 from ..manifest import DecisionRecord
 from ..manifest.describe import edit_record
 from ..rebuild import Rebuilt
+from ..sources.text import split_lines
 from ..syntax.spans import Rendering, Span
 from .model import Decision, is_outdated
 from .splicing import Splice, Spliced, splice_file

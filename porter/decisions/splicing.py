@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..hunks import split_lines
+from ..sources.text import split_lines
 from .names import problem
 
 if TYPE_CHECKING:

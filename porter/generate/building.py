@@ -34,11 +34,12 @@ class Built:
     files: Mapping[str, Emitted]  # by place below the output folder
     manifest: Manifest
     base: Base
+    packed: bytes  # `base`, as port.base
 
     @property
     def contents(self) -> dict[str, bytes]:
         """The bytes of every file but port.json."""
-        return {**self.base.generated, NAME: pack(self.base)}
+        return {**self.base.generated, NAME: self.packed}
 
 
 def build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) -> Built:
@@ -67,6 +68,7 @@ def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) 
         {name: emitted.content for name, emitted in files.items()},
         {name: emitted.content for name, emitted in undecided.items()},
     )
+    packed = pack(base)
     manifest = describe(
         sources=sources,
         rewrites=rewrites,
@@ -77,9 +79,9 @@ def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) 
         options=options,
         tool={"rulebook": settings.rulebook_hash(), "engine": engine_hash()},
         decisions=_decisions(decided, settings, undecided),
-        base=pack(base),
+        base=packed,
     )
-    return Built(sources, rewrites, files, manifest, base)
+    return Built(sources, rewrites, files, manifest, base, packed)
 
 
 def _undecided(

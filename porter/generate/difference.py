@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..emit import PACKAGE
+from ..sources.text import split_lines
 
 if TYPE_CHECKING:
     from .building import Built
@@ -22,14 +23,8 @@ def difference(built: Built) -> Iterator[str]:
 
 def unified(before: str, after: str, old: str, new: str, context: int = 3) -> Iterator[str]:
     """Lines of a unified diff of two texts, each with its line end."""
-    for line in difflib.unified_diff(_lines(before), _lines(after), old, new, n=context):
+    for line in difflib.unified_diff(split_lines(before), split_lines(after), old, new, n=context):
         if line.endswith("\n"):
             yield line
         else:
             yield f"{line}\n\\ No newline at end of file\n"
-
-
-def _lines(text: str) -> list[str]:
-    """Lines as Python and diff count them: form feeds and the like end none."""
-    lines = text.split("\n")
-    return [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])

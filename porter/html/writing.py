@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
 from pathlib import Path
 
 from porter.errors import PortError
+from porter.store import write_file
 
 
 def check_place(path: Path) -> Path:
@@ -26,19 +25,7 @@ def check_place(path: Path) -> Path:
 
 def write_page(page: str, path: Path) -> None:
     """Put the page at `path`, which keeps its old content until the new one is whole. PortError on failure."""
-    place = _resolved(path)
-    draft = _beside(place)
-    try:
-        with draft.open("x", encoding="utf-8", newline="\n") as sink:
-            sink.write(page)
-            sink.flush()
-            os.fsync(sink.fileno())
-        draft.replace(place)
-    except OSError as error:
-        raise PortError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+    write_file(path, page.encode())
 
 
 def _resolved(path: Path) -> Path:

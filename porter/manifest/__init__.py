@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .reading import read
+from .reading import read, read_package
 from .records import (
     SCHEMA,
     DecisionRecord,
@@ -39,6 +39,7 @@ __all__ = [
     "input_hashes",
     "output_hashes",
     "read",
+    "read_package",
 ]
 
 

@@ -8,8 +8,17 @@ from types import UnionType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from ..errors import PortError
-from ..store import MANIFEST, TOOL
+from ..store import MANIFEST, TOOL, Place, recover
 from .records import SCHEMA, Manifest
+
+
+def read_package(place: Place) -> Manifest:
+    """port.json of the package at `place`, after finishing what a killed run left. PortError without one."""
+    recover(place)
+    manifest = read(place.root)
+    if manifest is None:
+        raise PortError(f"no {MANIFEST} in {place.root}; 'sovits-port generate' makes a package")
+    return manifest
 
 
 def read(folder: Path) -> Manifest | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import tokenize
+from typing import overload
 
 from ..errors import PortError
 
@@ -30,6 +31,17 @@ def decode(path: str, content: bytes) -> tuple[str, str]:
         # Some codecs read several byte sequences as the same letter; what is not touched must stay as it is.
         raise PortError(f"{path} is {encoding.upper()} text that cannot be written back byte for byte")
     return text, "utf-8" if codecs.lookup(encoding).name == "ascii" else encoding
+
+
+@overload
+def split_lines(text: str) -> tuple[str, ...]: ...
+@overload
+def split_lines(text: bytes) -> tuple[bytes, ...]: ...
+def split_lines(text: str | bytes) -> tuple[str, ...] | tuple[bytes, ...]:
+    """Lines with their ends, as Python and diff count them: form feeds and the like end none."""
+    if isinstance(text, str):
+        return tuple(io.StringIO(text, newline="\n"))
+    return tuple(io.BytesIO(text))
 
 
 def error_text(error: SyntaxError | UnicodeDecodeError) -> str:

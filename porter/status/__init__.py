@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import PortError
-from ..store import MANIFEST, Place, edited_files, recover
+from ..store import Place, edited_files
 
 if TYPE_CHECKING:
     from ..generate.merging import Conflict
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from ..upstream import Snapshot
     from .changes import Changes
 
-__all__ = ["Standing", "package_at", "standing"]
+__all__ = ["Standing", "standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +47,6 @@ class Standing:
         return bool(self.missing) or any(change.kind != "header" for change in changed)
 
 
-def package_at(place: Place) -> Manifest:
-    """port.json of the package at `place`, after finishing what a killed run left. PortError without one."""
-    from ..manifest import read
-
-    recover(place)
-    manifest = read(place.root)
-    if manifest is None:
-        raise PortError(f"there is no package in {place.root}: it holds no {MANIFEST}; give the folder that does")
-    return manifest
-
-
 def standing(
     snapshot: Snapshot,
     place: Place,
@@ -77,10 +65,10 @@ def standing(
     from ..generate import Settings
     from ..generate.freshness import same_inputs
     from ..generate.guard import still_marked
-    from ..manifest import output_hashes
+    from ..manifest import output_hashes, read_package
 
     step("reading the package")
-    manifest = package_at(place)
+    manifest = read_package(place)
     options = manifest["options"]
     told = read(decisions or place.root / DECISIONS, must_exist=decisions is not None)
     settings = Settings(tuple(options["select"]), tuple(options["ignore"]), tuple(folders), options["install"], told)

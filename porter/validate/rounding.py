@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,9 +64,7 @@ def read_rounding(folder: Path) -> dict[str, float] | None:
 
 def relieve(outcome: CaseOutcome, ratios: Mapping[str, float]) -> CaseOutcome:
     """The outcome with limits that know upstream's own rounding."""
-    tensors = tuple(_relieved(report, ratios.get(f"{report.group}/{report.name}")) for report in outcome.tensors)
-    passed = not outcome.findings and all(report.passed for report in tensors)
-    return replace(outcome, tensors=tensors, verdict="pass" if passed else outcome.verdict)
+    return _judged(outcome, (_relieved(r, ratios.get(f"{r.group}/{r.name}")) for r in outcome.tensors))
 
 
 def confirm(outcome: CaseOutcome, exact: Told, port: Told, folder: Path, device: str) -> CaseOutcome:
@@ -79,7 +77,11 @@ def confirm(outcome: CaseOutcome, exact: Told, port: Told, folder: Path, device:
         for report in compare_group(group, old.get(group, {}), new.get(group, {}), dtypes, device):
             if report.passed and report.dtype == "float64":
                 agreed[group, report.name] = report
-    tensors = tuple(_confirmed(report, agreed.get((report.group, report.name))) for report in outcome.tensors)
+    return _judged(outcome, (_confirmed(r, agreed.get((r.group, r.name))) for r in outcome.tensors))
+
+
+def _judged(outcome: CaseOutcome, reports: Iterable[TensorReport]) -> CaseOutcome:
+    tensors = tuple(reports)
     passed = not outcome.findings and all(report.passed for report in tensors)
     return replace(outcome, tensors=tensors, verdict="pass" if passed else outcome.verdict)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,14 +178,14 @@ class Judge:
         """
         with ThreadPoolExecutor(1) as ahead:
 
-            def start(name: str) -> tuple[Path, Future[Told | CaseOutcome]]:
+            def start(name: str) -> tuple[str, Path, Future[Told | CaseOutcome]]:
                 place = self.place(name)
-                return place, ahead.submit(self.run_upstream, name, place)
+                return name, place, ahead.submit(self.run_upstream, name, place)
 
-            following = start(names[0]) if names else None
-            for name, after in zip_longest(names, names[1:]):
-                assert following is not None
-                place, running = following
+            started = map(start, names)  # one at a time, each when it is asked for
+            current = next(started, None)
+            while current is not None:
+                name, place, running = current
                 if not running.done():
                     progress(name, "upstream on the CPU" if self.recording is None else "upstream as recorded")
                 try:
@@ -195,7 +194,7 @@ class Judge:
                     if self.upstream is not None:
                         self.upstream.close()
                     raise
-                following = start(after) if after is not None else None
+                current = next(started, None)
                 yield name, place, found
 
     def other(self, root: Path) -> Judge:
@@ -249,10 +248,8 @@ class Judge:
         """Judge again by how far upstream itself is from its run in float64."""
         exact = None
         if self.upstream is not None:
-            exact = self._child(name, "exact", place)
+            exact = self._exact(name, place, reference)
             outcome = replace(outcome, seconds=outcome.seconds + exact.seconds)
-            if exact.dtypes is not None:
-                measure_rounding(reference, exact, place)
         outcome = relieve(outcome, read_rounding(place) or {})
         if outcome.passed or exact is None or exact.dtypes is None:
             return outcome
@@ -260,6 +257,16 @@ class Judge:
         outcome = replace(outcome, seconds=outcome.seconds + port.seconds)
         device = self._device(exact, port)
         return outcome if port.dtypes is None else confirm(outcome, exact, port, place, device)
+
+    def _exact(self, name: str, place: Path, reference: Told) -> Told:
+        """Upstream in float64, and how far its own run is from that; once for all packages that are judged by it."""
+        report = place / "exact.json"
+        if report.is_file():
+            return replace(Told.load(report), seconds=0.0)
+        exact = self._child(name, "exact", place)
+        if exact.dtypes is not None:
+            measure_rounding(reference, exact, place)
+        return exact
 
     def _divergence(self, name: str, place: Path) -> Divergence | None:
         place.mkdir()
