@@ -11,6 +11,7 @@ import libcst as cst
 
 from .errors import PortError
 from .runtime_names import runtime_result
+from .sources.trainers import FOLDER as TRAINERS
 from .syntax.kinds import Kinds
 from .syntax.scopes import Binding, Imported, Index, imported_module
 from .syntax.spans import Places, Rendering, Span
@@ -35,14 +36,18 @@ class SourceFile:
         self.target = target
         self.module = module
         self.package = PurePosixPath(path).parts[:-1]
+        if target.startswith(f"{TRAINERS}/") and not path.endswith(target):
+            # A trainer stands beside the folder `module` and goes below it; its relative imports are the port's.
+            self.package = (*self.package, "module", TRAINERS)
         self.index = Index(module, self.package)
         self.kinds = Kinds(self.index, self._call_result)
         self.replacements: list[Replacement] = []
         self.runtime_aliases: dict[str, str] = {}
         self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
         self._rendering: Places | None = None
-        # Outside upstream's module folder, and ported because something there imports it.
-        self.is_dependency = PurePosixPath(path.removesuffix(target)).name != "module"
+        self.is_trainer = target.startswith(f"{TRAINERS}/") and any(map(_computes_gradients, self.index.nodes))
+        # Outside upstream's module folder, and ported because something there or a trainer imports it.
+        self.is_dependency = PurePosixPath(path.removesuffix(target)).name != "module" and not self.is_trainer
 
     @property
     def rendering(self) -> Places:
@@ -198,6 +203,10 @@ class SourceFile:
         edit = self.import_edits.setdefault(node, ImportEdit(node))
         for alias, target in moved.items():
             edit.moved[alias] = (type(rule), target)
+
+
+def _computes_gradients(node: cst.CSTNode) -> bool:
+    return type(node) is cst.Call and isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward"
 
 
 class ImportEdit:

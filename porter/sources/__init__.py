@@ -1,4 +1,4 @@
-"""Which of upstream's files are ported: the folder `module`, and the networks elsewhere that it imports."""
+"""Which of upstream's files are ported: the folder `module`, the networks it imports, and the trainers beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import PortError
 from .root import find_module_root, folder_of, licence, module_files
+from .trainers import FOLDER as TRAINERS
+from .trainers import trainer_files
 from .tree import Tree
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from .reach import Needs
 
 __all__ = [
+    "TRAINERS",
     "Needs",
     "Sources",
     "Tree",
@@ -27,6 +30,7 @@ __all__ = [
     "module_files",
     "place",
     "top_names",
+    "trainer_files",
 ]
 
 
@@ -53,12 +57,13 @@ def collect(snapshot: Snapshot) -> Sources:
     tree = Tree(snapshot, root)
     reach = Reach(tree)
     reach.follow(module_files(snapshot, root))
+    trainers = reach.train(trainer_files(snapshot, root))
     ported, consulted = reach.split()
     needs = reach.needs(ported)
     texts: dict[str, tuple[str, str]] = {}
     taken: dict[str, str] = {}
     for path in ported:
-        target = place(path, root)
+        target = f"{TRAINERS}/{path.rpartition('/')[2]}" if path in trainers else place(path, root)
         if target in taken:
             raise PortError(f"{path} and {taken[target]} would both become {target} in the emitted package")
         taken[target] = path

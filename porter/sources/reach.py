@@ -56,6 +56,7 @@ class Reach:
         """Nothing is read yet."""
         self.files: dict[str, Reached] = {}
         self._tree = tree
+        self._trainers: set[str] = set()
 
     def follow(self, paths: Iterable[str]) -> None:
         """Read these files and everything of the tree that they import."""
@@ -67,11 +68,22 @@ class Reach:
             links = {link for path in contents for link in self._worth_following(path)}
             pending = sorted(links - self.files.keys())
 
+    def train(self, scripts: Iterable[str]) -> frozenset[str]:
+        """Read these trainers and the files beside them that they compute or store with; all their paths."""
+        pending = set(scripts)
+        while pending:
+            self._trainers |= pending
+            self.follow(pending - self.files.keys())
+            beside = {link for path in pending for link in self.files[path].links if self._tree.beside(link)}
+            self.follow(beside - self.files.keys())
+            pending = {path for path in beside if self.files[path].facts.uses_torch} - self._trainers
+        return frozenset(self._trainers)
+
     def split(self) -> tuple[list[str], list[str]]:
         """Paths to port, and paths that were read only to find them.
 
         Outside the folder `module` a file is ported when it defines networks, re-exports them from its own
-        package, or computes with torch in a package that holds some.
+        package, computes with torch in a package that holds some, or belongs to a trainer.
         """
         tree = self._tree
         outside = {path for path in self.files if not tree.inside(path)}
@@ -86,8 +98,8 @@ class Reach:
                 if tree.package(path) in packages
                 and (self.files[path].facts.uses_torch or self.files[path].links & networks)
             }
-        ported = networks | (self.files.keys() - outside)
-        return sorted(ported), sorted(outside - networks)
+        ported = networks | self._trainers | (self.files.keys() - outside)
+        return sorted(ported), sorted(self.files.keys() - ported)
 
     def needs(self, ported: Iterable[str]) -> Needs:
         """What these files import from outside themselves."""

@@ -32,6 +32,10 @@ class Tree:
         """Whether a file or folder belongs to the folder `module`."""
         return path == self.root or path.startswith(f"{self.root}/")
 
+    def beside(self, path: str) -> bool:
+        """Whether a file lies beside the folder `module`, as scripts do."""
+        return folder_of(path) == self.prefix and not path.endswith("__init__.py")
+
     def package(self, path: str) -> str:
         """The top-level package (or module) that a file belongs to, as a place: `GPT_SoVITS/f5_tts`."""
         for base in self.bases:
