@@ -9,11 +9,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ..errors import PortError
+from ..installed import absent, pip_install
 
 State = Literal["ok", "missing", "mismatch", "optional"]
 
@@ -122,18 +122,17 @@ def _needs(out: Path) -> list[Finding]:
         return [Finding(str(out), "mismatch", str(error), "sovits-port generate UPSTREAM")]
     if manifest is None:
         return [Finding(str(out), "optional", "no package generated here yet", "sovits-port generate UPSTREAM")]
-    absent = [n for n in manifest["needs"]["third_party"] if n not in ("torch", "torch_xla") and not _importable(n)]
-    if absent:
-        names = " ".join(name.replace("_", "-") for name in absent)
-        return [Finding("its imports", "missing", f"{out} needs {', '.join(absent)}", f"pip install {names}")]
-    return [Finding("its imports", "ok", f"all that {out} needs is installed")]
-
-
-def _importable(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
+    needs = manifest["needs"]
+    findings = [Finding("its imports", "ok", f"all that {out} needs is installed")]
+    missing = absent(n for n in needs["third_party"] if n not in ("torch", "torch_xla"))
+    if missing:
+        findings = [Finding("its imports", "missing", f"{out} needs {', '.join(missing)}", pip_install(missing))]
+    for trainer, packages in needs["trainers"].items():
+        name, lacking = PurePosixPath(trainer).name, absent(packages)
+        if lacking:
+            told = f"{name} also needs {', '.join(lacking)}"
+            findings.append(Finding("training", "optional", told, pip_install(lacking)))
+    return findings
 
 
 def _version(name: str) -> str | None:

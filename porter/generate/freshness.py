@@ -68,5 +68,6 @@ def _same_imports(tree: Tree, manifest: Manifest) -> bool:
     names = top_names(tree, input_hashes(manifest), needs["upstream"])
     if tree.shape(names) != manifest["upstream"]["shape"]:
         return False
-    foreign = (*needs["third_party"], *needs["optional"])
+    training = (name for names in needs["trainers"].values() for name in names)
+    foreign = (*needs["third_party"], *needs["optional"], *training)
     return not any(tree.exists(f"{base}/{name}" if base else name) for name in foreign for base in tree.bases)

@@ -80,6 +80,7 @@ def describe(
             "upstream": list(sources.needs.upstream),
             "third_party": list(sources.needs.third_party),
             "optional": list(sources.needs.optional),
+            "trainers": {path: list(names) for path, names in sources.needs.trainers.items()},
         },
     }
 

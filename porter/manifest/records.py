@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-SCHEMA = 2
+SCHEMA = 3
 
 Status = Literal["fixed", "waived", "residual"]
 
@@ -111,6 +111,7 @@ class NeedsRecord(TypedDict):
     upstream: list[str]
     third_party: list[str]
     optional: list[str]  # packages that upstream goes on without
+    trainers: dict[str, list[str]]  # trainer of upstream → packages that it imports as well
 
 
 class IgnoreRecord(TypedDict):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from ..errors import PortError
 from .facts import Facts, read_facts
@@ -21,6 +21,8 @@ _STANDARD = sys.stdlib_module_names | frozenset(
         *("spwd", "sunau", "telnetlib", "uu", "xdrlib"),
     )
 )
+
+_BEHIND = {"torch.utils.tensorboard": "tensorboard"}  # modules of torch that import another package
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Needs:
     upstream: tuple[str, ...] = ()  # modules of upstream that are not ported, such as tools.my_utils
     third_party: tuple[str, ...] = ()  # packages to install, such as torch
     optional: tuple[str, ...] = ()  # packages that upstream goes on without
+    trainers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # trainer → packages that it wants as well
 
 
 class Reach:
@@ -56,7 +59,8 @@ class Reach:
         """Nothing is read yet."""
         self.files: dict[str, Reached] = {}
         self._tree = tree
-        self._trainers: set[str] = set()
+        self._scripts: set[str] = set()
+        self._trainers: set[str] = set()  # the scripts and what goes with them
 
     def follow(self, paths: Iterable[str]) -> None:
         """Read these files and everything of the tree that they import."""
@@ -70,7 +74,8 @@ class Reach:
 
     def train(self, scripts: Iterable[str]) -> frozenset[str]:
         """Read these trainers and the files beside them that they compute or store with; all their paths."""
-        pending = set(scripts)
+        self._scripts |= set(scripts)
+        pending = set(self._scripts)
         while pending:
             self._trainers |= pending
             self.follow(pending - self.files.keys())
@@ -104,13 +109,25 @@ class Reach:
     def needs(self, ported: Iterable[str]) -> Needs:
         """What these files import from outside themselves."""
         held = set(ported)
-        files = [self.files[path] for path in held]
+        files = [self.files[path] for path in held - self._trainers]
         third_party = {name for file in files for name in file.third_party}
         return Needs(
-            tuple(sorted({m.name for file in files for m in file.modules if m.file not in held})),
+            tuple(sorted({m.name for path in held for m in self.files[path].modules if m.file not in held})),
             tuple(sorted(third_party)),
             tuple(sorted({name for file in files for name in file.optional} - third_party)),
+            {path: tuple(sorted(self._training_needs(path) - third_party)) for path in sorted(self._scripts)},
         )
+
+    def _training_needs(self, script: str) -> set[str]:
+        """Packages that a trainer and the files beside it that go with it import."""
+        found: set[str] = set()
+        pending, seen = {script}, {script}
+        while pending:
+            files = [self.files[path] for path in pending]
+            found |= {name for file in files for name in file.third_party}
+            pending = {link for file in files for link in file.links if link in self._trainers} - seen
+            seen |= pending
+        return found
 
     def _worth_following(self, path: str) -> Iterable[str]:
         """Links of a file; outside the folder `module` only those to its own package, lest all be read."""
@@ -133,6 +150,8 @@ class Reach:
             first = statement.module.partition(".")[0]
             if not statement.level and first in _STANDARD:
                 continue
+            if statement.module in _BEHIND:
+                needed[statement.optional].add(_BEHIND[statement.module])
             meaning = resolve(path, statement, self._tree, self._facts)
             if meaning is None:
                 needed[statement.optional].add(first)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .console import NARROW, STATUS_STYLES, counts_line, plain_table, stdout_console
+from .trainers import print_missing
 
 if TYPE_CHECKING:
     from ..manifest import HazardRecord, IgnoreRecord, Manifest
@@ -37,6 +38,7 @@ def print_hazards(manifest: Manifest, *, everything: bool) -> None:
             print_group(console, group)
         console.print()
     print_unused(console, manifest["unused_ignores"])
+    print_missing(console, manifest)
     console.print(
         counts_line({"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]})
     )

@@ -13,6 +13,7 @@ from .. import rulebook
 from .changes import print_changes
 from .console import counts_line, plain_table, stdout_console
 from .hazards import print_group, print_unused
+from .trainers import modules
 
 if TYPE_CHECKING:
     from ..generate import Outcome
@@ -86,10 +87,11 @@ def _usage(outcome: Outcome) -> str:
     module = manifest["upstream"]["module"]
     around = module.rpartition("/")[0]
     if manifest["options"]["install"]:
-        name = ".".join([*([around] if around and around != "GPT_SoVITS" else []), "module.tpu.models"])
-        return f"Installed. Where upstream imports module.models, import {name} instead."
+        outer = f"{around}." if around and around != "GPT_SoVITS" else ""
+        told = f"Installed. Where upstream imports module.models, import {outer}module.tpu.models instead."
+        return told + "".join(f"\nTo train: python -m {outer}{name} -c CONFIG" for name in modules(manifest)[:1])
     checkout = f"CHECKOUT/{around}:CHECKOUT" if around else "CHECKOUT"
-    return (
-        "To use it, put it before upstream's own folders and import module.tpu.models:\n"
-        f"  PYTHONPATH={place.root}:{checkout} python …"
-    )
+    start = f"  PYTHONPATH={place.root}:{checkout} python"
+    told = f"To use it, put it before upstream's own folders and import module.tpu.models:\n{start} …"
+    trainers = modules(manifest)
+    return f"{told}\nTo train:\n{start} -m {trainers[0]} -c CONFIG" if trainers else told
