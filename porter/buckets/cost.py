@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,9 @@ _FLOAT, _LONG = 4, 8  # bytes
 class Bucket:
     """Clips above `above` and up to `upto` frames, padded to `frames` and `tokens`; figures of an epoch.
 
-    `real` counts the frames that hold sound; the repeated clips that fill the last batch count as those of the bucket
-    do. `memory` is an estimate, in bytes, for one replica; None where nothing was measured to estimate it from.
+    Of the frames `computed`, `filling` are those of clips that come once more to fill the last batch, and `real` hold
+    sound, in such clips as in the others. `memory` is an estimate, in bytes, for one replica; None where nothing was
+    measured to estimate it from.
     """
 
     above: int
@@ -35,6 +37,7 @@ class Bucket:
     clips: int
     batches: int
     computed: int
+    filling: int
     real: float
     input_bytes: int
     memory: float | None
@@ -51,9 +54,10 @@ def buckets_of(
     """The buckets that hold clips. Clips outside the boundaries are left out, as upstream's sampler does."""
     found = []
     step = model.batch_size * replicas
+    ordered = sorted(clips, key=_frames)
     above = boundaries[0]
     for upto in boundaries[1:]:
-        held = [clip for clip in clips if above < clip.frames <= upto]
+        held = ordered[bisect_right(ordered, above, key=_frames) : bisect_right(ordered, upto, key=_frames)]
         if not held:
             continue
         frames, tokens = padded_frames(upto), padded_tokens(max(clip.phones for clip in held))
@@ -69,6 +73,7 @@ def buckets_of(
                 clips=len(held),
                 batches=batches,
                 computed=batches * step * frames,
+                filling=(batches * step - len(held) * repeats) * frames,
                 real=batches * step * mean,
                 input_bytes=inputs,
                 memory=_memory(frames, model, inputs),
@@ -76,6 +81,10 @@ def buckets_of(
         )
         above = upto
     return found
+
+
+def _frames(clip: Clip) -> int:
+    return clip.frames
 
 
 def clip_bytes(frames: int, tokens: int, model: Model) -> int:
@@ -100,3 +109,9 @@ def wasted(buckets: Sequence[Bucket]) -> float:
     """Part of the frames computed in all buckets that is padding; 0 for no bucket."""
     computed = sum(bucket.computed for bucket in buckets)
     return 1 - sum(bucket.real for bucket in buckets) / computed if computed else 0.0
+
+
+def filling(buckets: Sequence[Bucket]) -> float:
+    """Part of the frames computed in all buckets for clips that fill a last batch; 0 for no bucket."""
+    computed = sum(bucket.computed for bucket in buckets)
+    return sum(bucket.filling for bucket in buckets) / computed if computed else 0.0

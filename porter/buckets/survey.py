@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import PortError
 from ..runtime.training.dataset import Clip, Reading
 from ..runtime.training.plan import Plan, is_rising, plan_for
-from .cost import Bucket, buckets_of, wasted
+from .cost import Bucket, buckets_of, filling, wasted
 from .model import Model
 from .partition import partitions
 
@@ -62,9 +62,10 @@ def survey(
     lengths = [clip.frames for clip in clips] * reading.repeats
     most = graphs or max(1, len(upstream))
     every = partitions(lengths, model.batch_size * replicas, max(most, *_TRADE_OFF))
-    by_size = [within((lowest, *limits)) for limits in every]
     if boundaries is None:
-        planned = min(by_size[:most], key=lambda buckets: sum(bucket.computed for bucket in buckets))
+        planned = min(
+            (within((lowest, *limits)) for limits in every[:most]), key=lambda buckets: sum(b.computed for b in buckets)
+        )
     else:
         _refuse_longer(clips, boundaries)
         planned = within(boundaries)
@@ -74,7 +75,7 @@ def survey(
         replicas,
         planned,
         upstream,
-        tuple(by_size[size - 1] for size in _TRADE_OFF if size <= len(by_size)),
+        tuple(within((lowest, *every[size - 1])) for size in _TRADE_OFF if size <= len(every)),
         len(reading.clips) - len(clips),
         sum(clip.frames > model.boundaries[-1] for clip in clips),
     )
@@ -120,6 +121,7 @@ def _totals(buckets: Sequence[Bucket]) -> dict[str, object]:
         "batches": sum(bucket.batches for bucket in buckets),
         "frames": sum(bucket.computed for bucket in buckets),
         "wasted": round(wasted(buckets), 6),
+        "filling": round(filling(buckets), 6),
     }
 
 

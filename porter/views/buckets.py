@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ..buckets.cost import wasted
-from .console import plain_table, stdout_console
+from ..buckets.cost import filling, wasted
+from .console import NARROW, plain_table, stdout_console
 
 if TYPE_CHECKING:
+    from rich.table import Column
+
     from ..buckets.cost import Bucket
     from ..buckets.survey import Survey
 
 _ESTIMATED = (
-    "Memory is an estimate for one replica's activations in float32, from what a TPU compiler gave forward and "
+    "Memory (GB) is an estimate for one replica's activations in float32, from what a TPU compiler gave forward and "
     "backward of upstream's full-size networks: 741 MB a clip for its segment and 0.175 MB a clip and frame, and its "
     "input. Weights and optimizer state come on top; under bf16 autocast it is about half."
 )
@@ -40,7 +42,7 @@ def print_survey(found: Survey) -> None:
         words = f"Clips of more than {last} frames: {found.too_long}. The trainer refuses them without a plan."
         console.print(Text(words, style="yellow"), soft_wrap=True)
     console.print()
-    table = plain_table("Shapes", "Batches", "Frames an epoch", "Padding")
+    table = plain_table("Shapes", "Batches", "Frames an epoch", "Padding", "Filling")
     _right(table.columns)
     for buckets in found.trade_off:
         table.add_row(*_totals(buckets))
@@ -56,11 +58,15 @@ def _print_buckets(console: Console, title: str, buckets: Sequence[Bucket]) -> N
     console.print(Text(f"{title}: {limits or 'no clip is between them'}"), soft_wrap=True)
     if not buckets:
         return
-    table = plain_table("Clips of frames", "Padded to", "Text", "Clips", "Batches", "Padding", "Input MB", "Memory GB")
+    narrow = console.width < NARROW
+    headings = ["Clips of frames", "Padded to", "Text", "Clips", "Batches", "Padding", "Input MB", "Memory GB"]
+    if narrow:
+        headings = ["Frames", "Padded", "Text", "Clips", "Batches", "Padding", "GB"]
+    table = plain_table(*headings)
     _right(table.columns)
     for bucket in buckets:
-        table.add_row(
-            f"{bucket.above + 1} to {bucket.upto}",
+        cells = [
+            f"{bucket.above + 1}-{bucket.upto}",
             str(bucket.frames),
             str(bucket.tokens),
             str(bucket.clips),
@@ -68,21 +74,22 @@ def _print_buckets(console: Console, title: str, buckets: Sequence[Bucket]) -> N
             f"{bucket.wasted:.1%}",
             f"{bucket.input_bytes / 1e6:.1f}",
             "" if bucket.memory is None else f"{bucket.memory / 1e9:.1f}",
-        )
+        ]
+        table.add_row(*(cells[:6] + cells[7:] if narrow else cells))
     console.print(table)
-    graphs, batches, frames, padding = _totals(buckets)
-    words = f"{graphs} shapes to compile; an epoch has {batches} batches and computes {frames} frames, "
-    console.print(Text(f"{words}{padding} of them padding"))
+    graphs, batches, frames, padding, filled = _totals(buckets)
+    words = (
+        f"{graphs} shapes to compile; an epoch has {batches} batches and computes {frames} frames, {padding} of them "
+    )
+    console.print(Text(f"{words}padding, {filled} of them for clips that come once more to fill a batch"))
 
 
-def _totals(buckets: Sequence[Bucket]) -> tuple[str, str, str, str]:
+def _totals(buckets: Sequence[Bucket]) -> tuple[str, str, str, str, str]:
     batches, frames = (sum(getattr(b, name) for b in buckets) for name in ("batches", "computed"))
-    return str(len(buckets)), str(batches), str(frames), f"{wasted(buckets):.1%}"
+    return str(len(buckets)), str(batches), str(frames), f"{wasted(buckets):.1%}", f"{filling(buckets):.1%}"
 
 
-def _right(columns: Sequence[object]) -> None:
-    from rich.table import Column
-
+def _right(columns: Sequence[Column]) -> None:
     for column in columns:
-        assert isinstance(column, Column)
         column.justify = "right"
+        column.overflow = "fold"

@@ -100,6 +100,15 @@ def test_the_table_names_what_the_estimate_is_from(folder: Path) -> None:
     assert "\x1b" not in result.stdout
 
 
+def test_no_figure_is_cut_on_a_narrow_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run("buckets", folder).stdout.splitlines()
+    assert "…" not in "".join(lines)
+    last = run_json("buckets", folder)["planned"]["buckets"][-1]
+    row = next(line for line in lines if line.strip().startswith(f"{last['above'] + 1}-{last['upto']} "))
+    assert row.split()[1:4] == [str(last[key]) for key in ("frames", "tokens", "clips")]
+
+
 def test_what_is_left_out_is_noted(folder: Path) -> None:
     write_dataset(folder, [*CLIPS, (3, 3), (4, 4), (31, 8)])
     (folder / SOUNDS / "00.wav").unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from porter.buckets.cost import buckets_of, clip_bytes, wasted
+from porter.buckets.cost import buckets_of, clip_bytes, filling, wasted
 from porter.buckets.model import Model
 from porter.runtime.training.dataset import Clip
 
@@ -19,11 +19,13 @@ def test_padding_and_batches_of_an_epoch() -> None:
     first, second = found = buckets_of(held, [32, 103, 150, 199], Model(batch_size=2), repeats=3, replicas=2)
     assert (first.above, first.upto, first.frames, first.tokens) == (32, 103, 104, 24)
     assert (first.clips, first.batches, first.computed) == (4, 3, 3 * 4 * 104)
+    assert (first.filling, second.filling) == (0, 1 * 200)
     assert first.wasted == pytest.approx(1 - 70 / 104)
     assert (second.above, second.upto, second.tokens, second.batches) == (103, 199, 24, 1)
     assert second.wasted == pytest.approx(1 - 190 / 200)
     assert wasted(found) == pytest.approx(1 - (12 * 70 + 4 * 190) / (12 * 104 + 4 * 200))
-    assert wasted([]) == 0
+    assert filling(found) == pytest.approx(200 / (12 * 104 + 4 * 200))
+    assert wasted([]) == filling([]) == 0
 
 
 @pytest.mark.parametrize("version", ["v2", "v2Pro", "v3", "v4"])
