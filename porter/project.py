@@ -45,7 +45,8 @@ class SourceFile:
         self.runtime_aliases: dict[str, str] = {}
         self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
         self._rendering: Places | None = None
-        self.is_trainer = target.startswith(f"{TRAINERS}/") and any(map(_computes_gradients, self.index.nodes))
+        self.trains = target.startswith(f"{TRAINERS}/")  # a trainer, or a helper of one
+        self.is_trainer = self.trains and any(map(_computes_gradients, self.index.nodes))
         # Outside upstream's module folder, and ported because something there or a trainer imports it.
         self.is_dependency = PurePosixPath(path.removesuffix(target)).name != "module" and not self.is_trainer
 
