@@ -155,14 +155,17 @@ def reads_device(file: SourceFile, node: cst.CSTNode, seen: frozenset[cst.CSTNod
             return True
         if method_call(part, *_WRITES) is not None or file.resolve(part.func) == "torch.save":
             return True
-        if isinstance(part.func, cst.Name) and part.func.value in _MAKES_NUMBER:
-            if any(is_tensor(file.kind(a.value)) for a in part.args):
-                return True
+        if isinstance(part.func, cst.Name) and part.func.value in _MAKES_NUMBER and _takes_tensor(file, part):
+            return True
         called = file.project.function(file.resolve(part.func))
-        if called is not None and called[1] not in seen:
-            if reads_device(called[0], called[1].body, seen | {called[1]}):
-                return True
+        new = called is not None and called[1] not in seen
+        if called is not None and new and reads_device(called[0], called[1].body, seen | {called[1]}):
+            return True
     return False
+
+
+def _takes_tensor(file: SourceFile, call: cst.Call) -> bool:
+    return any(is_tensor(file.kind(a.value)) for a in call.args)
 
 
 def only_looks(file: SourceFile, loop: Loop, body: cst.BaseSuite) -> bool:
@@ -171,11 +174,10 @@ def only_looks(file: SourceFile, loop: Loop, body: cst.BaseSuite) -> bool:
     """
     bound: set[str] = set()
     for part in own_descendants(body):
-        if isinstance(
-            part, (cst.Return, cst.Break, cst.Continue, cst.Yield, cst.Await, cst.Global, cst.Nonlocal, cst.Del)
-        ):
-            if not isinstance(part, (cst.Break, cst.Continue)) or not _leaves_inner_loop(file, part, body):
-                return False
+        if isinstance(part, (cst.Return, cst.Yield, cst.Await, cst.Global, cst.Nonlocal, cst.Del)):
+            return False
+        if isinstance(part, (cst.Break, cst.Continue)) and not _leaves_inner_loop(file, part, body):
+            return False
         if isinstance(part, cst.Call) and (method_call(part, "backward") is not None or _is_step(part)):
             return False
         bound |= bound_by(file, part)

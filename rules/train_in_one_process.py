@@ -75,9 +75,9 @@ class StartReplicas(Rule):
             self.replace(node, [cst.SimpleStatementLine([counted.with_changes(value=call)])])
 
     def visit_IfExp(self, node: cst.IfExp) -> None:
-        if self.file.is_trainer and _asks_cuda(self.file, node.test) and isinstance(node.orelse, cst.Integer):
-            if _counts(self.file, node.body):
-                self.replace(node, self.fill("__f()", f="utils.start_replicas"))
+        counts = _asks_cuda(self.file, node.test) and _counts(self.file, node.body)
+        if self.file.is_trainer and counts and isinstance(node.orelse, cst.Integer):
+            self.replace(node, self.fill("__f()", f="utils.start_replicas"))
 
     def visit_Call(self, node: cst.Call) -> None:
         if self.file.is_trainer and _counts(self.file, node):

@@ -10,8 +10,8 @@ from ..caches import fills
 from ..contexts import DISTRIBUTED_ONLY, asks_host
 from ..factories import input_device
 from ..project import SourceFile
-from ..syntax import torch_names as tn
 from ..steps import ends_step, is_training_loop, read_step, training_loop
+from ..syntax import torch_names as tn
 from ..syntax.calls import argument, method_call, positional
 from ..syntax.values import Kind, is_tensor
 from ..syntax.walk import brief, dotted, own_descendants, own_of_type, same

@@ -1,0 +1,15 @@
+"""What a trainer needs beside the networks. Each part is imported when it is asked for: few of them need torch."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .host import host_copy as host_copy
+
+_PLACES = {"host_copy": "host"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_PLACES[name]}", __name__), name)
