@@ -1,0 +1,136 @@
+"""The clips of a dataset that upstream's tools prepared, read from names and sizes of files alone."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+TEXTS = "2-name2text.txt"
+FEATURES = "4-cnhubert"
+SOUNDS = "5-wav32k"
+SPEAKERS = "7-sv_cn"
+
+_WITH_SPEAKERS = ("v2Pro", "v2ProPlus")
+_SHORTEST, _LONGEST = 0.6, 54.0  # seconds, both exclusive: upstream leaves other clips out
+_FEW = 100  # upstream repeats the clips of a smaller dataset
+_BYTES = 2  # a sample
+
+
+class DatasetError(Exception):
+    """A dataset that cannot be trained on; its text is one clear sentence that names the file."""
+
+
+class Clip(NamedTuple):
+    """One clip: its name, the size of its sound file, its spectrogram's frames, its phones."""
+
+    name: str
+    bytes: int
+    frames: int
+    phones: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a dataset folder holds.
+
+    `clips` are those that upstream trains on, by name; `repeats` is how often an epoch has each. `missing` are feature
+    files that are not there for clips with text and sound. `left_out` are names of other clips that upstream leaves
+    out, by the reason.
+    """
+
+    folder: Path
+    clips: tuple[Clip, ...]
+    repeats: int
+    missing: tuple[Path, ...]
+    left_out: Mapping[str, tuple[str, ...]]
+
+    def refuse_missing(self) -> None:
+        """DatasetError where a feature file is missing: the first, and how many more."""
+        if self.missing:
+            more = f" (and {len(self.missing) - 1} more)" if len(self.missing) > 1 else ""
+            raise DatasetError(f"{self.missing[0]} is missing{more}: upstream would leave its clip out without a word")
+
+
+def read_clips(folder: str | Path, hop_length: int, sampling_rate: int, version: str | None = None) -> Reading:
+    """Read a dataset folder by the rules of upstream's loader, for a model of this version.
+
+    Sound files are 16-bit and mono, as upstream's tools write them. DatasetError where there is no such folder or file,
+    where the texts are not UTF-8, and where no clip is left.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DatasetError(f"there is no dataset folder {folder}")
+    phones = _phones(folder / TEXTS)
+    sounds = _names(folder / SOUNDS)
+    features = [FEATURES, SPEAKERS] if version in _WITH_SPEAKERS else [FEATURES]
+    there = {name: _names(folder / name) for name in features}
+    sounding = sorted(phones.keys() & sounds)
+    missing = [folder / part / f"{n}.pt" for n in sounding for part in features if f"{n}.pt" not in there[part]]
+    whole = [name for name in sounding if all(f"{name}.pt" in there[part] for part in features)]
+    left_out: dict[str, list[str]] = {}
+    if soundless := sorted(phones.keys() - sounds):
+        left_out[f"in {TEXTS} but not in {SOUNDS}"] = soundless
+    clips: list[Clip] = []
+    for name in whole:
+        size = _size(folder / SOUNDS / name)
+        seconds = size / sampling_rate / _BYTES
+        reason = _reason(phones[name], seconds)
+        if reason is not None:
+            left_out.setdefault(reason, []).append(name)
+        else:
+            clips.append(Clip(name, size, size // (_BYTES * hop_length), len(phones[name])))
+    reading = Reading(
+        folder,
+        tuple(clips),
+        1 if len(whole) >= _FEW else max(2, _FEW // max(1, len(whole))),
+        tuple(missing),
+        {reason: tuple(names) for reason, names in left_out.items()},
+    )
+    if not clips:
+        reading.refuse_missing()
+        raise DatasetError(f"{folder} has no clip to train on{_because(left_out)}")
+    return reading
+
+
+def _phones(path: Path) -> dict[str, list[str]]:
+    """The phones of each clip that the list of texts names."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8: byte {error.start} cannot be decoded") from None
+    except FileNotFoundError:
+        raise DatasetError(f"there is no {path}") from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from None
+    rows = (line.split("\t") for line in text.strip("\n").split("\n"))
+    return {row[0]: row[1].split(" ") for row in rows if len(row) == 4}
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        raise DatasetError(f"there is no folder {folder}") from None
+    except OSError as error:
+        raise DatasetError(f"{folder} cannot be read: {error.strerror or error}") from None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _reason(phones: Iterable[str], seconds: float) -> str | None:
+    """Why upstream leaves a clip out, if it does."""
+    if "" in phones:  # no version has such a symbol
+        return "without a phone where one should be"
+    if seconds <= _SHORTEST:
+        return f"of {_SHORTEST} s or less"
+    return f"of {_LONGEST:g} s or more" if seconds >= _LONGEST else None
+
+
+def _because(left_out: Mapping[str, list[str]]) -> str:
+    told = ", ".join(f"{len(names)} {reason}" for reason, names in left_out.items())
+    return f": {told}" if told else f": {TEXTS} and {SOUNDS} have no name in common"
