@@ -9,6 +9,7 @@ from functools import cached_property
 import libcst as cst
 
 from .project import Project, SourceFile
+from .steps import asks_interval, is_training_loop, training_loop
 from .syntax.walk import descendants, dotted
 
 _CONSTRUCTORS = ("__init__", "__init_subclass__", "__post_init__", "reset_parameters", "_init_weights")
@@ -60,6 +61,61 @@ class Contexts:
         assert isinstance(top[-1], (cst.FunctionDef, cst.ClassDef))
         return f"nothing that upstream's module/ imports reaches {top[-1].name.value}"
 
+    def uncalled(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+        """In a trainer: code of a function that the script never comes to call."""
+        top = _top(file, node) if file.is_trainer else None
+        if top is None or top in self._called:
+            return None
+        return f"nothing calls {top.name.value}"
+
+    def between_steps(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+        """In a trainer or a file of its helpers: code that no iteration of a loop over batches runs."""
+        if not file.trains or training_loop(file, node) is not None:
+            return None
+        function = file.function(node)
+        return None if function is None else self._between_steps(file, function, frozenset())
+
+    def _between_steps(self, file: SourceFile, function: cst.FunctionDef, seen: frozenset[cst.CSTNode]) -> str | None:
+        loops = [n for n in descendants(function.body) if isinstance(n, (cst.For, cst.While)) and is_training_loop(n)]
+        if loops:
+            return f"runs outside the loop over batches ({file.path}:{file.span(loops[0]).line}), between steps"
+        outer = file.function(function)
+        if file.owner(function) is not None:
+            return None
+        if outer is not None:
+            name = function.name.value
+            uses: list[Reference] = [
+                (file, n)
+                for n in descendants(outer.body)
+                if isinstance(n, cst.Name) and n.value == name and not isinstance(file.parent(n), cst.FunctionDef)
+            ]
+        else:
+            uses = self.references(function)
+        for other, use in uses:
+            if training_loop(other, use) is not None:
+                return None
+            caller = other.function(use)
+            if caller is None or caller in seen or caller is function:
+                continue  # a script's own lines run no iteration
+            if self._between_steps(other, caller, seen | {function}) is None:
+                return None
+        return f"runs between steps ({function.name.value} is never called in a loop over batches)" if uses else None
+
+    @cached_property
+    def _called(self) -> set[cst.CSTNode]:
+        """Definitions of trainers that are used by what runs when the script is executed."""
+        called: set[cst.CSTNode] = set()
+        grew = True
+        while grew:
+            before = len(called)
+            for definition, uses in self._references.items():
+                if definition not in called and any(
+                    not f.is_trainer or (top := _top(f, n)) is None or top in called for f, n in uses
+                ):
+                    called.add(definition)
+            grew = len(called) > before
+        return called
+
     @cached_property
     def _reached(self) -> set[cst.CSTNode]:
         """Definitions of dependencies that module/ refers to, directly or through others."""
@@ -89,6 +145,8 @@ class Contexts:
         name = function.name.value
         owner = file.owner(function)
         outer = file.function(function)
+        if _runs_after_step(file, function):
+            return "runs after the step, at log steps only"
         if outer is not None:
             if outer.name.value in _CONSTRUCTORS and not _only_called(file, outer, name):
                 return None  # a hook, say, that the constructor hands on
@@ -116,6 +174,18 @@ class Contexts:
             where = f"{file.path}:{file.span(use).line}"
             reasons.append(f"{reason} ({name} is called only at {where})")
         return reasons[0] if reasons else None
+
+
+def _top(file: SourceFile, node: cst.CSTNode) -> cst.FunctionDef | cst.ClassDef | None:
+    """The outermost function or class around (or at) a node."""
+    found = [a for a in (node, *file.ancestors(node)) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
+    return found[-1] if found else None
+
+
+def _runs_after_step(file: SourceFile, function: cst.FunctionDef) -> bool:
+    """Whether the runtime is given a function to run after the step, every so many steps."""
+    given = any((file.resolve(d.decorator) or "").endswith("utils.after_step") for d in function.decorators)
+    return given and any(isinstance(a, cst.If) and asks_interval(a.test) for a in file.ancestors(function))
 
 
 def _in_loading(file: SourceFile, node: cst.CSTNode) -> bool:

@@ -177,10 +177,19 @@ def _landed(rebuilt: Rebuilt, rendering: Places, node: cst.CSTNode) -> Span:
     """Where the result of an edit stands: from its first to its last node, or the place it vanished from."""
     nodes = [n for n in rebuilt.applied[node] if n in rendering]
     if nodes:
-        first, last = rendering.span(nodes[0]), rendering.span(nodes[-1])
+        first, last = rendering.span(_head(nodes[0])), rendering.span(nodes[-1])
         return Span(first.line, first.column, last.end_line, last.end_column)
     around = rebuilt.around.get(node)
     if around is not None and around in rendering:
         span = rendering.span(around)
         return Span(span.line, span.column, span.line, span.column)
     return Span(1, 0, 1, 0)
+
+
+def _head(node: cst.CSTNode) -> cst.CSTNode:
+    """Where a result begins: libcst does not count decorators to a function."""
+    if isinstance(node, cst.IndentedBlock) and node.body:
+        node = node.body[0]
+    if isinstance(node, (cst.FunctionDef, cst.ClassDef)) and node.decorators:
+        return node.decorators[0]
+    return node

@@ -15,7 +15,7 @@ from .sources.trainers import FOLDER as TRAINERS
 from .syntax.kinds import Kinds
 from .syntax.scopes import Binding, Imported, Index, imported_module
 from .syntax.spans import Places, Rendering, Span
-from .syntax.values import Value
+from .syntax.values import Kind, Value
 from .syntax.walk import dotted, own_of_type
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class SourceFile:
         self.runtime_aliases: dict[str, str] = {}
         self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
         self._rendering: Places | None = None
-        self.is_trainer = target.startswith(f"{TRAINERS}/") and any(map(_computes_gradients, self.index.nodes))
+        self.trains = target.startswith(f"{TRAINERS}/")  # a trainer, or a helper of one
+        self.is_trainer = self.trains and any(map(_computes_gradients, self.index.nodes))
         # Outside upstream's module folder, and ported because something there or a trainer imports it.
         self.is_dependency = PurePosixPath(path.removesuffix(target)).name != "module" and not self.is_trainer
 
@@ -94,7 +95,9 @@ class SourceFile:
         if found is None:
             return runtime_result(name.removeprefix(self._top)) if name.startswith(self._top) else None
         file, node = found
-        return file.kinds.returned(node) if isinstance(node, cst.FunctionDef) else None
+        if isinstance(node, cst.ClassDef):
+            return Kind.MODULE if file.defines_module(node) else None
+        return file.kinds.returned(node)
 
     def imported_module(self, node: cst.ImportFrom) -> str:
         """The absolute name of the module a from-import reads."""
@@ -150,6 +153,19 @@ class SourceFile:
 
     def _self_assignments(self, owner: cst.ClassDef) -> list[cst.Assign]:
         return [n for m in owner.body.body if isinstance(m, cst.FunctionDef) for n in own_of_type(m.body, cst.Assign)]
+
+    def defines_module(self, owner: cst.ClassDef) -> bool:
+        """Whether a class derives from torch's Module, directly or through classes of the package."""
+        for base in owner.bases:
+            name = self.resolve(base.value)
+            if name == "torch.nn.Module":
+                return True
+            above = self.project.definition(name)
+            if above is None or not isinstance(above[1], cst.ClassDef) or above[1] is owner:
+                continue
+            if above[0].defines_module(above[1]):
+                return True
+        return False
 
     def buffers(self, owner: cst.ClassDef) -> set[str]:
         """Names that a class registers as buffers."""

@@ -153,6 +153,15 @@ def print_values(
         show(*held)
 
 
+def after_step(function: Callable[[], object]) -> Callable[[], object]:
+    """Decorator: call `function` when the next `mark_step()` has run the graph; at once where no XLA device is live."""
+    if _live_xla() is not None:
+        _xla_model().add_step_closure(function)
+    else:
+        function()
+    return function
+
+
 # --- random numbers and precision -----------------------------------------------------------------
 
 

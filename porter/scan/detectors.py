@@ -10,8 +10,9 @@ from ..caches import fills
 from ..contexts import DISTRIBUTED_ONLY, asks_host
 from ..factories import input_device
 from ..project import SourceFile
+from ..steps import ends_step, is_training_loop, read_step, training_loop
 from ..syntax import torch_names as tn
-from ..syntax.calls import argument, positional
+from ..syntax.calls import argument, method_call, positional
 from ..syntax.values import Kind, is_tensor
 from ..syntax.walk import brief, dotted, own_descendants, own_of_type, same
 from ..truths import is_tensor_truth
@@ -310,6 +311,28 @@ def mask_lengths(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
                 yield "SHP", node, f"without {name}, the length of the mask follows the data"
 
 
+def steps(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Training loops that do not end their step, which then grows into one graph with the next."""
+    assert isinstance(node, (cst.For, cst.While))
+    if not file.is_trainer or not is_training_loop(node):
+        return
+    step = read_step(file, node)
+    if step is None:
+        yield "GRF", node, "an iteration of this training loop may be left before its step ends"
+    elif not any(ends_step(file, statement) for statement in step.after):
+        yield "GRF", node, "this training loop never ends its step: its iterations become one graph"
+
+
+def backward_passes(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Gradients that are computed outside of any loop that steps an optimizer."""
+    assert isinstance(node, cst.Call)
+    found = method_call(node, "backward")
+    if found is None or not file.is_trainer or training_loop(file, node) is not None:
+        return
+    if file.function(node) is not None:
+        yield "GRF", node.func, "gradients are computed where no training loop is in sight that could end the step"
+
+
 def device_of_helper(file: SourceFile, node: cst.CSTNode) -> str | None:
     """Why a factory without a device is made on the right one after all: its callers say which."""
     function = file.function(node)
@@ -351,12 +374,13 @@ def formats(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 
 DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
     cst.FormattedStringExpression: (formats,),
-    cst.Call: (calls, mask_lengths),
+    cst.Call: (calls, mask_lengths, backward_passes),
+    cst.For: (steps,),
     cst.Attribute: (names,),
     cst.Name: (names,),
     cst.SimpleString: (texts,),
     cst.If: (conditions,),
-    cst.While: (conditions,),
+    cst.While: (conditions, steps),
     cst.Assert: (conditions,),
     cst.IfExp: (conditions,),
     cst.CompIf: (conditions,),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import libcst as cst
 
+from ..contexts import DISTRIBUTED_ONLY
 from ..engine import Rewrites, Rewritten
 from ..hazards import Hazard, Status
 from ..project import Project, SourceFile
@@ -81,17 +82,32 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
     """Why a find is no hazard, but for people's notes."""
     if code == "PKG":
         return None
+    contexts = file.project.contexts
     reason = file.host_reason(node)
-    if reason is not None:
+    if reason is not None and not _must_work(file, code, node, reason):
         return reason
-    unreached = file.project.contexts.unreached(file, node)
+    unreached = contexts.unreached(file, node) or contexts.uncalled(file, node)
     if unreached is not None:
         return unreached
+    if code == "SYN":
+        return contexts.between_steps(file, node)
     if code in ("DEV", "RNG"):
         return device_of_helper(file, node)
-    if code == "GRF":
+    if code == "GRF" and not _is_step(node):
         return "Python's own generator chooses, without asking the device; each of the two graphs is compiled once"
     return None
+
+
+def _must_work(file: SourceFile, code: str, node: cst.CSTNode, reason: str) -> bool:
+    """Whether a find in a trainer is no matter of cost: a process group is asked for, or a step never ends."""
+    return file.trains and (
+        (code == "DST" and not reason.startswith(DISTRIBUTED_ONLY)) or (code == "GRF" and _is_step(node))
+    )
+
+
+def _is_step(node: cst.CSTNode) -> bool:
+    """Whether a graph break is that of a training loop, not a condition's."""
+    return isinstance(node, (cst.For, cst.While, cst.Attribute))
 
 
 def _upstream_line(file: SourceFile, rewritten: Rewritten, node: cst.CSTNode) -> int:

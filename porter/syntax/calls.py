@@ -61,7 +61,7 @@ def without_argument(call: cst.Call, name: str) -> cst.Call:
     """`call` without a keyword argument."""
     args = [a for a in call.args if a.keyword is None or a.keyword.value != name]
     if args and len(args) != len(call.args):
-        args[-1] = args[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+        args[-1] = args[-1].with_changes(comma=call.args[-1].comma)  # as the call ended before
     return call.with_changes(args=args)
 
 

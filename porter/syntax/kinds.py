@@ -302,6 +302,12 @@ class Kinds:
             inner_env = dict(env)
             self._comprehension(node.for_in, inner_env)
             return Kind.SEQUENCE if is_tensor(self._eval(node.elt, inner_env)) else Kind.UNKNOWN
+        if isinstance(node, cst.Dict):
+            for entry in node.elements:
+                if isinstance(entry, cst.DictElement):
+                    self._eval(entry.key, env)
+                self._eval(entry.value, env)
+            return Kind.UNKNOWN
         if isinstance(node, cst.FormattedString):
             for part in node.parts:
                 if isinstance(part, cst.FormattedStringExpression):
@@ -384,7 +390,9 @@ class Kinds:
         if is_tensor(base):
             return tn.method_result(name, base, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.SEQUENCE)
         if base is Kind.MODULE:
-            return Kind.UNKNOWN if name in ("state_dict", "parameters") else Kind.TENSOR
+            if name in tn.MODULE_KEEPING_METHODS:
+                return Kind.MODULE
+            return Kind.UNKNOWN if name in tn.MODULE_HOST_METHODS else Kind.TENSOR
         if name in tn.TENSOR_ONLY_METHODS:
             return tn.method_result(name, Kind.TENSOR, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.SEQUENCE)
         return Kind.UNKNOWN

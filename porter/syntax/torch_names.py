@@ -35,6 +35,17 @@ TENSOR_ONLY_METHODS = frozenset(
     ).split()
 )
 
+# Methods of a module that give the module itself, and those that give no tensor.
+MODULE_KEEPING_METHODS = frozenset(
+    "to cuda cpu half float double bfloat16 train eval apply requires_grad_ share_memory".split()
+)
+MODULE_HOST_METHODS = frozenset(
+    (
+        "state_dict load_state_dict parameters named_parameters buffers named_buffers children named_children modules "
+        "named_modules zero_grad get_submodule"
+    ).split()
+)
+
 _HOST_METHODS = frozenset(
     "size dim ndimension numel nelement item tolist numpy is_floating_point is_contiguous stride element_size "
     "data_ptr get_device is_complex".split()

@@ -16,6 +16,7 @@ from porter import rulebook
 from porter.engine import rewrite
 from porter.project import Project
 from porter.rule import Example, Rule
+from porter.sources import TRAINERS
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,28 @@ def cases() -> list[Case]:
     return [Case(rule, n, e) for rule in rulebook.load().rules for n, e in enumerate(rule.examples)]
 
 
-def apply(rule: type[Rule], text: str, example: Example | None = None) -> str:
+def apply(rule: type[Rule], text: str, example: Example | None = None, path: str = "module/example.py") -> str:
     """What a rule alone makes of a file."""
-    path = example.path if example is not None else "module/example.py"
+    path = example.path if example is not None else path
     files = {path: text, **(example.others if example is not None else {})}
-    project = Project.parse({p: (p.split("/", 1)[1], t) for p, t in files.items()})
+    project = Project.parse({p: (target(p), t) for p, t in files.items()})
     return rewrite(project, [rule]).files[path].text
 
 
-def load(source: str, name: str, folder: Path) -> ModuleType:
+def target(path: str) -> str:
+    """Where an example's file goes inside the emitted package: beside the folder `module` stand trainers."""
+    return path.split("/", 1)[1] if "/" in path else f"{TRAINERS}/{path}"
+
+
+def load(source: str, name: str, folder: Path, target: str = "example.py") -> ModuleType:
     """Import `source` as a module of the runtime's package, so that its relative imports find the runtime."""
     path = folder / f"{name}.py"
     path.write_text(source)
-    full = f"porter.runtime._{name}"
+    package = ".".join(["porter.runtime", *Path(target).parts[:-1]])
+    if package not in sys.modules:
+        sys.modules[package] = ModuleType(package)
+        sys.modules[package].__path__ = []
+    full = f"{package}._{name}"
     spec = importlib.util.spec_from_file_location(full, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -4,9 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .files import save as save
+    from .files import saved_together as saved_together
+    from .files import settle as settle
+    from .files import write as write
+    from .host import host_copy as host_copy
     from .plan import boundaries as boundaries
 
-_PLACES = {"boundaries": "plan"}
+_PLACES = {
+    "boundaries": "plan",
+    "host_copy": "host",
+    "save": "files",
+    "saved_together": "files",
+    "settle": "files",
+    "write": "files",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,251 @@
+"""A training step is one graph, and what is logged about it is read when it has run."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.rule import Example, Rule, Safety
+from porter.steps import Loop, ends_step, is_training_loop, log_blocks, read_step
+from porter.syntax.calls import method_call
+from porter.syntax.values import is_tensor
+from porter.syntax.walk import own_descendants
+
+_TRAINER = """import torch
+
+
+def train(net, optimizer, batches, log, every):
+    step = 0
+    for x in batches:
+        loss = (net(x) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+"""
+_START = """
+
+
+def start(x, every):
+    net = torch.nn.Linear(2, 1)
+    torch.nn.init.ones_(net.weight)
+    torch.nn.init.zeros_(net.bias)
+    log = []
+    train(net, torch.optim.SGD(net.parameters(), lr=0.01), [x, x + 1, x + 2, x + 3], log.append, every)
+    return log, net.weight, net.bias
+"""
+
+
+def _with_runtime(text: str) -> str:
+    return text.replace("import torch\n", "import torch\nfrom .. import utils\n", 1)
+
+
+class EndSteps(Rule):
+    """End the step in each iteration of a training loop.
+
+    On XLA nothing runs until it is asked for. Without an end of the step, two iterations become one graph twice as
+    large, which compiles anew. `mark_step()` runs the step as one graph: behind the last computation of the
+    iteration and what is logged about it, before counters go on.
+    """
+
+    code = "GRF002"
+    title = "one graph a step"
+    safety = Safety.EXACT
+    message = "each iteration of the training loop ends its step, so that all of them share one graph"
+    examples: ClassVar = (
+        Example(
+            before=f"{_TRAINER}        step += 1\n        log(step / every)\n{_START}",
+            after=_with_runtime(
+                f"{_TRAINER}        utils.mark_step()\n        step += 1\n        log(step / every)\n{_START}"
+            ),
+            call="start(x, 2)",
+            inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]])",
+            path="train_net.py",
+            on_device=False,  # four steps
+        ),
+        Example(  # the logged values belong to the step
+            before=f"{_TRAINER}        if every > 1:\n            if step % every == 0:\n                log(loss.item())\n        step += 1\n{_START}",
+            after=_with_runtime(
+                f"{_TRAINER}        if every > 1:\n            if step % every == 0:\n                log(loss.item())\n        utils.mark_step()\n        step += 1\n{_START}"
+            ),
+            call="start(x, 2)",
+            inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]])",
+            path="train_net.py",
+            on_device=False,
+        ),
+    )
+    untouched: ClassVar = (
+        # an epoch is no step
+        "def run(train_epoch, loss, scheduler):\n    loss.backward()\n    for epoch in range(3):\n        train_epoch(epoch)\n        scheduler.step()\n",
+        # an iteration may go on without an end
+        "def run(batches, net, optimizer):\n    for x in batches:\n        loss = net(x)\n        loss.backward()\n"
+        "        if loss is None:\n            continue\n        optimizer.step()\n",
+        # no trainer: nothing here steps an optimizer
+        "def gradients(parts):\n    for loss in parts:\n        loss.backward()\n",
+    )
+
+    def visit_For(self, node: cst.For) -> None:
+        self._end(node)
+
+    def visit_While(self, node: cst.While) -> None:
+        self._end(node)
+
+    def _end(self, loop: Loop) -> None:
+        step = read_step(self.file, loop) if self.file.is_trainer and is_training_loop(loop) else None
+        if step is None or any(ends_step(self.file, s) for s in step.after):
+            return
+        logs = set(log_blocks(self.file, step))
+        logged = [i for i, s in enumerate(step.after, 1) if any(node in logs for node in own_descendants(s))]
+        at = max(logged, default=0)
+        mark = cst.SimpleStatementLine([cst.Expr(self.fill("__f()", f="utils.mark_step"))])
+        if at < len(step.after):
+            following = step.after[at]
+            bare = following.with_changes(leading_lines=[]) if getattr(following, "leading_lines", ()) else following
+            self.replace(following, [mark, bare])
+        else:
+            last = step.after[-1] if step.after else step.last
+            self.replace(last, [last, mark])
+
+
+class LogAfterStep(Rule):
+    """Read what is logged about a step when the step has run.
+
+    `.item()` in the middle of an iteration stops it: what was computed so far becomes a graph of its own. The block
+    becomes a function that runs when `mark_step()` has run the graph, still in the same iteration, so it sees the
+    values of its step. This is done for blocks that only look: behind the last optimizer step, under a condition
+    that holds every so many steps, binding no name that is used elsewhere.
+    """
+
+    code = "SYN008"
+    title = "log after the step"
+    safety = Safety.EXACT
+    message = "what is logged is read when the step has run, not in the middle of its graph"
+    examples: ClassVar = (
+        Example(
+            before=_with_runtime(
+                f"{_TRAINER}        if step % every == 0:  # now and then\n            value = loss.item()\n            log(value * 2)\n"
+                f"        utils.mark_step()\n        step += 1\n{_START}"
+            ),
+            after=_with_runtime(
+                f"{_TRAINER}        if step % every == 0:  # now and then\n            @utils.after_step\n            def log_step():\n"
+                "                value = loss.item()\n                log(value * 2)\n        utils.mark_step()\n        step += 1\n"
+                + _START
+            ),
+            call="start(x, 2)",
+            inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]])",
+            path="train_net.py",
+            on_device=False,
+        ),
+    )
+    untouched: ClassVar = (
+        # what is read decides what is trained next
+        f"{_TRAINER}        if step % every == 0:\n            best = loss.item()\n        step += 1\n    return best\n",
+        f"{_TRAINER}        if step % every == 0:\n            if loss.item() < 1:\n                break\n        step += 1\n",
+        f"{_TRAINER}        if step % every == 0:\n            log.last = loss.item()\n        step += 1\n",
+        # each step
+        f"{_TRAINER}        if every:\n            log(loss.item())\n        step += 1\n",
+        # nothing of the device
+        f"{_TRAINER}        if step % every == 0:\n            log(step)\n        step += 1\n",
+    )
+
+    def visit_For(self, node: cst.For) -> None:
+        self._defer(node)
+
+    def visit_While(self, node: cst.While) -> None:
+        self._defer(node)
+
+    def _defer(self, loop: Loop) -> None:
+        step = read_step(self.file, loop) if self.file.is_trainer and is_training_loop(loop) else None
+        for node in log_blocks(self.file, step) if step is not None else ():
+            if isinstance(node.body, cst.IndentedBlock) and not self._is_deferred(node.body):
+                function = cst.FunctionDef(
+                    name=cst.Name(self._free_name()),
+                    params=cst.Parameters(),
+                    body=node.body.with_changes(header=cst.TrailingWhitespace()),
+                    decorators=[cst.Decorator(self.runtime("utils.after_step"))],
+                )
+                self.replace(node.body, cst.IndentedBlock([function], header=node.body.header))
+
+    def _is_deferred(self, body: cst.IndentedBlock) -> bool:
+        return all(isinstance(s, cst.FunctionDef) and s.decorators for s in body.body)
+
+    def _free_name(self) -> str:
+        taken = {n.value for n in self.file.index.nodes if isinstance(n, cst.Name)}
+        return next(name for name in ("log", "log_step", *(f"log_step_{i}" for i in range(2, 99))) if name not in taken)
+
+
+class CopyBeforeIndexing(Rule):
+    """Copy a tensor to the host before one of its items is taken, not after.
+
+    Behind a step, `x[0].cpu()` computes on the device again: a small graph for the index, compiled for each shape of
+    x. `x.cpu()[0]` only copies, a little more. Where x may also be a list of tensors, the runtime's `host_copy`
+    copies whatever it is.
+    """
+
+    code = "SYN009"
+    title = "copy to the host before indexing"
+    safety = Safety.EXACT
+    message = "an index on the device is a graph of its own for each shape; on the host it costs nothing"
+    examples: ClassVar = (
+        Example(
+            before="import torch\n\n\ndef show(x, loss):\n    loss.backward()\n    y = torch.relu(x)\n    return torch.from_numpy(y[0].data.cpu().numpy()), y[-1, :2].detach().cpu()\n",
+            after="import torch\n\n\ndef show(x, loss):\n    loss.backward()\n    y = torch.relu(x)\n    return torch.from_numpy(y.data.cpu()[0].numpy()), y.detach().cpu()[-1, :2]\n",
+            call="show(x, (x**2).sum())",
+            inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]], requires_grad=True)",
+            path="train_net.py",
+            on_device=False,
+        ),
+        Example(
+            before="import torch\n\n\ndef show(net, x, loss):\n    loss.backward()\n    a, b = net(x)\n    return a[0].data.cpu(), b[1].cpu()\n",
+            after=(
+                "import torch\nfrom .. import training\n\n\ndef show(net, x, loss):\n    loss.backward()\n    a, b = net(x)\n"
+                "    return training.host_copy(a)[0].data, training.host_copy(b)[1]\n"
+            ),
+            call="show(lambda x: (x * 2, [x, x + 1]), x, (x**2).sum())",
+            inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]], requires_grad=True)",
+            path="train_net.py",
+            on_device=False,
+        ),
+    )
+    untouched: ClassVar = (
+        "def show(x, loss, i):\n    loss.backward()\n    return x[i].cpu(), x['mel'].cpu(), x[0].copy()\n",
+        # no trainer
+        "import torch\n\n\ndef show(x):\n    return torch.relu(x)[0].cpu()\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        found = method_call(node, "cpu") if self.file.is_trainer else None
+        if found is None or node.args:
+            return
+        indexed = found[0]
+        while True:  # through .data and .detach()
+            detached = method_call(indexed, "detach")
+            if detached is not None and not detached[1].args:
+                indexed = detached[0]
+            elif isinstance(indexed, cst.Attribute) and indexed.attr.value == "data":
+                indexed = indexed.value
+            else:
+                break
+        if not isinstance(indexed, cst.Subscript) or not all(_is_fixed(e) for e in indexed.slice):
+            return
+        if is_tensor(self.file.kind(indexed.value)):
+            copied = node.deep_replace(indexed, indexed.value)
+            assert isinstance(copied, cst.Call)
+            self.replace(node, indexed.with_changes(value=copied))
+        elif len(indexed.slice) == 1 and isinstance(indexed.slice[0].slice, cst.Index):
+            item = indexed.with_changes(value=self.fill("__f(__x)", f="training.host_copy", x=indexed.value))
+            self.replace(node, found[0].deep_replace(indexed, item) if found[0] is not indexed else item)
+
+
+def _is_fixed(element: cst.SubscriptElement) -> bool:
+    """Whether an index is a number that stands in the code, a slice of such, or an ellipsis."""
+    part = element.slice
+    if isinstance(part, cst.Index):
+        return isinstance(part.value, cst.Ellipsis) or _is_number(part.value)
+    return isinstance(part, cst.Slice) and all(b is None or _is_number(b) for b in (part.lower, part.upper, part.step))
+
+
+def _is_number(node: cst.BaseExpression) -> bool:
+    if isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Minus):
+        node = node.expression
+    return isinstance(node, cst.Integer)

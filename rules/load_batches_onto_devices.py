@@ -1,0 +1,169 @@
+"""One process loads batches for all its devices."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.project import Definition, SourceFile
+from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import argument, without_argument
+
+_SAMPLERS = ("torch.utils.data.distributed.DistributedSampler", "torch.utils.data.DistributedSampler")
+_LOADERS = ("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader")
+
+_SAMPLER = """from torch.utils.data.distributed import DistributedSampler
+
+
+class BucketSampler(DistributedSampler):
+    def __init__(self, dataset, batch_size, boundaries, rank=0):
+        super().__init__(dataset, num_replicas=1, rank=rank)
+        self.batch_size = batch_size
+        self.boundaries = boundaries
+"""
+
+
+class BatchForAllDevices(Rule):
+    """Let a sampler make batches for all devices of its process.
+
+    Upstream's batch size is that of one GPU, and each GPU's process has a sampler of its own. One process for all
+    devices of a host needs one batch as large as all of theirs, which is sharded over them. The sampler's bucket
+    boundaries come from the plan that `sovits-port buckets` wrote for the dataset, where there is one, so that a
+    bucket is one graph.
+    """
+
+    code = "DST006"
+    title = "one batch for all devices of a process"
+    safety = Safety.EXACT
+    message = "the process batches for all its devices, and buckets as the dataset's plan says"
+    examples: ClassVar = (
+        Example(
+            before=f"{_SAMPLER}\n\ndef run(data, size, loss):\n    sampler = BucketSampler(data, size, [32, 300], rank=0)\n    loss.backward()\n    return sampler\n",
+            after=(
+                f"{_SAMPLER.replace('Sampler' + chr(10), 'Sampler' + chr(10) + 'from .. import training, utils' + chr(10), 1)}\n\ndef run(data, size, loss):\n"
+                "    sampler = BucketSampler(data, utils.replica_batch(size), training.boundaries(data, [32, 300]), rank=0)\n"
+                "    loss.backward()\n    return sampler\n"
+            ),
+            path="train_net.py",
+        ),
+        Example(  # the sampler of another file, given by keywords
+            before=(
+                "from module.samplers import BucketSampler\n\n\ndef run(data, size, loss):\n"
+                "    sampler = BucketSampler(data, boundaries=[32, 300], batch_size=size)\n    loss.backward()\n    return sampler\n"
+            ),
+            after=(
+                "from module.samplers import BucketSampler\nfrom .. import training, utils\n\n\ndef run(data, size, loss):\n"
+                "    sampler = BucketSampler(data, boundaries=training.boundaries(data, [32, 300]), batch_size=utils.replica_batch(size))\n"
+                "    loss.backward()\n    return sampler\n"
+            ),
+            path="train_net.py",
+            others={"module/samplers.py": _SAMPLER},
+        ),
+    )
+    untouched: ClassVar = (
+        # no sampler of replicas
+        "class BucketSampler:\n    def __init__(self, dataset, batch_size, boundaries):\n        self.batch_size = batch_size\n\n\n"
+        "def run(data, loss):\n    loss.backward()\n    return BucketSampler(data, 4, [32, 300])\n",
+        "def run(data, loss, BucketSampler):\n    loss.backward()\n    return BucketSampler(data, 4, [32, 300])\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        found = self.file.project.definition(self._full_name(node.func)) if self.file.is_trainer else None
+        if found is None or not isinstance(found[1], cst.ClassDef) or not _is_sampler(found):
+            return
+        names = _constructor_names(found[1])
+        size, limits = (argument(node, n, names.index(n)) if n in names else None for n in ("batch_size", "boundaries"))
+        if size is not None and not self._is_runtime(size, "utils.replica_batch"):
+            self.replace(size, self.fill("__f(__n)", f="utils.replica_batch", n=size))
+        dataset = argument(node, "dataset", names.index("dataset") if "dataset" in names else None)
+        if limits is not None and dataset is not None and not self._is_runtime(limits, "training.boundaries"):
+            self.replace(limits, self.fill("__f(__d, __l)", f="training.boundaries", d=dataset, l=limits))
+
+    def _full_name(self, node: cst.CSTNode) -> str | None:
+        return self.file.resolve(node)
+
+    def _is_runtime(self, node: cst.BaseExpression, name: str) -> bool:
+        return isinstance(node, cst.Call) and (self.file.resolve(node.func) or "").endswith(name)
+
+
+def _is_sampler(found: Definition, depth: int = 4) -> bool:
+    """Whether a class derives from torch's DistributedSampler, directly or through classes of the project."""
+    file, owner = found
+    if not isinstance(owner, cst.ClassDef):
+        return False
+    for base in owner.bases:
+        name = file.resolve(base.value)
+        above = file.project.definition(name)
+        if name in _SAMPLERS or (above is not None and depth > 0 and _is_sampler(above, depth - 1)):
+            return True
+    return False
+
+
+def _constructor_names(owner: cst.ClassDef) -> list[str]:
+    """The parameters of a class's constructor, but `self`."""
+    for item in owner.body.body:
+        if isinstance(item, cst.FunctionDef) and item.name.value == "__init__":
+            return [p.name.value for p in (*item.params.posonly_params, *item.params.params)][1:]
+    return []
+
+
+class LoadBatchesOntoDevices(Rule):
+    """Load batches onto the devices.
+
+    The runtime's loader wraps torch's: while a step runs, the next batches are uploaded in the background, with the
+    batch axis sharded over the devices. `dataset`, `batch_sampler` and `len()` stay reachable, so `set_epoch` works
+    as before. Pinned memory is CUDA's and is not asked for.
+    """
+
+    code = "DST007"
+    title = "load batches onto the devices"
+    safety = Safety.EXACT
+    message = "batches are uploaded in the background, the batch axis sharded over the devices"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "from torch.utils.data import DataLoader\n\n\ndef run(data, loss):\n    loader = DataLoader(\n        data,\n"
+                "        shuffle=False,\n        pin_memory=True,\n        batch_size=2,\n    )\n    loss.backward()\n"
+                "    return [x + 1 for x in loader]\n"
+            ),
+            after=(
+                "from torch.utils.data import DataLoader\nfrom .. import training\n\n\ndef run(data, loss):\n    loader = training.DeviceLoader(DataLoader(\n        data,\n"
+                "        shuffle=False,\n        batch_size=2,\n    ))\n    loss.backward()\n"
+                "    return [x + 1 for x in loader]\n"
+            ),
+            path="train_net.py",
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef run(data, loss, options):\n    loss.backward()\n"
+                "    return [x for x in torch.utils.data.DataLoader(data, pin_memory=True, **options)]\n"
+            ),
+            after=(
+                "import torch\nfrom .. import training\n\n\ndef run(data, loss, options):\n    loss.backward()\n"
+                "    return [x for x in training.DeviceLoader(torch.utils.data.DataLoader(data, **options))]\n"
+            ),
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        "from loaders import DataLoader\n\n\ndef run(data, loss):\n    loss.backward()\n    return DataLoader(data, pin_memory=True)\n",
+        # no trainer
+        "from torch.utils.data import DataLoader\n\n\ndef load(data):\n    return DataLoader(data)\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        if not self.file.is_trainer or self.file.resolve(node.func) not in _LOADERS or _is_wrapped(self.file, node):
+            return
+        pinned = argument(node, "pin_memory")
+        plain = isinstance(pinned, cst.Name) and pinned.value == "True"
+        inner = without_argument(node, "pin_memory") if plain else node
+        self.replace(node, self.fill("__f(__loader)", f="training.DeviceLoader", loader=inner))
+
+
+def _is_wrapped(file: SourceFile, node: cst.Call) -> bool:
+    """Whether a loader is made for another loader that uploads, ours or somebody's."""
+    arg = file.parent(node)
+    call = file.parent(arg) if isinstance(arg, cst.Arg) else None
+    name = file.resolve(call.func) if isinstance(call, cst.Call) else None
+    return name is not None and name.rsplit(".", 1)[-1] in ("DeviceLoader", "MpDeviceLoader", "ParallelLoader")

@@ -1,0 +1,271 @@
+"""A trainer is one program over all devices of a host: no process for each, no process group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.project import SourceFile
+from porter.rule import Example, RedirectRule, Rule, Safety
+from porter.syntax.walk import own_of_type, same
+
+_COUNT = "torch.cuda.device_count"
+_GROUP = ("torch.distributed.init_process_group", "torch.distributed.destroy_process_group")
+_ADDRESSES = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK")
+
+
+class StartReplicas(Rule):
+    """Count processes, one for each host, where a trainer counts GPUs.
+
+    With CUDA each device has a process of its own. On XLA one process drives all devices of its host (SPMD: the
+    batch is sharded, the program is one), so what is spawned, and what ranks are counted in, are hosts.
+    `start_replicas()` switches that on before a device is touched, and answers how many processes there are: 1 on a
+    single host, and 1 on the CPU.
+    """
+
+    code = "DST002"
+    title = "one process a host"
+    safety = Safety.EXACT
+    message = "one process drives all devices of its host: processes are counted, not GPUs"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\n\ndef main():\n    # as many as there are\n    if torch.cuda.is_available():\n"
+                "        n_gpus = torch.cuda.device_count()\n    else:\n        n_gpus = 1\n    return n_gpus\n\n\n"
+                "def train(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n"
+            ),
+            after=(
+                "import torch\nfrom .. import utils\n\n\ndef main():\n    # as many as there are\n"
+                "    n_gpus = utils.start_replicas()\n    return n_gpus\n\n\n"
+                "def train(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n"
+            ),
+            path="train_net.py",
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef main(wanted):\n    n = torch.cuda.device_count() if torch.cuda.is_available() else 1\n"
+                "    return min(wanted, n, torch.cuda.device_count())\n\n\n"
+                "def train(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n"
+            ),
+            after=(
+                "import torch\nfrom .. import utils\n\n\ndef main(wanted):\n    n = utils.start_replicas()\n"
+                "    return min(wanted, n, utils.start_replicas())\n\n\n"
+                "def train(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n"
+            ),
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        # no trainer
+        "import torch\n\n\ndef count():\n    return torch.cuda.device_count()\n",
+        # somebody's own count
+        "import torch\n\n\ndef main(box, loss):\n    loss.backward()\n    return box.device_count()\n",
+    )
+
+    def visit_If(self, node: cst.If) -> None:
+        if not self.file.is_trainer or not _asks_cuda(self.file, node.test) or not isinstance(node.orelse, cst.Else):
+            return
+        counted, other = _only_assignment(node.body), _only_assignment(node.orelse.body)
+        if counted is None or other is None or not isinstance(other.value, cst.Integer):
+            return
+        if _counts(self.file, counted.value) and same(counted.targets[0].target, other.targets[0].target):
+            call = self.fill("__f()", f="utils.start_replicas")
+            self.replace(node, [cst.SimpleStatementLine([counted.with_changes(value=call)])])
+
+    def visit_IfExp(self, node: cst.IfExp) -> None:
+        counts = _asks_cuda(self.file, node.test) and _counts(self.file, node.body)
+        if self.file.is_trainer and counts and isinstance(node.orelse, cst.Integer):
+            self.replace(node, self.fill("__f()", f="utils.start_replicas"))
+
+    def visit_Call(self, node: cst.Call) -> None:
+        if self.file.is_trainer and _counts(self.file, node):
+            self.replace(node, self.fill("__f()", f="utils.start_replicas"))
+
+
+def _asks_cuda(file: SourceFile, test: cst.BaseExpression) -> bool:
+    return isinstance(test, cst.Call) and file.resolve(test.func) == "torch.cuda.is_available"
+
+
+def _counts(file: SourceFile, value: cst.BaseExpression) -> bool:
+    return isinstance(value, cst.Call) and not value.args and file.resolve(value.func) == _COUNT
+
+
+def _only_assignment(block: cst.BaseSuite) -> cst.Assign | None:
+    """The assignment to one name that a block consists of."""
+    smalls = [small for s in block.body for small in (s.body if isinstance(s, cst.SimpleStatementLine) else [s])]
+    if len(smalls) != 1 or not isinstance(smalls[0], cst.Assign) or len(smalls[0].targets) != 1:
+        return None
+    return smalls[0]
+
+
+class TrainerRedirect(RedirectRule):
+    """A redirect for trainers only."""
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
+        if self.file.is_trainer:
+            super().visit_ImportFrom(node)
+
+    def wanted(self, node: cst.Attribute) -> bool:
+        return self.file.is_trainer
+
+
+class LaunchInThisProcess(TrainerRedirect):
+    """Call what would be spawned, in this process.
+
+    A process for each device is CUDA's way. Here the process that was started is the one of its host; its number,
+    which the function gets as its first argument, is the host's.
+    """
+
+    code = "DST003"
+    title = "launch in this process"
+    safety = Safety.EXACT
+    message = "nothing is spawned: the process that was started drives all devices of its host"
+    targets: ClassVar[Mapping[str, str]] = {
+        "torch.multiprocessing.spawn": "utils.launch",
+        "torch.multiprocessing.spawn.spawn": "utils.launch",
+        "torch_xla.distributed.xla_multiprocessing.spawn": "utils.launch",
+        "torch_xla.launch": "utils.launch",
+    }
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch.multiprocessing as mp\n\n\ndef run(rank, n, loss):\n    loss.backward()\n\n\n"
+                "def main(n, loss):\n    mp.spawn(run, nprocs=n, args=(n, loss))\n"
+            ),
+            after=(
+                "import torch.multiprocessing as mp\nfrom .. import utils\n\n\ndef run(rank, n, loss):\n    loss.backward()\n\n\n"
+                "def main(n, loss):\n    utils.launch(run, nprocs=n, args=(n, loss))\n"
+            ),
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch.multiprocessing as mp\n\n\ndef main(run, loss):\n    loss.backward()\n    mp.Process(target=run).start()\n",
+        "def main(pool, run, loss):\n    loss.backward()\n    pool.spawn(run)\n",
+    )
+
+
+class NoProcessGroup(Rule):
+    """Set up no process group in a trainer.
+
+    Devices of a host exchange gradients inside the one program that all of them run, and hosts find each other
+    through the TPU's own runtime. There is no address to agree on, and no group to join or leave. A condition that
+    guarded nothing else goes with it.
+    """
+
+    code = "DST004"
+    title = "no process group"
+    safety = Safety.EXACT
+    message = "devices and hosts are joined by XLA itself; a process group would be torch.distributed's"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import os\nimport torch.distributed as dist\n\n\ndef run(rank, n, loss):\n"
+                '    os.environ["MASTER_ADDR"] = "localhost"\n    os.environ["MASTER_PORT"] = str(5000 + n)\n'
+                '    dist.init_process_group(backend="gloo", rank=rank, world_size=n)\n    loss.backward()\n'
+                "    joined = n > 1\n    if joined and dist.is_initialized():\n        dist.destroy_process_group()\n    return joined\n"
+            ),
+            after=(
+                "import os\nimport torch.distributed as dist\n\n\ndef run(rank, n, loss):\n    loss.backward()\n"
+                "    joined = n > 1\n    return joined\n"
+            ),
+            path="train_net.py",
+        ),
+        Example(
+            before=(
+                "import torch.distributed as dist\n\n\ndef run(rank, n, loss, start):\n    if start():\n        dist.init_process_group()\n"
+                "    loss.backward()\n"
+            ),
+            after=(
+                "import torch.distributed as dist\n\n\ndef run(rank, n, loss, start):\n    if start():\n        pass\n"
+                "    loss.backward()\n"
+            ),
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        'import os\n\n\ndef run(loss):\n    os.environ["OMP_NUM_THREADS"] = "1"\n    loss.backward()\n',
+        "def run(dist, loss):\n    dist.init_process_group()\n    loss.backward()\n",
+        # no trainer
+        "import torch.distributed as dist\n\n\ndef join():\n    dist.init_process_group()\n",
+    )
+
+    def visit_Expr(self, node: cst.Expr) -> None:
+        if not self.file.is_trainer or not isinstance(node.value, cst.Call):
+            return
+        name = self.file.resolve(node.value.func)
+        if name in _GROUP or (name == "os.environ.setdefault" and _is_address(node.value.args[0].value)):
+            self._drop(node)
+
+    def visit_Assign(self, node: cst.Assign) -> None:
+        target = node.targets[0].target
+        if (
+            self.file.is_trainer
+            and len(node.targets) == 1
+            and isinstance(target, cst.Subscript)
+            and self.file.resolve(target.value) == "os.environ"
+            and isinstance(index := target.slice[0].slice, cst.Index)
+            and _is_address(index.value)
+        ):
+            self._drop(node)
+
+    def _drop(self, node: cst.BaseSmallStatement) -> None:
+        line = self.file.alone(node)
+        guard = self._empty_guard(line) if line is not None else None
+        self.replace(guard or line or node, [])
+
+    def _empty_guard(self, line: cst.SimpleStatementLine) -> cst.If | None:
+        """The condition around a line, if it guards nothing else and asking it does nothing."""
+        block = self.file.parent(line)
+        guard = self.file.parent(block) if block is not None else None
+        if not isinstance(guard, cst.If) or guard.orelse is not None or len(guard.body.body) != 1:
+            return None
+        if isinstance(above := self.file.parent(guard), cst.If) and above.orelse is guard:
+            return None  # an elif
+        calls = own_of_type(guard.test, cst.Call)
+        asks = ("torch.distributed.is_initialized", "torch.distributed.is_available")
+        return guard if all(self.file.resolve(c.func) in asks for c in calls) else None
+
+
+def _is_address(node: cst.BaseExpression) -> bool:
+    return isinstance(node, cst.SimpleString) and node.evaluated_value in _ADDRESSES
+
+
+class ReplicateNetworks(TrainerRedirect):
+    """Replicate networks over the devices of the one program.
+
+    DistributedDataParallel averages gradients between processes. With the batch sharded over the devices of one
+    program, XLA sums them where they are computed. The runtime's class only keeps what callers see of DDP: the
+    network as `.module`, and calls that go through to it.
+    """
+
+    code = "DST005"
+    title = "replicate networks in one program"
+    safety = Safety.EXACT
+    message = "XLA sums gradients over the sharded batch itself; what is left of DDP is its `.module`"
+    targets: ClassVar[Mapping[str, str]] = {
+        "torch.nn.parallel.DistributedDataParallel": "utils.Replicated",
+        "torch.nn.parallel.distributed.DistributedDataParallel": "utils.Replicated",
+        "torch.nn.parallel.DataParallel": "utils.Replicated",
+        "torch.nn.DataParallel": "utils.Replicated",
+    }
+    examples: ClassVar = (
+        Example(
+            before=(
+                "from torch.nn.parallel import DistributedDataParallel as DDP\n\n\ndef run(rank, net, loss):\n"
+                "    net = DDP(net, device_ids=[rank], find_unused_parameters=True)\n    loss(net.module).backward()\n"
+            ),
+            after=(
+                "from ..utils import Replicated as DDP\n\n\ndef run(rank, net, loss):\n"
+                "    net = DDP(net, device_ids=[rank], find_unused_parameters=True)\n    loss(net.module).backward()\n"
+            ),
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        "from wrappers import DistributedDataParallel as DDP\n\n\ndef run(net, loss):\n    DDP(net)\n    loss.backward()\n",
+        # no trainer
+        "from torch.nn.parallel import DistributedDataParallel\n\n\ndef is_wrapped(net):\n    return isinstance(net, DistributedDataParallel)\n",
+    )
