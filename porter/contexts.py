@@ -51,18 +51,18 @@ class Contexts:
         return self._function_reason(file, function)
 
     def unreached(self, file: SourceFile, node: cst.CSTNode) -> str | None:
-        """In a file that is ported only because upstream's module/ imports from it: code that module/ never reaches."""
+        """In a file that is ported only because module/ or a trainer imports from it: code that neither reaches."""
         if not file.is_dependency:
             return None
         top = [a for a in (node, *file.ancestors(node)) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
         if not top or top[-1] in self._reached:
             return None
         assert isinstance(top[-1], (cst.FunctionDef, cst.ClassDef))
-        return f"nothing that upstream's module/ imports reaches {top[-1].name.value}"
+        return f"neither upstream's module/ nor its trainers reach {top[-1].name.value}"
 
     @cached_property
     def _reached(self) -> set[cst.CSTNode]:
-        """Definitions of dependencies that module/ refers to, directly or through others."""
+        """Definitions of dependencies that module/ or a trainer refers to, directly or through others."""
         reached: set[cst.CSTNode] = set()
         grew = True
         while grew:
@@ -77,7 +77,7 @@ class Contexts:
         if not file.is_dependency:
             return True
         top = [a for a in file.ancestors(use) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
-        return not top or top[-1] in reached
+        return top[-1] in reached if top else not _in_script(file, use)
 
     def _function_reason(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
         if function not in self._functions:

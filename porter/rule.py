@@ -88,9 +88,9 @@ class Rule:
         return cst.parse_expression(f"{alias}.{rest}" if rest else alias)
 
     def fill(self, text: str, **holes: cst.CSTNode | str) -> cst.BaseExpression:
-        """`template.fill`, where `ops.` and `utils.` at the start of a hole's text mean the emitted runtime."""
+        """`template.fill`, where the name of a part of the emitted runtime at the start of a hole's text means it."""
         ready = {
-            k: self.runtime(v) if isinstance(v, str) and v.startswith(("ops.", "utils.")) else v
+            k: self.runtime(v) if isinstance(v, str) and v.startswith(("ops.", "utils.", "training.")) else v
             for k, v in holes.items()
         }
         return fill(text, **ready)

@@ -7,7 +7,7 @@ from .syntax.values import Kind, Value
 _HOST = {
     "ops.bucket", "ops.static_max", "utils.on_host", "utils.get_rank", "utils.get_world_size", "utils.is_distributed",
     "utils.get_xla_device", "utils.default_device", "utils.mark_step", "utils.print_values", "utils.autocast",
-    "utils.manual_seed", "utils.optimizer_step",
+    "utils.manual_seed", "utils.optimizer_step", "utils.GradScaler",
 }  # fmt: skip
 _MODULES = {"ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU", "ops.LSTM"}
 

@@ -16,6 +16,7 @@ from porter import rulebook
 from porter.engine import rewrite
 from porter.project import Project
 from porter.rule import Example, Rule
+from porter.sources import TRAINERS
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,26 @@ def apply(rule: type[Rule], text: str, example: Example | None = None) -> str:
     """What a rule alone makes of a file."""
     path = example.path if example is not None else "module/example.py"
     files = {path: text, **(example.others if example is not None else {})}
-    project = Project.parse({p: (p.split("/", 1)[1], t) for p, t in files.items()})
+    project = Project.parse({p: (place(p), t) for p, t in files.items()})
     return rewrite(project, [rule]).files[path].text
 
 
-def load(source: str, name: str, folder: Path) -> ModuleType:
+def place(path: str) -> str:
+    """Where an example's file goes inside the emitted package: a trainer stands beside the folder `module`."""
+    folder, _, rest = path.partition("/")
+    return rest or f"{TRAINERS}/{folder}"
+
+
+def load(source: str, name: str, folder: Path, example: Example) -> ModuleType:
     """Import `source` as a module of the runtime's package, so that its relative imports find the runtime."""
     path = folder / f"{name}.py"
     path.write_text(source)
     full = f"porter.runtime._{name}"
+    if place(example.path).startswith(f"{TRAINERS}/"):
+        package = ModuleType(f"porter.runtime.{TRAINERS}")
+        package.__path__ = []  # nothing to find there
+        sys.modules[package.__name__] = package
+        full = f"{package.__name__}._{name}"
     spec = importlib.util.spec_from_file_location(full, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
