@@ -103,16 +103,30 @@ class _Worker:
 
     def _items(self, parent: cst.CSTNode, value: Sequence[cst.CSTNode], fresh: bool) -> list[cst.CSTNode]:
         items: list[cst.CSTNode] = []
+        orphans: list[cst.EmptyLine] = []  # comments above statements that went, for the next one that stays
         for item in value:
             if not isinstance(item, cst.CSTNode):
                 items.append(item)
             else:
-                items.extend(self._item(parent, item, fresh))
+                made = self._item(parent, item, fresh)
+                if orphans and made and isinstance(made[0], cst.BaseStatement):
+                    made[0] = self._below(orphans, made[0])
+                    orphans = []
+                orphans += _comments(item) if not made else []
+                items.extend(made)
         if value and not items and isinstance(parent, cst.IndentedBlock):
             items.append(cst.SimpleStatementLine([cst.Pass()]))
         elif value and not items and isinstance(parent, (cst.SimpleStatementLine, cst.SimpleStatementSuite)):
             items.append(cst.Pass())
         return items
+
+    def _below(self, comments: Sequence[cst.EmptyLine], statement: cst.CSTNode) -> cst.CSTNode:
+        """A statement with more comments above it."""
+        new = statement.with_changes(leading_lines=(*comments, *getattr(statement, "leading_lines", ())))
+        self._result.origin[new] = self._result.origin.get(statement, statement)
+        for made in self._result.applied.values():
+            made[:] = [new if node is statement else node for node in made]
+        return new
 
     def _item(self, parent: cst.CSTNode, item: cst.CSTNode, fresh: bool) -> list[cst.CSTNode]:
         if item in self._edits and item not in self._active and _may_be_several(item):
@@ -136,6 +150,14 @@ class _Worker:
 
 def _may_be_several(node: cst.CSTNode) -> bool:
     return isinstance(node, (cst.BaseStatement, cst.BaseSmallStatement, cst.Arg, cst.Decorator))
+
+
+def _comments(statement: cst.CSTNode) -> list[cst.EmptyLine]:
+    """The comments right above a statement, from the first one on."""
+    lines = list(getattr(statement, "leading_lines", ()))
+    while lines and lines[0].comment is None:
+        lines.pop(0)
+    return lines
 
 
 def _with_comments(old: cst.CSTNode, new: list[cst.CSTNode]) -> list[cst.CSTNode]:

@@ -107,7 +107,7 @@ class _Block:
     def __init__(self) -> None:
         self.staged: dict[Path, Path] = {}
         self._token = secrets.token_hex(8)
-        self._claims: dict[Path, int] = {}  # folder → descriptor that holds the lock of its claim
+        self._claims: dict[Path, int] = {}  # folder to the descriptor that holds the lock of its claim
         self._made: list[Path] = []
 
     def stage(self, path: Path) -> Path:
