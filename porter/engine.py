@@ -179,6 +179,11 @@ def _landed(rebuilt: Rebuilt, rendering: Places, node: cst.CSTNode) -> Span:
     if nodes:
         first, last = rendering.span(_head(nodes[0])), rendering.span(nodes[-1])
         return Span(first.line, first.column, last.end_line, last.end_column)
+    left, above = rebuilt.beside.get(node, (None, False))
+    if left is not None and left in rendering:
+        span = rendering.span(left)
+        line, column = (span.end_line, span.end_column) if above else (span.line, span.column)
+        return Span(line, column, line, column)
     around = rebuilt.around.get(node)
     if around is not None and around in rendering:
         span = rendering.span(around)

@@ -22,6 +22,7 @@ class Rebuilt:
     applied: dict[cst.CSTNode, list[cst.CSTNode]] = field(default_factory=dict)  # old → what replaced it
     origin: dict[cst.CSTNode, cst.CSTNode] = field(default_factory=dict)  # new → old
     around: dict[cst.CSTNode, cst.CSTNode] = field(default_factory=dict)  # old, removed → new block around it
+    beside: dict[cst.CSTNode, tuple[cst.CSTNode, bool]] = field(default_factory=dict)  # → what is left there, above?
 
 
 def rebuild(file: SourceFile, edits: Mapping[cst.CSTNode, New]) -> Rebuilt:
@@ -47,6 +48,7 @@ class _Worker:
                 self._dirty.add(current)
                 current = self._old.get(current)
         self._active: set[cst.CSTNode] = set()
+        self._gone: list[cst.CSTNode] = []
 
     def node(self, node: cst.CSTNode, fresh: bool = False) -> cst.CSTNode:
         """A node with the edits below it applied; `fresh` for nodes that a rule made."""
@@ -104,16 +106,21 @@ class _Worker:
     def _items(self, parent: cst.CSTNode, value: Sequence[cst.CSTNode], fresh: bool) -> list[cst.CSTNode]:
         items: list[cst.CSTNode] = []
         orphans: list[cst.EmptyLine] = []  # comments above statements that went, for the next one that stays
+        gone: list[tuple[cst.CSTNode, int]] = []  # removed here, and after how many of those that stay
         for item in value:
             if not isinstance(item, cst.CSTNode):
                 items.append(item)
             else:
+                known = len(self._gone)
                 made = self._item(parent, item, fresh)
                 if orphans and made and isinstance(made[0], cst.BaseStatement):
                     made[0] = self._below(orphans, made[0])
                     orphans = []
                 orphans += _comments(item) if not made else []
                 items.extend(made)
+                gone += [(old, len(items)) for old in self._gone[known:] if self._result.around[old] is parent]
+        for old, at in gone if items else ():
+            self._result.beside[old] = (items[at - 1], True) if at else (items[0], False)
         if value and not items and isinstance(parent, cst.IndentedBlock):
             items.append(cst.SimpleStatementLine([cst.Pass()]))
         elif value and not items and isinstance(parent, (cst.SimpleStatementLine, cst.SimpleStatementSuite)):
@@ -145,6 +152,7 @@ class _Worker:
         else:
             self._result.applied[old] = []
             self._result.around[old] = parent
+            self._gone.append(old)
         return built
 
 

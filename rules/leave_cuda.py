@@ -333,7 +333,6 @@ class LeaveCudaSettings(Rule):
     untouched: ClassVar = (
         "import os\n\nos.environ['CUDA_HOME'] = '/usr/local/cuda'\n",
         "import torch\n\nfast = torch.backends.cudnn.benchmark\n",
-        "import torch\n\ntorch.set_float32_matmul_precision('high')\n",  # not in a trainer
         "def run(torch):\n    torch.backends.cudnn.benchmark = True\n",
     )
     _INSTEAD: ClassVar = {

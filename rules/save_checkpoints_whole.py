@@ -67,10 +67,7 @@ class SaveFromHost(Rule):
             path="train_net.py",
         ),
     )
-    untouched: ClassVar = (
-        "import torch\n\n\ndef store(x, path):\n    torch.save(x, path)\n",  # not in a trainer
-        "def store(data, path):\n    with open(path, 'wb') as file:\n        file.write(data)\n",
-    )
+    untouched: ClassVar = ("def store(data, path):\n    with open(path, 'wb') as file:\n        file.write(data)\n",)
 
     def visit_Call(self, node: cst.Call) -> None:
         if not _saves(self.file, node):
@@ -130,16 +127,8 @@ class SaveTogether(Rule):
             after="import torch\nfrom .. import training\n\n\ndef store(a, b):\n    with training.saved_together():\n        torch.save(a, 'a.pth')\n        torch.save(b, 'b.pth')\n",
             path="train_net.py",
         ),
-        Example(  # the first file is read again before the block would end
-            before="import os\nimport torch\n\n\ndef store(a, b, path):\n    keep(a, path)\n    keep(b, path)\n\n\ndef keep(x, path):\n    torch.save(x, path)\n    os.chmod(path, 0o600)\n",
-            after="import os\nimport torch\n\n\ndef store(a, b, path):\n    keep(a, path)\n    keep(b, path)\n\n\ndef keep(x, path):\n    torch.save(x, path)\n    os.chmod(path, 0o600)\n",
-            path="train_net.py",
-        ),
     )
-    untouched: ClassVar = (
-        "import torch\n\n\ndef store(a, b):\n    torch.save(a, 'a.pth')\n    torch.save(b, 'b.pth')\n",  # not in a trainer
-        "from helpers import keep\n\n\ndef store(a, b):\n    keep(a)\n    keep(b)\n",
-    )
+    untouched: ClassVar = ("from helpers import keep\n\n\ndef store(a, b):\n    keep(a)\n    keep(b)\n",)
 
     def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> None:
         if not self.file.in_trainers or not _stores(self.file, node) or _is_together(self.file, node):
@@ -187,7 +176,7 @@ class SettleBeforeListing(Rule):
         ),
     )
     untouched: ClassVar = (
-        "import os\n\n\ndef newest(folder):\n    return sorted(n for n in os.listdir(folder) if n.endswith('.pth'))\n",  # not in a trainer
+        "import os\n\n\ndef sounds(folder):\n    return sorted(n for n in os.listdir(folder) if n.endswith('.wav'))\n",
     )
 
     def visit_Call(self, node: cst.Call) -> None:

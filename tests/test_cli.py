@@ -227,7 +227,7 @@ class TestRules:
         [
             ("nope1", "the families are DEV,"),
             ("", "the families are DEV,"),
-            ("RNG01", "did you mean RNG001?"),
+            ("RNG01", "did you mean RNG001 or RNG002?"),
             ("low009", "did you mean LOW00"),
         ],
     )

@@ -61,6 +61,19 @@ class WrapCalls(Rule):
             self.replace(node, self.fill("g(__x)", x=node))
 
 
+class Unwrap(Rule):
+    """`if always:` goes, what is inside stays."""
+
+    code = "TST004"
+    title = "unwrap"
+    safety = Safety.EXACT
+    message = "always so"
+
+    def visit_If(self, node: cst.If) -> None:
+        if isinstance(node.test, cst.Name) and node.test.value == "always":
+            self.replace(node, [s for s in node.body.body if isinstance(s, cst.BaseStatement)])
+
+
 def run(text: str, *rules: type[Rule]) -> Rewrites:
     return rewrite(Project.parse({"module/a.py": ("a.py", text)}), rules)
 
@@ -153,3 +166,28 @@ def test_the_rule_book_gives_the_same_for_reformatted_code() -> None:
     rules = load().selected()
     assert "ops.slice_segments(x, s, n)" in text_of(run(source, *rules))
     assert "ops.slice_segments(x, s, n)" in text_of(run(spaced, *rules)).replace("(s)", "s")
+
+
+def test_a_removed_statement_leaves_its_place_behind_what_stood_before_it() -> None:
+    rewrites = run("a = 1\nprint(1)\nb = 3\n\n\nc = 5\n# gone too\nprint(2)\nprint(3)\nd = 6\n", DropPrints)
+    assert text_of(rewrites) == "a = 1\nb = 3\n\n\nc = 5\nd = 6\n"
+    assert [(e.span.line, e.target_span.line, e.target_span.is_empty) for e in rewrites.edits] == [
+        (2, 1, True),
+        (8, 5, True),
+        (9, 5, True),
+    ]
+    first = run("print(1)\na = 1\n", DropPrints).edits[0].target_span
+    assert (first.line, first.is_empty) == (1, True)
+
+
+def test_a_statement_that_takes_another_s_place_may_go_as_well() -> None:
+    rewrites = run(
+        "a = 1\nif always:\n    print(1)\n    b = 2\n    print(2)\nc = 3\n", Unwrap, DropPrints, DoubleNumbers
+    )
+    assert text_of(rewrites) == "a = 1\nb = 4\nc = 3\n"
+    assert sorted((e.rule, e.target_span.line) for e in rewrites.edits) == [
+        ("TST001", 2),
+        ("TST002", 2),
+        ("TST002", 2),
+        ("TST004", 2),
+    ]
