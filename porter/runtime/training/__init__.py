@@ -4,9 +4,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .checks import check_config as check_config
+    from .checks import check_dataset as check_dataset
+    from .checks import checked as checked
+    from .checks import fitting as fitting
+    from .checks import read_config as read_config
+    from .checks import weights as weights
     from .host import host_copy as host_copy
 
-_PLACES = {"host_copy": "host"}
+_PLACES = {
+    "check_config": "checks",
+    "check_dataset": "checks",
+    "checked": "checks",
+    "fitting": "checks",
+    "host_copy": "host",
+    "read_config": "checks",
+    "weights": "checks",
+}
 
 
 def __getattr__(name: str) -> object:
