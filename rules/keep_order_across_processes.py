@@ -118,7 +118,9 @@ def _assigned(function: cst.FunctionDef, name: str) -> list[cst.BaseExpression]:
         if isinstance(node, cst.Assign):
             if any(dotted(t.target) == name for t in node.targets):
                 values.append(node.value)
-        elif (isinstance(node, (cst.AugAssign, cst.For, cst.NamedExpr)) and dotted(node.target) == name) or (isinstance(node, cst.AsName) and dotted(node.name) == name):
+        elif (isinstance(node, (cst.AugAssign, cst.For, cst.NamedExpr)) and dotted(node.target) == name) or (
+            isinstance(node, cst.AsName) and dotted(node.name) == name
+        ):
             return []
     return [] if any(p.name.value == name for p in function.params.params) else values
 
