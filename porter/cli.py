@@ -26,6 +26,7 @@ _COMMANDS = {
     "validate": "porter.commands.validate:validate",
     "record": "porter.commands.record:record",
     "bench": "porter.commands.bench:bench",
+    "buckets": "porter.commands.buckets:buckets",
     "rules": "porter.commands.rules:rules",
     "doctor": "porter.commands.doctor:doctor",
 }

@@ -52,14 +52,14 @@ class Contexts:
         return self._function_reason(file, function)
 
     def unreached(self, file: SourceFile, node: cst.CSTNode) -> str | None:
-        """In a file that is ported only because upstream's module/ imports from it: code that module/ never reaches."""
+        """In a file that is ported only because module/ or a trainer imports from it: code that neither reaches."""
         if not file.is_dependency:
             return None
         top = [a for a in (node, *file.ancestors(node)) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
         if not top or top[-1] in self._reached:
             return None
         assert isinstance(top[-1], (cst.FunctionDef, cst.ClassDef))
-        return f"nothing that upstream's module/ imports reaches {top[-1].name.value}"
+        return f"neither upstream's module/ nor its trainers reach {top[-1].name.value}"
 
     def uncalled(self, file: SourceFile, node: cst.CSTNode) -> str | None:
         """In a trainer: code of a function that the script never comes to call."""
@@ -70,7 +70,7 @@ class Contexts:
 
     def between_steps(self, file: SourceFile, node: cst.CSTNode) -> str | None:
         """In a trainer or a file of its helpers: code that no iteration of a loop over batches runs."""
-        if not file.trains or training_loop(file, node) is not None:
+        if not file.in_trainers or training_loop(file, node) is not None:
             return None
         function = file.function(node)
         return None if function is None else self._between_steps(file, function, frozenset())
@@ -118,7 +118,7 @@ class Contexts:
 
     @cached_property
     def _reached(self) -> set[cst.CSTNode]:
-        """Definitions of dependencies that module/ refers to, directly or through others."""
+        """Definitions of dependencies that module/ or a trainer refers to, directly or through others."""
         reached: set[cst.CSTNode] = set()
         grew = True
         while grew:
@@ -133,7 +133,7 @@ class Contexts:
         if not file.is_dependency:
             return True
         top = [a for a in file.ancestors(use) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
-        return not top or top[-1] in reached
+        return top[-1] in reached if top else not _in_script(file, use)
 
     def _function_reason(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
         if function not in self._functions:

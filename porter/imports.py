@@ -97,7 +97,7 @@ def split_import(file: SourceFile, edit: ImportEdit) -> tuple[cst.ImportFrom, ..
         bound = bound or _alias_text(alias)
         groups[module].append(name if bound == name else f"{name} as {bound}")
     for module, names in groups.items():
-        result.append(_parsed(f"from {file.level}{module} import {', '.join(names)}"))
+        result.append(_parsed(f"from {file.origin(module)} import {', '.join(names)}"))
     return tuple(result)
 
 
@@ -107,7 +107,7 @@ def _renamed(file: SourceFile, edit: ImportEdit) -> cst.ImportFrom | None:
     if len(modules) != 1 or any(_alias_text(a) != t.rpartition(".")[2] for a, (_, t) in edit.moved.items()):
         return None
     name = modules.pop()
-    new = _parsed(f"from {file.level}{name} import x")
+    new = _parsed(f"from {file.origin(name)} import x")
     return edit.node.with_changes(module=new.module, relative=new.relative)
 
 

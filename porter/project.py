@@ -36,7 +36,8 @@ class SourceFile:
         self.target = target
         self.module = module
         self.package = PurePosixPath(path).parts[:-1]
-        if target.startswith(f"{TRAINERS}/") and not path.endswith(target):
+        self.in_trainers = target.startswith(f"{TRAINERS}/")  # a trainer, or a helper beside it
+        if self.in_trainers and not path.endswith(target):
             # A trainer stands beside the folder `module` and goes below it; its relative imports are the port's.
             self.package = (*self.package, "module", TRAINERS)
         self.index = Index(module, self.package)
@@ -45,8 +46,7 @@ class SourceFile:
         self.runtime_aliases: dict[str, str] = {}
         self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
         self._rendering: Places | None = None
-        self.trains = target.startswith(f"{TRAINERS}/")  # a trainer, or a helper of one
-        self.is_trainer = self.trains and any(map(_computes_gradients, self.index.nodes))
+        self.is_trainer = self.in_trainers and any(map(_computes_gradients, self.index.nodes))
         # Outside upstream's module folder, and ported because something there or a trainer imports it.
         self.is_dependency = PurePosixPath(path.removesuffix(target)).name != "module" and not self.is_trainer
 
@@ -98,6 +98,11 @@ class SourceFile:
         if isinstance(node, cst.ClassDef):
             return Kind.MODULE if file.defines_module(node) else None
         return file.kinds.returned(node)
+
+    def imports(self, package: str) -> bool:
+        """Whether this file imports a package or something of it, at its top."""
+        targets = {b.target for bound in self.index.root.bindings.values() for b in bound if isinstance(b, Imported)}
+        return any(target == package or target.startswith(f"{package}.") for target in targets)
 
     def imported_module(self, node: cst.ImportFrom) -> str:
         """The absolute name of the module a from-import reads."""
@@ -214,6 +219,13 @@ class SourceFile:
         kept = self.package[: len(self.package) - len(PurePosixPath(self.target).parts) + 1]
         return "".join(f"{part}." for part in kept)
 
+    def origin(self, target: str) -> str:
+        """Where an import of this file finds a dotted name of the emitted package: `.losses` or `..utils`."""
+        parts, here = target.split("."), PurePosixPath(self.target).parts[:-1]
+        if here and tuple(parts[: len(here)]) == here:
+            return f".{'.'.join(parts[len(here) :])}"
+        return f"{self.level}{target}"
+
     def redirect_import(self, rule: Rule, node: cst.ImportFrom, moved: Mapping[cst.ImportAlias, str]) -> None:
         """Ask for some names of a from-import to come from the runtime (or another module) instead."""
         edit = self.import_edits.setdefault(node, ImportEdit(node))
@@ -276,6 +288,18 @@ class Project:
         for name in import_names(path):
             self._modules.setdefault(name, file)
         return file
+
+    @cached_property
+    def methods(self) -> frozenset[str]:
+        """The names of all methods that classes of the project define."""
+        return frozenset(
+            item.name.value
+            for file in self.files.values()
+            for node in file.index.nodes
+            if type(node) is cst.ClassDef
+            for item in node.body.body
+            if isinstance(item, cst.FunctionDef)
+        )
 
     def module(self, name: str) -> SourceFile | None:
         """The file that a dotted module name means, with or without the folder upstream keeps it in."""

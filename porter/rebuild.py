@@ -106,20 +106,23 @@ class _Worker:
         for item in value:
             if not isinstance(item, cst.CSTNode):
                 items.append(item)
-            elif item in self._edits and item not in self._active and _may_be_several(item):
-                new = self._edits[item]
-                items.extend(self._several(parent, item, new if isinstance(new, tuple) else (new,)))
             else:
-                items.append(self.node(item, fresh))
+                items.extend(self._item(parent, item, fresh))
         if value and not items and isinstance(parent, cst.IndentedBlock):
             items.append(cst.SimpleStatementLine([cst.Pass()]))
         elif value and not items and isinstance(parent, (cst.SimpleStatementLine, cst.SimpleStatementSuite)):
             items.append(cst.Pass())
         return items
 
+    def _item(self, parent: cst.CSTNode, item: cst.CSTNode, fresh: bool) -> list[cst.CSTNode]:
+        if item in self._edits and item not in self._active and _may_be_several(item):
+            new = self._edits[item]
+            return self._several(parent, item, new if isinstance(new, tuple) else (new,))
+        return [self.node(item, fresh)]
+
     def _several(self, parent: cst.CSTNode, old: cst.CSTNode, new: Sequence[cst.CSTNode]) -> list[cst.CSTNode]:
         self._active.add(old)
-        built = [self.node(s, fresh=True) for s in new]
+        built = [made for item in new for made in self._item(parent, item, fresh=True)]
         self._active.discard(old)
         if isinstance(old, cst.BaseStatement):
             built = _with_comments(old, built)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import libcst as cst
@@ -12,6 +16,15 @@ from porter.syntax.values import is_tensor
 from porter.syntax.walk import own_of_type
 
 _SIZED = ("torch.arange", "torch.zeros", "torch.ones", "torch.empty", "torch.full")
+_OF_INTEGERS = ("torch.LongTensor", "torch.IntTensor")
+_INTEGERS = ("torch.long", "torch.int64", "torch.int", "torch.int32")
+_ARITHMETIC: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+}
 
 
 class KnowMaskLengths(Rule):
@@ -96,7 +109,9 @@ class PadToBuckets(Rule):
     """Pad batches to a bucket, not to their own longest sample.
 
     A batch padded to its own maximum has a shape of its own, and every new shape is a new graph. Rounded up to a few
-    lengths, batches share graphs. The masks of the model ignore the padding.
+    lengths, batches share graphs. The masks of the model ignore the padding. A tensor of integers holds text, which
+    has lengths of its own. A length that is a multiple of another (spectrogram frames at another rate) follows the
+    bucket of that one.
     """
 
     code = "SHP008"
@@ -119,46 +134,110 @@ class PadToBuckets(Rule):
             trim=True,
             on_device=False,
         ),
+        Example(
+            before=(
+                "import torch\n\n\ndef collate(batch):\n    words = max(len(text) for text, _ in batch)\n    frames = max(ssl.size(0) for _, ssl in batch)\n"
+                "    mels = int(frames * 1.5)\n    text = torch.zeros(len(batch), words, dtype=torch.long)\n    sound = torch.zeros(len(batch), mels)\n"
+                "    return text, sound\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef collate(batch):\n    words = max(len(text) for text, _ in batch)\n    frames = max(ssl.size(0) for _, ssl in batch)\n"
+                "    mels = int(ops.bucket(frames) * 1.5)\n    text = torch.zeros(len(batch), ops.bucket(words, tokens=True), dtype=torch.long)\n    sound = torch.zeros(len(batch), mels)\n"
+                "    return text, sound\n"
+            ),
+            call="collate([([1, 2, 3], torch.ones(33)), ([4], torch.ones(41))])",
+            trim=True,
+            on_device=False,
+        ),
     )
     untouched: ClassVar = (
         "import torch\n\n\nclass Collate:\n    def __call__(self, batch):\n        lengths = torch.LongTensor(len(batch))\n        return lengths\n",
         "import torch\n\n\ndef widest(rows):\n    wide = max(r.size(0) for r in rows)\n    return wide\n",
     )
 
-    _allocators: ClassVar = ("torch.FloatTensor", "torch.LongTensor", "torch.IntTensor", "torch.zeros", "torch.empty",
-                             "torch.full", "torch.ones")  # fmt: skip
+    _allocators: ClassVar = (
+        "torch.FloatTensor",
+        *_OF_INTEGERS,
+        "torch.zeros",
+        "torch.empty",
+        "torch.full",
+        "torch.ones",
+    )
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         params = [p.name.value for p in node.params.params if p.name.value != "self"]
         if len(params) != 1:
             return
         longest = self._longest(node, params[0])
-        if not longest:
-            return
-        for call in own_of_type(node.body, cst.Call):
+        padded: set[cst.CSTNode] = set()
+        for call in own_of_type(node.body, cst.Call) if longest else ():
             if self.file.resolve(call.func) in self._allocators:
+                tokens = self._of_integers(call)
                 for arg in call.args:
                     if arg.keyword is None:
-                        self._pad(arg.value, longest)
+                        self._pad(arg.value, longest, tokens, padded)
 
-    def _longest(self, node: cst.FunctionDef, batch: str) -> set[str]:
-        """Names that hold the largest length in the batch, or are computed from one."""
-        names: set[str] = set()
+    def _longest(self, node: cst.FunctionDef, batch: str) -> dict[str, list[cst.BaseExpression]]:
+        """Names that hold the largest length in the batch, or are computed from one, and the values they are given."""
+        names: dict[str, list[cst.BaseExpression]] = {}
         for assign in own_of_type(node.body, cst.Assign):
             if not isinstance(assign.targets[0].target, cst.Name):
                 continue
-            if _is_largest(assign.value, batch) or names & names_in(assign.value):
-                names.add(assign.targets[0].target.value)
+            if _is_largest(assign.value, batch) or names.keys() & names_in(assign.value):
+                names.setdefault(assign.targets[0].target.value, []).append(assign.value)
         return names
 
-    def _pad(self, size: cst.BaseExpression, longest: set[str]) -> None:
+    def _of_integers(self, call: cst.Call) -> bool:
+        dtypes = [a.value for a in call.args if a.keyword is not None and a.keyword.value == "dtype"]
+        return self.file.resolve(dtypes[0] if dtypes else call.func) in (_INTEGERS if dtypes else _OF_INTEGERS)
+
+    def _pad(
+        self,
+        size: cst.BaseExpression,
+        longest: Mapping[str, list[cst.BaseExpression]],
+        tokens: bool,
+        padded: set[cst.CSTNode],
+    ) -> None:
+        """Put the names of `longest` in a size into buckets: there, or where a multiple of one is computed."""
         for part in own_of_type(size, cst.Name):
-            if part.value in longest:
-                around = self.file.parent(part)
-                call = self.file.parent(around) if around is not None else None
-                if isinstance(call, cst.Call) and "bucket" in cst.Module([]).code_for_node(call.func):
-                    continue
-                self.replace(part, self.fill("__f(__n)", f="ops.bucket", n=part))
+            values = longest.get(part.value, [])
+            around = self.file.parent(part)
+            call = self.file.parent(around) if around is not None else None
+            if not values or part in padded or (isinstance(call, cst.Call) and _is_bucket(call)):
+                continue
+            times = _times(values[0], longest) if len(values) == 1 else None
+            if times is not None and not math.isclose(times, 1, rel_tol=0.01):
+                self._pad(values[0], longest, tokens, padded)
+                continue
+            padded.add(part)
+            self.replace(part, self.fill("__f(__n, tokens=True)" if tokens else "__f(__n)", f="ops.bucket", n=part))
+
+
+def _times(value: cst.BaseExpression, longest: Mapping[str, object]) -> float | None:
+    """How many times the names of `longest` an arithmetic expression is, for large ones; None where that is not known."""
+    large = 1e6
+
+    def of(node: ast.expr) -> float:
+        if isinstance(node, ast.Name) and node.id in longest:
+            return large
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            return float(node.value)
+        if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+            return _ARITHMETIC[type(node.op)](of(node.left), of(node.right))
+        if isinstance(node, ast.Call) and node.args:  # a rounding, or a bucket
+            return of(node.args[0])
+        raise ValueError
+
+    if not longest.keys() & names_in(value):
+        return None
+    try:
+        return of(ast.parse(cst.Module([]).code_for_node(value), mode="eval").body) / large
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _is_bucket(call: cst.Call) -> bool:
+    return "bucket" in cst.Module([]).code_for_node(call.func)
 
 
 def _is_largest(node: cst.BaseExpression, batch: str) -> bool:

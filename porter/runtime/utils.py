@@ -278,6 +278,42 @@ def optimizer_step(optimizer: torch.optim.Optimizer) -> Any:
     return optimizer.step()
 
 
+class GradScaler:
+    """In the place of `torch.cuda.amp.GradScaler`: bfloat16 has float32's range, so there is nothing to scale."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        """Takes what torch's takes, and needs none of it."""
+
+    def scale(self, outputs: Any) -> Any:
+        """The losses as they are."""
+        return outputs
+
+    def unscale_(self, optimizer: torch.optim.Optimizer) -> None:
+        """Nothing: gradients were not scaled."""
+
+    def step(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
+        """`optimizer_step(optimizer)`."""
+        return optimizer_step(optimizer)
+
+    def update(self, new_scale: object = None) -> None:
+        """Nothing: there is no scale."""
+
+    def get_scale(self) -> float:
+        """1.0."""
+        return 1.0
+
+    def is_enabled(self) -> bool:
+        """False."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty, as that of a scaler of torch's that is not enabled."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing: a scale that was saved has no meaning here."""
+
+
 # --- activation checkpointing ---------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import libcst as cst
 
 from ..caches import fills
 from ..contexts import DISTRIBUTED_ONLY, asks_host
+from ..cuda import is_cuda_text, is_setting, moves_to_cuda
 from ..factories import input_device
 from ..project import SourceFile
 from ..steps import ends_step, is_training_loop, read_step, training_loop
@@ -117,6 +118,8 @@ def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
     tensor = is_tensor(kind)
     if name in known.READS and not node.args and (tensor or (kind is Kind.UNKNOWN and name in ("item", "cpu"))):
         yield "SYN", node, known.READS[name]
+    elif moves_to_cuda(file, node):
+        yield "DEV", node, "cuda() names one backend"
     elif not tensor:
         return
     elif name in known.DYNAMIC_METHODS:
@@ -125,8 +128,6 @@ def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
         yield "LOW", node, known.UNLOWERED_METHODS[name]
     elif name == "repeat_interleave" and _tensor_count(file, node, 0):
         yield "SHP", node, "repeat_interleave by a tensor: the length follows the data"
-    elif name == "cuda":
-        yield "DEV", node, "cuda() names one backend"
     elif name == "to" and any(_is_cpu(file, a.value) for a in node.args):
         yield "SYN", node, "to the CPU waits for the device"
 
@@ -168,16 +169,22 @@ def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
         yield "DEV", node, "inference tensors cannot be written to in slices on XLA"
     if target == "torch.utils.checkpoint.checkpoint":
         yield "DEV", node, "torch's checkpoint knows no XLA device"
+    if target in ("torch.save", "torch.serialization.save") and file.in_trainers:
+        yield "DEV", node, "torch.save writes tensors of the device as such, and a kill leaves half a file"
 
 
 def texts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """`"cuda"` as a device."""
-    assert isinstance(node, cst.SimpleString)
-    if str(node.evaluated_value).split(":")[0] != "cuda":
-        return
-    parent = file.parent(node)
-    if isinstance(parent, (cst.Arg, cst.IfExp, cst.Assign)):
+    if is_cuda_text(node) and isinstance(file.parent(node), (cst.Arg, cst.IfExp, cst.Assign)):
         yield "DEV", node, '"cuda" names one backend'
+
+
+def settings(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Statements that set something of CUDA's; those that call a function of torch.cuda are found by its name."""
+    call = node.value if isinstance(node, cst.Expr) else None
+    named = isinstance(call, cst.Call) and (file.resolve(call.func) or "").startswith("torch.cuda.")
+    if is_setting(file, node) and not named:
+        yield "DEV", node, f"{brief(node)} is a setting of CUDA's"
 
 
 def conditions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
@@ -379,6 +386,8 @@ DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
     cst.Attribute: (names,),
     cst.Name: (names,),
     cst.SimpleString: (texts,),
+    cst.FormattedString: (texts,),
+    cst.BinaryOperation: (texts,),
     cst.If: (conditions,),
     cst.While: (conditions, steps),
     cst.Assert: (conditions,),
@@ -387,6 +396,7 @@ DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
     cst.UnaryOperation: (truths,),
     cst.BooleanOperation: (truths,),
     cst.Subscript: (subscripts,),
-    cst.Assign: (assignments,),
+    cst.Assign: (assignments, settings),
+    cst.Expr: (settings,),
     cst.Decorator: (decorators,),
 }

@@ -100,7 +100,7 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
 
 def _must_work(file: SourceFile, code: str, node: cst.CSTNode, reason: str) -> bool:
     """Whether a find in a trainer is no matter of cost: a process group is asked for, or a step never ends."""
-    return file.trains and (
+    return file.in_trainers and (
         (code == "DST" and not reason.startswith(DISTRIBUTED_ONLY)) or (code == "GRF" and _is_step(node))
     )
 

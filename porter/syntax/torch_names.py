@@ -30,7 +30,7 @@ TENSOR_ONLY_METHODS = frozenset(
         "unsqueeze squeeze transpose permute view reshape contiguous expand expand_as masked_fill masked_fill_ "
         "masked_scatter gather scatter scatter_ index_select detach float half long double bfloat16 size dim numel "
         "softmax log_softmax sigmoid tanh relu clamp clamp_ clamp_min flatten repeat_interleave matmul bmm norm "
-        "argmax argmin topk cuda new_zeros new_ones new_tensor type_as uniform_ normal_ zero_ fill_ mul_ add_ sub_ "
+        "argmax argmin topk new_zeros new_ones new_tensor type_as uniform_ normal_ zero_ fill_ mul_ add_ sub_ "
         "div_ clone backward requires_grad_ unbind chunk unfold nonzero"
     ).split()
 )

@@ -39,24 +39,26 @@ def apply(rule: type[Rule], text: str, example: Example | None = None, path: str
     """What a rule alone makes of a file."""
     path = example.path if example is not None else path
     files = {path: text, **(example.others if example is not None else {})}
-    project = Project.parse({p: (target(p), t) for p, t in files.items()})
+    project = Project.parse({p: (place(p), t) for p, t in files.items()})
     return rewrite(project, [rule]).files[path].text
 
 
-def target(path: str) -> str:
-    """Where an example's file goes inside the emitted package: beside the folder `module` stand trainers."""
-    return path.split("/", 1)[1] if "/" in path else f"{TRAINERS}/{path}"
+def place(path: str) -> str:
+    """Where an example's file goes inside the emitted package: a trainer stands beside the folder `module`."""
+    folder, _, rest = path.partition("/")
+    return rest or f"{TRAINERS}/{folder}"
 
 
-def load(source: str, name: str, folder: Path, target: str = "example.py") -> ModuleType:
+def load(source: str, name: str, folder: Path, example: Example) -> ModuleType:
     """Import `source` as a module of the runtime's package, so that its relative imports find the runtime."""
     path = folder / f"{name}.py"
     path.write_text(source)
-    package = ".".join(["porter.runtime", *Path(target).parts[:-1]])
-    if package not in sys.modules:
-        sys.modules[package] = ModuleType(package)
-        sys.modules[package].__path__ = []
-    full = f"{package}._{name}"
+    full = f"porter.runtime._{name}"
+    if place(example.path).startswith(f"{TRAINERS}/"):
+        package = ModuleType(f"porter.runtime.{TRAINERS}")
+        package.__path__ = []  # nothing to find there
+        sys.modules[package.__name__] = package
+        full = f"{package.__name__}._{name}"
     spec = importlib.util.spec_from_file_location(full, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -9,7 +9,7 @@ import torch
 
 from porter import rulebook
 from porter.rule import Rule, Safety
-from tests.rules.running import Case, apply, cases, load, runner, target
+from tests.rules.running import Case, apply, cases, load, runner
 from tests.runtime.graphs import cost_of, decibels, device, needs_xla
 
 RULES = rulebook.load().rules
@@ -40,8 +40,8 @@ def test_a_rule_says_what_it_does_and_why(rule: type[Rule]) -> None:
 @pytest.mark.parametrize("case", EXECUTED, ids=str)
 def test_both_compute_the_same_on_the_cpu(case: Case, tmp_path: Path) -> None:
     name = str(case).replace("-", "_")
-    before = runner(load(case.example.before, f"{name}_before", tmp_path, target(case.example.path)), case.example)()
-    after = runner(load(case.example.after, f"{name}_after", tmp_path, target(case.example.path)), case.example)()
+    before = runner(load(case.example.before, f"{name}_before", tmp_path, case.example), case.example)()
+    after = runner(load(case.example.after, f"{name}_after", tmp_path, case.example), case.example)()
     assert len(before) == len(after) and before
     for old, new in zip(before, after, strict=True):
         if case.example.trim:
@@ -57,7 +57,7 @@ def test_both_compute_the_same_on_the_cpu(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", ON_DEVICE, ids=str)
 def test_after_is_one_graph_on_xla_and_computes_the_same(case: Case, tmp_path: Path) -> None:
     name = str(case).replace("-", "_")
-    module = load(case.example.after, f"{name}_xla", tmp_path, target(case.example.path))
+    module = load(case.example.after, f"{name}_xla", tmp_path, case.example)
     wanted = runner(module, case.example)()
     run = runner(module, case.example, device())
     got: list[torch.Tensor] = []

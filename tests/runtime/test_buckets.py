@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("SOVITS_PORT_BUCKETS", raising=False)
     yield
     ops.set_buckets(None)
+    ops.use_pads(None)
 
 
 def test_the_default_series_has_four_steps_an_octave() -> None:
@@ -53,3 +55,41 @@ def test_the_environment_sets_boundaries_or_switches_them_off(monkeypatch: pytes
         ops.bucket(3)
     ops.set_buckets([])
     assert ops.bucket(77) == 77
+
+
+def test_pads_give_a_bucket_one_length_of_frames_of_samples_and_of_text() -> None:
+    ops.use_pads(ops.Pads(304, 640, 80))
+    assert {ops.bucket(length) for length in (1, 34, 302, 304)} == {304}
+    assert {ops.bucket(length) for length in (32 * 640, 300 * 640 + 123, 304 * 640)} == {304 * 640}
+    assert {ops.bucket(length, tokens=True) for length in (1, 79, 80)} == {80}
+    ops.use_pads(None)
+    assert (ops.bucket(34), ops.bucket(34, tokens=True)) == (40, 40)
+
+
+@pytest.mark.parametrize(
+    ("length", "tokens", "told"),
+    [
+        (305, False, "305 is beyond the frames of its bucket, 304"),
+        (1000, False, "1000 is beyond the frames of its bucket, 304"),
+        (304 * 640 + 1, False, "beyond the samples of its bucket, 194560"),
+        (81, True, "81 tokens is beyond those of its bucket, 80"),
+    ],
+)
+def test_a_length_beyond_its_pad_is_refused(length: int, tokens: bool, told: str) -> None:
+    ops.use_pads(ops.Pads(304, 640, 80))
+    with pytest.raises(ValueError, match=told):
+        ops.bucket(length, tokens=tokens)
+
+
+def test_text_has_boundaries_where_pads_know_none_of_it() -> None:
+    ops.use_pads(ops.Pads(304, 640))
+    assert (ops.bucket(34), ops.bucket(34, tokens=True)) == (304, 40)
+
+
+def test_pads_are_those_of_one_thread() -> None:
+    ops.use_pads(ops.Pads(304, 640, 80))
+    found: list[int] = []
+    thread = Thread(target=lambda: found.append(ops.bucket(34)))
+    thread.start()
+    thread.join()
+    assert found == [40]

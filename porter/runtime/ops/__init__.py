@@ -1,7 +1,7 @@
 """Operations that upstream needs and XLA lacks: same values and gradients, static shapes, no host syncs."""
 
 from .bincount import bincount
-from .buckets import bucket, buckets, set_buckets
+from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
 from .forms import device_forms
 from .glu import GLU, glu
@@ -21,6 +21,7 @@ __all__ = [
     "GLU",
     "LSTM",
     "HostFlags",
+    "Pads",
     "Upsample",
     "bincount",
     "bucket",
@@ -45,5 +46,6 @@ __all__ = [
     "stft",
     "stft_as_real",
     "stft_magnitude",
+    "use_pads",
     "weight_norm",
 ]

@@ -2,15 +2,69 @@
 
 import bisect
 import os
+import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
+_FEWEST_FRAMES = 16  # sound has the samples of this many frames at least; shorter lengths count frames
 _chosen: tuple[int, ...] | None = None
 
 
-def bucket(length: int) -> int:
-    """The boundary that `length` (0 or more) is padded to. ValueError beyond the last explicit one."""
+class Pads(NamedTuple):
+    """What every batch of one bucket is padded to: `frames`, `frames * hop_length` samples, `tokens` of text.
+
+    Without `tokens`, text is padded as it is without pads.
+    """
+
+    frames: int
+    hop_length: int
+    tokens: int | None = None
+
+
+class _Current(threading.local):
+    pads: Pads | None = None
+
+
+_current = _Current()
+
+
+def use_pads(pads: Pads | None) -> None:
+    """Pad what this thread pads from now on to these lengths; None goes back to boundaries."""
+    _current.pads = pads
+
+
+def bucket(length: int, *, tokens: bool = False) -> int:
+    """What a `length` (0 or more) of frames or samples is padded to, or with `tokens` one of text.
+
+    With `use_pads` that is one of its lengths, else the next boundary. ValueError where `length` is beyond it.
+    """
     if length < 0:
         raise ValueError(f"a length cannot be negative: {length}")
+    pads = _current.pads
+    if pads is None or (tokens and pads.tokens is None):
+        return _boundary(length)
+    return _token_pad(length, pads) if tokens else _sound_pad(length, pads)
+
+
+def _token_pad(length: int, pads: Pads) -> int:
+    assert pads.tokens is not None
+    if length > pads.tokens:
+        raise ValueError(f"a text of {length} tokens is beyond those of its bucket, {pads.tokens}")
+    return pads.tokens
+
+
+def _sound_pad(length: int, pads: Pads) -> int:
+    if length <= pads.frames:
+        return pads.frames
+    samples = pads.frames * pads.hop_length
+    if length < _FEWEST_FRAMES * pads.hop_length:
+        raise ValueError(f"a length of {length} is beyond the frames of its bucket, {pads.frames}")
+    if length > samples:
+        raise ValueError(f"a length of {length} is beyond the samples of its bucket, {samples}")
+    return samples
+
+
+def _boundary(length: int) -> int:
     boundaries = buckets()
     if boundaries is None:
         return _default_boundary(length)

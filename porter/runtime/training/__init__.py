@@ -10,16 +10,26 @@ if TYPE_CHECKING:
     from .checks import fitting as fitting
     from .checks import read_config as read_config
     from .checks import weights as weights
+    from .files import save as save
+    from .files import saved_together as saved_together
+    from .files import settle as settle
+    from .files import write as write
     from .host import host_copy as host_copy
+    from .plan import boundaries as boundaries
 
 _PLACES = {
+    "boundaries": "plan",
     "check_config": "checks",
     "check_dataset": "checks",
     "checked": "checks",
     "fitting": "checks",
     "host_copy": "host",
     "read_config": "checks",
+    "save": "files",
+    "saved_together": "files",
+    "settle": "files",
     "weights": "checks",
+    "write": "files",
 }
 
 

@@ -1,0 +1,144 @@
+"""A dataset's buckets, planned and as upstream's trainer has them, and what fewer or more of them would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import PortError
+from ..runtime.training.dataset import Clip, Reading
+from ..runtime.training.plan import Plan, is_rising, plan_for
+from .cost import Bucket, buckets_of, filling, wasted
+from .model import Model
+from .partition import partitions
+
+_TRADE_OFF = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What `survey` found. `trade_off` has buckets for other numbers of them; `too_long` are clips that upstream's own
+    boundaries leave out.
+    """
+
+    reading: Reading
+    model: Model
+    replicas: int
+    planned: tuple[Bucket, ...]
+    upstream: tuple[Bucket, ...]
+    trade_off: tuple[tuple[Bucket, ...], ...]
+    too_short: int
+    too_long: int
+
+    @property
+    def plan(self) -> Plan:
+        """The plan file's content."""
+        model = self.model
+        limits = (self.planned[0].above, *(bucket.upto for bucket in self.planned))
+        return plan_for(self.reading.clips, limits, model.sampling_rate, model.hop_length, model.version)
+
+
+def survey(
+    reading: Reading,
+    model: Model,
+    *,
+    replicas: int = 1,
+    graphs: int | None = None,
+    boundaries: Sequence[int] | None = None,
+) -> Survey:
+    """Plan buckets for the clips of a dataset: those of `boundaries`, or at most `graphs` (as many as upstream's need).
+
+    PortError where a clip is beyond `boundaries`, or no clip is in a bucket.
+    """
+    lowest = boundaries[0] if boundaries else model.boundaries[0]
+    clips = [clip for clip in reading.clips if clip.frames > lowest]
+    if not clips:
+        raise PortError(f"{reading.folder} has no clip of more than {lowest} frames, the lowest boundary")
+
+    def within(limits: Sequence[int]) -> tuple[Bucket, ...]:
+        return tuple(buckets_of(clips, limits, model, repeats=reading.repeats, replicas=replicas))
+
+    upstream = within(model.boundaries)
+    lengths = [clip.frames for clip in clips] * reading.repeats
+    most = graphs or max(1, len(upstream))
+    every = partitions(lengths, model.batch_size * replicas, max(most, *_TRADE_OFF))
+    if boundaries is None:
+        planned = min(
+            (within((lowest, *limits)) for limits in every[:most]), key=lambda buckets: sum(b.computed for b in buckets)
+        )
+    else:
+        _refuse_longer(clips, boundaries)
+        planned = within(boundaries)
+    return Survey(
+        reading,
+        model,
+        replicas,
+        planned,
+        upstream,
+        tuple(within((lowest, *every[size - 1])) for size in _TRADE_OFF if size <= len(every)),
+        len(reading.clips) - len(clips),
+        sum(clip.frames > model.boundaries[-1] for clip in clips),
+    )
+
+
+def _refuse_longer(clips: Sequence[Clip], boundaries: Sequence[int]) -> None:
+    longest = max(clips, key=lambda clip: clip.frames)
+    if longest.frames > boundaries[-1]:
+        raise PortError(f"{longest.name} has {longest.frames} frames, more than the last boundary, {boundaries[-1]}")
+
+
+def parse_boundaries(text: str) -> tuple[int, ...]:
+    """Boundaries from "32,400,800"; PortError where they are none."""
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not is_rising(found) or found[0] < 0:
+        raise PortError(
+            f"boundaries are rising numbers of frames, as in 32,400,800 (the first exclusive), not {text!r}"
+        )
+    return found
+
+
+def as_json(found: Survey) -> dict[str, object]:
+    """All of it, for machines."""
+    return {
+        "dataset": str(found.reading.folder),
+        "clips": len(found.reading.clips),
+        "repeats": found.reading.repeats,
+        "left_out": {reason: list(names) for reason, names in found.reading.left_out.items()},
+        "batch_size": found.model.batch_size,
+        "replicas": found.replicas,
+        "planned": _told(found.planned),
+        "upstream": {**_told(found.upstream), "too_short": found.too_short, "too_long": found.too_long},
+        "trade_off": [_totals(buckets) for buckets in found.trade_off],
+    }
+
+
+def _totals(buckets: Sequence[Bucket]) -> dict[str, object]:
+    return {
+        "graphs": len(buckets),
+        "batches": sum(bucket.batches for bucket in buckets),
+        "frames": sum(bucket.computed for bucket in buckets),
+        "wasted": round(wasted(buckets), 6),
+        "filling": round(filling(buckets), 6),
+    }
+
+
+def _told(buckets: Sequence[Bucket]) -> dict[str, object]:
+    limits = [buckets[0].above, *(bucket.upto for bucket in buckets)] if buckets else []
+    rows = [
+        {
+            "above": bucket.above,
+            "upto": bucket.upto,
+            "frames": bucket.frames,
+            "tokens": bucket.tokens,
+            "clips": bucket.clips,
+            "batches": bucket.batches,
+            "wasted": round(bucket.wasted, 6),
+            "input_bytes": bucket.input_bytes,
+            "memory_bytes": None if bucket.memory is None else round(bucket.memory),
+        }
+        for bucket in buckets
+    ]
+    return {"boundaries": limits, **_totals(buckets), "buckets": rows}

@@ -1,0 +1,90 @@
+"""`sovits-port buckets`: boundaries for a dataset, and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ..errors import PortError
+from .options import json_option
+from .output import print_json, say
+
+
+def _positive(_: click.Context, option: click.Parameter, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise PortError(f"{option.opts[0]} is 1 or more, not {value}")
+    return value
+
+
+@click.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "--batch-size", type=int, callback=_positive, metavar="N",
+    help="Clips in a batch of one replica.  [default: the config's, or 32]",
+)  # fmt: skip
+@click.option("--replicas", type=int, callback=_positive, default=1, show_default=True, metavar="N")
+@click.option(
+    "--config", metavar="FILE", type=click.Path(path_type=Path),
+    help="The training config: sampling rate, hop length, version, batch size.  [default: as configs/s2.json]",
+)  # fmt: skip
+@click.option(
+    "--graphs", type=int, callback=_positive, metavar="N",
+    help="Shapes to compile at most.  [default: as many as upstream's boundaries need]",
+)  # fmt: skip
+@click.option("--boundaries", metavar="A,B,...", help="These boundaries instead; the lowest one is exclusive.")
+@click.option("--write", is_flag=True, help="Write the plan to DATASET/buckets.json, where the trainer finds it.")
+@json_option
+def buckets(
+    dataset: Path,
+    batch_size: int | None,
+    replicas: int,
+    config: Path | None,
+    graphs: int | None,
+    boundaries: str | None,
+    write: bool,
+    as_json: bool,
+) -> None:
+    """Plan buckets for DATASET, a folder with upstream's 2-name2text.txt, 4-cnhubert and 5-wav32k.
+
+    Each bucket is one shape to compile. The boundaries are those with which an epoch computes the fewest frames,
+    padding and filled batches included. Only names and sizes of files are read.
+    """
+    from ..buckets.model import read_model
+    from ..buckets.survey import as_json as told
+    from ..buckets.survey import parse_boundaries, survey
+    from ..runtime.training.dataset import DatasetError, read_clips
+    from ..runtime.training.plan import PLAN
+
+    if graphs is not None and boundaries is not None:
+        raise PortError("--graphs and --boundaries both say where buckets end; give one of them")
+    limits = parse_boundaries(boundaries) if boundaries is not None else None
+    model = read_model(config)
+    if batch_size is not None:
+        model = replace(model, batch_size=batch_size)
+    try:
+        reading = read_clips(dataset, model.hop_length, model.sampling_rate, model.version)
+        reading.refuse_missing()
+    except DatasetError as error:
+        raise PortError(str(error)) from None
+    found = survey(reading, model, replicas=replicas, graphs=graphs, boundaries=limits)
+    for reason, names in reading.left_out.items():
+        say(f"sovits-port: note: upstream leaves out {_clips(names)} {reason}")
+    if found.too_short:
+        say(f"sovits-port: note: the sampler leaves out {found.too_short} not above the lowest boundary")
+    if write:
+        from ..store import write_file
+
+        write_file(dataset / PLAN, found.plan.to_bytes())
+        say(f"wrote {dataset / PLAN}")
+    if as_json:
+        print_json(told(found))
+    else:
+        from ..views.buckets import print_survey
+
+        print_survey(found)
+
+
+def _clips(names: tuple[str, ...]) -> str:
+    return f"{len(names)} clips, {names[0]} the first," if len(names) > 1 else names[0]

@@ -1,0 +1,378 @@
+"""Checkpoints that load on any machine, and that a killed trainer never leaves torn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.project import SourceFile
+from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import argument, has_star, method_call, positional
+from porter.syntax.walk import descendants, own_descendants, own_of_type, same
+
+_SAVES = ("torch.save", "torch.serialization.save")
+_MOVES = ("shutil.move", "os.rename", "os.replace")
+_ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors")
+
+
+class SaveFromHost(Rule):
+    """Save CPU tensors, and the whole file at once.
+
+    `torch.save` writes tensors of an XLA device so that only a machine with torch_xla can load them, and a trainer that
+    is killed meanwhile leaves half a file. The runtime's `save` copies every tensor to the CPU first, writes beside the
+    place where the file belongs, and renames it. Upstream's detour over a temporary file in the working folder, which
+    `shutil.move` copies where that is another disk, is then no longer needed; bytes that a saving function writes itself
+    take the same way.
+    """
+
+    code = "DEV013"
+    title = "save checkpoints from the CPU, whole"
+    safety = Safety.EXACT
+    message = "tensors are copied to the CPU first, and a kill leaves the old file or the new one, never half of one"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import os\nimport shutil\nimport time\n\nimport torch\n\n\ndef store(net, path):\n    part = '%s.part' % time.time()\n"
+                "    # a name that torch can write\n    torch.save(net.state_dict(), part)\n    shutil.move(part, os.path.abspath(path))\n    print(path)\n"
+            ),
+            after=(
+                "import os\nimport shutil\nimport time\n\nimport torch\nfrom .. import training\n\n\ndef store(net, path):\n"
+                "    # a name that torch can write\n    training.save(net.state_dict(), os.path.abspath(path))\n    print(path)\n"
+            ),
+            path="train_net.py",
+        ),
+        Example(
+            before=(
+                "import io\nimport os\nimport tempfile\n\nimport torch\n\n\ndef store(x):\n    with tempfile.TemporaryDirectory() as folder:\n        path = os.path.join(folder, 'x.pth')\n"
+                "        buffer = io.BytesIO()\n        torch.save({'x': x}, buffer)\n        data = b'03' + buffer.getvalue()[2:]\n"
+                "        with open(path, 'wb') as file:\n            file.write(data)\n        with open(path, 'rb') as file:\n"
+                "            return torch.load(io.BytesIO(b'PK' + file.read()[2:]))['x']\n"
+            ),
+            after=(
+                "import io\nimport os\nimport tempfile\n\nimport torch\nfrom .. import training\n\n\ndef store(x):\n    with tempfile.TemporaryDirectory() as folder:\n        path = os.path.join(folder, 'x.pth')\n"
+                "        buffer = io.BytesIO()\n        training.save({'x': x}, buffer)\n        data = b'03' + buffer.getvalue()[2:]\n"
+                "        training.write(data, path)\n        with open(path, 'rb') as file:\n"
+                "            return torch.load(io.BytesIO(b'PK' + file.read()[2:]))['x']\n"
+            ),
+            call="store(x)",
+            inputs="x = torch.linspace(-1, 1, 5)",
+            path="train_net.py",
+            on_device=False,
+        ),
+        Example(
+            before="import shutil\n\nimport torch\n\n\ndef twice(x, part, path):\n    torch.save(x, part)\n    shutil.copy(part, path)\n",
+            after="import shutil\n\nimport torch\nfrom .. import training\n\n\ndef twice(x, part, path):\n    training.save(x, part)\n    shutil.copy(part, path)\n",
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef store(x, path):\n    torch.save(x, path)\n",  # not in a trainer
+        "def store(data, path):\n    with open(path, 'wb') as file:\n        file.write(data)\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        if not _saves(self.file, node):
+            return
+        self.replace(node.func, self.runtime("training.save"))
+        moved = _moved_after(self.file, node)
+        if moved is None:
+            return
+        line, target = moved
+        place = node.args[1].value
+        self.replace(place, target)
+        self.replace(line, [])
+        made = _made_before(self.file, node, place)
+        if made is not None:
+            self.replace(made, [])
+
+    def visit_With(self, node: cst.With) -> None:
+        written = _written(self.file, node)
+        if written is not None:
+            data, path = written
+            call = self.fill("__f(__d, __p)", f="training.write", d=data, p=path)
+            self.replace(node, [cst.SimpleStatementLine([cst.Expr(call)])])
+
+
+class SaveTogether(Rule):
+    """Let the files of one checkpoint appear together.
+
+    Generator and discriminator are two files. A trainer that is killed between them resumes from one that is an epoch
+    ahead of the other. In the runtime's `saved_together` both are written first and renamed after that, and what a kill
+    interrupts is finished or undone by whoever reads or saves there next.
+    """
+
+    code = "DEV014"
+    title = "save what belongs together at once"
+    safety = Safety.EXACT
+    message = "these files belong together: all of them appear, or none, also when the process is killed between them"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "from helpers import keep\n\n\ndef store(a, b, folder):\n    print(folder)\n    # both nets\n    keep(a, folder + '/a.pth')\n"
+                "    keep(b, folder + '/b.pth')  # the judge\n    print('done')\n"
+            ),
+            after=(
+                "from helpers import keep\nfrom .. import training\n\n\ndef store(a, b, folder):\n    print(folder)\n    # both nets\n    with training.saved_together():\n"
+                "        keep(a, folder + '/a.pth')\n        keep(b, folder + '/b.pth')  # the judge\n    print('done')\n"
+            ),
+            path="train_net.py",
+            others={
+                "helpers.py": (
+                    "import torch\n\n\ndef keep(net, path):\n    write({'net': net.state_dict()}, path)\n\n\n"
+                    "def write(value, path):\n    torch.save(value, path)\n    print(f'wrote {path}')\n"
+                )
+            },
+        ),
+        Example(
+            before="import torch\n\n\ndef store(a, b):\n    torch.save(a, 'a.pth')\n    torch.save(b, 'b.pth')\n",
+            after="import torch\nfrom .. import training\n\n\ndef store(a, b):\n    with training.saved_together():\n        torch.save(a, 'a.pth')\n        torch.save(b, 'b.pth')\n",
+            path="train_net.py",
+        ),
+        Example(  # the first file is read again before the block would end
+            before="import os\nimport torch\n\n\ndef store(a, b, path):\n    keep(a, path)\n    keep(b, path)\n\n\ndef keep(x, path):\n    torch.save(x, path)\n    os.chmod(path, 0o600)\n",
+            after="import os\nimport torch\n\n\ndef store(a, b, path):\n    keep(a, path)\n    keep(b, path)\n\n\ndef keep(x, path):\n    torch.save(x, path)\n    os.chmod(path, 0o600)\n",
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef store(a, b):\n    torch.save(a, 'a.pth')\n    torch.save(b, 'b.pth')\n",  # not in a trainer
+        "from helpers import keep\n\n\ndef store(a, b):\n    keep(a)\n    keep(b)\n",
+    )
+
+    def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> None:
+        if not self.file.in_trainers or not _stores(self.file, node) or _is_together(self.file, node):
+            return
+        around = self.file.siblings(node)
+        at = around.index(node)
+        if at and _stores(self.file, around[at - 1]):
+            return
+        run = [node]
+        for line in around[at + 1 :]:
+            if not isinstance(line, cst.SimpleStatementLine) or not _stores(self.file, line):
+                break
+            run.append(line)
+        if len(run) < 2:
+            return
+        # Copies, since the lines themselves go; what is inside them is the same and may be edited.
+        body = [node.with_changes(leading_lines=()), *(line.with_changes() for line in run[1:])]
+        together = self.fill("__f()", f="training.saved_together")
+        self.replace(node, [cst.With(items=[cst.WithItem(together)], body=cst.IndentedBlock(body))])
+        for line in run[1:]:
+            self.replace(line, [])
+
+
+class SettleBeforeListing(Rule):
+    """Finish what a killed trainer began to save before its checkpoints are listed.
+
+    A trainer that is killed while several files take their places leaves the rest to whoever comes next. Resuming looks
+    for the newest file of each sort, so it has to do that first.
+    """
+
+    code = "DEV015"
+    title = "settle checkpoints before listing them"
+    safety = Safety.EXACT
+    message = "what a killed process began to save here is finished or undone before the checkpoints are listed"
+    examples: ClassVar = (
+        Example(
+            before="import glob\nimport os\n\n\ndef newest(folder, pattern='G_*.pth'):\n    return sorted(glob.glob(os.path.join(folder, pattern)))[-1]\n",
+            after="import glob\nimport os\nfrom .. import training\n\n\ndef newest(folder, pattern='G_*.pth'):\n    training.settle(folder)\n    return sorted(glob.glob(os.path.join(folder, pattern)))[-1]\n",
+            path="train_net.py",
+        ),
+        Example(
+            before="import os\n\n\ndef prune(hps):\n    found = [n for n in os.listdir(hps.folder) if n.endswith('.pth')]\n    return found[:-3]\n",
+            after="import os\nfrom .. import training\n\n\ndef prune(hps):\n    training.settle(hps.folder)\n    found = [n for n in os.listdir(hps.folder) if n.endswith('.pth')]\n    return found[:-3]\n",
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        "import os\n\n\ndef newest(folder):\n    return sorted(n for n in os.listdir(folder) if n.endswith('.pth'))\n",  # not in a trainer
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        function = self.file.function(node)
+        folder = _listed(self.file, node)
+        if not self.file.in_trainers or function is None or folder is None or not _names_checkpoints(function):
+            return
+        line = self.file.statement(node)
+        if not isinstance(line, cst.SimpleStatementLine):
+            return
+        around = self.file.siblings(line)
+        before = around[around.index(line) - 1] if line in around and around[0] is not line else None
+        if before is not None and _settles(before, folder):
+            return
+        call = self.fill("__f(__d)", f="training.settle", d=folder)
+        listing = line.with_changes(leading_lines=())  # comments and empty lines stay above both
+        self.replace(line, [cst.SimpleStatementLine([cst.Expr(call)]), listing])
+
+
+def _listed(file: SourceFile, node: cst.Call) -> cst.BaseExpression | None:
+    """The folder whose names a call lists, if that is a name or an attribute."""
+    target, values = file.resolve(node.func), positional(node)
+    if target in ("glob.glob", "glob.iglob") and values:
+        inner = values[0]
+        if not isinstance(inner, cst.Call) or file.resolve(inner.func) != "os.path.join":
+            return None
+        values = positional(inner)
+    elif target not in ("os.listdir", "os.scandir"):
+        return None
+    return values[0] if values and isinstance(values[0], (cst.Name, cst.Attribute)) else None
+
+
+def _names_checkpoints(function: cst.FunctionDef) -> bool:
+    texts = (str(n.evaluated_value) for n in descendants(function) if isinstance(n, cst.SimpleString))
+    return any(text.endswith(_ENDINGS) for text in texts)
+
+
+def _settles(line: cst.BaseStatement, folder: cst.BaseExpression) -> bool:
+    small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+    call = small.value if isinstance(small, cst.Expr) else None
+    found = method_call(call, "settle") if call is not None else None
+    return found is not None and len(found[1].args) == 1 and same(found[1].args[0].value, folder)
+
+
+# --- what is saved, and where --------------------------------------------------------------------------------------
+
+
+def _saves(file: SourceFile, node: cst.CSTNode) -> bool:
+    """A call of `torch.save` in a trainer or a helper beside it."""
+    return file.in_trainers and isinstance(node, cst.Call) and file.resolve(node.func) in _SAVES
+
+
+def _moved_after(file: SourceFile, save: cst.Call) -> tuple[cst.SimpleStatementLine, cst.BaseExpression] | None:
+    """The line right after a save that moves the file, which nothing else uses, and where to."""
+    line = _line_of(file, save)
+    if line is None or len(save.args) < 2 or has_star(save) or save.args[1].keyword is not None:
+        return None
+    around = file.siblings(line)
+    after = around[around.index(line) + 1 :]
+    if not after or not isinstance(after[0], cst.SimpleStatementLine) or len(after[0].body) != 1:
+        return None
+    small = after[0].body[0]
+    move = small.value if isinstance(small, cst.Expr) else None
+    if not isinstance(move, cst.Call) or file.resolve(move.func) not in _MOVES or len(positional(move)) != 2:
+        return None
+    place, moved = save.args[1].value, move.args[0].value
+    if len(move.args) != 2 or not same(place, moved) or any(isinstance(n, cst.Call) for n in descendants(place)):
+        return None
+    uses = [n for n in _uses(file, place) if n not in (place, moved) and not _is_target(file, n)]
+    return (after[0], move.args[1].value) if not uses else None
+
+
+def _made_before(file: SourceFile, save: cst.Call, place: cst.BaseExpression) -> cst.SimpleStatementLine | None:
+    """The line right before a save that made up the name it saves to, for nothing else."""
+    line = _line_of(file, save)
+    around = file.siblings(line) if line is not None else ()
+    at = around.index(line) if line is not None else 0
+    before = around[at - 1] if at else None
+    if not isinstance(before, cst.SimpleStatementLine) or len(before.body) != 1:
+        return None
+    small = before.body[0]
+    targets = [n for n in _uses(file, place) if _is_target(file, n)]
+    made = isinstance(small, cst.Assign) and len(small.targets) == 1 and targets == [small.targets[0].target]
+    return before if made and isinstance(place, cst.Name) else None
+
+
+def _line_of(file: SourceFile, call: cst.Call) -> cst.SimpleStatementLine | None:
+    """The line that is this call and nothing else."""
+    small = file.parent(call)
+    return file.alone(small) if isinstance(small, cst.Expr) else None
+
+
+def _uses(file: SourceFile, place: cst.BaseExpression) -> list[cst.CSTNode]:
+    """Where the function around an expression has the same one."""
+    function = file.function(place)
+    return [n for n in descendants(function or file.module) if type(n) is type(place) and same(n, place)]
+
+
+def _is_target(file: SourceFile, node: cst.CSTNode) -> bool:
+    return isinstance(file.parent(node), cst.AssignTarget)
+
+
+def _written(file: SourceFile, node: cst.With) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
+    """Bytes and path of `with open(path, "wb") as f: f.write(bytes)` in a function that saves with torch."""
+    function = file.function(node)
+    if len(node.items) != 1 or function is None or not any(_saves(file, c) for c in _calls(function)):
+        return None
+    item, body = node.items[0], node.body.body
+    opened, name = item.item, item.asname.name if item.asname is not None else None
+    if not isinstance(opened, cst.Call) or not isinstance(opened.func, cst.Name) or opened.func.value != "open":
+        return None
+    mode, path = argument(opened, "mode", 1), argument(opened, "file", 0)
+    if len(opened.args) != 2 or not isinstance(mode, cst.SimpleString) or mode.evaluated_value != "wb" or path is None:
+        return None
+    line = body[0] if len(body) == 1 else None
+    small = line.body[0] if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else line
+    found = method_call(small.value, "write") if isinstance(small, cst.Expr) else None
+    if found is None or name is None or not same(found[0], name) or len(found[1].args) != 1:
+        return None
+    return found[1].args[0].value, path
+
+
+def _calls(function: cst.FunctionDef) -> Iterator[cst.Call]:
+    return own_of_type(function.body, cst.Call)
+
+
+def _stores(file: SourceFile, line: cst.CSTNode) -> bool:
+    """A line that is a call which ends in files saved, none of which is looked at again before the call returns."""
+    small = line.body[0] if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else None
+    call = small.value if isinstance(small, cst.Expr) else None
+    return isinstance(call, cst.Call) and _ends_in_files(file, call, frozenset())
+
+
+def _is_together(file: SourceFile, line: cst.CSTNode) -> bool:
+    blocks = [around for around in file.ancestors(line) if isinstance(around, cst.With)]
+    return any(method_call(item.item, "saved_together") is not None for block in blocks for item in block.items)
+
+
+def _ends_in_files(file: SourceFile, call: cst.Call, inside: frozenset[cst.CSTNode]) -> bool:
+    if _saves(file, call):
+        return _is_final(file, call)
+    found = file.project.function(file.resolve(call.func))
+    if found is None or found[1] in inside or not found[0].in_trainers:
+        return False
+    other, function = found
+    saves = [c for c in _calls(function) if _saves(other, c)]
+    if any(not _is_final(other, c) and not _is_buffer(other, c) for c in saves):
+        return False
+    return (
+        any(_is_final(other, c) for c in saves)
+        or any(_written(other, n) is not None for n in own_of_type(function.body, cst.With))
+        or any(_ends_in_files(other, c, inside | {function}) for c in _calls(function) if c not in saves)
+    )
+
+
+def _is_final(file: SourceFile, save: cst.Call) -> bool:
+    """Whether a saved file is moved to its place at once, or not touched any more in the function that saves it."""
+    place = argument(save, "f", 1)
+    if place is None:
+        return False
+    if _moved_after(file, save) is not None:
+        return True
+    function = file.function(save)
+    nodes = list(own_descendants(function.body)) if function is not None else []
+    later = nodes[nodes.index(place) + 1 :] if place in nodes else []
+    return not any(type(n) is type(place) and same(n, place) and not _is_shown(file, n) for n in later)
+
+
+def _is_buffer(file: SourceFile, save: cst.Call) -> bool:
+    """Whether what a save writes to is an object whose methods are called, not a path."""
+    place = argument(save, "f", 1)
+    if place is None:
+        return False
+    parents = [file.parent(n) for n in _uses(file, place) if n is not place and not _is_target(file, n)]
+    return bool(parents) and all(isinstance(p, cst.Attribute) for p in parents)
+
+
+def _is_shown(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Part of what is printed or logged."""
+    for around in file.ancestors(node):
+        if isinstance(around, cst.Call):
+            name = around.func.attr.value if isinstance(around.func, cst.Attribute) else ""
+            shown = isinstance(around.func, cst.Name) and around.func.value == "print"
+            if shown or name in ("debug", "info", "warning", "error", "log"):
+                return True
+        elif isinstance(around, cst.BaseStatement):
+            return False
+    return False
