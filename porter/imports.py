@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -11,6 +11,7 @@ import libcst as cst
 
 from .project import ImportEdit, SourceFile
 from .rule import Replacement, Rule, Safety
+from .syntax.walk import descendants
 
 
 class RuntimeImport(Rule):
@@ -44,7 +45,7 @@ def add_import_edits(
     added = runtime_import(file)
     if added is None:
         return
-    anchor = _anchor(file.module)
+    anchor = _anchor(file, chosen)
     if anchor in chosen:
         before = chosen[anchor]
         chosen[anchor] = replace(before, new=(*_statements(before.new), added))
@@ -128,12 +129,29 @@ def _is_import(statement: cst.CSTNode) -> bool:
     )
 
 
-def _anchor(module: cst.Module) -> cst.BaseStatement | None:
-    """The last import before the first definition; the runtime's import goes right behind it."""
+def _anchor(file: SourceFile, chosen: Mapping[cst.CSTNode, Replacement]) -> cst.BaseStatement | None:
+    """The last import before the first definition, or before the first line that calls the runtime when the file is
+    imported; the runtime's import goes right behind it.
+    """
+    calling = {_top(file, node) for node, edit in chosen.items() if _calls_runtime(file, edit)}
     found: cst.BaseStatement | None = None
-    for statement in module.body:
+    for statement in file.module.body:
         if _is_import(statement):
             found = cast(cst.BaseStatement, statement)
-        elif isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+        elif isinstance(statement, (cst.FunctionDef, cst.ClassDef)) or (found is not None and statement in calling):
             break
     return found
+
+
+def _top(file: SourceFile, node: cst.CSTNode) -> cst.CSTNode | None:
+    """The statement of the module itself that a node is part of."""
+    while (parent := file.parent(node)) is not None:
+        if parent is file.module:
+            return node
+        node = parent
+    return None
+
+
+def _calls_runtime(file: SourceFile, edit: Replacement) -> bool:
+    names = set(file.runtime_aliases.values())
+    return any(isinstance(n, cst.Name) and n.value in names for new in _statements(edit.new) for n in descendants(new))

@@ -9,7 +9,7 @@ import libcst as cst
 from porter.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
-from porter.syntax.walk import dotted, own_of_type
+from porter.syntax.walk import dotted, own_descendants
 
 _DATASETS = ("torch.utils.data.Dataset", "torch.utils.data.IterableDataset", "torch.utils.data.dataset.Dataset")
 _STRINGS = ("os.path.basename", "os.path.join", "os.path.dirname")
@@ -114,7 +114,7 @@ def _makes_set(node: cst.BaseExpression) -> bool:
 def _assigned(function: cst.FunctionDef, name: str) -> list[cst.BaseExpression]:
     """All that a function assigns to a local name; nothing where something else binds it too."""
     values = []
-    for node in own_of_type(function.body, cst.Assign, cst.AugAssign, cst.For, cst.NamedExpr, cst.AsName):
+    for node in own_descendants(function.body):
         if isinstance(node, cst.Assign):
             if any(dotted(t.target) == name for t in node.targets):
                 values.append(node.value)

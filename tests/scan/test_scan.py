@@ -232,3 +232,69 @@ def test_a_note_that_only_the_scan_heeds_is_no_unused_one(tmp_path: Path) -> Non
     manifest = build(open_upstream(str(tmp_path)), Settings()).manifest
     assert {h["status"] for h in manifest["hazards"]["list"]} == {"waived"}
     assert [note["line"] for note in manifest["unused_ignores"]] == [7]
+
+
+TRAINER = """import torch
+
+
+def main(net, optimizer, batches, epochs):
+    for epoch in range(epochs):
+        train(net, optimizer, batches)
+
+
+def train(net, optimizer, batches):
+    step = 0
+    for x in batches:
+        loss = net(x).mean()
+        loss.backward()
+        optimizer.step()
+{tail}    print(loss.item())
+
+
+def unused(x):
+    return x.cpu()
+
+
+if __name__ == "__main__":
+    main(None, None, [], 0)
+"""
+
+
+def trained(tail: str, rules: bool = True) -> list[tuple[str, str, str]]:
+    files = {"train_net.py": ("trainers/train_net.py", TRAINER.format(tail=tail))}
+    found = account(rewrite(Project.parse(files), BOOK if rules else ()))
+    return [(h.code[:3], h.status.value, h.reason) for h in found if h.status is not Status.FIXED]
+
+
+def test_a_training_loop_ends_its_step_and_logs_after_it() -> None:
+    found = trained("        if step % 10 == 0:\n            print(loss.item())\n        step += 1\n")
+    assert {status for _, status, _ in found} == {"waived"}
+    reasons = " ".join(reason for _, _, reason in found)
+    assert "runs after the step, at log steps only" in reasons
+    assert "outside the loop over batches" in reasons
+    assert "nothing calls unused" in reasons
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "        if step:\n            print(loss.item())\n",  # in each step
+        "        if step % 10 == 0:\n            best = loss.item()\n        step = best\n",
+    ],
+)
+def test_a_read_in_the_middle_of_a_step_is_residual(tail: str) -> None:
+    assert ("SYN", "residual") in {(code, status) for code, status, _ in trained(tail)}
+
+
+def test_a_training_loop_that_does_not_end_its_step_is_residual() -> None:
+    left = [f for f in trained("", rules=False) if f[0] == "GRF"]
+    assert left == [("GRF", "residual", "this training loop never ends its step: its iterations become one graph")]
+    assert not [f for f in trained("") if f[0] == "GRF"]
+
+
+def test_an_iteration_that_may_be_left_early_is_residual() -> None:
+    text = TRAINER.format(tail="").replace(
+        "        optimizer", "        if x is None:\n            continue\n        optimizer"
+    )
+    found = account(rewrite(Project.parse({"t.py": ("trainers/t.py", text)}), BOOK))
+    assert [(h.code, h.status.value) for h in found if h.code.startswith("GRF")] == [("GRF", "residual")]

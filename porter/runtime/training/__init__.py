@@ -4,6 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .checks import check_config as check_config
+    from .checks import check_dataset as check_dataset
+    from .checks import checked as checked
+    from .checks import fitting as fitting
+    from .checks import read_config as read_config
+    from .checks import weights as weights
     from .files import save as save
     from .files import saved_together as saved_together
     from .files import settle as settle
@@ -13,10 +19,16 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "boundaries": "plan",
+    "check_config": "checks",
+    "check_dataset": "checks",
+    "checked": "checks",
+    "fitting": "checks",
     "host_copy": "host",
+    "read_config": "checks",
     "save": "files",
     "saved_together": "files",
     "settle": "files",
+    "weights": "checks",
     "write": "files",
 }
 

@@ -13,7 +13,6 @@ needs no journal: its own rename decides.
 """
 
 import contextlib
-import copy
 import functools
 import json
 import os
@@ -26,6 +25,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+
+from .host import host_copy
 
 try:
     import fcntl
@@ -43,7 +44,7 @@ def save(obj: object, f: str | os.PathLike[str] | IO[bytes], **options: Any) -> 
     A file given by its path is replaced at once or not at all, also when the process is killed; OSError if it cannot
     be written. Inside `saved_together` it appears at the end of the block.
     """
-    value = _on_cpu(obj, {})
+    value = host_copy(obj)
     options.setdefault("pickle_module", _UpstreamNames)
     if isinstance(f, (str, os.PathLike)):
         with _new_content(f) as file:
@@ -314,36 +315,3 @@ class _UpstreamNames:
 
     Pickler = _Pickler
     dump = staticmethod(pickle.dump)
-
-
-# --- the host copy --------------------------------------------------------------------------------
-
-
-def _on_cpu(value: Any, done: dict[int, Any]) -> Any:
-    """`value` with the tensors inside on the CPU; `done` keeps what occurs twice, by its identity, one thing."""
-    if id(value) in done:
-        return done[id(value)]
-    if isinstance(value, torch.Tensor):
-        done[id(value)] = _tensor_on_cpu(value)
-    elif isinstance(value, dict):
-        made = done[id(value)] = copy.copy(value)  # of its own class, with the attributes it carries
-        for key, item in value.items():
-            made[key] = _on_cpu(item, done)
-    elif isinstance(value, list):
-        copied = done[id(value)] = copy.copy(value)
-        copied[:] = [_on_cpu(item, done) for item in value]
-    elif isinstance(value, tuple):
-        items = [_on_cpu(item, done) for item in value]
-        done[id(value)] = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    else:
-        return value
-    return done[id(value)]
-
-
-def _tensor_on_cpu(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.device.type == "cpu":
-        return tensor
-    copied = tensor.detach().cpu()
-    if isinstance(tensor, torch.nn.Parameter):
-        return torch.nn.Parameter(copied, tensor.requires_grad)
-    return copied.requires_grad_(tensor.requires_grad)

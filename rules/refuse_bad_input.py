@@ -1,0 +1,551 @@
+"""What a training run is given is looked at before anything compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.project import Definition, SourceFile
+from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import argument, has_star, method_call
+from porter.syntax.walk import code, descendants, dotted, own_of_type
+
+_HELPERS = """import argparse
+import glob
+import json
+import os
+import torch
+
+
+class Params:
+    def __init__(self, **values):
+        for key, value in values.items():
+            setattr(self, key, Params(**value) if isinstance(value, dict) else value)
+
+
+def read_params():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-c", "--config")
+    with open(parser.parse_args().config) as f:
+        return Params(**json.load(f))
+
+
+def latest(folder, pattern):
+    files = glob.glob(os.path.join(folder, pattern))
+    files.sort()
+    return files[-1]
+
+
+def restore(path, model, optimizer=None):
+    saved = torch.load(path, map_location="cpu")
+    weights = saved["model"]
+    kept = {}
+    for k, v in model.state_dict().items():
+        try:
+            kept[k] = weights[k]
+        except:
+            kept[k] = v
+    model.load_state_dict(kept)
+    return saved["epoch"]
+
+
+def store(params, weights):
+    torch.save(weights, params.out_dir)
+"""
+_HELPER = {"helpers.py": _HELPERS}
+
+
+class StartAnewWithoutCheckpoint(Rule):
+    """Start a training anew only where there is no checkpoint yet.
+
+    A bare `except:` around the loading of the latest checkpoint takes every error for "no checkpoint yet": one that
+    is torn, or of another model, and days of training start from scratch without a word. The search for the latest
+    file indexes the list of those that there are, so an IndexError is what says that there is none.
+    """
+
+    code = "RUN001"
+    title = "start anew only without a checkpoint"
+    safety = Safety.EXACT
+    message = "only the search's IndexError says that there is no checkpoint yet; other errors are not to be hidden"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import helpers\n\n\ndef run(folder, net, loss):\n    try:\n        epoch = helpers.restore(helpers.latest(folder, 'G_*.pth'), net)\n"
+                "    except:  # the first time\n        epoch = 1\n    loss.backward()\n    return epoch\n"
+            ),
+            after=(
+                "import helpers\n\n\ndef run(folder, net, loss):\n    try:\n        epoch = helpers.restore(helpers.latest(folder, 'G_*.pth'), net)\n"
+                "    except IndexError:  # the first time\n        epoch = 1\n    loss.backward()\n    return epoch\n"
+            ),
+            path="train_net.py",
+            others=_HELPER,
+        ),
+    )
+    untouched: ClassVar = (
+        # what is caught here may mean anything
+        "def run(load, net, loss):\n    try:\n        load(net)\n    except:\n        pass\n    loss.backward()\n",
+        "def run(files, load, net, loss):\n    try:\n        load(files[-1])\n    except OSError:\n        pass\n    loss.backward()\n",
+    )
+
+    def visit_Try(self, node: cst.Try) -> None:
+        if not self.file.is_trainer or len(node.handlers) != 1 or node.handlers[0].type is not None:
+            return
+        if any(_indexes_found_files(self.file, call) for call in own_of_type(node.body, cst.Call)):
+            handler = node.handlers[0]
+            named = handler.with_changes(type=cst.Name("IndexError"), whitespace_after_except=cst.SimpleWhitespace(" "))
+            self.replace(handler, named)
+
+
+def _indexes_found_files(file: SourceFile, call: cst.Call) -> bool:
+    """Whether a call reaches a function of the project that takes an item of what `glob.glob` found."""
+    called = file.project.function(file.resolve(call.func))
+    if called is None:
+        return False
+    other, function = called
+    found = {
+        name
+        for assign in own_of_type(function.body, cst.Assign)
+        for part in own_of_type(assign.value, cst.Call)
+        if other.resolve(part.func) in ("glob.glob", "os.listdir") and (name := dotted(assign.targets[0].target))
+    }
+    return any(
+        dotted(part.value) in found and isinstance(part.slice[0].slice, cst.Index)
+        for part in own_of_type(function.body, cst.Subscript)
+    )
+
+
+class LoadFittingWeights(Rule):
+    """Check that weights fit their network before they are loaded.
+
+    `load_state_dict(..., strict=False)` passes over whatever does not fit, so a checkpoint of another version of the
+    model starts a training from noise; one that cannot be read ends in a page of traceback. The runtime's check says
+    in one sentence which file it is and what is wrong with it.
+    """
+
+    code = "RUN002"
+    title = "load weights that fit"
+    safety = Safety.EXACT
+    message = "weights of another version, and files that are no checkpoints, are refused with one sentence"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\n\ndef run(path, net, loss):\n    loss.backward()\n"
+                '    return net.load_state_dict(torch.load(path, map_location="cpu")["weight"], strict=False)\n'
+            ),
+            after=(
+                "import torch\nfrom .. import training\n\n\ndef run(path, net, loss):\n    loss.backward()\n"
+                '    return net.load_state_dict(training.weights(net, path, "weight", map_location="cpu"), strict=False)\n'
+            ),
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef run(weights, net, loss):\n    loss.backward()\n    net.load_state_dict(weights)\n",
+        # several entries, or one that is not written down
+        "import torch\n\n\ndef run(path, net, loss, key):\n    loss.backward()\n    net.load_state_dict(torch.load(path)[key])\n",
+        # no trainer
+        "import torch\n\n\ndef load(path, net):\n    net.load_state_dict(torch.load(path)['weight'])\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        found = method_call(node, "load_state_dict") if self.file.is_trainer else None
+        if found is None or not node.args or node.args[0].star:
+            return
+        network, weights = found[0], node.args[0].value
+        key = None
+        if isinstance(weights, cst.Subscript) and len(weights.slice) == 1:
+            index = weights.slice[0].slice
+            if not isinstance(index, cst.Index) or not isinstance(index.value, cst.SimpleString):
+                return
+            key, loaded = index.value, weights.value
+        else:
+            loaded = weights
+        if not isinstance(loaded, cst.Call) or self.file.resolve(loaded.func) != "torch.load" or not loaded.args:
+            return
+        path, *options = loaded.args
+        if path.keyword is not None or path.star:
+            return
+        comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+        entry = key if key is not None else cst.Name("None")
+        given = [cst.Arg(network, comma=comma), cst.Arg(path.value, comma=comma)]
+        given += [cst.Arg(entry, comma=comma)] if key is not None or options else []
+        given[-1] = given[-1].with_changes(comma=comma if options else cst.MaybeSentinel.DEFAULT)
+        self.replace(weights, loaded.with_changes(func=self.runtime("training.weights"), args=[*given, *options]))
+
+
+class ResumeFromFittingCheckpoint(Rule):
+    """Check a checkpoint before a training is resumed from it.
+
+    Helpers that restore a network tensor by tensor, and keep their own where the checkpoint's does not fit, resume
+    from a checkpoint of another version with part of the network untrained. The runtime's check reads the file first,
+    compares names and shapes, and gives the path back.
+    """
+
+    code = "RUN003"
+    title = "resume from a checkpoint that fits"
+    safety = Safety.EXACT
+    message = "a torn checkpoint, and one of another version, are refused with one sentence"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import helpers\n\n\ndef run(folder, net, loss):\n    epoch = helpers.restore(helpers.latest(folder, 'G_*.pth'), net)\n"
+                "    loss.backward()\n    return epoch\n"
+            ),
+            after=(
+                "import helpers\nfrom .. import training\n\n\ndef run(folder, net, loss):\n    epoch = helpers.restore(training.checked(helpers.latest(folder, 'G_*.pth'), net), net)\n"
+                "    loss.backward()\n    return epoch\n"
+            ),
+            path="train_net.py",
+            others=_HELPER,
+        ),
+    )
+    untouched: ClassVar = (
+        "from helpers import restore\n\n\ndef run(path, net, loss):\n    restore(path, net)\n    loss.backward()\n",
+        # it refuses what does not fit itself
+        "import torch\n\n\ndef restore(path, model):\n    saved = torch.load(path)\n    model.load_state_dict(saved['model'])\n\n\n"
+        "def run(path, net, loss):\n    restore(path, net)\n    loss.backward()\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        called = self.file.project.function(self.file.resolve(node.func)) if self.file.is_trainer else None
+        form = _tolerant_restore(*called) if called is not None else None
+        if form is None or has_star(node):
+            return
+        path = argument(node, form[0][0], form[0][1])
+        network = argument(node, form[1][0], form[1][1])
+        if path is None or network is None or dotted(network) is None:
+            return
+        if isinstance(path, cst.Call) and (self.file.resolve(path.func) or "").endswith("training.checked"):
+            return
+        text = "__f(__p, __n)" if form[2] == "model" else f"__f(__p, __n, {form[2]!r})"
+        self.replace(path, self.fill(text, f="training.checked", p=path, n=network))
+
+
+_Parameter = tuple[str, int]
+
+
+def _tolerant_restore(file: SourceFile, function: cst.FunctionDef) -> tuple[_Parameter, _Parameter, str] | None:
+    """Of a function that loads a checkpoint and puts its tensors into a network one by one, keeping what does not
+    fit: its parameters for path and network, and the key under which the checkpoint has the weights.
+    """
+    places = {p.name.value: i for i, p in enumerate(function.params.params)}
+    loaded: dict[str, str] = {}  # name of what was loaded → parameter with its path
+    weights: dict[str, tuple[str, str]] = {}  # name of the weights → parameter with the path, key
+    for assign in own_of_type(function.body, cst.Assign):
+        name, value = dotted(assign.targets[0].target), assign.value
+        if name is None:
+            continue
+        if isinstance(value, cst.Call) and file.resolve(value.func) == "torch.load" and value.args:
+            path = dotted(value.args[0].value)
+            if path in places:
+                loaded[name] = str(path)
+        elif isinstance(value, cst.Subscript) and dotted(value.value) in loaded:
+            index = value.slice[0].slice
+            if isinstance(index, cst.Index) and isinstance(index.value, cst.SimpleString):
+                weights[name] = (loaded[dotted(value.value) or ""], str(index.value.evaluated_value))
+    for attempt in own_of_type(function.body, cst.Try):
+        filled = {
+            dotted(target.target.value)
+            for assign in own_of_type(attempt.body, cst.Assign)
+            for target in assign.targets
+            if isinstance(target.target, cst.Subscript)
+        }
+        for part in own_of_type(attempt.body, cst.Subscript):
+            found = weights.get(dotted(part.value) or "")
+            network = _loaded_with(function, filled) if found is not None else None
+            if found is not None and network in places and network is not None and attempt.handlers:
+                return (found[0], places[found[0]]), (network, places[network]), found[1]
+    return None
+
+
+def _loaded_with(function: cst.FunctionDef, names: set[str | None]) -> str | None:
+    """The network, by its name, that a function loads a dictionary of one of these names into."""
+    for call in own_of_type(function.body, cst.Call):
+        found = method_call(call, "load_state_dict")
+        if found is not None and call.args and dotted(call.args[0].value) in names - {None}:
+            return (dotted(found[0]) or "").removesuffix(".module")
+    return None
+
+
+class ReadWholeConfig(Rule):
+    """Read the config with all keys that the run needs.
+
+    Upstream notices a missing key where it is first read: some after minutes of loading and compiling, some when the
+    first epoch is saved. The rule collects what the trainer reads of its config, and what the project's classes and
+    functions read that are given a part of it; the runtime's check names the file and the keys that it lacks.
+    """
+
+    code = "RUN004"
+    title = "read the whole config first"
+    safety = Safety.EXACT
+    message = "keys that the run will read are checked when the config is, and a missing one is named with its file"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import helpers\n\nhps = helpers.read_params()\nimport torch\n\n\ndef run(hps, net, loss):\n"
+                "    for _ in range(hps.train.epochs):\n        loss.backward()\n"
+                '    if hasattr(hps, "note"):\n        print(hps.note)\n'
+                "    helpers.store(hps, net(hps.train.seed, **hps.model))\n\n\n"
+                "def main():\n    run(hps, None, None)\n\n\nif __name__ == '__main__':\n    main()\n"
+            ),
+            after=(
+                "import helpers\nfrom .. import training\n\nhps = training.read_config(\n    helpers.read_params,\n    (\n"
+                '        "model", "out_dir",\n        "train.epochs", "train.seed",\n    ),\n)\nimport torch\n\n\ndef run(hps, net, loss):\n'
+                "    for _ in range(hps.train.epochs):\n        loss.backward()\n"
+                '    if hasattr(hps, "note"):\n        print(hps.note)\n'
+                "    helpers.store(hps, net(hps.train.seed, **hps.model))\n\n\n"
+                "def main():\n    run(hps, None, None)\n\n\nif __name__ == '__main__':\n    main()\n"
+            ),
+            path="train_net.py",
+            others=_HELPER,
+        ),
+    )
+    untouched: ClassVar = (
+        "import somewhere\n\nhps = somewhere.read_params()\n\n\ndef run(hps, loss):\n    loss.backward()\n    return hps.train.seed\n",
+        # no config file is read
+        "def defaults():\n    return {}\n\n\nhps = defaults()\n\n\ndef run(loss):\n    loss.backward()\n    return hps.train.seed\n",
+    )
+
+    def visit_Assign(self, node: cst.Assign) -> None:
+        if not self.file.is_trainer or self.file.function(node) is not None or len(node.targets) != 1:
+            return
+        name, call = dotted(node.targets[0].target), node.value
+        if name is None or not isinstance(call, cst.Call):
+            return
+        called = self.file.project.function(self.file.resolve(call.func))
+        if called is None or not _reads_json(*called):
+            return
+        keys = _longest(_keys(self.file, self.file.module, name, 3))
+        if keys:
+            keyed = cst.parse_expression(_listing(keys))
+            read = self.fill("lambda: __c", c=call) if call.args else call.func
+            layout = cst.parse_expression("f(\n    a,\n    b,\n)")
+            assert isinstance(layout, cst.Call)
+            first, second = layout.args
+            self.replace(
+                call,
+                layout.with_changes(
+                    func=self.runtime("training.read_config"),
+                    args=[first.with_changes(value=read), second.with_changes(value=keyed)],
+                ),
+            )
+
+
+def _reads_json(file: SourceFile, function: cst.FunctionDef) -> bool:
+    return any(
+        file.resolve(call.func) in ("json.load", "json.loads", "yaml.safe_load", "yaml.load")
+        for call in own_of_type(function.body, cst.Call)
+    )
+
+
+def _listing(keys: list[str]) -> str:
+    """The keys as a tuple, one line or more for each of their first parts."""
+    lines: list[str] = []
+    for i, key in enumerate(keys):
+        item = f'"{key}",'
+        new = i == 0 or (key.split(".")[0] != keys[i - 1].split(".")[0] and "." in key)
+        if new or len(lines[-1]) + len(item) + 1 > 112:
+            lines.append(f"        {item}")
+        else:
+            lines[-1] += f" {item}"
+    return "(\n" + "\n".join(lines) + "\n    )"
+
+
+def _longest(keys: set[str]) -> list[str]:
+    """Keys in order, but those that are the beginning of another."""
+    return sorted(k for k in keys if k and not any(o.startswith(f"{k}.") for o in keys))
+
+
+def _keys(file: SourceFile, space: cst.CSTNode, name: str, depth: int) -> set[str]:
+    """The chains of attributes that code reads of a name, and that functions read which are given it or a part."""
+    found: set[str] = set()
+    assigned: set[str] = set()
+    for node in descendants(space):
+        chain = _chain(file, node, name)
+        if (
+            chain is None
+            or _guarded(file, node, name)
+            or _is_for_cuda(file, node)
+            or file.project.contexts.uncalled(file, node) is not None
+        ):
+            continue
+        parent = file.parent(node)
+        if isinstance(parent, (cst.AssignTarget, cst.AugAssign)):
+            assigned.add(chain)
+            continue
+        if isinstance(parent, cst.Call) and parent.func is node:  # a method of the value
+            chain = chain.rpartition(".")[0]
+        found.add(chain)
+        arg = parent if isinstance(parent, cst.Arg) and not parent.star else None
+        call = file.parent(arg) if arg is not None else None
+        if arg is None or not isinstance(call, cst.Call) or depth == 0:
+            continue
+        for other, function in _callees(file, call.func):
+            given = _parameter(function, call, arg, method=other.owner(function) is not None)
+            if given is not None:
+                inner = _keys(other, function.body, given, depth - 1)
+                found |= {f"{chain}.{key}" if chain else key for key in inner if key}
+    return {key for key in found if key not in assigned}
+
+
+def _chain(file: SourceFile, node: cst.CSTNode, name: str) -> str | None:
+    """`a.b` where `node` is the whole chain `name.a.b`; "" for the name alone."""
+    if not isinstance(node, (cst.Name, cst.Attribute)):
+        return None
+    parent = file.parent(node)
+    if isinstance(parent, cst.Attribute) or (isinstance(parent, cst.Arg) and parent.keyword is node):
+        return None
+    full = dotted(node)
+    if full is None or full.split(".")[0] != name or isinstance(parent, cst.Param):
+        return None
+    return full.partition(".")[2]
+
+
+def _is_for_cuda(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether a value only says which GPUs to use."""
+    assign = next((a for a in file.ancestors(node) if isinstance(a, cst.Assign)), None)
+    return assign is not None and "CUDA_VISIBLE_DEVICES" in code(assign.targets[0].target)
+
+
+def _guarded(file: SourceFile, node: cst.CSTNode, name: str) -> bool:
+    """Whether code is reached only where somebody asked if the key is there."""
+    child = node
+    for around in file.ancestors(node):
+        if isinstance(around, (cst.If, cst.IfExp)) and child is not around.test and _asks_for_key(around.test, name):
+            return True
+        if isinstance(around, cst.BooleanOperation) and child is around.right and _asks_for_key(around.left, name):
+            return True
+        if isinstance(around, cst.Try) and child is around.body and around.handlers:
+            handlers = [h.type for h in around.handlers]
+            if any(t is not None and (dotted(t) or "") in ("AttributeError", "KeyError") for t in handlers):
+                return True
+        child = around
+    return False
+
+
+def _asks_for_key(test: cst.BaseExpression, name: str) -> bool:
+    """`hasattr(hps.train, "x")`, `getattr(hps, "x", None)` or `"x" in hps.train`."""
+    for part in descendants(test):
+        if isinstance(part, cst.Call) and isinstance(part.func, cst.Name) and part.func.value in ("hasattr", "getattr"):
+            asked = part.args[0].value if part.args else part.func
+            if (dotted(asked) or "").split(".")[0] == name:
+                return True
+        if isinstance(part, cst.Comparison) and isinstance(part.left, cst.SimpleString):
+            for target in part.comparisons:
+                inside = isinstance(target.operator, (cst.In, cst.NotIn))
+                if inside and (dotted(target.comparator) or "").split(".")[0] == name:
+                    return True
+    return False
+
+
+def _callees(file: SourceFile, func: cst.BaseExpression) -> Iterator[tuple[SourceFile, cst.FunctionDef]]:
+    """The functions, or constructors of classes, that a call may reach."""
+    for other, definition in _definitions(file, func):
+        if isinstance(definition, cst.FunctionDef):
+            yield other, definition
+        else:
+            for item in definition.body.body:
+                if isinstance(item, cst.FunctionDef) and item.name.value == "__init__":
+                    yield other, item
+
+
+def _definitions(file: SourceFile, func: cst.BaseExpression) -> Iterator[Definition]:
+    """What a name means in the project; a local name that was given one of several classes means all of them."""
+    if isinstance(func, cst.IfExp):
+        yield from _definitions(file, func.body)
+        yield from _definitions(file, func.orelse)
+        return
+    found = file.project.definition(file.resolve(func))
+    if found is not None:
+        yield found
+        return
+    function = file.function(func)
+    if isinstance(func, cst.Name) and function is not None:
+        for assign in own_of_type(function.body, cst.Assign):
+            named = any(dotted(t.target) == func.value for t in assign.targets)
+            if named and isinstance(assign.value, cst.IfExp):
+                yield from _definitions(file, assign.value)
+
+
+def _parameter(function: cst.FunctionDef, call: cst.Call, arg: cst.Arg, method: bool) -> str | None:
+    """The parameter that an argument is given to."""
+    names = [p.name.value for p in (*function.params.posonly_params, *function.params.params)]
+    if arg.keyword is not None:
+        return arg.keyword.value if arg.keyword.value in names else None
+    at = list(call.args).index(arg)
+    if any(a.star or a.keyword is not None for a in call.args[:at]):
+        return None
+    names = names[1:] if method else names
+    return names[at] if at < len(names) else None
+
+
+class CheckDatasetFirst(Rule):
+    """Check the dataset before it is loaded.
+
+    Upstream's dataset passes over clips whose feature file is missing, and puts silence in the place of one that
+    cannot be loaded; NaN in a file makes a network of NaN. The runtime's check reads the folder as upstream's tools
+    write it (`2-name2text.txt`, `4-cnhubert`, `5-wav32k`, `7-sv_cn`) and names the first file that is wrong.
+    """
+
+    code = "RUN005"
+    title = "check the dataset first"
+    safety = Safety.EXACT
+    message = "a missing or broken file of the dataset is named before anything compiles"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "from module.data import Clips\n\n\ndef run(hps, loss):\n    # all clips\n    data = Clips(hps.data, version=hps.model.version, val=True)\n"
+                "    loss.backward()\n    return data\n"
+            ),
+            after=(
+                "from module.data import Clips\nfrom .. import training\n\n\ndef run(hps, loss):\n    # all clips\n"
+                "    training.check_dataset(hps.data, version=hps.model.version)\n    data = Clips(hps.data, version=hps.model.version, val=True)\n"
+                "    loss.backward()\n    return data\n"
+            ),
+            path="train_net.py",
+            others={
+                "module/data.py": (
+                    "class Clips:\n    def __init__(self, params, version=None, val=False):\n"
+                    '        self.texts = "%s/2-name2text.txt" % params.exp_dir\n'
+                )
+            },
+        ),
+    )
+    untouched: ClassVar = (
+        "class Clips:\n    def __init__(self, params):\n        self.texts = params.exp_dir + '/list.txt'\n\n\n"
+        "def run(hps, loss):\n    data = Clips(hps.data)\n    loss.backward()\n    return data\n",
+    )
+
+    def visit_Assign(self, node: cst.Assign) -> None:
+        line = self.file.alone(node)
+        if not self.file.is_trainer or line is None or not isinstance(node.value, cst.Call) or not node.value.args:
+            return
+        call = node.value
+        constructors = list(_callees(self.file, call.func))
+        if not constructors or not all(_reads_texts(f) for _, f in constructors):
+            return
+        data, version = call.args[0].value, argument(call, "version")
+        if call.args[0].star or call.args[0].keyword is not None or self._is_checked(line):
+            return
+        text = "__f(__d)" if version is None else "__f(__d, version=__v)"
+        holes = {"d": data} | ({} if version is None else {"v": version})
+        check = cst.SimpleStatementLine([cst.Expr(self.fill(text, f="training.check_dataset", **holes))])
+        self.replace(line, [check, line.with_changes(leading_lines=[])])
+
+    def _is_checked(self, line: cst.SimpleStatementLine) -> bool:
+        siblings = self.file.siblings(line)
+        at = siblings.index(line)
+        before = siblings[at - 1] if at else None
+        return before is not None and any(
+            isinstance(n, cst.Call) and (self.file.resolve(n.func) or "").endswith("training.check_dataset")
+            for n in descendants(before)
+        )
+
+
+def _reads_texts(function: cst.FunctionDef) -> bool:
+    """Whether a constructor reads the folder that upstream's tools prepare."""
+    return any(
+        isinstance(n, cst.SimpleString) and "2-name2text.txt" in str(n.evaluated_value) for n in descendants(function)
+    )
