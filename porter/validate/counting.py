@@ -89,9 +89,9 @@ class Watch(TorchDispatchMode):
         where, backward = self._where()
         operator = func._schema.name
         self.calls.append((operator, where, _describe((args, kwargs or {}))))
-        before = _read()
+        before = figures()
         result = func(*args, **(kwargs or {}))
-        after = _read()
+        after = figures()
         for figure, count in (after - before).items():
             if figure.startswith("aten::"):
                 kind = "host syncs" if figure == SYNC else "fallbacks"
@@ -132,11 +132,11 @@ def _measure_step(
     case: Case, model: Subjects, batch: Batch, device: torch.device, scales: Mapping[str, Tensor]
 ) -> tuple[StepCost, StepTensors]:
     started = time.perf_counter()
-    before = _read()
+    before = figures()
     computed = run_step(case, model, materialized(batch, device), scales)
     torch_xla.sync()
     xla_model.wait_device_ops()
-    cost = _read() - before
+    cost = figures() - before
     fallbacks = {op: n for op, n in cost.items() if op.startswith("aten::") and op != SYNC}
     told = StepCost(
         compiles=cost["compiles"],
@@ -151,7 +151,7 @@ def _measure_step(
     return told, computed
 
 
-def _read() -> Counter[str]:
+def figures() -> Counter[str]:
     """All figures since the process began."""
     result: Counter[str] = Counter()
     for name in metrics.counter_names():

@@ -29,6 +29,7 @@ class Request:
     sample: Callable[[], Tensor]  # the operator's own base value, where nothing is replayed
     finish: Finish  # base → the operator's result
     with_mask: bool = False  # whether the operator also gives the base, as a mask
+    chance: Tensor | None = None  # of a one, where the family is bernoulli; a number or one for each value
 
     def result(self, base: Tensor) -> Tensor:
         """The operator's result for a base value, of this request's dtype and on its device."""
@@ -108,6 +109,7 @@ class _Call:
         finish: Finish = lambda base: base,
         shape: tuple[int, ...] | None = None,
         dtype: torch.dtype | None = None,
+        chance: Tensor | None = None,
     ) -> Request:
         return Request(
             family,
@@ -116,6 +118,7 @@ class _Call:
             self.device(),
             sample,
             finish,
+            chance=chance,
         )
 
 
@@ -173,7 +176,9 @@ def _read_bernoulli(call: _Call) -> Request:
     told: Tensor | float | None = call.given.get("p", call.source)
     shape = call.shape()
     chance = told if isinstance(told, Tensor) else torch.tensor(0.5 if told is None else float(told))
-    return call.request("bernoulli", lambda: torch.bernoulli(chance.detach().cpu().float().expand(shape)))
+    return call.request(
+        "bernoulli", lambda: torch.bernoulli(chance.detach().cpu().float().expand(shape)), chance=chance.detach()
+    )
 
 
 def _read_dropout(call: _Call) -> Request | None:
@@ -191,6 +196,7 @@ def _read_dropout(call: _Call) -> Request | None:
         lambda: torch.bernoulli(torch.full(shape, keep)),
         lambda base: source * (base * scale),
         with_mask=True,
+        chance=torch.tensor(keep),
     )
 
 

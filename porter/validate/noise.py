@@ -15,12 +15,13 @@ from __future__ import annotations
 import random
 import re
 import sys
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -117,23 +118,30 @@ class RecordNoise(TorchDispatchMode):
         return value
 
 
-class ReplayNoise(TorchFunctionMode):
-    """Answers each draw of the block with a recorded value, on the device and of the dtype asked for."""
+class GivenNoise(TorchFunctionMode, ABC):
+    """Answers each draw of the block with a value from elsewhere, on the device and of the dtype asked for."""
 
-    def __init__(self, draws: Iterable[Draw], roots: Sequence[Path] = ()) -> None:
+    def __init__(self, roots: Sequence[Path] = ()) -> None:
         """`roots` are the folders whose lines count as the origin of a draw."""
         super().__init__()
-        self._waiting: dict[tuple[str, tuple[int, ...]], deque[Draw]] = defaultdict(deque)
-        for draw in draws:
-            self._waiting[draw.family, draw.shape].append(draw)
-        self._used: dict[tuple[str, tuple[int, ...]], list[Tensor]] = defaultdict(list)
         self._findings = _Findings()
         self._roots = _texts(roots)
         self._patches = ExitStack()
-        self.replayed = 0
 
-    def __enter__(self) -> ReplayNoise:
-        self._patches.enter_context(_python_random(self._draw_python))
+    @abstractmethod
+    def answer(self, request: Request) -> Tensor:
+        """The base value for a request."""
+
+    @abstractmethod
+    def draw_python(self, family: str, draw: Callable[[], float]) -> float:
+        """The base value for a draw of Python's own, which `draw` would make."""
+
+    def cannot_share(self, name: str) -> None:
+        """Note a draw, by the name of its operator, that no value from elsewhere fits."""
+        self._findings.add("cannot be shared", name, (), caller(self._roots))
+
+    def __enter__(self) -> Self:
+        self._patches.enter_context(_python_random(self.draw_python))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -168,6 +176,19 @@ class ReplayNoise(TorchFunctionMode):
         finally:
             super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
+
+class ReplayNoise(GivenNoise):
+    """Answers each draw of the block with a recorded value."""
+
+    def __init__(self, draws: Iterable[Draw], roots: Sequence[Path] = ()) -> None:
+        """`roots` are the folders whose lines count as the origin of a draw."""
+        super().__init__(roots)
+        self._waiting: dict[tuple[str, tuple[int, ...]], deque[Draw]] = defaultdict(deque)
+        for draw in draws:
+            self._waiting[draw.family, draw.shape].append(draw)
+        self._used: dict[tuple[str, tuple[int, ...]], list[Tensor]] = defaultdict(list)
+        self.replayed = 0
+
     def findings(self) -> list[NoiseFinding]:
         """What did not match, once the block is done: draws of the port alone, then of upstream alone."""
         result = self._findings.list()
@@ -184,9 +205,10 @@ class ReplayNoise(TorchFunctionMode):
         base = self._take(request.family, request.shape)
         return request.sample() if base is None else base
 
-    def cannot_share(self, function: OpOverload) -> None:
-        """Note a draw that no family describes."""
-        self._findings.add("cannot be shared", function._schema.name, (), caller(self._roots))
+    def draw_python(self, family: str, draw: Callable[[], float]) -> float:
+        """The recorded value for a draw of Python's own, or a fresh one and a finding."""
+        base = self._take(family, ())
+        return draw() if base is None else float(base)
 
     def _take(self, family: str, shape: tuple[int, ...]) -> Tensor | None:
         waiting = self._waiting[family, shape]
@@ -198,17 +220,13 @@ class ReplayNoise(TorchFunctionMode):
         self._used[family, shape].append(value)
         return value
 
-    def _draw_python(self, family: str, draw: Callable[[], float]) -> float:
-        base = self._take(family, ())
-        return draw() if base is None else float(base)
-
 
 class _Answer(TorchDispatchMode):
     """Answers the draws inside one call."""
 
-    def __init__(self, replay: ReplayNoise) -> None:
+    def __init__(self, noise: GivenNoise) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._replay = replay
+        self._noise = noise
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -217,9 +235,9 @@ class _Answer(TorchDispatchMode):
         request = interpret(func, args, kwargs)
         if request is None:
             if is_random(func) and not is_idle(func, args, kwargs):
-                self._replay.cannot_share(func)
+                self._noise.cannot_share(func._schema.name)
             return func(*args, **kwargs)
-        return _deliver(func, args, request, self._replay.answer(request))
+        return _deliver(func, args, request, self._noise.answer(request))
 
 
 @dataclass

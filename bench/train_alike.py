@@ -1,0 +1,211 @@
+"""Whether the ported trainer trains as upstream's own, from the same data, start weights and noise.
+
+    python bench/train_alike.py UPSTREAM [--steps 50] [--version v2] [--replicas 1,2,4] [--device xla|cpu]
+                                [--log-interval 1] [--padding own|port] [--generated DIR] [--keep DIR] [--json]
+    python bench/train_alike.py UPSTREAM --against padding|rounding
+
+Upstream's unported `s2_train.py` runs on the CPU, the port's trainer on the device, each in a process of its own, on a
+small model with dropout. With more replicas each gets its part of the same batch. Compared are what both log at each
+step, learning rates, and parameters at the end; on XLA also what a step costs. Exit status 1 where a figure misses its
+mark: losses within 1e-3, parameters at 60 dB.
+
+`--padding port` pads upstream's batches like the port's, `own` leaves them. `--against` judges the judge: upstream runs
+twice, the second time with longer padding, or with start weights that are off by 1e-7. What is then between the runs
+is no fault of a port.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.training.comparing import CLOSE, LEAST_DB, Difference, compare_runs, worst
+from bench.training.costs import Costs, costs_of
+from bench.training.layout import Side, lay_out_upstream, port_side
+from bench.training.running import Conditions, Run, run_side
+from bench.training.workplace import BATCH, Workplace, prepare_workplace
+from porter.errors import PortError
+from porter.generate import Settings, generate
+from porter.store import Place
+from porter.upstream import open_upstream
+
+_WORST = 5
+_EXTRA = 32  # frames of longer padding
+_NEAR = 1e-7
+
+
+def main() -> int:
+    """Train, compare, print; status 1 where a figure misses its mark, 2 for unusable input."""
+    told = _arguments()
+    try:
+        with ExitStack() as stack:
+            folder = told.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sovits-alike-")))
+            return _judge(told, folder.resolve())
+    except PortError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _judge(told: argparse.Namespace, folder: Path) -> int:
+    snapshot = open_upstream(told.upstream)
+    conditions = Conditions(seed=told.seed, narrow=told.narrow)
+    upstream = lay_out_upstream(snapshot, folder / "upstream")
+    workplace = prepare_workplace(folder, upstream, told.version, conditions, told.timeout)
+    names = []
+    results: list[tuple[Difference, Costs | None]] = []
+    if told.against:
+        reference = _run(told, workplace, "upstream", upstream, conditions)
+        if told.against == "padding":
+            other = _run(told, workplace, "padded", upstream, replace(conditions, extra_frames=_EXTRA))
+        else:
+            near = replace(workplace, start=_perturbed(workplace, told.seed))
+            other = _run(told, near, "near", upstream, conditions)
+        names.append(f"upstream against itself, other {told.against}")
+        results.append((compare_runs(reference, other, workplace.start), None))
+    else:
+        generated = told.generated
+        if generated is None:
+            generated = folder / "generated"
+            generate(snapshot, Place(generated), Settings())
+        port = port_side(upstream, generated.resolve())
+        ported = {}
+        for count in told.replicas:
+            own = replace(conditions, device=told.device, replicas=count)
+            ported[count] = _run(told, workplace, f"port-{count}", port, own, batch_size=BATCH // count)
+        if told.padding == "port":
+            shapes = {step.number: step.shapes for step in ported[told.replicas[0]].steps}
+            conditions = replace(conditions, like=shapes)
+        reference = _run(told, workplace, "upstream", upstream, conditions)
+        for count, run in ported.items():
+            names.append(f"port on {told.device}, {count} {'replica' if count == 1 else 'replicas'}")
+            costs = costs_of(run.steps, told.log_interval) if told.device == "xla" else None
+            results.append((compare_runs(reference, run, workplace.start), costs))
+    if told.json:
+        print(json.dumps(_as_json(names, results), indent=2))
+    else:
+        for name, (difference, costs) in zip(names, results, strict=True):
+            _show(name, difference, costs, Console())
+    return int(any(not difference.passed or (costs and costs.problems()) for difference, costs in results))
+
+
+def _run(
+    told: argparse.Namespace,
+    workplace: Workplace,
+    name: str,
+    side: Side,
+    conditions: Conditions,
+    batch_size: int = BATCH,
+) -> Run:
+    config = workplace.config(name, told.steps, batch_size=batch_size, log_interval=told.log_interval)
+    print(f"{name}: {side.trainer} on {conditions.device}", file=sys.stderr)
+    run = run_side(side, config, conditions, told.timeout)
+    print(f"{name}: status {run.status}, {len(run.steps)} steps, {run.seconds:.0f} s", file=sys.stderr)
+    return run
+
+
+def _perturbed(workplace: Workplace, seed: int) -> dict[str, Path]:
+    """Files of start weights that differ from the workplace's by parts of 1e-7 of each value, normally spread."""
+    generator = torch.Generator().manual_seed(seed)
+    result = {}
+    for network, path in workplace.start.items():
+        weights = torch.load(path, weights_only=True)["weight"]
+        for name, value in weights.items():
+            if value.is_floating_point():
+                factor = 1 + _NEAR * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+                weights[name] = (value * factor).to(value.dtype)
+        result[network] = path.with_stem(f"{path.stem}_near")
+        torch.save({"weight": weights}, result[network])
+    return result
+
+
+def _show(name: str, difference: Difference, costs: Costs | None, console: Console) -> None:
+    table = Table(title=f"{name}, {difference.steps} logged steps", title_justify="left")
+    for title in ("logged", "worst difference", "at step", "median", ""):
+        table.add_column(title)
+    for loss in difference.losses:
+        table.add_row(loss.name, f"{loss.worst:.1e}", str(loss.step), f"{loss.middle:.1e}", _verdict(loss.passed))
+    console.print(table)
+    for network in difference.networks:
+        low = [tensor for tensor in network.tensors if tensor.db < LEAST_DB]
+        console.print(
+            f"{network.network}: {network.db:.1f} dB over all values ({network.moved_db:.1f} dB of what training "
+            f"changed); {len(low)} of {len(network.tensors)} tensors below {LEAST_DB:.0f} dB; "
+            f"lowest: {worst(network.tensors, _WORST)} {_verdict(network.passed)}"
+        )
+        for problem in network.problems:
+            console.print(f"{network.network}: {problem}")
+    for problem in difference.problems:
+        console.print(problem, style="red", markup=False)
+    if costs is not None:
+        console.print(
+            f"{costs.shapes} kinds of batches; {costs.compiles_new} graphs compiled for new ones, "
+            f"{costs.compiles_later} later; {sum(costs.fallbacks.values())} fallbacks; {costs.syncs} host syncs, "
+            f"{costs.syncs_quiet} of them in steps without a log line; {costs.downloads} transfers to the host "
+            f"({costs.downloads_quiet}); {costs.uploads:.1f} to the device a step; {costs.seconds:.2f} s a step"
+        )
+        for problem in costs.problems():
+            console.print(problem, style="red", markup=False)
+
+
+def _verdict(passed: bool) -> str:
+    return "ok" if passed else "MISSED"
+
+
+def _as_json(names: Sequence[str], results: Sequence[tuple[Difference, Costs | None]]) -> object:
+    return {
+        "marks": {"losses": CLOSE, "parameters_db": LEAST_DB},
+        "runs": [
+            {
+                "name": name,
+                "passed": difference.passed and not (costs and costs.problems()),
+                "difference": asdict(difference),
+                "costs": asdict(costs) if costs else None,
+            }
+            for name, (difference, costs) in zip(names, results, strict=True)
+        ],
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("upstream")
+    parser.add_argument("--steps", type=int, default=50, help="rounded up to whole epochs")
+    parser.add_argument("--version", default="v2", choices=["v1", "v2", "v2Pro", "v2ProPlus"])
+    parser.add_argument("--replicas", type=_counts, default=[1], metavar="N,N")
+    parser.add_argument("--device", default="xla", choices=["xla", "cpu"])
+    parser.add_argument("--log-interval", type=int, default=1, metavar="N")
+    parser.add_argument("--padding", default="own", choices=["own", "port"])
+    parser.add_argument("--against", choices=["padding", "rounding"])
+    parser.add_argument("--narrow", type=int, default=4, metavar="N", help="divide the discriminators' channels")
+    parser.add_argument("--generated", type=Path, metavar="DIR")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep all files here")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help="of each run")
+    parser.add_argument("--json", action="store_true")
+    told = parser.parse_args()
+    if told.device == "cpu" and told.replicas != [1]:
+        parser.error("the CPU is one device; --replicas goes with --device xla")
+    return told
+
+
+def _counts(text: str) -> list[int]:
+    counts = [int(part) for part in text.split(",")]
+    if any(count < 1 or BATCH % count for count in counts):
+        raise argparse.ArgumentTypeError(f"a batch of {BATCH} cannot be split so")
+    return counts
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""A folder in which runs are prepared: one dataset, one set of start weights, and a place of its own for each run."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.training.layout import Side
+from bench.training.running import Conditions, Run, make_start
+from tests.training_set import make_dataset, write_config
+
+BATCH = 4
+CLIPS = 34
+"""Upstream repeats the clips of a dataset below 100, and 34 the least: 68 entries an epoch."""
+STEPS_AN_EPOCH = 68 // BATCH
+
+_SECONDS = (0.8, 2.6)
+_SEGMENT = 2560  # samples that the decoder makes in a step
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What all runs of a comparison share."""
+
+    folder: Path
+    version: str
+    start: Mapping[str, Path]  # files of start weights, by network: G and D
+
+    def config(
+        self, name: str, steps: int, *, after: Run | None = None, model: Mapping[str, Any] | None = None, **train: Any
+    ) -> Path:
+        """The configuration of a run of `steps`, rounded up to whole epochs, in a folder of its own.
+
+        `after` is a run whose checkpoints are there, so that it is resumed; `train` changes single values. One
+        checkpoint is saved, after the last epoch.
+        """
+        place = self.folder / name
+        shutil.rmtree(place, ignore_errors=True)
+        exp_dir = place / "exp"
+        exp_dir.mkdir(parents=True)
+        for path in sorted((self.folder / "data").iterdir()):
+            (exp_dir / path.name).symlink_to(path)
+        epochs = math.ceil(steps / STEPS_AN_EPOCH)
+        own = {
+            "batch_size": BATCH,
+            "segment_size": _SEGMENT,
+            "epochs": epochs,
+            "save_every_epoch": epochs,
+            "pretrained_s2G": str(self.start["G"]),
+            "pretrained_s2D": str(self.start["D"]),
+        }
+        write_config(place / "config.json", exp_dir, version=self.version, train={**own, **train}, model=model)
+        for found in after.checkpoints.values() if after is not None else ():
+            for path in found.values():
+                shutil.copyfile(path, exp_dir / f"logs_s2_{self.version}" / path.name)
+        return place / "config.json"
+
+
+def prepare_workplace(folder: Path, side: Side, version: str, conditions: Conditions, timeout: float) -> Workplace:
+    """Make dataset and start weights in `folder`, the weights with `side`'s classes. PortError where that fails."""
+    data, start = folder / "data", folder / "start"
+    make_dataset(data, clips=CLIPS, seconds=_SECONDS, seed=conditions.seed, version=version)
+    start.mkdir(parents=True)
+    write_config(start / "config.json", start / "exp", version=version, train={"segment_size": _SEGMENT})
+    made = make_start(side, start / "config.json", conditions, start, timeout)
+    return Workplace(folder, version, {"G": Path(made["pretrained_s2G"]), "D": Path(made["pretrained_s2D"])})
