@@ -1,7 +1,8 @@
 """Whether the ported trainer trains as upstream's own, from the same data, start weights and noise.
 
     python bench/train_alike.py UPSTREAM [--steps 50] [--version v2] [--replicas 1,2,4] [--device xla|cpu]
-                                [--log-interval 1] [--padding own|port] [--generated DIR] [--keep DIR] [--json]
+                                [--log-interval 1] [--padding port|own] [--double] [--generated DIR] [--keep DIR]
+                                [--json]
     python bench/train_alike.py UPSTREAM --against padding|rounding
 
 Upstream's unported `s2_train.py` runs on the CPU, the port's trainer on the device, each in a process of its own, on a
@@ -9,9 +10,12 @@ small model with dropout. With more replicas each gets its part of the same batc
 step, learning rates, and parameters at the end; on XLA also what a step costs. Exit status 1 where a figure misses its
 mark: losses within 1e-3, parameters at 60 dB.
 
-`--padding port` pads upstream's batches like the port's, `own` leaves them. `--against` judges the judge: upstream runs
-twice, the second time with longer padding, or with start weights that are off by 1e-7. What is then between the runs
-is no fault of a port.
+Upstream's batches are padded like the port's, since what upstream computes depends a little on padding: its style
+encoder looks at the frames behind the longest clip of a batch. `--padding own` leaves them as they are.
+
+`--against` judges the judge: upstream runs twice, the second time with longer padding, or with start weights that are
+off by an epsilon. What is then between the runs is no fault of a port. `--double` computes in float64, where what
+rounding starts stays small.
 """
 
 from __future__ import annotations
@@ -43,7 +47,6 @@ from porter.upstream import open_upstream
 
 _WORST = 5
 _EXTRA = 32  # frames of longer padding
-_NEAR = 1e-7
 
 
 def main() -> int:
@@ -60,9 +63,9 @@ def main() -> int:
 
 def _judge(told: argparse.Namespace, folder: Path) -> int:
     snapshot = open_upstream(told.upstream)
-    conditions = Conditions(seed=told.seed, narrow=told.narrow)
+    conditions = Conditions(seed=told.seed, narrow=told.narrow, double=told.double)
     upstream = lay_out_upstream(snapshot, folder / "upstream")
-    workplace = prepare_workplace(folder, upstream, told.version, conditions, told.timeout)
+    workplace = prepare_workplace(folder, upstream, told.version, conditions, told.timeout, told.warm)
     names = []
     results: list[tuple[Difference, Costs | None]] = []
     if told.against:
@@ -70,7 +73,7 @@ def _judge(told: argparse.Namespace, folder: Path) -> int:
         if told.against == "padding":
             other = _run(told, workplace, "padded", upstream, replace(conditions, extra_frames=_EXTRA))
         else:
-            near = replace(workplace, start=_perturbed(workplace, told.seed))
+            near = replace(workplace, start=_perturbed(workplace, told.seed, told.double))
             other = _run(told, near, "near", upstream, conditions)
         names.append(f"upstream against itself, other {told.against}")
         results.append((compare_runs(reference, other, workplace.start), None))
@@ -115,16 +118,17 @@ def _run(
     return run
 
 
-def _perturbed(workplace: Workplace, seed: int) -> dict[str, Path]:
-    """Files of start weights that differ from the workplace's by parts of 1e-7 of each value, normally spread."""
+def _perturbed(workplace: Workplace, seed: int, double: bool) -> dict[str, Path]:
+    """Files of start weights that differ from the workplace's by what the dtype rounds: an epsilon, normally spread."""
+    dtype = torch.float64 if double else torch.float32
     generator = torch.Generator().manual_seed(seed)
     result = {}
     for network, path in workplace.start.items():
         weights = torch.load(path, weights_only=True)["weight"]
         for name, value in weights.items():
             if value.is_floating_point():
-                factor = 1 + _NEAR * torch.randn(value.shape, generator=generator, dtype=torch.float64)
-                weights[name] = (value * factor).to(value.dtype)
+                noise = torch.randn(value.shape, generator=generator, dtype=torch.float64)
+                weights[name] = (value * (1 + torch.finfo(dtype).eps * noise)).to(dtype)
         result[network] = path.with_stem(f"{path.stem}_near")
         torch.save({"weight": weights}, result[network])
     return result
@@ -186,8 +190,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--replicas", type=_counts, default=[1], metavar="N,N")
     parser.add_argument("--device", default="xla", choices=["xla", "cpu"])
     parser.add_argument("--log-interval", type=int, default=1, metavar="N")
-    parser.add_argument("--padding", default="own", choices=["own", "port"])
+    parser.add_argument("--padding", default="port", choices=["port", "own"])
     parser.add_argument("--against", choices=["padding", "rounding"])
+    parser.add_argument("--warm", type=int, default=51, metavar="STEPS", help="upstream makes start weights in these")
+    parser.add_argument("--double", action="store_true", help="compute in float64")
     parser.add_argument("--narrow", type=int, default=4, metavar="N", help="divide the discriminators' channels")
     parser.add_argument("--generated", type=Path, metavar="DIR")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep all files here")

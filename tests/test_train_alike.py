@@ -383,12 +383,10 @@ def test_an_upstream_without_the_trainer_and_a_package_without_it_are_refused(tm
     (tmp_path / "up" / "GPT_SoVITS" / "module").mkdir(parents=True)
     for name in ("commons", "models"):
         (tmp_path / "up" / "GPT_SoVITS" / "module" / f"{name}.py").write_text("import torch\n")
-        (tmp_path / "up" / "GPT_SoVITS" / "module" / f"{name}.py").write_text("")
-    snapshot = open_upstream(str(tmp_path / "up"))
     with pytest.raises(PortError, match=r"no s2_train\.py"):
-        lay_out_upstream(snapshot, tmp_path / "out")
+        lay_out_upstream(open_upstream(str(tmp_path / "up")), tmp_path / "out")
     (tmp_path / "up" / "GPT_SoVITS" / "s2_train.py").write_text("")
-    side = lay_out_upstream(snapshot, tmp_path / "out")
+    side = lay_out_upstream(open_upstream(str(tmp_path / "up")), tmp_path / "out")
     assert (Path(side.search[0]) / "s2_train.py").is_file()
     with pytest.raises(PortError, match=r"no module\.tpu\.trainers\.s2_train"):
         port_side(side, tmp_path)

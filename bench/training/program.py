@@ -34,9 +34,6 @@ from porter.validate.weights import prepare
 
 _GENERATOR = "SynthesizerTrn"  # upstream's generators begin their names with it
 _DISCRIMINATOR = "MultiPeriodDiscriminator"
-_CALM = 0.1
-_LOUD = 0.03  # rms of the generated sound, about that of the data set
-_FRAMES = 16
 Shapes = list[list[int]]
 
 
@@ -96,8 +93,10 @@ class Steps:
         self._last = (self.number(), before, time.perf_counter())
 
 
-def loader_class(base: type[Any], steps: Steps, extra: int, like: Mapping[int, Shapes]) -> type[Any]:
-    """A DataLoader that notes the shapes of its batches and pads them further.
+def loader_class(
+    base: type[Any], steps: Steps, extra: int, like: Mapping[int, Shapes], dtype: torch.dtype
+) -> type[Any]:
+    """A DataLoader that notes the shapes of its batches, gives them the `dtype` and pads them further.
 
     By `extra` frames, or to the shapes that the same step has in `like`.
     """
@@ -106,7 +105,8 @@ def loader_class(base: type[Any], steps: Steps, extra: int, like: Mapping[int, S
         def __iter__(self) -> Iterator[Any]:
             first = steps.number()
             for index, batch in enumerate(super().__iter__(), first):
-                padded = widened(batch, extra) if extra else batch
+                padded = tuple(part.to(dtype) if part.is_floating_point() else part for part in batch)
+                padded = widened(padded, extra) if extra else padded
                 if index in like:
                     padded = tuple(padded_to(part, shape) for part, shape in zip(padded, like[index], strict=True))
                 steps.shapes[index] = [list(part.shape) for part in padded]
@@ -135,6 +135,16 @@ def padded_to(part: Tensor, shape: Sequence[int]) -> Tensor:
     if list(part.shape[:-1]) != list(shape[:-1]) or part.shape[-1] > shape[-1]:
         raise ValueError(f"a batch of shape {list(part.shape)} cannot be padded to {list(shape)}")
     return F.pad(part, (0, shape[-1] - part.shape[-1]))
+
+
+def compute_in_float64() -> None:
+    """Let what is float32 by default, or by `float()`, be float64: then rounding hides and explains nothing.
+
+    Datasets still make float32; the loader converts.
+    """
+    torch.set_default_dtype(torch.float64)
+    tensors: Any = Tensor
+    tensors.float = Tensor.double
 
 
 def narrow(network: type[nn.Module], factor: int) -> None:
@@ -167,6 +177,8 @@ def narrow(network: type[nn.Module], factor: int) -> None:
 
 def train(order: Mapping[str, Any]) -> None:
     """Run a trainer's `main`."""
+    if order["double"]:
+        compute_in_float64()
     processes: Any = torch.multiprocessing
     processes.spawn = call_here
     stand_in_for_audio()
@@ -184,7 +196,8 @@ def train(order: Mapping[str, Any]) -> None:
         if issubclass(member, nn.Module) and member.__name__ == _DISCRIMINATOR:
             narrow(member, order["narrow"])
     like = {int(step): shapes for step, shapes in order["like"].items()}
-    trainer.DataLoader = loader_class(trainer.DataLoader, steps, order["extra_frames"], like)
+    dtype = torch.get_default_dtype()
+    trainer.DataLoader = loader_class(trainer.DataLoader, steps, order["extra_frames"], like, dtype)
     trainer.main()
     steps.end()
 
@@ -209,24 +222,7 @@ def make_start(order: Mapping[str, Any]) -> None:
     discriminator = constructor(**taken)
     for network, key in ((generator, "generator"), (discriminator, "discriminator")):
         prepare(network, order["seed"])
-        settle(network)
         torch.save({"weight": network.state_dict()}, order[key])
-
-
-@torch.no_grad()
-def settle(network: nn.Module) -> None:
-    """Scale what a generator ends in to what a training finds within its first steps.
-
-    Upstream starts from weights of a long training. Fresh ones have posteriors of some e^3 and a voice at -60 dB; both
-    right themselves at a pace at which rounding grows by the step, and no two runs stay together.
-    """
-    posterior, decoder = getattr(network, "enc_q", None), getattr(network, "dec", None)
-    if posterior is not None:
-        posterior.proj.weight.mul_(_CALM)
-    if decoder is not None:
-        noise = torch.randn(1, decoder.conv_pre.in_channels, _FRAMES, generator=torch.Generator().manual_seed(0))
-        condition = torch.zeros(1, decoder.cond.in_channels, 1) if hasattr(decoder, "cond") else None
-        decoder.conv_post.weight.mul_(_LOUD / decoder(noise, g=condition).std())
 
 
 def call_here(function: Callable[..., None], args: Iterable[Any] = (), nprocs: int = 1, **ignored: Any) -> None:

@@ -91,6 +91,7 @@ class Conditions:
     seed: int = 0  # of the noise
     device: str = "cpu"  # cpu or xla
     replicas: int = 1  # devices
+    double: bool = False  # compute in float64
     narrow: int = 4  # how many times fewer channels the discriminators have
     extra_frames: int = 0  # more padding than the trainer's own, even
     like: Mapping[int, Sequence[Sequence[int]]] = field(default_factory=dict)  # pad to these shapes, by step
@@ -122,6 +123,7 @@ def run_side(
         "seed": conditions.seed,
         "xla": conditions.device == "xla",
         "steps": str(steps),
+        "double": conditions.double,
         "narrow": conditions.narrow,
         "extra_frames": conditions.extra_frames,
         "like": {str(number): shapes for number, shapes in conditions.like.items()},
