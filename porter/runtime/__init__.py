@@ -1,1 +1,1 @@
-"""The runtime that generated code calls; emitted verbatim as `module/tpu/utils.py` and `module/tpu/ops`."""
+"""The runtime that generated code calls; emitted verbatim: `module/tpu/utils.py`, `ops` and `training`."""

@@ -3,17 +3,21 @@
 No other file of the package names torch_xla, so that a second target is one more file like this one.
 Importing it needs torch alone and starts no device. Works with torch_xla 2.5 to 2.9.
 
-Environment: `SOVITS_PORT_DEVICE` ("xla", "cpu"; default "xla" where torch_xla is there) and
-`SOVITS_PORT_GRAPH_BREAKS` ("off", "step", "component"; default "step").
+Environment: `SOVITS_PORT_DEVICE` ("xla", "cpu"; default "xla" where torch_xla is there),
+`SOVITS_PORT_GRAPH_BREAKS` ("off", "step", "component"; default "step") and
+`SOVITS_PORT_COMPILATION_CACHE` (where `start_replicas` keeps compiled graphs: a folder, or "off"; default
+`sovits-port/xla` in `$XDG_CACHE_HOME` or `~/.cache`).
 """
 
 import contextlib
 import functools
 import importlib
+import math
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, TextIO, TypeVar
 
@@ -34,6 +38,8 @@ _MODES = ("off", "step", "component")
 _device_choice: str | None = None
 _break_choice: str | None = None
 _pending_seed: int | None = None
+_started = False
+_mesh: Any = None  # all devices of all processes, where there are several
 
 
 # --- the device -----------------------------------------------------------------------------------
@@ -98,8 +104,7 @@ def constant(
             source = source.clone()
         if target.type != "xla" or not on_host(source):
             return source.to(target)
-        sent: list[torch.Tensor] = _xla_model().send_cpu_data_to_device([source.contiguous()], target)
-        return sent[0]
+        return _sent(source, target)
 
 
 # --- graph cuts -----------------------------------------------------------------------------------
@@ -154,11 +159,14 @@ def print_values(
 
 
 def after_step(function: Callable[[], object]) -> Callable[[], object]:
-    """Decorator: call `function` when the next `mark_step()` has run the graph; at once where no XLA device is live."""
-    if _live_xla() is not None:
-        _xla_model().add_step_closure(function)
-    else:
+    """Call `function` when the next `mark_step()` has run the graph; at once where no XLA device is in use.
+
+    Reading a tensor of the step there costs a transfer, but no graph of its own. For use as a decorator.
+    """
+    if _live_xla() is None or _wanted_device() == "cpu":
         function()
+    else:
+        _xla_model().add_step_closure(function)
     return function
 
 
@@ -226,22 +234,104 @@ class autocast:  # noqa: N801  # the name it stands in for
 # --- replicas -------------------------------------------------------------------------------------
 
 
+def start_replicas() -> int:
+    """Make one program of all devices of all hosts, and keep compiled graphs; returns the number of processes.
+
+    Call it before a device is touched. With several devices this is SPMD: one process a host, the batch axis
+    divided by `upload`, everything else as for one device. Without torch_xla, and on the CPU, it is 1 process
+    and nothing happens; nor does anything in a second call.
+    """
+    global _started, _mesh
+    if _wanted_device() == "cpu":
+        return 1
+    try:
+        xla = _require_xla()
+    except RuntimeError:
+        return 1
+    runtime = _xla_runtime()
+    if not _started:
+        _started = True
+        count = runtime.global_runtime_device_count()
+        _keep_compiled_graphs(xla, runtime)
+        if count > 1:
+            runtime.use_spmd()
+            _mesh = _xla_spmd().Mesh(list(range(count)), (count,), ("data",))
+    return int(runtime.process_count())
+
+
+def process_index() -> int:
+    """The number of this process (host), from 0."""
+    if _wanted_device() == "cpu" or _live_xla() is None:
+        return 0
+    return int(_xla_runtime().process_index())
+
+
+def launch(function: Callable[..., object], args: Sequence[Any] = (), nprocs: int = 1, **ignored: Any) -> None:
+    """In the place of `torch.multiprocessing.spawn`: `function(process_index(), *args)`, in this process."""
+    function(process_index(), *args)
+
+
+def replica_batch(size: int) -> int:
+    """The batch of this process, when each of its devices is to get `size` samples."""
+    return size if _mesh is None else size * int(_xla_runtime().addressable_runtime_device_count())
+
+
+def upload(tensor: torch.Tensor) -> torch.Tensor:
+    """A host tensor of a batch as data on the device: its first axis is divided over the replicas.
+
+    A tensor of no dimension goes to every replica whole, and so does one whose first axis cannot be divided
+    evenly. With several processes each brings its own part of the batch, which has to be divisible: else
+    ValueError.
+    """
+    if _mesh is None or not on_host(tensor):
+        return constant(tensor)
+    runtime = _xla_runtime()
+    devices, several = runtime.addressable_runtime_device_count(), runtime.process_count() > 1
+    divided = tensor.dim() > 0 and tensor.shape[0] % devices == 0
+    if several and tensor.dim() > 0 and not divided:
+        raise ValueError(f"a batch of {tensor.shape[0]} cannot be divided over the {devices} devices of this host")
+    with torch.no_grad():
+        return _sent(tensor.detach(), get_xla_device(), "data" if divided else None)
+
+
+class Replicated(torch.nn.Module):
+    """In the place of DistributedDataParallel: every replica has the whole `module`, and XLA adds up gradients.
+
+    All processes must have made `module` with the same weights (the same seed, or a checkpoint).
+    """
+
+    def __init__(self, module: torch.nn.Module, *ignored: Any, **also_ignored: Any) -> None:
+        super().__init__()
+        self.module = module
+        # Said before the first step: what a step gives back is marked, so that the second has the same graph.
+        _replicate(*module.parameters(), *module.buffers())
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The module's own."""
+        return self.module(*args, **kwargs)
+
+
 def get_world_size() -> int:
-    """How many replicas train together: torch.distributed's number where it is set up, else XLA's."""
+    """How many programs train together: torch.distributed's number where it is set up, else XLA's.
+
+    1 after `start_replicas`, whatever the number of devices.
+    """
     if _process_group():
         return dist.get_world_size()
+    if _mesh is not None:
+        return 1
     return int(_xla_runtime().world_size()) if _live_xla() is not None else 1
 
 
 def get_rank() -> int:
-    """This replica's number, from 0."""
+    """This program's number, from 0."""
     if _process_group():
         return dist.get_rank()
     return int(_xla_runtime().global_ordinal()) if get_world_size() > 1 else 0
 
 
 def is_distributed() -> bool:
-    """Whether there is more than one replica."""
+    """Whether there is more than one program."""
     return get_world_size() > 1
 
 
@@ -267,51 +357,111 @@ def all_reduce(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
+# --- optimizers -----------------------------------------------------------------------------------
+
+
 def optimizer_step(optimizer: torch.optim.Optimizer) -> Any:
     """`optimizer.step()`, with the gradients averaged over XLA's processes first if there are several.
 
     Does not end the step: call `mark_step` for that. Gradients that DistributedDataParallel has reduced
-    already are not reduced again.
+    already are not reduced again. With Adam and AdamW every step has the same graph, the first one too; what
+    `state_dict` gives is torch's own.
     """
     if not _process_group() and is_distributed():
         _xla_model().reduce_gradients(optimizer)
-    return optimizer.step()
+    if not isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
+        return optimizer.step()
+    _make_adam_state(optimizer)
+    with _steady_bias_correction(optimizer):
+        return optimizer.step()
 
 
 class GradScaler:
-    """In the place of `torch.cuda.amp.GradScaler`: bfloat16 has float32's range, so there is nothing to scale."""
+    """In the place of torch's GradScaler: bfloat16 has the range of float32, so nothing is scaled."""
 
-    def __init__(self, *_: object, **__: object) -> None:
-        """Takes what torch's takes, and needs none of it."""
+    def __init__(self, *ignored: Any, **also_ignored: Any) -> None:
+        pass
 
     def scale(self, outputs: Any) -> Any:
-        """The losses as they are."""
+        """`outputs` as they are."""
         return outputs
 
     def unscale_(self, optimizer: torch.optim.Optimizer) -> None:
-        """Nothing: gradients were not scaled."""
+        """Nothing to undo."""
 
-    def step(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
+    def step(self, optimizer: torch.optim.Optimizer, *ignored: Any, **also_ignored: Any) -> Any:
         """`optimizer_step(optimizer)`."""
         return optimizer_step(optimizer)
 
     def update(self, new_scale: object = None) -> None:
-        """Nothing: there is no scale."""
+        """Nothing to adapt."""
 
     def get_scale(self) -> float:
-        """1.0."""
+        """Always 1."""
         return 1.0
 
     def is_enabled(self) -> bool:
-        """False."""
+        """Always False."""
         return False
 
     def state_dict(self) -> dict[str, Any]:
-        """Empty, as that of a scaler of torch's that is not enabled."""
+        """Empty, like that of a torch scaler that is not enabled."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing: a scale that was saved has no meaning here."""
+        """A scale saved elsewhere has no meaning here."""
+
+
+def _adam_parameters(
+    optimizer: torch.optim.Optimizer,
+) -> Iterator[tuple[dict[str, Any], torch.Tensor]]:
+    """Each XLA parameter that the next step updates, after its group, where steps are counted on the host."""
+    for group in optimizer.param_groups:
+        if not group["capturable"] and not group["fused"]:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.device.type == "xla":
+                    yield group, parameter
+
+
+def _make_adam_state(optimizer: torch.optim.Optimizer) -> None:
+    """The state that the first step would make, as data: zeros made on the device are part of its graph."""
+    for group, parameter in _adam_parameters(optimizer):
+        state = optimizer.state[parameter]
+        if not state:
+            state["step"] = torch.tensor(0.0)
+            for name in ("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * bool(group["amsgrad"])):
+                zeros = torch.zeros(parameter.shape, dtype=parameter.dtype, device="cpu")
+                state[name] = _sent(zeros, parameter.device)
+        elif _mesh is not None:  # a loaded state is not known to be replicated
+            _replicate(*[value for value in state.values() if isinstance(value, torch.Tensor)])
+
+
+@contextlib.contextmanager
+def _steady_bias_correction(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Keep Adam's bias corrections just below 1 for the step.
+
+    They are data of the graph, but 1 is a constant: when they reach it in float32, after some 1650 steps
+    with a beta of 0.99, the step would compile again. The difference is less than 2e-7 of an update.
+    """
+    held: list[tuple[dict[str, Any], torch.Tensor]] = []
+    for group, parameter in _adam_parameters(optimizer):
+        slow, fast = (float(beta) for beta in reversed(group["betas"]))
+        if not fast <= slow or not 0 < slow < 1:
+            continue
+        last = int(math.log(2.0**-22) / math.log(slow))
+        state = optimizer.state[parameter]
+        step = state["step"]
+        if float(step) >= last:
+            held.append((state, step))
+            state["step"] = torch.full_like(step, last - 1)
+    try:
+        yield
+    except BaseException:
+        for state, step in held:
+            state["step"] = step
+        raise
+    for state, step in held:
+        state["step"] = step.add_(1)
 
 
 # --- activation checkpointing ---------------------------------------------------------------------
@@ -404,6 +554,56 @@ def _xla_model() -> Any:
 
 def _xla_runtime() -> Any:
     return importlib.import_module("torch_xla.runtime")
+
+
+def _xla_spmd() -> Any:
+    return importlib.import_module("torch_xla.distributed.spmd")
+
+
+def _sent(tensor: torch.Tensor, device: torch.device, first_axis: str | None = None) -> torch.Tensor:
+    """A host tensor as data on `device`; its first axis divided along that axis of the mesh, if one is named."""
+    sharding = None
+    if _mesh is not None:
+        axes = (first_axis, *[None] * (tensor.dim() - 1))[: tensor.dim()]
+        sharding = _xla_spmd().ShardingSpec(_mesh, axes, minibatch=first_axis is not None)
+    sent: list[torch.Tensor] = _xla_model().send_cpu_data_to_device([tensor.contiguous()], device, sharding)
+    return sent[0]
+
+
+def _replicate(*tensors: torch.Tensor) -> None:
+    """Say of those that are on XLA that every replica has them whole, unless something is said already."""
+    if _mesh is None:
+        return
+    xla, spmd = _require_xla(), _xla_spmd()
+    with torch.no_grad():
+        for tensor in tensors:
+            if tensor.device.type == "xla" and not xla._XLAC._get_xla_sharding_spec(tensor):
+                spmd.mark_sharding(tensor, _mesh, (None,) * tensor.dim())
+
+
+def _keep_compiled_graphs(xla: Any, runtime: Any) -> None:
+    """Have torch_xla keep compiled graphs on disk, where SOVITS_PORT_COMPILATION_CACHE says."""
+    chosen = os.environ.get("SOVITS_PORT_COMPILATION_CACHE", "").strip()
+    if chosen.lower() == "off" or "XLA_PERSISTENT_CACHE_PATH" in os.environ:
+        return
+    if xla.__version__.startswith(("2.8.", "2.9.")):  # what they write no PJRT client of theirs reads back
+        warnings.warn(
+            f"torch_xla {xla.__version__} cannot read compiled graphs back from disk (2.5 to 2.7 can), so every "
+            "start compiles them again. SOVITS_PORT_COMPILATION_CACHE=off silences this.",
+            stacklevel=3,
+        )
+        return
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(chosen).expanduser() if chosen else Path(home, "sovits-port", "xla")
+    if runtime.process_count() > 1:  # hosts that share a disk must not write the same file
+        folder = folder / f"process-{runtime.process_index()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        warnings.warn(f"compiled graphs are not kept: {error}", stacklevel=3)
+        return
+    if not xla._XLAC._xla_computation_cache_is_initialized():
+        runtime.initialize_cache(str(folder), readonly=False)
 
 
 def _process_group() -> bool:

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from .files import settle as settle
     from .files import write as write
     from .host import host_copy as host_copy
+    from .loader import DeviceLoader as DeviceLoader
     from .plan import boundaries as boundaries
 
 _PLACES = {
+    "DeviceLoader": "loader",
     "boundaries": "plan",
     "check_config": "checks",
     "check_dataset": "checks",
