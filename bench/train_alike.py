@@ -64,7 +64,7 @@ def main() -> int:
 def _judge(told: argparse.Namespace, folder: Path) -> int:
     snapshot = open_upstream(told.upstream)
     conditions = Conditions(seed=told.seed, narrow=told.narrow, double=told.double)
-    upstream = lay_out_upstream(snapshot, folder / "upstream")
+    upstream = lay_out_upstream(snapshot, folder / "sources")
     workplace = prepare_workplace(folder, upstream, told.version, conditions, told.timeout, told.warm)
     names = []
     results: list[tuple[Difference, Costs | None]] = []
