@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.training.comparing import compare_networks, compare_runs, relative
+from bench.training.comparing import compare_networks, compare_runs, read_weights, relative
 from bench.training.costs import costs_of
 from bench.training.layout import Side, lay_out_upstream, port_side
 from bench.training.noise import NoiseAtPlaces, hashed, normal, uniform
@@ -339,9 +339,21 @@ def test_longer_padding_is_seen_in_shapes_and_can_be_asked_for_by_step(tmp_path:
     assert led.log == longer.log
 
 
+def test_a_run_in_float64_is_near_one_in_float32_and_no_rounding_is_left(tmp_path: Path, workplace: Workplace) -> None:
+    side = make_side(tmp_path / "side")
+    single, double = (
+        run_side(side, workplace.config(name, 2), Conditions(double=name == "double"), 120)
+        for name in ("single", "double")
+    )
+    assert {value.dtype for value in read_weights(double.last_checkpoint("G")).values()} == {np.dtype(np.float64)}
+    values = [[value for line in run.log for value in line.losses.values()] for run in (single, double)]
+    assert values[0] != values[1]
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
 def test_a_run_can_be_killed_and_a_failed_one_is_a_result(tmp_path: Path, workplace: Workplace) -> None:
     config = workplace.config("killed", 2, epochs=10**6)
-    log = tmp_path / "killed" / "exp" / "train.log"
+    log = tmp_path / "runs" / "killed" / "exp" / "train.log"
     side = make_side(tmp_path / "side", workers="0")
     killed = run_side(side, config, Conditions(), 120, kill_when=lambda: log.is_file() and log.stat().st_size > 500)
     assert killed.status == -signal.SIGKILL

@@ -43,7 +43,7 @@ class Workplace:
         `after` is a run whose checkpoints are there, so that it is resumed; `train` changes single values. One
         checkpoint is saved, after the last epoch.
         """
-        place = self.folder / name
+        place = self.folder / "runs" / name
         shutil.rmtree(place, ignore_errors=True)
         exp_dir = place / "exp"
         exp_dir.mkdir(parents=True)
