@@ -19,6 +19,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -225,6 +226,33 @@ def make_start(order: Mapping[str, Any]) -> None:
         torch.save({"weight": network.state_dict()}, order[key])
 
 
+def speak(order: Mapping[str, Any]) -> None:
+    """Write what `infer` of a side's synthesizer says with weights that a trainer exported: [1, 1, samples]."""
+    stand_in_for_audio()
+    content = Path(order["weights"]).read_bytes()
+    exported = torch.load(BytesIO(b"PK" + content[2:]), map_location="cpu", weights_only=False)  # a version in front
+    config = exported["config"]
+    models = importlib.import_module(f"{order['package']}.models")
+    model = getattr(models, _GENERATOR)(
+        config.data.filter_length // 2 + 1,
+        config.train.segment_size // config.data.hop_length,
+        n_speakers=config.data.n_speakers,
+        **config.model,
+    )
+    loaded = model.load_state_dict({name: value.float() for name, value in exported["weight"].items()}, strict=False)
+    if loaded.unexpected_keys or any(not name.startswith("enc_q.") for name in loaded.missing_keys):
+        raise RuntimeError(f"the weights do not fit: {loaded}")
+    generator = torch.Generator().manual_seed(0)
+    frames = 60
+    features = torch.randn(1, 768, frames, generator=generator)
+    spectrogram = torch.rand(1, config.data.filter_length // 2 + 1, frames, generator=generator)
+    text = torch.randint(1, 100, (1, 20), generator=generator)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        sound, *_ = model.eval().infer(features, spectrogram, torch.tensor([frames]), text, torch.tensor([20]))
+    torch.save(sound, order["target"])
+
+
 def call_here(function: Callable[..., None], args: Iterable[Any] = (), nprocs: int = 1, **ignored: Any) -> None:
     """What stands for `torch.multiprocessing.spawn`: the function runs in this process. RuntimeError for several."""
     if nprocs != 1:
@@ -258,7 +286,7 @@ def main() -> None:
     """Do what the order says."""
     order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     sys.path[:0] = order["search"]
-    {"train": train, "start": make_start}[order["do"]](order)
+    {"train": train, "start": make_start, "speak": speak}[order["do"]](order)
 
 
 if __name__ == "__main__":
