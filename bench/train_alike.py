@@ -1,8 +1,8 @@
 """Whether the ported trainer trains as upstream's own, from the same data, start weights and noise.
 
     python bench/train_alike.py UPSTREAM [--steps 50] [--version v2] [--replicas 1,2,4] [--device xla|cpu]
-                                [--log-interval 1] [--padding port|own] [--double] [--generated DIR] [--keep DIR]
-                                [--json]
+                                [--double] [--learning-rate 1e-4] [--log-interval 1] [--padding port|own]
+                                [--generated DIR] [--keep DIR] [--json]
     python bench/train_alike.py UPSTREAM --against padding|rounding
 
 Upstream's unported `s2_train.py` runs on the CPU, the port's trainer on the device, each in a process of its own, on a
@@ -14,8 +14,9 @@ Upstream's batches are padded like the port's, since what upstream computes depe
 encoder looks at the frames behind the longest clip of a batch. `--padding own` leaves them as they are.
 
 `--against` judges the judge: upstream runs twice, the second time with longer padding, or with start weights that are
-off by an epsilon. What is then between the runs is no fault of a port. `--double` computes in float64, where what
-rounding starts stays small.
+off by an epsilon. What is then between the runs is no fault of a port: at upstream's learning rate of 1e-4, float32
+grows an epsilon to some 1e-2 within 50 steps. So the losses are to be judged with `--double`, which computes in float64
+on both sides, or in float32 with `--learning-rate 1e-5`.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def main() -> int:
 def _judge(told: argparse.Namespace, folder: Path) -> int:
     snapshot = open_upstream(told.upstream)
     conditions = Conditions(seed=told.seed, narrow=told.narrow, double=told.double)
-    upstream = lay_out_upstream(snapshot, folder / "upstream")
+    upstream = lay_out_upstream(snapshot, folder / "sources")
     workplace = prepare_workplace(folder, upstream, told.version, conditions, told.timeout, told.warm)
     names = []
     results: list[tuple[Difference, Costs | None]] = []
@@ -111,7 +112,8 @@ def _run(
     conditions: Conditions,
     batch_size: int = BATCH,
 ) -> Run:
-    config = workplace.config(name, told.steps, batch_size=batch_size, log_interval=told.log_interval)
+    train = {"batch_size": batch_size, "log_interval": told.log_interval, "learning_rate": told.learning_rate}
+    config = workplace.config(name, told.steps, **train)
     print(f"{name}: {side.trainer} on {conditions.device}", file=sys.stderr)
     run = run_side(side, config, conditions, told.timeout)
     print(f"{name}: status {run.status}, {len(run.steps)} steps, {run.seconds:.0f} s", file=sys.stderr)
@@ -190,6 +192,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--replicas", type=_counts, default=[1], metavar="N,N")
     parser.add_argument("--device", default="xla", choices=["xla", "cpu"])
     parser.add_argument("--log-interval", type=int, default=1, metavar="N")
+    parser.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="upstream's is 1e-4")
     parser.add_argument("--padding", default="port", choices=["port", "own"])
     parser.add_argument("--against", choices=["padding", "rounding"])
     parser.add_argument("--warm", type=int, default=51, metavar="STEPS", help="upstream makes start weights in these")

@@ -315,7 +315,7 @@ class LeaveCudaSettings(Rule):
     examples: ClassVar = (
         Example(
             before=(
-                "import os\n\nimport torch\n\nos.environ['CUDA_VISIBLE_DEVICES'] = '0,1'\n# fast, if not exact\n"
+                "import os\n\nimport torch\n\nos.environ['CUDA_VISIBLE_DEVICES'] = '0,1'\n"
                 "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True\ntorch.set_float32_matmul_precision('medium')\n\n\n"
                 "def run(rank, x):\n    torch.cuda.set_device(rank)\n    torch.cuda.manual_seed_all(3)\n    return torch.relu(x)\n"
             ),

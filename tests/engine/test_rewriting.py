@@ -169,8 +169,8 @@ def test_the_rule_book_gives_the_same_for_reformatted_code() -> None:
 
 
 def test_a_removed_statement_leaves_its_place_behind_what_stood_before_it() -> None:
-    rewrites = run("a = 1\nprint(1)\nb = 3\n\n\nc = 5\n# gone too\nprint(2)\nprint(3)\nd = 6\n", DropPrints)
-    assert text_of(rewrites) == "a = 1\nb = 3\n\n\nc = 5\nd = 6\n"
+    rewrites = run("a = 1\nprint(1)\nb = 3\n\n\nc = 5\n# a comment stays\nprint(2)\nprint(3)\nd = 6\n", DropPrints)
+    assert text_of(rewrites) == "a = 1\nb = 3\n\n\nc = 5\n# a comment stays\nd = 6\n"
     assert [(e.span.line, e.target_span.line, e.target_span.is_empty) for e in rewrites.edits] == [
         (2, 1, True),
         (8, 5, True),
