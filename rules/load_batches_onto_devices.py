@@ -45,7 +45,10 @@ class BatchForAllDevices(Rule):
                 "    sampler = BucketSampler(data, utils.replica_batch(size), training.boundaries(data, [32, 300]), rank=0)\n"
                 "    loss.backward()\n    return sampler\n"
             ),
+            call="run([x], 4, (x**2).sum()).batch_size",
+            inputs="x = torch.ones(3, requires_grad=True)",
             path="train_net.py",
+            on_device=False,
         ),
         Example(  # the sampler of another file, given by keywords
             before=(
@@ -125,14 +128,17 @@ class LoadBatchesOntoDevices(Rule):
             before=(
                 "from torch.utils.data import DataLoader\n\n\ndef run(data, loss):\n    loader = DataLoader(\n        data,\n"
                 "        shuffle=False,\n        pin_memory=True,\n        batch_size=2,\n    )\n    loss.backward()\n"
-                "    return [x + 1 for x in loader]\n"
+                "    return [(x + 1).cpu() for x in loader]\n"
             ),
             after=(
                 "from torch.utils.data import DataLoader\nfrom .. import training\n\n\ndef run(data, loss):\n    loader = training.DeviceLoader(DataLoader(\n        data,\n"
                 "        shuffle=False,\n        batch_size=2,\n    ))\n    loss.backward()\n"
-                "    return [x + 1 for x in loader]\n"
+                "    return [(x + 1).cpu() for x in loader]\n"
             ),
+            call="run([x, x + 1, x + 2], (y**2).sum())",
+            inputs="x = torch.ones(3)\ny = torch.ones(3, requires_grad=True)",
             path="train_net.py",
+            on_device=False,
         ),
         Example(
             before=(

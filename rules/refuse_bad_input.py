@@ -54,6 +54,13 @@ def restore(path, model, optimizer=None):
 def store(params, weights):
     torch.save(weights, params.out_dir)
 """
+_LATEST = """import glob
+
+
+def latest(folder):
+    files = sorted(glob.glob(folder + "/G_*.pth"))
+    return files[-1]
+"""
 _HELPER = {"helpers.py": _HELPERS}
 
 
@@ -70,6 +77,14 @@ class StartAnewWithoutCheckpoint(Rule):
     safety = Safety.EXACT
     message = "only the search's IndexError says that there is no checkpoint yet; other errors are not to be hidden"
     examples: ClassVar = (
+        Example(
+            before=f"{_LATEST}\n\ndef run(folder, loss):\n    try:\n        step = len(latest(folder))\n    except:\n        step = 1\n    loss.backward()\n    return step\n",
+            after=f"{_LATEST}\n\ndef run(folder, loss):\n    try:\n        step = len(latest(folder))\n    except IndexError:\n        step = 1\n    loss.backward()\n    return step\n",
+            call="run('/nowhere', (x**2).sum())",
+            inputs="x = torch.ones(2, requires_grad=True)",
+            path="train_net.py",
+            on_device=False,
+        ),
         Example(
             before=(
                 "import helpers\n\n\ndef run(folder, net, loss):\n    try:\n        epoch = helpers.restore(helpers.latest(folder, 'G_*.pth'), net)\n"
@@ -132,13 +147,19 @@ class LoadFittingWeights(Rule):
         Example(
             before=(
                 "import torch\n\n\ndef run(path, net, loss):\n    loss.backward()\n"
-                '    return net.load_state_dict(torch.load(path, map_location="cpu")["weight"], strict=False)\n'
+                '    net.load_state_dict(torch.load(path, map_location="cpu")["weight"], strict=False)\n    return net.bias\n'
             ),
             after=(
                 "import torch\nfrom .. import training\n\n\ndef run(path, net, loss):\n    loss.backward()\n"
-                '    return net.load_state_dict(training.weights(net, path, "weight", map_location="cpu"), strict=False)\n'
+                '    net.load_state_dict(training.weights(net, path, "weight", map_location="cpu"), strict=False)\n    return net.bias\n'
+            ),
+            call="run(path, net, (x**2).sum())",
+            inputs=(
+                "import tempfile\nx = torch.ones(2, requires_grad=True)\nnet = torch.nn.Linear(2, 1)\n"
+                "torch.nn.init.ones_(net.bias)\npath = tempfile.mkstemp()[1]\ntorch.save({'weight': net.state_dict()}, path)"
             ),
             path="train_net.py",
+            on_device=False,
         ),
     )
     untouched: ClassVar = (

@@ -41,6 +41,7 @@ class StartReplicas(Rule):
                 "    n_gpus = utils.start_replicas()\n    return n_gpus\n\n\n"
                 "def train(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n"
             ),
+            call="",  # switches the process to SPMD: the runtime's own test
             path="train_net.py",
         ),
         Example(
@@ -138,6 +139,7 @@ class LaunchInThisProcess(TrainerRedirect):
                 "import torch.multiprocessing as mp\nfrom .. import utils\n\n\ndef run(rank, n, loss):\n    loss.backward()\n\n\n"
                 "def main(n, loss):\n    utils.launch(run, nprocs=n, args=(n, loss))\n"
             ),
+            call="",  # before starts another process
             path="train_net.py",
         ),
     )
@@ -171,6 +173,7 @@ class NoProcessGroup(Rule):
                 "import os\nimport torch.distributed as dist\n\n\ndef run(rank, n, loss):\n    loss.backward()\n"
                 "    joined = n > 1\n    return joined\n"
             ),
+            call="",  # before joins a process group
             path="train_net.py",
         ),
         Example(
@@ -261,6 +264,7 @@ class ReplicateNetworks(TrainerRedirect):
                 "from ..utils import Replicated as DDP\n\n\ndef run(rank, net, loss):\n"
                 "    net = DDP(net, device_ids=[rank], find_unused_parameters=True)\n    loss(net.module).backward()\n"
             ),
+            call="",  # before needs a process group
             path="train_net.py",
         ),
     )

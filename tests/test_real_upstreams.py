@@ -69,7 +69,7 @@ def test_lines_without_an_edit_are_upstream_s_own(upstream: str) -> None:
         old, new = rewritten.file.rendering.text.splitlines(), rewritten.text.splitlines()
         touched_old = {n for e in rewritten.edits for n in range(e.span.line, with_footer(e.span, old) + 1)}
         landed = [e.target_span for e in rewritten.edits if not e.target_span.is_empty]
-        touched_new = {n for s in landed for n in range(s.line, s.end_line + 1)}
+        touched_new = {n for s in landed for n in range(s.line, with_footer(s, new) + 1)}
         kept_new = [line for n, line in enumerate(new, 1) if n not in touched_new]
         kept_old = [line for n, line in enumerate(old, 1) if n not in touched_old]
         assert [line for line in kept_new if line.strip()] == [line for line in kept_old if line.strip()]
