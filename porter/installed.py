@@ -11,11 +11,6 @@ def absent(packages: Iterable[str]) -> list[str]:
     return [name for name in packages if not _importable(name)]
 
 
-def pip_install(packages: Iterable[str]) -> str:
-    """What to type to have them."""
-    return f"pip install {' '.join(name.replace('_', '-') for name in packages)}"
-
-
 def _importable(name: str) -> bool:
     try:
         return find_spec(name) is not None

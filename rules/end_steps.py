@@ -178,8 +178,8 @@ class CopyBeforeIndexing(Rule):
     """Copy a tensor to the host before one of its items is taken, not after.
 
     Behind a step, `x[0].cpu()` computes on the device again: a small graph for the index, compiled for each shape of
-    x. `x.cpu()[0]` only copies, a little more. Where x may also be a list of tensors, the runtime's `host_copy`
-    copies whatever it is.
+    x. The runtime's `host_copy` only copies, a little more: a tensor or a list of them, and of a batch that several
+    hosts hold, only this host's part, since the others may not be asking.
     """
 
     code = "SYN009"
@@ -189,7 +189,7 @@ class CopyBeforeIndexing(Rule):
     examples: ClassVar = (
         Example(
             before="import torch\n\n\ndef show(x, loss):\n    loss.backward()\n    y = torch.relu(x)\n    return torch.from_numpy(y[0].data.cpu().numpy()), y[-1, :2].detach().cpu()\n",
-            after="import torch\n\n\ndef show(x, loss):\n    loss.backward()\n    y = torch.relu(x)\n    return torch.from_numpy(y.data.cpu()[0].numpy()), y.detach().cpu()[-1, :2]\n",
+            after="import torch\nfrom .. import training\n\n\ndef show(x, loss):\n    loss.backward()\n    y = torch.relu(x)\n    return torch.from_numpy(training.host_copy(y)[0].data.numpy()), training.host_copy(y)[-1, :2].detach()\n",
             call="show(x, (x**2).sum())",
             inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]], requires_grad=True)",
             path="train_net.py",
@@ -228,11 +228,8 @@ class CopyBeforeIndexing(Rule):
                 break
         if not isinstance(indexed, cst.Subscript) or not all(_is_fixed(e) for e in indexed.slice):
             return
-        if is_tensor(self.file.kind(indexed.value)):
-            copied = node.deep_replace(indexed, indexed.value)
-            assert isinstance(copied, cst.Call)
-            self.replace(node, indexed.with_changes(value=copied))
-        elif len(indexed.slice) == 1 and isinstance(indexed.slice[0].slice, cst.Index):
+        item_of_a_list = len(indexed.slice) == 1 and isinstance(indexed.slice[0].slice, cst.Index)
+        if item_of_a_list or is_tensor(self.file.kind(indexed.value)):
             item = indexed.with_changes(value=self.fill("__f(__x)", f="training.host_copy", x=indexed.value))
             self.replace(node, found[0].deep_replace(indexed, item) if found[0] is not indexed else item)
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ..errors import PortError
-from ..installed import absent, pip_install
+from ..installed import absent
 
 State = Literal["ok", "missing", "mismatch", "optional"]
 
@@ -126,12 +126,13 @@ def _needs(out: Path) -> list[Finding]:
     findings = [Finding("its imports", "ok", f"all that {out} needs is installed")]
     missing = absent(n for n in needs["third_party"] if n not in ("torch", "torch_xla"))
     if missing:
-        findings = [Finding("its imports", "missing", f"{out} needs {', '.join(missing)}", pip_install(missing))]
+        advice = f"pip install {' '.join(missing).replace('_', '-')}"
+        findings = [Finding("its imports", "missing", f"{out} needs {', '.join(missing)}", advice)]
     for trainer, packages in needs["trainers"].items():
         name, lacking = PurePosixPath(trainer).name, absent(packages)
         if lacking:
             told = f"{name} also needs {', '.join(lacking)}"
-            findings.append(Finding("training", "optional", told, pip_install(lacking)))
+            findings.append(Finding("training", "optional", told, "install upstream's own requirements"))
     return findings
 
 

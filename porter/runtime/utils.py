@@ -294,6 +294,13 @@ def upload(tensor: torch.Tensor) -> torch.Tensor:
         return _sent(tensor.detach(), get_xla_device(), "data" if divided else None)
 
 
+def local_part(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy on the CPU, without autograd: the whole, or the part of this host where hosts divide the first axis."""
+    if _mesh is None or _xla_runtime().process_count() == 1 or on_host(tensor):
+        return tensor.detach().cpu()
+    return _joined_shards(tensor.detach())
+
+
 class Replicated(torch.nn.Module):
     """In the place of DistributedDataParallel: every replica has the whole `module`, and XLA adds up gradients.
 
@@ -579,6 +586,13 @@ def _replicate(*tensors: torch.Tensor) -> None:
         for tensor in tensors:
             if tensor.device.type == "xla" and not xla._XLAC._get_xla_sharding_spec(tensor):
                 spmd.mark_sharding(tensor, _mesh, (None,) * tensor.dim())
+
+
+def _joined_shards(tensor: torch.Tensor) -> torch.Tensor:
+    """What the devices of this process hold of a tensor, in their order; its whole where each holds all of it."""
+    held = [data for data, _ in _require_xla()._XLAC._get_local_shards([tensor])[0]]
+    divided = tensor.dim() > 0 and held[0].shape[0] < tensor.shape[0]
+    return torch.cat(held) if divided else held[0]
 
 
 def _keep_compiled_graphs(xla: Any, runtime: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ..installed import absent, pip_install
+from ..installed import absent
 
 if TYPE_CHECKING:
     from ..manifest import Manifest
@@ -19,7 +19,7 @@ def print_missing(console: Console, manifest: Manifest) -> None:
     for trainer, packages in needs["trainers"].items():
         missing = absent(packages)
         if missing:
-            told = f"{trainer} also imports {', '.join(missing)}, not installed here: {pip_install(missing)}"
+            told = f"{trainer} also imports {', '.join(missing)}: not installed here"
             console.print(Text(told, style="yellow"), soft_wrap=True)
 
 

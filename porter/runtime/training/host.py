@@ -5,11 +5,14 @@ from typing import Any
 
 import torch
 
+from .. import utils
+
 
 def host_copy(value: Any) -> Any:
     """`value` with every tensor of a dict, list or tuple, however nested, on the CPU; waits for the step that makes it.
 
-    What is on the CPU stays what it is.
+    What is on the CPU stays what it is. Of a batch that is spread over several hosts it is this host's part, so that
+    one process can copy it alone.
     """
     return _copied(value, {})
 
@@ -38,7 +41,7 @@ def _copied(value: Any, done: dict[int, Any]) -> Any:
 def _copied_tensor(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.device.type == "cpu":
         return tensor
-    copied = tensor.detach().cpu()
+    copied = utils.local_part(tensor.detach())
     if isinstance(tensor, torch.nn.Parameter):
         return torch.nn.Parameter(copied, tensor.requires_grad)
     return copied.requires_grad_(tensor.requires_grad)
