@@ -27,6 +27,7 @@ _COMMANDS = {
     "record": "porter.commands.record:record",
     "bench": "porter.commands.bench:bench",
     "buckets": "porter.commands.buckets:buckets",
+    "estimate": "porter.commands.estimate:estimate",
     "rules": "porter.commands.rules:rules",
     "doctor": "porter.commands.doctor:doctor",
 }

@@ -109,7 +109,7 @@ class Server(AbstractContextManager["Server"]):
         took = time.monotonic() - started
         if report.is_file() and status == 0:
             return replace(Told.load(report), seconds=took)
-        return Told(error=_last_words(status, log), where=innermost(log, job.roots), seconds=took)
+        return Told(error=last_words(status, log), where=innermost(log, job.roots), seconds=took)
 
     def _start(self) -> subprocess.Popen[bytes]:
         home = str(Path(porter.__file__).parent.parent)
@@ -145,7 +145,7 @@ class Server(AbstractContextManager["Server"]):
             self._process.wait(5)
         status = self._process.poll()
         self.close()
-        return Told(error=_last_words(1 if status is None else status, self._log))
+        return Told(error=last_words(1 if status is None else status, self._log))
 
 
 class _Late(Exception):  # noqa: N818
@@ -169,7 +169,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _last_words(status: int, log: Path) -> str:
+def last_words(status: int, log: Path) -> str:
+    """How a process ended without a report, and the end of what it wrote to `log`."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = [line.strip() for line in without_stacks(text).splitlines() if line.strip()]
     telling = [line for line in lines if "Check failed" in line or line.startswith(("F0", "LLVM", "terminate"))]

@@ -3,7 +3,8 @@
 A case runs in up to six processes: the reference (upstream, eager, on the CPU, or on CUDA for a recording), the port,
 the port again for the graph budget, upstream again, which takes the port's checkpoint, and, where rounding may be all
 that speaks against the port, both sides in float64. In `bench` the reference is followed by `unported` (upstream on the
-device) and `ported` for each port, which only count. They share a folder:
+device) and `ported` for each port, which only count. In `estimate` there is only `lowered`, the port traced and not
+run. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
     standins.json        packages that are stood in for         reference → port, budget
@@ -20,6 +21,9 @@ device) and `ported` for each port, which only count. They share a folder:
     ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, exact, port, port_exact → parent
     ROLE.json            everything else that the role found    all → parent
     steps.json           cost of each step, as it ends          unported, ported → parent
+    asked.json           sizes and parts to trace               parent → lowered
+    graphs.json          the graphs, as they are written        lowered → parent
+    graph-N.bc           StableHLO bytecode                     lowered → parent
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from typing import Any, Literal
 
 CHECKPOINT = "checkpoint.pth"
 HOST = "CPU, eager"  # the backend of what runs without XLA
-Role = Literal["reference", "exact", "port", "port_exact", "budget", "checkpoint", "unported", "ported"]
+Role = Literal["reference", "exact", "port", "port_exact", "budget", "checkpoint", "unported", "ported", "lowered"]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,9 @@ own `search` finds it. For each job the server writes `started PID`, then `ended
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import json
 import os
-import signal
 import sys
 import time
 import traceback
@@ -26,13 +24,14 @@ from pathlib import Path
 
 import torch
 
+from porter.estimate.lowering import lowered
 from porter.validate import roles
 from porter.validate.cases.base import Unavailable
 from porter.validate.cases.standins import StandIns
 from porter.validate.job import Job, Told
+from porter.validate.lifetime import die_with_parent
 from porter.validate.stacks import write_stacks
 
-_PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _ROLES = {
     "reference": roles.reference,
     "exact": roles.exact,
@@ -42,12 +41,13 @@ _ROLES = {
     "checkpoint": roles.checkpoint,
     "unported": roles.unported,
     "ported": roles.ported,
+    "lowered": lowered,
 }
 
 
 def main(arguments: list[str]) -> int:
     """Run one job, or serve."""
-    _die_with_parent()
+    die_with_parent()
     warnings.simplefilter("ignore")  # upstream's use of old APIs is not what is judged
     if arguments[0] == "--serve":
         return _serve(json.loads(arguments[1]))
@@ -105,7 +105,7 @@ def _fork(job: Path, threads: int) -> int:
     status = 1
     try:
         os.setsid()
-        _die_with_parent()
+        die_with_parent()
         told = Job.load(job)
         log = os.open(told.path(f"{told.role}.log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -120,12 +120,6 @@ def _fork(job: Path, threads: int) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies: nobody would read the report."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _place(error: BaseException, roots: tuple[str, ...]) -> str:

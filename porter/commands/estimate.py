@@ -1,0 +1,162 @@
+"""`sovits-port estimate`: what the TPU compiler says of the port."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import click
+
+from .options import json_option, preset_option, timeout_option, upstream_argument
+from .output import print_json, say, say_notes
+
+if TYPE_CHECKING:
+    from ..estimate.compiler import Compiler
+    from ..estimate.outcome import Outcome
+    from ..estimate.runner import EstimateRequest
+
+_CHIPS = ("v4", "v5e", "v5p", "v6e")
+_FIT = ("synthesizer.v2.forward", "discriminator.v2")  # what a training step runs
+
+
+@click.command()
+@upstream_argument
+@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@click.option(
+    "--chip",
+    "chips",
+    multiple=True,
+    default=("v5e",),
+    show_default=True,
+    type=click.Choice(_CHIPS),
+    help="The TPU to compile for; may be repeated.",
+)
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    metavar="NAME[/PART]",
+    help="This case of `validate --list`, or the submodule PART of its network (synthesizer.v2.forward/dec); may be "
+    "repeated.  [default: training and inference of v2, and the parts of SynthesizerTrn]",
+)
+@preset_option
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Samples.  [default: 8]")
+@click.option("--frames", type=click.IntRange(min=2), metavar="N", help="Spectrogram frames.  [default: 400]")
+@click.option("--phones", type=click.IntRange(min=1), metavar="N", help="Phonemes.  [default: 100]")
+@click.option("--bf16", is_flag=True, help="Under bfloat16 autocast.")
+@click.option(
+    "--fit",
+    is_flag=True,
+    help="Also search for the largest batch and the longest bucket that fit.  [of the training cases, unless --case]",
+)
+@click.option("--fresh", is_flag=True, help="Compile again what was compiled in an earlier run.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write a page: the roofline as a plot, and a bar for each graph. It needs no network.",
+)
+@timeout_option
+@json_option
+@click.pass_context
+def estimate(
+    context: click.Context,
+    upstream: str,
+    directory: Path,
+    chips: tuple[str, ...],
+    cases: tuple[str, ...],
+    preset: str,
+    batch: int | None,
+    frames: int | None,
+    phones: int | None,
+    bf16: bool,
+    fit: bool,
+    fresh: bool,
+    html: Path | None,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Compile the package in DIR (default: generated) for a TPU, on a machine that needs none.
+
+    The graphs of training (forward and backward) and inference are traced by PyTorch/XLA, not run, and compiled by the
+    real TPU compiler: FLOPs, bytes, HBM against the chip's, and the least time that the chip can take. A graph that
+    crashes the compiler, or that is too large, is a result; the others go on. What the compiler said is kept, by the
+    hash of the graph.
+
+    Exit status 1 if a graph does not compile or does not fit.
+    """
+    if html is not None:
+        from ..html import check_place
+
+        check_place(html)  # before compiling for minutes
+    from ..validate.environment import check_packages
+
+    versions = check_packages("xla", "estimate")  # before what needs them is imported
+    from ..estimate.compiler import LibTpu, Remembering, check_compiler, kept_verdicts
+    from ..estimate.outcome import to_json
+    from ..estimate.runner import EstimateRequest
+
+    versions |= check_compiler()
+    compiler: Compiler = LibTpu(timeout)
+    compiler = Remembering(compiler, kept_verdicts(), versions, fresh)
+    request = EstimateRequest(
+        chips=tuple(dict.fromkeys(chips)),
+        cases=cases or (_FIT if fit else ()),
+        preset=cast('Literal["tiny", "full"]', preset),
+        batch=batch,
+        frames=frames,
+        phonemes=phones,
+        bf16=bf16,
+        fit=fit,
+        timeout=timeout,
+    )
+    outcome = _run(upstream, directory, request, compiler, versions)
+    if html is not None:
+        from ..estimate.html import render
+        from ..html import write_page
+
+        write_page(render(outcome), html)
+        say(f"wrote {html}")
+    if as_json:
+        print_json(to_json(outcome))
+    else:
+        from ..views.estimate import print_estimate
+
+        print_estimate(outcome)
+    if not outcome.passed:
+        context.exit(1)
+
+
+def _run(
+    upstream: str, directory: Path, request: EstimateRequest, compiler: Compiler, versions: dict[str, str]
+) -> Outcome:
+    from ..estimate.runner import estimate as ask
+    from ..upstream import open_upstream
+
+    snapshot = open_upstream(upstream)
+    say_notes(snapshot)
+    if not sys.stderr.isatty():
+        return ask(snapshot, directory, request, compiler, versions, _line)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        SpinnerColumn(),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("starting", total=None)
+
+        def show(what: str, done: int, total: int | None) -> None:
+            shown.update(task, description=what, completed=done, total=total)
+
+        return ask(snapshot, directory, request, compiler, versions, show)
+
+
+def _line(what: str, done: int, total: int | None) -> None:
+    say(f"[{done + 1}/{total}] {what}" if total else what)

@@ -1,0 +1,268 @@
+"""Tracing the port's graphs, asking the compiler about each, and searching for what fits."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from porter.errors import PortError
+from porter.estimate.chips import CHIPS, Chip
+from porter.estimate.compiler import Compiler
+from porter.estimate.exchange import Asked, Sizes, Traced, load_traced
+from porter.estimate.fit import Probe, largest
+from porter.estimate.lengths import batches, buckets, longer
+from porter.estimate.names import graph_name, wanted
+from porter.estimate.outcome import Fit, GraphOutcome, Outcome, Said
+from porter.upstream import Snapshot
+from porter.validate.children import Server, Timeout
+from porter.validate.environment import child_environment
+from porter.validate.job import Job
+from porter.validate.manifest import check_same_upstream, read_manifest
+from porter.validate.runner import source_map
+from porter.validate.settings import Preset, make_settings
+from porter.validate.tree import UpstreamTree
+
+# What runs now, how many compiles are done, and of how many: None where nobody knows yet.
+Progress = Callable[[str, int, int | None], None]
+_FULL = Sizes(8, 400, 100)
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class EstimateRequest:
+    """What to compile, and for what."""
+
+    chips: tuple[str, ...]
+    cases: tuple[str, ...] = ()  # none: the default ones
+    preset: Preset = "full"
+    batch: int | None = None
+    frames: int | None = None
+    phonemes: int | None = None
+    bf16: bool = False
+    fit: bool = False
+    timeout: float = 1800.0  # seconds for each process
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph that was traced, or why there is none."""
+
+    name: str
+    code: bytes = b""
+    trained: int = 0
+    unavailable: str = ""
+    problem: str = ""
+
+    @property
+    def outcome(self) -> GraphOutcome:
+        """What is known before anything was compiled."""
+        return GraphOutcome(self.name, len(self.code), self.trained, (), self.unavailable, self.problem)
+
+
+def estimate(
+    snapshot: Snapshot,
+    folder: Path,
+    request: EstimateRequest,
+    compiler: Compiler,
+    versions: Mapping[str, str],
+    progress: Progress = lambda what, done, total: None,
+) -> Outcome:
+    """What `compiler` says of the package at `folder`, made from `snapshot`. PortError for input of no use."""
+    names = wanted(request.cases)
+    manifest = read_manifest(folder)
+    check_same_upstream(manifest, snapshot)
+    with Tracing(snapshot, folder, request) as tracing:
+        sizes = tracing.sizes
+        graphs: list[Graph] = []
+        for case, patterns in names.items():
+            progress(f"{case}: tracing", 0, None)
+            graphs += tracing.trace(case, patterns, sizes)
+        if all(graph.unavailable for graph in graphs):
+            raise PortError(f"there is nothing to compile: {graphs[0].unavailable}")
+        outcomes = tuple(_compile_all(graphs, request.chips, compiler, progress))
+        fits: tuple[Fit, ...] = ()
+        if request.fit:
+            fits = tuple(_fits(outcomes, request.chips, tracing, compiler, progress))
+    return Outcome(
+        upstream=snapshot.spec,
+        revision=snapshot.revision,
+        port=folder.resolve().name,
+        preset=request.preset,
+        sizes=sizes,
+        bf16=request.bf16,
+        timeout=request.timeout,
+        chips=request.chips,
+        versions=dict(versions),
+        graphs=outcomes,
+        fits=fits,
+    )
+
+
+class Tracing(AbstractContextManager["Tracing"]):
+    """The port laid out so that it can be imported, and a process that traces its graphs."""
+
+    def __init__(self, snapshot: Snapshot, folder: Path, request: EstimateRequest) -> None:
+        """PortError where the sizes asked for cannot be."""
+        self._request = request
+        self._manifest = read_manifest(folder)
+        self._tree = UpstreamTree(snapshot)
+        self._config: dict[str, Any] | None = self._tree.config()
+        settings = make_settings(self._config, request.preset)
+        usual = Sizes(settings.batch, settings.frames, settings.phonemes) if settings.tiny else _FULL
+        self.least = settings.segment  # frames: the decoder is given that many of each sample
+        self.sizes = Sizes(
+            request.batch or usual.batch, request.frames or usual.frames, request.phonemes or usual.phonemes
+        )
+        if self.sizes.frames < self.least:
+            raise PortError(
+                f"--frames {self.sizes.frames} is less than the {self.least} frames that the decoder is given"
+            )
+        if self.sizes.frames % 2:
+            raise PortError(f"--frames {self.sizes.frames} is odd; spectrograms are padded to an even length")
+        self._open = ExitStack()
+
+    def __enter__(self) -> Tracing:
+        with ExitStack() as stack:
+            self._place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sovits-port-"))).resolve()
+            self._paths = self._tree.lay_out_rest(self._place / "rest", self._manifest.root)
+            environment = {**child_environment("xla"), "PJRT_DEVICE": "CPU"}
+            log = self._place / "tracing.log"
+            self._server = Server(environment, self._paths.search, self._paths.package, True, log)
+            stack.callback(self._server.close)
+            self._lines = source_map(self._manifest, self._tree)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def trace(self, case: str, patterns: tuple[str, ...], sizes: Sizes) -> list[Graph]:
+        """The graphs of a case at these sizes: the case itself for the pattern "", submodules for the others."""
+        folder = self._place / "case"
+        folder.mkdir()
+        try:
+            parts = tuple(pattern for pattern in patterns if pattern)
+            Asked(sizes, self._request.bf16, "" in patterns, parts).save(folder)
+            problem = unavailable = ""
+            try:
+                told = self._server.run(self._job(case, folder), self._request.timeout)
+                unavailable = told.unavailable
+                problem = self._placed(told.error, told.where)
+            except Timeout as late:
+                problem = self._placed(f"not traced after {self._request.timeout:.0f} s (--timeout)", late.where)
+            traced = load_traced(folder)
+            graphs = [self._read(case, graph, folder) for graph in traced]
+            if unavailable or problem:
+                there = {graph.part for graph in traced}
+                missing = [pattern for pattern in patterns if pattern not in there]
+                graphs += [Graph(graph_name(case, part), unavailable=unavailable, problem=problem) for part in missing]
+            return graphs
+        finally:
+            shutil.rmtree(folder)
+
+    def _read(self, case: str, traced: Traced, folder: Path) -> Graph:
+        code = (folder / traced.file).read_bytes() if traced.file else b""
+        return Graph(graph_name(case, traced.part), code, traced.trained, problem=traced.error)
+
+    def _placed(self, error: str, where: str) -> str:
+        return f"{error} at {self._lines.locate_text(where)}" if error and where else error
+
+    def _job(self, case: str, folder: Path) -> Job:
+        return Job(
+            role="lowered",
+            case=case,
+            device="xla",
+            preset=self._request.preset,
+            seed=_SEED,
+            steps=0,
+            trace=False,
+            cover=False,
+            measure=False,
+            package=self._paths.package,
+            search=self._paths.search,
+            roots=self._paths.roots,
+            config=self._config,
+            folder=str(folder),
+        )
+
+
+def _compile_all(
+    graphs: list[Graph], chips: tuple[str, ...], compiler: Compiler, progress: Progress
+) -> Iterator[GraphOutcome]:
+    total = sum(bool(graph.code) for graph in graphs) * len(chips)
+    done = 0
+    for graph in graphs:
+        outcome = graph.outcome
+        if not graph.code:
+            yield outcome
+            continue
+        said: list[tuple[str, Said]] = []
+        for chip in chips:
+            progress(f"{graph.name} for {chip}", done, total)
+            said.append((chip, _ask(compiler, graph, CHIPS[chip])))
+            done += 1
+        yield replace(outcome, said=tuple(said))
+
+
+def _ask(compiler: Compiler, graph: Graph, chip: Chip) -> Said:
+    return compiler.compile(graph.code, chip).placed(chip, graph.outcome.moments)
+
+
+def _fits(
+    outcomes: tuple[GraphOutcome, ...], chips: tuple[str, ...], tracing: Tracing, compiler: Compiler, progress: Progress
+) -> Iterator[Fit]:
+    """For each graph that compiled: the largest batch in this bucket, then the longest bucket for this batch."""
+    sizes = tracing.sizes
+    for outcome in outcomes:
+        for chip, said in outcome.said:
+            if not said.lasting:
+                continue
+            for what, choices, start in (
+                ("batch", batches(), sizes.batch),
+                ("frames", buckets(tracing.least), sizes.frames),
+            ):
+                search = _Trial(outcome.name, CHIPS[chip], sizes, what, tracing, compiler, progress)
+                found = largest(choices, start, CHIPS[chip].usable.value, search.probe)
+                yield Fit(outcome.name, chip, "batch" if what == "batch" else "frames", sizes, found)
+
+
+class _Trial:
+    """One search: compiles of one graph at growing sizes."""
+
+    def __init__(
+        self,
+        name: str,
+        chip: Chip,
+        sizes: Sizes,
+        what: str,
+        tracing: Tracing,
+        compiler: Compiler,
+        progress: Progress,
+    ) -> None:
+        self._name, self._chip, self._sizes, self._what = name, chip, sizes, what
+        self._tracing, self._compiler, self._progress = tracing, compiler, progress
+        self._done = 0
+
+    def probe(self, size: int) -> Probe:
+        """Trace and compile at `size`."""
+        sizes = replace(self._sizes, batch=size) if self._what == "batch" else longer(self._sizes, size)
+        self._progress(f"{self._name} for {self._chip.name}: does it fit with {sizes}", self._done, None)
+        self._done += 1
+        case, _, part = self._name.partition("/")
+        graph = next(g for g in self._tracing.trace(case, (part,), sizes))
+        if not graph.code:
+            return Probe(size, False, problem=f"{sizes}: {graph.problem or graph.unavailable}")
+        said = _ask(self._compiler, graph, self._chip)
+        mark = hashlib.sha256(graph.code).hexdigest()
+        if not said.lasting:
+            return Probe(size, False, 0, mark, f"{sizes}: {said.error}")
+        return Probe(size, said.verdict == "compiles", said.needs, mark)

@@ -1,0 +1,34 @@
+"""An outcome with everything in it."""
+
+from __future__ import annotations
+
+from porter.estimate.exchange import Sizes
+from porter.estimate.fit import Found, Probe
+from porter.estimate.outcome import Compiled, Fit, GraphOutcome, Outcome, Said
+
+FAST = Compiled(2e12, 4e9, 300_000_000, 50_000_000, 40_000_000, 10_000_000, 5_000_000, 12.0)
+SLOW = Compiled(3e9, 6e10, 3_000_000_000, 50_000_000, 40_000_000, 0, 9_000_000, 240.0)
+STRANGE = "what <the> compiler & friends say"
+
+
+def outcome() -> Outcome:
+    sizes = Sizes(8, 400, 100)
+    graphs = (
+        GraphOutcome("net.forward", 1000, 20_000_000, (("v5e", Said("compiles", FAST, 500_000_000)),)),
+        GraphOutcome("net.forward/dec", 900, 10, (("v5e", Said("compiles", SLOW, 3_100_000_000, cached=True)),)),
+        GraphOutcome("big", 800, 0, (("v5e", Said("too large", None, 40_000_000_000, STRANGE)),)),
+        GraphOutcome("hangs", 700, 0, (("v5e", Said("timeout", error="not compiled after 9 s (--timeout)")),)),
+        GraphOutcome("old", unavailable="models.py of this upstream has no Old"),
+        GraphOutcome("split", problem="it is no single graph"),
+    )
+    fits = (
+        Fit(
+            "net.forward",
+            "v5e",
+            "batch",
+            sizes,
+            Found(30, 16_000_000_000, 31, False, (Probe(8, True, 5, "a"), Probe(31, False, 6, "b"))),
+        ),
+        Fit("net.forward", "v5e", "frames", sizes, Found(None, 0, None, False, (), "it broke")),
+    )
+    return Outcome("up", "abc", "generated", "full", sizes, False, 9.0, ("v5e",), {"libtpu": "0.0.52"}, graphs, fits)
