@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from ..estimate.chips import CHIPS
 from .options import json_option, preset_option, timeout_option, upstream_argument
 from .output import print_json, say, say_notes
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from ..estimate.compiler import Compiler
     from ..estimate.outcome import Outcome
     from ..estimate.runner import EstimateRequest
-
-_CHIPS = ("v4", "v5e", "v5p", "v6e")
-_FIT = ("synthesizer.v2.forward", "discriminator.v2")  # what a training step runs
 
 
 @click.command()
@@ -29,7 +27,7 @@ _FIT = ("synthesizer.v2.forward", "discriminator.v2")  # what a training step ru
     multiple=True,
     default=("v5e",),
     show_default=True,
-    type=click.Choice(_CHIPS),
+    type=click.Choice(tuple(CHIPS)),
     help="The TPU to compile for; may be repeated.",
 )
 @click.option(
@@ -41,9 +39,11 @@ _FIT = ("synthesizer.v2.forward", "discriminator.v2")  # what a training step ru
     "repeated.  [default: training and inference of v2, and the parts of SynthesizerTrn]",
 )
 @preset_option
-@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Samples.  [default: 8]")
-@click.option("--frames", type=click.IntRange(min=2), metavar="N", help="Spectrogram frames.  [default: 400]")
-@click.option("--phones", type=click.IntRange(min=1), metavar="N", help="Phonemes.  [default: 100]")
+@click.option(
+    "--batch", type=click.IntRange(min=1), metavar="N", help="Samples.  [default: 8, or 2 with --preset tiny]"
+)
+@click.option("--frames", type=click.IntRange(min=2), metavar="N", help="Spectrogram frames.  [default: 400, or 24]")
+@click.option("--phones", type=click.IntRange(min=1), metavar="N", help="Phonemes.  [default: 100, or 12]")
 @click.option("--bf16", is_flag=True, help="Under bfloat16 autocast.")
 @click.option(
     "--fit",
@@ -94,6 +94,7 @@ def estimate(
 
     versions = check_packages("xla", "estimate")  # before what needs them is imported
     from ..estimate.compiler import LibTpu, Remembering, check_compiler, kept_verdicts
+    from ..estimate.names import TRAINING
     from ..estimate.outcome import to_json
     from ..estimate.runner import EstimateRequest
 
@@ -102,7 +103,7 @@ def estimate(
     compiler = Remembering(compiler, kept_verdicts(), versions, fresh)
     request = EstimateRequest(
         chips=tuple(dict.fromkeys(chips)),
-        cases=cases or (_FIT if fit else ()),
+        cases=cases or (TRAINING if fit else ()),
         preset=cast('Literal["tiny", "full"]', preset),
         batch=batch,
         frames=frames,

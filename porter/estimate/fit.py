@@ -31,6 +31,15 @@ class Found:
     probes: tuple[Probe, ...]  # in the order in which they were tried
     problem: str = ""  # why the search did not end
 
+    @property
+    def words(self) -> str:
+        """The largest size, for people."""
+        if self.unaffected:
+            return "any"
+        if self.largest is None:
+            return "none" if self.exceeded is not None else "not known"
+        return str(self.largest) if self.exceeded is not None else f"{self.largest} or more"
+
 
 def largest(sizes: Sequence[int], start: int, capacity: float, probe: Callable[[int], Probe]) -> Found:
     """The largest of `sizes`, ascending, that fits, from `start` on; whatever is below one that fits has to fit too.

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from porter.errors import PortError
 from porter.validate.cases import chosen
 
-# What one trains with, part by part, and one direction of what one speaks with.
-DEFAULT = ("synthesizer.v2.forward", "synthesizer.v2.forward/*", "discriminator.v2", "synthesizer.v2.decode")
+TRAINING = ("synthesizer.v2.forward", "discriminator.v2")  # what a training step runs
+DEFAULT = (*TRAINING, "synthesizer.v2.forward/*", "synthesizer.v2.decode")
 
 
 def wanted(asked: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -24,7 +24,7 @@ from porter.upstream import Snapshot
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import child_environment
 from porter.validate.job import Job
-from porter.validate.manifest import check_same_upstream, read_manifest
+from porter.validate.manifest import Manifest, check_same_upstream, read_manifest
 from porter.validate.runner import source_map
 from porter.validate.settings import Preset, make_settings
 from porter.validate.tree import UpstreamTree
@@ -78,7 +78,7 @@ def estimate(
     names = wanted(request.cases)
     manifest = read_manifest(folder)
     check_same_upstream(manifest, snapshot)
-    with Tracing(snapshot, folder, request) as tracing:
+    with Tracing(snapshot, manifest, request) as tracing:
         sizes = tracing.sizes
         graphs: list[Graph] = []
         for case, patterns in names.items():
@@ -108,10 +108,10 @@ def estimate(
 class Tracing(AbstractContextManager["Tracing"]):
     """The port laid out so that it can be imported, and a process that traces its graphs."""
 
-    def __init__(self, snapshot: Snapshot, folder: Path, request: EstimateRequest) -> None:
-        """PortError where the sizes asked for cannot be."""
+    def __init__(self, snapshot: Snapshot, manifest: Manifest, request: EstimateRequest) -> None:
+        """`manifest` is of the package to trace. PortError where the sizes asked for cannot be."""
         self._request = request
-        self._manifest = read_manifest(folder)
+        self._manifest = manifest
         self._tree = UpstreamTree(snapshot)
         self._config: dict[str, Any] | None = self._tree.config()
         settings = make_settings(self._config, request.preset)
@@ -132,7 +132,10 @@ class Tracing(AbstractContextManager["Tracing"]):
         with ExitStack() as stack:
             self._place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sovits-port-"))).resolve()
             self._paths = self._tree.lay_out_rest(self._place / "rest", self._manifest.root)
-            environment = {**child_environment("xla"), "PJRT_DEVICE": "CPU"}
+            environment = {
+                **child_environment("cpu"),
+                "PJRT_DEVICE": "CPU",
+            }  # a TPU is not touched, even where there is one
             log = self._place / "tracing.log"
             self._server = Server(environment, self._paths.search, self._paths.package, True, log)
             stack.callback(self._server.close)

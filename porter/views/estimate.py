@@ -104,7 +104,7 @@ def _fits(fits: Sequence[Fit]) -> Table:
             fit.graph,
             fit.chip,
             f"{fit.what}, with {kept}",
-            "any" if found.unaffected else str(found.largest or "none"),
+            found.words,
             f"{found.needs / 1e9:.2f}" if found.needs else "–",
             str(found.exceeded or "–"),
             str(len(found.probes)),

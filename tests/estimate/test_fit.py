@@ -65,6 +65,11 @@ def test_what_does_not_depend_on_the_size_fits_at_any() -> None:
     assert len(tried) <= 4
 
 
+@pytest.mark.parametrize(("each", "words"), [(0.0, "any"), (0.1, "1024 or more"), (10.0, "100"), (5000.0, "none")])
+def test_where_a_search_ended_in_words(each: float, words: str) -> None:
+    assert searched(range(1, 1025), 8, lambda size: each * size)[0].words == words
+
+
 def test_nothing_fits() -> None:
     found, _ = searched(range(1, 100), 8, lambda size: 5000.0)
     assert (found.largest, found.exceeded, found.needs) == (None, 1, 0)
@@ -78,3 +83,4 @@ def test_a_probe_that_fails_ends_the_search(start: int, reached: int | None) -> 
     found = largest(range(1, 20), start, CAPACITY, probe)
     assert found.problem == "the compiler crashed"
     assert (found.largest, found.exceeded, found.unaffected) == (reached, None, False)
+    assert found.words == (f"{reached} or more" if reached else "not known")

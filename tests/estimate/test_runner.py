@@ -18,6 +18,7 @@ from porter.estimate.exchange import Sizes
 from porter.estimate.outcome import Compiled, GraphOutcome, Outcome, Said
 from porter.estimate.runner import EstimateRequest, Tracing, estimate
 from porter.upstream import open_upstream
+from porter.validate.manifest import read_manifest
 from tests.validate.tiny import write_port, write_upstream
 
 pytest.importorskip("torch_xla", reason="needs torch_xla (the extra xla)")
@@ -79,7 +80,7 @@ def test_the_same_trace_gives_the_same_graph_and_another_batch_another(places: t
     request = asked()
 
     def codes(sizes: Sizes, request: EstimateRequest = request) -> dict[str, str]:
-        with Tracing(open_upstream(str(upstream)), port, request) as tracing:
+        with Tracing(open_upstream(str(upstream)), read_manifest(port), request) as tracing:
             graphs = tracing.trace(FORWARD, ("", "keys"), sizes)
         return {graph.name: hashlib.sha256(graph.code).hexdigest() for graph in graphs}
 
