@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-_PATIENCE = 2  # guesses that may fail to halve what is left before the middle is tried
+_FINE = 64  # a search ends where it knows the largest size to one part in so many
+_POOR = 2  # poor guesses before one does without
 _STRIDE = 4.0  # a first guess is at most so many times the size before
 
 
@@ -26,7 +28,7 @@ class Found:
 
     largest: int | None  # the largest size that fits, None where none does
     needs: int  # bytes of HBM at that size
-    exceeded: int | None  # the next size, which does not fit; None where the search ended at the last one
+    exceeded: int | None  # the next size tried, which does not fit; None where the search ended at the last one
     unaffected: bool  # whether the graph is the same for all sizes
     probes: tuple[Probe, ...]  # in the order in which they were tried
     problem: str = ""  # why the search did not end
@@ -44,8 +46,9 @@ class Found:
 def largest(sizes: Sequence[int], start: int, capacity: float, probe: Callable[[int], Probe]) -> Found:
     """The largest of `sizes`, ascending, that fits, from `start` on; whatever is below one that fits has to fit too.
 
-    Guesses follow the line through what the sizes tried before needed; `capacity` is what there is, in bytes. Where
-    the line misleads, the interval is halved: there are at most about three probes for each halving.
+    Guesses follow the line through what fitting sizes needed; `capacity` is what there is, in bytes. Near the limit the
+    compiler gives up speed for memory, and the line misleads: where guesses are wrong or gain little, the interval is
+    halved, or before anything was too large the size doubled. Sizes above 64 are found to one part in 64.
     """
     search = _Search(sizes, capacity)
     place = max(index for index, size in enumerate(sizes) if index == 0 or size <= start)
@@ -63,11 +66,17 @@ class _Search:
         self._low, self._high = -1, len(sizes)  # places: the last that fits, the first that does not
         self._probes: list[Probe] = []
         self._known: dict[int, Probe] = {}
-        self._missed = 0  # guesses in a row that did not halve the interval
+        self._promise: bool | None = None  # whether the last guess should have fitted; None: it was no guess
+        self._poor = 0  # guesses in a row that did not halve the interval; a wrong one is enough
 
     @property
     def ended(self) -> bool:
-        return self._high - self._low == 1
+        if self._high - self._low == 1:
+            return True
+        if self._low < 0 or self._high == len(self._sizes):
+            return False
+        size = self._sizes[self._low]
+        return self._sizes[self._high] - size <= size / _FINE
 
     def take(self, place: int, found: Probe) -> None:
         self._probes.append(found)
@@ -79,16 +88,21 @@ class _Search:
             self._low = max(self._low, place)
         else:
             self._high = min(self._high, place)
-        self._missed = 0 if 2 * (self._high - self._low) <= before + 1 else self._missed + 1
+        if self._promise is None or 2 * (self._high - self._low) <= before + 1:
+            self._poor = 0
+        elif self._promise != found.fits:
+            self._poor = _POOR
+        elif self._high < len(self._sizes):
+            self._poor += 1
 
     def next(self) -> int:
         """A place between those that are known to fit and known not to."""
-        middle = (self._low + self._high) // 2
-        guess = None if self._missed >= _PATIENCE else self._guess()
+        guess = None if self._poor >= _POOR else self._guess()
         if guess is None:
-            self._missed = 0
-            guess = middle
-        return min(max(guess, self._low + 1), self._high - 1)
+            self._promise, self._poor = None, 0
+            return self._further() if self._high == len(self._sizes) else (self._low + self._high) // 2
+        self._promise = guess > self._low
+        return max(guess, self._low + 1)
 
     def result(self, problem: str) -> Found:
         fitting = self._known.get(self._low)
@@ -105,19 +119,24 @@ class _Search:
         )
 
     def _guess(self) -> int | None:
-        """The last place that should fit, or the one after it, whichever is not known yet."""
-        told = sorted((p.size, p.needs) for p in self._known.values() if p.needs)
+        """The last place that should fit; None where nothing that is known tells one in between."""
+        told = sorted((probe.size, probe.needs) for probe in self._known.values() if probe.needs and probe.fits)
+        told = told or sorted((probe.size, probe.needs) for probe in self._known.values() if probe.needs)[:1]
         if not told:
             return None
+        size, needs = told[-1]
         if len(told) == 1:
-            size, needs = told[0]
             wanted = min(size * self._capacity / needs, size * _STRIDE)
         else:
-            told.sort(key=lambda point: abs(point[1] - self._capacity))
-            (size, needs), (other, others) = told[0], told[1]
-            if needs == others:
-                return len(self._sizes) - 1 if needs <= self._capacity else None
-            wanted = size + (self._capacity - needs) * (other - size) / (others - needs)
-        below = [place for place, size in enumerate(self._sizes) if size <= wanted]
-        place = below[-1] if below else 0
-        return place + 1 if place == self._low else place
+            other, others = told[-2]
+            if needs <= others:
+                wanted = float(self._sizes[-1])
+            else:
+                wanted = size + (self._capacity - needs) * (size - other) / (needs - others)
+        place = bisect_right(self._sizes, wanted) - 1
+        return place if place < self._high else None
+
+    def _further(self) -> int:
+        """The place of twice the largest size so far."""
+        place = bisect_right(self._sizes, 2 * self._sizes[self._low]) - 1
+        return max(place, self._low + 1)
