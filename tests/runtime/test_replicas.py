@@ -41,10 +41,9 @@ def run_training(devices: int, cache: str = "off", workers: int = 0) -> dict[str
     """What `replica_training` prints with that many devices."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.runtime.replica_training", str(workers)],
-        cwd=ROOT,
+        cwd=ROOT,  # `-m` looks there first
         env=os.environ
         | {
-            "PYTHONPATH": str(ROOT),
             "PJRT_DEVICE": "CPU",
             "CPU_NUM_DEVICES": str(devices),
             "SOVITS_PORT_COMPILATION_CACHE": cache,
