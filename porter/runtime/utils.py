@@ -445,10 +445,12 @@ def _make_adam_state(optimizer: torch.optim.Optimizer) -> None:
 
 @contextlib.contextmanager
 def _steady_bias_correction(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Keep Adam's bias corrections just below 1 for the step.
+    """Keep Adam's bias corrections away from numbers that other graphs do not have, for the step.
 
     They are data of the graph, but 1 is a constant: when they reach it in float32, after some 1650 steps
-    with a beta of 0.99, the step would compile again. The difference is less than 2e-7 of an update.
+    with a beta of 0.99, the step would compile again. Equal numbers are one parameter of a graph: in the first
+    step `sqrt(1 - 0.99)` is the 0.1 of a network, and the second would compile again. The difference is less
+    than 2e-7 of an update.
     """
     held: list[tuple[dict[str, Any], torch.Tensor]] = []
     for group, parameter in _adam_parameters(optimizer):
@@ -458,9 +460,10 @@ def _steady_bias_correction(optimizer: torch.optim.Optimizer) -> Iterator[None]:
         last = int(math.log(2.0**-22) / math.log(slow))
         state = optimizer.state[parameter]
         step = state["step"]
-        if float(step) >= last:
+        taken = float(step)
+        if taken == 0 or taken >= last:
             held.append((state, step))
-            state["step"] = torch.full_like(step, last - 1)
+            state["step"] = torch.full_like(step, last - 1 if taken else 2.0**-23)
     try:
         yield
     except BaseException:
