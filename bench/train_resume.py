@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -72,9 +72,13 @@ class Scene:
             name, steps, after=after, log_interval=1, save_every_epoch=1, if_save_every_weights=True
         )
 
-    def run(self, side: Side, config: Path, kill_when: Callable[[], bool] | None = None) -> Run:
-        """Run a side; upstream is always on the CPU."""
+    def run(
+        self, side: Side, config: Path, kill_when: Callable[[], bool] | None = None, like: Run | None = None
+    ) -> Run:
+        """Run a side; upstream is always on the CPU. Batches are padded like those of another run, if one is given."""
         conditions = self.conditions if side is self.port else Conditions(seed=self.conditions.seed)
+        if like is not None:
+            conditions = replace(conditions, like={step.number: step.shapes for step in like.steps})
         run = run_side(side, config, conditions, self.timeout, kill_when)
         print(f"{config.parent.name}: {side.trainer}, status {run.status}, {run.seconds:.0f} s", file=sys.stderr)
         return run
@@ -159,15 +163,13 @@ def _resumed(scene: Scene, config: Path, whole: Run, kill_when: Callable[[], boo
 def _exchanged(scene: Scene) -> Iterator[Check]:
     for maker in (scene.port, scene.upstream):
         first = scene.run(maker, scene.config(f"made by {maker.name}", 1))
-        lines = {}
-        for side in (scene.upstream, scene.port):
-            config = scene.config(f"{maker.name}, then {side.name}", 2, first)
-            run = scene.run(side, config)
-            if run.status:
-                yield Check(config.parent.name, run.tail(), False)
-                return
-            lines[side.name] = run.log
-        pairs = list(zip(lines["upstream"], lines["port"], strict=True))
+        port = scene.run(scene.port, scene.config(f"{maker.name}, then port", 2, first))
+        upstream = scene.run(scene.upstream, scene.config(f"{maker.name}, then upstream", 2, first), like=port)
+        failed = [run for run in (port, upstream) if run.status]
+        if failed:
+            yield Check(f"checkpoints of {maker.name}, and both go on", failed[0].tail(), False)
+            continue
+        pairs = list(zip(upstream.log, port.log, strict=True))
         apart = max(relative(a.losses[name], b.losses[name]) for a, b in pairs for name in a.losses)
         steps = [a.step for a, _ in pairs]
         fine = apart <= CLOSE and steps == list(range(STEPS_AN_EPOCH, 2 * STEPS_AN_EPOCH))
