@@ -2,7 +2,7 @@
 
     python bench/train_alike.py UPSTREAM [--steps 50] [--version v2] [--replicas 1,2,4] [--device xla|cpu]
                                 [--double] [--learning-rate 1e-4] [--log-interval 1] [--padding port|own]
-                                [--generated DIR] [--keep DIR] [--json]
+                                [--scripts] [--generated DIR] [--keep DIR] [--json]
     python bench/train_alike.py UPSTREAM --against padding|rounding
 
 Upstream's unported `s2_train.py` runs on the CPU, the port's trainer on the device, each in a process of its own, on a
@@ -12,6 +12,10 @@ mark: losses within 1e-3, parameters at 60 dB.
 
 Upstream's batches are padded like the port's, since what upstream computes depends a little on padding: its style
 encoder looks at the frames behind the longest clip of a batch. `--padding own` leaves them as they are.
+
+What upstream scripts runs as Python (PYTORCH_JIT=0), since TorchScript's gradients of tanh and sigmoid round unlike
+torch's own, which the port takes. `--scripts` leaves them. Without it the port on the CPU equals upstream to the last
+bit.
 
 `--against` judges the judge: upstream runs twice, the second time with longer padding, or with start weights that are
 off by an epsilon. What is then between the runs is no fault of a port: at upstream's learning rate of 1e-4, float32
@@ -64,7 +68,7 @@ def main() -> int:
 
 def _judge(told: argparse.Namespace, folder: Path) -> int:
     snapshot = open_upstream(told.upstream)
-    conditions = Conditions(seed=told.seed, narrow=told.narrow, double=told.double)
+    conditions = Conditions(seed=told.seed, narrow=told.narrow, double=told.double, scripts=told.scripts)
     upstream = lay_out_upstream(snapshot, folder / "sources")
     workplace = prepare_workplace(folder, upstream, told.version, conditions, told.timeout, told.warm)
     names = []
@@ -196,6 +200,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--padding", default="port", choices=["port", "own"])
     parser.add_argument("--against", choices=["padding", "rounding"])
     parser.add_argument("--warm", type=int, default=51, metavar="STEPS", help="upstream makes start weights in these")
+    parser.add_argument("--scripts", action="store_true", help="let TorchScript run what upstream scripts")
     parser.add_argument("--double", action="store_true", help="compute in float64")
     parser.add_argument("--narrow", type=int, default=4, metavar="N", help="divide the discriminators' channels")
     parser.add_argument("--generated", type=Path, metavar="DIR")

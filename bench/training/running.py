@@ -93,6 +93,7 @@ class Conditions:
     replicas: int = 1  # devices
     double: bool = False  # compute in float64
     narrow: int = 4  # how many times fewer channels the discriminators have
+    scripts: bool = False  # leave what upstream scripts to TorchScript, whose gradients round unlike torch's own
     extra_frames: int = 0  # more padding than the trainer's own, even
     like: Mapping[int, Sequence[Sequence[int]]] = field(default_factory=dict)  # pad to these shapes, by step
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -187,6 +188,7 @@ def _environment(conditions: Conditions) -> dict[str, str]:
     result = child_environment(conditions.device, quick=True)
     result["PYTHONPATH"] = str(ROOT)
     result["PYTHONHASHSEED"] = "0"
+    result["PYTORCH_JIT"] = str(int(conditions.scripts))
     if conditions.device == "cpu":
         result["SOVITS_PORT_DEVICE"] = "cpu"
     else:

@@ -13,5 +13,6 @@ def slice_segments(x: torch.Tensor, starts: torch.Tensor, size: int) -> torch.Te
     columns = starts.to(x.device).unsqueeze(1) + torch.arange(size, device=x.device)
     if x.dim() == 2:
         return x[rows, columns]
-    # Reads whole columns of channels: faster on XLA than a gather of single values.
-    return x[rows, :, columns].transpose(1, 2)
+    # Reads whole columns of channels: faster on XLA than a gather of single values. In the layout of a copied window,
+    # since the CPU's convolutions round differently in another.
+    return x[rows, :, columns].transpose(1, 2).clone(memory_format=torch.contiguous_format)
