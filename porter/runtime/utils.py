@@ -310,11 +310,15 @@ class Replicated(torch.nn.Module):
     def __init__(self, module: torch.nn.Module, *ignored: Any, **also_ignored: Any) -> None:
         super().__init__()
         self.module = module
+        self._settled = False
         # Said before the first step: what a step gives back is marked, so that the second has the same graph.
         _replicate(*module.parameters(), *module.buffers())
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The module's own."""
+        if not self._settled:
+            self._settled = True
+            _upload_again(self.module)
         return self.module(*args, **kwargs)
 
 
@@ -589,6 +593,18 @@ def _replicate(*tensors: torch.Tensor) -> None:
         for tensor in tensors:
             if tensor.device.type == "xla" and not xla._XLAC._get_xla_sharding_spec(tensor):
                 spmd.mark_sharding(tensor, _mesh, (None,) * tensor.dim())
+
+
+def _upload_again(module: torch.nn.Module) -> None:
+    """Make parameters and buffers what a step would leave: data of the device, whatever moved or loaded them.
+
+    Else torch makes views of a parameter in one way in the first step, and in another later, when an optimizer
+    has written to it; each way is a graph.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.device.type == "xla":
+            tensor.data = _sent(tensor.detach().cpu(), tensor.device)
+    _replicate(*module.parameters(), *module.buffers())
 
 
 def _joined_shards(tensor: torch.Tensor) -> torch.Tensor:
