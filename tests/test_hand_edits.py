@@ -13,6 +13,7 @@ import pytest
 
 from bench.hand_edits.packages import judge_package
 from bench.kill_generate import kill_often
+from porter.manifest import SCHEMA
 from porter.store import Place, recover, write_package
 from porter.upstream import open_upstream
 from porter.validate.manifest import read_manifest
@@ -291,7 +292,7 @@ class TestRefused:
         assert snapshot_of(out) == before
 
     def test_a_package_of_an_older_version(self, out: Path, again: Again) -> None:
-        change(out / "port.json", '"schema": 2', '"schema": 1')
+        change(out / "port.json", f'"schema": {SCHEMA}', f'"schema": {SCHEMA - 1}')
         assert "--force" in again.refused()
         assert again.json("--force")["backup"] == str(out / ".backup-1")
 
