@@ -9,6 +9,7 @@ import libcst as cst
 
 from porter.project import SourceFile
 from porter.rule import Example, Rule, Safety
+from porter.steps import training_loop
 from porter.syntax.calls import argument, has_star, method_call, positional
 from porter.syntax.walk import descendants, own_descendants, own_of_type, same
 
@@ -222,6 +223,50 @@ def _settles(line: cst.BaseStatement, folder: cst.BaseExpression) -> bool:
 
 
 # --- what is saved, and where --------------------------------------------------------------------------------------
+
+
+class RoundOnHost(Rule):
+    """Round what is to be saved on the host.
+
+    `weights[key].half()` between two steps is a graph of its own for each shape, some hundred of them with the first
+    export; and of several hosts only the one that saves would run it, which all of them have to. Copied first, the
+    CPU rounds it, to the same values.
+    """
+
+    code = "DEV016"
+    title = "round exported weights on the host"
+    safety = Safety.EXACT
+    message = "rounded on the device each shape is a graph of its own, which one host would run alone"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\n\ndef export(weights):\n    rounded = {}\n    for key in weights:\n"
+                "        rounded[key] = weights[key].half()\n    return rounded['x']\n"
+            ),
+            after=(
+                "import torch\nfrom .. import training\n\n\ndef export(weights):\n    rounded = {}\n    for key in weights:\n"
+                "        rounded[key] = training.host_copy(weights[key]).half()\n    return rounded['x']\n"
+            ),
+            call="export({'x': x})",
+            inputs="x = torch.linspace(-1, 1, 5)",
+            path="train_net.py",
+            on_device=False,
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef f(x):\n    return torch.relu(x).half()\n",
+        "import torch\n\n\ndef f(batches, net, optimizer):\n    for batch in batches:\n        net(batch[0].half()).sum().backward()\n        optimizer.step()\n",
+        "def f(pizza):\n    return pizza[0].half()\n",
+    )
+    _rounds: ClassVar = ("half", "bfloat16", "float")
+
+    def visit_Call(self, node: cst.Call) -> None:
+        found = next((f for name in self._rounds if (f := method_call(node, name)) is not None), None)
+        if found is None or node.args or not isinstance(found[0], cst.Subscript) or not self.file.in_trainers:
+            return
+        if self.file.imports("torch") and training_loop(self.file, node) is None:
+            copied = self.fill("__f(__x)", f="training.host_copy", x=found[0])
+            self.replace(found[0], copied)
 
 
 def _saves(file: SourceFile, node: cst.CSTNode) -> bool:

@@ -61,6 +61,8 @@ class StartReplicas(Rule):
     untouched: ClassVar = (
         # no trainer
         "import torch\n\n\ndef count():\n    return torch.cuda.device_count()\n",
+        # nothing to train on is something else than one process
+        "import torch\n\n\ndef main(loss):\n    loss.backward()\n    return torch.cuda.device_count() if torch.cuda.is_available() else 0\n",
         # somebody's own count
         "import torch\n\n\ndef main(box, loss):\n    loss.backward()\n    return box.device_count()\n",
     )
@@ -69,7 +71,7 @@ class StartReplicas(Rule):
         if not self.file.is_trainer or not _asks_cuda(self.file, node.test) or not isinstance(node.orelse, cst.Else):
             return
         counted, other = _only_assignment(node.body), _only_assignment(node.orelse.body)
-        if counted is None or other is None or not isinstance(other.value, cst.Integer):
+        if counted is None or other is None or not _is_one(other.value):
             return
         if _counts(self.file, counted.value) and same(counted.targets[0].target, other.targets[0].target):
             call = self.fill("__f()", f="utils.start_replicas")
@@ -77,16 +79,20 @@ class StartReplicas(Rule):
 
     def visit_IfExp(self, node: cst.IfExp) -> None:
         counts = _asks_cuda(self.file, node.test) and _counts(self.file, node.body)
-        if self.file.is_trainer and counts and isinstance(node.orelse, cst.Integer):
+        if self.file.is_trainer and counts and _is_one(node.orelse):
             self.replace(node, self.fill("__f()", f="utils.start_replicas"))
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.file.is_trainer and _counts(self.file, node):
+        if self.file.is_trainer and _counts(self.file, node) and not isinstance(self.file.parent(node), cst.IfExp):
             self.replace(node, self.fill("__f()", f="utils.start_replicas"))
 
 
 def _asks_cuda(file: SourceFile, test: cst.BaseExpression) -> bool:
     return isinstance(test, cst.Call) and file.resolve(test.func) == "torch.cuda.is_available"
+
+
+def _is_one(value: cst.BaseExpression) -> bool:
+    return isinstance(value, cst.Integer) and value.evaluated_value == 1
 
 
 def _counts(file: SourceFile, value: cst.BaseExpression) -> bool:

@@ -161,9 +161,10 @@ def print_values(
 def after_step(function: Callable[[], object]) -> Callable[[], object]:
     """Call `function` when the next `mark_step()` has run the graph; at once where no XLA device is in use.
 
-    Reading a tensor of the step there costs a transfer, but no graph of its own. For use as a decorator.
+    At once too where graph breaks are "off", since nobody knows when the step will end. Reading a tensor of the
+    step there costs a transfer, but no graph of its own. For use as a decorator.
     """
-    if _live_xla() is None or _wanted_device() == "cpu":
+    if _live_xla() is None or _wanted_device() == "cpu" or graph_breaks() == "off":
         function()
     else:
         _xla_model().add_step_closure(function)
@@ -266,9 +267,11 @@ def process_index() -> int:
     return int(_xla_runtime().process_index())
 
 
-def launch(function: Callable[..., object], args: Sequence[Any] = (), nprocs: int = 1, **ignored: Any) -> None:
-    """In the place of `torch.multiprocessing.spawn`: `function(process_index(), *args)`, in this process."""
-    function(process_index(), *args)
+def launch(
+    fn: Callable[..., object], args: Sequence[Any] = (), nprocs: int = 1, *ignored: Any, **also_ignored: Any
+) -> None:
+    """In the place of `torch.multiprocessing.spawn`: `fn(process_index(), *args)`, in this process."""
+    fn(process_index(), *args)
 
 
 def replica_batch(size: int) -> int:
