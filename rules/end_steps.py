@@ -196,12 +196,12 @@ class CopyBeforeIndexing(Rule):
             on_device=False,
         ),
         Example(
-            before="import torch\n\n\ndef show(net, x, loss):\n    loss.backward()\n    a, b = net(x)\n    return a[0].data.cpu(), b[1].cpu()\n",
+            before="import torch\n\n\ndef show(net, x, loss):\n    loss.backward()\n    a, b = net(x)\n    return a[0].data.cpu(), torch.from_numpy(b[1].cpu().numpy())\n",
             after=(
                 "import torch\nfrom .. import training\n\n\ndef show(net, x, loss):\n    loss.backward()\n    a, b = net(x)\n"
-                "    return training.host_copy(a)[0].data, training.host_copy(b)[1]\n"
+                "    return training.host_copy(a)[0].data, torch.from_numpy(training.host_copy(b)[1].numpy())\n"
             ),
-            call="show(lambda x: (x * 2, [x, x + 1]), x, (x**2).sum())",
+            call="show(lambda x: (x * 2, [x, (x + 1).detach()]), x, (x**2).sum())",
             inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]], requires_grad=True)",
             path="train_net.py",
             on_device=False,
@@ -209,6 +209,8 @@ class CopyBeforeIndexing(Rule):
     )
     untouched: ClassVar = (
         "def show(x, loss, i):\n    loss.backward()\n    return x[i].cpu(), x['mel'].cpu(), x[0].copy()\n",
+        # networks may be in a list too
+        "def show(nets, loss):\n    loss.backward()\n    return nets[0].cpu()\n",
         # no trainer
         "import torch\n\n\ndef show(x):\n    return torch.relu(x)[0].cpu()\n",
     )
@@ -228,10 +230,13 @@ class CopyBeforeIndexing(Rule):
                 break
         if not isinstance(indexed, cst.Subscript) or not all(_is_fixed(e) for e in indexed.slice):
             return
-        item_of_a_list = len(indexed.slice) == 1 and isinstance(indexed.slice[0].slice, cst.Index)
-        if item_of_a_list or is_tensor(self.file.kind(indexed.value)):
-            item = indexed.with_changes(value=self.fill("__f(__x)", f="training.host_copy", x=indexed.value))
-            self.replace(node, found[0].deep_replace(indexed, item) if found[0] is not indexed else item)
+        around = self.file.parent(node)
+        numbers = isinstance(around, cst.Attribute) and around.attr.value == "numpy"
+        # Of a network in a list nothing would be copied; what has no autograd or becomes numpy's is a tensor.
+        item = len(indexed.slice) == 1 and isinstance(indexed.slice[0].slice, cst.Index)
+        if is_tensor(self.file.kind(indexed.value)) or (item and (numbers or indexed is not found[0])):
+            copied = indexed.with_changes(value=self.fill("__f(__x)", f="training.host_copy", x=indexed.value))
+            self.replace(node, found[0].deep_replace(indexed, copied) if found[0] is not indexed else copied)
 
 
 def _is_fixed(element: cst.SubscriptElement) -> bool:
