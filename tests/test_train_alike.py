@@ -313,7 +313,7 @@ def test_two_runs_of_a_trainer_are_alike_and_another_is_not(tmp_path: Path, work
     runs = {}
     for name, side in (("one", same), ("two", same), ("three", other)):
         config = workplace.config(name, 2)
-        runs[name] = run_side(side, config, Conditions(narrow=4), 120)
+        runs[name] = run_side(side, config, Conditions(narrow=4), 600)
         assert runs[name].status == 0, runs[name].output
     one = runs["one"]
     assert [line.step for line in one.log] == [entry.number for entry in one.steps] == [0, 1]
@@ -332,17 +332,17 @@ def test_two_runs_of_a_trainer_are_alike_and_another_is_not(tmp_path: Path, work
 
 def test_longer_padding_is_seen_in_shapes_and_can_be_asked_for_by_step(tmp_path: Path, workplace: Workplace) -> None:
     side = make_side(tmp_path / "side", workers="0")
-    longer = run_side(side, workplace.config("longer", 2), Conditions(extra_frames=4), 120)
+    longer = run_side(side, workplace.config("longer", 2), Conditions(extra_frames=4), 600)
     assert [entry.shapes for entry in longer.steps] == [((2, 768, 24),)] * 2
     like = {entry.number: entry.shapes for entry in longer.steps}
-    led = run_side(side, workplace.config("led", 2), Conditions(like=like), 120)
+    led = run_side(side, workplace.config("led", 2), Conditions(like=like), 600)
     assert led.log == longer.log
 
 
 def test_a_run_in_float64_is_near_one_in_float32_and_no_rounding_is_left(tmp_path: Path, workplace: Workplace) -> None:
     side = make_side(tmp_path / "side")
     single, double = (
-        run_side(side, workplace.config(name, 2), Conditions(double=name == "double"), 120)
+        run_side(side, workplace.config(name, 2), Conditions(double=name == "double"), 600)
         for name in ("single", "double")
     )
     assert {value.dtype for value in read_weights(double.last_checkpoint("G")).values()} == {np.dtype(np.float64)}
@@ -360,7 +360,7 @@ def test_a_run_can_be_killed_and_a_failed_one_is_a_result(tmp_path: Path, workpl
     assert killed.log
     with pytest.raises(PortError, match="no checkpoint G_"):
         killed.last_checkpoint("G")
-    failed = run_side(side, workplace.config("failed", 2, epochs="many"), Conditions(), 120)
+    failed = run_side(side, workplace.config("failed", 2, epochs="many"), Conditions(), 600)
     assert failed.status == 1
     assert "TypeError" in failed.tail()
     with pytest.raises(PortError, match="longer than"):
@@ -369,7 +369,7 @@ def test_a_run_can_be_killed_and_a_failed_one_is_a_result(tmp_path: Path, workpl
 
 def test_problems_of_a_run_are_told(tmp_path: Path, workplace: Workplace) -> None:
     side = make_side(tmp_path / "side", workers="0")
-    run = run_side(side, workplace.config("run", 2), Conditions(), 120)
+    run = run_side(side, workplace.config("run", 2), Conditions(), 600)
     changes: list[tuple[dict[str, Any], str]] = [
         ({"status": 3}, "ended with status 3"),
         ({"log": run.log[:1]}, "steps were logged"),
@@ -385,7 +385,7 @@ def test_problems_of_a_run_are_told(tmp_path: Path, workplace: Workplace) -> Non
 
 
 def test_a_resumed_run_finds_the_checkpoints_of_another(tmp_path: Path, workplace: Workplace) -> None:
-    run = run_side(make_side(tmp_path / "side", workers="0"), workplace.config("first", 2), Conditions(), 120)
+    run = run_side(make_side(tmp_path / "side", workers="0"), workplace.config("first", 2), Conditions(), 600)
     config = workplace.config("second", 2, after=run)
     found = sorted(path.name for path in (config.parent / "exp" / "logs_s2_v2").iterdir())
     assert found == ["D_2.pth", "G_2.pth"]
