@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..runtime.training.dataset import Clip
+from ..runtime.training.dataset import WITH_SPEAKERS, Clip
 from ..runtime.training.plan import padded_frames, padded_tokens
 from .model import LATER, Model
 
@@ -94,7 +94,7 @@ def clip_bytes(frames: int, tokens: int, model: Model) -> int:
         floats += _MELS * (2 * frames if model.version == "v4" else int(1.875 * frames))
     else:
         floats += frames * model.hop_length
-    if model.version in ("v2Pro", "v2ProPlus"):
+    if model.version in WITH_SPEAKERS:
         floats += _SPEAKER
     return _FLOAT * floats + _LONG * (tokens + 4)  # and four lengths
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from .dataset import FEATURES, SOUNDS, SPEAKERS, TEXTS, DatasetError, read_clips
+from .dataset import FEATURES, SOUNDS, SPEAKERS, TEXTS, WITH_SPEAKERS, DatasetError, read_clips
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ def check_dataset(data: Any, version: str | None = None) -> None:
     for name in sorted(texts):
         if not (folder / SOUNDS / name).exists() and (folder / FEATURES / f"{name}.pt").exists():
             _stop(f"{folder / SOUNDS / name} is missing, though {FEATURES}/{name}.pt is there")
-    parts = [FEATURES, SPEAKERS] if (folder / SPEAKERS).is_dir() and _with_speakers(version) else [FEATURES]
+    parts = [FEATURES, SPEAKERS] if version in WITH_SPEAKERS else [FEATURES]
     left = _READ_AT_MOST
     for clip in reading.clips:
         _check_sound(folder / SOUNDS / clip.name)
@@ -116,11 +116,6 @@ def check_dataset(data: Any, version: str | None = None) -> None:
                 _check_feature(path)
     if left < 0:
         print(f"{folder} has more than {_READ_AT_MOST >> 30} GiB of features: the rest was not checked for NaN")
-
-
-def _with_speakers(version: str | None) -> bool:
-    """Whether a model of this version reads the speakers' embeddings."""
-    return version in ("v2Pro", "v2ProPlus")
 
 
 def _check_feature(path: Path) -> None:

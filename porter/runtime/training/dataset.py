@@ -10,7 +10,7 @@ FEATURES = "4-cnhubert"
 SOUNDS = "5-wav32k"
 SPEAKERS = "7-sv_cn"
 
-_WITH_SPEAKERS = ("v2Pro", "v2ProPlus")
+WITH_SPEAKERS = ("v2Pro", "v2ProPlus")  # versions whose networks take embeddings of speakers
 _SHORTEST, _LONGEST = 0.6, 54.0  # seconds, both exclusive: upstream leaves other clips out
 _FEW = 100  # upstream repeats the clips of a smaller dataset
 _BYTES = 2  # a sample
@@ -62,7 +62,7 @@ def read_clips(folder: str | Path, hop_length: int, sampling_rate: int, version:
         raise DatasetError(f"there is no dataset folder {folder}")
     phones = _phones(folder / TEXTS)
     sounds = _names(folder / SOUNDS)
-    features = [FEATURES, SPEAKERS] if version in _WITH_SPEAKERS else [FEATURES]
+    features = [FEATURES, SPEAKERS] if version in WITH_SPEAKERS else [FEATURES]
     there = {name: _names(folder / name) for name in features}
     sounding = sorted(phones.keys() & sounds)
     missing = [folder / part / f"{n}.pt" for n in sounding for part in features if f"{n}.pt" not in there[part]]
