@@ -25,6 +25,7 @@ FAMILIES = {
     "JIT": "scripting",
     "GRF": "graph breaks",
     "DST": "distributed",
+    "TPU": "what a TPU does best",
     "RUN": "bad input to a training run",
     "PKG": "the package itself",
 }

@@ -134,8 +134,9 @@ class Tracing(AbstractContextManager["Tracing"]):
             self._paths = self._tree.lay_out_rest(self._place / "rest", self._manifest.root)
             environment = {
                 **child_environment("cpu"),
-                "PJRT_DEVICE": "CPU",
-            }  # a TPU is not touched, even where there is one
+                "PJRT_DEVICE": "CPU",  # a TPU is not touched, even where there is one
+                "SOVITS_PORT_FORMS": "tpu",  # what a TPU would run
+            }
             log = self._place / "tracing.log"
             self._server = Server(environment, self._paths.search, self._paths.package, True, log)
             stack.callback(self._server.close)

@@ -4,7 +4,7 @@ No other file of the package names torch_xla, so that a second target is one mor
 Importing it needs torch alone and starts no device. Works with torch_xla 2.5 to 2.9.
 
 Environment: `SOVITS_PORT_DEVICE` ("xla", "cpu"; default "xla" where torch_xla is there),
-`SOVITS_PORT_GRAPH_BREAKS` ("off", "step", "component"; default "step") and
+`SOVITS_PORT_GRAPH_BREAKS` ("off", "step", "component"; default "step"), `SOVITS_PORT_FORMS` (see `ops/forms.py`) and
 `SOVITS_PORT_COMPILATION_CACHE` (where `start_replicas` keeps compiled graphs: a folder, or "off"; default
 `sovits-port/xla` in `$XDG_CACHE_HOME` or `~/.cache`).
 """
@@ -75,6 +75,11 @@ def default_device() -> torch.device:
 def on_host(*tensors: torch.Tensor) -> bool:
     """Whether every tensor is on the CPU."""
     return all(tensor.device.type == "cpu" for tensor in tensors)
+
+
+def on_tpu() -> bool:
+    """Whether the XLA device of this process is a TPU."""
+    return _wanted_device() == "xla" and _xla_runtime().device_type() == "TPU"
 
 
 def to_host(x: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,8 @@ ABOUT: Mapping[str, str] = {
     "GRF": "What decides where one graph ends and the next begins.",
     "DST": "A call that needs a process group, or CUDA's way of training in parallel. On XLA one program runs on all "
     "chips.",
+    "TPU": "Code that lowers as it is, and wastes most of a TPU: the same mathematics in a form that fills its tiles. "
+    "Other devices keep the form they had.",
     "RUN": "Bad input to a training run that upstream takes without a word: a missing file, a torn checkpoint. "
     "It is told in one sentence, before anything compiles.",
     "PKG": "What makes the package whole: it imports its own files and its runtime, never upstream's copies.",

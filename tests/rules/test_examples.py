@@ -17,6 +17,12 @@ EXECUTED = [c for c in cases() if c.example.call]
 ON_DEVICE = [c for c in EXECUTED if c.example.on_device]
 
 
+def in_all_forms(chosen: list[Case]) -> list[object]:
+    """Each case as the device has it; those of rules for a TPU in a TPU's form too."""
+    tpu = [pytest.param(case, "tpu", id=f"{case}-tpu") for case in chosen if case.rule.code.startswith("TPU")]
+    return [*(pytest.param(case, "auto", id=str(case)) for case in chosen), *tpu]
+
+
 @pytest.mark.parametrize("case", cases(), ids=str)
 def test_before_becomes_after_and_after_stays(case: Case) -> None:
     assert apply(case.rule, case.example.before, case.example) == case.example.after
@@ -37,8 +43,11 @@ def test_a_rule_says_what_it_does_and_why(rule: type[Rule]) -> None:
     assert rule.title and rule.message and isinstance(rule.safety, Safety)
 
 
-@pytest.mark.parametrize("case", EXECUTED, ids=str)
-def test_both_compute_the_same_on_the_cpu(case: Case, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("case", "forms"), in_all_forms(EXECUTED))
+def test_both_compute_the_same_on_the_cpu(
+    case: Case, forms: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOVITS_PORT_FORMS", forms)
     name = str(case).replace("-", "_")
     before = runner(load(case.example.before, f"{name}_before", tmp_path, case.example), case.example)()
     after = runner(load(case.example.after, f"{name}_after", tmp_path, case.example), case.example)()
@@ -54,11 +63,14 @@ def test_both_compute_the_same_on_the_cpu(case: Case, tmp_path: Path) -> None:
 
 
 @needs_xla
-@pytest.mark.parametrize("case", ON_DEVICE, ids=str)
-def test_after_is_one_graph_on_xla_and_computes_the_same(case: Case, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("case", "forms"), in_all_forms(ON_DEVICE))
+def test_after_is_one_graph_on_xla_and_computes_the_same(
+    case: Case, forms: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = str(case).replace("-", "_")
     module = load(case.example.after, f"{name}_xla", tmp_path, case.example)
     wanted = runner(module, case.example)()
+    monkeypatch.setenv("SOVITS_PORT_FORMS", forms)
     run = runner(module, case.example, device())
     got: list[torch.Tensor] = []
     cost = cost_of(lambda: got.extend(run()))
