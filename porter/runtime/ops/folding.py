@@ -1,0 +1,118 @@
+"""Time folded into channels: [B, C, T] as [B, factor * C, T / factor], so that few channels fill a TPU's lanes.
+
+Channel `phase * C + c` of a folded signal holds the samples `phase`, `phase + factor`, … of channel c. A convolution of
+a folded signal is a convolution again, with a weight of block-Toeplitz form: the same products and sums, and zeros.
+(Space to depth; for convolutions of stride 1: Shi et al. 2016, arXiv:1609.05158.)
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+def fold(signal: torch.Tensor, factor: int) -> torch.Tensor:
+    """[B, C, T] -> [B, factor * C, T / factor]. RuntimeError where T is no multiple of `factor`."""
+    if factor == 1:
+        return signal
+    batch, channels, time = signal.shape
+    phases = signal.reshape(batch, channels, time // factor, factor)
+    return phases.permute(0, 3, 1, 2).reshape(batch, factor * channels, time // factor)
+
+
+def unfold(folded: torch.Tensor, factor: int) -> torch.Tensor:
+    """[B, factor * C, T / factor] -> [B, C, T]."""
+    if factor == 1:
+        return folded
+    batch, channels, time = folded.shape
+    phases = folded.reshape(batch, factor, channels // factor, time)
+    return phases.permute(0, 2, 3, 1).reshape(batch, channels // factor, time * factor)
+
+
+def conv1d(
+    folded: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    *,
+    stride: int = 1,
+    padding: int,
+    dilation: int = 1,
+    factor: int,
+) -> torch.Tensor:
+    """`F.conv1d` of a signal folded by `stride * factor`; the result is folded by `factor`.
+
+    weight [O, C, K] and bias [O] are those of the plain convolution, whose result must be `stride` times as short as
+    its input: for a stride of 1, `2 * padding == dilation * (K - 1)`.
+    """
+    inner = stride * factor
+    out, channels, _ = weight.shape
+    taps = _dilated(weight.permute(2, 0, 1).flatten(1), dilation)
+    # Sample u * r + n - p of the input, for output phase r and tap n, lies `lowest` to `highest` blocks away.
+    lowest = -padding // inner
+    highest = (stride * (factor - 1) + len(taps) - 1 - padding) // inner
+    width = (highest - lowest + 1) * inner
+    rows = _shifted(taps, -padding - lowest * inner, stride, factor, width)
+    return _convolved(folded, rows, out, channels, inner, bias, lowest, highest)
+
+
+def conv_transpose1d(
+    folded: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    *,
+    stride: int,
+    padding: int,
+    factor: int,
+) -> torch.Tensor:
+    """`F.conv_transpose1d` of a signal folded by `factor`; the result is folded by `stride * factor`.
+
+    weight [C, O, K] and bias [O] are those of the plain one, whose result must be `stride` times as long as its input:
+    `2 * padding == K - stride`.
+    """
+    outer = stride * factor
+    channels, out, _ = weight.shape
+    taps = weight.permute(2, 1, 0).flatten(1)
+    count = -(-len(taps) // stride)
+    taps = F.pad(taps, (0, 0, 0, count * stride - len(taps))).reshape(count, -1).flip(0)
+    # Output phase r reads, of the taps r + p (mod stride), the n-th at sample (r + p) // stride - n of the input.
+    first, last = padding // stride, (padding + outer - 1) // stride
+    lowest, highest = (first - count + 1) // factor, last // factor
+    width = (highest - lowest + 1) * factor
+    rows = _shifted(taps, first - count + 1 - lowest * factor, 1, last - first + 1, width)
+    rows = rows.reshape(last - first + 1, width, stride, out * channels).transpose(1, 2).flatten(0, 1)
+    skipped = padding - first * stride
+    return _convolved(folded, rows[skipped : skipped + outer], out, channels, factor, bias, lowest, highest)
+
+
+def _dilated(taps: torch.Tensor, dilation: int) -> torch.Tensor:
+    """[K, N] -> [dilation * (K - 1) + 1, N], zeros between the taps."""
+    if dilation == 1:
+        return taps
+    spread = F.pad(taps.unsqueeze(1), (0, 0, 0, dilation - 1)).flatten(0, 1)
+    return spread[: dilation * (len(taps) - 1) + 1]
+
+
+def _shifted(taps: torch.Tensor, start: int, step: int, rows: int, width: int) -> torch.Tensor:
+    """[K, N] -> [rows, width, N]: row r is zeros, but for the taps from `start + r * step` on."""
+    # Rows cut out of repetitions that are `step` longer than a row: each begins that much earlier in its repetition.
+    one = F.pad(taps, (0, 0, start, width + step - start - len(taps)))
+    return one.repeat(rows, 1)[: rows * width].reshape(rows, width, taps.shape[1])
+
+
+def _convolved(
+    folded: torch.Tensor,
+    rows: torch.Tensor,
+    out: int,
+    channels: int,
+    phases: int,
+    bias: torch.Tensor | None,
+    lowest: int,
+    highest: int,
+) -> torch.Tensor:
+    """Convolve with a weight given as [phases of the result, blocks * phases of the input, O * C]."""
+    factor = len(rows)
+    blocks = highest - lowest + 1
+    weight = rows.reshape(factor, blocks, phases, out, channels).permute(0, 3, 2, 4, 1)
+    weight = weight.reshape(factor * out, phases * channels, blocks)
+    wide = None if bias is None else bias.repeat(factor)
+    if -lowest == highest:
+        return F.conv1d(folded, weight, wide, padding=highest)
+    return F.conv1d(F.pad(folded, (-lowest, highest)), weight, wide)
