@@ -489,6 +489,14 @@ def _steady_bias_correction(optimizer: torch.optim.Optimizer) -> Iterator[None]:
 # --- activation checkpointing ---------------------------------------------------------------------
 
 
+def kept_apart(tensor: torch.Tensor) -> torch.Tensor:
+    """A detached copy that XLA takes for another value, so that what is made of it is computed again."""
+    copy = tensor.detach().clone()
+    if not on_host(copy):
+        _xla_model().optimization_barrier_([copy])
+    return copy
+
+
 def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, **kwargs: Any) -> Any:
     """`torch.utils.checkpoint.checkpoint`, for XLA tensors too: the backward computes activations again.
 

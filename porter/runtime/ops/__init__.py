@@ -3,6 +3,7 @@
 from .bincount import bincount
 from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
+from .folded_layers import fold_time
 from .forms import device_forms
 from .glu import GLU, glu
 from .host_flags import HostFlags
@@ -12,6 +13,7 @@ from .linalg import inverse, logdet
 from .lstm import LSTM
 from .masked_write import masked_write_
 from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
+from .recomputed import leaky_relu
 from .sample_rows import sample_rows
 from .segments import slice_segments
 from .stft import stft, stft_as_real, stft_magnitude
@@ -30,9 +32,11 @@ __all__ = [
     "copy_ranges_",
     "device_forms",
     "fill_ranges_",
+    "fold_time",
     "glu",
     "interpolate",
     "inverse",
+    "leaky_relu",
     "logdet",
     "masked_write_",
     "range_mask",

@@ -1,0 +1,109 @@
+"""Which classes of layers the attributes of a network hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from .project import SourceFile
+from .syntax.walk import dotted, own_of_type
+
+_LISTS = frozenset({"torch.nn.ModuleList", "torch.nn.Sequential"})
+
+
+def layer_classes(file: SourceFile, owner: cst.ClassDef, attribute: str) -> frozenset[str] | None:
+    """Full names of the classes of `self.attribute`, or of its elements where it is a list; None where unsure.
+
+    A function around a layer, such as a weight norm, is taken for one that returns the layer.
+    """
+    values = [v for m in _methods(owner) for v in _values(file, m, attribute)]
+    found: set[str] = set()
+    for value, function in values:
+        classes = _classes(file, value, function)
+        if not classes:
+            return None
+        found |= classes
+    return frozenset(found) if found else None
+
+
+def is_list(file: SourceFile, owner: cst.ClassDef, attribute: str) -> bool:
+    """Whether `self.attribute` is a list of layers."""
+    value = file.attribute_value(owner, attribute)
+    return isinstance(value, cst.Call) and file.resolve(value.func) in _LISTS
+
+
+def _methods(owner: cst.ClassDef) -> list[cst.FunctionDef]:
+    return [m for m in owner.body.body if isinstance(m, cst.FunctionDef)]
+
+
+def _values(
+    file: SourceFile, method: cst.FunctionDef, attribute: str
+) -> Iterator[tuple[cst.BaseExpression, cst.FunctionDef]]:
+    """Expressions for the layers that a method puts into an attribute."""
+    name = f"self.{attribute}"
+    for assign in own_of_type(method.body, cst.Assign):
+        if any(dotted(t.target) == name for t in assign.targets):
+            yield from ((v, method) for v in _elements(file, assign.value))
+    for call in own_of_type(method.body, cst.Call):
+        if dotted(call.func) == f"{name}.append" and len(call.args) == 1:
+            yield call.args[0].value, method
+        elif dotted(call.func) in (f"{name}.extend", f"{name}.insert"):
+            yield call, method  # no layer: unsure
+
+
+def _elements(file: SourceFile, value: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+    if not isinstance(value, cst.Call) or file.resolve(value.func) not in _LISTS:
+        yield value
+        return
+    for argument in value.args:
+        if isinstance(argument.value, (cst.List, cst.Tuple)):
+            yield from (element.value for element in argument.value.elements)
+        elif isinstance(argument.value, (cst.ListComp, cst.GeneratorExp)):
+            yield argument.value.elt
+        else:
+            yield argument.value
+
+
+def _classes(
+    file: SourceFile, value: cst.BaseExpression, function: cst.FunctionDef, depth: int = 0
+) -> frozenset[str] | None:
+    if not isinstance(value, cst.Call) or depth > 3:
+        return None
+    found: set[str] = set()
+    for called in _meant(value.func, function):
+        name = file.resolve(called)
+        if name is None:
+            return None
+        definition = file.project.definition(name)
+        if isinstance(definition[1] if definition else None, cst.ClassDef) or (
+            name.startswith("torch.nn.") and (name.rpartition(".")[2][:1].isupper())
+        ):
+            found.add(name)
+        elif value.args:
+            inner = _classes(file, value.args[0].value, function, depth + 1)
+            if inner is None:
+                return None
+            found |= inner
+        else:
+            return None
+    return frozenset(found)
+
+
+def _meant(called: cst.BaseExpression, function: cst.FunctionDef) -> list[cst.BaseExpression]:
+    """The expressions that a local name of a class may stand for: `block = A if wide else B`."""
+    if not isinstance(called, cst.Name):
+        return [called]
+    found = [
+        part
+        for assign in own_of_type(function.body, cst.Assign)
+        if any(dotted(t.target) == called.value for t in assign.targets)
+        for part in _alternatives(assign.value)
+    ]
+    return found or [called]
+
+
+def _alternatives(value: cst.BaseExpression) -> list[cst.BaseExpression]:
+    if isinstance(value, cst.IfExp):
+        return [*_alternatives(value.body), *_alternatives(value.orelse)]
+    return [value]
