@@ -53,7 +53,7 @@ class FoldedConvTranspose1d(nn.ConvTranspose1d):
     """A transposed convolution that leaves its result folded where its channels would not fill a TPU's lanes."""
 
     def forward(self, input: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        """[B, factor * in_channels, T] -> [B, other factor * out_channels, …]."""
+        """[B, factor * in_channels, T] -> [B, other factor * out_channels, ...]."""
         factor = _factor(input, self.in_channels)
         if not wants_tpu_form(input) or (factor == 1 and self.out_channels >= LANES):
             return super().forward(input, output_size)
