@@ -38,6 +38,14 @@ if TYPE_CHECKING:
     help="Where the port runs: eager PyTorch, XLA (a TPU if there is one, else its CPU device), or a TPU.",
 )
 @preset_option
+@click.option(
+    "--forms",
+    type=click.Choice(["auto", "tpu"], case_sensitive=False),
+    default="auto",
+    envvar="SOVITS_PORT_FORMS",
+    show_default=True,
+    help="Forms of the operations that have one of their own for a TPU: the device's, or a TPU's on any device.",
+)
 @cases_option
 @click.option("--list", "list_cases", is_flag=True, help="List the cases and stop.")
 @seed_option
@@ -75,6 +83,7 @@ def validate(
     directory: Path,
     device: str,
     preset: str,
+    forms: str,
     cases: tuple[str, ...],
     list_cases: bool,
     seed: int,
@@ -121,7 +130,9 @@ def validate(
         _check_as_recorded(context, reference)
     size = cast('Literal["tiny", "full"]', preset)
     most = probes if bisect else 0
-    request = Request(device, size, cases, seed, steps_of(steps, preset), timeout, reference, checkpoint, most, folders)
+    request = Request(
+        device, size, cases, seed, steps_of(steps, preset), timeout, reference, checkpoint, most, folders, forms
+    )
     outcome = _run(upstream, directory, request)
     if html is not None:
         from ..html import write_page

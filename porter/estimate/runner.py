@@ -133,9 +133,8 @@ class Tracing(AbstractContextManager["Tracing"]):
             self._place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sovits-port-"))).resolve()
             self._paths = self._tree.lay_out_rest(self._place / "rest", self._manifest.root)
             environment = {
-                **child_environment("cpu"),
+                **child_environment("cpu", forms="tpu"),  # what a TPU would run
                 "PJRT_DEVICE": "CPU",  # a TPU is not touched, even where there is one
-                "SOVITS_PORT_FORMS": "tpu",  # what a TPU would run
             }
             log = self._place / "tracing.log"
             self._server = Server(environment, self._paths.search, self._paths.package, True, log)

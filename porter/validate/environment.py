@@ -25,14 +25,16 @@ def check_packages(device: str, command: str = "validate") -> dict[str, str]:
     return versions
 
 
-def child_environment(device: str, *, quick: bool = False) -> dict[str, str]:
+def child_environment(device: str, *, quick: bool = False, forms: str = "auto") -> dict[str, str]:
     """Environment of the child processes: PJRT_DEVICE as the user set it, else TPU where there is one, else
     CPU.
 
     `quick` halves the time that XLA's CPU compiler takes: LLVM optimises less, after all of XLA's own passes. On
-    CUDA, what a reference needs to be repeatable. PortError for `tpu` on a machine without one.
+    CUDA, what a reference needs to be repeatable. `forms`: "tpu" for a TPU's own forms of operations on any device.
+    PortError for `tpu` on a machine without one.
     """
     result = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # threads that spin for work starve each other's processes
+    result["SOVITS_PORT_FORMS"] = forms
     if device == "cuda":
         result["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS adds in another order each time otherwise
         result["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # asking whether there is CUDA must not start it before a fork

@@ -106,6 +106,7 @@ class Outcome:
     revision: str
     port: str
     device: str
+    forms: str
     preset: str
     seed: int
     versions: dict[str, str]
@@ -127,6 +128,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "upstream": {"spec": outcome.upstream, "revision": outcome.revision},
         "port": outcome.port,
         "device": outcome.device,
+        "forms": outcome.forms,
         "preset": outcome.preset,
         "seed": outcome.seed,
         "versions": outcome.versions,

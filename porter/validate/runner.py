@@ -62,6 +62,7 @@ class Request:
     checkpoint: Path | None = None  # upstream's weights, where they fit
     probes: int = 0  # how often to run a failed case again to find the edits to blame
     rules: tuple[Path, ...] = ()  # folders of rules that the package was made with
+    forms: str = "auto"  # "tpu" for a TPU's own forms of operations, on whatever device
 
 
 def validate(
@@ -92,6 +93,7 @@ def validate(
         revision=snapshot.revision,
         port=folder.resolve().name,
         device=request.device,
+        forms=request.forms,
         preset=judge.request.preset,
         seed=judge.request.seed,
         versions=judge.versions,
@@ -116,7 +118,7 @@ def open_judge(snapshot: Snapshot, folder: Path, request: Request) -> Iterator[J
             recording = stack.enter_context(_opened(request, manifest, tree))
             told = recording.header
             request = replace(request, preset=told.preset, seed=told.seed, steps=told.steps)
-        environment = child_environment(request.device, quick=request.preset == "tiny")
+        environment = child_environment(request.device, quick=request.preset == "tiny", forms=request.forms)
         workplace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sovits-port-"))).resolve()
         weights, _ = converted(request.checkpoint, workplace)
 

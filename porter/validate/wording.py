@@ -55,7 +55,8 @@ def setting(outcome: Outcome) -> str:
     """Preset, where the port ran, and seed."""
     backends = {case.backend for case in outcome.cases if case.backend}
     where = " and ".join(sorted(backends)) or outcome.device
-    return f"{outcome.preset}, {where}, seed {outcome.seed}"
+    forms = ", a TPU's forms" if outcome.forms == "tpu" else ""
+    return f"{outcome.preset}, {where}{forms}, seed {outcome.seed}"
 
 
 def summary(cases: Iterable[CaseOutcome]) -> str:

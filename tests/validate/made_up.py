@@ -43,6 +43,7 @@ def outcome() -> Outcome:
         revision="abc123",
         port="generated",
         device="xla",
+        forms="auto",
         preset="tiny",
         seed=3,
         versions={"torch": "2.9.0"},

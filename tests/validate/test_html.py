@@ -87,7 +87,7 @@ def test_names_stay_text(page: Page) -> None:
 
 
 def test_a_run_of_nothing_is_a_page() -> None:
-    empty = Outcome("u", "", "p", "cpu", "tiny", 0, {}, (CaseOutcome("old", "not in this upstream", ("why",)),))
+    empty = Outcome("u", "", "p", "cpu", "auto", "tiny", 0, {}, (CaseOutcome("old", "not in this upstream", ("why",)),))
     assert "0 of 0 cases pass, 1 not in this upstream" in Page(render(empty)).text
 
 
