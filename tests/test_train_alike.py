@@ -39,6 +39,7 @@ DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
     "normal_": lambda x: torch.empty_like(x).normal_(1, 2),
     "bernoulli": lambda x: torch.bernoulli(torch.full_like(x, 0.4)),
     "exponential_": lambda x: torch.empty_like(x).exponential_(2),
+    "randint": lambda x: torch.randint(2, 8, x.shape),
 }
 
 
@@ -55,6 +56,13 @@ def test_padding_changes_no_noise(name: str) -> None:
     for one, two in zip(short, long, strict=True):
         assert torch.equal(one, two[:2, :3, :50])
     assert not torch.equal(short[0], short[1])
+
+
+def test_integers_are_all_those_that_were_asked_for() -> None:
+    with NoiseAtPlaces(5) as noise:
+        noise.begin_step(1)
+        drawn = torch.randint(-2, 3, (200,))
+    assert sorted(set(drawn.tolist())) == [-2, -1, 0, 1, 2]
 
 
 def test_each_step_has_noise_of_its_own_and_a_seed_changes_all() -> None:
