@@ -18,20 +18,8 @@ Loop = cst.For | cst.While
 _COPIES = ("item", "tolist", "numpy", "cpu")
 _WRITES = ("add_scalar", "add_scalars", "add_image", "add_images", "add_audio", "add_figure", "add_histogram")
 # Methods that change nothing which a trainer reads.
-_LOOKS: tuple[str, ...] = (
-    *_COPIES,
-    *_WRITES,
-    "detach",
-    "format",
-    "join",
-    "keys",
-    "values",
-    "items",
-    "get",
-    "size",
-    "state_dict",
-)
-_LOOKS += ("parameters", "debug", "info", "warning", "error", "log")
+_VIEWS = ("detach", "format", "join", "keys", "values", "items", "get", "size", "state_dict", "parameters")
+_LOOKS = frozenset((*_COPIES, *_WRITES, *_VIEWS, "debug", "info", "warning", "error", "log"))
 _MAKES_NUMBER = ("float", "int", "bool", "str", "repr", "print")
 
 
