@@ -9,6 +9,8 @@ The order is JSON: `bench.training.running` writes it. The trainer's own `main` 
 - What upstream lists from a set of names comes sorted, not as the hash of a string has it.
 - Products of float32 stay float32, also where a trainer asks for less.
 - Random draws of the generator's forward pass are those of `bench.training.noise`.
+
+A plain run has the first two of these alone.
 """
 
 from __future__ import annotations
@@ -202,6 +204,9 @@ def train(order: Mapping[str, Any]) -> None:
     stand_in_for_audio()
     sys.argv = [order["trainer"], "-c", order["config"]]
     trainer: Any = importlib.import_module(order["trainer"])
+    if order["plain"]:
+        trainer.main()
+        return
     torch.set_float32_matmul_precision("highest")
     data: Any = importlib.import_module(f"{order['package']}.data_utils")
     data.list = sorted_list

@@ -94,6 +94,7 @@ class Conditions:
     double: bool = False  # compute in float64
     narrow: int = 4  # how many times fewer channels the discriminators have
     scripts: bool = False  # leave what upstream scripts to TorchScript, whose gradients round unlike torch's own
+    plain: bool = False  # nothing of the trainer is changed: its widths, and noise of its own
     extra_frames: int = 0  # more padding than the trainer's own, even
     like: Mapping[int, Sequence[Sequence[int]]] = field(default_factory=dict)  # pad to these shapes, by step
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -124,6 +125,7 @@ def run_side(
         "seed": conditions.seed,
         "xla": conditions.device == "xla",
         "steps": str(steps),
+        "plain": conditions.plain,
         "double": conditions.double,
         "narrow": conditions.narrow,
         "extra_frames": conditions.extra_frames,
