@@ -1,14 +1,17 @@
 """Whether the ported trainer trains as upstream's own, from the same data, start weights and noise.
 
-    python bench/train_alike.py UPSTREAM [--steps 50] [--version v2] [--replicas 1,2,4] [--device xla|cpu]
+    python bench/train_alike.py UPSTREAM [--steps 50] [--trainer s2_train] [--version v2]
+                                [--replicas 1,2,4] [--device xla|cpu]
                                 [--double] [--learning-rate 1e-4] [--log-interval 1] [--padding port|own]
                                 [--scripts] [--generated DIR] [--keep DIR] [--json]
     python bench/train_alike.py UPSTREAM --against padding|rounding
 
-Upstream's unported `s2_train.py` runs on the CPU, the port's trainer on the device, each in a process of its own, on a
-small model with dropout. With more replicas each gets its part of the same batch. Compared are what both log at each
-step, learning rates, and parameters at the end; on XLA also what a step costs. Exit status 1 where a figure misses its
-mark: losses within 1e-3, parameters at 60 dB.
+Upstream's unported trainer runs on the CPU, the port's on the device, each in a process of its own, on a small model
+with dropout. With more replicas each gets its part of the same batch. Compared are what both log at each step, learning
+rates, and parameters at the end; on XLA also what a step costs. Exit status 1 where a figure misses its mark: losses
+within 1e-3, parameters at 60 dB.
+
+`--trainer s2_train_v3` and `--trainer s2_train_v3_lora` go with `--version v3` or v4; the latter needs peft.
 
 Upstream's batches are padded like the port's, since what upstream computes depends a little on padding: its style
 encoder looks at the frames behind the longest clip of a batch. `--padding own` leaves them as they are.

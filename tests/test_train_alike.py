@@ -24,7 +24,7 @@ from bench.training.comparing import compare_networks, compare_runs, read_weight
 from bench.training.costs import costs_of
 from bench.training.layout import Side, lay_out_upstream, port_side
 from bench.training.noise import NoiseAtPlaces, hashed, normal, uniform
-from bench.training.program import narrow, padded_to, widened
+from bench.training.program import narrow, narrow_transformer, padded_to, widened
 from bench.training.running import Conditions, Run, Step, read_log, run_side
 from bench.training.workplace import CLIPS, STEPS_AN_EPOCH, Workplace
 from porter.errors import PortError
@@ -121,6 +121,19 @@ def test_narrow_networks_have_fewer_channels_and_nothing_else_changes() -> None:
     assert (made.two.stride, made.two.padding, made.two.bias) == ((3, 1), (2, 0), None)
     assert made.other.weight.shape == (8, 8)
     assert nn.Conv1d(16, 16, 1).out_channels == Wide().one.out_channels == 16
+
+
+def test_a_narrow_transformer_has_fewer_of_what_it_is_asked_for() -> None:
+    asked: dict[str, int] = {}
+
+    class Transformer(nn.Module):
+        def __init__(self, **sizes: int) -> None:
+            super().__init__()
+            asked.update(sizes)
+
+    narrow_transformer(Transformer, 4)
+    Transformer(dim=64, depth=3, heads=8, conv_layers=4)
+    assert asked == {"dim": 16, "depth": 1, "heads": 2, "conv_layers": 4}
 
 
 def test_a_batch_is_padded_further_with_zeros() -> None:
