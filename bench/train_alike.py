@@ -1,14 +1,17 @@
 """Whether the ported trainer trains as upstream's own, from the same data, start weights and noise.
 
-    python bench/train_alike.py UPSTREAM [--steps 50] [--version v2] [--replicas 1,2,4] [--device xla|cpu]
+    python bench/train_alike.py UPSTREAM [--steps 50] [--trainer s2_train] [--version v2]
+                                [--replicas 1,2,4] [--device xla|cpu]
                                 [--double] [--learning-rate 1e-4] [--log-interval 1] [--padding port|own]
                                 [--scripts] [--generated DIR] [--keep DIR] [--json]
     python bench/train_alike.py UPSTREAM --against padding|rounding
 
-Upstream's unported `s2_train.py` runs on the CPU, the port's trainer on the device, each in a process of its own, on a
-small model with dropout. With more replicas each gets its part of the same batch. Compared are what both log at each
-step, learning rates, and parameters at the end; on XLA also what a step costs. Exit status 1 where a figure misses its
-mark: losses within 1e-3, parameters at 60 dB.
+Upstream's unported trainer runs on the CPU, the port's on the device, each in a process of its own, on a small model
+with dropout. With more replicas each gets its part of the same batch. Compared are what both log at each step, learning
+rates, and parameters at the end; on XLA also what a step costs. Exit status 1 where a figure misses its mark: losses
+within 1e-3, parameters at 60 dB.
+
+`--trainer s2_train_v3` and `--trainer s2_train_v3_lora` go with `--version v3` or v4; the latter needs peft.
 
 Upstream's batches are padded like the port's, since what upstream computes depends a little on padding: its style
 encoder looks at the frames behind the longest clip of a batch. `--padding own` leaves them as they are.
@@ -44,7 +47,7 @@ from bench.training.comparing import CLOSE, LEAST_DB, Difference, compare_runs, 
 from bench.training.costs import Costs, costs_of
 from bench.training.layout import Side, lay_out_upstream, port_side
 from bench.training.running import Conditions, Run, run_side
-from bench.training.workplace import BATCH, Workplace, prepare_workplace
+from bench.training.workplace import ALONE, BATCH, Workplace, prepare_workplace
 from porter.errors import PortError
 from porter.generate import Settings, generate
 from porter.store import Place
@@ -69,8 +72,9 @@ def main() -> int:
 def _judge(told: argparse.Namespace, folder: Path) -> int:
     snapshot = open_upstream(told.upstream)
     conditions = Conditions(seed=told.seed, narrow=told.narrow, double=told.double, scripts=told.scripts)
-    upstream = lay_out_upstream(snapshot, folder / "sources")
-    workplace = prepare_workplace(folder, upstream, told.version, conditions, told.timeout, told.warm)
+    upstream = lay_out_upstream(snapshot, folder / "sources", told.trainer)
+    warm = told.warm if told.version not in ALONE else 0
+    workplace = prepare_workplace(folder, upstream, told.version, conditions, told.timeout, warm)
     names = []
     results: list[tuple[Difference, Costs | None]] = []
     if told.against:
@@ -192,14 +196,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("upstream")
     parser.add_argument("--steps", type=int, default=50, help="rounded up to whole epochs")
-    parser.add_argument("--version", default="v2", choices=["v1", "v2", "v2Pro", "v2ProPlus"])
+    parser.add_argument("--version", default="v2", choices=["v1", "v2", "v2Pro", "v2ProPlus", *ALONE])
+    parser.add_argument("--trainer", default="s2_train", help="upstream's script, such as s2_train_v3_lora")
     parser.add_argument("--replicas", type=_counts, default=[1], metavar="N,N")
     parser.add_argument("--device", default="xla", choices=["xla", "cpu"])
     parser.add_argument("--log-interval", type=int, default=1, metavar="N")
     parser.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="upstream's is 1e-4")
     parser.add_argument("--padding", default="port", choices=["port", "own"])
     parser.add_argument("--against", choices=["padding", "rounding"])
-    parser.add_argument("--warm", type=int, default=51, metavar="STEPS", help="upstream makes start weights in these")
+    parser.add_argument(
+        "--warm", type=int, default=51, metavar="STEPS", help="upstream makes start weights in these (v1 and v2 alone)"
+    )
     parser.add_argument("--scripts", action="store_true", help="let TorchScript run what upstream scripts")
     parser.add_argument("--double", action="store_true", help="compute in float64")
     parser.add_argument("--narrow", type=int, default=4, metavar="N", help="divide the discriminators' channels")

@@ -153,7 +153,7 @@ def _apply(file: SourceFile, wanted: Sequence[Replacement], without: Collection[
         edits.append(
             Edit(
                 file=file.path,
-                span=file.span(node),
+                span=_reaching(file, node, replacement.until),
                 target=file.target,
                 target_span=_landed(rebuilt, rendering, node),
                 rule=replacement.rule.code,
@@ -163,6 +163,12 @@ def _apply(file: SourceFile, wanted: Sequence[Replacement], without: Collection[
             )
         )
     return Rewritten(file, rebuilt, rendering, tuple(sorted(edits)))
+
+
+def _reaching(file: SourceFile, node: cst.CSTNode, until: cst.CSTNode | None) -> Span:
+    """From the start of a node to its end, or to that of another."""
+    first, last = file.span(node), file.span(node if until is None else until)
+    return Span(first.line, first.column, last.end_line, last.end_column)
 
 
 def _render(file: SourceFile, rebuilt: Rebuilt) -> Places:

@@ -54,6 +54,7 @@ class Replacement:
     node: cst.CSTNode
     new: cst.CSTNode | tuple[cst.CSTNode, ...]
     reason: str
+    until: cst.CSTNode | None = None  # where it ends, if it means nothing without other edits up to there
 
 
 class Rule:
@@ -76,10 +77,14 @@ class Rule:
         node: cst.CSTNode,
         new: cst.CSTNode | Sequence[cst.CSTNode],
         reason: str | None = None,
+        until: cst.CSTNode | None = None,
     ) -> None:
-        """Ask for `node` to become `new` (a statement, argument or decorator may become several, or none)."""
+        """Ask for `node` to become `new` (a statement, argument or decorator may become several, or none).
+
+        With edits that mean nothing without it, up to the node `until`, it is one: a person refuses all or none.
+        """
         wanted = new if isinstance(new, cst.CSTNode) else tuple(new)
-        self.file.replacements.append(Replacement(type(self), node, wanted, reason or self.message))
+        self.file.replacements.append(Replacement(type(self), node, wanted, reason or self.message, until))
 
     def runtime(self, name: str) -> cst.BaseExpression:
         """The expression for a name of the emitted runtime, such as `ops.interpolate`; its import comes along."""

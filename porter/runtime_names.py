@@ -10,7 +10,10 @@ _HOST = {
     "utils.manual_seed", "utils.optimizer_step", "utils.start_replicas", "utils.process_index", "utils.launch",
     "utils.replica_batch", "utils.after_step", "utils.GradScaler",
 }  # fmt: skip
-_MODULES = {"ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU", "ops.LSTM", "utils.Replicated"}
+_MODULES = {
+    "ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU", "ops.LSTM", "utils.Replicated",
+    "utils.replicate",
+}  # fmt: skip
 
 
 def runtime_result(name: str) -> Value | None:

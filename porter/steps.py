@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
 
 from .project import SourceFile
 from .syntax.calls import method_call
+from .syntax.scopes import Imported
 from .syntax.values import Kind, is_tensor
 from .syntax.walk import children, descendants, dotted, own_descendants, own_of_type
 
@@ -16,6 +17,9 @@ Loop = cst.For | cst.While
 
 _COPIES = ("item", "tolist", "numpy", "cpu")
 _WRITES = ("add_scalar", "add_scalars", "add_image", "add_images", "add_audio", "add_figure", "add_histogram")
+# Methods that change nothing which a trainer reads.
+_VIEWS = ("detach", "format", "join", "keys", "values", "items", "get", "size", "state_dict", "parameters")
+_LOOKS = frozenset((*_COPIES, *_WRITES, *_VIEWS, "debug", "info", "warning", "error", "log"))
 _MAKES_NUMBER = ("float", "int", "bool", "str", "repr", "print")
 
 
@@ -110,11 +114,96 @@ def ends_step(file: SourceFile, statement: cst.CSTNode) -> bool:
 # --- blocks that only look ----------------------------------------------------------------------------------------
 
 
-def log_blocks(file: SourceFile, step: Step) -> Iterator[cst.If]:
-    """The `if` blocks behind a step that read its results, now and then, and change nothing that is used elsewhere."""
-    for statement in step.after:
-        if isinstance(statement, cst.If):
-            yield from _log_blocks(file, step.loop, statement, False)
+def log_blocks(file: SourceFile, step: Step) -> list[cst.If]:
+    """The `if` blocks behind a step that read its results, now and then, and may do so when the step has run.
+
+    Such a block changes nothing that is used elsewhere, and nothing between it and the step's end asks for what it
+    does, or changes what it reads.
+    """
+    found = [
+        (at, block)
+        for at, statement in enumerate(step.after)
+        if isinstance(statement, cst.If)
+        for block in _log_blocks(file, step.loop, statement, False)
+    ]
+    ends = [at for at, statement in enumerate(step.after) if ends_step(file, statement)]
+    while True:
+        last = ends[0] if ends else max((at for at, _ in found), default=0)
+        blocks = {block.body for _, block in found}
+        kept = [
+            (at, block)
+            for at, block in found
+            if not _depends(file, block, _between(file, block, step.after[at : last + 1], blocks))
+        ]
+        if len(kept) == len(found):
+            return [block for _, block in found]
+        found = kept
+
+
+def _between(
+    file: SourceFile, block: cst.If, statements: Sequence[cst.BaseStatement], deferred: Collection[cst.CSTNode]
+) -> list[cst.CSTNode]:
+    """The nodes that run after a block and before the end of `statements`, of which it is part of the first."""
+    later: list[cst.CSTNode] = list(statements[1:])
+    child: cst.CSTNode = block
+    for around in file.ancestors(block):
+        if child is statements[0]:
+            break
+        if isinstance(around, cst.IndentedBlock):
+            later += around.body[around.body.index(child) + 1 :]
+        child = around
+    nodes: list[cst.CSTNode] = []
+    while later:
+        node = later.pop()
+        if node not in deferred:
+            nodes.append(node)
+            later += children(node)
+    return nodes
+
+
+def _depends(file: SourceFile, block: cst.If, later: Sequence[cst.CSTNode]) -> bool:
+    """Whether what runs `later` reads what a block may change, or changes what it reads."""
+    if not later:
+        return False
+    inside = list(descendants(block.body))
+    read = {n.value for n in inside if isinstance(n, cst.Name) and not _is_label(file, n)}
+    changed = {name for node in inside for name in _changed_by(file, node)}
+    mentioned = {n.value for n in later if isinstance(n, cst.Name) and not _is_label(file, n)}
+    rebound = {name for node in later for name in (bound_by(file, node) | _changed_by(file, node) | _stored_by(node))}
+    return bool(read & rebound or changed & mentioned)
+
+
+def _changed_by(file: SourceFile, node: cst.CSTNode) -> set[str]:
+    """Names of objects that a call may change: whose method it is, and what a function of the project is given."""
+    if not isinstance(node, cst.Call) or method_call(node, *_LOOKS) is not None:
+        return set()
+    objects: list[cst.BaseExpression] = []
+    if isinstance(node.func, cst.Attribute) and not (file.resolve(node.func) or "").startswith("torch."):
+        objects.append(node.func.value)
+    if file.project.function(file.resolve(node.func)) is not None:
+        objects += [arg.value for arg in node.args if file.kind(arg.value) is not Kind.HOST]
+    names = (_root(thing) for thing in objects)
+    return {name for name in names if name is not None and not _is_import(file, name)}
+
+
+def _stored_by(node: cst.CSTNode) -> set[str]:
+    """The name of the object that an assignment stores into."""
+    if isinstance(node, (cst.AssignTarget, cst.AugAssign, cst.AnnAssign)) and not isinstance(node.target, cst.Name):
+        name = _root(node.target)
+        return {name} if name is not None else set()
+    return set()
+
+
+def _root(node: cst.BaseExpression) -> str | None:
+    """The name at the beginning of a chain of attributes and items."""
+    while isinstance(node, (cst.Attribute, cst.Subscript)):
+        node = node.value
+    return node.value if isinstance(node, cst.Name) else None
+
+
+def _is_import(file: SourceFile, name: str) -> bool:
+    bound = file.index.root.bindings.get(name, ())
+    return bool(bound) and all(isinstance(b, Imported) for b in bound)
 
 
 def _log_blocks(file: SourceFile, loop: Loop, node: cst.If, sometimes: bool) -> Iterator[cst.If]:

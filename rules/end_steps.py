@@ -142,6 +142,19 @@ class LogAfterStep(Rule):
         f"{_TRAINER}        if step % every == 0:\n            best = loss.item()\n        step += 1\n    return best\n",
         f"{_TRAINER}        if step % every == 0:\n            if loss.item() < 1:\n                break\n        step += 1\n",
         f"{_TRAINER}        if step % every == 0:\n            log.last = loss.item()\n        step += 1\n",
+        # what is noted is read in the same iteration, or what is read is another then
+        _with_runtime(
+            f"{_TRAINER}        if step % every == 0:\n            log.append(loss.item())\n        best = min(log)\n"
+            f"        utils.mark_step()\n        step += 1\n"
+        ),
+        _with_runtime(
+            f"{_TRAINER}        if step % every == 0:\n            log(loss.item(), step)\n        step += 1\n"
+            "        utils.mark_step()\n"
+        ),
+        _with_runtime(
+            f"{_TRAINER}        if every:\n            if step % every == 0:\n                log(loss.item(), every.value)\n"
+            "            every.value = 2\n        utils.mark_step()\n        step += 1\n"
+        ),
         # each step
         f"{_TRAINER}        if every:\n            log(loss.item())\n        step += 1\n",
         # nothing of the device

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.listings import head_calls, is_settled, listed, lists_checkpoints
 from porter.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.steps import training_loop
@@ -15,7 +16,6 @@ from porter.syntax.walk import descendants, own_descendants, own_of_type, same
 
 _SAVES = ("torch.save", "torch.serialization.save")
 _MOVES = ("shutil.move", "os.rename", "os.replace")
-_ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 
 class SaveFromHost(Rule):
@@ -73,17 +73,18 @@ class SaveFromHost(Rule):
     def visit_Call(self, node: cst.Call) -> None:
         if not _saves(self.file, node):
             return
-        self.replace(node.func, self.runtime("training.save"))
         moved = _moved_after(self.file, node)
         if moved is None:
+            self.replace(node.func, self.runtime("training.save"))
             return
         line, target = moved
         place = node.args[1].value
-        self.replace(place, target)
-        self.replace(line, [])
         made = _made_before(self.file, node, place)
         if made is not None:
-            self.replace(made, [])
+            self.replace(made, [], until=line)
+        self.replace(node.func, self.runtime("training.save"), until=line)
+        self.replace(place, target)
+        self.replace(line, [])
 
     def visit_With(self, node: cst.With) -> None:
         written = _written(self.file, node)
@@ -175,51 +176,56 @@ class SettleBeforeListing(Rule):
             after="import os\nfrom .. import training\n\n\ndef prune(hps):\n    training.settle(hps.folder)\n    found = [n for n in os.listdir(hps.folder) if n.endswith('.pth')]\n    return found[:-3]\n",
             path="train_net.py",
         ),
+        Example(  # before a block whose head lists them, and by a pattern that is no path joined
+            before=(
+                "import glob\nimport os\n\n\ndef prune(folder, root, step):\n    if step:\n        for name in os.listdir(folder):\n"
+                "            if name.endswith('.pth'):\n                print(name)\n    # all\n    with os.scandir(root) as entries:\n        found = list(entries)\n"
+                "    if glob.glob(root + '/G_*.pth'):\n        pass\n    elif glob.glob(f'{folder}/D_*.pth'):\n        print(step)\n"
+                "    return found, glob.glob('%s/%s/D_*.pth' % (root, step)), glob.glob('{}/*.pth'.format(root))\n"
+            ),
+            after=(
+                "import glob\nimport os\nfrom .. import training\n\n\ndef prune(folder, root, step):\n    if step:\n        training.settle(folder)\n        for name in os.listdir(folder):\n"
+                "            if name.endswith('.pth'):\n                print(name)\n    # all\n    training.settle(root)\n    with os.scandir(root) as entries:\n        found = list(entries)\n"
+                "    training.settle(root + '/G_*.pth')\n    training.settle(f'{folder}/D_*.pth')\n    if glob.glob(root + '/G_*.pth'):\n        pass\n    elif glob.glob(f'{folder}/D_*.pth'):\n        print(step)\n"
+                "    training.settle('%s/%s/D_*.pth' % (root, step))\n    training.settle('{}/*.pth'.format(root))\n"
+                "    return found, glob.glob('%s/%s/D_*.pth' % (root, step)), glob.glob('{}/*.pth'.format(root))\n"
+            ),
+            path="train_net.py",
+        ),
     )
     untouched: ClassVar = (
+        # where the folder is, shows only as the block runs
+        "import os\n\n\ndef prune(folders):\n    return [n for folder in folders for n in os.listdir(folder) if n.endswith('.pth')]\n",
+        "import os\n\n\ndef wait(root):\n    while not os.listdir(root):\n        print('no .pth')\n",
         "import os\n\n\ndef sounds(folder):\n    return sorted(n for n in os.listdir(folder) if n.endswith('.wav'))\n",
     )
 
-    def visit_Call(self, node: cst.Call) -> None:
-        function = self.file.function(node)
-        folder = _listed(self.file, node)
-        if not self.file.in_trainers or function is None or folder is None or not _names_checkpoints(function):
+    def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> None:
+        self._settle(node)
+
+    def visit_For(self, node: cst.For) -> None:
+        self._settle(node)
+
+    def visit_With(self, node: cst.With) -> None:
+        self._settle(node)
+
+    def visit_If(self, node: cst.If) -> None:
+        above = self.file.parent(node)
+        if not (isinstance(above, cst.If) and above.orelse is node):
+            self._settle(node)
+
+    def _settle(self, statement: cst.SimpleStatementLine | cst.For | cst.With | cst.If) -> None:
+        if not self.file.in_trainers:
             return
-        line = self.file.statement(node)
-        if not isinstance(line, cst.SimpleStatementLine):
-            return
-        around = self.file.siblings(line)
-        before = around[around.index(line) - 1] if line in around and around[0] is not line else None
-        if before is not None and _settles(before, folder):
-            return
-        call = self.fill("__f(__d)", f="training.settle", d=folder)
-        listing = line.with_changes(leading_lines=())  # comments and empty lines stay above both
-        self.replace(line, [cst.SimpleStatementLine([cst.Expr(call)]), listing])
-
-
-def _listed(file: SourceFile, node: cst.Call) -> cst.BaseExpression | None:
-    """The folder whose names a call lists, if that is a name or an attribute."""
-    target, values = file.resolve(node.func), positional(node)
-    if target in ("glob.glob", "glob.iglob") and values:
-        inner = values[0]
-        if not isinstance(inner, cst.Call) or file.resolve(inner.func) != "os.path.join":
-            return None
-        values = positional(inner)
-    elif target not in ("os.listdir", "os.scandir"):
-        return None
-    return values[0] if values and isinstance(values[0], (cst.Name, cst.Attribute)) else None
-
-
-def _names_checkpoints(function: cst.FunctionDef) -> bool:
-    texts = (str(n.evaluated_value) for n in descendants(function) if isinstance(n, cst.SimpleString))
-    return any(text.endswith(_ENDINGS) for text in texts)
-
-
-def _settles(line: cst.BaseStatement, folder: cst.BaseExpression) -> bool:
-    small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
-    call = small.value if isinstance(small, cst.Expr) else None
-    found = method_call(call, "settle") if call is not None else None
-    return found is not None and len(found[1].args) == 1 and same(found[1].args[0].value, folder)
+        places: list[cst.BaseExpression] = []
+        for call in head_calls(self.file, statement):
+            place = listed(self.file, call) if lists_checkpoints(self.file, call) else None
+            if place is not None and not is_settled(self.file, call) and not any(same(place, p) for p in places):
+                places.append(place)
+        if places:
+            calls = [self.fill("__f(__d)", f="training.settle", d=place) for place in places]
+            listing = statement.with_changes(leading_lines=())  # comments and empty lines stay above all
+            self.replace(statement, [*(cst.SimpleStatementLine([cst.Expr(call)]) for call in calls), listing])
 
 
 # --- what is saved, and where --------------------------------------------------------------------------------------

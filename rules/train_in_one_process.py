@@ -9,6 +9,7 @@ import libcst as cst
 
 from porter.project import SourceFile
 from porter.rule import Example, RedirectRule, Rule, Safety
+from porter.syntax.calls import argument
 from porter.syntax.walk import own_of_type, same
 
 _COUNT = "torch.cuda.device_count"
@@ -279,3 +280,108 @@ class ReplicateNetworks(TrainerRedirect):
         # no trainer
         "from torch.nn.parallel import DistributedDataParallel\n\n\ndef is_wrapped(net):\n    return isinstance(net, DistributedDataParallel)\n",
     )
+
+
+class ReplicateUnwrapped(Rule):
+    """Replicate a network that is wrapped for several processes alone.
+
+    `if n_gpus > 1: net = DDP(net)` leaves the network bare where one process drives all devices of a host. It has to be
+    on each of them all the same: unless its parameters are uploaded so before the first step, the second step has
+    another graph than the first. The runtime's `replicate` does that and gives the same network back, so that whatever
+    looks for `.module`, or for the names in a state dictionary, finds what upstream has on one GPU.
+    """
+
+    code = "DST009"
+    title = "replicate networks that are not wrapped"
+    safety = Safety.EXACT
+    message = "without DDP's wrapping the network is still on all devices of the process, from the first step on"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "from torch.nn.parallel import DistributedDataParallel as DDP\n\n\ndef run(n, net, x):\n    several = n > 1\n"
+                "    if several:  # as many as there are\n        net = DDP(net, device_ids=[0])\n    y = net(x).sum()\n    y.backward()\n"
+                "    return y, net.state_dict()['weight']\n\n\ndef start(x):\n    import torch\n\n    net = torch.nn.Linear(2, 1)\n"
+                "    torch.nn.init.ones_(net.weight)\n    torch.nn.init.zeros_(net.bias)\n    return run(1, net, x)\n"
+            ),
+            after=(
+                "from torch.nn.parallel import DistributedDataParallel as DDP\nfrom .. import utils\n\n\ndef run(n, net, x):\n    several = n > 1\n"
+                "    if several:  # as many as there are\n        net = DDP(net, device_ids=[0])\n    else:\n        net = utils.replicate(net)\n"
+                "    y = net(x).sum()\n    y.backward()\n"
+                "    return y, net.state_dict()['weight']\n\n\ndef start(x):\n    import torch\n\n    net = torch.nn.Linear(2, 1)\n"
+                "    torch.nn.init.ones_(net.weight)\n    torch.nn.init.zeros_(net.bias)\n    return run(1, net, x)\n"
+            ),
+            call="start(x)",
+            inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]])",
+            path="train_net.py",
+            on_device=False,
+        ),
+        Example(  # several networks, another way without DDP, and a choice in one line
+            before=(
+                "import torch\n\n\ndef run(n, a, b, c, device, loss):\n    if n > 1:\n        a, step = torch.nn.DataParallel(a), n\n"
+                "        a = torch.nn.DataParallel(a)\n        self.b = torch.nn.DataParallel(module=self.b)\n    else:\n        b = b.to(device)\n"
+                "    c = torch.nn.DataParallel(c) if n > 1 else c\n    loss.backward()\n"
+            ),
+            after=(
+                "import torch\nfrom .. import utils\n\n\ndef run(n, a, b, c, device, loss):\n    if n > 1:\n        a, step = torch.nn.DataParallel(a), n\n"
+                "        a = torch.nn.DataParallel(a)\n        self.b = torch.nn.DataParallel(module=self.b)\n    else:\n        b = b.to(device)\n"
+                "        a = utils.replicate(a)\n        self.b = utils.replicate(self.b)\n"
+                "    c = torch.nn.DataParallel(c) if n > 1 else utils.replicate(c)\n    loss.backward()\n"
+            ),
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        # wrapped in any case
+        "from torch.nn.parallel import DistributedDataParallel as DDP\n\n\ndef run(net, loss):\n    net = DDP(net)\n    loss.backward()\n",
+        # two networks, and which is trained without DDP is not said
+        "from torch.nn.parallel import DistributedDataParallel as DDP\n\n\ndef run(n, net, loss):\n    if n > 1:\n"
+        "        model = DDP(net)\n    loss.backward()\n",
+        # an alternative that is wrapped, or chosen by more than one condition
+        "from torch.nn.parallel import DataParallel, DistributedDataParallel\n\n\ndef run(n, net, loss):\n    if n > 1:\n"
+        "        net = DistributedDataParallel(net)\n    else:\n        net = DataParallel(net)\n    loss.backward()\n",
+        # no trainer
+        "from torch.nn.parallel import DistributedDataParallel as DDP\n\n\ndef wrap(n, net):\n    if n > 1:\n        net = DDP(net)\n    return net\n",
+    )
+
+    def visit_If(self, node: cst.If) -> None:
+        if not self.file.is_trainer or not isinstance(node.body, cst.IndentedBlock) or isinstance(node.orelse, cst.If):
+            return
+        bare = [name for s in node.body.body if (name := self._wrapped_line(s)) is not None]
+        other = node.orelse.body if isinstance(node.orelse, cst.Else) else None
+        if not bare or (other is not None and self._handles(other)):
+            return
+        lines = [
+            cst.SimpleStatementLine(
+                [cst.Assign([cst.AssignTarget(n)], self.fill("__f(__n)", f="utils.replicate", n=n))]
+            )
+            for n in bare
+        ]
+        if node.orelse is None:
+            self.replace(node, node.with_changes(orelse=cst.Else(cst.IndentedBlock(lines))))
+        elif isinstance(other, cst.IndentedBlock):
+            self.replace(other, other.with_changes(body=[*other.body, *lines]))
+
+    def visit_IfExp(self, node: cst.IfExp) -> None:
+        wrapped = self._wrapped(node.body) if self.file.is_trainer else None
+        if wrapped is not None and same(wrapped, node.orelse):
+            self.replace(node.orelse, self.fill("__f(__n)", f="utils.replicate", n=node.orelse))
+
+    def _wrapped_line(self, statement: cst.BaseStatement) -> cst.Name | cst.Attribute | None:
+        """The network that a line wraps under its own name."""
+        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
+        if not isinstance(small, cst.Assign) or len(small.targets) != 1:
+            return None
+        target, wrapped = small.targets[0].target, self._wrapped(small.value)
+        is_own = wrapped is not None and same(target, wrapped)
+        return target if is_own and isinstance(target, (cst.Name, cst.Attribute)) else None
+
+    def _wrapped(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
+        """What a call of DDP's class is given."""
+        if isinstance(node, cst.Call) and self.file.resolve(node.func) in ReplicateNetworks.targets:
+            return argument(node, "module", 0)
+        return None
+
+    def _handles(self, body: cst.CSTNode) -> bool:
+        """Whether a branch replicates networks itself."""
+        called = (self.file.resolve(call.func) or "" for call in own_of_type(body, cst.Call))
+        return any(name in ReplicateNetworks.targets or name.endswith("utils.replicate") for name in called)

@@ -24,7 +24,7 @@ from bench.training.comparing import compare_networks, compare_runs, read_weight
 from bench.training.costs import costs_of
 from bench.training.layout import Side, lay_out_upstream, port_side
 from bench.training.noise import NoiseAtPlaces, hashed, normal, uniform
-from bench.training.program import narrow, padded_to, widened
+from bench.training.program import narrow, narrow_transformer, padded_to, widened
 from bench.training.running import Conditions, Run, Step, read_log, run_side
 from bench.training.workplace import CLIPS, STEPS_AN_EPOCH, Workplace
 from porter.errors import PortError
@@ -39,6 +39,7 @@ DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
     "normal_": lambda x: torch.empty_like(x).normal_(1, 2),
     "bernoulli": lambda x: torch.bernoulli(torch.full_like(x, 0.4)),
     "exponential_": lambda x: torch.empty_like(x).exponential_(2),
+    "randint": lambda x: torch.randint(2, 8, x.shape),
 }
 
 
@@ -55,6 +56,13 @@ def test_padding_changes_no_noise(name: str) -> None:
     for one, two in zip(short, long, strict=True):
         assert torch.equal(one, two[:2, :3, :50])
     assert not torch.equal(short[0], short[1])
+
+
+def test_integers_are_all_those_that_were_asked_for() -> None:
+    with NoiseAtPlaces(5) as noise:
+        noise.begin_step(1)
+        drawn = torch.randint(-2, 3, (200,))
+    assert sorted(set(drawn.tolist())) == [-2, -1, 0, 1, 2]
 
 
 def test_each_step_has_noise_of_its_own_and_a_seed_changes_all() -> None:
@@ -113,6 +121,19 @@ def test_narrow_networks_have_fewer_channels_and_nothing_else_changes() -> None:
     assert (made.two.stride, made.two.padding, made.two.bias) == ((3, 1), (2, 0), None)
     assert made.other.weight.shape == (8, 8)
     assert nn.Conv1d(16, 16, 1).out_channels == Wide().one.out_channels == 16
+
+
+def test_a_narrow_transformer_has_fewer_of_what_it_is_asked_for() -> None:
+    asked: dict[str, int] = {}
+
+    class Transformer(nn.Module):
+        def __init__(self, **sizes: int) -> None:
+            super().__init__()
+            asked.update(sizes)
+
+    narrow_transformer(Transformer, 4)
+    Transformer(dim=64, depth=3, heads=8, conv_layers=4)
+    assert asked == {"dim": 16, "depth": 1, "heads": 2, "conv_layers": 4}
 
 
 def test_a_batch_is_padded_further_with_zeros() -> None:

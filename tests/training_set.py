@@ -53,7 +53,10 @@ _MODEL: dict[str, Any] = {
     "semantic_frame_rate": "25hz",
     "freeze_quantizer": True,
 }
-_WIDE_MODEL = {"gin_channels": 64}
+_OTHER_MODEL: dict[str, dict[str, Any]] = {
+    **{version: {"gin_channels": 64} for version in WIDE},
+    **{version: {"inter_channels": 192} for version in ("v3", "v4")},  # the bridge takes what the text encoder makes
+}
 
 
 def make_dataset(
@@ -149,7 +152,7 @@ def write_config(
             "exp_dir": str(exp_dir),
             **(data or {}),
         },
-        "model": {**_MODEL, **(_WIDE_MODEL if version in WIDE else {}), "version": version, **(model or {})},
+        "model": {**_MODEL, **_OTHER_MODEL.get(version, {}), "version": version, **(model or {})},
         "s2_ckpt_dir": str(exp_dir),
         "content_module": "cnhubert",
         "save_weight_dir": str(weights),

@@ -95,7 +95,7 @@ def compare_runs(reference: Run, other: Run, start: Mapping[str, Path] | None = 
             read_weights(other.last_checkpoint(network)),
             read_weights(start[network]) if start else {},
         )
-        for network in ("G", "D")
+        for network in sorted(start if start else ("D", "G"), reverse=True)
     ]
     return Difference(len(reference.log), tuple(losses), tuple(networks), tuple(problems))
 

@@ -62,6 +62,9 @@ class NoiseAtPlaces(GivenNoise):
         if request.family == "bernoulli" and request.chance is not None:
             chance = request.chance.cpu().double().expand(request.shape)
             return (torch.from_numpy(uniform(words)) < chance).to(torch.float32)
+        if request.family == "integer" and request.bounds is not None:
+            low, high = request.bounds
+            return torch.from_numpy((words % np.uint64(high - low)).astype(np.int64) + low)
         self.cannot_share(request.family)
         return request.sample()
 

@@ -9,6 +9,8 @@ The order is JSON: `bench.training.running` writes it. The trainer's own `main` 
 - What upstream lists from a set of names comes sorted, not as the hash of a string has it.
 - Products of float32 stay float32, also where a trainer asks for less.
 - Random draws of the generator's forward pass are those of `bench.training.noise`.
+
+A plain run has the first two of these alone.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from porter.validate.weights import prepare
 
 _GENERATOR = "SynthesizerTrn"  # upstream's generators begin their names with it
 _DISCRIMINATOR = "MultiPeriodDiscriminator"
+_TRANSFORMER = "DiT"  # of version 3 and later, whose generator is trained alone
 Shapes = list[list[int]]
 
 
@@ -176,6 +179,22 @@ def narrow(network: type[nn.Module], factor: int) -> None:
     patched_network.__init__ = made_narrow
 
 
+def narrow_transformer(network: type[nn.Module], factor: int) -> None:
+    """Let a class of transformers have `factor` times fewer channels, heads and layers than it is asked for.
+
+    Upstream's configuration says nothing of them either.
+    """
+    make = network.__init__
+
+    @functools.wraps(make)
+    def made_narrow(model: nn.Module, *, dim: int, depth: int, heads: int, **named: Any) -> None:
+        fewer = {"dim": dim // factor, "depth": max(1, depth // factor), "heads": max(1, heads // factor)}
+        make(model, **fewer, **named)
+
+    patched: Any = network
+    patched.__init__ = made_narrow
+
+
 def train(order: Mapping[str, Any]) -> None:
     """Run a trainer's `main`."""
     if order["double"]:
@@ -185,9 +204,15 @@ def train(order: Mapping[str, Any]) -> None:
     stand_in_for_audio()
     sys.argv = [order["trainer"], "-c", order["config"]]
     trainer: Any = importlib.import_module(order["trainer"])
+    if order["plain"]:
+        trainer.main()
+        return
     torch.set_float32_matmul_precision("highest")
     data: Any = importlib.import_module(f"{order['package']}.data_utils")
     data.list = sorted_list
+    transformer = getattr(importlib.import_module(f"{order['package']}.models"), _TRANSFORMER, None)
+    if transformer is not None:
+        narrow_transformer(transformer, order["narrow"])
     steps = Steps(
         trainer, NoiseAtPlaces(order["seed"], [Path(p) for p in order["search"]]), Path(order["steps"]), order["xla"]
     )
@@ -204,24 +229,29 @@ def train(order: Mapping[str, Any]) -> None:
 
 
 def make_start(order: Mapping[str, Any]) -> None:
-    """Write start weights of generator and discriminator, as upstream's own pretrained files hold them."""
+    """Write start weights of the networks that the order has files for, as upstream's own pretrained files do."""
     config = json.loads(Path(order["config"]).read_text(encoding="utf-8"))
     data, model = config["data"], config["model"]
     stand_in_for_audio()
     models = importlib.import_module(f"{order['package']}.models")
+    alone = "discriminator" not in order
+    if alone:
+        narrow_transformer(getattr(models, _TRANSFORMER), order["narrow"])
     torch.manual_seed(order["seed"])
-    generator = getattr(models, _GENERATOR)(
+    networks: dict[str, nn.Module] = {}
+    networks["generator"] = getattr(models, f"{_GENERATOR}V3" if alone else _GENERATOR)(
         data["filter_length"] // 2 + 1,
         config["train"]["segment_size"] // data["hop_length"],
         n_speakers=data["n_speakers"],
         **model,
     )
-    offered = {"use_spectral_norm": model["use_spectral_norm"], "version": model["version"]}
-    constructor = getattr(models, _DISCRIMINATOR)
-    taken = accepted(constructor, offered)
-    narrow(constructor, order["narrow"])
-    discriminator = constructor(**taken)
-    for network, key in ((generator, "generator"), (discriminator, "discriminator")):
+    if not alone:
+        offered = {"use_spectral_norm": model["use_spectral_norm"], "version": model["version"]}
+        constructor = getattr(models, _DISCRIMINATOR)
+        taken = accepted(constructor, offered)
+        narrow(constructor, order["narrow"])
+        networks["discriminator"] = constructor(**taken)
+    for key, network in networks.items():
         prepare(network, order["seed"])
         torch.save({"weight": network.state_dict()}, order[key])
 

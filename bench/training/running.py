@@ -94,6 +94,7 @@ class Conditions:
     double: bool = False  # compute in float64
     narrow: int = 4  # how many times fewer channels the discriminators have
     scripts: bool = False  # leave what upstream scripts to TorchScript, whose gradients round unlike torch's own
+    plain: bool = False  # nothing of the trainer is changed: its widths, and noise of its own
     extra_frames: int = 0  # more padding than the trainer's own, even
     like: Mapping[int, Sequence[Sequence[int]]] = field(default_factory=dict)  # pad to these shapes, by step
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -124,6 +125,7 @@ def run_side(
         "seed": conditions.seed,
         "xla": conditions.device == "xla",
         "steps": str(steps),
+        "plain": conditions.plain,
         "double": conditions.double,
         "narrow": conditions.narrow,
         "extra_frames": conditions.extra_frames,
@@ -135,9 +137,12 @@ def run_side(
     return Run(side, status, seconds, folder, tuple(read_log(folder / "train.log")), tuple(_steps(steps)), output)
 
 
-def make_start(side: Side, config: Path, conditions: Conditions, folder: Path, timeout: float) -> dict[str, str]:
-    """Start weights of both networks, made by a side's own classes, and their places as `train` of a configuration."""
-    places = {"generator": folder / "start_G.pth", "discriminator": folder / "start_D.pth"}
+def make_start(
+    side: Side, config: Path, conditions: Conditions, folder: Path, timeout: float, alone: bool = False
+) -> dict[str, Path]:
+    """Start weights, made by a side's own classes: their files by network, `G` and `D`, or the generator `alone`."""
+    places = {"G": folder / "start_G.pth"} | ({} if alone else {"D": folder / "start_D.pth"})
+    keys = {"G": "generator", "D": "discriminator"}
     order = {
         "do": "start",
         "package": side.package,
@@ -145,12 +150,12 @@ def make_start(side: Side, config: Path, conditions: Conditions, folder: Path, t
         "config": str(config),
         "seed": conditions.seed,
         "narrow": conditions.narrow,
-        **{name: str(place) for name, place in places.items()},
+        **{keys[network]: str(place) for network, place in places.items()},
     }
     status, output = _run(order, config, _environment(replace(conditions, device="cpu")), timeout, None)
     if status:
         raise PortError(f"start weights could not be made: {output.strip().splitlines()[-1:]}")
-    return {"pretrained_s2G": str(places["generator"]), "pretrained_s2D": str(places["discriminator"])}
+    return places
 
 
 def read_log(path: Path) -> Iterator[Logged]:

@@ -20,6 +20,8 @@ BATCH = 4
 CLIPS = 34
 """Upstream repeats the clips of a dataset below 100, and 34 the least: 68 entries an epoch."""
 STEPS_AN_EPOCH = 68 // BATCH
+ALONE = ("v3", "v4")
+"""Versions whose generator is trained without a discriminator."""
 
 _SECONDS = (0.8, 2.6)
 _VECTORS = ("weight_v", "parametrizations.weight.original1")  # of weight norm, in either form
@@ -33,7 +35,7 @@ class Workplace:
 
     folder: Path
     version: str
-    start: Mapping[str, Path]  # files of start weights, by network: G and D
+    start: Mapping[str, Path]  # files of start weights, by network: G, and D where one is trained
 
     def config(
         self, name: str, steps: int, *, after: Run | None = None, model: Mapping[str, Any] | None = None, **train: Any
@@ -55,8 +57,7 @@ class Workplace:
             "segment_size": _SEGMENT,
             "epochs": epochs,
             "save_every_epoch": epochs,
-            "pretrained_s2G": str(self.start["G"]),
-            "pretrained_s2D": str(self.start["D"]),
+            **{f"pretrained_s2{network}": str(path) for network, path in self.start.items()},
         }
         write_config(place / "config.json", exp_dir, version=self.version, train={**own, **train}, model=model)
         for found in after.checkpoints.values() if after is not None else ():
@@ -79,8 +80,8 @@ def prepare_workplace(
     make_dataset(data, clips=CLIPS, seconds=_SECONDS, seed=conditions.seed, version=version)
     start.mkdir(parents=True)
     write_config(start / "config.json", start / "exp", version=version, train={"segment_size": _SEGMENT})
-    made = make_start(side, start / "config.json", conditions, start, timeout)
-    fresh = Workplace(folder, version, {"G": Path(made["pretrained_s2G"]), "D": Path(made["pretrained_s2D"])})
+    made = make_start(side, start / "config.json", conditions, start, timeout, alone=version in ALONE)
+    fresh = Workplace(folder, version, made)
     if not warm_steps:
         return fresh
     warm = run_side(side, fresh.config("warm", warm_steps), conditions, timeout)

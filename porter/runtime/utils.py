@@ -16,6 +16,7 @@ import math
 import os
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,7 @@ _break_choice: str | None = None
 _pending_seed: int | None = None
 _started = False
 _mesh: Any = None  # all devices of all processes, where there are several
+_marked: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()  # whose state is said to be on every replica
 
 
 # --- the device -----------------------------------------------------------------------------------
@@ -317,17 +319,30 @@ class Replicated(torch.nn.Module):
 
     def __init__(self, module: torch.nn.Module, *ignored: Any, **also_ignored: Any) -> None:
         super().__init__()
-        self.module = module
-        self._settled = False
-        # Said before the first step: what a step gives back is marked, so that the second has the same graph.
-        _replicate(*module.parameters(), *module.buffers())
+        self.module = replicate(module)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The module's own."""
-        if not self._settled:
-            self._settled = True
-            _upload_again(self.module)
         return self.module(*args, **kwargs)
+
+
+def replicate(module: torch.nn.Module) -> torch.nn.Module:
+    """`module` itself, which every replica has whole from now on; its first forward pass uploads it once more."""
+    # Said before the first step: what a step gives back is marked, so that the second has the same graph.
+    _mark_replicated(*module.parameters(), *module.buffers())
+    settling = _Settling()
+    settling.handle = module.register_forward_pre_hook(settling)
+    return module
+
+
+class _Settling:
+    """The hook of a module's first forward pass."""
+
+    handle: Any  # takes the hook away
+
+    def __call__(self, module: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        self.handle.remove()
+        _upload_again(module)
 
 
 def get_world_size() -> int:
@@ -451,8 +466,11 @@ def _make_adam_state(optimizer: torch.optim.Optimizer) -> None:
             for name in ("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * bool(group["amsgrad"])):
                 zeros = torch.zeros(parameter.shape, dtype=parameter.dtype, device="cpu")
                 state[name] = _sent(zeros, parameter.device)
-        elif _mesh is not None:  # a loaded state is not known to be replicated
-            _replicate(*[value for value in state.values() if isinstance(value, torch.Tensor)])
+    if _mesh is not None and optimizer not in _marked:  # a loaded state is not known to be replicated
+        held = [value for state in optimizer.state.values() for value in state.values()]
+        _mark_replicated(*[value for value in held if isinstance(value, torch.Tensor)])
+        _marked.add(optimizer)
+        optimizer.register_load_state_dict_post_hook(_marked.discard)
 
 
 @contextlib.contextmanager
@@ -600,7 +618,7 @@ def _sent(tensor: torch.Tensor, device: torch.device, first_axis: str | None = N
     return sent[0]
 
 
-def _replicate(*tensors: torch.Tensor) -> None:
+def _mark_replicated(*tensors: torch.Tensor) -> None:
     """Say of those that are on XLA that every replica has them whole, unless something is said already."""
     if _mesh is None:
         return
@@ -620,7 +638,7 @@ def _upload_again(module: torch.nn.Module) -> None:
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.device.type == "xla":
             tensor.data = _sent(tensor.detach().cpu(), tensor.device)
-    _replicate(*module.parameters(), *module.buffers())
+    _mark_replicated(*module.parameters(), *module.buffers())
 
 
 def _joined_shards(tensor: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from ..caches import fills
 from ..contexts import DISTRIBUTED_ONLY, asks_host
 from ..cuda import is_cuda_text, is_setting, moves_to_cuda
 from ..factories import input_device
+from ..listings import is_settled, lists_checkpoints
 from ..project import SourceFile
 from ..steps import ends_step, is_training_loop, read_step, training_loop
 from ..syntax import torch_names as tn
@@ -29,6 +30,8 @@ def calls(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     target = file.resolve(node.func)
     if target is not None:
         yield from _library_call(file, node, target)
+        if lists_checkpoints(file, node) and not is_settled(file, node):
+            yield "DEV", node, "what a killed process began to save here is listed half finished"
     yield from _method(file, node)
     yield from _builtin(file, node)
 

@@ -30,6 +30,7 @@ class Request:
     finish: Finish  # base → the operator's result
     with_mask: bool = False  # whether the operator also gives the base, as a mask
     chance: Tensor | None = None  # of a one, where the family is bernoulli; a number or one for each value
+    bounds: tuple[int, int] | None = None  # of an integer: the least, and the one behind the largest
 
     def result(self, base: Tensor) -> Tensor:
         """The operator's result for a base value, of this request's dtype and on its device."""
@@ -110,6 +111,7 @@ class _Call:
         shape: tuple[int, ...] | None = None,
         dtype: torch.dtype | None = None,
         chance: Tensor | None = None,
+        bounds: tuple[int, int] | None = None,
     ) -> Request:
         return Request(
             family,
@@ -119,6 +121,7 @@ class _Call:
             sample,
             finish,
             chance=chance,
+            bounds=bounds,
         )
 
 
@@ -216,7 +219,8 @@ def _read_integer(call: _Call) -> Request:
     shape, dtype = call.shape(), call.dtype(torch.int64)
     if high is None:  # `random_()`: all that the dtype can hold exactly
         high = 2**24 if dtype.is_floating_point else torch.iinfo(dtype).max
-    return call.request("integer", lambda: torch.randint(int(low), int(high), shape), dtype=dtype)
+    bounds = int(low), int(high)
+    return call.request("integer", lambda: torch.randint(*bounds, shape), dtype=dtype, bounds=bounds)
 
 
 def _read_permutation(call: _Call) -> Request:

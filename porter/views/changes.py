@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .console import NARROW, STATUS_STYLES, plain_table
+from .console import NARROW, STATUS_STYLES, PlainTable, plain_table
 
 if TYPE_CHECKING:
     from ..status.changes import Changed, Changes, FileChange, HazardChange, Rewrite
@@ -48,7 +48,7 @@ def print_changes(console: Console, changes: Changes) -> None:
 
 def print_counts(console: Console, rows: Sequence[tuple[str, str]]) -> None:
     """Print labels and what there is to say."""
-    table = Table.grid(padding=(0, 2))
+    table = PlainTable.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     for label, told in rows:
         table.add_row(Text(label, style="bold"), Text(told))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -28,11 +30,26 @@ def stdout_console() -> Console:
     return _Console(width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
+class PlainTable(Table):
+    """A table whose lines end with their text where they go to a pipe: nothing is padded for nobody to see."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        drawn = super().__rich_console__(console, options)
+        if console.is_terminal:
+            yield from drawn
+            return
+        for line in Segment.split_lines(part for part in drawn if isinstance(part, Segment)):
+            while line and not line[-1].text.strip(" "):
+                line.pop()
+            if line:
+                line[-1] = line[-1]._replace(text=line[-1].text.rstrip(" "))
+            yield from line
+            yield Segment.line()
+
+
 def plain_table(*headings: str, title: str | None = None) -> Table:
     """A table with one rule below its heading."""
-    from rich import box
-
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
+    table = PlainTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
     for heading in headings:
         table.add_column(Text(heading))
     return table

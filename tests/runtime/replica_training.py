@@ -26,13 +26,14 @@ class Tones(Dataset[tuple[torch.Tensor, torch.Tensor, int]]):
         return wave, torch.randn(2, length, generator=generator), index
 
 
-def train(rank: int, workers: int) -> dict[str, Any]:
-    """Six steps with dropout and AdamW on batches of eight."""
+def train(rank: int, workers: int, wrapped: bool) -> dict[str, Any]:
+    """Six steps with dropout and AdamW on batches of eight, of a network that is wrapped or not."""
     metrics: Any = importlib.import_module("torch_xla.debug.metrics")
     utils.manual_seed(7)
     device = utils.get_xla_device()
     layers = nn.Sequential(nn.Conv1d(3, 8, 3, padding=1), nn.ReLU(), nn.Dropout(0.3), nn.Conv1d(8, 2, 3, padding=1))
-    net = utils.Replicated(layers.to(device), device_ids=[rank])
+    layers = layers.to(device)
+    net = utils.Replicated(layers, device_ids=[rank]) if wrapped else utils.replicate(layers)
     optimizer = torch.optim.AdamW(net.parameters(), 1e-2, betas=(0.8, 0.99), eps=1e-9)
     scaler = utils.GradScaler(enabled=True)
     losses: list[float] = []
@@ -70,13 +71,14 @@ def train(rank: int, workers: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Train under `start_replicas`; the argument is the number of loader workers."""
+    """Train under `start_replicas`; the arguments are the number of loader workers, and 1 for a wrapped network."""
     processes = utils.start_replicas()
 
-    def run(rank: int, workers: int) -> None:
-        print(json.dumps({"processes": processes, "devices": utils.replica_batch(1)} | train(rank, workers)))
+    def run(rank: int, workers: int, wrapped: int) -> None:
+        told = {"processes": processes, "devices": utils.replica_batch(1)}
+        print(json.dumps(told | train(rank, workers, bool(wrapped))))
 
-    utils.launch(run, nprocs=processes, args=(int(sys.argv[1]),))
+    utils.launch(run, nprocs=processes, args=tuple(map(int, sys.argv[1:])))
 
 
 if __name__ == "__main__":

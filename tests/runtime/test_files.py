@@ -192,6 +192,19 @@ def test_a_block_in_a_block_takes_back_its_own_only(tmp_path: Path) -> None:
 def test_settling_a_folder_that_is_not_there_is_nothing(tmp_path: Path) -> None:
     training.settle(tmp_path / "gone")
     training.settle(str(tmp_path))
+    training.settle(tmp_path / "gone" / "*.pth")
+
+
+def test_settling_a_pattern_settles_each_folder_that_it_looks_into(tmp_path: Path) -> None:
+    folders = [tmp_path / "run_1", tmp_path / "run_[2]"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / ".saving-0123.0").write_text("torn")
+        (folder / ".saving-0123.claim").write_text(str(folder))
+    training.settle(f"{tmp_path}/run_[0-9]/*.pth")
+    assert [names(folder) for folder in folders] == [[], [".saving-0123.0", ".saving-0123.claim"]]
+    training.settle(folders[1])
+    assert names(folders[1]) == []
 
 
 # --- kill -9 --------------------------------------------------------------------------------------

@@ -37,10 +37,10 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 # --- for real: several virtual devices of one process, each run in its own --------------------------
 
 
-def run_training(devices: int, cache: str = "off", workers: int = 0) -> dict[str, Any]:
+def run_training(devices: int, cache: str = "off", workers: int = 0, wrapped: bool = True) -> dict[str, Any]:
     """What `replica_training` prints with that many devices."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.runtime.replica_training", str(workers)],
+        [sys.executable, "-m", "tests.runtime.replica_training", str(workers), str(int(wrapped))],
         cwd=ROOT,  # `-m` looks there first
         env=os.environ
         | {
@@ -58,13 +58,15 @@ def run_training(devices: int, cache: str = "off", workers: int = 0) -> dict[str
     return result
 
 
-trained = functools.cache(run_training)
+@functools.cache
+def trained(devices: int, workers: int, wrapped: bool) -> dict[str, Any]:
+    return run_training(devices, workers=workers, wrapped=wrapped)
 
 
 @needs_xla
 @pytest.mark.parametrize(("devices", "workers"), [(2, 2), (4, 0)])
 def test_replicas_train_as_one_device_does(devices: int, workers: int) -> None:
-    alone, together = trained(1), trained(devices, workers=workers)
+    alone, together = trained(1, 0, True), trained(devices, workers, True)
     assert (together["processes"], together["devices"], alone["devices"]) == (1, devices, 1)
     assert together["world"] == [1, 0, False]
     assert len(together["losses"]) == 6
@@ -75,9 +77,9 @@ def test_replicas_train_as_one_device_does(devices: int, workers: int) -> None:
 
 
 @needs_xla
-@pytest.mark.parametrize("devices", [1, 4])
-def test_a_shape_compiles_once_from_the_first_step_on(devices: int) -> None:
-    result = trained(devices, workers=0) if devices > 1 else trained(1)
+@pytest.mark.parametrize(("devices", "wrapped"), [(1, True), (4, True), (1, False), (2, False)])
+def test_a_shape_compiles_once_from_the_first_step_on(devices: int, wrapped: bool) -> None:
+    result = trained(devices, 0, wrapped)
     assert result["compiles"] == [1, 1, 0, 0, 0, 0]  # two lengths, in turn
     assert result["graphs"] == [1] * 6
     assert result["fallbacks"] == ["aten::_local_scalar_dense"]  # the losses that are read after the step
@@ -282,6 +284,18 @@ def test_a_replicated_module_is_the_module_under_the_names_of_a_parallel_one() -
     assert torch.equal(net(x), layer(x))
     assert torch.equal(net(input=x), layer(x))
     assert list(net.state_dict()) == ["module.weight", "module.bias"]
+
+
+def test_a_network_that_is_replicated_bare_stays_what_it_is() -> None:
+    layer = nn.Linear(2, 3)
+    x = torch.randn(4, 2)
+    wanted, names = layer(x), list(layer.state_dict())
+    net = utils.replicate(layer)
+    assert net is layer
+    assert torch.equal(net(x), wanted)
+    assert torch.equal(net(input=x), wanted)
+    assert list(net.state_dict()) == names
+    assert not layer._forward_pre_hooks
 
 
 def test_a_scaler_scales_nothing_and_steps() -> None:

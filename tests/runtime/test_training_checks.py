@@ -112,6 +112,15 @@ def test_a_missing_part_is_named(data: SimpleNamespace, refusal: Refusal, gone: 
     assert f"{data.exp_dir}/{gone}" in refusal(lambda: checks.check_dataset(data))
 
 
+def test_a_line_that_upstream_passes_over_names_no_clip(data: SimpleNamespace) -> None:
+    folder = Path(data.exp_dir)
+    name = sorted(path.name for path in (folder / "5-wav32k").iterdir())[0]
+    (folder / "4-cnhubert" / "short.wav.pt").write_bytes((folder / "4-cnhubert" / f"{name}.pt").read_bytes())
+    with (folder / "2-name2text.txt").open("a", encoding="utf-8") as file:
+        file.write("short.wav\tAH0 T\t[2]\n")  # three columns
+    checks.check_dataset(data, "v2")
+
+
 def test_an_empty_dataset(data: SimpleNamespace, refusal: Refusal) -> None:
     Path(data.exp_dir, "2-name2text.txt").write_text("")
     assert data.exp_dir in refusal(lambda: checks.check_dataset(data))

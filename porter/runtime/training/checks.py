@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from .dataset import FEATURES, SOUNDS, SPEAKERS, TEXTS, WITH_SPEAKERS, DatasetError, read_clips
+from .dataset import FEATURES, SOUNDS, SPEAKERS, WITH_SPEAKERS, DatasetError, read_clips
 
 T = TypeVar("T")
 
@@ -101,9 +101,8 @@ def check_dataset(data: Any, version: str | None = None) -> None:
     except DatasetError as error:
         _stop(str(error))
     folder = Path(data.exp_dir)
-    texts = {line.split("\t")[0] for line in (folder / TEXTS).read_text(encoding="utf-8").split("\n") if "\t" in line}
-    for name in sorted(texts):
-        if not (folder / SOUNDS / name).exists() and (folder / FEATURES / f"{name}.pt").exists():
+    for name in reading.soundless:
+        if (folder / FEATURES / f"{name}.pt").exists():
             _stop(f"{folder / SOUNDS / name} is missing, though {FEATURES}/{name}.pt is there")
     parts = [FEATURES, SPEAKERS] if version in WITH_SPEAKERS else [FEATURES]
     left = _READ_AT_MOST

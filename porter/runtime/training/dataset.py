@@ -35,7 +35,7 @@ class Reading:
 
     `clips` are those that upstream trains on, by name; `repeats` is how often an epoch has each. `missing` are feature
     files that are not there for clips with text and sound. `left_out` are names of other clips that upstream leaves
-    out, by the reason.
+    out, by the reason. `soundless` are names in the list of texts that have no sound.
     """
 
     folder: Path
@@ -43,6 +43,7 @@ class Reading:
     repeats: int
     missing: tuple[Path, ...]
     left_out: Mapping[str, tuple[str, ...]]
+    soundless: tuple[str, ...]
 
     def refuse_missing(self) -> None:
         """DatasetError where a feature file is missing: the first, and how many more."""
@@ -68,7 +69,8 @@ def read_clips(folder: str | Path, hop_length: int, sampling_rate: int, version:
     missing = [folder / part / f"{n}.pt" for n in sounding for part in features if f"{n}.pt" not in there[part]]
     whole = [name for name in sounding if all(f"{name}.pt" in there[part] for part in features)]
     left_out: dict[str, list[str]] = {}
-    if soundless := sorted(phones.keys() - sounds):
+    soundless = sorted(phones.keys() - sounds)
+    if soundless:
         left_out[f"in {TEXTS} but not in {SOUNDS}"] = soundless
     clips: list[Clip] = []
     for name in whole:
@@ -85,6 +87,7 @@ def read_clips(folder: str | Path, hop_length: int, sampling_rate: int, version:
         1 if len(whole) >= _FEW else max(2, _FEW // max(1, len(whole))),
         tuple(missing),
         {reason: tuple(names) for reason, names in left_out.items()},
+        tuple(soundless),
     )
     if not clips:
         reading.refuse_missing()

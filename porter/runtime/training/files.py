@@ -14,6 +14,7 @@ needs no journal: its own rename decides.
 
 import contextlib
 import functools
+import glob
 import json
 import os
 import pickle
@@ -86,12 +87,17 @@ def saved_together() -> Iterator[None]:
         block.leave()
 
 
-def settle(folder: str | os.PathLike[str]) -> None:
-    """Finish or undo what a killed process began to save in `folder`; before its files are listed or loaded.
+def settle(place: str | os.PathLike[str]) -> None:
+    """Finish or undo what a killed process began to save in a folder; before its files are listed or loaded.
 
-    Waits for another process that is about to rename its files, and leaves one alone that still writes them.
+    The place may be a pattern of file names too: then in each folder that it looks into. Waits for another process
+    that is about to rename its files, and leaves one alone that still writes them.
     """
-    here = Path(folder).resolve()
+    if glob.has_magic(os.fspath(place)) and not Path(place).is_dir():
+        for folder in glob.glob(str(Path(place).parent), recursive=True):  # noqa: PTH207  # may be absolute
+            settle(folder)
+        return
+    here = Path(place).resolve()
     for token in sorted({n.split(".")[1].removeprefix("saving-") for n in _names(here) if n.startswith(_PREFIX)}):
         if token not in _own:
             _settle(here, token)
