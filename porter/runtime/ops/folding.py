@@ -1,7 +1,7 @@
 """Time folded into channels: [B, C, T] as [B, factor * C, T / factor], so that few channels fill a TPU's lanes.
 
-Channel `phase * C + c` of a folded signal holds the samples `phase`, `phase + factor`, ... of channel c. A convolution of
-a folded signal is a convolution again, with a weight of block-Toeplitz form: the same products and sums, and zeros.
+Channel `phase * C + c` of a folded signal holds the samples `phase`, `phase + factor`, ... of channel c. A convolution
+of a folded signal is a convolution again, with a weight of block-Toeplitz form: the same products and sums, and zeros.
 (Space to depth; for convolutions of stride 1: Shi et al. 2016, arXiv:1609.05158.)
 """
 
