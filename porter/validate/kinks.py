@@ -48,8 +48,9 @@ class RecordKinks(TorchFunctionMode):
 class ReplayKinks(TorchFunctionMode):
     """Moves inputs within rounding of zero to the recorded side; by shape, first in, first out.
 
-    What was not recorded goes through. Inputs away from zero keep their side, so that masks of the same shape in
-    another order do no harm.
+    A port may have time folded into channels, or two batches stacked that upstream had in two passes; their masks are
+    laid out likewise. What was not recorded goes through. Inputs away from zero keep their side, so that masks of the
+    same shape in another order do no harm.
     """
 
     def __init__(self, masks: Iterable[Tensor]) -> None:
@@ -63,15 +64,55 @@ class ReplayKinks(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func not in _KINKED:
+        if func not in _KINKED and not _is_ports(func):
             return func(*args, **kwargs)
         given = _input(args, kwargs)
-        waiting = self._waiting[tuple(given.shape)]
-        if not waiting:
+        mask = self._recorded(tuple(given.shape))
+        if mask is None:
             return func(*args, **kwargs)
-        moved = _moved(given, waiting.popleft().to(given.device))
+        moved = _moved(given, mask.to(given.device))
         result = func(*((moved, *args[1:]) if args else ()), **(kwargs if args else {**kwargs, "input": moved}))
         return given.copy_(result) if _in_place(func, args, kwargs) else result
+
+    def _recorded(self, shape: tuple[int, ...]) -> Tensor | None:
+        """The next mask for an input of this shape, no longer waiting."""
+        waiting = self._queue(shape)
+        if waiting is not None:
+            return waiting.popleft().reshape(shape) if len(shape) != 3 else _folded(waiting.popleft(), shape)
+        half = (shape[0] // 2, *shape[1:]) if shape and shape[0] % 2 == 0 else None
+        waiting = self._queue(half) if half is not None else None
+        if half is None or waiting is None or len(waiting) % 2:
+            return None
+        # Upstream made all of its first pass before the second.
+        first, second = waiting.popleft(), waiting[len(waiting) // 2]
+        del waiting[len(waiting) // 2]
+        return torch.cat([_folded(mask, half) if len(half) == 3 else mask for mask in (first, second)])
+
+    def _queue(self, shape: tuple[int, ...]) -> deque[Tensor] | None:
+        """Masks of this shape that wait; else of a signal that is folded to it."""
+        if self._waiting.get(shape):
+            return self._waiting[shape]
+        folded = (masks for recorded, masks in self._waiting.items() if masks and _folds(recorded, shape))
+        return next(folded, None)
+
+
+def _is_ports(func: Callable[..., Any]) -> bool:
+    """Whether a function is the package's own leaky ReLU."""
+    return func.__name__ == "leaky_relu" and str(getattr(func, "__module__", "")).endswith(".ops.recomputed")
+
+
+def _folds(plain: tuple[int, ...], folded: tuple[int, ...]) -> bool:
+    """Whether [B, C, T] may have become [B, factor * C, T / factor]."""
+    if len(plain) != 3 or len(folded) != 3 or plain[0] != folded[0] or folded[1] % plain[1]:
+        return False
+    return plain[2] == folded[2] * (folded[1] // plain[1])
+
+
+def _folded(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """[B, C, T] -> [B, factor * C, T / factor]: channel `phase * C + c`."""
+    batch, channels, time = mask.shape
+    factor = shape[1] // channels
+    return mask.reshape(batch, channels, time // factor, factor).permute(0, 3, 1, 2).reshape(shape)
 
 
 def _moved(given: Tensor, positive: Tensor) -> Tensor:

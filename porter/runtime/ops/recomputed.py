@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from .. import utils
 from .forms import wants_tpu_form
@@ -18,6 +19,9 @@ _SOURCE = "_sovits_port_activation"  # of an activated tensor: its input and the
 
 def leaky_relu(input: torch.Tensor, negative_slope: float = 0.01, inplace: bool = False) -> torch.Tensor:
     """`F.leaky_relu`; on a TPU a convolution that follows may compute it again for its backward pass."""
+    if has_torch_function_unary(input):  # whoever watches torch's functions sees this one
+        watched: torch.Tensor = handle_torch_function(leaky_relu, (input,), input, negative_slope, inplace)
+        return watched
     activated = F.leaky_relu(input, negative_slope, inplace)
     if not inplace and input.requires_grad and wants_tpu_form(input):
         setattr(activated, _SOURCE, (input, negative_slope))
@@ -35,7 +39,8 @@ def convolved(
     if source is None or not torch.is_grad_enabled():
         return convolution(input, weight, bias)
     before, slope = source
-    result: torch.Tensor = _Recomputed.apply(before, weight, bias, convolution, slope)  # type: ignore[no-untyped-call]
+    given = (before, weight, bias, input.detach(), convolution, slope)
+    result: torch.Tensor = _Recomputed.apply(*given)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -48,16 +53,16 @@ class _Recomputed(torch.autograd.Function):
         before: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
+        activated: torch.Tensor,
         convolution: Convolution,
         slope: float,
     ) -> torch.Tensor:
         ctx.save_for_backward(before, weight, bias)
-        ctx.compute = functools.partial(_both, convolution=convolution, slope=slope)
+        ctx.convolution, ctx.slope = convolution, slope
         device = before.device.type
         enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
         ctx.precision = functools.partial(torch.autocast, device, dtype=dtype, enabled=enabled)
-        computed: torch.Tensor = ctx.compute(before, weight, bias)
-        return computed
+        return convolution(activated, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -68,14 +73,8 @@ class _Recomputed(torch.autograd.Function):
         wanted = [i for i, needed in enumerate(ctx.needs_input_grad) if needed]
         leaves = [leaf.requires_grad_() for i in wanted if (leaf := inputs[i]) is not None]
         with torch.set_grad_enabled(True), ctx.precision():
-            result = ctx.compute(*inputs)
+            result = ctx.convolution(F.leaky_relu(inputs[0], ctx.slope), *inputs[1:])
         gradients: list[torch.Tensor | None] = [None] * len(ctx.needs_input_grad)
         for i, found in zip(wanted, torch.autograd.grad(result, leaves, gradient), strict=True):
             gradients[i] = found
         return tuple(gradients)
-
-
-def _both(
-    before: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, convolution: Convolution, slope: float
-) -> torch.Tensor:
-    return convolution(F.leaky_relu(before, slope), weight, bias)
