@@ -40,7 +40,7 @@ class RecordKinks(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _KINKED:
+        if _is_kinked(func):
             self.masks.append((_input(args, kwargs).detach() > 0).cpu())
         return func(*args, **kwargs)
 
@@ -64,7 +64,7 @@ class ReplayKinks(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func not in _KINKED and not _is_ports(func):
+        if not _is_kinked(func):
             return func(*args, **kwargs)
         given = _input(args, kwargs)
         mask = self._recorded(tuple(given.shape))
@@ -96,9 +96,10 @@ class ReplayKinks(TorchFunctionMode):
         return next(folded, None)
 
 
-def _is_ports(func: Callable[..., Any]) -> bool:
-    """Whether a function is the package's own leaky ReLU."""
-    return func.__name__ == "leaky_relu" and str(getattr(func, "__module__", "")).endswith(".ops.recomputed")
+def _is_kinked(func: Callable[..., Any]) -> bool:
+    """Whether a function is a rectifier: torch's, or the package's own leaky ReLU."""
+    ours = func.__name__ == "leaky_relu" and str(getattr(func, "__module__", "")).endswith(".ops.recomputed")
+    return ours or func in _KINKED
 
 
 def _folds(plain: tuple[int, ...], folded: tuple[int, ...]) -> bool:

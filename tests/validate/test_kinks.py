@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from porter.runtime import ops
+from porter.runtime.ops import folding
 from porter.validate.kinks import RecordKinks, ReplayKinks
 from porter.validate.noise import RecordNoise, ReplayNoise
 
@@ -22,6 +24,7 @@ RECTIFIERS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu in place": lambda x: F.leaky_relu(x, 0.1, True),
     "leaky_relu inplace": lambda x: F.leaky_relu(x, 0.1, inplace=True),
     "leaky_relu keywords": lambda x: F.leaky_relu(input=x, inplace=True),
+    "the port's leaky_relu": lambda x: ops.leaky_relu(x, 0.1),
     "leaky_relu_": lambda x: F.leaky_relu_(x, 0.1),
     "relu": F.relu,
     "torch.relu": torch.relu,
@@ -75,3 +78,33 @@ def test_what_was_not_recorded_goes_through() -> None:
     with ReplayKinks([]):
         got = run(RECTIFIERS["relu"], PORT)
     assert torch.equal(got[2], run(RECTIFIERS["relu"], PORT)[2])
+
+
+def _on_the_kink(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """An input half of which is rounding, and the same on the other sides of zero."""
+    given = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    given.view(-1)[::2] *= 1e-9
+    other = given.clone()
+    other.view(-1)[::2] *= -1
+    return given, other
+
+
+def test_a_signal_folded_by_the_port_takes_the_recorded_sides() -> None:
+    given, other = _on_the_kink(2, 4, 12)
+    with RecordKinks() as recorded:
+        wanted = F.leaky_relu(given, 0.1)
+    with ReplayKinks(recorded.masks):
+        found = ops.leaky_relu(folding.fold(other, 3), 0.1)
+    assert torch.equal(folding.unfold(found, 3) > 0, wanted > 0)
+
+
+def test_two_passes_stacked_by_the_port_take_the_sides_of_both() -> None:
+    (first, first_other), (second, second_other) = _on_the_kink(2, 4, 6), _on_the_kink(2, 4, 6)
+    second, second_other = -second, -second_other
+    with RecordKinks() as recorded:
+        wanted = [[F.leaky_relu(value, slope) for slope in (0.1, 0.2)] for value in (first, second)]
+    with ReplayKinks(recorded.masks):
+        stacked = torch.cat([first_other, second_other])
+        found = [F.leaky_relu(stacked, slope) for slope in (0.1, 0.2)]
+    for i in range(2):
+        assert torch.equal(found[i] > 0, torch.cat([wanted[0][i], wanted[1][i]]) > 0)
