@@ -28,22 +28,26 @@ def disagreements(changes: Changes, old: Package, new: Package) -> tuple[int, in
     fresh = [*made.new, *(pair.after for pair in made.changed)]
     silent = [rewrite for pair in made.changed if quiet(pair, old, new) for rewrite in (pair.before, pair.after)]
     wrong = counts(changes, old[0], new[0]) + files(changes, old, new)
+    paired = [rewrite for pair in made.changed for rewrite in (pair.before, pair.after)]
     lines = unexplained = 0
     for name in sorted({*old[1].generated, *new[1].generated}):
         before, after = text(old, name), text(new, name)
         removed, added = differing(before, after)
+        often, then = Counter(before), Counter(after)
         for side, package, other, told, theirs, found in (
             ("old", old, new, gone, fresh, removed),
             ("new", new, old, fresh, gone, added),
         ):
             known = explained(name, package, other, told, theirs)
-            lost = [line for line in sorted(found) if line not in known]
+            here = before if side == "old" else after
+            # A line that both have as often is only aligned with another one of upstream's.
+            lost = [n for n in sorted(found) if n not in known and often[here[n - 1]] != then[here[n - 1]]]
             lines += len(found)
             unexplained += len(lost)
             wrong += [f"nothing tells of line {line} of the {side} {name}" for line in lost]
             target = name.removeprefix(f"{package[0]['package']}/")
             for rewrite in told:
-                if rewrite in silent:
+                if rewrite in silent or (rewrite not in paired and vanishes(rewrite, package, other)):
                     continue
                 covered = range(rewrite.target_line, rewrite.target_end_line + 1)
                 if rewrite.target == target and not any(line in found for line in covered):
@@ -62,6 +66,20 @@ def quiet(pair: Changed, old: Package, new: Package) -> bool:
     return any(
         rewrite.line in upstream_lines(package, other, f"{package[0]['package']}/{rewrite.target}")
         for rewrite, package, other in sides
+    )
+
+
+def vanishes(rewrite: Rewrite, package: Package, other: Package) -> bool:
+    """Whether a rewrite only takes out what the other upstream does not have: then neither package shows it."""
+    manifest = package[0]
+    known = upstream_lines(package, other, f"{manifest['package']}/{rewrite.target}")
+    places = [
+        e
+        for e in manifest["edits"]
+        if (e["rule"], e["target"], e["line"]) == (rewrite.rule, rewrite.target, rewrite.line)
+    ]
+    return rewrite.line in known and all(
+        (e["target_line"], e["target_column"]) == (e["target_end_line"], e["target_end_column"]) for e in places
     )
 
 
