@@ -327,9 +327,10 @@ class Replicated(torch.nn.Module):
 
 
 def replicate(module: torch.nn.Module) -> torch.nn.Module:
-    """`module` itself, which every replica has whole from now on; its first forward pass uploads it once more."""
-    # Said before the first step: what a step gives back is marked, so that the second has the same graph.
-    _mark_replicated(*module.parameters(), *module.buffers())
+    """`module` itself, which every replica has whole from its first forward pass on.
+
+    Not before: what is loaded into a tensor that is said to be replicated is a graph of its own for each shape.
+    """
     settling = _Settling()
     settling.handle = module.register_forward_pre_hook(settling)
     return module

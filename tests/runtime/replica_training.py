@@ -1,5 +1,6 @@
 """A small training run as a trainer would write it; prints one JSON line of what came out and what it cost."""
 
+import copy
 import importlib
 import json
 import sys
@@ -32,8 +33,10 @@ def train(rank: int, workers: int, wrapped: bool) -> dict[str, Any]:
     utils.manual_seed(7)
     device = utils.get_xla_device()
     layers = nn.Sequential(nn.Conv1d(3, 8, 3, padding=1), nn.ReLU(), nn.Dropout(0.3), nn.Conv1d(8, 2, 3, padding=1))
+    start = copy.deepcopy(layers.state_dict())
     layers = layers.to(device)
     net = utils.Replicated(layers, device_ids=[rank]) if wrapped else utils.replicate(layers)
+    layers.load_state_dict(start)  # as a trainer does that goes on from a checkpoint
     optimizer = torch.optim.AdamW(net.parameters(), 1e-2, betas=(0.8, 0.99), eps=1e-9)
     scaler = utils.GradScaler(enabled=True)
     losses: list[float] = []
@@ -42,7 +45,6 @@ def train(rank: int, workers: int, wrapped: bool) -> dict[str, Any]:
     batches = DataLoader(
         Tones(), batch_size=utils.replica_batch(size), num_workers=workers, persistent_workers=workers > 0
     )
-    utils.mark_step()
     for wave, target, index in DeviceLoader(batches):
         metrics.clear_all()
         optimizer.zero_grad(set_to_none=True)
