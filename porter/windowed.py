@@ -226,13 +226,13 @@ class _Reader:
         return whole
 
     def deeper(self, leaf: cst.BaseExpression) -> _Chain | None:
-        """What leads to a local name that an earlier line gives the result of a call."""
+        """What leads to a call, or to a local name that an earlier line gives the result of one."""
         made = self.made(leaf) if isinstance(leaf, cst.Name) else None
-        if made is None or not isinstance(made.value, cst.Call):
-            return None
-        found = self._joined(made.value, needs_table=False)
-        assert isinstance(leaf, cst.Name)
-        return found and replace(found, steps=(*found.steps, (leaf.value, made)))
+        call = leaf if made is None else made.value
+        found = self._joined(call, needs_table=False) if isinstance(call, cst.Call) else None
+        if found is None or made is None or not isinstance(leaf, cst.Name):
+            return found
+        return replace(found, steps=(*found.steps, (leaf.value, made)))
 
     def made(self, name: cst.Name) -> cst.Assign | None:
         """The line that surely gave a local name its value, if there is one."""
