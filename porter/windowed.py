@@ -119,18 +119,23 @@ class _Class:
     def _set_once(self) -> Iterator[tuple[str, cst.BaseExpression]]:
         """Attributes of `self` that `__init__` sets, and nothing else of the class."""
         found: dict[str, list[cst.CSTNode]] = {}
-        for node in descendants(self.node.body):
-            if isinstance(node, _BINDS):
-                target = node.name if isinstance(node, cst.AsName) else node.target
-                for part in descendants(target):
-                    if isinstance(part, cst.Attribute) and dotted(part.value) == "self":
-                        found.setdefault(part.attr.value, []).append(node)
+        for name, node in _attributes_set(self.node):
+            found.setdefault(name, []).append(node)
         for name, nodes in found.items():
             made = self.file.parent(nodes[0])
             if len(nodes) == 1 and isinstance(made, cst.Assign) and dotted(made.targets[0].target) == f"self.{name}":
                 init = self.file.function(made)
                 if init is not None and init.name.value == "__init__":
                     yield name, made.value
+
+
+def _attributes_set(owner: cst.ClassDef) -> Iterator[tuple[str, cst.CSTNode]]:
+    """The attributes of `self` that the code of a class sets, and what binds each."""
+    for node in descendants(owner.body):
+        if isinstance(node, _BINDS):
+            for part in descendants(node.name if isinstance(node, cst.AsName) else node.target):
+                if isinstance(part, cst.Attribute) and dotted(part.value) == "self":
+                    yield part.attr.value, node
 
 
 def _sizes(file: SourceFile, node: cst.BaseExpression) -> Sequence[cst.BaseExpression] | None:
@@ -149,7 +154,7 @@ def _sizes(file: SourceFile, node: cst.BaseExpression) -> Sequence[cst.BaseExpre
 
 
 def _is_overridden(file: SourceFile, owner: cst.ClassDef, used: Sequence[cst.CSTNode]) -> bool:
-    """Whether a class of the project that derives from `owner` has its own of a method that these expressions call."""
+    """Whether a class of the project that derives from `owner` changes what these expressions use of it."""
     methods = {m.name.value: m for m in owner.body.body if isinstance(m, cst.FunctionDef)}
     called: set[str] = set()
     left = list(used)
@@ -168,6 +173,7 @@ def _is_overridden(file: SourceFile, owner: cst.ClassDef, used: Sequence[cst.CST
                 if any(a is not None and a[1] is base for a in above):
                     below.append(node)
     own = {m.name.value for c in below[1:] for m in c.body.body if isinstance(m, cst.FunctionDef)}
+    own |= {name for c in below[1:] for name, _ in _attributes_set(c)}
     return bool(own & called)
 
 
@@ -254,20 +260,21 @@ class _Reader:
             return [*receiver, *(a.value for a in node.args)]
         return [node.value] if isinstance(node, cst.Attribute) else children(node)
 
-    def _leaves(self, node: cst.CSTNode) -> Iterator[cst.BaseExpression]:
-        """The largest expressions in a node whose values are not known."""
-        if not isinstance(node, cst.BaseExpression):
-            for part in children(node):
-                yield from self._leaves(part)
-            return
-        try:
-            Interpreter(self.file).evaluate(node, {"self": self.owner.made_with("", 0)})
-        except (UnsupportedError, ShapeError):
-            if isinstance(node, cst.Tuple | cst.List):
-                for part in children(node):
-                    yield from self._leaves(part)
-            elif not (isinstance(node, cst.Attribute) and dotted(node.value) == "self"):
-                yield node
+    def _leaves(self, node: cst.CSTNode, parts: tuple[type[cst.CSTNode], ...] = ()) -> Iterator[cst.BaseExpression]:
+        """The largest expressions in a node whose values are not known; those of classes in `parts` are taken apart."""
+        if isinstance(node, cst.SubscriptElement):
+            parts = (cst.BinaryOperation, cst.UnaryOperation)  # numbers, not a tensor
+        if isinstance(node, cst.BaseExpression):
+            try:
+                Interpreter(self.file).evaluate(node, {"self": self.owner.made_with("", 0)})
+                return
+            except (UnsupportedError, ShapeError):
+                if not isinstance(node, (cst.Tuple, cst.List, *parts)):
+                    if not (isinstance(node, cst.Attribute) and dotted(node.value) == "self"):
+                        yield node
+                    return
+        for part in children(node):
+            yield from self._leaves(part, parts)
 
 
 def _read(reader: _Reader, node: cst.BaseExpression) -> Windowed | None:
@@ -280,7 +287,7 @@ def _read(reader: _Reader, node: cst.BaseExpression) -> Windowed | None:
             kind = _kind(reader, node, chain, leaf)
             if kind is not None:
                 used = [node, *(made.value for _, made in chain.steps)]
-                is_sure = _keeps(reader, node, leaf) and not _is_overridden(reader.file, reader.owner.node, used)
+                is_sure = _keeps(reader, node, chain, leaf) and not _is_overridden(reader.file, reader.owner.node, used)
                 return Windowed(node, kind, leaf, first.tables[0]) if is_sure else None
         if len(chain.steps) < len(first.steps) + _DEEP:
             for leaf in chain.leaves:
@@ -299,12 +306,12 @@ def _names(chain: _Chain) -> set[str]:
 
 def _kind(reader: _Reader, node: cst.BaseExpression, chain: _Chain, tensor: cst.BaseExpression) -> Kind | None:
     """What an expression computes of one of the leaves, if that is known; the others are lengths."""
-    lengths = [n for n in chain.leaves if code(n) != code(tensor)]
+    lengths = _names(chain) - {code(tensor)}
     param = reader.tables[chain.tables[0].attr.value]
 
-    def value(x: Array, table: Array, length: int, window: int) -> object:
-        given: dict[cst.CSTNode, object] = dict.fromkeys(chain.leaves, x)
-        given |= dict.fromkeys(lengths, length) | dict.fromkeys(chain.tables, table)
+    def value(x: Array, table: Array, told: Mapping[str, int], window: int) -> object:
+        given: dict[cst.CSTNode, object] = {n: told.get(code(n), x) for n in chain.leaves}
+        given |= dict.fromkeys(chain.tables, table)
         interpreter = Interpreter(reader.file, given)
         names: Names = {"self": reader.owner.made_with(param, window)}
         for name, made in chain.steps:
@@ -314,13 +321,14 @@ def _kind(reader: _Reader, node: cst.BaseExpression, chain: _Chain, tensor: cst.
     def is_it(kind: Kind) -> bool:
         for length, window, heads in _TRIED:
             x, table = _example(kind, length, window, heads)
-            if value(x, table, length, window) != _wanted(kind, x, table):
+            if value(x, table, dict.fromkeys(lengths, length), window) != _wanted(kind, x, table):
                 return False
-        return not lengths or all(fails(kind, *sizes) for sizes in _MISFITS)
+        return all(fails(kind, name, *sizes) for name in lengths for sizes in _MISFITS)
 
-    def fails(kind: Kind, length: int, told: int, window: int) -> bool:
+    def fails(kind: Kind, name: str, length: int, other: int, window: int) -> bool:
+        """Whether torch would raise if one of the lengths were another than the tensor's."""
         try:
-            value(*_example(kind, length, window, 1), told, window)
+            value(*_example(kind, length, window, 1), dict.fromkeys(lengths, length) | {name: other}, window)
         except ShapeError:
             return True
         return False
@@ -368,27 +376,33 @@ def _wanted(kind: Kind, x: Array, table: Array) -> Array:
     return Array.of((batch, heads, length, width), summed)
 
 
-def _keeps(reader: _Reader, node: cst.BaseExpression, tensor: cst.BaseExpression) -> bool:
-    """Whether a tensor is still the same where the product is computed."""
-    start, end = reader.file.statement(tensor), reader.file.statement(node)
-    if start is end:
-        return True
-    names, inside = names_in(tensor), False
-    for part in own_descendants(reader.function.body):
-        if part is end:
-            return inside
-        inside = inside or part is start
-        if inside and names & _changed(part):
+def _keeps(reader: _Reader, node: cst.BaseExpression, chain: _Chain, tensor: cst.BaseExpression) -> bool:
+    """Whether a tensor is still the same where the product is computed, and what was made of it too."""
+    end = reader.file.statement(node)
+    lines = list(own_descendants(reader.function.body))
+    until = lines.index(end)
+
+    def is_kept(names: set[str], start: cst.CSTNode, *, itself: bool) -> bool:
+        first = lines.index(start)
+        inside = set() if itself else set(descendants(start))
+        return first <= until and not any(names & _changed(n) for n in lines[first:until] if n not in inside)
+
+    for leaf in chain.leaves:
+        start = reader.file.statement(leaf)
+        if code(leaf) == code(tensor) and start is not end and not is_kept(names_in(leaf), start, itself=True):
             return False
-    return False
+    return all(is_kept({name}, reader.file.statement(made), itself=False) for name, made in chain.steps)
 
 
 def _changed(node: cst.CSTNode) -> set[str]:
     """The names that a node binds, or whose tensors it may change."""
-    if isinstance(node, _BINDS) and not isinstance(node, cst.AsName):
+    if isinstance(node, cst.Del):
         return names_in(node.target)
-    if isinstance(node, cst.AsName | cst.Del):
-        return set().union(*map(names_in, children(node)))
-    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value.endswith("_"):
-        return names_in(node.func.value)
+    if isinstance(node, _BINDS):
+        return names_in(node.name if isinstance(node, cst.AsName) else node.target)
+    if isinstance(node, cst.Call):
+        name = (dotted(node.func) or "").rpartition(".")[2] or getattr(getattr(node.func, "attr", None), "value", "")
+        keywords = {a.keyword.value for a in node.args if a.keyword is not None}
+        if name.endswith("_") or keywords & {"out", "inplace"}:
+            return names_in(node)
     return set()

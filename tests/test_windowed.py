@@ -121,9 +121,33 @@ def test_nothing_is_known_of_a_helper_that_does_anything_else(old: str, new: str
     assert found(ATTENTION, HELPERS.replace(old, new)) == BOTH[1:]
 
 
-@pytest.mark.parametrize("between", ["q.mul_(2)", "q[0] = 1", "q, _ = w, q", "q += 1", "with open('x') as q: pass"])
+@pytest.mark.parametrize(
+    "between",
+    [
+        "q.mul_(2)",
+        "q[0] = 1",
+        "q, _ = w, q",
+        "q += 1",
+        "with open('x') as q: pass",
+        "x.neg_()",
+        "x[0] = 1",
+        "F.relu(q, inplace=True)",
+    ],
+)
 def test_a_tensor_that_changes_before_the_product_is_left_alone(between: str) -> None:
     text = ATTENTION.replace(
         "return shear(q @ rows.transpose(-2, -1)),", f"x = q @ rows.mT\n        {between}\n        return shear(x),"
     )
     assert found(text) == BOTH[1:]
+
+
+def test_lengths_that_need_not_fit_leave_doubt() -> None:
+    cut = ATTENTION.replace("rows.transpose(-2, -1)", "rows.transpose(-2, -1)[..., : 2 * length - 1]")
+    assert found(cut) == BOTH
+    assert found(cut.replace("2 * length - 1])", "2 * w.size(-1) - 1])")) == BOTH[1:]
+
+
+@pytest.mark.parametrize("own", ["def widen(self, x, n):\n        return x", "def more(self):\n        self.reach = 9"])
+def test_a_class_below_that_changes_what_is_used_leaves_doubt(own: str) -> None:
+    assert found(f"{ATTENTION}\n\nclass Below(Attention):\n    def reset(self):\n        pass\n") == BOTH
+    assert found(f"{ATTENTION}\n\nclass Below(Attention):\n    {own}\n") == []
