@@ -4,7 +4,7 @@ from .bincount import bincount
 from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
 from .folded_layers import fold_time
-from .forms import device_forms
+from .forms import device_forms, wants_tpu_form
 from .glu import GLU, glu
 from .host_flags import HostFlags
 from .interpolate import Upsample, interpolate
@@ -14,6 +14,7 @@ from .lstm import LSTM
 from .masked_write import masked_write_
 from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
 from .recomputed import leaky_relu
+from .relative import relative_scores, relative_values
 from .sample_rows import sample_rows
 from .segments import slice_segments
 from .stft import stft, stft_as_real, stft_magnitude
@@ -42,6 +43,8 @@ __all__ = [
     "range_mask",
     "ranges_l1",
     "ranges_mse",
+    "relative_scores",
+    "relative_values",
     "remove_weight_norm",
     "sample_rows",
     "set_buckets",
@@ -51,5 +54,6 @@ __all__ = [
     "stft_as_real",
     "stft_magnitude",
     "use_pads",
+    "wants_tpu_form",
     "weight_norm",
 ]
