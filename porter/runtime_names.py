@@ -11,8 +11,8 @@ _HOST = {
     "utils.replica_batch", "utils.after_step", "utils.GradScaler", "ops.wants_tpu_form",
 }  # fmt: skip
 _MODULES = {
-    "ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU", "ops.LSTM", "utils.Replicated",
-    "utils.replicate",
+    "ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU", "ops.LSTM", "ops.Conv1d",
+    "utils.Replicated", "utils.replicate",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from .cdist import cdist
 from .folded_layers import fold_time
 from .forms import device_forms, wants_tpu_form
 from .glu import GLU, glu
+from .grouped import Conv1d
 from .host_flags import HostFlags
 from .interpolate import Upsample, interpolate
 from .lengths import static_max
@@ -23,6 +24,7 @@ from .weight_norm import remove_weight_norm, weight_norm
 __all__ = [
     "GLU",
     "LSTM",
+    "Conv1d",
     "HostFlags",
     "Pads",
     "Upsample",

@@ -36,11 +36,13 @@ def conv1d(
     padding: int,
     dilation: int = 1,
     factor: int,
+    groups: int = 1,
 ) -> torch.Tensor:
     """`F.conv1d` of a signal folded by `stride * factor`; the result is folded by `factor`.
 
-    weight [O, C, K] and bias [O] are those of the plain convolution, whose result must be `stride` times as short as
-    its input: for a stride of 1, `2 * padding == dilation * (K - 1)`.
+    weight [O, C / groups, K] and bias [O] are those of the plain convolution, whose result must be `stride` times as
+    short as its input: for a stride of 1, `2 * padding == dilation * (K - 1)`. Where it is longer or shorter, it is
+    cut or continued to that length. With several groups each is folded on its own, and `factor` must be 1.
     """
     inner = stride * factor
     out, channels, _ = weight.shape
@@ -50,7 +52,7 @@ def conv1d(
     highest = (stride * (factor - 1) + len(taps) - 1 - padding) // inner
     width = (highest - lowest + 1) * inner
     rows = _shifted(taps, -padding - lowest * inner, stride, factor, width)
-    return _convolved(folded, rows, out, channels, inner, bias, lowest, highest)
+    return _convolved(folded, rows, out, channels, inner, bias, lowest, highest, groups)
 
 
 def conv_transpose1d(
@@ -106,6 +108,7 @@ def _convolved(
     bias: torch.Tensor | None,
     lowest: int,
     highest: int,
+    groups: int = 1,
 ) -> torch.Tensor:
     """Convolve with a weight given as [phases of the result, blocks * phases of the input, O * C]."""
     factor = len(rows)
@@ -114,5 +117,5 @@ def _convolved(
     weight = weight.reshape(factor * out, phases * channels, blocks)
     wide = None if bias is None else bias.repeat(factor)
     if -lowest == highest:
-        return F.conv1d(folded, weight, wide, padding=highest)
-    return F.conv1d(F.pad(folded, (-lowest, highest)), weight, wide)
+        return F.conv1d(folded, weight, wide, padding=highest, groups=groups)
+    return F.conv1d(F.pad(folded, (-lowest, highest)), weight, wide, groups=groups)
