@@ -1,6 +1,6 @@
 """What the first steps of the ported trainer cost at upstream's own sizes: seconds and memory.
 
-    python bench/train_full.py UPSTREAM [--batch 2] [--steps 2] [--precision float32|bfloat16] [--seconds 0.8,1.9]
+    python bench/train_full.py UPSTREAM [--batch 2] [--steps 1] [--precision float32|bfloat16] [--seconds 0.8,1.9]
                                [--limit 22] [--timeout 3000] [--keep DIR]
 
 The emitted s2_train.py runs with upstream's `configs/s2.json`, in which only folders, batch size and intervals are
@@ -158,7 +158,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("upstream")
     parser.add_argument("--batch", type=int, default=2, help="clips in a step (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=2, help="until it is ended (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=1, help="until it is ended (default: %(default)s)")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--seconds", type=_range, default=(0.8, 1.9), metavar="S,S", help="of clips")
     parser.add_argument("--limit", type=float, default=22.0, help="GiB (default: %(default)s)")
