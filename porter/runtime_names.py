@@ -11,7 +11,7 @@ _HOST = {
     "utils.replica_batch", "utils.after_step", "utils.GradScaler", "ops.wants_tpu_form",
 }  # fmt: skip
 _MODULES = {
-    "ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU", "ops.LSTM", "ops.Conv1d",
+    "ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU", "ops.LSTM", "ops.Conv1d", "ops.Conv2d",
     "utils.Replicated", "utils.replicate",
 }  # fmt: skip
 

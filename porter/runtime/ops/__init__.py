@@ -13,6 +13,7 @@ from .lengths import static_max
 from .linalg import inverse, logdet
 from .lstm import LSTM
 from .masked_write import masked_write_
+from .periodic import Conv2d
 from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
 from .recomputed import leaky_relu
 from .relative import relative_scores, relative_values
@@ -25,6 +26,7 @@ __all__ = [
     "GLU",
     "LSTM",
     "Conv1d",
+    "Conv2d",
     "HostFlags",
     "Pads",
     "Upsample",

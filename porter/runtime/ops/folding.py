@@ -10,21 +10,21 @@ import torch.nn.functional as F
 
 
 def fold(signal: torch.Tensor, factor: int) -> torch.Tensor:
-    """[B, C, T] -> [B, factor * C, T / factor]. RuntimeError where T is no multiple of `factor`."""
+    """[B, C, T, ...] -> [B, factor * C, T / factor, ...]. RuntimeError where T is no multiple of `factor`."""
     if factor == 1:
         return signal
-    batch, channels, time = signal.shape
-    phases = signal.reshape(batch, channels, time // factor, factor)
-    return phases.permute(0, 3, 1, 2).reshape(batch, factor * channels, time // factor)
+    batch, channels, time, *rest = signal.shape
+    phases = signal.reshape(batch, channels, time // factor, factor, *rest)
+    return phases.movedim(3, 1).reshape(batch, factor * channels, time // factor, *rest)
 
 
 def unfold(folded: torch.Tensor, factor: int) -> torch.Tensor:
-    """[B, factor * C, T / factor] -> [B, C, T]."""
+    """[B, factor * C, T / factor, ...] -> [B, C, T, ...]."""
     if factor == 1:
         return folded
-    batch, channels, time = folded.shape
-    phases = folded.reshape(batch, factor, channels // factor, time)
-    return phases.permute(0, 2, 3, 1).reshape(batch, channels // factor, time * factor)
+    batch, channels, time, *rest = folded.shape
+    phases = folded.reshape(batch, factor, channels // factor, time, *rest)
+    return phases.movedim(1, 3).reshape(batch, channels // factor, time * factor, *rest)
 
 
 def conv1d(
@@ -42,7 +42,8 @@ def conv1d(
 
     weight [O, C / groups, K] and bias [O] are those of the plain convolution, whose result must be `stride` times as
     short as its input: for a stride of 1, `2 * padding == dilation * (K - 1)`. Where it is longer or shorter, it is
-    cut or continued to that length. With several groups each is folded on its own, and `factor` must be 1.
+    cut or continued to that length. With several groups each is folded on its own, and `factor` must be 1. A signal
+    with an axis more, as periods have, is convolved along time alone.
     """
     if stride * factor == 1:
         return F.conv1d(folded, weight, bias, 1, padding, dilation)
@@ -118,6 +119,8 @@ def _convolved(
     weight = rows.reshape(factor, blocks, phases, out, channels).permute(0, 3, 2, 4, 1)
     weight = weight.reshape(factor * out, phases * channels, blocks)
     wide = None if bias is None else bias.repeat(factor)
+    if folded.dim() == 4:
+        return F.conv2d(F.pad(folded, (0, 0, -lowest, highest)), weight.unsqueeze(-1), wide, groups=groups)
     if -lowest == highest:
         return F.conv1d(folded, weight, wide, padding=highest, groups=groups)
     return F.conv1d(F.pad(folded, (-lowest, highest)), weight, wide, groups=groups)

@@ -1,6 +1,5 @@
 """Convolutions over few channels or many small groups, laid out so that they fill a TPU's lanes."""
 
-import functools
 from typing import NamedTuple
 
 import torch
@@ -9,7 +8,6 @@ from torch import nn
 
 from . import folding
 from .forms import LANES, wants_tpu_form
-from .recomputed import convolved
 
 _WIDE = 2 * LANES  # channels up to which zeros between groups cost less than arrays that are padded
 
@@ -29,15 +27,16 @@ class Conv1d(nn.Conv1d):
         if layout is None:
             plain: torch.Tensor = super()._conv_forward(input, weight, bias)
             return plain
-        convolution = functools.partial(
-            conv1d,
+        return conv1d(
+            input,
+            weight,
+            bias,
             stride=self.stride[0],
             padding=int(self.padding[0]),
             dilation=self.dilation[0],
             groups=self.groups,
             layout=layout,
         )
-        return convolved(convolution, input, weight, bias)
 
     def _layout(self) -> Layout | None:
         if self.padding_mode != "zeros" or isinstance(self.padding, str):

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from .. import utils
+from . import twins
 from .forms import wants_tpu_form
 
 Convolution = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
@@ -22,6 +23,9 @@ def leaky_relu(input: torch.Tensor, negative_slope: float = 0.01, inplace: bool 
     if has_torch_function_unary(input):  # whoever watches torch's functions sees this one
         watched: torch.Tensor = handle_torch_function(leaky_relu, (input,), input, negative_slope, inplace)
         return watched
+    twin = twins.folded(input)
+    if twin is not None and not inplace:
+        return twins.unfolded(leaky_relu(twin.signal, negative_slope), twin.factor, twin.time)
     activated = F.leaky_relu(input, negative_slope, inplace)
     if not inplace and input.requires_grad and wants_tpu_form(input):
         setattr(activated, _SOURCE, (input, negative_slope))

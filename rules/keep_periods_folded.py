@@ -1,0 +1,102 @@
+"""The first layers over the columns of a period have few channels, which are padded to the lanes of a TPU."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import argument, has_star
+
+_BEFORE = """import torch
+from torch import nn
+from torch.nn import Conv2d
+
+
+class Critic(nn.Module):
+    def __init__(self, reach=2):
+        super().__init__()
+        kernel = (2 * reach + 1, 1)
+        self.layers = nn.ModuleList(
+            [
+                Conv2d(1, 32, (2 * reach + 1, 1), (3, 1), padding=(reach, 0)),
+                nn.Conv2d(32, 128, kernel_size=(2 * reach + 1, 1), stride=(3, 1), padding=(reach, 0)),
+                Conv2d(128, 256, (2 * reach + 1, 1), (3, 1), padding=(reach, 0)),
+            ]
+        )
+        for p in self.parameters():
+            nn.init.normal_(p, 0, 0.1)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.nn.functional.leaky_relu(layer(x), 0.1)
+        return x
+"""
+
+_AFTER = (
+    _BEFORE.replace("from torch.nn import Conv2d\n", "from torch.nn import Conv2d\nfrom . import ops\n")
+    .replace(" Conv2d(1,", " ops.Conv2d(1,")
+    .replace("nn.Conv2d(32,", "ops.Conv2d(32,")
+)
+
+
+class KeepPeriodsFolded(Rule):
+    """Keep time folded into channels where a kernel is one column wide.
+
+    A discriminator that looks at every p-th sample convolves columns, and its first layers have 1 and 32 channels: of
+    a TPU's 128 lanes, 127 and 96 are padding that is read and written. The runtime's convolution folds time into the
+    channels of its result, and hands that to a next one of its kind beside the plain result, through leaky ReLUs of
+    the runtime too. It is torch's own class with the same parameters, and elsewhere computes as torch's does.
+    """
+
+    code = "TPU011"
+    title = "keep periods folded"
+    safety = Safety.CLOSE
+    message = (
+        "the first layers over a period have too few channels for a TPU's 128 lanes: there, time is folded into them"
+    )
+    fixes_hazard = False
+    examples: ClassVar = (
+        Example(
+            before=_BEFORE,
+            after=_AFTER,
+            call="torch.manual_seed(0), Critic().to(x.device)(x)",
+            inputs="x = torch.linspace(-3, 3, 2 * 3 * 52).sin().reshape(2, 1, 52, 3)",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        # kernels of several columns, of one tap, and of a form that cannot be read
+        "from torch import nn\n\n\ndef build(k):\n    return nn.Conv2d(1, 32, (3, 3), (2, 2)), nn.Conv2d(1, 32, (1, 1)), nn.Conv2d(1, 32, k)\n",
+        # steps from column to column, and channels that fill the lanes
+        "from torch import nn\n\n\ndef build(k):\n    return nn.Conv2d(1, 32, (k, 1), (3, 2)), nn.Conv2d(128, 512, (k, 1), (3, 1))\n",
+        "from torch import nn\n\n\ndef build(k):\n    return nn.Conv2d(8, 32, (k, 1), groups=2)\n",
+        # other classes, and arguments that cannot be read
+        "def build(Conv2d):\n    return Conv2d(1, 32, (5, 1))\n",
+        "from torch import nn\n\n\ndef build(*sizes):\n    return nn.Conv2d(*sizes, kernel_size=(5, 1))\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        if self.file.resolve(node.func) not in ("torch.nn.Conv2d", "torch.nn.modules.conv.Conv2d") or has_star(node):
+            return
+        kernel, stride = argument(node, "kernel_size", 2), argument(node, "stride", 3)
+        channels, groups = argument(node, "in_channels", 0), argument(node, "groups", 6)
+        if not _is_column(kernel) or not (_is_column(stride) or stride is None or _is_one(stride)):
+            return
+        if channels is None or (groups is not None and not _is_one(groups)):
+            return
+        if not isinstance(channels, cst.Integer) or int(channels.evaluated_value) < 128:
+            self.replace(node.func, self.runtime("ops.Conv2d"))
+
+
+def _is_column(node: cst.BaseExpression | None) -> bool:
+    """Whether an expression is a pair whose second part is 1, and the first is not."""
+    if not isinstance(node, cst.Tuple) or len(node.elements) != 2:
+        return False
+    high, wide = (element.value for element in node.elements)
+    return _is_one(wide) and not _is_one(high)
+
+
+def _is_one(node: cst.BaseExpression) -> bool:
+    return isinstance(node, cst.Integer) and node.value == "1"
