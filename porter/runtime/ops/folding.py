@@ -45,9 +45,9 @@ def conv1d(
     cut or continued to that length. With several groups each is folded on its own, and `factor` must be 1. A signal
     with an axis more, as periods have, is convolved along time alone.
     """
-    if stride * factor == 1:
-        return F.conv1d(folded, weight, bias, 1, padding, dilation)
     inner = stride * factor
+    if inner == 1 and 2 * padding == dilation * (weight.shape[2] - 1) and folded.dim() == 3:
+        return F.conv1d(folded, weight, bias, padding=padding, dilation=dilation, groups=groups)
     out, channels, _ = weight.shape
     taps = _dilated(weight.permute(2, 0, 1).flatten(1), dilation)
     # Sample u * r + n - p of the input, for output phase r and tap n, lies `lowest` to `highest` blocks away.
