@@ -124,6 +124,23 @@ def test_under_autocast_the_gradient_is_that_of_the_same_precision(x: torch.Tens
     assert decibels(found[1][1], found[0][1]) > 30
 
 
+def test_what_was_written_to_is_not_computed_again(x: torch.Tensor) -> None:
+    ours, plain = folded(Decoder()).double(), nn.Conv1d(16, 16, 3, padding=1).double()
+    layer = ours.blocks[0]
+    assert isinstance(layer, nn.Conv1d)
+    ops.remove_weight_norm(layer)
+    plain.load_state_dict(layer.state_dict())
+    found = []
+    for convolution, bend in ((layer, ops.leaky_relu), (plain, F.leaky_relu)):
+        with ops.device_forms(tpu=True):
+            bent = bend(x.double().reshape(2, 16, 12).requires_grad_(), 0.1)
+            bent += 1
+            convolution(bent).square().sum().backward()
+        assert convolution.weight.grad is not None
+        found.append(convolution.weight.grad)
+    assert decibels(found[0], found[1]) > 250
+
+
 @needs_xla
 def test_on_xla_a_tpus_form_gives_the_same_values_and_gradients(x: torch.Tensor) -> None:
     plain = Decoder(F.leaky_relu)

@@ -15,7 +15,7 @@ from .forms import wants_tpu_form
 
 Convolution = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
-_SOURCE = "_sovits_port_activation"  # of an activated tensor: its input and the slope
+_SOURCE = "_sovits_port_activation"  # of an activated tensor: its input, the slope, and the versions of both
 
 
 def leaky_relu(input: torch.Tensor, negative_slope: float = 0.01, inplace: bool = False) -> torch.Tensor:
@@ -28,7 +28,7 @@ def leaky_relu(input: torch.Tensor, negative_slope: float = 0.01, inplace: bool 
         return twins.unfolded(leaky_relu(twin.signal, negative_slope), twin.factor, twin.time)
     activated = F.leaky_relu(input, negative_slope, inplace)
     if not inplace and input.requires_grad and wants_tpu_form(input):
-        setattr(activated, _SOURCE, (input, negative_slope))
+        setattr(activated, _SOURCE, (input, negative_slope, input._version, activated._version))
     return activated
 
 
@@ -42,7 +42,9 @@ def convolved(
     source = getattr(input, _SOURCE, None)
     if source is None or not torch.is_grad_enabled():
         return convolution(input, weight, bias)
-    before, slope = source
+    before, slope, *versions = source
+    if versions != [before._version, input._version]:  # one of them was written to
+        return convolution(input, weight, bias)
     given = (before, weight, bias, input.detach(), convolution, slope)
     result: torch.Tensor = _Recomputed.apply(*given)  # type: ignore[no-untyped-call]
     return result
