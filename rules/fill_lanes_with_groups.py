@@ -18,13 +18,12 @@ from torch.nn import Conv1d
 class Critic(nn.Module):
     def __init__(self):
         super().__init__()
-        norm = torch.nn.utils.weight_norm
         self.layers = nn.ModuleList(
             [
-                norm(Conv1d(1, 16, 15, padding=7)),
-                norm(Conv1d(16, 64, 11, 4, groups=4, padding=5)),
-                norm(nn.Conv1d(64, 320, 11, 4, 5, 1, 16)),
-                norm(Conv1d(320, 320, 5, padding=2)),
+                Conv1d(1, 16, 15, padding=7),
+                Conv1d(16, 64, 11, 4, groups=4, padding=5),
+                nn.Conv1d(64, 320, 11, 4, 5, 1, 16),
+                Conv1d(320, 320, 5, padding=2),
             ]
         )
         for p in self.parameters():
@@ -38,9 +37,9 @@ class Critic(nn.Module):
 
 _AFTER = (
     _BEFORE.replace("from torch.nn import Conv1d\n", "from torch.nn import Conv1d\nfrom . import ops\n")
-    .replace("norm(Conv1d(1,", "norm(ops.Conv1d(1,")
-    .replace("norm(Conv1d(16,", "norm(ops.Conv1d(16,")
-    .replace("norm(nn.Conv1d(64,", "norm(ops.Conv1d(64,")
+    .replace(" Conv1d(1,", " ops.Conv1d(1,")
+    .replace(" Conv1d(16,", " ops.Conv1d(16,")
+    .replace(" nn.Conv1d(64,", " ops.Conv1d(64,")
 )
 
 

@@ -53,7 +53,6 @@ class Conv2d(nn.Conv2d):
 
 
 def _valid(folded: torch.Tensor, time: int, factor: int) -> torch.Tensor:
-    """[factor * C, T / factor, 1]: one for the first `time` samples, zero for those after them."""
-    phase = torch.arange(folded.shape[1], device=folded.device) // (folded.shape[1] // factor)
-    sample = torch.arange(folded.shape[2], device=folded.device) * factor + phase.unsqueeze(1)
-    return (sample < time).to(folded.dtype).unsqueeze(-1)
+    """[1, factor * C, T / factor, 1]: one for the first `time` samples, zero for those after them."""
+    valid = folded.new_ones(1, folded.shape[1] // factor, time, 1)
+    return folding.fold(F.pad(valid, (0, 0, 0, folded.shape[2] * factor - time)), factor)
