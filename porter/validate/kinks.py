@@ -78,7 +78,7 @@ class ReplayKinks(TorchFunctionMode):
         """The next mask for an input of this shape, no longer waiting."""
         waiting = self._queue(shape)
         if waiting is not None:
-            return waiting.popleft().reshape(shape) if len(shape) != 3 else _folded(waiting.popleft(), shape)
+            return _laid_out(waiting.popleft(), shape)
         half = (shape[0] // 2, *shape[1:]) if shape and shape[0] % 2 == 0 else None
         waiting = self._queue(half) if half is not None else None
         if half is None or waiting is None or len(waiting) % 2:
@@ -86,7 +86,7 @@ class ReplayKinks(TorchFunctionMode):
         # Upstream made all of its first pass before the second.
         first, second = waiting.popleft(), waiting[len(waiting) // 2]
         del waiting[len(waiting) // 2]
-        return torch.cat([_folded(mask, half) if len(half) == 3 else mask for mask in (first, second)])
+        return torch.cat([_laid_out(mask, half) for mask in (first, second)])
 
     def _queue(self, shape: tuple[int, ...]) -> deque[Tensor] | None:
         """Masks of this shape that wait; else of a signal that is folded to it."""
@@ -109,8 +109,10 @@ def _folds(plain: tuple[int, ...], folded: tuple[int, ...]) -> bool:
     return plain[2] == folded[2] * (folded[1] // plain[1])
 
 
-def _folded(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """[B, C, T] -> [B, factor * C, T / factor]: channel `phase * C + c`."""
+def _laid_out(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """[B, C, T] -> [B, factor * C, T / factor], channel `phase * C + c`; a mask of this shape as it is."""
+    if mask.shape == shape:
+        return mask
     batch, channels, time = mask.shape
     factor = shape[1] // channels
     return mask.reshape(batch, channels, time // factor, factor).permute(0, 3, 1, 2).reshape(shape)
