@@ -102,7 +102,7 @@ class Passage:
                 self._assign(element.value, form)
 
     def _if(self, node: cst.If) -> None:
-        if self._mentions(node.test) and not _asks_for_none(node.test):
+        if self._mentions(node.test) and not asks_for_none(node.test):
             raise _LooksAtSignalError
         taken = self._decided(node.test)
         before = dict(self._names)
@@ -121,7 +121,7 @@ class Passage:
 
     def _decided(self, test: cst.BaseExpression) -> bool | None:
         """The truth of `name is None` and its opposite for a parameter that is not given."""
-        asked = _asks_for_none(test)
+        asked = asks_for_none(test)
         return None if asked is None or asked[0] not in self.absent else asked[1]
 
     def _for(self, node: cst.For) -> None:
@@ -144,7 +144,7 @@ class Passage:
             return self._joined(
                 node.left, node.right, isinstance(node.operator, (cst.Add, cst.Subtract, cst.Multiply, cst.Divide))
             )
-        if isinstance(node, cst.IfExp) and (_asks_for_none(node.test) or not self._mentions(node.test)):
+        if isinstance(node, cst.IfExp) and (asks_for_none(node.test) or not self._mentions(node.test)):
             return max(self._form(node.body), self._form(node.orelse), key=_ORDER.index)
         if self._mentions(node):
             raise _LooksAtSignalError
@@ -217,7 +217,7 @@ def _united(*states: dict[str, Form]) -> dict[str, Form]:
     return found
 
 
-def _asks_for_none(test: cst.BaseExpression) -> tuple[str, bool] | None:
+def asks_for_none(test: cst.BaseExpression) -> tuple[str, bool] | None:
     """The name in `name is None` or `name is not None`, and the answer if it is None."""
     if not isinstance(test, cst.Comparison) or len(test.comparisons) != 1 or not isinstance(test.left, cst.Name):
         return None

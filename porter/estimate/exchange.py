@@ -26,6 +26,7 @@ class Asked:
     """Which graphs of a case to trace."""
 
     sizes: Sizes
+    chip: str  # that they are for: kernels depend on its memory
     bf16: bool  # under autocast
     whole: bool  # the case itself
     parts: tuple[str, ...]  # patterns of submodules
@@ -38,7 +39,7 @@ class Asked:
     def load(folder: Path) -> Asked:
         """Read what `save` wrote."""
         told = json.loads((folder / ASKED).read_text(encoding="utf-8"))
-        return Asked(Sizes(**told["sizes"]), told["bf16"], told["whole"], tuple(told["parts"]))
+        return Asked(Sizes(**told["sizes"]), told["chip"], told["bf16"], told["whole"], tuple(told["parts"]))
 
 
 @dataclass(frozen=True)

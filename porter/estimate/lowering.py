@@ -7,6 +7,7 @@ that were written. A submodule is traced alone, with new inputs of the shapes wi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -32,6 +33,7 @@ def lowered(job: Job) -> Told:
         return Told(error="it runs on the host, so it has no graph")
     settings = make_settings(job.config, "tiny" if job.preset == "tiny" else "full")
     settings = replace(settings, batch=asked.sizes.batch, frames=asked.sizes.frames, phonemes=asked.sizes.phonemes)
+    os.environ["SOVITS_PORT_FORMS"] = f"tpu:{asked.chip}"
     library = Library(job.package)
     torch.manual_seed(job.seed)
     told = case.describe(library, settings)

@@ -55,6 +55,7 @@ class Graph:
     """A graph that was traced, or why there is none."""
 
     name: str
+    chip: str
     code: bytes = b""
     trained: int = 0
     unavailable: str = ""
@@ -82,11 +83,12 @@ def estimate(
         sizes = tracing.sizes
         graphs: list[Graph] = []
         for case, patterns in names.items():
-            progress(f"{case}: tracing", 0, None)
-            graphs += tracing.trace(case, patterns, sizes)
+            for chip in request.chips:
+                progress(f"{case}: tracing for {chip}", 0, None)
+                graphs += tracing.trace(case, patterns, sizes, chip)
         if all(graph.unavailable for graph in graphs):
             raise PortError(f"there is nothing to compile: {graphs[0].unavailable}")
-        outcomes = tuple(_compile_all(graphs, request.chips, compiler, progress))
+        outcomes = tuple(_compile_all(graphs, compiler, progress))
         fits: tuple[Fit, ...] = ()
         if request.fit:
             fits = tuple(_fits(outcomes, request.chips, tracing, compiler, progress))
@@ -133,7 +135,7 @@ class Tracing(AbstractContextManager["Tracing"]):
             self._place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sovits-port-"))).resolve()
             self._paths = self._tree.lay_out_rest(self._place / "rest", self._manifest.root)
             environment = {
-                **child_environment("cpu", forms="tpu"),  # what a TPU would run
+                **child_environment("cpu"),
                 "PJRT_DEVICE": "CPU",  # a TPU is not touched, even where there is one
             }
             log = self._place / "tracing.log"
@@ -148,13 +150,13 @@ class Tracing(AbstractContextManager["Tracing"]):
     ) -> None:
         self._open.close()
 
-    def trace(self, case: str, patterns: tuple[str, ...], sizes: Sizes) -> list[Graph]:
-        """The graphs of a case at these sizes: the case itself for the pattern "", submodules for the others."""
+    def trace(self, case: str, patterns: tuple[str, ...], sizes: Sizes, chip: str) -> list[Graph]:
+        """The graphs of a case at these sizes for a chip: the case itself for the pattern "", submodules for others."""
         folder = self._place / "case"
         folder.mkdir()
         try:
             parts = tuple(pattern for pattern in patterns if pattern)
-            Asked(sizes, self._request.bf16, "" in patterns, parts).save(folder)
+            Asked(sizes, chip, self._request.bf16, "" in patterns, parts).save(folder)
             problem = unavailable = ""
             try:
                 told = self._server.run(self._job(case, folder), self._request.timeout)
@@ -163,18 +165,20 @@ class Tracing(AbstractContextManager["Tracing"]):
             except Timeout as late:
                 problem = self._placed(f"not traced after {self._request.timeout:.0f} s (--timeout)", late.where)
             traced = load_traced(folder)
-            graphs = [self._read(case, graph, folder) for graph in traced]
+            graphs = [self._read(case, graph, folder, chip) for graph in traced]
             if unavailable or problem:
                 there = {graph.part for graph in traced}
                 missing = [pattern for pattern in patterns if pattern not in there]
-                graphs += [Graph(graph_name(case, part), unavailable=unavailable, problem=problem) for part in missing]
+                graphs += [
+                    Graph(graph_name(case, part), chip, unavailable=unavailable, problem=problem) for part in missing
+                ]
             return graphs
         finally:
             shutil.rmtree(folder)
 
-    def _read(self, case: str, traced: Traced, folder: Path) -> Graph:
+    def _read(self, case: str, traced: Traced, folder: Path, chip: str) -> Graph:
         code = (folder / traced.file).read_bytes() if traced.file else b""
-        return Graph(graph_name(case, traced.part), code, traced.trained, problem=traced.error)
+        return Graph(graph_name(case, traced.part), chip, code, traced.trained, problem=traced.error)
 
     def _placed(self, error: str, where: str) -> str:
         return f"{error} at {self._lines.locate_text(where)}" if error and where else error
@@ -198,21 +202,19 @@ class Tracing(AbstractContextManager["Tracing"]):
         )
 
 
-def _compile_all(
-    graphs: list[Graph], chips: tuple[str, ...], compiler: Compiler, progress: Progress
-) -> Iterator[GraphOutcome]:
-    total = sum(bool(graph.code) for graph in graphs) * len(chips)
+def _compile_all(graphs: list[Graph], compiler: Compiler, progress: Progress) -> Iterator[GraphOutcome]:
+    """One outcome for all graphs of a name, which are for different chips."""
+    total = sum(bool(graph.code) for graph in graphs)
     done = 0
-    for graph in graphs:
-        outcome = graph.outcome
-        if not graph.code:
-            yield outcome
-            continue
+    for name in dict.fromkeys(graph.name for graph in graphs):
+        alike = [graph for graph in graphs if graph.name == name]
+        outcome = next((graph for graph in alike if not graph.code), alike[0]).outcome
         said: list[tuple[str, Said]] = []
-        for chip in chips:
-            progress(f"{graph.name} for {chip}", done, total)
-            said.append((chip, _ask(compiler, graph, CHIPS[chip])))
-            done += 1
+        for graph in alike:
+            if graph.code:
+                progress(f"{name} for {graph.chip}", done, total)
+                said.append((graph.chip, _ask(compiler, graph, CHIPS[graph.chip])))
+                done += 1
         yield replace(outcome, said=tuple(said))
 
 
@@ -261,7 +263,7 @@ class _Trial:
         self._progress(f"{self._name} for {self._chip.name}: does it fit with {sizes}", self._done, None)
         self._done += 1
         case, _, part = self._name.partition("/")
-        graph = next(g for g in self._tracing.trace(case, (part,), sizes))
+        graph = next(g for g in self._tracing.trace(case, (part,), sizes, self._chip.name))
         if not graph.code:
             return Probe(size, False, problem=f"{sizes}: {graph.problem or graph.unavailable}")
         said = _ask(self._compiler, graph, self._chip)

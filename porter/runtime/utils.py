@@ -84,6 +84,18 @@ def on_tpu() -> bool:
     return _wanted_device() == "xla" and _xla_runtime().device_type() == "TPU"
 
 
+def tpu_kind() -> str:
+    """The kind of TPU that this process has, as "v5e" or "v6e"; "" where it cannot be told."""
+    told = os.environ.get("TPU_ACCELERATOR_TYPE", "")
+    if not told:
+        try:
+            told = importlib.import_module("torch_xla._internal.tpu").get_tpu_env()["ACCELERATOR_TYPE"]
+        except Exception:  # whatever a metadata server, or its absence, makes of it
+            return ""
+    name = told.lower().partition("-")[0]
+    return {"v5litepod": "v5e"}.get(name, name)
+
+
 def to_host(x: torch.Tensor) -> torch.Tensor:
     """A detached copy on the CPU. From a device this is a host sync: for one-off initialisation only."""
     return x.detach().cpu() if not on_host(x) else x.detach().clone()
@@ -503,6 +515,53 @@ def _steady_bias_correction(optimizer: torch.optim.Optimizer) -> Iterator[None]:
         raise
     for state, step in held:
         state["step"] = step.add_(1)
+
+
+# --- kernels --------------------------------------------------------------------------------------
+
+
+def precise_products() -> bool:
+    """Whether a TPU is to multiply float32 with more than one pass in bfloat16."""
+    backends = getattr(sys.modules.get("torch_xla"), "backends", None)
+    asked = getattr(backends, "get_mat_mul_precision", lambda: "default")()
+    return bool(asked != "default")
+
+
+def run_kernel(
+    build: Callable[..., Any], plan: Any, tensors: Sequence[torch.Tensor], *, for_tpu: bool
+) -> list[torch.Tensor]:
+    """What the JAX function `build(plan, interpret=...)` makes of `tensors`: part of their graph on XLA.
+
+    `for_tpu` compiles it for a TPU, even where none is there; else it is interpreted. `plan` has to be hashable, and to
+    say all that `build` asks for.
+    """
+    jax = _jax()
+    if on_host(*tensors):
+        function = jax.jit(build(plan, interpret=True))
+        found = function(*(jax.dlpack.from_dlpack(tensor.detach().contiguous()) for tensor in tensors))
+        return [torch.from_dlpack(array) for array in found]
+    shapes = tuple((tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")) for tensor in tensors)
+    computation = _computation(build, plan, shapes, for_tpu)
+    native = _require_xla()._XLAC
+    return list(native._xla_user_computation(f"xla::{build.__name__}_kernel", list(tensors), computation))
+
+
+@functools.cache
+def _computation(build: Callable[..., Any], plan: Any, shapes: tuple[Any, ...], for_tpu: bool) -> Any:
+    jax = _jax()
+    given = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+    traced = jax.jit(build(plan, interpret=not for_tpu), keep_unused=True).trace(*given)
+    lowered = traced.lower(lowering_platforms=("tpu" if for_tpu else "cpu",))
+    module = lowered.compiler_ir("hlo").as_serialized_hlo_module_proto()
+    return _require_xla()._XLAC._xla_op_computation_from_module_proto("kernel", module)
+
+
+def _jax() -> Any:
+    """jax, which must not take the TPU away from torch_xla: it only traces here."""
+    jax = importlib.import_module("jax")
+    if not jax.config.jax_platforms:
+        jax.config.update("jax_platforms", "cpu")
+    return jax
 
 
 # --- activation checkpointing ---------------------------------------------------------------------

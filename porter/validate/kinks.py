@@ -4,7 +4,8 @@ A leaky ReLU has two slopes, and the sign of its input decides. Where the input 
 that agree to the last bit but one take different slopes, and every gradient before that place shifts by one sample's
 worth: in MultiPeriodDiscriminator, a single such element of some 40 million moves a layer's gradient by 50 to 60 dB.
 Either run is right. So the reference run records the decisions, as it records noise, and the port's run takes the same
-ones, but only where its own input is within rounding of zero: where it really differs, its results show it.
+ones, but only where its own input is within rounding of zero: where it really differs, its results show it. A kernel
+that holds a chain of rectifiers is given their sides whole, which a wrong input does not survive either.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class ReplayKinks(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if _is_ours(func, "chained", "residual"):
+            return self._chained(func, *args)
         if not _is_kinked(func):
             return func(*args, **kwargs)
         given = _input(args, kwargs)
@@ -73,6 +76,14 @@ class ReplayKinks(TorchFunctionMode):
         moved = _moved(given, mask.to(given.device))
         result = func(*((moved, *args[1:]) if args else ()), **(kwargs if args else {**kwargs, "input": moved}))
         return given.copy_(result) if _in_place(func, args, kwargs) else result
+
+    def _chained(
+        self, func: Callable[..., Any], signal: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], plan: Any, _: Any
+    ) -> Any:
+        """A chain of residual layers in one kernel, with a rectifier before each of its weights."""
+        masks = [self._recorded(tuple(signal.shape)) for _ in weights]
+        sides = [mask.to(signal.device, signal.dtype) for mask in masks if mask is not None]
+        return func(signal, weights, biases, plan, sides if len(sides) == len(masks) else ())
 
     def _recorded(self, shape: tuple[int, ...]) -> Tensor | None:
         """The next mask for an input of this shape, no longer waiting."""
@@ -98,8 +109,12 @@ class ReplayKinks(TorchFunctionMode):
 
 def _is_kinked(func: Callable[..., Any]) -> bool:
     """Whether a function is a rectifier: torch's, or the package's own leaky ReLU."""
-    ours = func.__name__ == "leaky_relu" and str(getattr(func, "__module__", "")).endswith(".ops.recomputed")
-    return ours or func in _KINKED
+    return _is_ours(func, "leaky_relu", "recomputed") or func in _KINKED
+
+
+def _is_ours(func: Callable[..., Any], name: str, module: str) -> bool:
+    """Whether a function is this one of the package's runtime, wherever that was imported from."""
+    return func.__name__ == name and str(getattr(func, "__module__", "")).endswith(f".ops.{module}")
 
 
 def _folds(plain: tuple[int, ...], folded: tuple[int, ...]) -> bool:

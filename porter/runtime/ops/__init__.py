@@ -5,6 +5,7 @@ from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
 from .folded_layers import fold_time
 from .forms import device_forms, wants_tpu_form
+from .gated import gated_on_chip
 from .glu import GLU, glu
 from .grouped import Conv1d
 from .host_flags import HostFlags
@@ -17,6 +18,7 @@ from .periodic import Conv2d
 from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
 from .recomputed import leaky_relu
 from .relative import relative_scores, relative_values
+from .residual import residual_on_chip
 from .sample_rows import sample_rows
 from .segments import slice_segments
 from .stft import stft, stft_as_real, stft_magnitude
@@ -38,6 +40,7 @@ __all__ = [
     "device_forms",
     "fill_ranges_",
     "fold_time",
+    "gated_on_chip",
     "glu",
     "interpolate",
     "inverse",
@@ -50,6 +53,7 @@ __all__ = [
     "relative_scores",
     "relative_values",
     "remove_weight_norm",
+    "residual_on_chip",
     "sample_rows",
     "set_buckets",
     "slice_segments",

@@ -48,6 +48,18 @@ def conv1d(
     inner = stride * factor
     if inner == 1 and 2 * padding == dilation * (weight.shape[2] - 1) and folded.dim() == 3:
         return F.conv1d(folded, weight, bias, padding=padding, dilation=dilation, groups=groups)
+    wide, lowest = folded_weight(weight, stride=stride, padding=padding, dilation=dilation, factor=factor)
+    return _convolved(folded, wide, bias, factor, lowest, groups)
+
+
+def folded_weight(
+    weight: torch.Tensor, *, stride: int = 1, padding: int, dilation: int, factor: int
+) -> tuple[torch.Tensor, int]:
+    """The weight [factor * O, stride * factor * C / groups, blocks] of `conv1d`, and which block its first tap reads.
+
+    Blocks are counted from that of the result: -1 is the one before.
+    """
+    inner = stride * factor
     out, channels, _ = weight.shape
     taps = _dilated(weight.permute(2, 0, 1).flatten(1), dilation)
     # Sample u * r + n - p of the input, for output phase r and tap n, lies `lowest` to `highest` blocks away.
@@ -55,7 +67,7 @@ def conv1d(
     highest = (stride * (factor - 1) + len(taps) - 1 - padding) // inner
     width = (highest - lowest + 1) * inner
     rows = _shifted(taps, -padding - lowest * inner, stride, factor, width)
-    return _convolved(folded, rows, out, channels, inner, bias, lowest, highest, groups)
+    return _block_weight(rows, out, channels, inner), lowest
 
 
 def conv_transpose1d(
@@ -84,7 +96,8 @@ def conv_transpose1d(
     rows = _shifted(taps, first - count + 1 - lowest * factor, 1, last - first + 1, width)
     rows = rows.reshape(last - first + 1, width, stride, out * channels).transpose(1, 2).flatten(0, 1)
     skipped = padding - first * stride
-    return _convolved(folded, rows[skipped : skipped + outer], out, channels, factor, bias, lowest, highest)
+    wide = _block_weight(rows[skipped : skipped + outer], out, channels, factor)
+    return _convolved(folded, wide, bias, outer, lowest)
 
 
 def _dilated(taps: torch.Tensor, dilation: int) -> torch.Tensor:
@@ -102,22 +115,18 @@ def _shifted(taps: torch.Tensor, start: int, step: int, rows: int, width: int) -
     return one.repeat(rows, 1)[: rows * width].reshape(rows, width, taps.shape[1])
 
 
+def _block_weight(rows: torch.Tensor, out: int, channels: int, phases: int) -> torch.Tensor:
+    """[phases of the result, blocks * phases of the input, O * C] as a convolution's weight over blocks."""
+    factor, width = len(rows), rows.shape[1]
+    weight = rows.reshape(factor, width // phases, phases, out, channels).permute(0, 3, 2, 4, 1)
+    return weight.reshape(factor * out, phases * channels, width // phases)
+
+
 def _convolved(
-    folded: torch.Tensor,
-    rows: torch.Tensor,
-    out: int,
-    channels: int,
-    phases: int,
-    bias: torch.Tensor | None,
-    lowest: int,
-    highest: int,
-    groups: int = 1,
+    folded: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, factor: int, lowest: int, groups: int = 1
 ) -> torch.Tensor:
-    """Convolve with a weight given as [phases of the result, blocks * phases of the input, O * C]."""
-    factor = len(rows)
-    blocks = highest - lowest + 1
-    weight = rows.reshape(factor, blocks, phases, out, channels).permute(0, 3, 2, 4, 1)
-    weight = weight.reshape(factor * out, phases * channels, blocks)
+    """Convolve with a weight whose first tap reads the block `lowest` blocks away; the result is folded by `factor`."""
+    highest = lowest + weight.shape[2] - 1
     wide = None if bias is None else bias.repeat(factor)
     if folded.dim() == 4:
         return F.conv2d(F.pad(folded, (0, 0, -lowest, highest)), weight.unsqueeze(-1), wide, groups=groups)

@@ -1,7 +1,8 @@
 """Which of an operation's forms runs: torch's own on the CPU, one that lowers to XLA elsewhere, a TPU's own on a TPU.
 
 A TPU's form computes the same in a layout that fills its tiles; on other devices that layout costs more than it saves.
-`SOVITS_PORT_FORMS` may ask for one on any device ("tpu"), so that all can be compared and compiled without a TPU.
+`SOVITS_PORT_FORMS` may ask for one on any device, so that all can be compared and compiled without a TPU: "tpu", or, with
+kernels that no other device can run, "tpu:v5e" and so on.
 """
 
 import contextlib
@@ -14,7 +15,10 @@ import torch
 from .. import utils
 
 LANES = 128  # numbers side by side in a TPU's registers: what the innermost axis should fill
-_CHOICES = ("auto", "tpu")
+_MIB = 1 << 20
+# Bytes of VMEM that a core of each kind of TPU has: jax/_src/pallas/mosaic/tpu_info.py of jax 0.10.2.
+_VMEM = {"v4": 16 * _MIB, "v5e": 128 * _MIB, "v5p": 64 * _MIB, "v6e": 128 * _MIB}
+_CHOICES = ("auto", "tpu", *(f"tpu:{chip}" for chip in _VMEM))
 
 _forced: ContextVar[str] = ContextVar("forms", default="")
 
@@ -37,7 +41,18 @@ def wants_device_form(*tensors: torch.Tensor) -> bool:
 def wants_tpu_form(*tensors: torch.Tensor) -> bool:
     """Whether an operation on these tensors takes the form made for a TPU, when the graph is traced."""
     asked = _asked()
-    return asked == "tpu" if asked else not utils.on_host(*tensors) and utils.on_tpu()
+    return asked.startswith("tpu") if asked else not utils.on_host(*tensors) and utils.on_tpu()
+
+
+def chip() -> str:
+    """The kind of TPU that graphs are traced for, such as "v5e"; "" where it is none, and kernels are interpreted."""
+    asked = _asked()
+    return asked.partition(":")[2] or (utils.tpu_kind() if utils.on_tpu() else "")
+
+
+def kernel_memory() -> int:
+    """Bytes of VMEM that kernels may count on; 0 on a TPU of an unknown kind."""
+    return _VMEM.get(chip(), 0) if chip() or utils.on_tpu() else _VMEM["v5e"]
 
 
 def _asked() -> str:
@@ -47,4 +62,4 @@ def _asked() -> str:
     asked = os.environ.get("SOVITS_PORT_FORMS", "auto").lower()
     if asked not in _CHOICES:
         raise ValueError(f"SOVITS_PORT_FORMS is {asked!r}; it may be {' or '.join(_CHOICES)}")
-    return "tpu" if asked == "tpu" else ""
+    return "" if asked == "auto" else asked

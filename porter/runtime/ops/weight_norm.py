@@ -46,6 +46,20 @@ def remove_weight_norm(module: M, name: str = "weight") -> M:
     raise ValueError(f"the parameter {name!r} of {module} has no weight norm")
 
 
+def computed_weight(module: nn.Module, *, only_look: bool = False) -> torch.Tensor | None:
+    """The parameter `weight` as a forward of `module` would see it; None where some other hook has a say in it.
+
+    `only_look` leaves a weight that a weight norm computes as the last forward left it.
+    """
+    hooks = module._forward_pre_hooks.values()
+    if not all(isinstance(hook, TorchWeightNorm) for hook in hooks):
+        return None
+    for hook in () if only_look else hooks:
+        hook(module, ())
+    weight: torch.Tensor = module.weight  # type: ignore[assignment]
+    return weight
+
+
 class WeightNorm(TorchWeightNorm):
     """The hook. It is torch's own kind, so that either library can take off what the other put on."""
 

@@ -1,0 +1,155 @@
+"""Chains of gated convolutions, which a TPU runs in few kernels where it can: see `kernels.gated`."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+from .. import utils
+from . import forms, on_chip
+from .weight_norm import computed_weight
+
+if TYPE_CHECKING:
+    from .kernels.gated import Plan
+
+
+def gated_on_chip(
+    signal: torch.Tensor,
+    total: torch.Tensor,
+    numbers: Iterable[int],
+    gates: Sequence[nn.Module],
+    passes: Sequence[nn.Module],
+    condition: torch.Tensor | None,
+    mask: torch.Tensor,
+    dropout: nn.Module | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, Iterable[int]]:
+    """Gated layers in few kernels, where a TPU can have that: signal, total, and the numbers of layers left to run.
+
+    Layer i convolves the signal [B, C, T] by `gates[i]` and adds its 2 * C of the condition [B, layers * 2 * C, 1]; the
+    tanh of the first half times the sigmoid of the second goes through `passes[i]`, of one tap. Of what that gives, the
+    first half is added to the signal, which is then masked [B, 1, T], and the second to the total [B, C, T]; the last
+    layer gives the second half alone. Without kernels nothing is run, and all numbers are left.
+    """
+    if not on_chip.wanted(signal) or not _is_idle(dropout) or mask.shape != (signal.shape[0], 1, signal.shape[2]):
+        return signal, total, numbers
+    wanted = list(numbers)
+    count = len(gates)
+    if wanted != list(range(count)) or len(passes) != count or not _passes(signal, total, gates, passes):
+        return signal, total, wanted
+    if condition is not None and (condition.dim() != 3 or condition.shape[1:] != (2 * count * signal.shape[1], 1)):
+        return signal, total, wanted
+    dtypes = {on_chip.computed_in(signal, layer) for layer in (*gates, *passes)}
+    if len(dtypes) != 1 or (dtype := dtypes.pop()) is None or total.dtype != signal.dtype:
+        return signal, total, wanted
+    plans = _plans(signal, gates, dtype)
+    if not plans:
+        return signal, total, wanted
+    signal, total, rows = signal.transpose(1, 2), total.transpose(1, 2), mask.to(signal.dtype).transpose(1, 2)
+    start = 0
+    for plan in plans:
+        given = _parameters(plan, start, gates, passes, condition)
+        signal, total = _Chain.apply(plan, signal, total, rows, *given)  # type: ignore[no-untyped-call]
+        start += plan.layers
+    return signal.transpose(1, 2), total.transpose(1, 2), ()
+
+
+class _Chain(torch.autograd.Function):
+    """The two kernels of a chain."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, plan: "Plan", signal: torch.Tensor, total: torch.Tensor, *others: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        ctx.plan = plan
+        ctx.save_for_backward(signal, *others)
+        return tuple(on_chip.run(on_chip.kernels("gated").forward, plan, [signal, total, *others]))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        signal, mask, *others = ctx.saved_tensors
+        flowed, total = (gradient.to(signal.dtype) for gradient in gradients)
+        given = [signal, flowed, total, mask, *others]
+        first, *found = on_chip.run(on_chip.kernels("gated").backward, ctx.plan, given)
+        results = [value.to(tensor.dtype) for value, tensor in zip(found, others, strict=True)]
+        return None, first, total, None, *results
+
+
+def _is_idle(dropout: nn.Module | None) -> bool:
+    """Whether a dropout leaves everything as it is."""
+    return dropout is None or (type(dropout) is nn.Dropout and (dropout.p == 0 or not dropout.training))
+
+
+def _passes(
+    signal: torch.Tensor, total: torch.Tensor, gates: Sequence[nn.Module], passes: Sequence[nn.Module]
+) -> bool:
+    """Whether all layers are plain, and of the shapes of a gated chain."""
+    if total.shape != signal.shape or not all(map(on_chip.is_plain, (*gates, *passes))):
+        return False
+    width = signal.shape[1]
+    taps: list[Any] = list(passes)
+    if any(layer.kernel_size != (1,) or layer.in_channels != width for layer in taps):
+        return False
+    if [layer.out_channels for layer in taps] != [2 * width] * (len(taps) - 1) + [width]:
+        return False
+    return all((layer.in_channels, layer.out_channels) == (width, 2 * width) for layer in gates)
+
+
+def _plans(signal: torch.Tensor, gates: Sequence[Any], dtype: torch.dtype) -> list["Plan"]:
+    """The chain in as few parts as the chip's memory takes; none where it does not take one layer."""
+    kernel = on_chip.kernels("gated")
+    count = size = len(gates)
+    while size:
+        plans = [
+            kernel.Plan(
+                batch=signal.shape[0],
+                time=signal.shape[2],
+                channels=signal.shape[1],
+                offsets=tuple(on_chip.offsets(layer) for layer in gates[start : start + size]),
+                last=start + size >= count,
+                held=on_chip.named(signal.dtype),
+                dtype=on_chip.named(dtype),
+                precise=utils.precise_products(),
+            )
+            for start in range(0, count, size)
+        ]
+        if all(kernel.fits(plan, forms.kernel_memory()) for plan in plans):
+            return plans
+        size //= 2
+    return []
+
+
+def _parameters(
+    plan: "Plan",
+    start: int,
+    gates: Sequence[nn.Module],
+    passes: Sequence[nn.Module],
+    condition: torch.Tensor | None,
+) -> list[torch.Tensor]:
+    """What the kernels of a plan are given after the mask: conditions, weights by layer, biases."""
+    width = plan.channels
+    conditions, weights, totals, signals = [], [], [], []
+    for i in range(start, start + plan.layers):
+        gate, onward = computed_weight(gates[i]), computed_weight(passes[i])
+        assert gate is not None and onward is not None
+        weights += [half.permute(2, 1, 0) for half in gate.split(width)]
+        to_signal, to_total = (None, onward) if len(onward) == width else onward.split(width)
+        weights += [half.squeeze(2).t() for half in (to_total, to_signal) if half is not None]
+        bias = _bias(passes[i], onward)
+        totals.append(bias[-width:])
+        signals.append(bias[:width])  # of the last layer nobody reads it
+        conditions.append(_bias(gates[i], gate))
+    added = torch.stack(conditions).unsqueeze(0)  # [1, layers, 2 * C]
+    if condition is None:
+        added = added.expand(plan.batch, -1, -1)
+    else:
+        own = condition[:, 2 * width * start : 2 * width * (start + plan.layers), 0]
+        added = added + own.reshape(plan.batch, plan.layers, 2 * width)
+    return [*added.float().split(width, dim=2), *weights, torch.stack(totals).float(), torch.stack(signals).float()]
+
+
+def _bias(layer: nn.Module, weight: torch.Tensor) -> torch.Tensor:
+    bias = layer.bias
+    return weight.new_zeros(len(weight)) if bias is None else bias  # type: ignore[return-value]

@@ -1,0 +1,203 @@
+"""Kernels for a TPU: a chain of residual layers whose signals stay on the chip, and its gradients.
+
+A layer is a leaky ReLU and a convolution of stride 1 that keeps length and channels; after each `depth` of them their
+result is added to what the first of them was given. One sample of a batch is in VMEM at a time, whole: its signal is
+read once and its result written once. The backward pass computes all signals again from that one.
+
+Signals are [B, T, C]; a weight is [taps, C (in), C (out)] beside the taps' offsets in time.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas
+
+from . import rows
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A chain of layers."""
+
+    batch: int
+    time: int
+    channels: int
+    offsets: tuple[tuple[int, ...], ...]  # of each layer's taps, in time
+    depth: int  # layers between two sums
+    slope: float
+    held: str
+    dtype: str
+    precise: bool
+    sided: bool = False  # whether the sides of all leaky ReLUs are given, as one more signal a layer: 1 or 0
+
+    @property
+    def halo(self) -> int:
+        """Rows before and after a signal that the taps may reach."""
+        return rows.halo(self.offsets)
+
+    @property
+    def taps(self) -> int:
+        """Taps of all layers."""
+        return sum(map(len, self.offsets))
+
+    @property
+    def memory(self) -> int:
+        """Bytes of VMEM that the larger of the two kernels takes."""
+        layers = len(self.offsets)
+        signals = 6 + layers + 1 + 2 * layers * self.sided  # those of a batch come and go while another is worked on
+        held = signals * rows.stored(self.time, self.channels)
+        held += 2 * rows.stored(self.time + 2 * self.halo, self.channels)
+        return held + 3 * self.taps * rows.stored(self.channels, self.channels)
+
+
+def fits(plan: Plan, capacity: int) -> bool:
+    """Whether the kernels can be had: time in whole registers, and `capacity` bytes of VMEM are enough."""
+    return plan.time % rows.SUBLANES == 0 and plan.memory <= capacity * 3 // 4
+
+
+def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
+    """(signal, weights..., biases [1, C]..., sides...) -> (signal,)."""
+    signal, weights, biases = _blocks(plan)
+    call: Callable[..., Any] = pallas.pallas_call(
+        functools.partial(_forward, plan),
+        grid=(plan.batch,),
+        in_specs=[signal, *weights, *biases, *[signal] * (len(weights) * plan.sided)],
+        out_specs=[signal],
+        out_shape=[jax.ShapeDtypeStruct((plan.batch, plan.time, plan.channels), plan.held)],
+        scratch_shapes=[rows.padded(plan), rows.signal(plan)],
+        interpret=interpret,
+        **_limits(plan, passes=1, signals=2, weights=1),
+    )
+    return call
+
+
+def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
+    """(signal, gradient, weights..., biases..., sides...) -> (gradient, float32 gradients of weights and biases...)."""
+    signal, weights, biases = _blocks(plan)
+    count = len(weights)
+    call: Callable[..., Any] = pallas.pallas_call(
+        functools.partial(_backward, plan),
+        grid=(plan.batch,),
+        in_specs=[signal, signal, *weights, *biases, *[signal] * (count * plan.sided)],
+        out_specs=[signal, *weights, *biases],
+        out_shape=[
+            jax.ShapeDtypeStruct((plan.batch, plan.time, plan.channels), plan.held),
+            *(jax.ShapeDtypeStruct((len(o), plan.channels, plan.channels), jnp.float32) for o in plan.offsets),
+            *[jax.ShapeDtypeStruct((1, plan.channels), jnp.float32)] * count,
+        ],
+        scratch_shapes=[*[rows.padded(plan)] * 2, *[rows.signal(plan)] * (count + 1)],
+        interpret=interpret,
+        **_limits(plan, passes=4, signals=3, weights=2),
+    )
+    return call
+
+
+def _forward(plan: Plan, given: Any, *others: Any) -> None:
+    weights, biases, sides, (result, padded, between) = _parameters(plan, others)
+    rows.clear(plan, padded)
+    source = given.at[0]
+    for i, offsets in enumerate(plan.offsets):
+        last = (i + 1) % plan.depth == 0
+        start = given.at[0] if i < plan.depth else result.at[0]
+        target = result.at[0] if last else between
+        _layer(plan, source, sides[i], padded, weights[i], biases[i], offsets, start if last else None, target)
+        source = target
+
+
+def _backward(plan: Plan, given: Any, gradient: Any, *others: Any) -> None:
+    count = len(plan.offsets)
+    weights, biases, sides, (result, *rest) = _parameters(plan, others)
+    weight_sums, bias_sums = rest[:count], rest[count : 2 * count]
+    bent, padded, flowing, total, *between = rest[2 * count :]
+    sources = [given.at[0], *between]  # what each layer is given
+
+    rows.start_sums((*weight_sums, *bias_sums))
+    rows.clear(plan, bent)
+    rows.clear(plan, padded)
+    for i in range(count - 1):
+        start = sources[i + 1 - plan.depth] if (i + 1) % plan.depth == 0 else None
+        _layer(plan, sources[i], sides[i], bent, weights[i], biases[i], plan.offsets[i], start, sources[i + 1])
+    rows.copy(plan, gradient.at[0], flowing)
+    rows.copy(plan, gradient.at[0], total)  # the gradient of the sum that a layer's result is added to
+    for i in reversed(range(count)):
+        _bend(plan, sources[i], sides[i], bent)
+        rows.copy(plan, flowing, padded, plan.halo)
+
+        def step(at: Any, i: int = i) -> None:
+            flowed = rows.rounded(plan, rows.load(plan, flowing, at))
+            bias_sums[i][...] += jnp.sum(flowed, axis=0, keepdims=True)
+            rows.add_weight_gradient(plan, weight_sums[i], rows.window(plan, bent, at), flowed, plan.offsets[i])
+            found = rows.convolved_back(plan, rows.window(plan, padded, at), weights[i], plan.offsets[i])
+            found = rows.rounded(plan, _scaled(plan, sources[i], sides[i], at, rows.rounded(plan, found)))
+            if i % plan.depth == 0:
+                found += rows.load(plan, total, at)
+                rows.store(total, at, found)
+            rows.store(flowing, at, found)
+
+        rows.each(plan, step)
+    rows.copy(plan, flowing, result.at[0])
+
+
+def _layer(
+    plan: Plan,
+    source: Any,
+    side: Any,
+    padded: Any,
+    weight: Any,
+    bias: Any,
+    offsets: tuple[int, ...],
+    start: Any,
+    target: Any,
+) -> None:
+    """A leaky ReLU and a convolution, and `start` added if there is one."""
+    _bend(plan, source, side, padded)
+
+    def step(at: Any) -> None:
+        found = rows.convolved(plan, rows.window(plan, padded, at), weight, offsets) + bias[...]
+        found = rows.rounded(plan, found)
+        rows.store(target, at, found if start is None else found + rows.load(plan, start, at))
+
+    rows.each(plan, step)
+
+
+def _bend(plan: Plan, source: Any, side: Any, padded: Any) -> None:
+    """Write the leaky ReLU of a signal between zeros."""
+
+    def step(at: Any) -> None:
+        value = _scaled(plan, source, side, at, rows.load(plan, source, at))
+        rows.store(padded, at + plan.halo, rows.rounded(plan, value))
+
+    rows.each(plan, step)
+
+
+def _scaled(plan: Plan, source: Any, side: Any, at: Any, value: Any) -> Any:
+    """`value`, times the slope where the signal is not positive."""
+    decides = rows.load(plan, source if side is None else side, at)
+    return jnp.where(decides > 0, value, value * plan.slope)
+
+
+def _parameters(plan: Plan, others: tuple[Any, ...]) -> tuple[Any, Any, Any, Any]:
+    """Weights, biases and sides of the layers, and what comes after them; a side is None where none are given."""
+    count = len(plan.offsets)
+    weights, biases, others = others[:count], others[count : 2 * count], others[2 * count :]
+    if not plan.sided:
+        return weights, biases, (None,) * count, others
+    return weights, biases, [side.at[0] for side in others[:count]], others[count:]
+
+
+def _blocks(plan: Plan) -> tuple[Any, list[Any], list[Any]]:
+    """Of a signal, and of the weights and biases of all layers."""
+    weights = [rows.for_all(len(offsets), plan.channels, plan.channels) for offsets in plan.offsets]
+    return rows.per_sample(plan.time, plan.channels), weights, [rows.for_all(1, plan.channels)] * len(weights)
+
+
+def _limits(plan: Plan, *, passes: int, signals: int, weights: int) -> dict[str, Any]:
+    """`passes` are convolutions in a layer, `signals` and `weights` what is read and written of them."""
+    size = jnp.dtype(plan.held).itemsize
+    parameters = plan.taps * plan.channels**2
+    accessed = signals * plan.batch * plan.time * plan.channels * size + weights * parameters * 4
+    return rows.limits(plan.memory, passes * parameters * plan.batch * plan.time, accessed)

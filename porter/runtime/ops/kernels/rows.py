@@ -1,0 +1,187 @@
+"""What kernels over one sample's signal share: rows of it in registers, taps of a convolution, products.
+
+A signal is [time, channels], time in sublanes and channels in lanes. It is worked on in parts of a few hundred rows.
+Arithmetic is in float32, and rounded to the plan's dtype where torch would round.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas
+from jax.experimental.pallas import tpu
+
+SUBLANES = 8
+_ROWS = 512  # of a signal in registers at a time, at most
+_LANES = 128
+
+
+class Plan(Protocol):
+    """What is known of the signals of a kernel."""
+
+    @property
+    def time(self) -> int:
+        """Rows of a signal: a multiple of SUBLANES."""
+
+    @property
+    def channels(self) -> int:
+        """Lanes of a signal."""
+
+    @property
+    def halo(self) -> int:
+        """Rows before and after a signal that the taps may reach: a multiple of SUBLANES."""
+
+    @property
+    def held(self) -> str:
+        """The dtype of signals that are summed up: that of layers' results, or a wider one."""
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of weights, products and of what a layer gives."""
+
+    @property
+    def precise(self) -> bool:
+        """Whether products of float32 are to be whole, not one pass in bfloat16."""
+
+
+def halo(taps: tuple[tuple[int, ...], ...]) -> int:
+    """Rows that taps at these offsets may reach, in whole registers."""
+    most = max(abs(offset) for offsets in taps for offset in offsets)
+    return -(-most // SUBLANES) * SUBLANES
+
+
+def part(time: int) -> int:
+    """Rows of a signal that are worked on at a time."""
+    return max(n for n in range(SUBLANES, _ROWS + 1, SUBLANES) if time % n == 0)
+
+
+def stored(rows: int, channels: int) -> int:
+    """Bytes that float32 of this shape takes in VMEM."""
+    return rows * -(-channels // _LANES) * _LANES * 4
+
+
+def each(plan: Plan, work: Callable[[Any], None]) -> None:
+    """Do `work` at the first row of every part of a signal."""
+    rows = part(plan.time)
+
+    def body(index: Any, carry: Any) -> Any:
+        work(pallas.multiple_of(index * rows, SUBLANES))
+        return carry
+
+    jax.lax.fori_loop(0, plan.time // rows, body, 0)
+
+
+def load(plan: Plan, signal: Any, at: Any) -> Any:
+    """One part of a signal."""
+    return signal[pallas.ds(at, part(plan.time)), :].astype(jnp.float32)
+
+
+def store(signal: Any, at: Any, value: Any) -> None:
+    """Write a part of a signal."""
+    signal[pallas.ds(at, value.shape[0]), :] = value.astype(signal.dtype)
+
+
+def copy(plan: Plan, source: Any, target: Any, skipped: int = 0) -> None:
+    """Write a signal to another, after `skipped` rows."""
+    each(plan, lambda at: store(target, at + skipped, load(plan, source, at)))
+
+
+def clear(plan: Plan, padded: Any) -> None:
+    """Write the zeros around a padded signal."""
+    nothing = jnp.zeros((plan.halo, plan.channels), jnp.float32)
+    if plan.halo:
+        store(padded, 0, nothing)
+        store(padded, plan.halo + plan.time, nothing)
+
+
+def window(plan: Plan, padded: Any, at: Any) -> Any:
+    """One part of a padded signal, and what its taps may reach."""
+    return padded[pallas.ds(at, part(plan.time) + 2 * plan.halo), :]
+
+
+def shifted(plan: Plan, window: Any, offset: int) -> Any:
+    """The part of a window that is `offset` rows later than its middle."""
+    return window[plan.halo + offset : plan.halo + offset + part(plan.time)]
+
+
+def convolved(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...]) -> Any:
+    """The sum of a window's taps times their weights [taps, C (in), C (out)]."""
+    found = jnp.zeros((part(plan.time), plan.channels), jnp.float32)
+    for tap, offset in enumerate(offsets):
+        found += product(plan, shifted(plan, window, offset), weight[tap], 1, 0)
+    return found
+
+
+def convolved_back(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...]) -> Any:
+    """The gradient of what `convolved` was given, from a window of that of its result."""
+    found = jnp.zeros((part(plan.time), plan.channels), jnp.float32)
+    for tap, offset in enumerate(offsets):
+        found += product(plan, shifted(plan, window, -offset), weight[tap], 1, 1)
+    return found
+
+
+def add_weight_gradient(plan: Plan, sums: Any, window: Any, flowed: Any, offsets: tuple[int, ...]) -> None:
+    """Add what a part gives to the gradient of a weight, from what was convolved and the result's gradient."""
+    for tap, offset in enumerate(offsets):
+        sums[tap] += product(plan, shifted(plan, window, offset), flowed, 0, 0)
+
+
+def product(plan: Plan, left: Any, right: Any, left_axis: int, right_axis: int) -> Any:
+    """The sum over an axis of each, in float32."""
+    return jax.lax.dot_general(
+        left.astype(plan.dtype),
+        right.astype(plan.dtype),
+        (((left_axis,), (right_axis,)), ((), ())),
+        precision=jax.lax.Precision.HIGHEST if plan.precise else jax.lax.Precision.DEFAULT,
+        preferred_element_type=jnp.float32,
+    )
+
+
+def rounded(plan: Plan, value: Any) -> Any:
+    """`value`, in float32, as a layer would give it."""
+    return value.astype(plan.dtype).astype(jnp.float32)
+
+
+def start_sums(sums: Any) -> None:
+    """Zero what is summed up over the samples of a batch, before the first of them."""
+
+    @pallas.when(pallas.program_id(0) == 0)
+    def _() -> None:
+        for one in sums:
+            one[...] = jnp.zeros_like(one)
+
+
+def per_sample(*shape: int) -> Any:
+    """A block of one sample of a batch [B, *shape]."""
+    return pallas.BlockSpec((1, *shape), lambda sample: (sample, *(0,) * len(shape)))
+
+
+def for_all(*shape: int) -> Any:
+    """A block that is the same for all samples: [*shape]."""
+    return pallas.BlockSpec(shape, lambda sample: (0,) * len(shape))
+
+
+def padded(plan: Plan) -> Any:
+    """Memory for a signal between zeros."""
+    return tpu.VMEM((plan.time + 2 * plan.halo, plan.channels), jnp.float32)
+
+
+def signal(plan: Plan) -> Any:
+    """Memory for a signal."""
+    return tpu.VMEM((plan.time, plan.channels), plan.held)
+
+
+def limits(memory: int, products: int, accessed: int, transcendentals: int = 0) -> dict[str, Any]:
+    """What `pallas_call` is told of a kernel: VMEM in bytes, and, since no compiler looks into it, what it costs.
+
+    `products` are multiplications with an addition, `accessed` bytes of HBM read and written.
+    """
+    return {
+        "compiler_params": tpu.CompilerParams(
+            dimension_semantics=("arbitrary",), vmem_limit_bytes=memory * 5 // 4 + (4 << 20)
+        ),
+        "cost_estimate": pallas.CostEstimate(
+            flops=2 * products, transcendentals=transcendentals, bytes_accessed=accessed
+        ),
+    }

@@ -1,0 +1,61 @@
+"""When layers can run in a kernel that keeps their signals on the chip of a TPU, and how it runs."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import utils
+from . import forms
+from .weight_norm import computed_weight
+
+_DTYPES = (torch.float32, torch.bfloat16)
+
+
+def wanted(signal: torch.Tensor) -> bool:
+    """Whether a signal [B, C, T] may pass a kernel: on a TPU, and jax is there."""
+    return signal.dim() == 3 and forms.wants_tpu_form(signal) and importlib.util.find_spec("jax") is not None
+
+
+def computed_in(signal: torch.Tensor, layer: nn.Module) -> torch.dtype | None:
+    """The dtype in which a layer convolves a signal, autocast or not; None where no kernel knows the pair."""
+    device = signal.device.type
+    weight = layer.weight.dtype
+    computed = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight
+    known = signal.dtype in _DTYPES and computed in _DTYPES and signal.dtype in (torch.float32, computed)
+    return computed if known else None  # type: ignore[return-value]
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether calling a layer is a convolution of stride 1 that keeps the length, and nothing else."""
+    if not isinstance(layer, nn.Conv1d) or layer.groups != 1 or layer.stride != (1,) or layer.padding_mode != "zeros":
+        return False
+    if isinstance(layer.padding, str) or 2 * layer.padding[0] != layer.dilation[0] * (layer.kernel_size[0] - 1):
+        return False
+    hooked = layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
+    ours = type(layer).forward.__module__ in (nn.Conv1d.__module__, f"{__package__}.folded_layers")
+    return ours and not hooked and computed_weight(layer, only_look=True) is not None
+
+
+def offsets(layer: nn.Conv1d) -> tuple[int, ...]:
+    """How far in time the taps of a plain layer reach."""
+    padding = int(layer.padding[0])
+    return tuple(range(-padding, padding + 1, layer.dilation[0]))
+
+
+def named(dtype: torch.dtype) -> str:
+    """A dtype's name, which jax knows too."""
+    return str(dtype).removeprefix("torch.")
+
+
+def kernels(name: str) -> Any:
+    """One of the modules of kernels."""
+    return importlib.import_module(f".kernels.{name}", __package__)
+
+
+def run(build: Callable[..., Any], plan: Any, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Run a kernel in the graph of `tensors`."""
+    return utils.run_kernel(build, plan, tensors, for_tpu=bool(forms.chip()))

@@ -1,0 +1,123 @@
+"""Chains of residual convolutions, which a TPU runs in one kernel where it can: see `kernels.residual`."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.overrides import handle_torch_function, has_torch_function_unary
+
+from .. import utils
+from . import folding, forms, on_chip
+from .weight_norm import computed_weight
+
+if TYPE_CHECKING:
+    from .kernels.residual import Plan
+
+Layer = nn.Module | tuple[nn.Module, ...]
+
+
+def residual_on_chip(
+    signal: torch.Tensor,
+    layers: Iterable[Layer],
+    negative_slope: float = 0.01,
+    mask: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, Iterable[Layer]]:
+    """Residual layers in one kernel, where a TPU can have that: the result, and the layers that are left to run.
+
+    Each of `layers` is a convolution, or several one after the other, and its result is added to what it was given; a
+    leaky ReLU is before each convolution. Without a kernel it is the signal as it came, and all layers; so it is where
+    there is a `mask`. `signal` is [B, C, T], or folded as [B, factor * C, T / factor].
+    """
+    if mask is not None or not on_chip.wanted(signal):
+        return signal, layers
+    layers = list(layers)
+    steps = [layer if isinstance(layer, tuple) else (layer,) for layer in layers]
+    convolutions: list[Any] = [convolution for step in steps for convolution in step]
+    if len({len(step) for step in steps}) != 1 or not all(_passes(signal, c) for c in convolutions):
+        return signal, layers
+    dtypes = {on_chip.computed_in(signal, convolution) for convolution in convolutions}
+    if len(dtypes) != 1 or (dtype := dtypes.pop()) is None:
+        return signal, layers
+    weights, offsets = zip(*(_taps(signal, convolution) for convolution in convolutions), strict=True)
+    kernel = on_chip.kernels("residual")
+    plan = kernel.Plan(
+        batch=signal.shape[0],
+        time=signal.shape[2],
+        channels=signal.shape[1],
+        offsets=offsets,
+        depth=len(steps[0]),
+        slope=float(negative_slope),
+        held=on_chip.named(signal.dtype),
+        dtype=on_chip.named(dtype),
+        precise=utils.precise_products(),
+    )
+    if not kernel.fits(plan, forms.kernel_memory()):
+        return signal, layers
+    factor = signal.shape[1] // convolutions[0].out_channels
+    no_bias = signal.new_zeros(signal.shape[1])
+    biases = [no_bias if c.bias is None else c.bias.repeat(factor) for c in convolutions]
+    return chained(signal, weights, biases, plan), ()
+
+
+def chained(
+    signal: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor],
+    plan: "Plan",
+    sides: Sequence[torch.Tensor] = (),
+) -> torch.Tensor:
+    """The result of a chain, [B, C, T] as `signal` is. weights are [taps, C, C], biases [C].
+
+    `sides` may say for each leaky ReLU where its input counts as positive, 1, and where not, 0: one like `signal` each.
+    """
+    if has_torch_function_unary(signal):  # whoever watches torch's functions sees this one
+        watched: torch.Tensor = handle_torch_function(chained, (signal,), signal, weights, biases, plan, sides)
+        return watched
+    plan = dataclasses.replace(plan, sided=bool(sides))
+    rows = [bias.float().unsqueeze(0) for bias in biases]
+    sides = [side.to(signal.dtype).transpose(1, 2) for side in sides]
+    result: torch.Tensor = _Chain.apply(plan, signal.transpose(1, 2), *weights, *rows, *sides)  # type: ignore[no-untyped-call]
+    return result.transpose(1, 2)
+
+
+class _Chain(torch.autograd.Function):
+    """The two kernels of a chain."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: "Plan", signal: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        ctx.plan = plan
+        ctx.save_for_backward(signal, *others)
+        return on_chip.run(on_chip.kernels("residual").forward, plan, [signal, *others])[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        signal, *others = ctx.saved_tensors
+        kernel = on_chip.kernels("residual").backward
+        found = on_chip.run(kernel, ctx.plan, [signal, gradients[0].to(signal.dtype), *others])
+        given = [signal, *others[: len(found) - 1]]
+        results = [value.to(tensor.dtype) for value, tensor in zip(found, given, strict=True)]
+        return None, *results, *[None] * (len(others) + 1 - len(results))
+
+
+def _passes(signal: torch.Tensor, layer: nn.Module) -> bool:
+    """Whether a signal, folded or not, can pass a layer in a kernel: the lanes are full before and after it."""
+    if not isinstance(layer, nn.Conv1d) or not on_chip.is_plain(layer) or layer.in_channels != layer.out_channels:
+        return False
+    return signal.shape[1] % layer.in_channels == signal.shape[1] % forms.LANES == 0
+
+
+def _taps(signal: torch.Tensor, layer: nn.Conv1d) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """The weight of a convolution of a folded signal as [taps, C, C], and each tap's offset in time."""
+    weight = computed_weight(layer)
+    assert weight is not None
+    factor = signal.shape[1] // layer.in_channels
+    if factor == 1:
+        return weight.permute(2, 1, 0), on_chip.offsets(layer)
+    weight, lowest = folding.folded_weight(
+        weight, padding=int(layer.padding[0]), dilation=layer.dilation[0], factor=factor
+    )
+    return weight.permute(2, 1, 0), tuple(range(lowest, lowest + weight.shape[2]))
