@@ -66,8 +66,11 @@ def _elements(file: SourceFile, value: cst.BaseExpression) -> Iterator[cst.BaseE
 
 
 def _classes(
-    file: SourceFile, value: cst.BaseExpression, function: cst.FunctionDef, depth: int = 0
+    file: SourceFile, value: cst.BaseExpression, function: cst.FunctionDef, depth: int = 0, within: frozenset[str] = frozenset()
 ) -> frozenset[str] | None:
+    """The classes of what an expression gives; `within` are local names whose values are being looked at."""
+    if isinstance(value, cst.Name):
+        return _local_classes(file, value.value, function, depth, within)
     if not isinstance(value, cst.Call) or depth > 3:
         return None
     found: set[str] = set()
@@ -81,13 +84,29 @@ def _classes(
         ):
             found.add(name)
         elif value.args:
-            inner = _classes(file, value.args[0].value, function, depth + 1)
+            inner = _classes(file, value.args[0].value, function, depth + 1, within)
             if inner is None:
                 return None
             found |= inner
         else:
             return None
     return frozenset(found)
+
+
+def _local_classes(
+    file: SourceFile, name: str, function: cst.FunctionDef, depth: int, within: frozenset[str]
+) -> frozenset[str] | None:
+    """The classes of what a function assigns to a local name, which a layer may pass several times."""
+    if name in within:
+        return frozenset()
+    found: set[str] = set()
+    for assign in own_of_type(function.body, cst.Assign):
+        if any(dotted(t.target) == name for t in assign.targets):
+            inner = _classes(file, assign.value, function, depth, within | {name})
+            if inner is None:
+                return None
+            found |= inner
+    return frozenset(found) or None
 
 
 def _meant(called: cst.BaseExpression, function: cst.FunctionDef) -> list[cst.BaseExpression]:

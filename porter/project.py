@@ -15,6 +15,7 @@ from .sources.trainers import FOLDER as TRAINERS
 from .syntax.kinds import Kinds
 from .syntax.scopes import Binding, Imported, Index, imported_module
 from .syntax.spans import Places, Rendering, Span
+from .syntax.template import names_in
 from .syntax.values import Kind, Value
 from .syntax.walk import dotted, own_of_type
 
@@ -80,6 +81,11 @@ class SourceFile:
     def _hidden(self, name: str, bound: list[Binding]) -> bool:
         """Whether some scope of the file gives a name of the module another meaning."""
         return any(b not in bound for s in self.index.scopes.values() for b in s.bindings.get(name, ()))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All names that stand for a value somewhere in the file, but not what is asked of one (the b of `a.b`)."""
+        return frozenset(names_in(self.module))
 
     @property
     def dotted_path(self) -> str:

@@ -104,6 +104,11 @@ class Rule:
         """`template.match` with this file's names resolved."""
         return match(pattern, node, self.file.resolve)
 
+    def free_name(self, wanted: str) -> str:
+        """`wanted`, or that with a number: a name that nothing in this file has."""
+        taken = self.file.names
+        return next(n for n in (wanted, *(f"{wanted}_{i}" for i in range(2, 99))) if n not in taken)
+
     @classmethod
     def describe(cls, node: cst.CSTNode) -> str:
         """A node on one line, for a reason."""

@@ -172,7 +172,7 @@ class LogAfterStep(Rule):
         for node in log_blocks(self.file, step) if step is not None else ():
             if isinstance(node.body, cst.IndentedBlock) and not self._is_deferred(node.body):
                 function = cst.FunctionDef(
-                    name=cst.Name(self._free_name()),
+                    name=cst.Name("log" if "log" not in self.file.names else self.free_name("log_step")),
                     params=cst.Parameters(),
                     body=node.body.with_changes(header=cst.TrailingWhitespace()),
                     decorators=[cst.Decorator(self.runtime("utils.after_step"))],
@@ -181,10 +181,6 @@ class LogAfterStep(Rule):
 
     def _is_deferred(self, body: cst.IndentedBlock) -> bool:
         return all(isinstance(s, cst.FunctionDef) and s.decorators for s in body.body)
-
-    def _free_name(self) -> str:
-        taken = {n.value for n in self.file.index.nodes if isinstance(n, cst.Name)}
-        return next(name for name in ("log", "log_step", *(f"log_step_{i}" for i in range(2, 99))) if name not in taken)
 
 
 class CopyBeforeIndexing(Rule):

@@ -105,7 +105,7 @@ class KeepResidualLayersOnChip(Rule):
         found = residual_loop(self.file, node)
         if found is None:
             return
-        signal, name = cst.Name(found.signal), self._free_name()
+        signal, name = cst.Name(found.signal), self.free_name("layers")
         given = [signal, node.iter]
         if found.slope is not None or found.mask is not None:
             given.append(found.slope or cst.Float("0.01"))
@@ -115,12 +115,3 @@ class KeepResidualLayersOnChip(Rule):
         both = cst.Tuple([cst.Element(signal), cst.Element(cst.Name(name))], lpar=[], rpar=[])
         run = cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(both)], call)])
         self.replace(node, [run, node.with_changes(iter=cst.Name(name), leading_lines=[])])
-
-    def _free_name(self) -> str:
-        taken = {n.value for n in self.file.index.nodes if type(n) is cst.Name and not self._is_attribute(n)}
-        return next(name for name in ("layers", *(f"layers_{i}" for i in range(2, 99))) if name not in taken)
-
-    def _is_attribute(self, name: cst.Name) -> bool:
-        """Whether a name is the `b` of `a.b`."""
-        parent = self.file.parent(name)
-        return isinstance(parent, cst.Attribute) and parent.attr is name

@@ -21,18 +21,21 @@ def gated_on_chip(
     numbers: Iterable[int],
     gates: Sequence[nn.Module],
     passes: Sequence[nn.Module],
+    width: int,
     condition: torch.Tensor | None,
     mask: torch.Tensor,
     dropout: nn.Module | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, Iterable[int]]:
     """Gated layers in few kernels, where a TPU can have that: signal, total, and the numbers of layers left to run.
 
-    Layer i convolves the signal [B, C, T] by `gates[i]` and adds its 2 * C of the condition [B, layers * 2 * C, 1]; the
+    Layer i convolves the signal [B, C, T], C being `width`, by `gates[i]` and adds its 2 * C of the condition [B, layers * 2 * C, 1]; the
     tanh of the first half times the sigmoid of the second goes through `passes[i]`, of one tap. Of what that gives, the
     first half is added to the signal, which is then masked [B, 1, T], and the second to the total [B, C, T]; the last
     layer gives the second half alone. Without kernels nothing is run, and all numbers are left.
     """
-    if not on_chip.wanted(signal) or not _is_idle(dropout) or mask.shape != (signal.shape[0], 1, signal.shape[2]):
+    if not on_chip.wanted(signal) or not _is_idle(dropout) or signal.shape[1] != width:
+        return signal, total, numbers
+    if mask.shape != (signal.shape[0], 1, signal.shape[2]) or mask.requires_grad:
         return signal, total, numbers
     wanted = list(numbers)
     count = len(gates)
