@@ -63,9 +63,7 @@ def gated_loop(file: SourceFile, loop: cst.For) -> GatedLoop | None:
     return found if len(used) == len(inside) else None
 
 
-def _read(
-    file: SourceFile, number: cst.Name, count: cst.CSTNode, made: Values, dropped: bool
-) -> GatedLoop | None:
+def _read(file: SourceFile, number: cst.Name, count: cst.CSTNode, made: Values, dropped: bool) -> GatedLoop | None:
     gated = _GATED.format(gates=_GATES)
     passed = f"self.__passes[__i]({f'self.__dropout({gated})' if dropped else gated})"
     for signal, value in made.items():

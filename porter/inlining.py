@@ -18,7 +18,9 @@ class NotStraightError(Exception):
     """There is something else than assignments to names and choices between them."""
 
 
-def final_values(file: SourceFile, statements: Sequence[cst.CSTNode], before: Mapping[str, cst.BaseExpression]) -> Values:
+def final_values(
+    file: SourceFile, statements: Sequence[cst.CSTNode], before: Mapping[str, cst.BaseExpression]
+) -> Values:
     """The names that `statements` assign, as expressions over what was there before.
 
     An `if` becomes a conditional expression, and calls of the package's own straight functions their results. Library
@@ -43,7 +45,9 @@ def inlined(file: SourceFile, node: cst.BaseExpression, names: Mapping[str, cst.
     return found
 
 
-def returned(file: SourceFile, function: cst.FunctionDef, given: Sequence[cst.BaseExpression], depth: int = 0) -> cst.BaseExpression:
+def returned(
+    file: SourceFile, function: cst.FunctionDef, given: Sequence[cst.BaseExpression], depth: int = 0
+) -> cst.BaseExpression:
     """What a function returns for positional arguments. NotStraightError where that is no one expression."""
     parameters = function.params
     more = parameters.kwonly_params or parameters.star_kwarg or parameters.posonly_params

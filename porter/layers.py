@@ -66,7 +66,11 @@ def _elements(file: SourceFile, value: cst.BaseExpression) -> Iterator[cst.BaseE
 
 
 def _classes(
-    file: SourceFile, value: cst.BaseExpression, function: cst.FunctionDef, depth: int = 0, within: frozenset[str] = frozenset()
+    file: SourceFile,
+    value: cst.BaseExpression,
+    function: cst.FunctionDef,
+    depth: int = 0,
+    within: frozenset[str] = frozenset(),
 ) -> frozenset[str] | None:
     """The classes of what an expression gives; `within` are local names whose values are being looked at."""
     if isinstance(value, cst.Name):

@@ -103,7 +103,9 @@ class KeepGatedLayersOnChip(Rule):
         _BEFORE.replace("(x + out[:, : self.width, :]) * mask", "x + out[:, : self.width, :]"),
         # a layer that goes two ways, and a loop that leaves one out
         _BEFORE.replace("self.closing[i](gated)", "self.closing[i](gated + x)"),
-        _BEFORE.replace("for i in range(self.number):\n            both", "for i in range(1, self.number):\n            both"),
+        _BEFORE.replace(
+            "for i in range(self.number):\n            both", "for i in range(1, self.number):\n            both"
+        ),
         # what a layer gave is read later
         _BEFORE.replace("return total * mask", "return total * mask, out"),
         # layers of another kind

@@ -88,7 +88,9 @@ class KeepResidualLayersOnChip(Rule):
     untouched: ClassVar = (
         # another activation, another slope, two activations
         _BEFORE.replace("F.leaky_relu(x", "F.elu(x"),
-        _BEFORE.replace("step = F.leaky_relu(x, SLOPE)", "step = F.leaky_relu(x, 0.2)").replace("leaky_relu(x))", "relu(x))"),
+        _BEFORE.replace("step = F.leaky_relu(x, SLOPE)", "step = F.leaky_relu(x, 0.2)").replace(
+            "leaky_relu(x))", "relu(x))"
+        ),
         _BEFORE.replace("F.leaky_relu(x", "F.leaky_relu(F.leaky_relu(x)"),
         # a sum that is something else, or that is scaled
         _BEFORE.replace("x = second(step) + x", "x = second(step) - x").replace("x + layer", "x * layer"),
@@ -96,9 +98,13 @@ class KeepResidualLayersOnChip(Rule):
         # it writes into what it was given
         _BEFORE.replace("x = second(step) + x", "x += second(step)").replace("x = x + layer", "x += layer"),
         # the layers in another order, and of another kind
-        _BEFORE.replace("(first(step)", "(second(step)").replace("nn.Conv1d(width, width, 7", "nn.Linear(width, width, 7"),
+        _BEFORE.replace("(first(step)", "(second(step)").replace(
+            "nn.Conv1d(width, width, 7", "nn.Linear(width, width, 7"
+        ),
         # something between is used later
-        _BEFORE.replace("        return x", "        return step, x", 1).replace("        return x\n", "        return layer(x)\n"),
+        _BEFORE.replace("        return x", "        return step, x", 1).replace(
+            "        return x\n", "        return layer(x)\n"
+        ),
     )
 
     def visit_For(self, node: cst.For) -> None:

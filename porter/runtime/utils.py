@@ -539,7 +539,7 @@ def run_kernel(
     if on_host(*tensors):
         function = jax.jit(build(plan, interpret=True))
         found = function(*(jax.dlpack.from_dlpack(tensor.detach().contiguous()) for tensor in tensors))
-        return [torch.from_dlpack(array) for array in found]
+        return [torch.utils.dlpack.from_dlpack(array) for array in found]
     shapes = tuple((tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")) for tensor in tensors)
     computation = _computation(build, plan, shapes, for_tpu)
     native = _require_xla()._XLAC

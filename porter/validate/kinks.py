@@ -78,7 +78,13 @@ class ReplayKinks(TorchFunctionMode):
         return given.copy_(result) if _in_place(func, args, kwargs) else result
 
     def _chained(
-        self, func: Callable[..., Any], signal: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], plan: Any, _: Any
+        self,
+        func: Callable[..., Any],
+        signal: Tensor,
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor],
+        plan: Any,
+        _: Any,
     ) -> Any:
         """A chain of residual layers in one kernel, with a rectifier before each of its weights."""
         masks = [self._recorded(tuple(signal.shape)) for _ in weights]

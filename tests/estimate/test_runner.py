@@ -81,7 +81,7 @@ def test_the_same_trace_gives_the_same_graph_and_another_batch_another(places: t
 
     def codes(sizes: Sizes, request: EstimateRequest = request) -> dict[str, str]:
         with Tracing(open_upstream(str(upstream)), read_manifest(port), request) as tracing:
-            graphs = tracing.trace(FORWARD, ("", "keys"), sizes)
+            graphs = tracing.trace(FORWARD, ("", "keys"), sizes, "v5e")
         return {graph.name: hashlib.sha256(graph.code).hexdigest() for graph in graphs}
 
     first = codes(Sizes(2, 24, 12))
@@ -113,8 +113,8 @@ def test_what_fits_is_searched(places: tuple[Path, Path]) -> None:
     known: dict[bytes, int] = {}
 
     class Telling(Tracing):
-        def trace(self, case: str, patterns: tuple[str, ...], sizes: Sizes) -> list[Any]:
-            graphs = super().trace(case, patterns, sizes)
+        def trace(self, case: str, patterns: tuple[str, ...], sizes: Sizes, chip: str) -> list[Any]:
+            graphs = super().trace(case, patterns, sizes, chip)
             for graph in graphs:
                 known[graph.code] = 1_000_000_000 * sizes.batch * sizes.frames // 24
             return graphs

@@ -37,7 +37,7 @@ class Chain(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x, layers = ops.residual_on_chip(x, zip(self.a, self.b, strict=True), 0.1)
         self.left = 0
-        for a, b in layers:
+        for a, b in layers:  # type: ignore[misc]
             self.left += 1
             x = b(F.leaky_relu(a(F.leaky_relu(x, 0.1)), 0.1)) + x
         return x
@@ -108,7 +108,9 @@ def test_in_bfloat16_it_is_as_near_to_float32_as_the_layers() -> None:
     given = x.clone().requires_grad_()
     exact = chain(given)
     exact.square().mean().backward()
-    for ours, theirs, right in zip(*found[::-1], [exact, given.grad, *(p.grad for p in chain.parameters())], strict=True):
+    for ours, theirs, right in zip(
+        *found[::-1], [exact, given.grad, *(p.grad for p in chain.parameters())], strict=True
+    ):
         assert decibels(ours.float(), right) > decibels(theirs.float(), right) - 3
 
 
@@ -152,8 +154,8 @@ def _refused(case: str) -> tuple[Chain, torch.Tensor]:
     elif case == "another pre-hook":
         conv.register_forward_pre_hook(lambda *_: None)
     elif case == "a result of another length":
-        conv.padding = (0,)
-        chain.a[1].dilation, chain.a[1].padding = (1,), (2,)
+        first: Any = chain.a[1]
+        conv.padding, first.dilation, first.padding = (0,), (1,), (2,)
     elif case == "groups":
         chain.b[1] = nn.Conv1d(128, 128, 3, padding=1, groups=2)
     elif case == "a padding of its own":
@@ -188,7 +190,9 @@ def test_a_mask_keeps_the_kernel_away() -> None:
     assert same is x and layers is chain.a
 
 
-@pytest.mark.parametrize(("forms_", "fits"), [("tpu:v5e", True), ("tpu:v6e", True), ("tpu:v5p", True), ("tpu:v4", False)])
+@pytest.mark.parametrize(
+    ("forms_", "fits"), [("tpu:v5e", True), ("tpu:v6e", True), ("tpu:v5p", True), ("tpu:v4", False)]
+)
 def test_what_fits_depends_on_the_chip(forms_: str, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOVITS_PORT_FORMS", forms_)
     plan = kernel.Plan(8, 2560, 128, ((-1, 0, 1),) * 6, 2, 0.1, "float32", "float32", False)

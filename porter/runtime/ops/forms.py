@@ -1,8 +1,8 @@
 """Which of an operation's forms runs: torch's own on the CPU, one that lowers to XLA elsewhere, a TPU's own on a TPU.
 
 A TPU's form computes the same in a layout that fills its tiles; on other devices that layout costs more than it saves.
-`SOVITS_PORT_FORMS` may ask for one on any device, so that all can be compared and compiled without a TPU: "tpu", or, with
-kernels that no other device can run, "tpu:v5e" and so on.
+`SOVITS_PORT_FORMS` may ask for one on any device, so that all can be compared and compiled without a TPU: "tpu", or,
+with kernels that no other device can run, "tpu:v5e" and so on.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Chains of gated convolutions, which a TPU runs in few kernels where it can: see `kernels.gated`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,8 +19,8 @@ def gated_on_chip(
     signal: torch.Tensor,
     total: torch.Tensor,
     numbers: Iterable[int],
-    gates: Sequence[nn.Module],
-    passes: Sequence[nn.Module],
+    gates: nn.ModuleList,
+    passes: nn.ModuleList,
     width: int,
     condition: torch.Tensor | None,
     mask: torch.Tensor,
@@ -28,10 +28,11 @@ def gated_on_chip(
 ) -> tuple[torch.Tensor, torch.Tensor, Iterable[int]]:
     """Gated layers in few kernels, where a TPU can have that: signal, total, and the numbers of layers left to run.
 
-    Layer i convolves the signal [B, C, T], C being `width`, by `gates[i]` and adds its 2 * C of the condition [B, layers * 2 * C, 1]; the
-    tanh of the first half times the sigmoid of the second goes through `passes[i]`, of one tap. Of what that gives, the
-    first half is added to the signal, which is then masked [B, 1, T], and the second to the total [B, C, T]; the last
-    layer gives the second half alone. Without kernels nothing is run, and all numbers are left.
+    Layer i convolves the signal [B, C, T], C being `width`, by `gates[i]` and adds its 2 * C of the condition
+    [B, layers * 2 * C, 1]; the tanh of the first half times the sigmoid of the second goes through `passes[i]`, of one
+    tap. Of what that gives, the first half is added to the signal, which is then masked [B, 1, T], and the second to
+    the total [B, C, T]; the last layer gives the second half alone. Without kernels nothing is run, and all numbers are
+    left.
     """
     if not on_chip.wanted(signal) or not _is_idle(dropout) or signal.shape[1] != width:
         return signal, total, numbers
@@ -85,22 +86,21 @@ def _is_idle(dropout: nn.Module | None) -> bool:
     return dropout is None or (type(dropout) is nn.Dropout and (dropout.p == 0 or not dropout.training))
 
 
-def _passes(
-    signal: torch.Tensor, total: torch.Tensor, gates: Sequence[nn.Module], passes: Sequence[nn.Module]
-) -> bool:
+def _passes(signal: torch.Tensor, total: torch.Tensor, gates: Iterable[nn.Module], passes: Iterable[nn.Module]) -> bool:
     """Whether all layers are plain, and of the shapes of a gated chain."""
     if total.shape != signal.shape or not all(map(on_chip.is_plain, (*gates, *passes))):
         return False
     width = signal.shape[1]
+    opening: list[Any] = list(gates)
     taps: list[Any] = list(passes)
     if any(layer.kernel_size != (1,) or layer.in_channels != width for layer in taps):
         return False
     if [layer.out_channels for layer in taps] != [2 * width] * (len(taps) - 1) + [width]:
         return False
-    return all((layer.in_channels, layer.out_channels) == (width, 2 * width) for layer in gates)
+    return all((layer.in_channels, layer.out_channels) == (width, 2 * width) for layer in opening)
 
 
-def _plans(signal: torch.Tensor, gates: Sequence[Any], dtype: torch.dtype) -> list["Plan"]:
+def _plans(signal: torch.Tensor, gates: nn.ModuleList, dtype: torch.dtype) -> list["Plan"]:
     """The chain in as few parts as the chip's memory takes; none where it does not take one layer."""
     kernel = on_chip.kernels("gated")
     count = size = len(gates)
@@ -110,7 +110,7 @@ def _plans(signal: torch.Tensor, gates: Sequence[Any], dtype: torch.dtype) -> li
                 batch=signal.shape[0],
                 time=signal.shape[2],
                 channels=signal.shape[1],
-                offsets=tuple(on_chip.offsets(layer) for layer in gates[start : start + size]),
+                offsets=tuple(on_chip.offsets(layer) for layer in list(gates)[start : start + size]),
                 last=start + size >= count,
                 held=on_chip.named(signal.dtype),
                 dtype=on_chip.named(dtype),
@@ -127,8 +127,8 @@ def _plans(signal: torch.Tensor, gates: Sequence[Any], dtype: torch.dtype) -> li
 def _parameters(
     plan: "Plan",
     start: int,
-    gates: Sequence[nn.Module],
-    passes: Sequence[nn.Module],
+    gates: nn.ModuleList,
+    passes: nn.ModuleList,
     condition: torch.Tensor | None,
 ) -> list[torch.Tensor]:
     """What the kernels of a plan are given after the mask: conditions, weights by layer, biases."""
@@ -137,8 +137,8 @@ def _parameters(
     for i in range(start, start + plan.layers):
         gate, onward = computed_weight(gates[i]), computed_weight(passes[i])
         assert gate is not None and onward is not None
-        weights += [half.permute(2, 1, 0) for half in gate.split(width)]
-        to_signal, to_total = (None, onward) if len(onward) == width else onward.split(width)
+        weights += [half.permute(2, 1, 0) for half in torch.split(gate, width)]
+        to_signal, to_total = (None, onward) if len(onward) == width else torch.split(onward, width)
         weights += [half.squeeze(2).t() for half in (to_total, to_signal) if half is not None]
         bias = _bias(passes[i], onward)
         totals.append(bias[-width:])
@@ -150,7 +150,12 @@ def _parameters(
     else:
         own = condition[:, 2 * width * start : 2 * width * (start + plan.layers), 0]
         added = added + own.reshape(plan.batch, plan.layers, 2 * width)
-    return [*added.float().split(width, dim=2), *weights, torch.stack(totals).float(), torch.stack(signals).float()]
+    return [
+        *torch.split(added.float(), width, dim=2),
+        *weights,
+        torch.stack(totals).float(),
+        torch.stack(signals).float(),
+    ]
 
 
 def _bias(layer: nn.Module, weight: torch.Tensor) -> torch.Tensor:

@@ -40,8 +40,9 @@ def is_plain(layer: nn.Module) -> bool:
     return ours and not hooked and computed_weight(layer, only_look=True) is not None
 
 
-def offsets(layer: nn.Conv1d) -> tuple[int, ...]:
+def offsets(layer: nn.Module) -> tuple[int, ...]:
     """How far in time the taps of a plain layer reach."""
+    assert isinstance(layer, nn.Conv1d)
     padding = int(layer.padding[0])
     return tuple(range(-padding, padding + 1, layer.dilation[0]))
 

@@ -146,10 +146,11 @@ def rounded(plan: Plan, value: Any) -> Any:
 def start_sums(sums: Any) -> None:
     """Zero what is summed up over the samples of a batch, before the first of them."""
 
-    @pallas.when(pallas.program_id(0) == 0)
-    def _() -> None:
+    def zero() -> None:
         for one in sums:
             one[...] = jnp.zeros_like(one)
+
+    pallas.when(pallas.program_id(0) == 0)(zero)
 
 
 def per_sample(*shape: int) -> Any:
