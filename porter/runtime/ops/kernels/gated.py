@@ -73,7 +73,7 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     Weights come by layer: for tanh and sigmoid, to the total, and to the signal where the layer passes it on.
     """
     signal = rows.per_sample(plan.time, plan.channels)
-    whole = jax.ShapeDtypeStruct((plan.batch, plan.time, plan.channels), plan.held)
+    whole = rows.result((plan.batch, plan.time, plan.channels), plan.held)
     call: Callable[..., Any] = pallas.pallas_call(
         functools.partial(_forward, plan),
         grid=(plan.batch,),
@@ -84,7 +84,7 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         interpret=interpret,
         **_limits(plan, passes=1, signals=4, weights=1),
     )
-    return call
+    return rows.from_memory(call, interpret=interpret)
 
 
 def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
@@ -94,7 +94,7 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     That of the total that was given is that of the total itself.
     """
     signal = rows.per_sample(plan.time, plan.channels)
-    float32 = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+    float32 = rows.result
     conditions = (plan.batch, plan.layers, plan.channels)
     biases = (plan.layers, plan.channels)
     call: Callable[..., Any] = pallas.pallas_call(
@@ -103,7 +103,7 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         in_specs=[signal, signal, signal, *_given(plan)],
         out_specs=[signal, *_given(plan)[1:]],
         out_shape=[
-            jax.ShapeDtypeStruct((plan.batch, plan.time, plan.channels), plan.held),
+            rows.result((plan.batch, plan.time, plan.channels), plan.held),
             *[float32(conditions)] * 2,
             *map(float32, _weights(plan)),
             *[float32(biases)] * 2,
@@ -112,7 +112,7 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         interpret=interpret,
         **_limits(plan, passes=4, signals=4, weights=2),
     )
-    return call
+    return rows.from_memory(call, interpret=interpret)
 
 
 def _weights(plan: Plan) -> list[tuple[int, ...]]:

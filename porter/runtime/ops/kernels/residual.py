@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.experimental import pallas
 
@@ -67,12 +66,12 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         grid=(plan.batch,),
         in_specs=[signal, *weights, *biases, *[signal] * (len(weights) * plan.sided)],
         out_specs=[signal],
-        out_shape=[jax.ShapeDtypeStruct((plan.batch, plan.time, plan.channels), plan.held)],
+        out_shape=[rows.result((plan.batch, plan.time, plan.channels), plan.held)],
         scratch_shapes=[rows.padded(plan), rows.signal(plan)],
         interpret=interpret,
         **_limits(plan, passes=1, signals=2, weights=1),
     )
-    return call
+    return rows.from_memory(call, interpret=interpret)
 
 
 def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
@@ -85,15 +84,15 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         in_specs=[signal, signal, *weights, *biases, *[signal] * (count * plan.sided)],
         out_specs=[signal, *weights, *biases],
         out_shape=[
-            jax.ShapeDtypeStruct((plan.batch, plan.time, plan.channels), plan.held),
-            *(jax.ShapeDtypeStruct((len(o), plan.channels, plan.channels), jnp.float32) for o in plan.offsets),
-            *[jax.ShapeDtypeStruct((1, plan.channels), jnp.float32)] * count,
+            rows.result((plan.batch, plan.time, plan.channels), plan.held),
+            *(rows.result((len(o), plan.channels, plan.channels)) for o in plan.offsets),
+            *[rows.result((1, plan.channels))] * count,
         ],
         scratch_shapes=[*[rows.padded(plan)] * 2, *[rows.signal(plan)] * (count + 1)],
         interpret=interpret,
         **_limits(plan, passes=4, signals=3, weights=2),
     )
-    return call
+    return rows.from_memory(call, interpret=interpret)
 
 
 def _forward(plan: Plan, given: Any, *others: Any) -> None:

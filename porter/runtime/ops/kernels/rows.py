@@ -173,6 +173,22 @@ def signal(plan: Plan) -> Any:
     return tpu.VMEM((plan.time, plan.channels), plan.held)
 
 
+def from_memory(call: Callable[..., Any], *, interpret: bool) -> Callable[..., Any]:
+    """A kernel whose arguments lie in HBM, from where it fetches them itself: XLA need not do so before."""
+    if interpret:
+        return call
+
+    def placed(*given: Any) -> Any:
+        return call(*(tpu.with_memory_space_constraint(value, tpu.MemorySpace.HBM) for value in given))
+
+    return placed
+
+
+def result(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
+    """What `pallas_call` is told of a result."""
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
 def limits(memory: int, products: int, accessed: int, transcendentals: int = 0) -> dict[str, Any]:
     """What `pallas_call` is told of a kernel: VMEM in bytes, and, since no compiler looks into it, what it costs.
 
