@@ -293,6 +293,11 @@ def launch(
     fn(process_index(), *args)
 
 
+def on_one_device() -> bool:
+    """Whether a graph runs on one device, not divided over the replicas."""
+    return _mesh is None
+
+
 def replica_batch(size: int) -> int:
     """The batch of this process, when each of its devices is to get `size` samples."""
     return size if _mesh is None else size * int(_xla_runtime().addressable_runtime_device_count())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from porter.runtime import ops
-from porter.runtime.ops import folding, forms, residual
+from porter.runtime import ops, utils
+from porter.runtime.ops import folding, forms, on_chip, residual
 from porter.runtime.ops.kernels import residual as kernel
 
 from .graphs import assert_stays_on_device, compare, decibels, device, needs_xla, run
@@ -180,6 +181,31 @@ def test_what_no_kernel_can_stand_for_runs_layer_by_layer(case: str) -> None:
         wanted = chain(x)
     with ops.device_forms(tpu=True):
         assert torch.equal(chain(x), wanted)
+    assert chain.left == 2
+
+
+def test_several_devices_keep_the_kernel_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain, x = Chain(128), noise(1, 128, 8)
+    monkeypatch.setattr(utils, "on_one_device", lambda: False)
+    with ops.device_forms(tpu=True):
+        chain(x)
+    assert chain.left == 2
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_without_a_jax_of_use_the_layers_run(broken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(name: str, package: str) -> object:
+        raise ImportError("too old")
+
+    chain, x = Chain(128), noise(1, 128, 8)
+    on_chip._usable.cache_clear()
+    if broken:
+        monkeypatch.setattr("porter.runtime.ops.on_chip.importlib.import_module", failing)
+    else:
+        monkeypatch.setattr("porter.runtime.ops.on_chip.importlib.util.find_spec", lambda name: None)
+    with ops.device_forms(tpu=True), pytest.warns(UserWarning, match="too old") if broken else nullcontext():
+        chain(x)
+    on_chip._usable.cache_clear()
     assert chain.left == 2
 
 

@@ -108,3 +108,27 @@ def test_two_passes_stacked_by_the_port_take_the_sides_of_both() -> None:
         found = [F.leaky_relu(stacked, slope) for slope in (0.1, 0.2)]
     for i in range(2):
         assert torch.equal(found[i] > 0, torch.cat([wanted[0][i], wanted[1][i]]) > 0)
+
+
+def test_a_chain_in_one_kernel_takes_the_recorded_sides() -> None:
+    pytest.importorskip("jax", reason="kernels are written with jax")
+    first, second = nn.Conv1d(128, 128, 1), nn.Conv1d(128, 128, 1)
+    for layer in (first, second):
+        nn.init.zeros_(layer.weight)
+        assert layer.bias is not None
+        nn.init.constant_(layer.bias, 1e-9)
+    nn.init.dirac_(first.weight)
+    given = torch.full((1, 128, 8), -1e-9)
+    with RecordKinks() as recorded:
+        F.leaky_relu(torch.ones(1, 128, 8), 0.5)
+        F.leaky_relu(torch.ones(1, 128, 8), 0.5)
+    found = {}
+    for name, masks in (("recorded", recorded.masks), ("own", [])):
+        x = given.clone().requires_grad_()
+        with ops.device_forms(tpu=True), ReplayKinks(masks):
+            result, left = ops.residual_on_chip(x, (first, second), 0.5)
+        assert not list(left)
+        result.sum().backward()  # type: ignore[no-untyped-call]
+        assert x.grad is not None
+        found[name] = x.grad.mean().item()
+    assert found == {"recorded": pytest.approx(2.0), "own": pytest.approx(1.5)}

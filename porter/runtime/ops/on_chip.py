@@ -1,7 +1,9 @@
 """When layers can run in a kernel that keeps their signals on the chip of a TPU, and how it runs."""
 
+import functools
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +18,23 @@ _DTYPES = (torch.float32, torch.bfloat16)
 
 
 def wanted(signal: torch.Tensor) -> bool:
-    """Whether a signal [B, C, T] may pass a kernel: on a TPU, and jax is there."""
-    return signal.dim() == 3 and forms.wants_tpu_form(signal) and importlib.util.find_spec("jax") is not None
+    """Whether a signal [B, C, T] may pass a kernel: on one TPU (XLA cannot divide a kernel), and jax is there."""
+    if signal.dim() != 3 or not forms.wants_tpu_form(signal) or not utils.on_one_device():
+        return False
+    return _usable()
+
+
+@functools.cache
+def _usable() -> bool:
+    """Whether the kernels can be imported here."""
+    if importlib.util.find_spec("jax") is None:
+        return False
+    try:
+        importlib.import_module(".kernels.rows", __package__)
+    except Exception as error:  # an older jax, or a broken one
+        warnings.warn(f"no kernels on the TPU, since jax cannot be used here: {error}", stacklevel=2)
+        return False
+    return True
 
 
 def computed_in(signal: torch.Tensor, layer: nn.Module) -> torch.dtype | None:
