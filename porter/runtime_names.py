@@ -12,7 +12,7 @@ _HOST = {
 }  # fmt: skip
 _MODULES = {
     "ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU", "ops.LSTM", "ops.Conv1d", "ops.Conv2d",
-    "utils.Replicated", "utils.replicate",
+    "ops.Dropout", "utils.Replicated", "utils.replicate",
 }  # fmt: skip
 
 

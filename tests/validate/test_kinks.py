@@ -25,6 +25,7 @@ RECTIFIERS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu inplace": lambda x: F.leaky_relu(x, 0.1, inplace=True),
     "leaky_relu keywords": lambda x: F.leaky_relu(input=x, inplace=True),
     "the port's leaky_relu": lambda x: ops.leaky_relu(x, 0.1),
+    "the port's relu": lambda x: ops.relu(x),
     "leaky_relu_": lambda x: F.leaky_relu_(x, 0.1),
     "relu": F.relu,
     "torch.relu": torch.relu,

@@ -3,6 +3,7 @@
 from .bincount import bincount
 from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
+from .dropout import Dropout, matmul
 from .folded_layers import fold_time
 from .forms import device_forms, wants_tpu_form
 from .gated import gated_on_chip
@@ -17,6 +18,7 @@ from .masked_write import masked_write_
 from .periodic import Conv2d
 from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
 from .recomputed import leaky_relu
+from .rectified import relu
 from .relative import relative_scores, relative_values
 from .residual import residual_on_chip
 from .sample_rows import sample_rows
@@ -29,6 +31,7 @@ __all__ = [
     "LSTM",
     "Conv1d",
     "Conv2d",
+    "Dropout",
     "HostFlags",
     "Pads",
     "Upsample",
@@ -47,11 +50,13 @@ __all__ = [
     "leaky_relu",
     "logdet",
     "masked_write_",
+    "matmul",
     "range_mask",
     "ranges_l1",
     "ranges_mse",
     "relative_scores",
     "relative_values",
+    "relu",
     "remove_weight_norm",
     "residual_on_chip",
     "sample_rows",

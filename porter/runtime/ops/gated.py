@@ -83,7 +83,9 @@ class _Chain(torch.autograd.Function):
 
 def _is_idle(dropout: nn.Module | None) -> bool:
     """Whether a dropout leaves everything as it is."""
-    return dropout is None or (type(dropout) is nn.Dropout and (dropout.p == 0 or not dropout.training))
+    if dropout is None:
+        return True
+    return isinstance(dropout, nn.Dropout) and (dropout.p == 0 or not dropout.training) and not dropout._forward_hooks
 
 
 def _passes(signal: torch.Tensor, total: torch.Tensor, gates: Iterable[nn.Module], passes: Iterable[nn.Module]) -> bool:

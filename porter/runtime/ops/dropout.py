@@ -1,0 +1,84 @@
+"""Dropout that a TPU keeps a byte an element of, and products that compute again what was dropped."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+from .. import utils
+from .forms import wants_tpu_form
+
+_SOURCE = "_sovits_port_dropped"  # of a result: what it was made of, and the versions of both
+
+
+class Dropout(nn.Dropout):
+    """`nn.Dropout`; on a TPU, the backward pass keeps which elements stayed, not the numbers that decided it."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """`input` with some elements zero and the others scaled; as it is outside training."""
+        idle = not self.training or self.inplace or not 0 < self.p < 1
+        if idle or not input.requires_grad or not wants_tpu_form(input):
+            return super().forward(input)
+        # Whoever watches torch's functions sees a dropout. Without a barrier XLA would keep the random numbers.
+        kept = utils.kept_apart(F.dropout(torch.ones_like(input), self.p) != 0)
+        scale = 1 / (1 - self.p)
+        result: torch.Tensor = _Dropped.apply(input, kept, scale)  # type: ignore[no-untyped-call]
+        setattr(result, _SOURCE, (input, kept, scale, input._version, result._version))
+        return result
+
+
+def matmul(input: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """`torch.matmul`; of what a `Dropout` gave on a TPU, the backward pass keeps what that was given.
+
+    The result of a dropout would be written for the backward pass and read again; what it was given is kept anyway.
+    """
+    source = getattr(input, _SOURCE, None)
+    if source is None or not torch.is_grad_enabled() or input.shape[:-2] != other.shape[:-2] or input.dim() < 2:
+        return torch.matmul(input, other)
+    before, kept, scale, *versions = source
+    if versions != [before._version, input._version]:  # one of them was written to
+        return torch.matmul(input, other)
+    result: torch.Tensor = _Product.apply(before, kept, scale, input.detach(), other)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Dropped(torch.autograd.Function):
+    """A dropout, given which elements stay."""
+
+    @staticmethod
+    def forward(ctx: Any, input: torch.Tensor, kept: torch.Tensor, scale: float) -> torch.Tensor:
+        ctx.save_for_backward(kept)
+        ctx.scale = scale
+        return _scaled(input, kept, scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return _scaled(gradient, ctx.saved_tensors[0], ctx.scale), None, None
+
+
+class _Product(torch.autograd.Function):
+    """A dropout and a product whose backward pass begins at the input of both."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, before: torch.Tensor, kept: torch.Tensor, scale: float, dropped: torch.Tensor, other: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(before, kept, other)
+        ctx.scale = scale
+        return torch.matmul(dropped, other)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        before, kept, other = ctx.saved_tensors
+        dropped = _scaled(utils.kept_apart(before), kept, ctx.scale).to(gradient.dtype)
+        first = torch.matmul(gradient, other.to(gradient.dtype).transpose(-2, -1)).to(before.dtype)
+        second = torch.matmul(dropped.transpose(-2, -1), gradient).to(other.dtype)
+        return _scaled(first, kept, ctx.scale), None, None, None, second
+
+
+def _scaled(values: torch.Tensor, kept: torch.Tensor, scale: float) -> torch.Tensor:
+    return torch.where(kept, values * scale, 0)
