@@ -42,8 +42,8 @@ def test_only_the_edited_statement_of_a_line_changes(before: str, after: str) ->
     ("before", "after"),
     [
         (
-            "try: from torch.nn.functional import interpolate, glu, relu\nexcept ImportError: pass\n",
-            "try: from torch.nn.functional import relu; from .ops import interpolate, glu\nexcept ImportError: pass\n",
+            "try: from torch.nn.functional import interpolate, glu, softplus\nexcept ImportError: pass\n",
+            "try: from torch.nn.functional import softplus; from .ops import interpolate, glu\nexcept ImportError: pass\n",
         ),
         (
             "from torch.nn.functional import interpolate; up = interpolate\n",
