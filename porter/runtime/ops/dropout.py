@@ -33,9 +33,12 @@ def matmul(input: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """`torch.matmul`; of what a `Dropout` gave on a TPU, the backward pass keeps what that was given.
 
     The result of a dropout would be written for the backward pass and read again; what it was given is kept anyway.
+    Under autocast that result is half as large, and nothing is gained.
     """
     source = getattr(input, _SOURCE, None)
-    if source is None or not torch.is_grad_enabled() or input.shape[:-2] != other.shape[:-2] or input.dim() < 2:
+    if source is None or not torch.is_grad_enabled() or torch.is_autocast_enabled(input.device.type):
+        return torch.matmul(input, other)
+    if input.shape[:-2] != other.shape[:-2] or input.dim() < 2:
         return torch.matmul(input, other)
     before, kept, scale, *versions = source
     if versions != [before._version, input._version]:  # one of them was written to
@@ -74,9 +77,9 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         before, kept, other = ctx.saved_tensors
-        dropped = _scaled(utils.kept_apart(before), kept, ctx.scale).to(gradient.dtype)
-        first = torch.matmul(gradient, other.to(gradient.dtype).transpose(-2, -1)).to(before.dtype)
-        second = torch.matmul(dropped.transpose(-2, -1), gradient).to(other.dtype)
+        dropped = _scaled(utils.kept_apart(before), kept, ctx.scale)
+        first = torch.matmul(gradient, other.transpose(-2, -1))
+        second = torch.matmul(dropped.transpose(-2, -1), gradient)
         return _scaled(first, kept, ctx.scale), None, None, None, second
 
 
