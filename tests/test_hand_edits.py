@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -263,9 +264,7 @@ class TestRefused:
         self.check(out, again, "models.py is a folder", upstream)
 
     def test_a_file_where_a_folder_was(self, upstream: Path, out: Path, again: Again) -> None:
-        for path in (out / "module/tpu/ops").rglob("*.py"):
-            path.unlink()
-        (out / "module/tpu/ops").rmdir()
+        shutil.rmtree(out / "module/tpu/ops")
         (out / "module/tpu/ops").write_text("mine\n")
         self.check(out, again, "ops is no Python file", upstream)
 
