@@ -222,7 +222,7 @@ def test_a_mask_keeps_the_kernel_away() -> None:
 def test_what_fits_depends_on_the_chip(forms_: str, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOVITS_PORT_FORMS", forms_)
     plan = kernel.Plan(8, 2560, 128, ((-1, 0, 1),) * 6, 2, 0.1, "float32", "float32", False)
-    assert kernel.fits(plan, forms.kernel_memory()) is fits
+    assert on_chip.fits(plan) is fits
 
 
 @needs_xla

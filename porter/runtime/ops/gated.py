@@ -8,7 +8,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from .. import utils
-from . import forms, on_chip
+from . import on_chip
 from .weight_norm import computed_weight
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _plans(signal: torch.Tensor, gates: nn.ModuleList, dtype: torch.dtype) -> li
             )
             for start in range(0, count, size)
         ]
-        if all(kernel.fits(plan, forms.kernel_memory()) for plan in plans):
+        if all(on_chip.fits(plan) for plan in plans):
             return plans
         size //= 2
     return []

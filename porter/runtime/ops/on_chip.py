@@ -74,6 +74,12 @@ def kernels(name: str) -> Any:
     return importlib.import_module(f".kernels.{name}", __package__)
 
 
+def fits(plan: Any) -> bool:
+    """Whether the kernels of a plan can be had on the chip that graphs are traced for."""
+    found: bool = kernels("rows").fits(plan, forms.kernel_memory())
+    return found
+
+
 def run(build: Callable[..., Any], plan: Any, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     """Run a kernel in the graph of `tensors`."""
     return utils.run_kernel(build, plan, tensors, for_tpu=bool(forms.chip()))

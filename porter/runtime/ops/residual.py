@@ -54,7 +54,7 @@ def residual_on_chip(
         dtype=on_chip.named(dtype),
         precise=utils.precise_products(),
     )
-    if not kernel.fits(plan, forms.kernel_memory()):
+    if not on_chip.fits(plan):
         return signal, layers
     factor = signal.shape[1] // convolutions[0].out_channels
     no_bias = signal.new_zeros(signal.shape[1])

@@ -62,11 +62,6 @@ class Plan:
         return held + 3 * self.matrices * rows.stored(self.channels, self.channels)
 
 
-def fits(plan: Plan, capacity: int) -> bool:
-    """Whether the kernels can be had: time in whole registers, and `capacity` bytes of VMEM are enough."""
-    return plan.time % rows.SUBLANES == 0 and plan.memory <= capacity * 3 // 4
-
-
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     """(signal, total, mask, conditions (2), weights..., biases [layers, C] (2)) -> (signal, total).
 

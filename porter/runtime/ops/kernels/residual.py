@@ -53,11 +53,6 @@ class Plan:
         return held + 3 * self.taps * rows.stored(self.channels, self.channels)
 
 
-def fits(plan: Plan, capacity: int) -> bool:
-    """Whether the kernels can be had: time in whole registers, and `capacity` bytes of VMEM are enough."""
-    return plan.time % rows.SUBLANES == 0 and plan.memory <= capacity * 3 // 4
-
-
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     """(signal, weights..., biases [1, C]..., sides...) -> (signal,)."""
     signal, weights, biases = _blocks(plan)

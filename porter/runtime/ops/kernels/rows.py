@@ -44,6 +44,15 @@ class Plan(Protocol):
     def precise(self) -> bool:
         """Whether products of float32 are to be whole, not one pass in bfloat16."""
 
+    @property
+    def memory(self) -> int:
+        """Bytes of VMEM that the larger of two kernels, forward and backward, takes."""
+
+
+def fits(plan: Plan, capacity: int) -> bool:
+    """Whether kernels can be had: time in whole registers, and `capacity` bytes of VMEM are enough."""
+    return plan.time % SUBLANES == 0 and plan.memory <= capacity * 3 // 4
+
 
 def halo(taps: tuple[tuple[int, ...], ...]) -> int:
     """Rows that taps at these offsets may reach, in whole registers."""
