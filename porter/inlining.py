@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import libcst as cst
 
 from .project import SourceFile
 from .syntax.template import parenthesized
-from .syntax.walk import dotted
+from .syntax.walk import descendants, dotted
 
 Values = dict[str, cst.BaseExpression]
 _DEPTH = 3  # functions inside functions
+_SIZE = 5000  # nodes of a value, at most
 
 
 class NotStraightError(Exception):
@@ -19,34 +21,39 @@ class NotStraightError(Exception):
 
 
 def final_values(
-    file: SourceFile, statements: Sequence[cst.CSTNode], before: Mapping[str, cst.BaseExpression]
+    file: SourceFile, statements: Sequence[cst.CSTNode], before: Mapping[str, cst.BaseExpression], depth: int = 0
 ) -> Values:
     """The names that `statements` assign, as expressions over what was there before.
 
     An `if` becomes a conditional expression, and calls of the package's own straight functions their results. Library
-    functions are spelled in full. NotStraightError for code of another kind.
+    functions are spelled in full. NotStraightError for code of another kind, and where that grows large. `depth` tells
+    how many functions this is inside of.
     """
     names: Values = dict(before)
     for statement in statements:
         if isinstance(statement, cst.SimpleStatementLine):
             for small in statement.body:
-                _assign(file, small, names)
+                _assign(file, small, names, depth)
         elif isinstance(statement, cst.If):
-            _choose(file, statement, names)
+            _choose(file, statement, names, depth)
         else:
             raise NotStraightError
     return names
 
 
-def inlined(file: SourceFile, node: cst.BaseExpression, names: Mapping[str, cst.BaseExpression]) -> cst.BaseExpression:
+def _inlined(
+    file: SourceFile, node: cst.BaseExpression, names: Mapping[str, cst.BaseExpression], depth: int
+) -> cst.BaseExpression:
     """An expression with the values of names in their place."""
-    found = node.visit(_Inliner(file, names))
+    found = node.visit(_Inliner(file, names, depth))
     assert isinstance(found, cst.BaseExpression)
+    if sum(1 for _ in islice(descendants(found), _SIZE + 1)) > _SIZE:
+        raise NotStraightError
     return found
 
 
 def returned(
-    file: SourceFile, function: cst.FunctionDef, given: Sequence[cst.BaseExpression], depth: int = 0
+    file: SourceFile, function: cst.FunctionDef, given: Sequence[cst.BaseExpression], depth: int
 ) -> cst.BaseExpression:
     """What a function returns for positional arguments. NotStraightError where that is no one expression."""
     parameters = function.params
@@ -57,39 +64,37 @@ def returned(
     *others, last = function.body.body
     if others and isinstance(others[0], cst.SimpleStatementLine) and _is_text(others[0]):
         others = others[1:]
-    names = final_values(file, others, names)
+    names = final_values(file, others, names, depth)
     if not isinstance(last, cst.SimpleStatementLine) or len(last.body) != 1:
         raise NotStraightError
     (end,) = last.body
     if not isinstance(end, cst.Return) or end.value is None:
         raise NotStraightError
-    found = end.value.visit(_Inliner(file, names, depth))
-    assert isinstance(found, cst.BaseExpression)
-    return found
+    return _inlined(file, end.value, names, depth)
 
 
-def _assign(file: SourceFile, node: cst.BaseSmallStatement, names: Values) -> None:
+def _assign(file: SourceFile, node: cst.BaseSmallStatement, names: Values, depth: int) -> None:
     if not isinstance(node, cst.Assign) or len(node.targets) != 1:
         raise NotStraightError
     target = node.targets[0].target
     if not isinstance(target, cst.Name):
         raise NotStraightError
-    names[target.value] = inlined(file, node.value, names)
+    names[target.value] = _inlined(file, node.value, names, depth)
 
 
-def _choose(file: SourceFile, node: cst.If, names: Values) -> None:
-    test = inlined(file, node.test, names)
+def _choose(file: SourceFile, node: cst.If, names: Values, depth: int) -> None:
+    test = _inlined(file, node.test, names, depth)
     if not isinstance(node.body, cst.IndentedBlock):
         raise NotStraightError
-    first = final_values(file, node.body.body, names)
+    first = final_values(file, node.body.body, names, depth)
     if isinstance(node.orelse, cst.If):
         second = dict(names)
-        _choose(file, node.orelse, second)
+        _choose(file, node.orelse, second, depth)
     elif node.orelse is not None:
-        second = final_values(file, node.orelse.body.body, names)
+        second = final_values(file, node.orelse.body.body, names, depth)
     else:
         second = dict(names)
-    for name in first.keys() | second.keys():
+    for name in dict.fromkeys((*first, *second)):
         then, otherwise = (side.get(name, cst.Name(name)) for side in (first, second))
         if then is not otherwise:
             names[name] = parenthesized(cst.IfExp(test, then, otherwise))
@@ -102,12 +107,9 @@ def _is_text(statement: cst.SimpleStatementLine) -> bool:
 class _Inliner(cst.CSTTransformer):
     """Puts values in the place of names, and what they return in the place of calls."""
 
-    def __init__(self, file: SourceFile, names: Mapping[str, cst.BaseExpression], depth: int = 0) -> None:
+    def __init__(self, file: SourceFile, names: Mapping[str, cst.BaseExpression], depth: int) -> None:
         super().__init__()
         self._file, self._names, self._depth = file, names, depth
-
-    def visit_Arg_keyword(self, node: cst.Arg) -> None:
-        """A keyword is no name."""
 
     def visit_Attribute(self, node: cst.Attribute) -> bool:
         return self._full(node) is None
@@ -144,7 +146,7 @@ class _Inliner(cst.CSTTransformer):
         if not isinstance(value, (cst.List, cst.Tuple)) or len(updated_node.slice) != 1:
             return updated_node
         index = updated_node.slice[0].slice
-        number = dotted_number(index.value) if isinstance(index, cst.Index) else None
+        number = _number(index.value) if isinstance(index, cst.Index) else None
         if number is None or number >= len(value.elements):
             return updated_node
         return parenthesized(value.elements[number].value)
@@ -157,6 +159,6 @@ class _Inliner(cst.CSTTransformer):
         return full if full is not None and self._file.project.definition(full) is None else None
 
 
-def dotted_number(node: cst.BaseExpression) -> int | None:
+def _number(node: cst.BaseExpression) -> int | None:
     """A literal number that is no less than 0."""
     return int(node.value) if isinstance(node, cst.Integer) and node.value.isdigit() else None

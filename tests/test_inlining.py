@@ -19,6 +19,11 @@ def twice(a, b):
     return c * sizes[0]
 
 
+def again(a):
+    b = again(a)
+    return b
+
+
 def loops(a):
     for _ in a:
         pass
@@ -58,7 +63,13 @@ def test_straight_code_is_one_expression(body: str, name: str, wanted: str) -> N
     assert values(body)[name] == wanted
 
 
-@pytest.mark.parametrize("body", ["for z in x:\n    pass", "x += y", "x[0] = y", "x, y = y, x", "print(x)"])
+def test_a_function_that_calls_itself_comes_to_an_end() -> None:
+    assert values("z = again(x)")["z"].count("again") == 1
+
+
+@pytest.mark.parametrize(
+    "body", ["z = x\n" + "z = z + z\n" * 40, "for z in x:\n    pass", "x += y", "x[0] = y", "x, y = y, x", "print(x)"]
+)
 def test_what_is_not_straight_is_said(body: str) -> None:
     with pytest.raises(NotStraightError):
         values(body)
