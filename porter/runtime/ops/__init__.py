@@ -1,5 +1,6 @@
 """Operations that upstream needs and XLA lacks: same values and gradients, static shapes, no host syncs."""
 
+from .attention import scores
 from .bincount import bincount
 from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
@@ -60,6 +61,7 @@ __all__ = [
     "remove_weight_norm",
     "residual_on_chip",
     "sample_rows",
+    "scores",
     "set_buckets",
     "slice_segments",
     "static_max",

@@ -8,6 +8,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from .. import utils
+from .deferred import Deferred
 from .forms import wants_tpu_form
 
 _SOURCE = "_sovits_port_dropped"  # of a result: what it was made of, and the versions of both
@@ -18,15 +19,25 @@ class Dropout(nn.Dropout):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """`input` with some elements zero and the others scaled; as it is outside training."""
+        if isinstance(input, Deferred):
+            return super().forward(input)
         idle = not self.training or self.inplace or not 0 < self.p < 1
         if idle or not input.requires_grad or not wants_tpu_form(input):
             return super().forward(input)
-        # Whoever watches torch's functions sees a dropout. Without a barrier XLA would keep the random numbers.
-        kept = utils.kept_apart(F.dropout(torch.ones_like(input), self.p) != 0)
-        scale = 1 / (1 - self.p)
-        result: torch.Tensor = _Dropped.apply(input, kept, scale)  # type: ignore[no-untyped-call]
-        setattr(result, _SOURCE, (input, kept, scale, input._version, result._version))
-        return result
+        return dropped(input, kept(torch.ones_like(input), self.p), 1 / (1 - self.p))
+
+
+def kept(ones: torch.Tensor, p: float) -> torch.Tensor:
+    """Which elements a dropout keeps, as bool."""
+    # Whoever watches torch's functions sees a dropout. Without a barrier XLA would keep the random numbers.
+    return utils.kept_apart(F.dropout(ones, p) != 0)
+
+
+def dropped(input: torch.Tensor, kept: torch.Tensor, scale: float) -> torch.Tensor:
+    """What a dropout makes of `input`, given which elements it keeps."""
+    result: torch.Tensor = _Dropped.apply(input, kept, scale)  # type: ignore[no-untyped-call]
+    setattr(result, _SOURCE, (input, kept, scale, input._version, result._version))
+    return result
 
 
 def matmul(input: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -35,7 +46,7 @@ def matmul(input: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     The result of a dropout would be written for the backward pass and read again; what it was given is kept anyway.
     Under autocast that result is half as large, and nothing is gained.
     """
-    source = getattr(input, _SOURCE, None)
+    source = None if isinstance(input, Deferred) else getattr(input, _SOURCE, None)
     if source is None or not torch.is_grad_enabled() or torch.is_autocast_enabled(input.device.type):
         return torch.matmul(input, other)
     if input.shape[:-2] != other.shape[:-2] or input.dim() < 2:

@@ -34,7 +34,7 @@ def gated_on_chip(
     the total [B, C, T]; the last layer gives the second half alone. Without kernels nothing is run, and all numbers are
     left.
     """
-    if not on_chip.wanted(signal) or not _is_idle(dropout) or signal.shape[1] != width:
+    if signal.dim() != 3 or not on_chip.wanted(signal) or not _is_idle(dropout) or signal.shape[1] != width:
         return signal, total, numbers
     if mask.shape != (signal.shape[0], 1, signal.shape[2]) or mask.requires_grad:
         return signal, total, numbers

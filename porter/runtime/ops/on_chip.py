@@ -18,8 +18,8 @@ _DTYPES = (torch.float32, torch.bfloat16)
 
 
 def wanted(signal: torch.Tensor) -> bool:
-    """Whether a signal [B, C, T] may pass a kernel: on one TPU (XLA cannot divide a kernel), and jax is there."""
-    if signal.dim() != 3 or not forms.wants_tpu_form(signal) or not utils.on_one_device():
+    """Whether a signal may pass a kernel: on one TPU (XLA cannot divide a kernel), and jax is there."""
+    if not forms.wants_tpu_form(signal) or not utils.on_one_device():
         return False
     return _usable()
 

@@ -4,6 +4,10 @@ from typing import Any
 
 import torch
 
+from .deferred import Deferred
+
+_SOURCE = "_sovits_port_diagonals"  # of scores that are all diagonals: those, and the scores' version
+
 
 def relative_scores(queries: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
     """Each query times the embedding of each key's position relative to it.
@@ -12,7 +16,14 @@ def relative_scores(queries: torch.Tensor, embeddings: torch.Tensor) -> torch.Te
     """
     products = torch.matmul(queries, embeddings.transpose(-2, -1))
     result: torch.Tensor = _Spread.apply(products)  # type: ignore[no-untyped-call]
+    setattr(result, _SOURCE, (products, result._version))
     return result
+
+
+def added_diagonals(scores: torch.Tensor) -> torch.Tensor | None:
+    """The diagonals [..., l, 2w + 1] that `relative_scores` spread into all of `scores`; None for any other tensor."""
+    products, version = getattr(scores, _SOURCE, (None, 0))
+    return products if version == scores._version else None
 
 
 def relative_values(weights: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
@@ -20,7 +31,10 @@ def relative_values(weights: torch.Tensor, embeddings: torch.Tensor) -> torch.Te
 
     weights [..., l, l], embeddings [h or 1, 2w + 1, d]: [..., l, d].
     """
-    near: torch.Tensor = _Diagonals.apply(weights, embeddings.shape[-2])  # type: ignore[no-untyped-call]
+    near = weights.near if isinstance(weights, Deferred) and weights.current else None
+    if near is None or near.shape[-1] != embeddings.shape[-2]:
+        near = weights.read() if isinstance(weights, Deferred) else weights
+        near = _Diagonals.apply(near, embeddings.shape[-2])  # type: ignore[no-untyped-call]
     return torch.matmul(near, embeddings)
 
 

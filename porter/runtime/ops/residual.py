@@ -31,7 +31,7 @@ def residual_on_chip(
     leaky ReLU is before each convolution. Without a kernel it is the signal as it came, and all layers; so it is where
     there is a `mask`. `signal` is [B, C, T], or folded as [B, factor * C, T / factor].
     """
-    if mask is not None or not on_chip.wanted(signal):
+    if mask is not None or signal.dim() != 3 or not on_chip.wanted(signal):
         return signal, layers
     layers = list(layers)
     steps = [layer if isinstance(layer, tuple) else (layer,) for layer in layers]

@@ -198,14 +198,17 @@ def result(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def limits(memory: int, products: int, accessed: int, transcendentals: int = 0) -> dict[str, Any]:
+def limits(
+    memory: int, products: int, accessed: int, transcendentals: int = 0, dimensions: int = 1
+) -> dict[str, Any]:
     """What `pallas_call` is told of a kernel: VMEM in bytes, and, since no compiler looks into it, what it costs.
 
-    `products` are multiplications with an addition, `accessed` bytes of HBM read and written.
+    `products` are multiplications with an addition, `accessed` bytes of HBM read and written; `dimensions`
+    are those of the grid.
     """
     return {
         "compiler_params": tpu.CompilerParams(
-            dimension_semantics=("arbitrary",), vmem_limit_bytes=memory * 5 // 4 + (4 << 20)
+            dimension_semantics=("arbitrary",) * dimensions, vmem_limit_bytes=memory * 5 // 4 + (4 << 20)
         ),
         "cost_estimate": pallas.CostEstimate(
             flops=2 * products, transcendentals=transcendentals, bytes_accessed=accessed

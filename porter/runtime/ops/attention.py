@@ -1,0 +1,209 @@
+"""Attention whose weights never leave the chip: see `kernels.attention`.
+
+The scores, their softmax and what a dropout leaves of it are not computed until somebody looks at them. The product
+with the values does not: it has them computed in a kernel, and whoever looks later has them computed again.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
+
+from .. import utils
+from . import dropout, forms, on_chip
+from .deferred import Deferred
+from .relative import added_diagonals
+
+if TYPE_CHECKING:
+    from .kernels.attention import Plan
+
+_DTYPES = (torch.float32, torch.bfloat16)
+
+
+def scores(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    """`torch.matmul(queries, keys)`, for a softmax that weighs values.
+
+    queries [B, H, T, D], keys [B, H, D, S]. Where a TPU may run an attention in one kernel, the result computes itself
+    when it is looked at.
+    """
+    tensors = isinstance(queries, torch.Tensor) and isinstance(keys, torch.Tensor)
+    if not tensors or queries.dim() != 4 or queries.shape[:2] != keys.shape[:2] or queries.shape[-1] != keys.shape[-2]:
+        return torch.matmul(queries, keys)
+    if not on_chip.wanted(queries) or _computed_in(queries, keys) is None:
+        return torch.matmul(queries, keys)
+    return _Scores(queries, keys)  # type: ignore[return-value]
+
+
+class _Scores(Deferred):
+    """Products [B, H, T, S], to which diagonals may be added; then some may be filled."""
+
+    def __init__(
+        self,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        diagonals: torch.Tensor | None = None,
+        added: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        filling: float = 0.0,
+    ) -> None:
+        super().__init__(queries, keys, diagonals, mask)
+        self.queries, self.keys, self.diagonals, self.mask = queries, keys, diagonals, mask
+        self.added, self.filling = added, filling
+        self.shape = torch.Size((*queries.shape[:-1], keys.shape[-1]))
+        self.device = queries.device
+
+    def _compute(self) -> torch.Tensor:
+        found = torch.matmul(self.queries, self.keys)
+        if self.added is not None:
+            found = found + self.added
+        return found if self.mask is None else found.masked_fill(self.mask, self.filling)
+
+
+class _Weights(Deferred):
+    """The softmax of scores, and what a dropout leaves of it."""
+
+    def __init__(self, scores: _Scores, kept: torch.Tensor | None = None, scale: float = 1.0) -> None:
+        super().__init__(scores.queries, scores.keys, scores.diagonals, scores.mask, kept)
+        self.scores, self.kept, self.scale = scores, kept, scale
+        self.shape, self.device = scores.shape, scores.device
+        self.near: torch.Tensor | None = None  # its diagonals, [B, H, T, N], once a kernel ran
+
+    def _compute(self) -> torch.Tensor:
+        weights = torch.softmax(self.scores.read(), -1)
+        return weights if self.kept is None else dropout.dropped(weights, self.kept, self.scale)
+
+
+def _add(first: Any, second: Any, **named: Any) -> _Scores | None:
+    """Scores and a tensor that is all diagonals."""
+    if isinstance(second, _Scores):
+        first, second = second, first
+    if not isinstance(first, _Scores) or not first.current or not isinstance(second, torch.Tensor) or named:
+        return None
+    diagonals = added_diagonals(second)
+    if diagonals is None or first.diagonals is not None or first.mask is not None or second.shape != first.shape:
+        return None
+    return _Scores(first.queries, first.keys, diagonals, second)
+
+
+def _masked_fill(scores: Any, mask: Any, value: Any) -> _Scores | None:
+    """Scores with a number where a mask is set."""
+    if not isinstance(scores, _Scores) or not scores.current or scores.mask is not None:
+        return None
+    if not isinstance(value, (int, float)) or not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
+        return None
+    if mask.dim() != 4 or mask.shape[2:] != scores.shape[2:]:
+        return None
+    if any(of not in (1, wanted) for of, wanted in zip(mask.shape, scores.shape, strict=True)):
+        return None
+    return _Scores(scores.queries, scores.keys, scores.diagonals, scores.added, mask, float(value))
+
+
+def _softmax(scores: Any, dim: Any = None, **named: Any) -> _Weights | None:
+    """The softmax over the keys."""
+    if not isinstance(scores, _Scores) or not scores.current or dim not in (-1, 3) or named.get("dtype") is not None:
+        return None
+    return _Weights(scores)
+
+
+def _dropout(weights: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> _Weights | None:
+    """A dropout of weights."""
+    if not isinstance(weights, _Weights) or not weights.current or weights.kept is not None or inplace:
+        return None
+    if not training or p == 0:
+        return weights
+    if not 0 < p < 1:
+        return None
+    ones = torch.ones(weights.shape, device=weights.device)
+    return _Weights(weights.scores, dropout.kept(ones, p), 1 / (1 - p))
+
+
+def _matmul(weights: Any, values: Any, **named: Any) -> torch.Tensor | None:
+    """The values [B, H, S, E], summed by their weights."""
+    if not isinstance(weights, _Weights) or not weights.current or not isinstance(values, torch.Tensor) or named:
+        return None
+    plan = _plan(weights, values) if weights.near is None else None
+    if plan is None:
+        return dropout.matmul(weights.read(), values)
+    of = weights.scores
+    dtype = getattr(torch, plan.dtype)
+    given = [None if value is None else value.to(dtype) for value in (of.queries, of.keys, values, of.diagonals)]
+    flags = [None if flag is None else flag.to(torch.int8) for flag in (of.mask, weights.kept)]
+    found, *near = _Attention.apply(plan, *given, *flags)  # type: ignore[no-untyped-call]
+    weights.near = near[0] if near else None
+    result: torch.Tensor = found
+    return result
+
+
+Deferred.known.update(
+    {
+        **dict.fromkeys((torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__), _add),
+        **dict.fromkeys((torch.masked_fill, torch.Tensor.masked_fill), _masked_fill),
+        **dict.fromkeys((F.softmax, torch.softmax, torch.Tensor.softmax), _softmax),
+        F.dropout: _dropout,
+        **dict.fromkeys((torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__), _matmul),
+    }
+)
+
+
+def _computed_in(*tensors: torch.Tensor) -> torch.dtype | None:
+    """The dtype of a product of these, autocast or not; None where no kernel knows it."""
+    device = tensors[0].device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        return dtype if all(t.dtype in _DTYPES for t in tensors) and dtype in _DTYPES else None
+    dtypes = {tensor.dtype for tensor in tensors}
+    dtype = dtypes.pop()
+    return dtype if not dtypes and dtype in _DTYPES else None
+
+
+def _plan(weights: _Weights, values: torch.Tensor) -> "Plan | None":
+    """What the kernels have to know; None where they cannot be had."""
+    of = weights.scores
+    if values.dim() != 4 or values.shape[:3] != (*of.keys.shape[:2], of.keys.shape[3]):
+        return None
+    dtype = _computed_in(of.queries, of.keys, values)
+    if dtype is None or (of.diagonals is not None and of.diagonals.dtype != dtype):
+        return None
+    held = torch.softmax(torch.zeros(1, dtype=dtype, device=values.device), -1).dtype  # autocast may widen it
+    kernel = on_chip.kernels("attention")
+    plan: Plan = kernel.Plan(
+        batch=of.shape[0],
+        heads=of.shape[1],
+        queries=of.shape[2],
+        keys=of.shape[3],
+        width=of.queries.shape[3],
+        values=values.shape[3],
+        diagonals=0 if of.diagonals is None else of.diagonals.shape[-1],
+        mask=None if of.mask is None else (of.mask.shape[0], of.mask.shape[1]),
+        filling=torch.tensor(of.filling, dtype=dtype).item(),
+        dropped=weights.kept is not None,
+        scale=weights.scale,
+        held=on_chip.named(held),
+        dtype=on_chip.named(dtype),
+        precise=utils.precise_products(),
+    )
+    return plan if kernel.fits(plan, forms.kernel_memory()) else None
+
+
+class _Attention(torch.autograd.Function):
+    """The two kernels of an attention."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: "Plan", *given: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        ctx.plan = plan
+        ctx.save_for_backward(*given)
+        return tuple(on_chip.run(on_chip.kernels("attention").forward, plan, _there(given)))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        given = ctx.saved_tensors
+        kernel = on_chip.kernels("attention").backward
+        found = on_chip.run(kernel, ctx.plan, [*_there(given), *gradients])
+        results = [*found, *[None] * (len(given) - len(found))]
+        return None, *results
+
+
+def _there(given: tuple[torch.Tensor | None, ...]) -> list[torch.Tensor]:
+    return [value for value in given if value is not None]
