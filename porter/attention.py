@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import libcst as cst
 
+from .flows import Flows
 from .project import SourceFile
 from .syntax.template import match
-from .syntax.walk import dotted, own_descendants
+from .syntax.walk import dotted
 
 _PRODUCTS = ("torch.matmul(__left, __right)", "__left @ __right", "__left.matmul(__right)")
 _SOFTMAX = ("torch.softmax", "torch.nn.functional.softmax")
@@ -32,16 +31,19 @@ def attention_scores(file: SourceFile, function: cst.FunctionDef) -> list[Produc
 
     None where anything is written to in place: what is computed later must find what it is made of as it was.
     """
-    nodes = list(own_descendants(function.body))
-    products = {p.node: p for n in nodes if (p := _product(file, n)) is not None}
-    if len(products) < 2 or any(map(_writes, nodes)):
+    flows = Flows(file, function)
+    products = {p.node: p for n in flows.nodes if (p := _product(file, n)) is not None}
+    if len(products) < 2 or flows.writes:
         return []
-    assigned = _assigned(nodes)
-    found: dict[cst.CSTNode, Product] = {}
+
+    def operands(node: cst.BaseExpression) -> list[cst.BaseExpression]:
+        return [] if node in products else _operands(file, node)
+
+    found: set[cst.CSTNode] = set()
     for weighing in products.values():
-        for weights in _sources(file, weighing.left, assigned):
+        for weights in flows.sources(weighing.left, operands):
             if _is_softmax(file, weights):
-                found |= {n: products[n] for n in _sources(file, weights, assigned) if n in products}
+                found |= products.keys() & set(flows.sources(weights, operands))
     return [product for node, product in products.items() if node in found]
 
 
@@ -55,34 +57,6 @@ def _product(file: SourceFile, node: cst.CSTNode) -> Product | None:
             if isinstance(left, cst.BaseExpression) and isinstance(right, cst.BaseExpression):
                 return Product(node, left, right)
     return None
-
-
-def _assigned(nodes: list[cst.CSTNode]) -> dict[str, list[cst.BaseExpression]]:
-    """What is assigned to each name."""
-    found = defaultdict(list)
-    for node in nodes:
-        if isinstance(node, (cst.Assign, cst.AnnAssign)) and node.value is not None:
-            for target in [t.target for t in node.targets] if isinstance(node, cst.Assign) else [node.target]:
-                if isinstance(target, cst.Name):
-                    found[target.value].append(node.value)
-    return found
-
-
-def _sources(
-    file: SourceFile, node: cst.BaseExpression, assigned: dict[str, list[cst.BaseExpression]]
-) -> Iterator[cst.BaseExpression]:
-    """An expression, and what it is made of, up to products."""
-    waiting, seen = [node], set()
-    while waiting:
-        current = waiting.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        yield current
-        if isinstance(current, cst.Name):
-            waiting += assigned.get(current.value, ())
-        elif current is node or _product(file, current) is None:
-            waiting += _operands(file, current)
 
 
 def _operands(file: SourceFile, node: cst.BaseExpression) -> list[cst.BaseExpression]:
@@ -106,18 +80,3 @@ def _is_softmax(file: SourceFile, node: cst.BaseExpression) -> bool:
     if file.resolve(node.func) in _SOFTMAX:
         return True
     return isinstance(node.func, cst.Attribute) and node.func.attr.value == "softmax"
-
-
-def _writes(node: cst.CSTNode) -> bool:
-    """Whether a node writes to a tensor in place, as far as one can see."""
-    if isinstance(node, cst.AugAssign):
-        return True
-    if isinstance(node, cst.AssignTarget):
-        return isinstance(node.target, cst.Subscript)
-    if isinstance(node, cst.Arg):
-        given = node.keyword is not None and node.keyword.value in ("inplace", "out")
-        return given and dotted(node.value) not in ("False", "None")
-    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
-        name = node.func.attr.value
-        return name.endswith("_") and not name.endswith("__")
-    return False

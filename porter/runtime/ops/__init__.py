@@ -5,6 +5,7 @@ from .bincount import bincount
 from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
 from .dropout import Dropout, matmul
+from .feed_forward import wide
 from .folded_layers import fold_time
 from .forms import device_forms, wants_tpu_form
 from .gated import gated_on_chip
@@ -71,4 +72,5 @@ __all__ = [
     "use_pads",
     "wants_tpu_form",
     "weight_norm",
+    "wide",
 ]

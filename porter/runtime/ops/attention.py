@@ -135,15 +135,15 @@ def _matmul(weights: Any, values: Any, **named: Any) -> torch.Tensor | None:
     return result
 
 
-Deferred.known.update(
-    {
-        **dict.fromkeys((torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__), _add),
-        **dict.fromkeys((torch.masked_fill, torch.Tensor.masked_fill), _masked_fill),
-        **dict.fromkeys((F.softmax, torch.softmax, torch.Tensor.softmax), _softmax),
-        F.dropout: _dropout,
-        **dict.fromkeys((torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__), _matmul),
-    }
-)
+_Scores.known = {
+    **dict.fromkeys((torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__), _add),
+    **dict.fromkeys((torch.masked_fill, torch.Tensor.masked_fill), _masked_fill),
+    **dict.fromkeys((F.softmax, torch.softmax, torch.Tensor.softmax), _softmax),
+}
+_Weights.known = {
+    F.dropout: _dropout,
+    **dict.fromkeys((torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__), _matmul),
+}
 
 
 def _computed_in(*tensors: torch.Tensor) -> torch.dtype | None:

@@ -1,7 +1,7 @@
 """A tensor that is computed when somebody looks at it, so that what comes of it may be computed another way."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -17,7 +17,7 @@ class Deferred(ABC):
     What the tensor is made of must not be written to before it is computed: that is a RuntimeError.
     """
 
-    known: ClassVar[dict[Any, Known]] = {}
+    known: ClassVar[Mapping[Any, Known]] = {}
 
     def __init__(self, *sources: torch.Tensor | None) -> None:
         """`sources` are the tensors that it is computed from."""

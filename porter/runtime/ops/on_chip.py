@@ -52,6 +52,11 @@ def is_plain(layer: nn.Module) -> bool:
         return False
     if isinstance(layer.padding, str) or 2 * layer.padding[0] != layer.dilation[0] * (layer.kernel_size[0] - 1):
         return False
+    return is_unhooked(layer)
+
+
+def is_unhooked(layer: nn.Module) -> bool:
+    """Whether calling a convolution is nothing but that, of a weight that may be computed by a weight norm."""
     hooked = layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
     ours = type(layer).forward.__module__ in (nn.Conv1d.__module__, f"{__package__}.folded_layers")
     return ours and not hooked and computed_weight(layer, only_look=True) is not None

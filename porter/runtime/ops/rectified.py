@@ -6,12 +6,13 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from .. import utils
+from .deferred import Deferred
 from .forms import wants_tpu_form
 
 
 def relu(input: torch.Tensor, inplace: bool = False) -> torch.Tensor:
     """`F.relu`; on a TPU, the backward pass keeps where the result is positive, not the result."""
-    if inplace or not input.requires_grad or not wants_tpu_form(input):
+    if inplace or isinstance(input, Deferred) or not input.requires_grad or not wants_tpu_form(input):
         return torch.nn.functional.relu(input, inplace)
     result = torch.relu(input.detach())
     rectified: torch.Tensor = _Rectified.apply(input, result, utils.kept_apart(result > 0))  # type: ignore[no-untyped-call]

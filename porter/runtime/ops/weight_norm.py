@@ -4,11 +4,13 @@ import weakref
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.parameter import Parameter, UninitializedParameter
 from torch.nn.utils.weight_norm import WeightNorm as TorchWeightNorm
 
-from .forms import wants_device_form
+from .deferred import Deferred
+from .forms import wants_device_form, wants_tpu_form
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -57,7 +59,7 @@ def computed_weight(module: nn.Module, *, only_look: bool = False) -> torch.Tens
     for hook in () if only_look else hooks:
         hook(module, ())
     weight: torch.Tensor = module.weight  # type: ignore[assignment]
-    return weight
+    return weight.read() if isinstance(weight, Deferred) and not only_look else weight
 
 
 class WeightNorm(TorchWeightNorm):
@@ -69,18 +71,77 @@ class WeightNorm(TorchWeightNorm):
         direction: torch.Tensor = getattr(module, f"{self.name}_v")
         if not wants_device_form(length, direction):
             return torch._weight_norm(direction, length, self.dim)
-        # The kernel adds up squares in float32 at least; so does this.
-        wide = torch.promote_types(direction.dtype, torch.float32)
-        norm = torch.norm_except_dim(direction.to(wide), 2, self.dim)
-        return (direction.to(wide) * (length.to(wide) / norm)).to(direction.dtype)
+        factor = _factor(length, direction, self.dim)
+        return (direction.to(factor.dtype) * factor).to(direction.dtype)
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:
         """Set the weight of the coming forward."""
-        weight = self.compute_weight(module)
+        weight: Any = self._deferred(module)
+        if weight is None:
+            weight = self.compute_weight(module)
         # torch refuses to copy a computed tensor; the next forward replaces this one, so a copy needs its
         # values only.
-        weight.__deepcopy__ = _DetachedCopy(weight)  # type: ignore[method-assign]
+        weight.__deepcopy__ = _DetachedCopy(weight)
         setattr(module, self.name, weight)
+
+    def _deferred(self, module: nn.Module) -> "_NormedWeight | None":
+        """On a TPU, the weight of a convolution that may be few products: computed when it is looked at."""
+        length: torch.Tensor = getattr(module, f"{self.name}_g")
+        direction: torch.Tensor = getattr(module, f"{self.name}_v")
+        if self.name != "weight" or self.dim != 0 or not _is_product(module) or not wants_tpu_form(length, direction):
+            return None
+        return _NormedWeight(self, module, length, direction)
+
+
+class _NormedWeight(Deferred):
+    """The weight of a convolution of one tap.
+
+    Where a signal has fewer samples than channels, the weight is what is large: not it is normalised, but the result.
+    Looked at later, it is the weight of the parameters as they are then.
+    """
+
+    def __init__(self, norm: WeightNorm, module: nn.Module, length: torch.Tensor, direction: torch.Tensor) -> None:
+        super().__init__()
+        self.norm, self.module, self.length, self.direction = norm, weakref.ref(module), length, direction
+        self.shape, self.dtype, self.device = direction.shape, direction.dtype, direction.device
+
+    def _compute(self) -> torch.Tensor:
+        module = self.module()
+        assert module is not None
+        return self.norm.compute_weight(module)
+
+    def convolve(self, input: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """What the convolution makes of [B, C, T]."""
+        found = F.conv1d(input, self.direction)
+        factor = _factor(self.length, self.direction, 0).squeeze(-1)
+        wide = found.to(factor.dtype) * factor
+        return (wide if bias is None else wide + bias.unsqueeze(-1)).to(found.dtype)
+
+
+def _conv1d(input: Any, weight: Any, bias: Any = None, *others: Any, **named: Any) -> torch.Tensor | None:
+    """A convolution of one tap whose signal has fewer samples than its weight has columns."""
+    if not isinstance(weight, _NormedWeight) or not isinstance(input, torch.Tensor) or input.dim() != 3 or named:
+        return None
+    return weight.convolve(input, bias) if input.shape[0] * input.shape[2] < weight.shape[1] else None
+
+
+_NormedWeight.known = {F.conv1d: _conv1d}
+
+
+def _factor(length: torch.Tensor, direction: torch.Tensor, dim: int) -> torch.Tensor:
+    """What a direction is multiplied by, in float32 at least, in which torch's kernel adds up squares too."""
+    wide = torch.promote_types(direction.dtype, torch.float32)
+    return length.to(wide) / torch.norm_except_dim(direction.to(wide), 2, dim)
+
+
+def _is_product(module: nn.Module) -> bool:
+    """Whether a module is torch's own convolution of one tap."""
+    if not isinstance(module, nn.Conv1d) or module.padding_mode != "zeros":
+        return False
+    kind = type(module)
+    if kind.forward is not nn.Conv1d.forward or kind._conv_forward is not nn.Conv1d._conv_forward:
+        return False
+    return (module.kernel_size, module.stride, module.padding, module.groups) == ((1,), (1,), (0,), 1)
 
 
 class _DetachedCopy:

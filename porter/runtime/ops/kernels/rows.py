@@ -17,7 +17,19 @@ _ROWS = 512  # of a signal in registers at a time, at most
 _LANES = 128
 
 
-class Plan(Protocol):
+class Arithmetic(Protocol):
+    """What is known of the products of a kernel."""
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of weights, products and of what a layer gives."""
+
+    @property
+    def precise(self) -> bool:
+        """Whether products of float32 are to be whole, not one pass in bfloat16."""
+
+
+class Plan(Arithmetic, Protocol):
     """What is known of the signals of a kernel."""
 
     @property
@@ -35,14 +47,6 @@ class Plan(Protocol):
     @property
     def held(self) -> str:
         """The dtype of signals that are summed up: that of layers' results, or a wider one."""
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of weights, products and of what a layer gives."""
-
-    @property
-    def precise(self) -> bool:
-        """Whether products of float32 are to be whole, not one pass in bfloat16."""
 
     @property
     def memory(self) -> int:
@@ -136,7 +140,7 @@ def add_weight_gradient(plan: Plan, sums: Any, window: Any, flowed: Any, offsets
         sums[tap] += product(plan, shifted(plan, window, offset), flowed, 0, 0)
 
 
-def product(plan: Plan, left: Any, right: Any, left_axis: int, right_axis: int) -> Any:
+def product(plan: Arithmetic, left: Any, right: Any, left_axis: int, right_axis: int) -> Any:
     """The sum over an axis of each, in float32."""
     return jax.lax.dot_general(
         left.astype(plan.dtype),
@@ -147,7 +151,7 @@ def product(plan: Plan, left: Any, right: Any, left_axis: int, right_axis: int) 
     )
 
 
-def rounded(plan: Plan, value: Any) -> Any:
+def rounded(plan: Arithmetic, value: Any) -> Any:
     """`value`, in float32, as a layer would give it."""
     return value.astype(plan.dtype).astype(jnp.float32)
 

@@ -1,0 +1,77 @@
+"""What the values in the lines of one function are made of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import libcst as cst
+
+from .project import SourceFile
+from .syntax.walk import dotted, own_descendants
+
+Operands = Callable[[cst.BaseExpression], list[cst.BaseExpression]]
+
+
+class Flows:
+    """The assignments of a function, in order."""
+
+    def __init__(self, file: SourceFile, function: cst.FunctionDef) -> None:
+        """Look at the lines of a function, but not into functions inside it."""
+        self._file = file
+        self.nodes = list(own_descendants(function.body))
+        self._place = {node: place for place, node in enumerate(self.nodes)}
+        self._assigned: dict[str, list[tuple[int, cst.BaseExpression, cst.CSTNode | None]]] = defaultdict(list)
+        for place, node in enumerate(self.nodes):
+            if not isinstance(node, (cst.Assign, cst.AnnAssign)) or node.value is None:
+                continue
+            end = place + sum(1 for _ in own_descendants(node))
+            for target in [t.target for t in node.targets] if isinstance(node, cst.Assign) else [node.target]:
+                if isinstance(target, cst.Name):
+                    self._assigned[target.value].append((end, node.value, self._block(node)))
+
+    def sources(self, node: cst.BaseExpression, operands: Operands) -> Iterator[cst.BaseExpression]:
+        """An expression and what it may be made of: names by what was last assigned to them, in any branch."""
+        waiting, seen = [node], set()
+        while waiting:
+            current = waiting.pop()
+            if current in seen:
+                continue
+            seen.add(current)
+            yield current
+            if isinstance(current, cst.Name):
+                waiting += self._last(current)
+            else:
+                waiting += operands(current)
+
+    def _last(self, name: cst.Name) -> Iterator[cst.BaseExpression]:
+        """What was last assigned to a name, or may have been."""
+        around = set(self._file.ancestors(name))
+        for end, value, block in reversed(self._assigned[name.value]):
+            if end <= self._place[name]:
+                yield value
+                if block in around:  # whoever comes to the name came by this line
+                    return
+
+    def _block(self, node: cst.CSTNode) -> cst.CSTNode | None:
+        """The lines that a statement is one of."""
+        return next((a for a in self._file.ancestors(node) if isinstance(a, cst.IndentedBlock)), None)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the function writes to a tensor in place, as far as one can see."""
+        return any(map(_writes, self.nodes))
+
+
+def _writes(node: cst.CSTNode) -> bool:
+    if isinstance(node, cst.AugAssign):
+        return True
+    if isinstance(node, cst.AssignTarget):
+        return isinstance(node.target, cst.Subscript)
+    if isinstance(node, cst.Arg):
+        given = node.keyword is not None and node.keyword.value in ("inplace", "out")
+        return given and dotted(node.value) not in ("False", "None")
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+        name = node.func.attr.value
+        return name.endswith("_") and not name.endswith("__")
+    return False
