@@ -56,7 +56,9 @@ class KeepFeedForwardOnChip(Rule):
     code = "TPU009"
     title = "two convolutions in one kernel"
     safety = Safety.CLOSE
-    message = "on a TPU what this layer gives stays on the chip until the next one is computed, and is not written and read"
+    message = (
+        "on a TPU what this layer gives stays on the chip until the next one is computed, and is not written and read"
+    )
     fixes_hazard = False
     examples: ClassVar = (
         Example(

@@ -67,6 +67,12 @@ class ReplayKinks(TorchFunctionMode):
         kwargs = kwargs or {}
         if _is_ours(func, "chained", "residual"):
             return self._chained(func, *args)
+        if _is_ours(func, "fed", "feed_forward"):
+            return self._fed(func, *args)
+        waiting = next((value for value in args if _waits(value)), None)
+        if waiting is not None:
+            with self:  # what it has computed, if anything, passes here too
+                return waiting.__torch_function__(func, types, args, kwargs)
         if not _is_kinked(func):
             return func(*args, **kwargs)
         given = _input(args, kwargs)
@@ -90,6 +96,12 @@ class ReplayKinks(TorchFunctionMode):
         masks = [self._recorded(tuple(signal.shape)) for _ in weights]
         sides = [mask.to(signal.device, signal.dtype) for mask in masks if mask is not None]
         return func(signal, weights, biases, plan, sides if len(sides) == len(masks) else ())
+
+    def _fed(self, func: Callable[..., Any], signal: Tensor, *others: Any) -> Any:
+        """Two convolutions in one kernel, with a rectifier between them."""
+        *given, plan, _ = others
+        mask = self._recorded((plan.batch, plan.inner, plan.times[1]))
+        return func(signal, *given, plan, None if mask is None else mask.to(signal.device))
 
     def _recorded(self, shape: tuple[int, ...]) -> Tensor | None:
         """The next mask for an input of this shape, no longer waiting."""
@@ -116,6 +128,11 @@ class ReplayKinks(TorchFunctionMode):
 def _is_kinked(func: Callable[..., Any]) -> bool:
     """Whether a function is a rectifier: torch's, or the package's own leaky ReLU."""
     return _is_ours(func, "leaky_relu", "recomputed") or func in _KINKED
+
+
+def _waits(value: Any) -> bool:
+    """Whether a value is the runtime's, a tensor that is not computed yet."""
+    return not isinstance(value, Tensor) and type(value).__module__.rpartition(".")[0].endswith(".ops")
 
 
 def _is_ours(func: Callable[..., Any], name: str, module: str) -> bool:

@@ -211,7 +211,8 @@ def test_weights_have_gradients_of_their_own() -> None:
         leaves = [inputs[name].clone().requires_grad_() for name in "qkv"]
         with ops.device_forms(tpu=tpu):
             weights = F.softmax(ops.scores(leaves[0], leaves[1].mT), -1)
-            (torch.matmul(weights, leaves[2]).sin().sum() + (weights**2).sum()).backward()
+            loss: torch.Tensor = torch.matmul(weights, leaves[2]).sin().sum() + (weights**2).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
         found.append([leaf.grad for leaf in leaves])
     for one, other in zip(*found, strict=True):
         assert one is not None

@@ -73,7 +73,12 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One for each kernel that ran."""
     found: list[int] = []
     original = feed_forward.fed
-    monkeypatch.setattr(feed_forward, "fed", lambda *known: (found.append(1), original(*known))[1])
+
+    def noted(*known: Any) -> torch.Tensor:
+        found.append(1)
+        return original(*known)
+
+    monkeypatch.setattr(feed_forward, "fed", noted)
     return found
 
 
@@ -138,7 +143,7 @@ def test_too_long_for_the_chip_is_computed_in_steps(monkeypatch: pytest.MonkeyPa
 def test_sides_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     made, (x, mask) = Forward(), given(16)
     upper = torch.rand(2, 24, 16, generator=torch.Generator().manual_seed(2)) > 0.5
-    original = feed_forward.fed
+    original: Any = feed_forward.fed
     monkeypatch.setattr(feed_forward, "fed", lambda *known: original(*known, upper))
     with ops.device_forms(tpu=True):
         found = run(made, x, mask)

@@ -4,6 +4,7 @@ import pickle
 import warnings
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -135,7 +136,7 @@ def test_a_module_moved_to_xla_gives_what_it_gave_on_the_cpu() -> None:
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("time", [1, 3, 50])
 def test_on_a_tpu_a_large_weight_is_not_normalised_but_what_it_gives(time: int, bias: bool) -> None:
-    layer = ops.weight_norm(nn.Conv1d(16, 24, 1, bias=bias))
+    layer: Any = ops.weight_norm(nn.Conv1d(16, 24, 1, bias=bias))
     layer.weight_g.data *= torch.linspace(0.5, 2, 24).view(-1, 1, 1)
     x = torch.randn(2, 16, time, generator=torch.Generator().manual_seed(0))
     found = []
@@ -149,11 +150,12 @@ def test_on_a_tpu_a_large_weight_is_not_normalised_but_what_it_gives(time: int, 
     for one, other in zip(*found, strict=True):
         assert decibels(one, other) > 115
     assert (layer.weight._value is None) == (2 * time < 16)
-    assert torch.allclose(layer.weight.detach(), layer.weight_v * layer.weight_g / layer.weight_v.norm(dim=1, keepdim=True))
+    direction = layer.weight_v / layer.weight_v.norm(dim=1, keepdim=True)
+    assert torch.allclose(layer.weight.detach(), direction * layer.weight_g)
 
 
 def test_a_weight_that_was_not_looked_at_is_copied() -> None:
-    layer = ops.weight_norm(nn.Conv1d(16, 24, 1))
+    layer: Any = ops.weight_norm(nn.Conv1d(16, 24, 1))
     with ops.device_forms(tpu=True):
         layer(torch.ones(1, 16, 1))
         twin = copy.deepcopy(layer)

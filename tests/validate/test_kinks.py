@@ -133,3 +133,21 @@ def test_a_chain_in_one_kernel_takes_the_recorded_sides() -> None:
         assert x.grad is not None
         found[name] = x.grad.mean().item()
     assert found == {"recorded": pytest.approx(2.0), "own": pytest.approx(1.5)}
+
+
+def test_a_rectifier_between_two_layers_in_one_kernel_takes_the_recorded_side() -> None:
+    pytest.importorskip("jax", reason="kernels are written with jax")
+    first, second = nn.Conv1d(1, 2, 1, bias=False), nn.Conv1d(2, 1, 1, bias=False)
+    nn.init.ones_(first.weight)
+    nn.init.ones_(second.weight)
+    given = torch.tensor([[[1.0, 1e-9, -1.0]]])
+    upper = torch.tensor([[[True, False, False], [True, True, False]]])
+    found = {}
+    for name, masks in (("recorded", [upper]), ("own", [])):
+        x = given.clone().requires_grad_()
+        with ops.device_forms(tpu=True), ReplayKinks(masks):
+            result = second(ops.relu(ops.wide(first, x)))
+        result.sum().backward()
+        assert x.grad is not None
+        found[name] = x.grad.flatten().tolist()
+    assert found == {"recorded": [2.0, 1.0, 0.0], "own": [2.0, 2.0, 0.0]}

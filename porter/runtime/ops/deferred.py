@@ -53,7 +53,9 @@ class Deferred(ABC):
         found = cls.known[func](*args, **kwargs) if func in cls.known else None
         if found is not None:
             return found
-        args, kwargs = pytree.tree_map(lambda value: value.read() if isinstance(value, Deferred) else value, (args, kwargs))
+        args, kwargs = pytree.tree_map(
+            lambda value: value.read() if isinstance(value, Deferred) else value, (args, kwargs)
+        )
         return func(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -82,7 +84,8 @@ def _operator(name: str) -> Callable[..., Any]:
 
 # Python looks operators up in the class, past __getattr__.
 for _name in (
-    *("add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow", "radd", "rsub", "rmul", "rtruediv", "rmatmul"),
+    *("add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow", "radd", "rsub", "rmul", "rtruediv"),
+    "rmatmul",
     *("iadd", "isub", "imul", "itruediv", "neg", "pos", "abs", "invert", "and", "or", "xor", "eq", "ne", "lt", "le"),
     *("gt", "ge", "getitem", "setitem", "len", "iter", "bool", "int", "float", "index", "contains"),
 ):

@@ -1,4 +1,4 @@
-"""Kernels for a TPU: two convolutions and a ReLU between them, whose wide signal stays on the chip, and their gradients.
+"""Kernels for a TPU: two convolutions with a ReLU between, whose wide signal stays on the chip, and their gradients.
 
 What the ReLU gives may be dropped in part and masked, and is padded by zeros. One sample of a batch is in VMEM at a
 time; the backward pass computes the signal between the convolutions again.
@@ -59,7 +59,8 @@ class Plan:
     def memory(self) -> int:
         """Bytes of VMEM that the larger of the two kernels takes."""
         given, inner, gives = map(self._stored, self.times, (self.given, self.inner, self.gives))
-        weights = self.taps[0] * rows.stored(self.given, self.inner) + self.taps[1] * rows.stored(self.inner, self.gives)
+        widths = ((self.given, self.inner), (self.inner, self.gives))
+        weights = sum(taps * rows.stored(*width) for taps, width in zip(self.taps, widths, strict=True))
         return 6 * given + (4 + 2 * self.sided + self.dropped) * inner + 4 * gives + 4 * weights
 
     def _stored(self, time: int, channels: int) -> int:
@@ -235,6 +236,4 @@ def _limits(plan: Plan, *, passes: int, signals: tuple[int, int], weights: int) 
     accessed += signals[1] * gives * plan.gives * jnp.dtype(plan.dtype).itemsize
     accessed += inner * (4 * plan.masked + plan.inner * (plan.dropped + plan.sided))
     products = matrices[0] * inner + matrices[1] * gives
-    return rows.limits(
-        plan.memory, passes * plan.batch * products, plan.batch * accessed + weights * sum(matrices) * 4
-    )
+    return rows.limits(plan.memory, passes * plan.batch * products, plan.batch * accessed + weights * sum(matrices) * 4)

@@ -202,9 +202,7 @@ def result(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def limits(
-    memory: int, products: int, accessed: int, transcendentals: int = 0, dimensions: int = 1
-) -> dict[str, Any]:
+def limits(memory: int, products: int, accessed: int, transcendentals: int = 0, dimensions: int = 1) -> dict[str, Any]:
     """What `pallas_call` is told of a kernel: VMEM in bytes, and, since no compiler looks into it, what it costs.
 
     `products` are multiplications with an addition, `accessed` bytes of HBM read and written; `dimensions`
