@@ -88,14 +88,12 @@ class ReplayKinks(TorchFunctionMode):
         func: Callable[..., Any],
         signal: Tensor,
         weights: Sequence[Tensor],
-        biases: Sequence[Tensor],
-        plan: Any,
-        _: Any,
+        *others: Any,
     ) -> Any:
         """A chain of residual layers in one kernel, with a rectifier before each of its weights."""
         masks = [self._recorded(tuple(signal.shape)) for _ in weights]
         sides = [mask.to(signal.device, signal.dtype) for mask in masks if mask is not None]
-        return func(signal, weights, biases, plan, sides if len(sides) == len(masks) else ())
+        return func(signal, weights, *others[:-1], sides if len(sides) == len(masks) else ())
 
     def _fed(self, func: Callable[..., Any], signal: Tensor, *others: Any) -> Any:
         """Two convolutions in one kernel, with a rectifier between them."""

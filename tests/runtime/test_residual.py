@@ -137,8 +137,8 @@ def test_sides_of_the_activations_can_be_given() -> None:
     x = noise(1, 128, 8)
     plan = kernel.Plan(1, 8, 128, ((0,),), 1, 0.5, "float32", "float32", False)
     weight, bias = torch.eye(128).unsqueeze(0), torch.zeros(128)
-    assert decibels(residual.chained(x, [weight], [bias], plan), x + F.leaky_relu(x, 0.5)) > 120
-    assert decibels(residual.chained(x, [weight], [bias], plan, [torch.ones_like(x)]), 2 * x) > 120
+    assert decibels(residual.chained(x, [weight], [bias], [torch.ones(128)], plan), x + F.leaky_relu(x, 0.5)) > 120
+    assert decibels(residual.chained(x, [weight], [bias], [torch.ones(128)], plan, [torch.ones_like(x)]), 2 * x) > 120
 
 
 def _refused(case: str) -> tuple[Chain, torch.Tensor]:

@@ -164,7 +164,7 @@ def fed(
         watched: torch.Tensor = handle_torch_function(fed, (signal,), *given)
         return watched
     plan = dataclasses.replace(plan, sided=sides is not None)
-    rows = [weight.permute(2, 1, 0).float() for weight in weights] + [bias.float().unsqueeze(0) for bias in biases]
+    rows = [weight.permute(2, 0, 1).float() for weight in weights] + [bias.float().unsqueeze(0) for bias in biases]
     if mask is not None:
         rows.append(mask.float().transpose(1, 2))
     rows += [flag.to(torch.int8).transpose(1, 2) for flag in (kept, sides) if flag is not None]

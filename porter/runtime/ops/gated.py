@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from .. import utils
 from . import on_chip
-from .weight_norm import computed_weight
+from .weight_norm import weight_and_factor
 
 if TYPE_CHECKING:
     from .kernels.gated import Plan
@@ -60,7 +60,7 @@ def gated_on_chip(
 
 
 class _Chain(torch.autograd.Function):
-    """The two kernels of a chain."""
+    """The two kernels of a chain: of signal, total, mask, conditions (2), biases (2), weights and their factors."""
 
     @staticmethod
     def forward(
@@ -68,17 +68,31 @@ class _Chain(torch.autograd.Function):
     ) -> tuple[torch.Tensor, ...]:
         ctx.plan = plan
         ctx.save_for_backward(signal, *others)
-        return tuple(on_chip.run(on_chip.kernels("gated").forward, plan, [signal, total, *others]))
+        return tuple(on_chip.run(on_chip.kernels("gated").forward, plan, [signal, total, *_for_kernel(plan, *others)]))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        signal, mask, *others = ctx.saved_tensors
+        signal, *others = ctx.saved_tensors
         flowed, total = (gradient.to(signal.dtype) for gradient in gradients)
-        given = [signal, flowed, total, mask, *others]
+        given = [signal, flowed, total, *_for_kernel(ctx.plan, *others)]
         first, *found = on_chip.run(on_chip.kernels("gated").backward, ctx.plan, given)
-        results = [value.to(tensor.dtype) for value, tensor in zip(found, others, strict=True)]
+        count = 2 * ctx.plan.layers
+        weights, factors = others[5 : 5 + count], others[5 + count :]
+        pairs = [on_chip.of_factor(*known) for known in zip(found[2:-2], weights, factors, strict=True)]
+        computed = [*found[:2], *found[-2:], *(pair[0] for pair in pairs), *(pair[1] for pair in pairs)]
+        results = [value.to(tensor.dtype) for value, tensor in zip(computed, others[1:], strict=True)]
         return None, first, total, None, *results
+
+
+def _for_kernel(plan: "Plan", *others: torch.Tensor) -> list[torch.Tensor]:
+    """What the kernels are given after the signals: weights before biases, and factors by what they are of."""
+    mask, *conditions, total, signal = others[:5]
+    weights, factors = others[5 : 5 + 2 * plan.layers], others[5 + 2 * plan.layers :]
+    gates = torch.stack(factors[::2])
+    to_total = torch.stack([factor[-plan.channels :] for factor in factors[1::2]])
+    to_signal = torch.stack([factor[: plan.channels] for factor in factors[1::2]])  # of the last layer nobody reads it
+    return [mask, *conditions, *weights, total, signal, *torch.split(gates, plan.channels, 1), to_total, to_signal]
 
 
 def _is_idle(dropout: nn.Module | None) -> bool:
@@ -133,15 +147,13 @@ def _parameters(
     passes: nn.ModuleList,
     condition: torch.Tensor | None,
 ) -> list[torch.Tensor]:
-    """What the kernels of a plan are given after the mask: conditions, weights by layer, biases."""
+    """What a chain is given after the mask: conditions, biases by layer, weights and their factors."""
     width = plan.channels
-    conditions, weights, totals, signals = [], [], [], []
+    conditions, weights, factors, totals, signals = [], [], [], [], []
     for i in range(start, start + plan.layers):
-        gate, onward = computed_weight(gates[i]), computed_weight(passes[i])
-        assert gate is not None and onward is not None
-        weights += [half.permute(2, 1, 0) for half in torch.split(gate, width)]
-        to_signal, to_total = (None, onward) if len(onward) == width else torch.split(onward, width)
-        weights += [half.squeeze(2).t() for half in (to_total, to_signal) if half is not None]
+        (gate, by_gate), (onward, by_onward) = weight_and_factor(gates[i]), weight_and_factor(passes[i])
+        weights += [gate.permute(2, 0, 1), onward.squeeze(2)]
+        factors += [by_gate.float(), by_onward.float()]
         bias = _bias(passes[i], onward)
         totals.append(bias[-width:])
         signals.append(bias[:width])  # of the last layer nobody reads it
@@ -152,12 +164,8 @@ def _parameters(
     else:
         own = condition[:, 2 * width * start : 2 * width * (start + plan.layers), 0]
         added = added + own.reshape(plan.batch, plan.layers, 2 * width)
-    return [
-        *torch.split(added.float(), width, dim=2),
-        *weights,
-        torch.stack(totals).float(),
-        torch.stack(signals).float(),
-    ]
+    biases = [torch.stack(totals).float(), torch.stack(signals).float()]
+    return [*torch.split(added.float(), width, dim=2), *biases, *weights, *factors]
 
 
 def _bias(layer: nn.Module, weight: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from .. import utils
 from . import folding, forms, on_chip
-from .weight_norm import computed_weight
+from .weight_norm import computed_weight, weight_and_factor
 
 if TYPE_CHECKING:
     from .kernels.residual import Plan
@@ -41,7 +41,7 @@ def residual_on_chip(
     dtypes = {on_chip.computed_in(signal, convolution) for convolution in convolutions}
     if len(dtypes) != 1 or (dtype := dtypes.pop()) is None:
         return signal, layers
-    weights, offsets = zip(*(_taps(signal, convolution) for convolution in convolutions), strict=True)
+    weights, factors, offsets = zip(*(_taps(signal, convolution) for convolution in convolutions), strict=True)
     kernel = on_chip.kernels("residual")
     plan = kernel.Plan(
         batch=signal.shape[0],
@@ -59,25 +59,26 @@ def residual_on_chip(
     factor = signal.shape[1] // convolutions[0].out_channels
     no_bias = signal.new_zeros(signal.shape[1])
     biases = [no_bias if c.bias is None else c.bias.repeat(factor) for c in convolutions]
-    return chained(signal, weights, biases, plan), ()
+    return chained(signal, weights, biases, factors, plan), ()
 
 
 def chained(
     signal: torch.Tensor,
     weights: Sequence[torch.Tensor],
     biases: Sequence[torch.Tensor],
+    factors: Sequence[torch.Tensor],
     plan: "Plan",
     sides: Sequence[torch.Tensor] = (),
 ) -> torch.Tensor:
-    """The result of a chain, [B, C, T] as `signal` is. weights are [taps, C, C], biases [C].
+    """The result of a chain, [B, C, T] as `signal` is. weights are [taps, C (out), C (in)], biases and factors [C].
 
     `sides` may say for each leaky ReLU where its input counts as positive, 1, and where not, 0: one like `signal` each.
     """
     if has_torch_function_unary(signal):  # whoever watches torch's functions sees this one
-        watched: torch.Tensor = handle_torch_function(chained, (signal,), signal, weights, biases, plan, sides)
+        watched: torch.Tensor = handle_torch_function(chained, (signal,), signal, weights, biases, factors, plan, sides)
         return watched
     plan = dataclasses.replace(plan, sided=bool(sides))
-    rows = [bias.float().unsqueeze(0) for bias in biases]
+    rows = [value.float().unsqueeze(0) for value in (*biases, *factors)]
     sides = [side.to(signal.dtype).transpose(1, 2) for side in sides]
     result: torch.Tensor = _Chain.apply(plan, signal.transpose(1, 2), *weights, *rows, *sides)  # type: ignore[no-untyped-call]
     return result.transpose(1, 2)
@@ -98,9 +99,13 @@ class _Chain(torch.autograd.Function):
         signal, *others = ctx.saved_tensors
         kernel = on_chip.kernels("residual").backward
         found = on_chip.run(kernel, ctx.plan, [signal, gradients[0].to(signal.dtype), *others])
-        given = [signal, *others[: len(found) - 1]]
-        results = [value.to(tensor.dtype) for value, tensor in zip(found, given, strict=True)]
-        return None, *results, *[None] * (len(others) + 1 - len(results))
+        count = len(ctx.plan.offsets)
+        first, weights, biases = found[0], found[1 : 1 + count], found[1 + count :]
+        factors = others[2 * count : 3 * count]
+        pairs = [on_chip.of_factor(*known) for known in zip(weights, others[:count], factors, strict=True)]
+        given = [*(pair[0] for pair in pairs), *biases, *(pair[1] for pair in pairs)]
+        results = [value.to(tensor.dtype) for value, tensor in zip(given, others, strict=False)]
+        return None, first, *results, *[None] * (len(others) - len(results))
 
 
 def _passes(signal: torch.Tensor, layer: nn.Module) -> bool:
@@ -110,14 +115,15 @@ def _passes(signal: torch.Tensor, layer: nn.Module) -> bool:
     return signal.shape[1] % layer.in_channels == signal.shape[1] % forms.LANES == 0
 
 
-def _taps(signal: torch.Tensor, layer: nn.Conv1d) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """The weight of a convolution of a folded signal as [taps, C, C], and each tap's offset in time."""
-    weight = computed_weight(layer)
-    assert weight is not None
+def _taps(signal: torch.Tensor, layer: nn.Conv1d) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
+    """The weight of a convolution of a folded signal as [taps, C, C], its factor, and each tap's offset in time."""
     factor = signal.shape[1] // layer.in_channels
     if factor == 1:
-        return weight.permute(2, 1, 0), on_chip.offsets(layer)
+        weight, scale = weight_and_factor(layer)
+        return weight.permute(2, 0, 1), scale, on_chip.offsets(layer)
+    computed = computed_weight(layer)
+    assert computed is not None
     weight, lowest = folding.folded_weight(
-        weight, padding=int(layer.padding[0]), dilation=layer.dilation[0], factor=factor
+        computed, padding=int(layer.padding[0]), dilation=layer.dilation[0], factor=factor
     )
-    return weight.permute(2, 1, 0), tuple(range(lowest, lowest + weight.shape[2]))
+    return weight.permute(2, 0, 1), weight.new_ones(len(weight)), tuple(range(lowest, lowest + weight.shape[2]))

@@ -62,6 +62,20 @@ def computed_weight(module: nn.Module, *, only_look: bool = False) -> torch.Tens
     return weight.read() if isinstance(weight, Deferred) and not only_look else weight
 
 
+def weight_and_factor(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """A weight and what its result is multiplied by, [O]: of a weight norm, the direction and its factor.
+
+    For modules whose `computed_weight` is not None.
+    """
+    (hook, *others) = module._forward_pre_hooks.values() or (None,)
+    if isinstance(hook, WeightNorm) and not others and (hook.name, hook.dim) == ("weight", 0):
+        direction: torch.Tensor = module.weight_v  # type: ignore[assignment]
+        return direction, _factor(module.weight_g, direction, 0).flatten()  # type: ignore[arg-type]
+    weight = computed_weight(module)
+    assert weight is not None
+    return weight, weight.new_ones(len(weight))
+
+
 class WeightNorm(TorchWeightNorm):
     """The hook. It is torch's own kind, so that either library can take off what the other put on."""
 

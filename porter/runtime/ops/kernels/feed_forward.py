@@ -3,7 +3,7 @@
 What the ReLU gives may be dropped in part and masked, and is padded by zeros. One sample of a batch is in VMEM at a
 time; the backward pass computes the signal between the convolutions again.
 
-Signals are [B, T, C], the mask [B, T, 1], what is kept [B, T, C], zero or not; a weight is [taps, C (in), C (out)].
+Signals are [B, T, C], the mask [B, T, 1], what is kept [B, T, C], zero or not; a weight is [taps, C (out), C (in)].
 """
 
 import functools
@@ -59,7 +59,7 @@ class Plan:
     def memory(self) -> int:
         """Bytes of VMEM that the larger of the two kernels takes."""
         given, inner, gives = map(self._stored, self.times, (self.given, self.inner, self.gives))
-        widths = ((self.given, self.inner), (self.inner, self.gives))
+        widths = ((self.inner, self.given), (self.gives, self.inner))
         weights = sum(taps * rows.stored(*width) for taps, width in zip(self.taps, widths, strict=True))
         return 6 * given + (4 + 2 * self.sided + self.dropped) * inner + 4 * gives + 4 * weights
 
@@ -122,7 +122,7 @@ def _forward(plan: Plan, given: Any, *refs: Any) -> None:
     _widen(plan, padded, weights[0], biases[0], others, wide)
     found = jnp.zeros(result.shape[1:], jnp.float32)
     for tap in range(plan.taps[1]):
-        found += rows.product(plan, _tap(plan, 1, wide, tap, slice(None)), weights[1][tap], 1, 0)
+        found += rows.product(plan, _tap(plan, 1, wide, tap, slice(None)), weights[1][tap], 1, 1)
     result[0] = rows.rounded(plan, found + biases[1][...]).astype(result.dtype)
 
 
@@ -138,20 +138,20 @@ def _backward(plan: Plan, given: Any, gradient: Any, *refs: Any) -> None:
     _pad(plan, flowing, None)
     for lanes in _lanes(plan):
         for tap in range(plan.taps[1]):
-            sums[1][tap, lanes, :] += rows.product(plan, _tap(plan, 1, wide, tap, lanes), last, 0, 0)
+            sums[1][tap, :, lanes] += rows.product(plan, last, _tap(plan, 1, wide, tap, lanes), 0, 0)
         found = jnp.zeros((plan.times[1], lanes.stop - lanes.start), jnp.float32)
         for tap in range(plan.taps[1]):
-            found += rows.product(plan, _untap(plan, 1, flowed, tap), weights[1][tap, lanes, :], 1, 1)
+            found += rows.product(plan, _untap(plan, 1, flowed, tap), weights[1][tap, :, lanes], 1, 0)
         found = _kept(plan, others, lanes, rows.rounded(plan, found))
         # What is left of the wide signal says which side of the ReLU it was on: what is not left has no gradient.
         found = rows.rounded(plan, jnp.where(_upper(plan, others, lanes, wide), found, 0))
         flowing[plan.lead : plan.lead + plan.times[1], lanes] = found
         sums[2][:, lanes] += jnp.sum(found, axis=0, keepdims=True)
         for tap in range(plan.taps[0]):
-            sums[0][tap, :, lanes] += rows.product(plan, _tap(plan, 0, padded, tap, slice(None)), found, 0, 0)
+            sums[0][tap, lanes, :] += rows.product(plan, found, _tap(plan, 0, padded, tap, slice(None)), 0, 0)
     back = jnp.zeros((plan.times[0], plan.given), jnp.float32)
     for tap in range(plan.taps[0]):
-        back += rows.product(plan, _untap(plan, 0, flowing, tap), weights[0][tap], 1, 1)
+        back += rows.product(plan, _untap(plan, 0, flowing, tap), weights[0][tap], 1, 0)
     result[0] = rows.rounded(plan, back).astype(result.dtype)
 
 
@@ -161,7 +161,7 @@ def _widen(plan: Plan, padded: Any, weight: Any, bias: Any, others: Any, wide: A
     for lanes in _lanes(plan):
         found = jnp.zeros((plan.times[1], lanes.stop - lanes.start), jnp.float32)
         for tap in range(plan.taps[0]):
-            found += rows.product(plan, _tap(plan, 0, padded, tap, slice(None)), weight[tap, :, lanes], 1, 0)
+            found += rows.product(plan, _tap(plan, 0, padded, tap, slice(None)), weight[tap, lanes, :], 1, 1)
         found = rows.rounded(plan, found + bias[:, lanes])
         upper = found > 0 if not plan.sided else others[-1][0, :, lanes].astype(jnp.int32) != 0
         found = _kept(plan, others, lanes, jnp.where(upper, found, 0))
@@ -213,7 +213,7 @@ def _memory(plan: Plan, time: int, channels: int) -> Any:
 
 def _shapes(plan: Plan) -> list[tuple[int, ...]]:
     """Of weights and biases."""
-    weights = [(plan.taps[0], plan.given, plan.inner), (plan.taps[1], plan.inner, plan.gives)]
+    weights = [(plan.taps[0], plan.inner, plan.given), (plan.taps[1], plan.gives, plan.inner)]
     return [*weights, (1, plan.inner), (1, plan.gives)]
 
 

@@ -4,8 +4,9 @@ Each layer convolves its signal twice, once for a tanh and once for a sigmoid, a
 product goes through two more products, to the signal and to the total of all layers (van den Oord et al. 2016,
 arXiv:1609.03499). The signal is masked after each layer. The last layer of a network leaves the signal alone.
 
-Signals are [B, T, C], the mask [B, T, 1], conditions [B, layers, C] for each gate, biases included; a weight is
-[taps, C (in), C (out)] for the gates and [C, C] after them.
+Signals are [B, T, C], the mask [B, T, 1], conditions [B, layers, C] for each gate, biases included. A weight is
+[taps, 2 * C (out), C (in)] for both gates of a layer, and [2 * C, C] after them, to the signal and to the total. What
+it gives is multiplied by factors [layers, C], of a weight norm for example.
 """
 
 import functools
@@ -63,9 +64,10 @@ class Plan:
 
 
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
-    """(signal, total, mask, conditions (2), weights..., biases [layers, C] (2)) -> (signal, total).
+    """(signal, total, mask, conditions (2), weights..., biases (2), factors (4)) -> (signal, total).
 
-    Weights come by layer: for tanh and sigmoid, to the total, and to the signal where the layer passes it on.
+    Weights come by layer, for the gates and after them; biases to total and signal; factors of both gates, to total and
+    to signal.
     """
     signal = rows.per_sample(plan.time, plan.channels)
     whole = rows.result((plan.batch, plan.time, plan.channels), plan.held)
@@ -83,9 +85,10 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
 
 
 def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
-    """(signal, gradients of signal and total, mask, conditions, weights..., biases) -> gradients.
+    """(signal, gradients of signal and total, mask, conditions, weights..., biases, factors) -> gradients.
 
-    Those of the signal, of the conditions (2), of the weights, and of the biases (2); all but the first in float32.
+    Those of the signal, of the conditions (2), of weights times factors, and of the biases (2); all but the first in
+    float32.
     That of the total that was given is that of the total itself.
     """
     signal = rows.per_sample(plan.time, plan.channels)
@@ -96,7 +99,7 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         functools.partial(_backward, plan),
         grid=(plan.batch,),
         in_specs=[signal, signal, signal, *_given(plan)],
-        out_specs=[signal, *_given(plan)[1:]],
+        out_specs=[signal, *_given(plan)[1:-4]],
         out_shape=[
             rows.result((plan.batch, plan.time, plan.channels), plan.held),
             *[float32(conditions)] * 2,
@@ -114,34 +117,34 @@ def _weights(plan: Plan) -> list[tuple[int, ...]]:
     """Shapes of all weights."""
     found: list[tuple[int, ...]] = []
     for i, offsets in enumerate(plan.offsets):
-        found += [(len(offsets), plan.channels, plan.channels)] * 2
-        found += [(plan.channels, plan.channels)] * (1 + (i < plan.onward))
+        found.append((len(offsets), 2 * plan.channels, plan.channels))
+        found.append(((1 + (i < plan.onward)) * plan.channels, plan.channels))
     return found
 
 
 def _given(plan: Plan) -> list[Any]:
-    """Blocks of mask, conditions, weights and biases."""
+    """Blocks of mask, conditions, weights, biases and factors."""
     conditions = rows.per_sample(plan.layers, plan.channels)
-    biases = rows.for_all(plan.layers, plan.channels)
+    by_layer = rows.for_all(plan.layers, plan.channels)
     weights = [rows.for_all(*shape) for shape in _weights(plan)]
-    return [rows.per_sample(plan.time, 1), conditions, conditions, *weights, biases, biases]
+    return [rows.per_sample(plan.time, 1), conditions, conditions, *weights, *[by_layer] * 6]
 
 
 def _by_layer(plan: Plan, weights: Sequence[Any]) -> list[list[Any]]:
-    """The weights of each layer; None for that to the signal of one that leaves it alone."""
-    waiting = list(weights)
+    """The weights of each layer for both gates, to the total, and to the signal: None where that is left alone."""
     found = []
     for i in range(plan.layers):
-        count = 4 if i < plan.onward else 3
-        found.append([*waiting[:count], *[None] * (4 - count)])
-        del waiting[:count]
+        gates, after = weights[2 * i : 2 * i + 2]
+        upper, lower = pallas.ds(0, plan.channels), pallas.ds(plan.channels, plan.channels)
+        passed = [after.at[lower], after.at[upper]] if i < plan.onward else [after, None]
+        found.append([gates.at[:, upper], gates.at[:, lower], *passed])
     return found
 
 
 def _forward(plan: Plan, given: Any, total: Any, mask: Any, *others: Any) -> None:
     count = len(_weights(plan))
-    conditions, weights, biases = others[:2], _by_layer(plan, others[2 : 2 + count]), others[2 + count : 4 + count]
-    result, sum_, padded = others[4 + count :]
+    conditions, weights, biases = others[:2], _by_layer(plan, others[2 : 2 + count]), others[2 + count : 8 + count]
+    result, sum_, padded = others[8 + count :]
     rows.clear(plan, padded)
     rows.copy(plan, given.at[0], result.at[0])
     rows.copy(plan, total.at[0], sum_.at[0])
@@ -165,22 +168,25 @@ def _layer(
     """Layer `i` of a chain; `total` may be None, and what the gates give is kept in `gates`."""
     rows.copy(plan, source, padded, plan.halo)
     to_total, to_signal = weights[2:]
+    factors = [factor[i : i + 1, :] for factor in biases[2:]]
 
     def step(at: Any) -> None:
         window = rows.window(plan, padded, at)
         found = []
         for gate, bend in enumerate((jnp.tanh, jax.nn.sigmoid)):
             sum_ = rows.convolved(plan, window, weights[gate], plan.offsets[i])
-            sum_ = rows.rounded(plan, sum_ + conditions[gate][0, i : i + 1, :])
+            sum_ = rows.rounded(plan, sum_ * factors[gate] + conditions[gate][0, i : i + 1, :])
             found.append(rows.rounded(plan, bend(sum_)))
             if gates[gate] is not None:
                 rows.store(gates[gate], at, found[-1])
         gated = rows.rounded(plan, found[0] * found[1])
         if total is not None:
-            added = rows.rounded(plan, rows.product(plan, gated, to_total[...], 1, 0) + biases[0][i : i + 1, :])
+            added = rows.product(plan, gated, to_total[...], 1, 1) * factors[2]
+            added = rows.rounded(plan, added + biases[0][i : i + 1, :])
             rows.store(total, at, rows.load(plan, total, at) + added)
         if to_signal is not None:
-            added = rows.rounded(plan, rows.product(plan, gated, to_signal[...], 1, 0) + biases[1][i : i + 1, :])
+            added = rows.product(plan, gated, to_signal[...], 1, 1) * factors[3]
+            added = rows.rounded(plan, added + biases[1][i : i + 1, :])
             passed = (rows.load(plan, source, at) + added) * rows.load(plan, mask.at[0], at)
             rows.store(target, at, passed)
 
@@ -189,8 +195,8 @@ def _layer(
 
 def _backward(plan: Plan, given: Any, flowed: Any, total: Any, mask: Any, *others: Any) -> None:
     count, layers = len(_weights(plan)), plan.layers
-    conditions, weights, biases = others[:2], _by_layer(plan, others[2 : 2 + count]), others[2 + count : 4 + count]
-    result, *rest = others[4 + count :]
+    conditions, weights, biases = others[:2], _by_layer(plan, others[2 : 2 + count]), others[2 + count : 8 + count]
+    result, *rest = others[8 + count :]
     condition_sums, weight_list, bias_sums = rest[:2], rest[2 : 2 + count], rest[2 + count : 4 + count]
     weight_sums = _by_layer(plan, weight_list)
     padded, first, second, flowing, *kept = rest[4 + count :]
@@ -209,20 +215,21 @@ def _backward(plan: Plan, given: Any, flowed: Any, total: Any, mask: Any, *other
     for i in reversed(range(layers)):
         rows.copy(plan, sources[i], padded, plan.halo)
         to_total, to_signal = weights[i][2:]
+        factors = [factor[i : i + 1, :] for factor in biases[2:]]
 
-        def gate(at: Any, i: int = i, to_total: Any = to_total, to_signal: Any = to_signal) -> None:
+        def gate(at: Any, i: int = i, to_total: Any = to_total, to_signal: Any = to_signal, by: Any = factors) -> None:
             tanh, sigmoid = rows.load(plan, tanhs[i], at), rows.load(plan, sigmoids[i], at)
             gated = rows.rounded(plan, tanh * sigmoid)
             totals = rows.rounded(plan, rows.load(plan, total.at[0], at))
-            found = rows.product(plan, totals, to_total[...], 1, 1)
-            weight_sums[i][2][...] += rows.product(plan, gated, totals, 0, 0)
+            found = rows.product(plan, totals * by[2], to_total[...], 1, 0)
+            weight_sums[i][2][...] += rows.product(plan, totals, gated, 0, 0)
             bias_sums[0][i : i + 1, :] += jnp.sum(totals, axis=0, keepdims=True)
             if to_signal is not None:
                 masked = rows.load(plan, flowing, at) * rows.load(plan, mask.at[0], at)
                 rows.store(flowing, at, masked)
                 masked = rows.rounded(plan, masked)
-                found += rows.product(plan, masked, to_signal[...], 1, 1)
-                weight_sums[i][3][...] += rows.product(plan, gated, masked, 0, 0)
+                found += rows.product(plan, masked * by[3], to_signal[...], 1, 0)
+                weight_sums[i][3][...] += rows.product(plan, masked, gated, 0, 0)
                 bias_sums[1][i : i + 1, :] += jnp.sum(masked, axis=0, keepdims=True)
             found = rows.rounded(plan, found)
             bent = (found * sigmoid * (1 - tanh * tanh), found * tanh * sigmoid * (1 - sigmoid))
@@ -233,13 +240,13 @@ def _backward(plan: Plan, given: Any, flowed: Any, total: Any, mask: Any, *other
 
         rows.each(plan, gate)
 
-        def step(at: Any, i: int = i) -> None:
+        def step(at: Any, i: int = i, by: Any = factors) -> None:
             window = rows.window(plan, padded, at)
             found = jnp.zeros_like(rows.load(plan, flowing, at))
-            for side, weight, sums in zip((first, second), weights[i], weight_sums[i], strict=False):
+            for side, factor, weight, sums in zip((first, second), by, weights[i], weight_sums[i], strict=False):
                 middle = side[pallas.ds(at + plan.halo, found.shape[0]), :]
                 rows.add_weight_gradient(plan, sums, window, middle, plan.offsets[i])
-                found += rows.convolved_back(plan, rows.window(plan, side, at), weight, plan.offsets[i])
+                found += rows.convolved_back(plan, rows.window(plan, side, at) * factor, weight, plan.offsets[i])
             rows.store(flowing, at, rows.load(plan, flowing, at) + rows.rounded(plan, found))
 
         rows.each(plan, step)

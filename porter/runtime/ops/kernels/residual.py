@@ -4,7 +4,8 @@ A layer is a leaky ReLU and a convolution of stride 1 that keeps length and chan
 result is added to what the first of them was given. One sample of a batch is in VMEM at a time, whole: its signal is
 read once and its result written once. The backward pass computes all signals again from that one.
 
-Signals are [B, T, C]; a weight is [taps, C (in), C (out)] beside the taps' offsets in time.
+Signals are [B, T, C]; a weight is [taps, C (out), C (in)] beside the taps' offsets in time. What it gives is multiplied
+by a factor [1, C], of a weight norm for example.
 """
 
 import functools
@@ -54,12 +55,12 @@ class Plan:
 
 
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
-    """(signal, weights..., biases [1, C]..., sides...) -> (signal,)."""
+    """(signal, weights..., biases [1, C]..., factors..., sides...) -> (signal,)."""
     signal, weights, biases = _blocks(plan)
     call: Callable[..., Any] = pallas.pallas_call(
         functools.partial(_forward, plan),
         grid=(plan.batch,),
-        in_specs=[signal, *weights, *biases, *[signal] * (len(weights) * plan.sided)],
+        in_specs=[signal, *weights, *biases, *biases, *[signal] * (len(weights) * plan.sided)],
         out_specs=[signal],
         out_shape=[rows.result((plan.batch, plan.time, plan.channels), plan.held)],
         scratch_shapes=[rows.padded(plan), rows.signal(plan)],
@@ -70,13 +71,16 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
 
 
 def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
-    """(signal, gradient, weights..., biases..., sides...) -> (gradient, float32 gradients of weights and biases...)."""
+    """(signal, gradient, weights..., biases..., factors..., sides...) -> gradients.
+
+    Those of the signal, of weights times factors, and of biases; all but the first in float32.
+    """
     signal, weights, biases = _blocks(plan)
     count = len(weights)
     call: Callable[..., Any] = pallas.pallas_call(
         functools.partial(_backward, plan),
         grid=(plan.batch,),
-        in_specs=[signal, signal, *weights, *biases, *[signal] * (count * plan.sided)],
+        in_specs=[signal, signal, *weights, *biases, *biases, *[signal] * (count * plan.sided)],
         out_specs=[signal, *weights, *biases],
         out_shape=[
             rows.result((plan.batch, plan.time, plan.channels), plan.held),
@@ -91,20 +95,21 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
 
 
 def _forward(plan: Plan, given: Any, *others: Any) -> None:
-    weights, biases, sides, (result, padded, between) = _parameters(plan, others)
+    weights, biases, factors, sides, (result, padded, between) = _parameters(plan, others)
     rows.clear(plan, padded)
     source = given.at[0]
     for i, offsets in enumerate(plan.offsets):
         last = (i + 1) % plan.depth == 0
         start = given.at[0] if i < plan.depth else result.at[0]
         target = result.at[0] if last else between
-        _layer(plan, source, sides[i], padded, weights[i], biases[i], offsets, start if last else None, target)
+        parameters = (weights[i], biases[i], factors[i])
+        _layer(plan, source, sides[i], padded, parameters, offsets, start if last else None, target)
         source = target
 
 
 def _backward(plan: Plan, given: Any, gradient: Any, *others: Any) -> None:
     count = len(plan.offsets)
-    weights, biases, sides, (result, *rest) = _parameters(plan, others)
+    weights, biases, factors, sides, (result, *rest) = _parameters(plan, others)
     weight_sums, bias_sums = rest[:count], rest[count : 2 * count]
     bent, padded, flowing, total, *between = rest[2 * count :]
     sources = [given.at[0], *between]  # what each layer is given
@@ -114,7 +119,8 @@ def _backward(plan: Plan, given: Any, gradient: Any, *others: Any) -> None:
     rows.clear(plan, padded)
     for i in range(count - 1):
         start = sources[i + 1 - plan.depth] if (i + 1) % plan.depth == 0 else None
-        _layer(plan, sources[i], sides[i], bent, weights[i], biases[i], plan.offsets[i], start, sources[i + 1])
+        parameters = (weights[i], biases[i], factors[i])
+        _layer(plan, sources[i], sides[i], bent, parameters, plan.offsets[i], start, sources[i + 1])
     rows.copy(plan, gradient.at[0], flowing)
     rows.copy(plan, gradient.at[0], total)  # the gradient of the sum that a layer's result is added to
     for i in reversed(range(count)):
@@ -125,7 +131,8 @@ def _backward(plan: Plan, given: Any, gradient: Any, *others: Any) -> None:
             flowed = rows.rounded(plan, rows.load(plan, flowing, at))
             bias_sums[i][...] += jnp.sum(flowed, axis=0, keepdims=True)
             rows.add_weight_gradient(plan, weight_sums[i], rows.window(plan, bent, at), flowed, plan.offsets[i])
-            found = rows.convolved_back(plan, rows.window(plan, padded, at), weights[i], plan.offsets[i])
+            around = rows.window(plan, padded, at) * factors[i][...]
+            found = rows.convolved_back(plan, around, weights[i], plan.offsets[i])
             found = rows.rounded(plan, _scaled(plan, sources[i], sides[i], at, rows.rounded(plan, found)))
             if i % plan.depth == 0:
                 found += rows.load(plan, total, at)
@@ -141,18 +148,18 @@ def _layer(
     source: Any,
     side: Any,
     padded: Any,
-    weight: Any,
-    bias: Any,
+    parameters: tuple[Any, Any, Any],
     offsets: tuple[int, ...],
     start: Any,
     target: Any,
 ) -> None:
-    """A leaky ReLU and a convolution, and `start` added if there is one."""
+    """A leaky ReLU and a convolution by weight, bias and factor, and `start` added if there is one."""
+    weight, bias, factor = parameters
     _bend(plan, source, side, padded)
 
     def step(at: Any) -> None:
-        found = rows.convolved(plan, rows.window(plan, padded, at), weight, offsets) + bias[...]
-        found = rows.rounded(plan, found)
+        found = rows.convolved(plan, rows.window(plan, padded, at), weight, offsets)
+        found = rows.rounded(plan, found * factor[...] + bias[...])
         rows.store(target, at, found if start is None else found + rows.load(plan, start, at))
 
     rows.each(plan, step)
@@ -174,13 +181,14 @@ def _scaled(plan: Plan, source: Any, side: Any, at: Any, value: Any) -> Any:
     return jnp.where(decides > 0, value, value * plan.slope)
 
 
-def _parameters(plan: Plan, others: tuple[Any, ...]) -> tuple[Any, Any, Any, Any]:
-    """Weights, biases and sides of the layers, and what comes after them; a side is None where none are given."""
+def _parameters(plan: Plan, others: tuple[Any, ...]) -> tuple[Any, Any, Any, Any, Any]:
+    """Weights, biases, factors and sides of the layers, and what comes after; a side is None where none are given."""
     count = len(plan.offsets)
-    weights, biases, others = others[:count], others[count : 2 * count], others[2 * count :]
+    weights, biases, factors = (others[i * count : (i + 1) * count] for i in range(3))
+    others = others[3 * count :]
     if not plan.sided:
-        return weights, biases, (None,) * count, others
-    return weights, biases, [side.at[0] for side in others[:count]], others[count:]
+        return weights, biases, factors, (None,) * count, others
+    return weights, biases, factors, [side.at[0] for side in others[:count]], others[count:]
 
 
 def _blocks(plan: Plan) -> tuple[Any, list[Any], list[Any]]:

@@ -119,10 +119,10 @@ def shifted(plan: Plan, window: Any, offset: int) -> Any:
 
 
 def convolved(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...]) -> Any:
-    """The sum of a window's taps times their weights [taps, C (in), C (out)]."""
+    """The sum of a window's taps times their weights [taps, C (out), C (in)]."""
     found = jnp.zeros((part(plan.time), plan.channels), jnp.float32)
     for tap, offset in enumerate(offsets):
-        found += product(plan, shifted(plan, window, offset), weight[tap], 1, 0)
+        found += product(plan, shifted(plan, window, offset), weight[tap], 1, 1)
     return found
 
 
@@ -130,14 +130,14 @@ def convolved_back(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...
     """The gradient of what `convolved` was given, from a window of that of its result."""
     found = jnp.zeros((part(plan.time), plan.channels), jnp.float32)
     for tap, offset in enumerate(offsets):
-        found += product(plan, shifted(plan, window, -offset), weight[tap], 1, 1)
+        found += product(plan, shifted(plan, window, -offset), weight[tap], 1, 0)
     return found
 
 
 def add_weight_gradient(plan: Plan, sums: Any, window: Any, flowed: Any, offsets: tuple[int, ...]) -> None:
     """Add what a part gives to the gradient of a weight, from what was convolved and the result's gradient."""
     for tap, offset in enumerate(offsets):
-        sums[tap] += product(plan, shifted(plan, window, offset), flowed, 0, 0)
+        sums[tap] += product(plan, flowed, shifted(plan, window, offset), 0, 0)
 
 
 def product(plan: Arithmetic, left: Any, right: Any, left_axis: int, right_axis: int) -> Any:
