@@ -7,12 +7,18 @@ from dataclasses import dataclass
 import libcst as cst
 
 from .flows import Flows
+from .layers import layer_classes
 from .project import SourceFile
 from .syntax.template import match
 from .syntax.walk import dotted
 
-_PRODUCTS = ("torch.matmul(__left, __right)", "__left @ __right", "__left.matmul(__right)")
+_PRODUCTS = (
+    *("torch.matmul(__left, __right)", "torch.bmm(__left, __right)", "__left @ __right"),
+    *("__left.matmul(__right)", "__left.bmm(__right)"),
+)
 _SOFTMAX = ("torch.softmax", "torch.nn.functional.softmax")
+_SOFTMAX_LAYER = frozenset({"torch.nn.Softmax"})
+_NO_METHOD = ("torch.", "self.softmax")
 _METHODS = ("softmax", "masked_fill")  # what these give is made of what they are called on
 _ARITHMETIC = (cst.Add, cst.Subtract, cst.Multiply, cst.Divide)
 
@@ -42,7 +48,7 @@ def attention_scores(file: SourceFile, function: cst.FunctionDef) -> list[Produc
     found: set[cst.CSTNode] = set()
     for weighing in products.values():
         for weights in flows.sources(weighing.left, operands):
-            if _is_softmax(file, weights):
+            if _is_softmax(file, function, weights):
                 found |= products.keys() & set(flows.sources(weights, operands))
     return [product for node, product in products.items() if node in found]
 
@@ -67,16 +73,19 @@ def _operands(file: SourceFile, node: cst.BaseExpression) -> list[cst.BaseExpres
         return [node.left, node.right]
     if not isinstance(node, cst.Call):
         return []
-    if isinstance(node.func, cst.Attribute) and node.func.attr.value in _METHODS and file.resolve(node.func) is None:
-        return [node.func.value]
     called = file.resolve(node.func) or dotted(node.func) or ""
+    if isinstance(node.func, cst.Attribute) and node.func.attr.value in _METHODS and not called.startswith(_NO_METHOD):
+        return [node.func.value]
     passes = called in _SOFTMAX or called.endswith("dropout") or called.startswith("self.")  # a module: a dropout?
     return [argument.value for argument in node.args[:1]] if passes else []
 
 
-def _is_softmax(file: SourceFile, node: cst.BaseExpression) -> bool:
+def _is_softmax(file: SourceFile, function: cst.FunctionDef, node: cst.BaseExpression) -> bool:
     if not isinstance(node, cst.Call):
         return False
     if file.resolve(node.func) in _SOFTMAX:
         return True
+    owner, name = file.owner(function), dotted(node.func) or ""
+    if owner is not None and name.startswith("self."):
+        return layer_classes(file, owner, name.removeprefix("self.")) == _SOFTMAX_LAYER
     return isinstance(node.func, cst.Attribute) and node.func.attr.value == "softmax"

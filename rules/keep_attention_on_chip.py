@@ -64,6 +64,24 @@ class KeepAttentionOnChip(Rule):
             grad=("q", "k", "v"),
         ),
         Example(
+            before=_BEFORE.replace("self.seen = None", "self.weigh = nn.Softmax(dim=2)")
+            .replace("torch.matmul(q / math.sqrt(q.size(-1))", "torch.bmm(q")
+            .replace("        if mask", "        near = near / 1.5\n        if mask")
+            .replace("F.softmax(near, dim=-1)", "self.weigh(near)")
+            .replace("near.matmul(v)", "torch.bmm(near, v)"),
+            after=_AFTER.replace("self.seen = None", "self.weigh = nn.Softmax(dim=2)")
+            .replace("ops.scores(q / math.sqrt(q.size(-1))", "ops.scores(q")
+            .replace("        if mask", "        near = near / 1.5\n        if mask")
+            .replace("F.softmax(near, dim=-1)", "self.weigh(near)")
+            .replace("near.matmul(v)", "torch.bmm(near, v)"),
+            call="Look(0.0)(q, k, v), Look(0.0)(q, k, v, mask)",
+            inputs=(
+                "q, k, v = torch.linspace(-3, 3, 90).sin().reshape(3, 2, 5, 3)\n"
+                "mask = (torch.arange(5) < torch.tensor([[[5]], [[3]]])).float()"
+            ),
+            grad=("q", "k", "v"),
+        ),
+        Example(
             before="import torch\n\n\ndef look(q, k, v):\n    return torch.softmax(q @ k.mT * 0.5, -1) @ v\n",
             after=(
                 "import torch\nfrom . import ops\n\n\n"

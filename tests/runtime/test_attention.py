@@ -76,7 +76,7 @@ def without_kernels(made: nn.Module, inputs: Tensors, monkeypatch: pytest.Monkey
         return run(made, inputs, masked)
 
 
-def check(made: Attention, inputs: Tensors, monkeypatch: pytest.MonkeyPatch, masked: bool = True) -> None:
+def check(made: Any, inputs: Tensors, monkeypatch: pytest.MonkeyPatch, masked: bool = True) -> None:
     wanted = without_kernels(made, inputs, monkeypatch, masked)
     with ops.device_forms(tpu=True):
         found = run(made, inputs, masked)
@@ -102,6 +102,22 @@ def test_diagonals_are_added_and_given(length: int, monkeypatch: pytest.MonkeyPa
 
 def test_the_same_weights_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     check(Attention(6, window=2, dropout=0.4), given(16, 16), monkeypatch)
+
+
+class Single(nn.Module):
+    """Attention without heads, scaled after the product."""
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        scores = 0.5 * ops.scores(q, k.transpose(1, 2)) / 1.5
+        if mask is not None:
+            scores = scores.masked_fill(mask == 0, float("-inf"))
+        self.weights = nn.Softmax(dim=2)(scores)
+        return torch.bmm(self.weights, v)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_without_heads_and_scaled_later(masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(Single(), {name: value[:, 0] for name, value in given(12, 10).items()}, monkeypatch, masked)
 
 
 def test_dropout_has_its_share() -> None:
@@ -148,6 +164,9 @@ def test_too_long_for_the_chip_is_computed_in_steps(monkeypatch: pytest.MonkeyPa
 Use = Callable[[Any], Any]
 USES: dict[str, Use] = {
     "scaled": lambda s: torch.softmax(s * 2 - 1, -1),
+    "scaled by a tensor": lambda s: torch.softmax(s * torch.tensor(2.0), -1),
+    "divided with rounding": lambda s: torch.div(s, 2, rounding_mode="floor"),
+    "weights of three axes": lambda s: torch.bmm(s[0].softmax(-1), torch.ones(2, 10, 3)),
     "scaled from the left": lambda s: torch.softmax(1 - 2 * s, -1),
     "compared": lambda s: s > 0,
     "taken apart": lambda s: s[0, :, 1:],

@@ -24,24 +24,23 @@ _DTYPES = (torch.float32, torch.bfloat16)
 def scores(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     """`torch.matmul(queries, keys)`, for a softmax that weighs values.
 
-    queries [B, H, T, D], keys [B, H, D, S]. Where a TPU may run an attention in one kernel, the result computes itself
-    when it is looked at.
+    queries [B, H, T, D], keys [B, H, D, S]; or both without H. Where a TPU may run an attention in one kernel, the
+    result computes itself when it is looked at.
     """
     tensors = isinstance(queries, torch.Tensor) and isinstance(keys, torch.Tensor)
-    if not tensors or queries.dim() != 4 or queries.shape[:2] != keys.shape[:2] or queries.shape[-1] != keys.shape[-2]:
-        return torch.matmul(queries, keys)
-    if not on_chip.wanted(queries) or _computed_in(queries, keys) is None:
-        return torch.matmul(queries, keys)
-    return _Scores(queries, keys)  # type: ignore[return-value]
+    if tensors and _fit(queries, keys) and on_chip.wanted(queries) and _computed_in(queries, keys) is not None:
+        return _Scores(queries, keys)  # type: ignore[return-value]
+    return torch.matmul(queries, keys)
 
 
 class _Scores(Deferred):
-    """Products [B, H, T, S], to which diagonals may be added; then some may be filled."""
+    """Products [B, H, T, S], which may be scaled, and diagonals added to them; then some may be filled."""
 
     def __init__(
         self,
         queries: torch.Tensor,
         keys: torch.Tensor,
+        factor: float = 1.0,
         diagonals: torch.Tensor | None = None,
         added: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
@@ -49,12 +48,13 @@ class _Scores(Deferred):
     ) -> None:
         super().__init__(queries, keys, diagonals, mask)
         self.queries, self.keys, self.diagonals, self.mask = queries, keys, diagonals, mask
-        self.added, self.filling = added, filling
+        self.factor, self.added, self.filling = factor, added, filling
         self.shape = torch.Size((*queries.shape[:-1], keys.shape[-1]))
         self.device = queries.device
 
     def _compute(self) -> torch.Tensor:
         found = torch.matmul(self.queries, self.keys)
+        found = found if self.factor == 1 else found * self.factor
         if self.added is not None:
             found = found + self.added
         return found if self.mask is None else found.masked_fill(self.mask, self.filling)
@@ -74,6 +74,23 @@ class _Weights(Deferred):
         return weights if self.kept is None else dropout.dropped(weights, self.kept, self.scale)
 
 
+def _multiply(first: Any, second: Any) -> _Scores | None:
+    """Scores times a number."""
+    if isinstance(second, _Scores):
+        first, second = second, first
+    if not isinstance(first, _Scores) or not first.current or not isinstance(second, (int, float)):
+        return None
+    if first.diagonals is not None or first.mask is not None:
+        return None
+    return _Scores(first.queries, first.keys, first.factor * float(second))
+
+
+def _divide(first: Any, second: Any, **named: Any) -> _Scores | None:
+    """Scores divided by a number."""
+    usable = isinstance(first, _Scores) and isinstance(second, (int, float)) and second != 0 and not named
+    return _multiply(first, 1 / float(second)) if usable else None
+
+
 def _add(first: Any, second: Any, **named: Any) -> _Scores | None:
     """Scores and a tensor that is all diagonals."""
     if isinstance(second, _Scores):
@@ -83,7 +100,7 @@ def _add(first: Any, second: Any, **named: Any) -> _Scores | None:
     diagonals = added_diagonals(second)
     if diagonals is None or first.diagonals is not None or first.mask is not None or second.shape != first.shape:
         return None
-    return _Scores(first.queries, first.keys, diagonals, second)
+    return _Scores(first.queries, first.keys, first.factor, diagonals, second)
 
 
 def _masked_fill(scores: Any, mask: Any, value: Any) -> _Scores | None:
@@ -92,16 +109,18 @@ def _masked_fill(scores: Any, mask: Any, value: Any) -> _Scores | None:
         return None
     if not isinstance(value, (int, float)) or not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
         return None
-    if mask.dim() != 4 or mask.shape[2:] != scores.shape[2:]:
+    if mask.dim() != len(scores.shape) or mask.shape[-2:] != scores.shape[-2:]:
         return None
     if any(of not in (1, wanted) for of, wanted in zip(mask.shape, scores.shape, strict=True)):
         return None
-    return _Scores(scores.queries, scores.keys, scores.diagonals, scores.added, mask, float(value))
+    return _Scores(scores.queries, scores.keys, scores.factor, scores.diagonals, scores.added, mask, float(value))
 
 
 def _softmax(scores: Any, dim: Any = None, **named: Any) -> _Weights | None:
     """The softmax over the keys."""
-    if not isinstance(scores, _Scores) or not scores.current or dim not in (-1, 3) or named.get("dtype") is not None:
+    if not isinstance(scores, _Scores) or not scores.current or named.get("dtype") is not None:
+        return None
+    if dim not in (-1, len(scores.shape) - 1):
         return None
     return _Weights(scores)
 
@@ -129,13 +148,18 @@ def _matmul(weights: Any, values: Any, **named: Any) -> torch.Tensor | None:
     dtype = getattr(torch, plan.dtype)
     given = [None if value is None else value.to(dtype) for value in (of.queries, of.keys, values, of.diagonals)]
     flags = [None if flag is None else flag.to(torch.int8) for flag in (of.mask, weights.kept)]
-    found, *near = _Attention.apply(plan, *given, *flags)  # type: ignore[no-untyped-call]
-    weights.near = near[0] if near else None
-    result: torch.Tensor = found
+    single = len(of.shape) == 3
+    headed = [value.unsqueeze(1) if single and value is not None else value for value in (*given, *flags)]
+    found, *near = _Attention.apply(plan, *headed)  # type: ignore[no-untyped-call]
+    if near:
+        weights.near = near[0].squeeze(1) if single else near[0]
+    result: torch.Tensor = found.squeeze(1) if single else found
     return result
 
 
 _Scores.known = {
+    **dict.fromkeys((torch.mul, torch.Tensor.mul, torch.Tensor.__mul__, torch.Tensor.__rmul__), _multiply),
+    **dict.fromkeys((torch.div, torch.Tensor.div, torch.Tensor.__truediv__), _divide),
     **dict.fromkeys((torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__), _add),
     **dict.fromkeys((torch.masked_fill, torch.Tensor.masked_fill), _masked_fill),
     **dict.fromkeys((F.softmax, torch.softmax, torch.Tensor.softmax), _softmax),
@@ -143,7 +167,15 @@ _Scores.known = {
 _Weights.known = {
     F.dropout: _dropout,
     **dict.fromkeys((torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__), _matmul),
+    **dict.fromkeys((torch.bmm, torch.Tensor.bmm), _matmul),
 }
+
+
+def _fit(queries: torch.Tensor, keys: torch.Tensor) -> bool:
+    """Whether these have products for each sample and head."""
+    if queries.dim() not in (3, 4) or queries.dim() != keys.dim():
+        return False
+    return queries.shape[:-2] == keys.shape[:-2] and queries.shape[-1] == keys.shape[-2]
 
 
 def _computed_in(*tensors: torch.Tensor) -> torch.dtype | None:
@@ -160,7 +192,7 @@ def _computed_in(*tensors: torch.Tensor) -> torch.dtype | None:
 def _plan(weights: _Weights, values: torch.Tensor) -> "Plan | None":
     """What the kernels have to know; None where they cannot be had."""
     of = weights.scores
-    if values.dim() != 4 or values.shape[:3] != (*of.keys.shape[:2], of.keys.shape[3]):
+    if values.dim() != len(of.shape) or values.shape[:-1] != (*of.keys.shape[:-2], of.keys.shape[-1]):
         return None
     dtype = _computed_in(of.queries, of.keys, values)
     if dtype is None or (of.diagonals is not None and of.diagonals.dtype != dtype):
@@ -169,13 +201,14 @@ def _plan(weights: _Weights, values: torch.Tensor) -> "Plan | None":
     kernel = on_chip.kernels("attention")
     plan: Plan = kernel.Plan(
         batch=of.shape[0],
-        heads=of.shape[1],
-        queries=of.shape[2],
-        keys=of.shape[3],
-        width=of.queries.shape[3],
-        values=values.shape[3],
+        heads=of.shape[1] if len(of.shape) == 4 else 1,
+        queries=of.shape[-2],
+        keys=of.shape[-1],
+        width=of.queries.shape[-1],
+        values=values.shape[-1],
+        factor=of.factor,
         diagonals=0 if of.diagonals is None else of.diagonals.shape[-1],
-        mask=None if of.mask is None else (of.mask.shape[0], of.mask.shape[1]),
+        mask=None if of.mask is None else (of.mask.shape[0], of.mask.shape[1] if of.mask.dim() == 4 else 1),
         filling=torch.tensor(of.filling, dtype=dtype).item(),
         dropped=weights.kept is not None,
         scale=weights.scale,

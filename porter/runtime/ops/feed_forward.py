@@ -164,10 +164,13 @@ def fed(
         watched: torch.Tensor = handle_torch_function(fed, (signal,), *given)
         return watched
     plan = dataclasses.replace(plan, sided=sides is not None)
-    rows = [weight.permute(2, 0, 1).float() for weight in weights] + [bias.float().unsqueeze(0) for bias in biases]
+    # The wide axis comes last: what fills a TPU's lanes is how it keeps such weights.
+    rows = [weights[0].permute(2, 1, 0).float(), weights[1].permute(2, 0, 1).float()]
+    rows += [bias.float().unsqueeze(0) for bias in biases]
     if mask is not None:
         rows.append(mask.float().transpose(1, 2))
     rows += [flag.to(torch.int8).transpose(1, 2) for flag in (kept, sides) if flag is not None]
+    signal = signal.to(getattr(torch, plan.dtype))
     result: torch.Tensor = _FeedForward.apply(plan, signal.transpose(1, 2), *rows)  # type: ignore[no-untyped-call]
     return result.transpose(1, 2)
 
@@ -208,7 +211,6 @@ def _plan(steps: _Steps, weight: torch.Tensor) -> "Plan | None":
         masked=steps.mask is not None,
         dropped=steps.kept is not None,
         scale=steps.scale,
-        held=on_chip.named(signal.dtype),
         dtype=on_chip.named(dtype),
         precise=utils.precise_products(),
     )

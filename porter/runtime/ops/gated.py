@@ -79,7 +79,7 @@ class _Chain(torch.autograd.Function):
         first, *found = on_chip.run(on_chip.kernels("gated").backward, ctx.plan, given)
         count = 2 * ctx.plan.layers
         weights, factors = others[5 : 5 + count], others[5 + count :]
-        pairs = [on_chip.of_factor(*known) for known in zip(found[2:-2], weights, factors, strict=True)]
+        pairs = [on_chip.of_factor(*known, -1) for known in zip(found[2:-2], weights, factors, strict=True)]
         computed = [*found[:2], *found[-2:], *(pair[0] for pair in pairs), *(pair[1] for pair in pairs)]
         results = [value.to(tensor.dtype) for value, tensor in zip(computed, others[1:], strict=True)]
         return None, first, total, None, *results
@@ -152,7 +152,7 @@ def _parameters(
     conditions, weights, factors, totals, signals = [], [], [], [], []
     for i in range(start, start + plan.layers):
         (gate, by_gate), (onward, by_onward) = weight_and_factor(gates[i]), weight_and_factor(passes[i])
-        weights += [gate.permute(2, 0, 1), onward.squeeze(2)]
+        weights += [gate.permute(2, 1, 0), onward.squeeze(2).t()]  # as a TPU keeps them: its lanes are full
         factors += [by_gate.float(), by_onward.float()]
         bias = _bias(passes[i], onward)
         totals.append(bias[-width:])

@@ -85,11 +85,13 @@ def fits(plan: Any) -> bool:
     return found
 
 
-def of_factor(gradient: torch.Tensor, weight: torch.Tensor, factor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The gradients of a weight [taps, O, I], or [O, I], and a factor [1, O], from that of their product."""
-    products = (gradient * weight).sum(-1)
-    summed = products.sum(0) if weight.dim() == 3 else products
-    return gradient * factor.reshape(-1, 1), summed.reshape(factor.shape)
+def of_factor(
+    gradient: torch.Tensor, weight: torch.Tensor, factor: torch.Tensor, axis: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The gradients of a weight and of a factor for an axis of it, from that of their product."""
+    products = (gradient * weight).movedim(axis, -1)
+    along = factor.reshape(-1, 1) if axis == -2 else factor.reshape(-1)
+    return gradient * along, products.flatten(0, -2).sum(0).reshape(factor.shape)
 
 
 def run(build: Callable[..., Any], plan: Any, tensors: list[torch.Tensor]) -> list[torch.Tensor]:

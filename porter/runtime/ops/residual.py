@@ -102,7 +102,7 @@ class _Chain(torch.autograd.Function):
         count = len(ctx.plan.offsets)
         first, weights, biases = found[0], found[1 : 1 + count], found[1 + count :]
         factors = others[2 * count : 3 * count]
-        pairs = [on_chip.of_factor(*known) for known in zip(weights, others[:count], factors, strict=True)]
+        pairs = [on_chip.of_factor(*known, -2) for known in zip(weights, others[:count], factors, strict=True)]
         given = [*(pair[0] for pair in pairs), *biases, *(pair[1] for pair in pairs)]
         results = [value.to(tensor.dtype) for value, tensor in zip(given, others, strict=False)]
         return None, first, *results, *[None] * (len(others) - len(results))

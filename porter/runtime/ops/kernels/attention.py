@@ -1,8 +1,9 @@
 """Kernels for a TPU: attention whose weights stay on the chip, and its gradients.
 
-Scores are products of queries and keys, to which a few diagonals may be added; where a mask is set they are replaced by
-a number. Their softmax may be dropped in part, and sums up the values (Vaswani et al. 2017, arXiv:1706.03762), and the
-diagonals of it may be wanted too (Shaw et al. 2018, arXiv:1803.02155). The backward pass computes the weights again.
+Scores are products of queries and keys, scaled, to which a few diagonals may be added; where a mask is set they are
+replaced by a number. Their softmax may be dropped in part, and sums up the values (Vaswani et al. 2017,
+arXiv:1706.03762), and the diagonals of it may be wanted too (Shaw et al. 2018, arXiv:1803.02155). The backward pass
+computes the weights again.
 
 Queries are [B, H, T, D], keys [B, H, D, S], values [B, H, S, E], diagonals [B, H, T, N], where number i of a row t
 belongs to column t + i - N // 2; the mask is [B or 1, H or 1, T, S] and what is kept [B, H, T, S], zero or not.
@@ -30,6 +31,7 @@ class Plan:
     keys: int
     width: int  # of queries and keys
     values: int  # width of the values
+    factor: float  # of scores
     diagonals: int  # how many are added to the scores; 0 for none
     mask: tuple[int, int] | None  # how many batches and heads of masks there are
     filling: float  # what stands where the mask is set
@@ -110,7 +112,7 @@ def _given(plan: Plan) -> list[Any]:
 def _weights(plan: Plan, given: Any) -> tuple[Any, Any, Any]:
     """The softmax of the scores [T, S], where the mask is set, and where weights are kept; None for no such."""
     queries, keys, _, *others = given
-    scores = rows.rounded(plan, rows.product(plan, queries[0, 0], keys[0, 0], 1, 0))
+    scores = rows.rounded(plan, rows.rounded(plan, rows.product(plan, queries[0, 0], keys[0, 0], 1, 0)) * plan.factor)
     if plan.diagonals:
         scores = rows.rounded(plan, scores + _spread(plan, others.pop(0)[0, 0].astype(jnp.float32)))
     masked = others.pop(0)[0, 0].astype(jnp.int32) != 0 if plan.mask is not None else None
@@ -151,10 +153,12 @@ def _backward(plan: Plan, *refs: Any) -> None:
     if masked is not None:
         back = jnp.where(masked, 0, back)
     back = rows.rounded(plan, back)
+    added = back  # before the factor
+    back = rows.rounded(plan, back * plan.factor)
     results[0][0, 0] = rows.product(plan, back, keys, 1, 1).astype(plan.dtype)
     results[1][0, 0] = rows.product(plan, queries, back, 0, 0).astype(plan.dtype)
     if plan.diagonals:
-        results[3][0, 0] = _diagonals(plan, back).astype(plan.dtype)
+        results[3][0, 0] = _diagonals(plan, added).astype(plan.dtype)
 
 
 def _offsets(plan: Plan) -> Any:

@@ -3,7 +3,7 @@
 What the ReLU gives may be dropped in part and masked, and is padded by zeros. One sample of a batch is in VMEM at a
 time; the backward pass computes the signal between the convolutions again.
 
-Signals are [B, T, C], the mask [B, T, 1], what is kept [B, T, C], zero or not; a weight is [taps, C (out), C (in)].
+Signals are [B, T, C], the mask [B, T, 1], what is kept [B, T, C], zero or not; a weight is [taps, C, C (inner)].
 """
 
 import functools
@@ -36,8 +36,7 @@ class Plan:
     masked: bool
     dropped: bool
     scale: float  # of what is kept
-    held: str  # the dtype of the signal that is given
-    dtype: str  # of weights and results
+    dtype: str  # of signals and results
     precise: bool
     sided: bool = False  # whether the sides of the ReLU are given, as another wide signal: one or zero
 
@@ -59,7 +58,7 @@ class Plan:
     def memory(self) -> int:
         """Bytes of VMEM that the larger of the two kernels takes."""
         given, inner, gives = map(self._stored, self.times, (self.given, self.inner, self.gives))
-        widths = ((self.inner, self.given), (self.gives, self.inner))
+        widths = ((self.given, self.inner), (self.gives, self.inner))
         weights = sum(taps * rows.stored(*width) for taps, width in zip(self.taps, widths, strict=True))
         return 6 * given + (4 + 2 * self.sided + self.dropped) * inner + 4 * gives + 4 * weights
 
@@ -101,7 +100,7 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         in_specs=[signal, rows.per_sample(gives, plan.gives), *_parameters(plan), *_others(plan)],
         out_specs=[signal, *_parameters(plan)],
         out_shape=[
-            rows.result((plan.batch, given, plan.given), plan.held),
+            rows.result((plan.batch, given, plan.given), plan.dtype),
             *map(rows.result, _shapes(plan)),
         ],
         scratch_shapes=[
@@ -148,10 +147,10 @@ def _backward(plan: Plan, given: Any, gradient: Any, *refs: Any) -> None:
         flowing[plan.lead : plan.lead + plan.times[1], lanes] = found
         sums[2][:, lanes] += jnp.sum(found, axis=0, keepdims=True)
         for tap in range(plan.taps[0]):
-            sums[0][tap, lanes, :] += rows.product(plan, found, _tap(plan, 0, padded, tap, slice(None)), 0, 0)
+            sums[0][tap, :, lanes] += rows.product(plan, _tap(plan, 0, padded, tap, slice(None)), found, 0, 0)
     back = jnp.zeros((plan.times[0], plan.given), jnp.float32)
     for tap in range(plan.taps[0]):
-        back += rows.product(plan, _untap(plan, 0, flowing, tap), weights[0][tap], 1, 0)
+        back += rows.product(plan, _untap(plan, 0, flowing, tap), weights[0][tap], 1, 1)
     result[0] = rows.rounded(plan, back).astype(result.dtype)
 
 
@@ -161,7 +160,7 @@ def _widen(plan: Plan, padded: Any, weight: Any, bias: Any, others: Any, wide: A
     for lanes in _lanes(plan):
         found = jnp.zeros((plan.times[1], lanes.stop - lanes.start), jnp.float32)
         for tap in range(plan.taps[0]):
-            found += rows.product(plan, _tap(plan, 0, padded, tap, slice(None)), weight[tap, lanes, :], 1, 1)
+            found += rows.product(plan, _tap(plan, 0, padded, tap, slice(None)), weight[tap, :, lanes], 1, 0)
         found = rows.rounded(plan, found + bias[:, lanes])
         upper = found > 0 if not plan.sided else others[-1][0, :, lanes].astype(jnp.int32) != 0
         found = _kept(plan, others, lanes, jnp.where(upper, found, 0))
@@ -213,7 +212,7 @@ def _memory(plan: Plan, time: int, channels: int) -> Any:
 
 def _shapes(plan: Plan) -> list[tuple[int, ...]]:
     """Of weights and biases."""
-    weights = [(plan.taps[0], plan.inner, plan.given), (plan.taps[1], plan.gives, plan.inner)]
+    weights = [(plan.taps[0], plan.given, plan.inner), (plan.taps[1], plan.gives, plan.inner)]
     return [*weights, (1, plan.inner), (1, plan.gives)]
 
 
@@ -232,7 +231,7 @@ def _limits(plan: Plan, *, passes: int, signals: tuple[int, int], weights: int) 
     """`passes` are convolutions, the others say how often what is given and the result are read or written."""
     given, inner, gives = plan.times
     matrices = [math.prod(shape) for shape in _shapes(plan)[:2]]
-    accessed = signals[0] * given * plan.given * jnp.dtype(plan.held).itemsize
+    accessed = signals[0] * given * plan.given * jnp.dtype(plan.dtype).itemsize
     accessed += signals[1] * gives * plan.gives * jnp.dtype(plan.dtype).itemsize
     accessed += inner * (4 * plan.masked + plan.inner * (plan.dropped + plan.sided))
     products = matrices[0] * inner + matrices[1] * gives

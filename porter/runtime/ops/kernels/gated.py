@@ -5,7 +5,7 @@ product goes through two more products, to the signal and to the total of all la
 arXiv:1609.03499). The signal is masked after each layer. The last layer of a network leaves the signal alone.
 
 Signals are [B, T, C], the mask [B, T, 1], conditions [B, layers, C] for each gate, biases included. A weight is
-[taps, 2 * C (out), C (in)] for both gates of a layer, and [2 * C, C] after them, to the signal and to the total. What
+[taps, C (in), 2 * C (out)] for both gates of a layer, and [C, 2 * C] after them, to the signal and to the total. What
 it gives is multiplied by factors [layers, C], of a weight norm for example.
 """
 
@@ -117,8 +117,8 @@ def _weights(plan: Plan) -> list[tuple[int, ...]]:
     """Shapes of all weights."""
     found: list[tuple[int, ...]] = []
     for i, offsets in enumerate(plan.offsets):
-        found.append((len(offsets), 2 * plan.channels, plan.channels))
-        found.append(((1 + (i < plan.onward)) * plan.channels, plan.channels))
+        found.append((len(offsets), plan.channels, 2 * plan.channels))
+        found.append((plan.channels, (1 + (i < plan.onward)) * plan.channels))
     return found
 
 
@@ -136,8 +136,8 @@ def _by_layer(plan: Plan, weights: Sequence[Any]) -> list[list[Any]]:
     for i in range(plan.layers):
         gates, after = weights[2 * i : 2 * i + 2]
         upper, lower = pallas.ds(0, plan.channels), pallas.ds(plan.channels, plan.channels)
-        passed = [after.at[lower], after.at[upper]] if i < plan.onward else [after, None]
-        found.append([gates.at[:, upper], gates.at[:, lower], *passed])
+        passed = [after.at[:, lower], after.at[:, upper]] if i < plan.onward else [after, None]
+        found.append([gates.at[:, :, upper], gates.at[:, :, lower], *passed])
     return found
 
 
@@ -174,18 +174,18 @@ def _layer(
         window = rows.window(plan, padded, at)
         found = []
         for gate, bend in enumerate((jnp.tanh, jax.nn.sigmoid)):
-            sum_ = rows.convolved(plan, window, weights[gate], plan.offsets[i])
+            sum_ = rows.convolved(plan, window, weights[gate], plan.offsets[i], 0)
             sum_ = rows.rounded(plan, sum_ * factors[gate] + conditions[gate][0, i : i + 1, :])
             found.append(rows.rounded(plan, bend(sum_)))
             if gates[gate] is not None:
                 rows.store(gates[gate], at, found[-1])
         gated = rows.rounded(plan, found[0] * found[1])
         if total is not None:
-            added = rows.product(plan, gated, to_total[...], 1, 1) * factors[2]
+            added = rows.product(plan, gated, to_total[...], 1, 0) * factors[2]
             added = rows.rounded(plan, added + biases[0][i : i + 1, :])
             rows.store(total, at, rows.load(plan, total, at) + added)
         if to_signal is not None:
-            added = rows.product(plan, gated, to_signal[...], 1, 1) * factors[3]
+            added = rows.product(plan, gated, to_signal[...], 1, 0) * factors[3]
             added = rows.rounded(plan, added + biases[1][i : i + 1, :])
             passed = (rows.load(plan, source, at) + added) * rows.load(plan, mask.at[0], at)
             rows.store(target, at, passed)
@@ -221,15 +221,15 @@ def _backward(plan: Plan, given: Any, flowed: Any, total: Any, mask: Any, *other
             tanh, sigmoid = rows.load(plan, tanhs[i], at), rows.load(plan, sigmoids[i], at)
             gated = rows.rounded(plan, tanh * sigmoid)
             totals = rows.rounded(plan, rows.load(plan, total.at[0], at))
-            found = rows.product(plan, totals * by[2], to_total[...], 1, 0)
-            weight_sums[i][2][...] += rows.product(plan, totals, gated, 0, 0)
+            found = rows.product(plan, totals * by[2], to_total[...], 1, 1)
+            weight_sums[i][2][...] += rows.product(plan, gated, totals, 0, 0)
             bias_sums[0][i : i + 1, :] += jnp.sum(totals, axis=0, keepdims=True)
             if to_signal is not None:
                 masked = rows.load(plan, flowing, at) * rows.load(plan, mask.at[0], at)
                 rows.store(flowing, at, masked)
                 masked = rows.rounded(plan, masked)
-                found += rows.product(plan, masked * by[3], to_signal[...], 1, 0)
-                weight_sums[i][3][...] += rows.product(plan, masked, gated, 0, 0)
+                found += rows.product(plan, masked * by[3], to_signal[...], 1, 1)
+                weight_sums[i][3][...] += rows.product(plan, gated, masked, 0, 0)
                 bias_sums[1][i : i + 1, :] += jnp.sum(masked, axis=0, keepdims=True)
             found = rows.rounded(plan, found)
             bent = (found * sigmoid * (1 - tanh * tanh), found * tanh * sigmoid * (1 - sigmoid))
@@ -245,8 +245,9 @@ def _backward(plan: Plan, given: Any, flowed: Any, total: Any, mask: Any, *other
             found = jnp.zeros_like(rows.load(plan, flowing, at))
             for side, factor, weight, sums in zip((first, second), by, weights[i], weight_sums[i], strict=False):
                 middle = side[pallas.ds(at + plan.halo, found.shape[0]), :]
-                rows.add_weight_gradient(plan, sums, window, middle, plan.offsets[i])
-                found += rows.convolved_back(plan, rows.window(plan, side, at) * factor, weight, plan.offsets[i])
+                rows.add_weight_gradient(plan, sums, window, middle, plan.offsets[i], 0)
+                around = rows.window(plan, side, at) * factor
+                found += rows.convolved_back(plan, around, weight, plan.offsets[i], 0)
             rows.store(flowing, at, rows.load(plan, flowing, at) + rows.rounded(plan, found))
 
         rows.each(plan, step)

@@ -130,9 +130,9 @@ def _backward(plan: Plan, given: Any, gradient: Any, *others: Any) -> None:
         def step(at: Any, i: int = i) -> None:
             flowed = rows.rounded(plan, rows.load(plan, flowing, at))
             bias_sums[i][...] += jnp.sum(flowed, axis=0, keepdims=True)
-            rows.add_weight_gradient(plan, weight_sums[i], rows.window(plan, bent, at), flowed, plan.offsets[i])
+            rows.add_weight_gradient(plan, weight_sums[i], rows.window(plan, bent, at), flowed, plan.offsets[i], 1)
             around = rows.window(plan, padded, at) * factors[i][...]
-            found = rows.convolved_back(plan, around, weights[i], plan.offsets[i])
+            found = rows.convolved_back(plan, around, weights[i], plan.offsets[i], 1)
             found = rows.rounded(plan, _scaled(plan, sources[i], sides[i], at, rows.rounded(plan, found)))
             if i % plan.depth == 0:
                 found += rows.load(plan, total, at)
@@ -158,7 +158,7 @@ def _layer(
     _bend(plan, source, side, padded)
 
     def step(at: Any) -> None:
-        found = rows.convolved(plan, rows.window(plan, padded, at), weight, offsets)
+        found = rows.convolved(plan, rows.window(plan, padded, at), weight, offsets, 1)
         found = rows.rounded(plan, found * factor[...] + bias[...])
         rows.store(target, at, found if start is None else found + rows.load(plan, start, at))
 

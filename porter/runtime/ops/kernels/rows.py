@@ -118,26 +118,27 @@ def shifted(plan: Plan, window: Any, offset: int) -> Any:
     return window[plan.halo + offset : plan.halo + offset + part(plan.time)]
 
 
-def convolved(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...]) -> Any:
-    """The sum of a window's taps times their weights [taps, C (out), C (in)]."""
+def convolved(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...], axis: int) -> Any:
+    """The sum of a window's taps times their weights: [taps, C, C], of which `axis`, 0 or 1, is what goes in."""
     found = jnp.zeros((part(plan.time), plan.channels), jnp.float32)
     for tap, offset in enumerate(offsets):
-        found += product(plan, shifted(plan, window, offset), weight[tap], 1, 1)
+        found += product(plan, shifted(plan, window, offset), weight[tap], 1, axis)
     return found
 
 
-def convolved_back(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...]) -> Any:
+def convolved_back(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...], axis: int) -> Any:
     """The gradient of what `convolved` was given, from a window of that of its result."""
     found = jnp.zeros((part(plan.time), plan.channels), jnp.float32)
     for tap, offset in enumerate(offsets):
-        found += product(plan, shifted(plan, window, -offset), weight[tap], 1, 0)
+        found += product(plan, shifted(plan, window, -offset), weight[tap], 1, 1 - axis)
     return found
 
 
-def add_weight_gradient(plan: Plan, sums: Any, window: Any, flowed: Any, offsets: tuple[int, ...]) -> None:
+def add_weight_gradient(plan: Plan, sums: Any, window: Any, flowed: Any, offsets: tuple[int, ...], axis: int) -> None:
     """Add what a part gives to the gradient of a weight, from what was convolved and the result's gradient."""
     for tap, offset in enumerate(offsets):
-        sums[tap] += product(plan, flowed, shifted(plan, window, offset), 0, 0)
+        pair = (shifted(plan, window, offset), flowed)
+        sums[tap] += product(plan, pair[axis], pair[1 - axis], 0, 0)
 
 
 def product(plan: Arithmetic, left: Any, right: Any, left_axis: int, right_axis: int) -> Any:
