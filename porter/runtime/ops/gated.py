@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
@@ -60,7 +61,7 @@ def gated_on_chip(
 
 
 class _Chain(torch.autograd.Function):
-    """The two kernels of a chain: of signal, total, mask, conditions (2), biases (2), weights and their factors."""
+    """The two kernels of a chain: of signal, total, mask, conditions, biases, weights and their factors."""
 
     @staticmethod
     def forward(
@@ -78,21 +79,21 @@ class _Chain(torch.autograd.Function):
         given = [signal, flowed, total, *_for_kernel(ctx.plan, *others)]
         first, *found = on_chip.run(on_chip.kernels("gated").backward, ctx.plan, given)
         count = 2 * ctx.plan.layers
-        weights, factors = others[5 : 5 + count], others[5 + count :]
-        pairs = [on_chip.of_factor(*known, -1) for known in zip(found[2:-2], weights, factors, strict=True)]
-        computed = [*found[:2], *found[-2:], *(pair[0] for pair in pairs), *(pair[1] for pair in pairs)]
+        weights, factors = others[3 : 3 + count], others[3 + count :]
+        conditions, *by_weight, biases = found
+        pairs = [on_chip.of_factor(*known, -1) for known in zip(by_weight, weights, factors, strict=True)]
+        computed = [conditions, biases, *(pair[0] for pair in pairs), *(pair[1] for pair in pairs)]
         results = [value.to(tensor.dtype) for value, tensor in zip(computed, others[1:], strict=True)]
         return None, first, total, None, *results
 
 
 def _for_kernel(plan: "Plan", *others: torch.Tensor) -> list[torch.Tensor]:
-    """What the kernels are given after the signals: weights before biases, and factors by what they are of."""
-    mask, *conditions, total, signal = others[:5]
-    weights, factors = others[5 : 5 + 2 * plan.layers], others[5 + 2 * plan.layers :]
-    gates = torch.stack(factors[::2])
-    to_total = torch.stack([factor[-plan.channels :] for factor in factors[1::2]])
-    to_signal = torch.stack([factor[: plan.channels] for factor in factors[1::2]])  # of the last layer nobody reads it
-    return [mask, *conditions, *weights, total, signal, *torch.split(gates, plan.channels, 1), to_total, to_signal]
+    """What the kernels are given after the signals: weights before biases, and factors by layer."""
+    mask, conditions, biases, *layers = others
+    weights, factors = layers[: 2 * plan.layers], layers[2 * plan.layers :]
+    # Of the last layer nobody reads what goes to the signal.
+    after = [F.pad(factor, (2 * plan.channels - len(factor), 0)) for factor in factors[1::2]]
+    return [mask, conditions, *weights, biases, torch.stack(factors[::2]), torch.stack(after)]
 
 
 def _is_idle(dropout: nn.Module | None) -> bool:
@@ -149,23 +150,20 @@ def _parameters(
 ) -> list[torch.Tensor]:
     """What a chain is given after the mask: conditions, biases by layer, weights and their factors."""
     width = plan.channels
-    conditions, weights, factors, totals, signals = [], [], [], [], []
+    conditions, weights, factors, biases = [], [], [], []
     for i in range(start, start + plan.layers):
         (gate, by_gate), (onward, by_onward) = weight_and_factor(gates[i]), weight_and_factor(passes[i])
         weights += [gate.permute(2, 1, 0), onward.squeeze(2).t()]  # as a TPU keeps them: its lanes are full
         factors += [by_gate.float(), by_onward.float()]
-        bias = _bias(passes[i], onward)
-        totals.append(bias[-width:])
-        signals.append(bias[:width])  # of the last layer nobody reads it
         conditions.append(_bias(gates[i], gate))
+        biases.append(F.pad(_bias(passes[i], onward), (2 * width - len(onward), 0)))
     added = torch.stack(conditions).unsqueeze(0)  # [1, layers, 2 * C]
     if condition is None:
         added = added.expand(plan.batch, -1, -1)
     else:
         own = condition[:, 2 * width * start : 2 * width * (start + plan.layers), 0]
         added = added + own.reshape(plan.batch, plan.layers, 2 * width)
-    biases = [torch.stack(totals).float(), torch.stack(signals).float()]
-    return [*torch.split(added.float(), width, dim=2), *biases, *weights, *factors]
+    return [added.float(), torch.stack(biases).float(), *weights, *factors]
 
 
 def _bias(layer: nn.Module, weight: torch.Tensor) -> torch.Tensor:

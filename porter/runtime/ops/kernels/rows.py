@@ -4,6 +4,8 @@ A signal is [time, channels], time in sublanes and channels in lanes. It is work
 Arithmetic is in float32, and rounded to the plan's dtype where torch would round.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -100,9 +102,9 @@ def copy(plan: Plan, source: Any, target: Any, skipped: int = 0) -> None:
     each(plan, lambda at: store(target, at + skipped, load(plan, source, at)))
 
 
-def clear(plan: Plan, padded: Any) -> None:
-    """Write the zeros around a padded signal."""
-    nothing = jnp.zeros((plan.halo, plan.channels), jnp.float32)
+def clear(plan: Plan, padded: Any, channels: int = 0) -> None:
+    """Write the zeros around a padded signal, of other channels than the plan's for example."""
+    nothing = jnp.zeros((plan.halo, channels or plan.channels), jnp.float32)
     if plan.halo:
         store(padded, 0, nothing)
         store(padded, plan.halo + plan.time, nothing)
@@ -119,19 +121,16 @@ def shifted(plan: Plan, window: Any, offset: int) -> Any:
 
 
 def convolved(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...], axis: int) -> Any:
-    """The sum of a window's taps times their weights: [taps, C, C], of which `axis`, 0 or 1, is what goes in."""
-    found = jnp.zeros((part(plan.time), plan.channels), jnp.float32)
-    for tap, offset in enumerate(offsets):
-        found += product(plan, shifted(plan, window, offset), weight[tap], 1, axis)
-    return found
+    """The sum of a window's taps times their weights: [taps, C, C], of which `axis`, 0 or 1, is what
+    goes in."""
+    taps = [product(plan, shifted(plan, window, o), weight[tap], 1, axis) for tap, o in enumerate(offsets)]
+    return functools.reduce(operator.add, taps)
 
 
 def convolved_back(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...], axis: int) -> Any:
     """The gradient of what `convolved` was given, from a window of that of its result."""
-    found = jnp.zeros((part(plan.time), plan.channels), jnp.float32)
-    for tap, offset in enumerate(offsets):
-        found += product(plan, shifted(plan, window, -offset), weight[tap], 1, 1 - axis)
-    return found
+    taps = [product(plan, shifted(plan, window, -o), weight[tap], 1, 1 - axis) for tap, o in enumerate(offsets)]
+    return functools.reduce(operator.add, taps)
 
 
 def add_weight_gradient(plan: Plan, sums: Any, window: Any, flowed: Any, offsets: tuple[int, ...], axis: int) -> None:
@@ -177,9 +176,9 @@ def for_all(*shape: int) -> Any:
     return pallas.BlockSpec(shape, lambda sample: (0,) * len(shape))
 
 
-def padded(plan: Plan) -> Any:
-    """Memory for a signal between zeros."""
-    return tpu.VMEM((plan.time + 2 * plan.halo, plan.channels), jnp.float32)
+def padded(plan: Plan, channels: int = 0) -> Any:
+    """Memory for a signal between zeros, of other channels than the plan's for example."""
+    return tpu.VMEM((plan.time + 2 * plan.halo, channels or plan.channels), jnp.float32)
 
 
 def signal(plan: Plan) -> Any:
