@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 from torch.utils.hooks import RemovableHandle
 
+from porter.validate.waiting import looked_at
+
 
 @dataclass(frozen=True)
 class _Like:
@@ -96,6 +98,7 @@ class Calls(AbstractContextManager["Calls"]):
 
 
 def _like(value: object) -> object:
+    value = looked_at(value)
     if not isinstance(value, Tensor):
         return value
     return _Like(tuple(value.shape), value.dtype, value.requires_grad and torch.is_grad_enabled())

@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from .waiting import is_waiting
+
 _KINKED = frozenset(
     {
         *(functional.leaky_relu, functional.leaky_relu_, functional.relu, functional.relu_, functional.prelu),
@@ -69,7 +71,7 @@ class ReplayKinks(TorchFunctionMode):
             return self._chained(func, *args)
         if _is_ours(func, "fed", "feed_forward"):
             return self._fed(func, *args)
-        waiting = next((value for value in args if _waits(value)), None)
+        waiting = next((value for value in args if is_waiting(value)), None)
         if waiting is not None:
             with self:  # what it has computed, if anything, passes here too
                 return waiting.__torch_function__(func, types, args, kwargs)
@@ -126,11 +128,6 @@ class ReplayKinks(TorchFunctionMode):
 def _is_kinked(func: Callable[..., Any]) -> bool:
     """Whether a function is a rectifier: torch's, or the package's own leaky ReLU."""
     return _is_ours(func, "leaky_relu", "recomputed") or func in _KINKED
-
-
-def _waits(value: Any) -> bool:
-    """Whether a value is the runtime's, a tensor that is not computed yet."""
-    return not isinstance(value, Tensor) and type(value).__module__.rpartition(".")[0].endswith(".ops")
 
 
 def _is_ours(func: Callable[..., Any], name: str, module: str) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from porter.validate.cases.base import Batch, Case, Subjects
+from porter.validate.waiting import looked_at
 
 _PERIOD = 31  # a prime, so that no axis of a tensor falls into step with it
 _LEAST = 1e-12  # a mean square below this is nothing to divide by
@@ -121,6 +122,7 @@ def flatten(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
     A number is a tensor of none of the dimensions: what upstream reads with `.item()` may stay a tensor in the port.
     """
+    value = looked_at(value)
     if isinstance(value, Tensor):
         yield name or "result", value
         return
