@@ -10,6 +10,7 @@ Environment: `SOVITS_PORT_DEVICE` ("xla", "cpu"; default "xla" where torch_xla i
 """
 
 import contextlib
+import dataclasses
 import functools
 import importlib
 import math
@@ -293,9 +294,9 @@ def launch(
     fn(process_index(), *args)
 
 
-def on_one_device() -> bool:
-    """Whether a graph runs on one device, not divided over the replicas."""
-    return _mesh is None
+def devices() -> int:
+    """How many devices a graph is divided over, along the first axis of its batch."""
+    return 1 if _mesh is None else int(_mesh.size())
 
 
 def replica_batch(size: int) -> int:
@@ -533,22 +534,52 @@ def precise_products() -> bool:
 
 
 def run_kernel(
-    build: Callable[..., Any], plan: Any, tensors: Sequence[torch.Tensor], *, for_tpu: bool
+    build: Callable[..., Any],
+    plan: Any,
+    tensors: Sequence[torch.Tensor],
+    *,
+    for_tpu: bool,
+    of_batch: tuple[Sequence[bool], Sequence[bool]],
 ) -> list[torch.Tensor]:
     """What the JAX function `build(plan, interpret=...)` makes of `tensors`: part of their graph on XLA.
 
     `for_tpu` compiles it for a TPU, even where none is there; else it is interpreted. `plan` has to be hashable, and to
-    say all that `build` asks for.
+    say all that `build` asks for. `of_batch` tells for each of `tensors` and of the results whether its first axis is
+    `plan.batch`; results that are not are sums over it. XLA cannot divide a kernel: with several devices each runs its
+    own on a part of the batch.
     """
     jax = _jax()
     if on_host(*tensors):
         function = jax.jit(build(plan, interpret=True))
         found = function(*(jax.dlpack.from_dlpack(tensor.detach().contiguous()) for tensor in tensors))
         return [torch.utils.dlpack.from_dlpack(array) for array in found]
+    count = devices()
+    if count > 1:
+        plan = dataclasses.replace(plan, batch=plan.batch // count)
+        tensors = [_own_part(tensor, divided) for tensor, divided in zip(tensors, of_batch[0], strict=True)]
     shapes = tuple((tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")) for tensor in tensors)
     computation = _computation(build, plan, shapes, for_tpu)
     native = _require_xla()._XLAC
-    return list(native._xla_user_computation(f"xla::{build.__name__}_kernel", list(tensors), computation))
+    results = list(native._xla_user_computation(f"xla::{build.__name__}_kernel", list(tensors), computation))
+    if count > 1:
+        results = [_from_parts(result, divided) for result, divided in zip(results, of_batch[1], strict=True)]
+    return results
+
+
+def _own_part(tensor: torch.Tensor, divided: bool) -> torch.Tensor:
+    """What a device has of a tensor: its part along the first axis, or all of it."""
+    axes = ("data" if divided else None, *[None] * (tensor.dim() - 1))
+    own: torch.Tensor = _xla_spmd().enable_manual_sharding(tensor.clone(), axes, mesh=_mesh).global_tensor
+    return own
+
+
+def _from_parts(part: torch.Tensor, divided: bool) -> torch.Tensor:
+    """The tensor that the devices have parts of along the first axis, or the sum of what each has."""
+    part = part if divided else part.unsqueeze(0)
+    shape = (part.shape[0] * devices(), *part.shape[1:])
+    axes = ("data", *[None] * (part.dim() - 1))
+    whole: torch.Tensor = _xla_spmd().disable_manual_sharding(part, axes, shape, mesh=_mesh).global_tensor
+    return whole if divided else whole.sum(0)
 
 
 @functools.cache

@@ -58,6 +58,27 @@ def run_training(devices: int, cache: str = "off", workers: int = 0, wrapped: bo
     return result
 
 
+@needs_xla
+@pytest.mark.parametrize("devices", [2, 4])
+def test_each_device_runs_kernels_on_its_part_of_the_batch(devices: int) -> None:
+    pytest.importorskip("jax", reason="kernels are written with jax")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.runtime.replica_kernels"],
+        cwd=ROOT,
+        env=os.environ
+        | {"PJRT_DEVICE": "CPU", "CPU_NUM_DEVICES": str(devices), "SOVITS_PORT_COMPILATION_CACHE": "off"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["devices"] == devices
+    assert len(found["nearest"]) == 5
+    assert min(found["nearest"].values()) > 110
+
+
 @functools.cache
 def trained(devices: int, workers: int, wrapped: bool) -> dict[str, Any]:
     return run_training(devices, workers=workers, wrapped=wrapped)

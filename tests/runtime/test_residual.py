@@ -184,9 +184,9 @@ def test_what_no_kernel_can_stand_for_runs_layer_by_layer(case: str) -> None:
     assert chain.left == 2
 
 
-def test_several_devices_keep_the_kernel_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_devices_cannot_share_keeps_the_kernel_away(monkeypatch: pytest.MonkeyPatch) -> None:
     chain, x = Chain(128), noise(1, 128, 8)
-    monkeypatch.setattr(utils, "on_one_device", lambda: False)
+    monkeypatch.setattr(utils, "devices", lambda: 3)
     with ops.device_forms(tpu=True):
         chain(x)
     assert chain.left == 2

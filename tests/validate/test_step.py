@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from porter.validate.step import scaled_loss
+from porter.runtime import ops
+from porter.validate.step import flatten, scaled_loss
 
 
 def test_scales_take_loud_results_down_to_the_size_of_quiet_ones() -> None:
@@ -36,3 +37,11 @@ def test_a_single_number_is_not_cancelled(value: float) -> None:
 def test_results_without_a_gradient_alone_are_refused() -> None:
     with pytest.raises(ValueError, match="no result has a gradient"):
         scaled_loss({"counts": torch.ones(3, dtype=torch.long), "fixed": torch.ones(3)}, {})
+
+
+def test_a_result_that_waits_is_looked_at() -> None:
+    pytest.importorskip("jax", reason="kernels are written with jax")
+    queries, keys = torch.ones(1, 2, 3), torch.ones(1, 3, 2)
+    with ops.device_forms(tpu=True):
+        found = dict(flatten((ops.scores(queries, keys), 1)))
+    assert torch.equal(found["0"], queries @ keys)

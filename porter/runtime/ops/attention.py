@@ -192,6 +192,8 @@ def _computed_in(*tensors: torch.Tensor) -> torch.dtype | None:
 def _plan(weights: _Weights, values: torch.Tensor) -> "Plan | None":
     """What the kernels have to know; None where they cannot be had."""
     of = weights.scores
+    if len(of.shape) == 3 and utils.devices() > 1:  # its first axis may be heads, which the devices do not divide
+        return None
     if values.dim() != len(of.shape) or values.shape[:-1] != (*of.keys.shape[:-2], of.keys.shape[-1]):
         return None
     dtype = _computed_in(of.queries, of.keys, values)
@@ -208,7 +210,7 @@ def _plan(weights: _Weights, values: torch.Tensor) -> "Plan | None":
         values=values.shape[-1],
         factor=of.factor,
         diagonals=0 if of.diagonals is None else of.diagonals.shape[-1],
-        mask=None if of.mask is None else (of.mask.shape[0], of.mask.shape[1] if of.mask.dim() == 4 else 1),
+        mask=None if of.mask is None else (len(of.mask) > 1, of.mask.dim() == 4 and of.mask.shape[1] > 1),
         filling=torch.tensor(of.filling, dtype=dtype).item(),
         dropped=weights.kept is not None,
         scale=weights.scale,

@@ -18,8 +18,8 @@ _DTYPES = (torch.float32, torch.bfloat16)
 
 
 def wanted(signal: torch.Tensor) -> bool:
-    """Whether a signal may pass a kernel: on one TPU (XLA cannot divide a kernel), and jax is there."""
-    if not forms.wants_tpu_form(signal) or not utils.on_one_device():
+    """Whether a signal may pass a kernel: on a TPU, or as many as its batch can be divided over, and jax is there."""
+    if not forms.wants_tpu_form(signal) or signal.shape[0] % utils.devices():
         return False
     return _usable()
 
@@ -95,5 +95,6 @@ def of_factor(
 
 
 def run(build: Callable[..., Any], plan: Any, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Run a kernel in the graph of `tensors`."""
-    return utils.run_kernel(build, plan, tensors, for_tpu=bool(forms.chip()))
+    """Run a kernel, `forward` or `backward` of its module, in the graph of `tensors`."""
+    of_batch = plan.of_batch(backward=build.__name__ == "backward")
+    return utils.run_kernel(build, plan, tensors, for_tpu=bool(forms.chip()), of_batch=of_batch)

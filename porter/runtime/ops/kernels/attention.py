@@ -33,13 +33,21 @@ class Plan:
     values: int  # width of the values
     factor: float  # of scores
     diagonals: int  # how many are added to the scores; 0 for none
-    mask: tuple[int, int] | None  # how many batches and heads of masks there are
+    mask: tuple[bool, bool] | None  # whether each sample, and each head, has its own
     filling: float  # what stands where the mask is set
     dropped: bool  # whether it is told what is kept of the weights
     scale: float  # of what is kept
     held: str  # the dtype of weights
     dtype: str  # the dtype of products
     precise: bool
+
+    def of_batch(self, *, backward: bool) -> rows.OfBatch:
+        """Which arguments and results of a kernel have the batch as their first axis."""
+        given = [True] * (3 + bool(self.diagonals))
+        given += [] if self.mask is None else [self.mask[0]]
+        given += [True] * self.dropped
+        results = [True] * (1 + bool(self.diagonals))
+        return ([*given, *results], [True] * (3 + bool(self.diagonals))) if backward else (given, results)
 
     @property
     def memory(self) -> int:
@@ -98,10 +106,10 @@ def _given(plan: Plan) -> list[Any]:
     if plan.diagonals:
         found.append(_block(plan.queries, plan.diagonals))
     if plan.mask is not None:
-        batches, heads = plan.mask
+        of_sample, of_head = plan.mask
 
         def place(sample: Any, head: Any) -> Any:
-            return sample if batches > 1 else 0, head if heads > 1 else 0, 0, 0
+            return sample if of_sample else 0, head if of_head else 0, 0, 0
 
         found.append(pallas.BlockSpec((1, 1, plan.queries, plan.keys), place))
     if plan.dropped:
@@ -198,7 +206,7 @@ def _limits(plan: Plan, *, products: int, signals: tuple[int, int]) -> dict[str,
     accessed += heads * plan.queries * plan.diagonals * 4 * 2 * signals[0]
     accessed += heads * square * plan.dropped
     if plan.mask is not None:
-        accessed += plan.mask[0] * plan.mask[1] * square
+        accessed += (plan.batch if plan.mask[0] else 1) * (plan.heads if plan.mask[1] else 1) * square
     return rows.limits(
         plan.memory, products * heads * square * widths, accessed, transcendentals=heads * square, dimensions=2
     )

@@ -54,6 +54,13 @@ class Plan:
         most = max(*self.taps, *map(max, self.padding))
         return -(-most // rows.SUBLANES) * rows.SUBLANES
 
+    def of_batch(self, *, backward: bool) -> rows.OfBatch:
+        """Which arguments and results of a kernel have the batch as their first axis."""
+        others = [*[False] * 4, *[True] * (self.masked + self.dropped + self.sided)]
+        if backward:
+            return [True, True, *others], [True, *[False] * 4]
+        return [True, *others], [True]
+
     @property
     def memory(self) -> int:
         """Bytes of VMEM that the larger of the two kernels takes."""

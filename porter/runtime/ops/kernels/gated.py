@@ -54,6 +54,14 @@ class Plan:
         """Square matrices of weights, of all layers."""
         return 2 * sum(map(len, self.offsets)) + self.layers + self.onward
 
+    def of_batch(self, *, backward: bool) -> rows.OfBatch:
+        """Which arguments and results of a kernel have the batch as their first axis."""
+        weights = [False] * (2 * self.layers)
+        others = [True, True, *weights, *[False] * 3]
+        if backward:
+            return [True, True, True, *others], [True, True, *weights, False]
+        return [True, True, *others], [True, True]
+
     @property
     def memory(self) -> int:
         """Bytes of VMEM that the larger of the two kernels takes."""

@@ -44,6 +44,14 @@ class Plan:
         """Taps of all layers."""
         return sum(map(len, self.offsets))
 
+    def of_batch(self, *, backward: bool) -> rows.OfBatch:
+        """Which arguments and results of a kernel have the batch as their first axis."""
+        count = len(self.offsets)
+        others = [False] * (3 * count) + [True] * (count * self.sided)
+        if backward:
+            return [True, True, *others], [True, *[False] * (2 * count)]
+        return [True, *others], [True]
+
     @property
     def memory(self) -> int:
         """Bytes of VMEM that the larger of the two kernels takes."""

@@ -19,6 +19,9 @@ _ROWS = 512  # of a signal in registers at a time, at most
 _LANES = 128
 
 
+OfBatch = tuple[list[bool], list[bool]]  # of the arguments of a kernel, and of its results
+
+
 class Arithmetic(Protocol):
     """What is known of the products of a kernel."""
 
