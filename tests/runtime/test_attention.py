@@ -165,6 +165,8 @@ Use = Callable[[Any], Any]
 USES: dict[str, Use] = {
     "scaled": lambda s: torch.softmax(s * 2 - 1, -1),
     "scaled by a tensor": lambda s: torch.softmax(s * torch.tensor(2.0), -1),
+    "added by keyword": lambda s: torch.add(s, other=1, alpha=2),
+    "all by keyword": lambda s: torch.softmax(input=s, dim=-1),
     "divided with rounding": lambda s: torch.div(s, 2, rounding_mode="floor"),
     "weights of three axes": lambda s: torch.bmm(s[0].softmax(-1), torch.ones(2, 10, 3)),
     "scaled from the left": lambda s: torch.softmax(1 - 2 * s, -1),

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from .. import utils
 from . import dropout, forms, on_chip
 from .deferred import Deferred
-from .relative import added_diagonals
+from .relative import added_diagonals, spread
 
 if TYPE_CHECKING:
     from .kernels.attention import Plan
@@ -42,21 +42,20 @@ class _Scores(Deferred):
         keys: torch.Tensor,
         factor: float = 1.0,
         diagonals: torch.Tensor | None = None,
-        added: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
         filling: float = 0.0,
     ) -> None:
         super().__init__(queries, keys, diagonals, mask)
         self.queries, self.keys, self.diagonals, self.mask = queries, keys, diagonals, mask
-        self.factor, self.added, self.filling = factor, added, filling
+        self.factor, self.filling = factor, filling
         self.shape = torch.Size((*queries.shape[:-1], keys.shape[-1]))
         self.device = queries.device
 
     def _compute(self) -> torch.Tensor:
         found = torch.matmul(self.queries, self.keys)
         found = found if self.factor == 1 else found * self.factor
-        if self.added is not None:
-            found = found + self.added
+        if self.diagonals is not None:
+            found = found + spread(self.diagonals)
         return found if self.mask is None else found.masked_fill(self.mask, self.filling)
 
 
@@ -100,7 +99,7 @@ def _add(first: Any, second: Any, **named: Any) -> _Scores | None:
     diagonals = added_diagonals(second)
     if diagonals is None or first.diagonals is not None or first.mask is not None or second.shape != first.shape:
         return None
-    return _Scores(first.queries, first.keys, first.factor, diagonals, second)
+    return _Scores(first.queries, first.keys, first.factor, diagonals)
 
 
 def _masked_fill(scores: Any, mask: Any, value: Any) -> _Scores | None:
@@ -113,7 +112,7 @@ def _masked_fill(scores: Any, mask: Any, value: Any) -> _Scores | None:
         return None
     if any(of not in (1, wanted) for of, wanted in zip(mask.shape, scores.shape, strict=True)):
         return None
-    return _Scores(scores.queries, scores.keys, scores.factor, scores.diagonals, scores.added, mask, float(value))
+    return _Scores(scores.queries, scores.keys, scores.factor, scores.diagonals, mask, float(value))
 
 
 def _softmax(scores: Any, dim: Any = None, **named: Any) -> _Weights | None:

@@ -1,5 +1,7 @@
 """A tensor that is computed when somebody looks at it, so that what comes of it may be computed another way."""
 
+import functools
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -13,7 +15,8 @@ Known = Callable[..., Any]
 class Deferred(ABC):
     """Stands for a tensor in torch's functions, operators and methods: `known` ones may go on without computing it.
 
-    A known function returns None where it does not know what it was given; that one, and every other, sees the tensor.
+    A known function returns None where it does not know what it was given, and may lack arguments of torch's own; then
+    that one sees the tensor, as every other does.
     What the tensor is made of must not be written to before it is computed: that is a RuntimeError.
     """
 
@@ -50,9 +53,11 @@ class Deferred(ABC):
         cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        found = cls.known[func](*args, **kwargs) if func in cls.known else None
-        if found is not None:
-            return found
+        known = cls.known.get(func)
+        if known is not None and _takes(known, args, kwargs):
+            found = known(*args, **kwargs)
+            if found is not None:
+                return found
         args, kwargs = pytree.tree_map(
             lambda value: value.read() if isinstance(value, Deferred) else value, (args, kwargs)
         )
@@ -71,6 +76,20 @@ class Deferred(ABC):
         if method in self.known:
             return lambda *args, **kwargs: self.__torch_function__(method, (), (self, *args), kwargs)
         return getattr(self.read(), name)
+
+
+def _takes(known: Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function can be called so."""
+    try:
+        _signature(known).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+@functools.cache
+def _signature(known: Known) -> inspect.Signature:
+    return inspect.signature(known)
 
 
 def _operator(name: str) -> Callable[..., Any]:

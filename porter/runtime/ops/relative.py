@@ -15,8 +15,14 @@ def relative_scores(queries: torch.Tensor, embeddings: torch.Tensor) -> torch.Te
     queries [..., l, d], embeddings [h or 1, 2w + 1, d]: [..., l, l], 0 where a key is more than w positions away.
     """
     products = torch.matmul(queries, embeddings.transpose(-2, -1))
-    result: torch.Tensor = _Spread.apply(products)  # type: ignore[no-untyped-call]
+    result = spread(products)
     setattr(result, _SOURCE, (products, result._version))
+    return result
+
+
+def spread(products: torch.Tensor) -> torch.Tensor:
+    """Diagonals [..., l, 2w + 1] to [..., l, l], 0 elsewhere."""
+    result: torch.Tensor = _Spread.apply(products)  # type: ignore[no-untyped-call]
     return result
 
 
