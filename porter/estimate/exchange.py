@@ -26,7 +26,7 @@ class Asked:
     """Which graphs of a case to trace."""
 
     sizes: Sizes
-    chip: str  # that they are for: kernels depend on its memory
+    chip: str  # that they are for: kernels depend on its memory; "" for the device that traces
     bf16: bool  # under autocast
     whole: bool  # the case itself
     parts: tuple[str, ...]  # patterns of submodules

@@ -33,7 +33,7 @@ def lowered(job: Job) -> Told:
         return Told(error="it runs on the host, so it has no graph")
     settings = make_settings(job.config, "tiny" if job.preset == "tiny" else "full")
     settings = replace(settings, batch=asked.sizes.batch, frames=asked.sizes.frames, phonemes=asked.sizes.phonemes)
-    os.environ["SOVITS_PORT_FORMS"] = f"tpu:{asked.chip}"
+    os.environ["SOVITS_PORT_FORMS"] = f"tpu:{asked.chip}" if asked.chip else "auto"
     library = Library(job.package)
     torch.manual_seed(job.seed)
     told = case.describe(library, settings)

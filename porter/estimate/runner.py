@@ -151,7 +151,10 @@ class Tracing(AbstractContextManager["Tracing"]):
         self._open.close()
 
     def trace(self, case: str, patterns: tuple[str, ...], sizes: Sizes, chip: str) -> list[Graph]:
-        """The graphs of a case at these sizes for a chip: the case itself for the pattern "", submodules for others."""
+        """The graphs of a case at these sizes for a chip: the case itself for the pattern "", submodules for others.
+
+        For the chip "" they are those of the device that traces them, XLA's CPU.
+        """
         folder = self._place / "case"
         folder.mkdir()
         try:
