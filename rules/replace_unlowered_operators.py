@@ -50,7 +50,9 @@ class NormWeightsOnDevice(RedirectRule):
     """Normalise weights with operators that have a lowering.
 
     torch's weight norm calls `_weight_norm_interface`, which has none: every layer's weight goes to the host and back,
-    forward and backward. The runtime's weight norm is the same hook with the same parameters and state_dict keys.
+    forward and backward. The runtime's weight norm is the same hook with the same parameters and state_dict keys. On a
+    TPU, kernels and convolutions of few samples apply it to what the direction gives, and the weight itself is computed
+    where somebody looks at it.
     """
 
     code = "LOW002"
