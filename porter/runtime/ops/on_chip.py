@@ -28,6 +28,7 @@ def wanted(signal: torch.Tensor) -> bool:
 def _usable() -> bool:
     """Whether the kernels can be imported here."""
     if importlib.util.find_spec("jax") is None:
+        warnings.warn("no kernels on the TPU, since jax is not installed: layers run one by one", stacklevel=2)
         return False
     try:
         importlib.import_module(".kernels.rows", __package__)
