@@ -39,7 +39,7 @@ def attention_scores(file: SourceFile, function: cst.FunctionDef) -> list[Produc
     """
     flows = Flows(file, function)
     products = {p.node: p for n in flows.nodes if (p := _product(file, n)) is not None}
-    if len(products) < 2 or flows.writes:
+    if len(products) < 2 or not flows.may_wait:
         return []
 
     def operands(node: cst.BaseExpression) -> list[cst.BaseExpression]:

@@ -26,7 +26,7 @@ def wide_layers(file: SourceFile, function: cst.FunctionDef) -> list[cst.Call]:
         return []
     flows = Flows(file, function)
     layers = [n for n in flows.nodes if isinstance(n, cst.Call) and _is_layer(file, owner, n)]
-    if len(layers) < 2 or flows.writes:
+    if len(layers) < 2 or not flows.may_wait:
         return []
 
     def operands(node: cst.BaseExpression) -> list[cst.BaseExpression]:

@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterator
 import libcst as cst
 
 from .project import SourceFile
-from .syntax.walk import dotted, own_descendants
+from .syntax.walk import descendants, dotted, own_descendants
+
+_WITH_INPLACE = frozenset("relu leaky_relu dropout elu selu silu threshold hardtanh".split())
+_PARTICULAR = frozenset(
+    "isinstance is_tensor save_for_backward retain_grad register_hook grad backward mark_dirty apply".split()
+)
 
 Operands = Callable[[cst.BaseExpression], list[cst.BaseExpression]]
 
@@ -58,20 +63,36 @@ class Flows:
         return next((a for a in self._file.ancestors(node) if isinstance(a, cst.IndentedBlock)), None)
 
     @property
-    def writes(self) -> bool:
-        """Whether the function writes to a tensor in place, as far as one can see."""
-        return any(map(_writes, self.nodes))
+    def may_wait(self) -> bool:
+        """Whether values may be computed later, or not as tensors of their own, as far as one can see.
+
+        Not so where tensors are written to in place, where somebody asks whether something is a tensor, and where
+        gradients are dealt with by hand.
+        """
+        return not any(_writes(node) or _is_particular(node) for node in self._all())
+
+    def _all(self) -> Iterator[cst.CSTNode]:
+        """All nodes, those of functions inside too."""
+        return (node for statement in self.nodes[:1] for node in descendants(statement))
 
 
 def _writes(node: cst.CSTNode) -> bool:
     if isinstance(node, cst.AugAssign):
         return True
-    if isinstance(node, cst.AssignTarget):
-        return isinstance(node.target, cst.Subscript)
+    if isinstance(node, (cst.AssignTarget, cst.AnnAssign)):
+        return any(isinstance(part, cst.Subscript) for part in descendants(node.target))
     if isinstance(node, cst.Arg):
         given = node.keyword is not None and node.keyword.value in ("inplace", "out")
         return given and dotted(node.value) not in ("False", "None")
-    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
-        name = node.func.attr.value
-        return name.endswith("_") and not name.endswith("__")
+    if isinstance(node, cst.Call):
+        name = (dotted(node.func) or "").rpartition(".")[2]
+        flags = [
+            argument for argument in node.args[1:] if argument.keyword is None and dotted(argument.value) == "True"
+        ]
+        return (name.endswith("_") and not name.endswith("__")) or (bool(flags) and name in _WITH_INPLACE)
     return False
+
+
+def _is_particular(node: cst.CSTNode) -> bool:
+    """Whether a call asks for tensors, or deals with gradients."""
+    return isinstance(node, cst.Call) and (dotted(node.func) or "").rpartition(".")[2] in _PARTICULAR

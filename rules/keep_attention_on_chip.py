@@ -100,6 +100,13 @@ class KeepAttentionOnChip(Rule):
         _BEFORE.replace("near.masked_fill(", "near.masked_fill_("),
         _BEFORE.replace("        self.seen", "        q *= 2\n        self.seen"),
         _BEFORE.replace("        self.seen", "        q[:, 0] = 2\n        self.seen"),
+        _BEFORE.replace("        self.seen", "        q[:, 0], k[:, 0] = 2, 3\n        self.seen"),
+        _BEFORE.replace("        self.seen", "        F.relu(q, True)\n        self.seen"),
+        # somebody wants a tensor, or its gradient
+        _BEFORE.replace("        self.seen", "        assert torch.is_tensor(near)\n        self.seen"),
+        _BEFORE.replace("        self.seen", "        near.retain_grad()\n        self.seen"),
+        "import torch\n\n\nclass Look(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, q, k, v):\n"
+        "        w = torch.softmax(q @ k, -1)\n        ctx.save_for_backward(w)\n        return w @ v\n",
         # products of something else
         "def look(torch, q, k, v):\n    return torch.softmax(torch.matmul(q, k), -1)(torch.matmul(q, v))\n",
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 
 def is_waiting(value: Any) -> bool:
     """Whether a value is such a tensor, of whichever package."""
-    return not isinstance(value, Tensor) and type(value).__module__.rpartition(".")[0].endswith(".ops")
+    return any(
+        kind.__name__ == "Deferred" and kind.__module__.endswith(".ops.deferred") for kind in type(value).__mro__
+    )
 
 
 def looked_at(value: Any) -> Any:

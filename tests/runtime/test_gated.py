@@ -143,3 +143,12 @@ def test_what_no_kernel_can_stand_for_runs_layer_by_layer(case: str) -> None:
 
 def test_an_idle_dropout_does_not_matter() -> None:
     check(Stack(8, 2, dropout=0.5).eval(), given(8, 16))
+
+
+def test_one_condition_for_all_samples_keeps_the_kernels_away() -> None:
+    stack = Stack(8, 2, given=3)
+    x, mask, told = given(8, 16, 3)
+    wanted = stack(x, mask, told[:1])
+    with ops.device_forms(tpu=True):
+        assert decibels(stack(x, mask, told[:1]), wanted) > 120
+    assert stack.left == 2

@@ -45,3 +45,7 @@ def test_a_result_that_waits_is_looked_at() -> None:
     with ops.device_forms(tpu=True):
         found = dict(flatten((ops.scores(queries, keys), 1)))
     assert torch.equal(found["0"], queries @ keys)
+
+
+def test_other_objects_of_the_runtime_hold_no_results() -> None:
+    assert dict(flatten({"a": ops.Dropout(), "b": torch.ones(1)})).keys() == {"b"}

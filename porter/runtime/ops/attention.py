@@ -28,7 +28,7 @@ def scores(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     result computes itself when it is looked at.
     """
     tensors = isinstance(queries, torch.Tensor) and isinstance(keys, torch.Tensor)
-    if tensors and _fit(queries, keys) and on_chip.wanted(queries) and _computed_in(queries, keys) is not None:
+    if tensors and not torch.is_inference_mode_enabled() and _fit(queries, keys) and _may_wait(queries, keys):
         return _Scores(queries, keys)  # type: ignore[return-value]
     return torch.matmul(queries, keys)
 
@@ -45,11 +45,10 @@ class _Scores(Deferred):
         mask: torch.Tensor | None = None,
         filling: float = 0.0,
     ) -> None:
-        super().__init__(queries, keys, diagonals, mask)
+        super().__init__(queries.device, queries, keys, diagonals, mask)
         self.queries, self.keys, self.diagonals, self.mask = queries, keys, diagonals, mask
         self.factor, self.filling = factor, filling
         self.shape = torch.Size((*queries.shape[:-1], keys.shape[-1]))
-        self.device = queries.device
 
     def _compute(self) -> torch.Tensor:
         found = torch.matmul(self.queries, self.keys)
@@ -63,13 +62,13 @@ class _Weights(Deferred):
     """The softmax of scores, and what a dropout leaves of it."""
 
     def __init__(self, scores: _Scores, kept: torch.Tensor | None = None, scale: float = 1.0) -> None:
-        super().__init__(scores.queries, scores.keys, scores.diagonals, scores.mask, kept)
+        super().__init__(scores.device, scores.queries, scores.keys, scores.diagonals, scores.mask, kept)
         self.scores, self.kept, self.scale = scores, kept, scale
-        self.shape, self.device = scores.shape, scores.device
-        self.near: torch.Tensor | None = None  # its diagonals, [B, H, T, N], once a kernel ran
+        self.shape = scores.shape
 
     def _compute(self) -> torch.Tensor:
-        weights = torch.softmax(self.scores.read(), -1)
+        scores = self.scores.read() if self.scores.current else self.scores._compute()
+        weights = torch.softmax(scores, -1)
         return weights if self.kept is None else dropout.dropped(weights, self.kept, self.scale)
 
 
@@ -168,6 +167,11 @@ _Weights.known = {
     **dict.fromkeys((torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__), _matmul),
     **dict.fromkeys((torch.bmm, torch.Tensor.bmm), _matmul),
 }
+
+
+def _may_wait(queries: torch.Tensor, keys: torch.Tensor) -> bool:
+    """Whether a kernel may be had for these."""
+    return on_chip.wanted(queries) and _computed_in(queries, keys) is not None
 
 
 def _fit(queries: torch.Tensor, keys: torch.Tensor) -> bool:

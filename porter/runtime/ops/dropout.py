@@ -46,7 +46,8 @@ def matmul(input: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     The result of a dropout would be written for the backward pass and read again; what it was given is kept anyway.
     Under autocast that result is half as large, and nothing is gained.
     """
-    source = None if isinstance(input, Deferred) else getattr(input, _SOURCE, None)
+    waits = isinstance(input, Deferred) or isinstance(other, Deferred)
+    source = None if waits else getattr(input, _SOURCE, None)
     if source is None or not torch.is_grad_enabled() or torch.is_autocast_enabled(input.device.type):
         return torch.matmul(input, other)
     if input.shape[:-2] != other.shape[:-2] or input.dim() < 2:

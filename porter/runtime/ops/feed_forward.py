@@ -52,11 +52,10 @@ class _Wide(Deferred):
     """What a convolution gives, and what was made of it."""
 
     def __init__(self, steps: _Steps) -> None:
-        super().__init__(steps.signal, steps.kept, steps.mask)
+        super().__init__(steps.signal.device, steps.signal, steps.kept, steps.mask, *steps.layer.parameters())
         self.steps = steps
         time = steps.signal.shape[2] + 2 * int(steps.layer.padding[0]) - steps.layer.kernel_size[0] + 1
         self.shape = torch.Size((len(steps.signal), steps.layer.out_channels, time + sum(steps.padding)))
-        self.device = steps.signal.device
 
     def _compute(self) -> torch.Tensor:
         steps = self.steps
@@ -219,7 +218,9 @@ def _plan(steps: _Steps, weight: torch.Tensor) -> "Plan | None":
 
 def _may_wait(layer: nn.Conv1d, signal: torch.Tensor) -> bool:
     """Whether calling a layer is a convolution of stride 1 without groups, and it fits a signal [B, C, T]."""
-    if signal.dim() != 3 or not on_chip.wanted(signal) or isinstance(layer.padding, str):
+    if signal.dim() != 3 or torch.is_inference_mode_enabled() or not on_chip.wanted(signal):
+        return False
+    if isinstance(layer.padding, str):
         return False
     if (layer.groups, layer.stride, layer.dilation, layer.padding_mode) != (1, (1,), (1,), "zeros"):
         return False

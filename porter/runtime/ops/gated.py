@@ -43,7 +43,7 @@ def gated_on_chip(
     count = len(gates)
     if wanted != list(range(count)) or len(passes) != count or not _passes(signal, total, gates, passes):
         return signal, total, wanted
-    if condition is not None and (condition.dim() != 3 or condition.shape[1:] != (2 * count * signal.shape[1], 1)):
+    if condition is not None and condition.shape != (len(signal), 2 * count * signal.shape[1], 1):
         return signal, total, wanted
     dtypes = {on_chip.computed_in(signal, layer) for layer in (*gates, *passes)}
     if len(dtypes) != 1 or (dtype := dtypes.pop()) is None or total.dtype != signal.dtype:

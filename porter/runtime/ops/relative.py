@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from .deferred import Deferred
+from .deferred import Deferred, version
 
 _SOURCE = "_sovits_port_diagonals"  # of scores that are all diagonals: those, and the scores' version
 
@@ -16,7 +16,7 @@ def relative_scores(queries: torch.Tensor, embeddings: torch.Tensor) -> torch.Te
     """
     products = torch.matmul(queries, embeddings.transpose(-2, -1))
     result = spread(products)
-    setattr(result, _SOURCE, (products, result._version))
+    setattr(result, _SOURCE, (products, version(result)))
     return result
 
 
@@ -28,8 +28,8 @@ def spread(products: torch.Tensor) -> torch.Tensor:
 
 def added_diagonals(scores: torch.Tensor) -> torch.Tensor | None:
     """The diagonals [..., l, 2w + 1] that `relative_scores` spread into all of `scores`; None for any other tensor."""
-    products, version = getattr(scores, _SOURCE, (None, 0))
-    return products if version == scores._version else None
+    products, known = getattr(scores, _SOURCE, (None, 0))
+    return products if products is not None and known == version(scores) else None
 
 
 def relative_values(weights: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:

@@ -104,7 +104,7 @@ class WeightNorm(TorchWeightNorm):
         direction: torch.Tensor = getattr(module, f"{self.name}_v")
         if self.name != "weight" or self.dim != 0 or not _is_product(module) or not wants_tpu_form(length, direction):
             return None
-        return _NormedWeight(self, module, length, direction)
+        return _NormedWeight(length, direction)
 
 
 class _NormedWeight(Deferred):
@@ -114,15 +114,14 @@ class _NormedWeight(Deferred):
     Looked at later, it is the weight of the parameters as they are then.
     """
 
-    def __init__(self, norm: WeightNorm, module: nn.Module, length: torch.Tensor, direction: torch.Tensor) -> None:
-        super().__init__()
-        self.norm, self.module, self.length, self.direction = norm, weakref.ref(module), length, direction
-        self.shape, self.dtype, self.device = direction.shape, direction.dtype, direction.device
+    def __init__(self, length: torch.Tensor, direction: torch.Tensor) -> None:
+        super().__init__(direction.device)
+        self.length, self.direction = length, direction
+        self.shape, self.dtype = direction.shape, direction.dtype
 
     def _compute(self) -> torch.Tensor:
-        module = self.module()
-        assert module is not None
-        return self.norm.compute_weight(module)
+        factor = _factor(self.length, self.direction, 0)
+        return (self.direction.to(factor.dtype) * factor).to(self.direction.dtype)
 
     def convolve(self, input: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """What the convolution makes of [B, C, T]."""
@@ -132,9 +131,13 @@ class _NormedWeight(Deferred):
         return (wide if bias is None else wide + bias.unsqueeze(-1)).to(found.dtype)
 
 
-def _conv1d(input: Any, weight: Any, bias: Any = None, *others: Any, **named: Any) -> torch.Tensor | None:
+def _conv1d(
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> torch.Tensor | None:
     """A convolution of one tap whose signal has fewer samples than its weight has columns."""
-    if not isinstance(weight, _NormedWeight) or not isinstance(input, torch.Tensor) or input.dim() != 3 or named:
+    if not isinstance(weight, _NormedWeight) or not isinstance(input, torch.Tensor) or input.dim() != 3:
+        return None
+    if stride not in (1, (1,), [1]) or padding not in (0, (0,), [0]) or groups != 1 or not weight.current:
         return None
     return weight.convolve(input, bias) if input.shape[0] * input.shape[2] < weight.shape[1] else None
 

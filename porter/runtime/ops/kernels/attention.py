@@ -20,6 +20,9 @@ from jax.experimental import pallas
 
 from . import rows
 
+_ROWS = 1024  # of scores, and columns, at most: they are worked on whole
+_DIAGONALS = 64  # one is worked on after the other
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -53,12 +56,14 @@ class Plan:
     def memory(self) -> int:
         """Bytes of VMEM that the larger of the two kernels takes."""
         inner = 8 * rows.stored(self.queries, self.keys)
-        return inner + 12 * rows.stored(max(self.queries, self.keys), max(self.width, self.values))
+        given = rows.stored(self.queries, self.width) + rows.stored(self.width, self.keys)
+        return inner + 4 * (given + rows.stored(self.keys, self.values) + rows.stored(self.queries, self.values))
 
 
 def fits(plan: Plan, capacity: int) -> bool:
     """Whether the kernels can be had with `capacity` bytes of VMEM."""
-    return plan.memory <= capacity * 3 // 4 and max(plan.queries, plan.keys) <= 1024
+    fit = plan.memory <= capacity * 3 // 4 and max(plan.queries, plan.keys) <= _ROWS
+    return fit and plan.diagonals <= _DIAGONALS
 
 
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:

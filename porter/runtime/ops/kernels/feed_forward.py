@@ -75,6 +75,8 @@ class Plan:
 
 def fits(plan: Plan, capacity: int) -> bool:
     """Whether the kernels can be had with `capacity` bytes of VMEM."""
+    if plan.inner > _LANES and plan.inner % (_LANES // 2):  # it would be worked on in many narrow strips
+        return False
     return plan.memory <= capacity * 3 // 4 and max(plan.times) <= _ROWS and min(plan.times) > 0
 
 
@@ -208,7 +210,7 @@ def _untap(plan: Plan, which: int, padded: Any, tap: int) -> Any:
 
 
 def _lanes(plan: Plan) -> list[slice]:
-    size = math.gcd(plan.inner, _LANES)
+    size = math.gcd(plan.inner, _LANES) if plan.inner > _LANES else plan.inner
     return [slice(start, start + size) for start in range(0, plan.inner, size)]
 
 
