@@ -30,9 +30,12 @@ def write_page(page: str, path: Path) -> None:
 
 def _resolved(path: Path) -> Path:
     try:
-        return path.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links; Python 3.13 leaves those to the next call
+        place = path.resolve()
+    except (OSError, RuntimeError) as error:
         raise PortError(f"{path} cannot be written: its links go in a circle") from error
+    if place.is_symlink():  # Python 3.13 resolves such links to themselves
+        raise PortError(f"{path} cannot be written: its links go in a circle")
+    return place
 
 
 def _beside(place: Path) -> Path:

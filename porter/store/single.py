@@ -20,6 +20,8 @@ def write_file(path: Path, content: bytes) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:  # a loop of links
         raise PortError(f"{path} cannot be written: {error}") from None
+    if place.is_symlink():  # Python 3.13 resolves such links to themselves
+        raise PortError(f"{path} cannot be written: its links go in a circle")
     # Only within one file system is a rename one step.
     draft = place.with_name(f".{place.name[:100]}.{secrets.token_hex(4)}")
     try:
