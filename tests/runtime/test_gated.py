@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -143,6 +144,18 @@ def test_what_no_kernel_can_stand_for_runs_layer_by_layer(case: str) -> None:
 
 def test_an_idle_dropout_does_not_matter() -> None:
     check(Stack(8, 2, dropout=0.5).eval(), given(8, 16))
+
+
+def test_whoever_looks_at_a_weight_sees_the_present_one() -> None:
+    stack: Any = Stack(8, 2)
+    with torch.no_grad():
+        stack.gates[0].weight_g.mul_(3)
+    with ops.device_forms(tpu=True):
+        stack(*given(8, 16))
+        found = stack.gates[0].weight + 0
+    layer = copy.deepcopy(stack.gates[0])
+    layer(torch.ones(1, 8, 16))
+    assert decibels(found, layer.weight) > 120
 
 
 def test_one_condition_for_all_samples_keeps_the_kernels_away() -> None:

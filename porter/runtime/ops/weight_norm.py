@@ -69,8 +69,10 @@ def weight_and_factor(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     """
     (hook, *others) = module._forward_pre_hooks.values() or (None,)
     if isinstance(hook, WeightNorm) and not others and (hook.name, hook.dim) == ("weight", 0):
+        length: torch.Tensor = module.weight_g  # type: ignore[assignment]
         direction: torch.Tensor = module.weight_v  # type: ignore[assignment]
-        return direction, _factor(module.weight_g, direction, 0).flatten()  # type: ignore[arg-type]
+        hook.keep(module, _NormedWeight(length, direction))  # for whoever looks at it
+        return direction, _factor(length, direction, 0).flatten()
     weight = computed_weight(module)
     assert weight is not None
     return weight, weight.new_ones(len(weight))
@@ -93,6 +95,10 @@ class WeightNorm(TorchWeightNorm):
         weight: Any = self._deferred(module)
         if weight is None:
             weight = self.compute_weight(module)
+        self.keep(module, weight)
+
+    def keep(self, module: nn.Module, weight: Any) -> None:
+        """Set a weight, a tensor or one that waits."""
         # torch refuses to copy a computed tensor; the next forward replaces this one, so a copy needs its
         # values only.
         weight.__deepcopy__ = _DetachedCopy(weight)
@@ -108,9 +114,10 @@ class WeightNorm(TorchWeightNorm):
 
 
 class _NormedWeight(Deferred):
-    """The weight of a convolution of one tap.
+    """A weight that is computed when it is looked at.
 
-    Where a signal has fewer samples than channels, the weight is what is large: not it is normalised, but the result.
+    Where a signal of a convolution of one tap has fewer samples than channels, the weight is what is large: not it is
+    normalised, but the result.
     Looked at later, it is the weight of the parameters as they are then.
     """
 
@@ -136,6 +143,8 @@ def _conv1d(
 ) -> torch.Tensor | None:
     """A convolution of one tap whose signal has fewer samples than its weight has columns."""
     if not isinstance(weight, _NormedWeight) or not isinstance(input, torch.Tensor) or input.dim() != 3:
+        return None
+    if weight.shape[2:] != (1,):
         return None
     if stride not in (1, (1,), [1]) or padding not in (0, (0,), [0]) or groups != 1 or not weight.current:
         return None
