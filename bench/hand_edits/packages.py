@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -124,11 +123,8 @@ def _edit_by_hand(
     """Edit some files on disk, add one, delete one."""
     edited: dict[str, Text] = {}
     names = [name for name in generated if name.startswith("module/tpu/") and "ops/" not in name]
-    for name in {
-        "module/tpu/models.py",
-        *chance.sample(sorted(names), 2),
-        chance.choice((_RUNTIME, "module/__init__.py")),
-    }:
+    chosen = {"module/tpu/models.py", *chance.sample(sorted(names), 2), chance.choice((_RUNTIME, "module/__init__.py"))}
+    for name in sorted(chosen):
         text = _text(generated[name])
         for number in range(chance.choice((1, 1, 2))):
             share = 0.0 if chance.random() < 0.15 else chance.choice(places)  # the header, now and then
@@ -168,7 +164,7 @@ def _write(root: Path, files: Mapping[str, Text]) -> Path:
 
 def _is_python(content: bytes) -> bool:
     try:
-        ast.parse(content)
+        compile(content, "<edited>", "exec", dont_inherit=True)  # ast.parse takes a `return` outside a function
     except SyntaxError:
         return False
     return True
