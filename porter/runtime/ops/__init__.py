@@ -6,6 +6,7 @@ from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
 from .dropout import Dropout, matmul
 from .feed_forward import wide
+from .features import features_on_chip
 from .folded_layers import fold_time
 from .forms import device_forms, wants_tpu_form
 from .gated import gated_on_chip
@@ -43,6 +44,7 @@ __all__ = [
     "cdist",
     "copy_ranges_",
     "device_forms",
+    "features_on_chip",
     "fill_ranges_",
     "fold_time",
     "gated_on_chip",

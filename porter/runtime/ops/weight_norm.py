@@ -62,8 +62,8 @@ def computed_weight(module: nn.Module, *, only_look: bool = False) -> torch.Tens
     return weight.read() if isinstance(weight, Deferred) and not only_look else weight
 
 
-def weight_and_factor(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """A weight and what its result is multiplied by, [O]: of a weight norm, the direction and its factor.
+def weight_and_length(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """A weight and None, or, with a weight norm, its direction and its length [O, 1, ...].
 
     For modules whose `computed_weight` is not None.
     """
@@ -72,10 +72,19 @@ def weight_and_factor(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
         length: torch.Tensor = module.weight_g  # type: ignore[assignment]
         direction: torch.Tensor = module.weight_v  # type: ignore[assignment]
         hook.keep(module, _NormedWeight(length, direction))  # for whoever looks at it
-        return direction, _factor(length, direction, 0).flatten()
+        return direction, length
     weight = computed_weight(module)
     assert weight is not None
-    return weight, weight.new_ones(len(weight))
+    return weight, None
+
+
+def weight_and_factor(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """A weight and what its result is multiplied by, [O]: of a weight norm, the direction and its factor.
+
+    For modules whose `computed_weight` is not None.
+    """
+    weight, length = weight_and_length(module)
+    return weight, weight.new_ones(len(weight)) if length is None else _factor(length, weight, 0).flatten()
 
 
 class WeightNorm(TorchWeightNorm):

@@ -1,0 +1,574 @@
+"""Kernels for a TPU: a chain of convolutions, each followed by a leaky ReLU, all of whose results are wanted.
+
+One sample of a batch is in VMEM at a time, and so are all weights: a result is written once, and read once in the
+backward pass. A sample may have several columns, each convolved alone. In VMEM they stand one after the other in time,
+with room between them, where all signals are zero; convolutions may have a stride.
+
+Signals are [B, columns, T, C]; the first one is [B, columns, C, T] where its channels would not fill the lanes, and T
+is then as many whole registers. A weight is [C (out), taps, 1, C (in)], as a TPU keeps that of columns, or else
+[taps, C (out), C (in)]. What it gives is multiplied by a factor [C], or, with a weight norm (Salimans and Kingma 2016,
+arXiv:1602.07868), by a length over that of the weight.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas
+from jax.experimental.pallas import tpu
+
+from . import rows
+
+_ROWS = 128  # of a result that are worked on at a time, at most
+_LANES = 256  # and lanes
+_WIDTH = 128  # lanes of a register; only rows of that width can be read with a stride
+_COPIED = 256  # rows of a column that are copied at a time
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution of columns."""
+
+    given: int  # channels
+    gives: int
+    taps: int
+    stride: int
+    padding: int
+    dilation: int
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Where the taps are, from `stride` times a result's row."""
+        return tuple(tap * self.dilation - self.padding for tap in range(self.taps))
+
+    def length(self, time: int) -> int:
+        """How long a column is after it."""
+        return (time + 2 * self.padding - self.dilation * (self.taps - 1) - 1) // self.stride + 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A chain of layers."""
+
+    batch: int
+    columns: int
+    time: int  # of a column
+    layers: tuple[Layer, ...]
+    slope: float
+    held: str  # the dtype of the signal that is given
+    dtype: str  # of products and results
+    precise: bool
+    flat: bool  # whether weights are [taps, C (out), C (in)]
+    normed: tuple[bool, ...]  # whether each layer's weight has a norm
+    sided: bool = False  # whether the sides of all leaky ReLUs are given, as one more signal a layer: 1 or 0
+    flowing: tuple[bool, ...] = ()  # whether each result has a gradient of its own; () where all have one
+
+    @property
+    def times(self) -> tuple[int, ...]:
+        """How long a column is before each layer, and at the end."""
+        found = [self.time]
+        for layer in self.layers:
+            found.append(layer.length(found[-1]))
+        return tuple(found)
+
+    @property
+    def thin(self) -> int:
+        """How many channels the first signal has, if it has time in its lanes, and 0 otherwise."""
+        given = self.layers[0].given
+        return given if given < _WIDTH else 0
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int, int], ...]:
+        """What each signal of one sample is in HBM."""
+        found = [(self.columns, time, width) for time, width in zip(self.times, self.channels, strict=True)]
+        if self.thin:
+            found[0] = (self.columns, self.thin, -(-self.time // _WIDTH) * _WIDTH)
+        return tuple(found)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """How many rows there are before each layer, and at the end, for one row at the end."""
+        found = [1]
+        for layer in reversed(self.layers):
+            found.append(found[-1] * layer.stride)
+        return tuple(reversed(found))
+
+    @property
+    def room(self) -> tuple[int, ...]:
+        """Rows of a column and the zeros after it, before each layer, and at the end: whole registers."""
+        reach = [*(layer.padding for layer in self.layers), 0]
+        last = max(-(-(t + r) // s) for t, r, s in zip(self.times, reach, self.strides, strict=True))
+        whole = -(-last // rows.SUBLANES) * rows.SUBLANES
+        return tuple(whole * stride for stride in self.strides)
+
+    @property
+    def part(self) -> int:
+        """Rows of a result that are worked on at a time."""
+        last = self.columns * self.room[-1]
+        parts = -(-last // _ROWS)
+        return -(-last // (parts * rows.SUBLANES)) * rows.SUBLANES
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Rows of all columns, before each layer, and at the end."""
+        last = -(-self.columns * self.room[-1] // self.part) * self.part
+        return tuple(last * stride for stride in self.strides)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Lanes before each layer, and at the end."""
+        return (max(self.layers[0].given, _WIDTH), *(layer.gives for layer in self.layers))
+
+    @property
+    def matrices(self) -> tuple[tuple[int, int, int], ...]:
+        """Shapes of all weights."""
+        channels = self.channels
+        return tuple((layer.taps, layer.gives, given) for layer, given in zip(self.layers, channels, strict=False))
+
+    @property
+    def weights(self) -> tuple[tuple[int, ...], ...]:
+        """The same, as they are in HBM."""
+        return self.matrices if self.flat else tuple((out, taps, 1, given) for taps, out, given in self.matrices)
+
+    @property
+    def halo(self) -> int:
+        """Rows of zeros before and after a signal: as many as any taps reach, and a part of their result does."""
+        most = max(abs(offset) for layer in self.layers for offset in layer.offsets)
+        return -(-(most + 1) // rows.SUBLANES) * rows.SUBLANES
+
+    @property
+    def flows(self) -> tuple[bool, ...]:
+        """Whether each result has a gradient of its own."""
+        return self.flowing or (True,) * len(self.layers)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of VMEM that the larger of the two kernels takes."""
+        blocks = [columns * rows.stored(*shape) for columns, *shape in self.blocks]
+        # Those of a batch come and go while another is worked on: signal and gradient; results, gradients, sides.
+        held = 4 * blocks[0] + (4 + 2 * self.sided) * sum(blocks[1:])
+        held += sum(_size(shape) for shape in (*_strips(self)[:-1], *_flats(self)))
+        weights = sum(taps * rows.stored(*shape) for taps, *shape in self.matrices)
+        return held + 2 * weights + sum(4 * rows.stored(layer.gives, 1) for layer in self.layers)
+
+    def of_batch(self, *, backward: bool) -> rows.OfBatch:
+        """Which arguments and results of a kernel have the batch as their first axis."""
+        count = len(self.layers)
+        sides = [True] * (count * self.sided)
+        if backward:
+            given = [True] * (1 + count + sum(self.flows)) + [False] * 3 * count
+            return [*given, *sides], [True] + [False] * 3 * count
+        return [True, *[False] * 3 * count, *sides], [True] * count
+
+
+def fits(plan: Plan, capacity: int) -> bool:
+    """Whether kernels can be had with `capacity` bytes of VMEM."""
+    return plan.memory <= capacity * 5 // 6
+
+
+def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
+    """(signal, weights..., biases [1, C]..., lengths [1, C]..., sides...) -> results..."""
+    signal, *results = _signals(plan)
+    count = len(plan.layers)
+    call: Callable[..., Any] = pallas.pallas_call(
+        functools.partial(_forward, plan),
+        grid=(plan.batch,),
+        in_specs=[signal, *[_anywhere()] * count, *_vectors(plan) * 2, *results * plan.sided],
+        out_specs=results,
+        out_shape=[rows.result((plan.batch, *block), plan.dtype) for block in plan.blocks[1:]],
+        scratch_shapes=[*_weights(plan), *_rows(plan), *(tpu.VMEM(shape, jnp.float32) for shape in _strips(plan))],
+        interpret=interpret,
+        **_limits(plan, passes=1, signals=1, results=count, weights=1),
+    )
+    return rows.from_memory(call, interpret=interpret)
+
+
+def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
+    """(signal, results..., gradients..., weights..., lengths [1, C]..., lengths [C, 1]..., sides...) -> gradients.
+
+    Of results that have a gradient (`plan.flows`), that is given. What is found are those of the signal, weights,
+    biases [1, C] and lengths [C, 1]; all but the first in float32.
+    """
+    signal, *results = _signals(plan)
+    flowed = [block for block, flows in zip(results, plan.flows, strict=True) if flows]
+    count = len(plan.layers)
+    columns = [rows.for_all(layer.gives, 1) for layer in plan.layers]
+    scratch = [*_strips(plan)[:-1], *_flats(plan)]
+    call: Callable[..., Any] = pallas.pallas_call(
+        functools.partial(_backward, plan),
+        grid=(plan.batch,),
+        in_specs=[
+            signal,
+            *results,
+            *flowed,
+            *[_anywhere()] * count,
+            *_vectors(plan),
+            *columns,
+            *results * plan.sided,
+        ],
+        out_specs=[signal, *[_anywhere()] * count, *_vectors(plan), *columns],
+        out_shape=[
+            rows.result((plan.batch, *plan.blocks[0]), plan.held),
+            *map(rows.result, plan.weights),
+            *(rows.result((1, layer.gives)) for layer in plan.layers),
+            *(rows.result((layer.gives, 1)) for layer in plan.layers),
+        ],
+        scratch_shapes=[*_weights(plan) * 2, *_rows(plan), *(tpu.VMEM(shape, jnp.float32) for shape in scratch)],
+        interpret=interpret,
+        **_limits(plan, passes=2, signals=2, results=count + len(flowed), weights=2),
+    )
+    return rows.from_memory(call, interpret=interpret)
+
+
+def _forward(plan: Plan, given: Any, *others: Any) -> None:
+    count = len(plan.layers)
+    stored, biases, lengths, sides, results, weights, factors, padded = _taken(
+        others, (count, count, count, count * plan.sided, count, count, count, count + 1)
+    )
+
+    def start() -> None:
+        _fetch(plan, stored, weights, lengths, factors)
+        _clear(padded)
+
+    _at_first(start)
+    _fill(plan, 0, given.at[0], padded[0])
+    for i, layer in enumerate(plan.layers):
+        if plan.sided:  # each part is read where the result is written then
+            _fill(plan, i + 1, sides[i].at[0], padded[i + 1])
+
+        def step(at: Any, i: int = i, layer: Layer = layer) -> None:
+            windows = [_window(plan, i, padded[i], at, offset) for offset in layer.offsets]
+            for lanes in _lanes(layer.gives):
+                products = [rows.product(plan, w, weights[i][tap, lanes, :], 1, 1) for tap, w in enumerate(windows)]
+                found = rows.rounded(plan, sum(products) * factors[i][:, lanes] + biases[i][:, lanes])
+                target = padded[i + 1]
+                decides = _joined(target, at + plan.halo, plan.part, lanes) if plan.sided else found
+                found = rows.rounded(plan, jnp.where(decides > 0, found, found * plan.slope))
+                _split(target, at + plan.halo, _valid(plan, i + 1, at, found), lanes)
+
+        _each(plan, i + 1, step)
+        _emit(plan, i + 1, padded[i + 1], results[i].at[0])
+
+
+def _backward(plan: Plan, given: Any, *others: Any) -> None:
+    count = len(plan.layers)
+    sizes = (count, sum(plan.flows), count, count, count, count * plan.sided, 1, *[count] * 8)
+    (results, flowed, stored, lengths, columns, sides, (target,), sums, biases, by_length, *scratch) = _taken(
+        others, sizes
+    )
+    weights, inner, factors, padded, flowing = scratch
+    own = iter(flowed)
+    gradients = [next(own).at[0] if flows else None for flows in plan.flows]
+
+    def start() -> None:
+        _fetch(plan, stored, weights, lengths, factors)
+        _clear((*inner, *padded, *flowing, *biases, *by_length))
+
+    _at_first(start)
+    for i in reversed(range(count)):
+        layer = plan.layers[i]
+        _fill(plan, i, given.at[0] if i == 0 else results[i - 1].at[0], padded[i])
+        onward = padded[i + 1] if i + 1 < count else None  # by now the gradient of what the next layer was given
+        _bend(plan, i + 1, gradients[i], onward, (sides if plan.sided else results)[i].at[0], flowing[i], biases[i])
+
+        def add(at: Any, i: int = i, layer: Layer = layer) -> None:
+            for lanes in _lanes(layer.gives):
+                middle = flowing[i][pallas.ds(at + plan.halo, plan.part), lanes]
+                for tap, offset in enumerate(layer.offsets):
+                    window = _window(plan, i, padded[i], at, offset)
+                    inner[i][tap, lanes, :] += rows.product(plan, middle, window, 0, 0)
+
+        def pass_on(at: Any, i: int = i, layer: Layer = layer) -> None:
+            around = flowing[i][pallas.ds(at, plan.part + 2 * plan.halo), :] * factors[i][...]
+            for phase in range(layer.stride):
+                for lanes in _lanes(plan.channels[i]):
+                    found = jnp.zeros((plan.part, lanes.size), jnp.float32)
+                    for tap, offset in enumerate(layer.offsets):
+                        if (offset - phase) % layer.stride == 0:
+                            first = plan.halo - (offset - phase) // layer.stride
+                            shifted = around[first : first + plan.part]
+                            found += rows.product(plan, shifted, weights[i][tap, :, lanes], 1, 0)
+                    _split(padded[i], at * layer.stride + plan.halo + phase, found, lanes, layer.stride)
+
+        _each(plan, i + 1, add)
+        _each(plan, i + 1, pass_on)
+    _emit(plan, 0, padded[0], target.at[0])
+
+    def finish() -> None:
+        for i in range(count):
+            _apply_length(plan, i, inner[i], weights[i], columns[i], by_length[i])
+            _copy_weight(plan, inner[i], sums[i], out=True)
+
+    pallas.when(pallas.program_id(0) == plan.batch - 1)(finish)
+
+
+def _bend(
+    plan: Plan, stage: int, gradient: Any, onward: Any, decides: Any, target: Any, bias: Any
+) -> None:
+    """The gradient of what a leaky ReLU was given, from its result's own gradient and that of the next layer."""
+
+    def of_column(column: Any) -> None:
+        for start, size in _pieces(plan.times[stage]):
+            at = pallas.multiple_of(column * plan.room[stage], rows.SUBLANES) + start + plan.halo
+            for lanes in _lanes(plan.channels[stage]):
+                block = (column, pallas.ds(start, size), lanes)
+                found = jnp.zeros((size, lanes.size), jnp.float32)
+                if gradient is not None:
+                    found += gradient[block].astype(jnp.float32)
+                if onward is not None:
+                    found += rows.rounded(plan, _joined(onward, at, size, lanes))
+                upper = decides[block].astype(jnp.float32) > 0
+                found = rows.rounded(plan, jnp.where(upper, found, found * plan.slope))
+                bias[:, lanes] += jnp.sum(found, axis=0, keepdims=True)
+                target[pallas.ds(at, size), lanes] = found
+
+    _each_column(plan, of_column)
+
+
+def _apply_length(plan: Plan, i: int, sums: Any, weight: Any, length: Any, by_length: Any) -> None:
+    """From the gradient of a weight times its factor, those of the weight and the length."""
+    size = math.gcd(plan.layers[i].gives, _WIDTH)
+
+    def step(index: Any, carry: Any) -> Any:
+        out = pallas.ds(pallas.multiple_of(index * size, rows.SUBLANES), size)
+        taps = range(plan.layers[i].taps)
+        products = sum(jnp.sum(sums[tap, out, :] * weight[tap, out, :], axis=1, keepdims=True) for tap in taps)
+        if plan.normed[i]:
+            squares = sum(jnp.sum(weight[tap, out, :] ** 2, axis=1, keepdims=True) for tap in taps)
+            norm = jnp.sqrt(squares)
+            factor, by_norm = length[out, :] / norm, products * length[out, :] / (norm * squares)
+            by_length[out, :] = products / norm
+            for tap in taps:
+                sums[tap, out, :] = sums[tap, out, :] * factor - weight[tap, out, :] * by_norm
+        else:
+            by_length[out, :] = products
+            for tap in taps:
+                sums[tap, out, :] = sums[tap, out, :] * length[out, :]
+        return carry
+
+    jax.lax.fori_loop(0, plan.layers[i].gives // size, step, 0)
+
+
+def _taken(others: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
+    """Groups of these sizes."""
+    found, start = [], 0
+    for size in sizes:
+        found.append(others[start : start + size])
+        start += size
+    return found
+
+
+def _at_first(work: Callable[[], None]) -> None:
+    """Do something before the first sample of a batch."""
+    pallas.when(pallas.program_id(0) == 0)(work)
+
+
+def _fetch(
+    plan: Plan, stored: Sequence[Any], weights: Sequence[Any], lengths: Sequence[Any], factors: Sequence[Any]
+) -> None:
+    """Copy weights into VMEM, and find their factors [1, C]."""
+    for i, layer in enumerate(plan.layers):
+        _copy_weight(plan, stored[i], weights[i])
+        for lanes in _lanes(layer.gives):
+            factors[i][:, lanes] = lengths[i][:, lanes]
+            if plan.normed[i]:
+                squares = sum(_row_sums(weights[i][tap, lanes, :] ** 2) for tap in range(layer.taps))
+                factors[i][:, lanes] /= jnp.sqrt(squares)
+
+
+def _row_sums(value: Any) -> Any:
+    """The sum of each row, [1, rows]: as a product, that has them in the lanes."""
+    ones = jnp.ones((rows.SUBLANES, value.shape[1]), jnp.float32)
+    found = jax.lax.dot_general(
+        ones,
+        value,
+        (((1,), (1,)), ((), ())),
+        precision=jax.lax.Precision.HIGHEST,
+        preferred_element_type=jnp.float32,
+    )
+    return found[:1]
+
+
+def _copy_weight(plan: Plan, source: Any, target: Any, *, out: bool = False) -> None:
+    """Copy between HBM and VMEM, where a weight is [taps, C (out), C (in)]."""
+    if plan.flat:
+        tpu.sync_copy(source, target)
+        return
+    for tap in range((source if out else target).shape[0]):
+        if out:
+            tpu.sync_copy(source.at[tap], target.at[:, tap, 0, :])
+        else:
+            tpu.sync_copy(source.at[:, tap, 0, :], target.at[tap])
+
+
+def _clear(memory: Sequence[Any]) -> None:
+    for one in memory:
+
+        def body(index: Any, carry: Any, one: Any = one) -> Any:
+            one[index] = jnp.zeros(one.shape[1:], jnp.float32)
+            return carry
+
+        if len(one.shape) == 3:
+            jax.lax.fori_loop(0, one.shape[0], body, 0)
+        else:
+            one[...] = jnp.zeros(one.shape, jnp.float32)
+
+
+def _each(plan: Plan, stage: int, work: Callable[[Any], None]) -> None:
+    """Do `work` at the first row of every part of a signal."""
+
+    def body(index: Any, carry: Any) -> Any:
+        work(pallas.multiple_of(index * plan.part, rows.SUBLANES))
+        return carry
+
+    jax.lax.fori_loop(0, plan.lengths[stage] // plan.part, body, 0)
+
+
+def _each_column(plan: Plan, work: Callable[[Any], None]) -> None:
+    def body(column: Any, carry: Any) -> Any:
+        work(column)
+        return carry
+
+    jax.lax.fori_loop(0, plan.columns, body, 0)
+
+
+def _pieces(time: int) -> list[tuple[int, int]]:
+    """Where the rows of a column start that are copied at a time, and how many they are."""
+    return [(start, min(_COPIED, time - start)) for start in range(0, time, _COPIED)]
+
+
+def _lanes(channels: int) -> list[Any]:
+    """The channels in blocks."""
+    size = math.gcd(channels, _LANES)
+    return [pallas.ds(start, size) for start in range(0, channels, size)]
+
+
+def _joined(split: Any, at: Any, count: int, lanes: Any, stride: int = 1) -> Any:
+    """Rows of a signal that is kept in strips of one register's width: [C / 128, rows, 128]."""
+    taken = pallas.ds(at, count, stride=stride) if stride > 1 else pallas.ds(at, count)
+    strips = range(lanes.start // _WIDTH, (lanes.start + lanes.size) // _WIDTH)
+    return jnp.concatenate([split.at[strip][taken, :] for strip in strips], axis=1)
+
+
+def _split(split: Any, at: Any, value: Any, lanes: Any, stride: int = 1) -> None:
+    """Write rows of a signal in strips."""
+    taken = pallas.ds(at, value.shape[0], stride=stride) if stride > 1 else pallas.ds(at, value.shape[0])
+    for start in range(0, lanes.size, _WIDTH):
+        split.at[(lanes.start + start) // _WIDTH][taken, :] = value[:, start : start + _WIDTH]
+
+
+def _fill(plan: Plan, stage: int, block: Any, padded: Any) -> None:
+    """Write a signal's columns one after the other, in strips, with zeros between them."""
+    time, room, lanes = plan.times[stage], plan.room[stage], pallas.ds(0, plan.channels[stage])
+
+    def of_column(column: Any) -> None:
+        first = pallas.multiple_of(column * room, rows.SUBLANES) + plan.halo
+        if stage == 0 and plan.thin:  # what comes after T are zeros as well
+            for start in range(0, plan.blocks[0][2], _WIDTH):
+                turned = block[column, :, pallas.ds(start, _WIDTH)].astype(jnp.float32).T
+                padded.at[0][pallas.ds(first + start, _WIDTH), : plan.thin] = rows.rounded(plan, turned)
+        else:
+            for start, size in _pieces(time):
+                found = block[column, pallas.ds(start, size), :].astype(jnp.float32)
+                _split(padded, first + start, rows.rounded(plan, found), lanes)
+        if room > time:
+            _split(padded, first + time, jnp.zeros((room - time, lanes.size), jnp.float32), lanes)
+
+    _each_column(plan, of_column)
+    if plan.lengths[stage] > plan.columns * room:
+        after = jnp.zeros((plan.lengths[stage] - plan.columns * room, lanes.size), jnp.float32)
+        _split(padded, plan.columns * room + plan.halo, after, lanes)
+
+
+def _emit(plan: Plan, stage: int, padded: Any, block: Any) -> None:
+    """Write a signal's columns to where they leave the chip from."""
+
+    def of_column(column: Any) -> None:
+        first = pallas.multiple_of(column * plan.room[stage], rows.SUBLANES) + plan.halo
+        if stage == 0 and plan.thin:
+            for start in range(0, plan.blocks[0][2], _WIDTH):
+                turned = padded.at[0][pallas.ds(first + start, _WIDTH), :].T[: plan.thin]
+                block[column, :, pallas.ds(start, _WIDTH)] = turned.astype(block.dtype)
+            return
+        for start, size in _pieces(plan.times[stage]):
+            for lanes in _lanes(plan.channels[stage]):
+                found = _joined(padded, first + start, size, lanes)
+                block[column, pallas.ds(start, size), lanes] = found.astype(block.dtype)
+
+    _each_column(plan, of_column)
+
+
+def _window(plan: Plan, i: int, padded: Any, at: Any, offset: int) -> Any:
+    """Every row of what a layer is given that a tap takes for one part of its result."""
+    layer = plan.layers[i]
+    lanes = pallas.ds(0, plan.channels[i])
+    if layer.stride > 1:
+        return _joined(padded, at * layer.stride + plan.halo + offset, plan.part, lanes, layer.stride)
+    around = _joined(padded, at, plan.part + 2 * plan.halo, lanes)
+    return around[plan.halo + offset : plan.halo + offset + plan.part]
+
+
+def _valid(plan: Plan, stage: int, at: Any, value: Any) -> Any:
+    """Zero where no column is."""
+    row = (jax.lax.broadcasted_iota(jnp.int32, value.shape, 0) + at).astype(jnp.float32)
+    column = jnp.floor((row + 0.5) * (1 / plan.room[stage]))  # exact: far fewer rows than float32 can count
+    inside = (row - column * plan.room[stage] < plan.times[stage]) & (column < plan.columns)
+    return jnp.where(inside, value, 0)
+
+
+def _anywhere() -> Any:
+    return pallas.BlockSpec(memory_space=pallas.ANY)
+
+
+def _signals(plan: Plan) -> list[Any]:
+    """Blocks of the signal and of all results."""
+    return [rows.per_sample(*block) for block in plan.blocks]
+
+
+def _vectors(plan: Plan) -> list[Any]:
+    """Blocks of one number a channel of each result."""
+    return [rows.for_all(1, layer.gives) for layer in plan.layers]
+
+
+def _weights(plan: Plan) -> list[Any]:
+    """Memory for all weights, or their gradients."""
+    return [tpu.VMEM(shape, jnp.float32) for shape in plan.matrices]
+
+
+def _rows(plan: Plan) -> list[Any]:
+    """Memory for one number a channel of each result."""
+    return [tpu.VMEM((1, layer.gives), jnp.float32) for layer in plan.layers]
+
+
+def _strips(plan: Plan) -> list[tuple[int, int, int]]:
+    """Shapes of all signals between zeros, in strips; the last chunk of a thin one may be longer than its column."""
+    slack = [_WIDTH if plan.thin else 0, *[0] * len(plan.layers)]
+    return [
+        (width // _WIDTH, count + 2 * plan.halo + more, _WIDTH)
+        for count, width, more in zip(plan.lengths, plan.channels, slack, strict=True)
+    ]
+
+
+def _flats(plan: Plan) -> list[tuple[int, int]]:
+    """Shapes of the gradients of all layers' results, between zeros."""
+    return [(n + 2 * plan.halo, c) for n, c in zip(plan.lengths[1:], plan.channels[1:], strict=True)]
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return 4 * math.prod(shape)
+
+
+def _limits(plan: Plan, *, passes: int, signals: int, results: int, weights: int) -> dict[str, Any]:
+    """`passes` are products with each matrix; the others say how many are read and written, or how often."""
+    first, *others = (math.prod(block) for block in plan.blocks)
+    per_result = sum(others) / len(others)
+    accessed = signals * first * jnp.dtype(plan.held).itemsize + results * per_result * jnp.dtype(plan.dtype).itemsize
+    matrices = [math.prod(shape) for shape in plan.matrices]
+    products = sum(m * n for m, n in zip(matrices, plan.lengths[1:], strict=True))
+    return rows.limits(
+        plan.memory, passes * plan.batch * products, int(plan.batch * accessed) + weights * sum(matrices) * 4
+    )

@@ -1,0 +1,104 @@
+"""Layers whose results are all wanted: each is written, and read by the next layer, the loss and the backward pass."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.features import feature_loop
+from porter.rule import Example, Rule, Safety
+
+_BEFORE = """import torch
+from torch import nn
+from torch.nn import functional as F
+
+SLOPE = 0.2
+
+
+class Judge(nn.Module):
+    def __init__(self, *widths):
+        super().__init__()
+        self.steps = nn.ModuleList(
+            nn.Conv2d(a, b, (5, 1), (3, 1), padding=(2, 0)) for a, b in zip(widths, widths[1:])
+        )
+        for p in self.parameters():
+            nn.init.constant_(p, 0.01)
+
+    def forward(self, x):
+        seen = []
+        for step in self.steps:
+            x = step(x)
+            x = F.leaky_relu(x, SLOPE)
+            seen.append(x)
+        return torch.flatten(x, 1, -1), seen
+"""
+
+_AFTER = _BEFORE.replace(
+    "from torch.nn import functional as F\n", "from torch.nn import functional as F\nfrom . import ops\n"
+).replace(
+    "        for step in self.steps:\n",
+    "        x, layers, found = ops.features_on_chip(x, self.steps, SLOPE)\n"
+    "        seen.extend(found)\n"
+    "        for step in layers:\n",
+)
+
+
+class KeepFeaturesOnChip(Rule):
+    """Run a chain of layers whose results are all wanted in one kernel.
+
+    A discriminator's layers are few and wide: their weights are as large as their signals, and XLA moves each of both
+    between memory and the chip for the layer, for the next one, for the loss and for the backward pass. A kernel
+    (written in Pallas, so jax has to be installed) holds all weights on the chip while the samples of a batch go by,
+    one at a time: a result is written once and read once. It takes those layers from which on all are as wide as the
+    chip's registers; those before them run as they did. Without jax, on a chip with little memory of its own, and on all
+    other devices, all layers run one by one.
+    """
+
+    code = "TPU008"
+    title = "layers with their results in one kernel"
+    safety = Safety.CLOSE
+    message = "on a TPU the weights of these layers stay on the chip, and each result is written and read once"
+    fixes_hazard = False
+    examples: ClassVar = (
+        Example(
+            before=_BEFORE,
+            after=_AFTER,
+            call="(lambda x, seen: (x, *seen))(*Judge(1, 128, 128).to(x.device)(x))",
+            inputs="x = torch.linspace(-1, 1, 2 * 81 * 2).reshape(2, 1, 81, 2).sin()",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        # another activation, another value kept, nothing kept
+        _BEFORE.replace("F.leaky_relu(x, SLOPE)", "F.elu(x)"),
+        _BEFORE.replace("seen.append(x)", "seen.append(x * 2)"),
+        _BEFORE.replace("            seen.append(x)\n", ""),
+        # kept before the activation
+        _BEFORE.replace("            seen.append(x)\n", "").replace(
+            "            x = F.leaky", "            seen.append(x)\n            x = F.leaky"
+        ),
+        # a list of some other kind, or a layer that is used later
+        _BEFORE.replace("seen = []", "seen = self.kept()"),
+        _BEFORE.replace("return torch", "return step, torch"),
+        # a slope that changes, and a second list
+        _BEFORE.replace("            x = step(x)", "            SLOPE = 0.1\n            x = step(x)"),
+        _BEFORE.replace("seen = []", "seen, other = [], []").replace(
+            "            seen.append(x)\n", "            seen.append(x)\n            other.append(x)\n"
+        ),
+        # layers from elsewhere
+        _BEFORE.replace("in self.steps:", "in steps(self):"),
+    )
+
+    def visit_For(self, node: cst.For) -> None:
+        found = feature_loop(self.file, node)
+        if found is None:
+            return
+        signal, layers, made = cst.Name(found.signal), self.free_name("layers"), self.free_name("found")
+        given = [signal, node.iter, *([] if found.slope is None else [found.slope])]
+        call = cst.Call(self.runtime("ops.features_on_chip"), [cst.Arg(value) for value in given])
+        names = (signal, cst.Name(layers), cst.Name(made))
+        targets = cst.Tuple([cst.Element(name) for name in names], lpar=[], rpar=[])
+        run = cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(targets)], call)])
+        keep = cst.parse_statement(f"{found.features}.extend({made})")
+        self.replace(node, [run, keep, node.with_changes(iter=cst.Name(layers), leading_lines=[])])

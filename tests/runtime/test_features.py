@@ -1,0 +1,175 @@
+"""Chains of convolutions in one kernel, against the layers one by one: values and gradients."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+pytest.importorskip("jax", reason="kernels are written with jax")
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from porter.runtime import ops
+from porter.runtime.ops import features, forms
+
+from .graphs import assert_stays_on_device, decibels, device, needs_xla
+
+WIDTHS = (1, 8, 128, 256, 128)
+
+
+class Chain(nn.Module):
+    """Convolutions of columns, the first of few channels."""
+
+    def __init__(self, kernel: int = 5, stride: int = 3, flat: bool = False, bias: bool = True) -> None:
+        super().__init__()
+        padding = (kernel - 1) // 2
+        self.layers = nn.ModuleList()
+        for i, (given, gives) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+            step = 1 if i == 3 else stride
+            if flat:
+                layer: nn.Module = nn.Conv1d(given, gives, kernel, step, padding, bias=bias)
+            else:
+                layer = ops.Conv2d(given, gives, (kernel, 1), (step, 1), (padding, 0), bias=bias)
+            # of one number a channel, the direction has no gradient but what rounding leaves
+            self.layers.append(layer if kernel == 1 and i == 0 else ops.weight_norm(layer))
+        self.left = 0
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        x, layers, found = ops.features_on_chip(x, self.layers, 0.1)
+        self.left = 0
+        for layer in layers:
+            self.left += 1
+            x = F.leaky_relu(layer(x), 0.1)
+            found.append(x)
+        return found
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+def run(chain: Chain, x: torch.Tensor) -> list[torch.Tensor]:
+    """All results, and all gradients."""
+    chain.zero_grad(set_to_none=True)
+    x = x.detach().clone().requires_grad_()
+    found = chain(x)
+    torch.stack([result.float().sin().sum() for result in found]).sum().backward()
+    gradients = [leaf.grad for leaf in (x, *chain.parameters())]
+    return [*(result.detach() for result in found), *(g for g in gradients if g is not None)]
+
+
+def check(chain: Chain, x: torch.Tensor, least: float = 105) -> None:
+    plain = copy.deepcopy(chain)
+    wanted = run(plain, x)
+    assert plain.left == len(plain.layers)
+    with ops.device_forms(tpu=True):
+        found = run(chain, x)
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert decibels(one, other) > least
+
+
+@pytest.fixture(autouse=True)
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many layers each kernel had."""
+    found = []
+    original = features._Chain.forward
+
+    def noted(ctx: object, plan: features.Plan, *given: torch.Tensor) -> features.Results:
+        found.append(len(plan.layers))
+        return original(ctx, plan, *given)
+
+    monkeypatch.setattr(features._Chain, "forward", staticmethod(noted))
+    return found
+
+
+@pytest.mark.parametrize("columns", [1, 2, 5])
+@pytest.mark.parametrize("time", [81, 100])
+def test_columns_do_not_see_each_other(time: int, columns: int, ran: list[int]) -> None:
+    check(Chain(), noise(2, 1, time, columns))
+    assert ran == [3]
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(5, 1), (3, 2), (7, 4), (1, 1), (4, 3)])
+def test_kernels_and_strides(kernel: int, stride: int, ran: list[int]) -> None:
+    check(Chain(kernel, stride), noise(2, 1, 150, 3))
+    assert ran == [3]
+
+
+def test_signals_without_columns(ran: list[int]) -> None:
+    check(Chain(flat=True, bias=False), noise(3, 1, 170))
+    assert ran == [3]
+
+
+def test_a_signal_of_several_parts(ran: list[int]) -> None:
+    check(Chain(stride=2), noise(1, 1, 600, 3))
+    assert ran == [3]
+
+
+def test_autocast_rounds_where_torch_does() -> None:
+    chain, x = Chain(), noise(2, 1, 100, 2)
+    exact = run(copy.deepcopy(chain), x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        wanted = run(copy.deepcopy(chain), x)
+        with ops.device_forms(tpu=True):
+            found = run(chain, x)
+    for one, other, true in zip(found, wanted, exact, strict=True):
+        assert one.dtype == other.dtype
+        assert decibels(one.float(), true) > decibels(other.float(), true) - 3
+
+
+def test_too_large_for_the_chip_runs_layer_by_layer(monkeypatch: pytest.MonkeyPatch, ran: list[int]) -> None:
+    monkeypatch.setattr(forms, "kernel_memory", lambda: 1000)
+    check(Chain(), noise(2, 1, 100, 2))
+    assert not ran
+
+
+def test_only_as_many_layers_as_the_chip_holds(monkeypatch: pytest.MonkeyPatch, ran: list[int]) -> None:
+    monkeypatch.setattr(forms, "kernel_memory", lambda: 4 << 20)
+    check(Chain(), noise(2, 1, 100, 2))
+    assert ran == [1]
+
+
+def test_a_layer_with_a_hook_is_called(ran: list[int]) -> None:
+    chain, called = Chain(), []
+    chain.layers[3].register_forward_hook(lambda *_: called.append(1))
+    with ops.device_forms(tpu=True):
+        run(chain, noise(2, 1, 100, 2))
+    assert called == [1]
+    assert not ran
+
+
+def test_sides_decide(ran: list[int]) -> None:
+    chain, x = Chain(), noise(2, 1, 100, 2)
+    masks: list[torch.Tensor] = []
+    original = features.featured
+
+    def sided(*given: Any) -> features.Results:
+        masks[:] = [result <= 0 for result in original(*given)]
+        return original(*given, [mask.float() for mask in masks])
+
+    with ops.device_forms(tpu=True), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "featured", sided)
+        found = run(chain, x)
+    plain = copy.deepcopy(chain)
+    signal = x
+    for i, layer in enumerate(plain.layers):
+        signal = layer(signal)
+        signal = torch.where(masks[i - 1] if i else signal > 0, signal, signal * 0.1)
+        assert decibels(found[i], signal.detach()) > 110
+
+
+@needs_xla
+def test_on_xla_one_graph_holds_it() -> None:
+    chain, x = Chain(), noise(2, 1, 100, 2)
+    wanted = run(copy.deepcopy(chain), x)
+    chain, x = chain.to(device()), x.to(device())
+    with ops.device_forms(tpu=True):
+        found = run(chain, x)
+        assert_stays_on_device(lambda: run(chain, x))
+    for one, other in zip(found, wanted, strict=True):
+        assert decibels(one.cpu(), other) > 100
