@@ -88,10 +88,11 @@ def _appended(statement: cst.CSTNode) -> tuple[str, cst.BaseExpression] | None:
 
 def _is_list(function: cst.FunctionDef, name: str) -> bool:
     """Whether all that a function assigns to a name are lists, and it is no parameter."""
-    values = []
-    for node in own_of_type(function.body, cst.Assign, cst.AnnAssign):
-        targets = [t.target for t in node.targets] if isinstance(node, cst.Assign) else [node.target]
-        values += [node.value for target in targets if isinstance(target, cst.Name) and target.value == name]
+    values: list[cst.BaseExpression | None] = []
+    for node in own_of_type(function.body, cst.Assign):
+        values += [node.value for target in node.targets if dotted(target.target) == name]
+    for annotated in own_of_type(function.body, cst.AnnAssign):
+        values += [annotated.value] if dotted(annotated.target) == name else []
     return bool(values) and all(isinstance(value, cst.List) for value in values)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ class Chain(nn.Module):
         super().__init__()
         padding = (kernel - 1) // 2
         self.layers = nn.ModuleList()
-        for i, (given, gives) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+        for i, (given, gives) in enumerate(pairwise(WIDTHS)):
             step = 1 if i == 3 else stride
             if flat:
                 layer: nn.Module = nn.Conv1d(given, gives, kernel, step, padding, bias=bias)
@@ -52,17 +53,17 @@ def noise(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
-def run(chain: Chain, x: torch.Tensor) -> list[torch.Tensor]:
+def run(chain: Chain | Grouped, x: torch.Tensor) -> list[torch.Tensor]:
     """All results, and all gradients."""
     chain.zero_grad(set_to_none=True)
     x = x.detach().clone().requires_grad_()
     found = chain(x)
-    torch.stack([result.float().sin().sum() for result in found]).sum().backward()
+    torch.stack([result.float().sin().sum() for result in found]).sum().backward()  # type: ignore[no-untyped-call]
     gradients = [leaf.grad for leaf in (x, *chain.parameters())]
     return [*(result.detach() for result in found), *(g for g in gradients if g is not None)]
 
 
-def check(chain: Chain, x: torch.Tensor, least: float = 105) -> None:
+def check(chain: Chain | Grouped, x: torch.Tensor, least: float = 105) -> None:
     plain = copy.deepcopy(chain)
     wanted = run(plain, x)
     assert plain.left == len(plain.layers)
@@ -79,7 +80,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found = []
     original = features._Chain.forward
 
-    def noted(ctx: object, plan: features.Plan, *given: torch.Tensor) -> features.Results:
+    def noted(ctx: object, plan: Any, *given: torch.Tensor) -> features.Results:
         found.append(len(plan.layers))
         return original(ctx, plan, *given)
 
@@ -128,10 +129,10 @@ def test_too_large_for_the_chip_runs_layer_by_layer(monkeypatch: pytest.MonkeyPa
     assert not ran
 
 
-def test_only_as_many_layers_as_the_chip_holds(monkeypatch: pytest.MonkeyPatch, ran: list[int]) -> None:
+def test_as_many_kernels_as_the_chip_needs(monkeypatch: pytest.MonkeyPatch, ran: list[int]) -> None:
     monkeypatch.setattr(forms, "kernel_memory", lambda: 4 << 20)
     check(Chain(), noise(2, 1, 100, 2))
-    assert ran == [1]
+    assert ran == [2, 1]
 
 
 def test_a_layer_with_a_hook_is_called(ran: list[int]) -> None:
@@ -148,9 +149,9 @@ def test_sides_decide(ran: list[int]) -> None:
     masks: list[torch.Tensor] = []
     original = features.featured
 
-    def sided(*given: Any) -> features.Results:
-        masks[:] = [result <= 0 for result in original(*given)]
-        return original(*given, [mask.float() for mask in masks])
+    def sided(signal: torch.Tensor, head: Any, chains: Any) -> features.Results:
+        masks[:] = [result <= 0 for result in original(signal, head, chains)]
+        return original(signal, head, chains, [mask.float() for mask in masks])
 
     with ops.device_forms(tpu=True), pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "featured", sided)
@@ -159,8 +160,35 @@ def test_sides_decide(ran: list[int]) -> None:
     signal = x
     for i, layer in enumerate(plain.layers):
         signal = layer(signal)
-        signal = torch.where(masks[i - 1] if i else signal > 0, signal, signal * 0.1)
+        signal = torch.where(masks[i], signal, signal * 0.1)
         assert decibels(found[i], signal.detach()) > 110
+
+
+class Grouped(nn.Module):
+    """Convolutions in groups, as a discriminator of whole signals has."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        widths, groups = (1, 16, 64, 256, 512, 512), (1, 4, 16, 32, 128)
+        self.layers = nn.ModuleList()
+        for (given, gives), count in zip(pairwise(widths), groups, strict=True):
+            step = stride if count > 1 else 1
+            self.layers.append(ops.weight_norm(ops.Conv1d(given, gives, 11, step, groups=count, padding=5)))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        x, layers, found = ops.features_on_chip(x, self.layers, 0.1)
+        self.left = 0
+        for layer in layers:
+            self.left += 1
+            x = F.leaky_relu(layer(x), 0.1)
+            found.append(x)
+        return found
+
+
+@pytest.mark.parametrize(("stride", "time"), [(4, 1024), (2, 333)])
+def test_groups(stride: int, time: int, ran: list[int]) -> None:
+    check(Grouped(stride), noise(2, 1, time))
+    assert ran == [4]
 
 
 @needs_xla

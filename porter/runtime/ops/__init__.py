@@ -5,8 +5,8 @@ from .bincount import bincount
 from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
 from .dropout import Dropout, matmul
-from .feed_forward import wide
 from .features import features_on_chip
+from .feed_forward import wide
 from .folded_layers import fold_time
 from .forms import device_forms, wants_tpu_form
 from .gated import gated_on_chip

@@ -1,8 +1,8 @@
-"""Chains of convolutions whose results are all wanted, in one kernel where a TPU can have that: `kernels.features`."""
+"""Chains of convolutions whose results are all wanted, in few kernels where a TPU can have that: `kernels.features`."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,16 +11,50 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from .. import utils
-from . import forms, on_chip
+from . import folding, forms, on_chip, one_channel
+from .grouped import merge_groups
 from .recomputed import leaky_relu
-from .weight_norm import computed_weight, weight_and_length
+from .weight_norm import computed_weight, has_length, weight_and_length
 
 if TYPE_CHECKING:
     from .kernels.features import Layer, Plan
 
 Results = tuple[torch.Tensor, ...]
 
-_FEW = 16  # taps up to which a convolution of one channel is a sum of products, and no matrix
+
+class Convolution(NamedTuple):
+    """What is known of a layer: a convolution along time."""
+
+    given: int  # channels
+    gives: int
+    taps: int
+    stride: int
+    padding: int
+    dilation: int
+    groups: int
+
+    def length(self, time: int) -> int:
+        """How long a signal is after it."""
+        return (time + 2 * self.padding - self.dilation * (self.taps - 1) - 1) // self.stride + 1
+
+
+class Chain(NamedTuple):
+    """Layers that run in one kernel, and what they are given beside the signal: weights as they are kept in HBM."""
+
+    plan: "Plan"
+    weights: Sequence[torch.Tensor]
+    biases: Sequence[torch.Tensor]
+    lengths: Sequence[torch.Tensor]
+
+
+class Head(NamedTuple):
+    """A layer of one channel before the first kernel, which takes its result folded by `factor`."""
+
+    layer: Convolution
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    dtype: torch.dtype
+    factor: int
 
 
 def features_on_chip(
@@ -29,49 +63,71 @@ def features_on_chip(
     """Convolutions, a leaky ReLU after each: the last result, the layers that are left to run, and all results so far.
 
     `signal` is [B, C, T], or [B, C, T, columns] where each column is convolved alone. On a TPU, those layers from which
-    on all are wide enough run in one kernel. Elsewhere nothing is run, and all layers are left.
+    on all are wide enough run in few kernels. Elsewhere nothing is run, and all layers are left.
     """
     if signal.dim() not in (3, 4) or not on_chip.wanted(signal):
         return signal, layers, []
     waiting = list(layers)
-    first, plan = _plan(signal, waiting, negative_slope)
-    if plan is None:
+    known = _known(signal, waiting)
+    dtypes = {on_chip.computed_in(signal, layer) for layer in waiting} if known else set()
+    dtype = dtypes.pop() if len(dtypes) == 1 else None
+    if dtype is None:
+        return signal, waiting, []
+    for first in range(len(waiting)):
+        head = _head(waiting[first - 1], known[first - 1 : first + 1], dtype) if first == 1 else None
+        plans = _plans(signal, known, waiting, first, head, negative_slope, dtype)
+        if plans:
+            break
+    else:
         return signal, waiting, []
     found: list[torch.Tensor] = []
-    for layer in waiting[:first]:
-        given = _spread(signal, layer) if first == 1 else None
-        signal = leaky_relu(layer(signal) if given is None else given, negative_slope)
+    for layer in waiting[: first if head is None else 0]:
+        signal = leaky_relu(layer(signal), negative_slope)
         found.append(signal)
-    known = [_known(layer) for layer in waiting[first:]]
-    weights, biases, lengths, normed = zip(*known, strict=True)
-    found += featured(signal, weights, biases, lengths, dataclasses.replace(plan, normed=normed))
+    chains: list[Chain] = []
+    for plan in plans:
+        parameters: list[Results] = []
+        for own in plan.layers:
+            factor = head.factor if head is not None and not chains and not parameters else 1
+            parameters.append(_parameters(own, waiting[first], known[first], factor))
+            first += 1
+        chains.append(Chain(plan, *zip(*parameters, strict=True)))
+    found += featured(signal, head, chains)
     return found[-1], (), found
 
 
 def featured(
-    signal: torch.Tensor,
-    weights: Sequence[torch.Tensor],
-    biases: Sequence[torch.Tensor],
-    lengths: Sequence[torch.Tensor],
-    plan: "Plan",
-    sides: Sequence[torch.Tensor] = (),
+    signal: torch.Tensor, head: Head | None, chains: Sequence[Chain], sides: Sequence[torch.Tensor] = ()
 ) -> Results:
-    """The results of a chain, laid out as `signal` is. weights are as the kernels take them, biases and lengths [C].
+    """The results of a head, if any, and of chains, laid out as `signal` is.
 
     `sides` may say for each leaky ReLU where its input counts as positive, 1, and where not, 0: one like each result.
     """
     if has_torch_function_unary(signal):  # whoever watches torch's functions sees this one
-        given = (signal, weights, biases, lengths, plan, sides)
-        watched: Results = handle_torch_function(featured, (signal,), *given)
+        watched: Results = handle_torch_function(featured, (signal,), signal, head, chains, sides)
         return watched
-    plan = dataclasses.replace(plan, sided=bool(sides))
-    dtype = getattr(torch, plan.dtype)
-    thin = plan.thin and forms.LANES - plan.thin
-    given = [F.pad(weights[0], (0, thin)).float(), *(weight.float() for weight in weights[1:])]
-    given += [value.float().unsqueeze(0) for value in (*biases, *lengths)]
-    given += [_to_block(side.to(dtype)) for side in sides]
-    results = _Chain.apply(plan, _first_block(signal, plan), *given)  # type: ignore[no-untyped-call]
-    return tuple(_from_block(result, signal.dim()) for result in results)
+    waiting = list(sides)
+    found: list[torch.Tensor] = []
+    block = None
+    if head is not None:
+        feature, block = _run_head(signal, head, chains[0].plan.slope, waiting.pop(0) if sides else None)
+        found.append(feature)
+        signal = feature
+    for chain in chains:
+        plan = dataclasses.replace(chain.plan, sided=bool(sides))
+        own, waiting = waiting[: len(plan.layers)], waiting[len(plan.layers) :]
+        dtype = getattr(torch, plan.dtype)
+        given = [
+            _padded(_to_block(signal, plan.widths[0]) if block is None else block, plan.blocks[0]),
+            *(weight.float() for weight in chain.weights),
+            *(value.float().unsqueeze(0) for value in (*chain.biases, *chain.lengths)),
+        ]
+        for side, stage in zip(own, range(1, len(own) + 1), strict=True):
+            given.append(_padded(_to_block(side.to(dtype), plan.widths[stage]), plan.blocks[stage]))
+        results: Results = _Chain.apply(plan, *given)  # type: ignore[no-untyped-call]
+        found += [_from_block(result, plan, stage, signal.dim()) for stage, result in enumerate(results, 1)]
+        signal, block = found[-1], None
+    return tuple(found)
 
 
 class _Chain(torch.autograd.Function):
@@ -101,106 +157,188 @@ class _Chain(torch.autograd.Function):
         return None, first, *found[: 2 * count], *by_length, *[None] * len(sides)
 
 
-def _plan(signal: torch.Tensor, layers: list[nn.Module], slope: float) -> tuple[int, "Plan | None"]:
-    """From which layer on a kernel can have them, and what it has to know of those; None where there are none."""
-    kernel = on_chip.kernels("features")
-    flat = signal.dim() == 3
-    given: list[tuple[int, int]] = [(signal.shape[1], signal.shape[2])]  # channels and time before each layer
-    known: list[Layer | None] = []
+def _known(signal: torch.Tensor, layers: list[nn.Module]) -> list[Convolution]:
+    """The layers; none where one is not a convolution that can follow the one before."""
+    found: list[Convolution] = []
+    channels, time = signal.shape[1], signal.shape[2]
     for layer in layers:
-        found = _layer(layer, flat)
-        if found is None or found.given != given[-1][0] or found.length(given[-1][1]) < 1:
-            return 0, None
-        known.append(found if layer.groups == 1 and found.gives % forms.LANES == 0 else None)  # type: ignore[operator]
-        given.append((found.gives, found.length(given[-1][1])))
-    for first, (channels, time) in enumerate(given[:-1]):
-        chain = known[first:]
-        if None in chain or (channels % forms.LANES and (channels > forms.LANES or channels % kernel.rows.SUBLANES)):
-            continue
-        # What comes before is of float32, or of what autocast makes of it.
-        dtypes = {on_chip.computed_in(signal, layer) for layer in layers}
-        if len(dtypes) != 1 or (dtype := dtypes.pop()) is None:
-            return 0, None
-        plan: Plan = kernel.Plan(
-            batch=signal.shape[0],
-            columns=1 if flat else signal.shape[3],
-            time=time,
-            layers=tuple(chain),
-            slope=float(slope),
-            held=on_chip.named(signal.dtype if first == 0 else dtype),
-            dtype=on_chip.named(dtype),
-            precise=utils.precise_products(),
-            flat=flat,
-            normed=(),
-        )
-        if kernel.fits(plan, forms.kernel_memory()):
-            return first, plan
-    return 0, None
+        one = _convolution(layer, flat=signal.dim() == 3)
+        if one is None or one.given != channels or one.length(time) < 1:
+            return []
+        channels, time = one.gives, one.length(time)
+        found.append(one)
+    return found
 
 
-def _layer(layer: nn.Module, flat: bool) -> "Layer | None":
-    """What a kernel has to know of a layer; None where it can not be a layer of a chain."""
+def _convolution(layer: nn.Module, *, flat: bool) -> Convolution | None:
+    """What is known of a layer; None where it is no convolution along time, or something watches it."""
     kind: Any = nn.Conv1d if flat else nn.Conv2d
     if not isinstance(layer, kind) or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         return None
     if not on_chip.is_unhooked(layer):
         return None
-    across = [values[1:] for values in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)]
-    if not flat and across != [(1,), (1,), (0,), (1,)]:
+    sizes = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    if not flat and [size[1:] for size in sizes] != [(1,), (1,), (0,), (1,)]:
         return None
-    found: Layer = on_chip.kernels("features").Layer(
-        given=layer.in_channels,
-        gives=layer.out_channels,
-        taps=layer.kernel_size[0],
-        stride=layer.stride[0],
-        padding=int(layer.padding[0]),
-        dilation=layer.dilation[0],
-    )
-    return found
+    taps, stride, padding, dilation = (int(size[0]) for size in sizes)
+    return Convolution(layer.in_channels, layer.out_channels, taps, stride, padding, dilation, layer.groups)
 
 
-def _spread(signal: torch.Tensor, layer: Any) -> torch.Tensor | None:
-    """What a convolution of one channel gives, time in a TPU's lanes: no product of matrices, but sums of products."""
-    taps, stride, dilation, padding = layer.kernel_size[0], layer.stride[0], layer.dilation[0], int(layer.padding[0])
-    dtype = on_chip.computed_in(signal, layer)
-    if layer.in_channels != 1 or taps > _FEW or dtype is None:
+def _head(layer: nn.Module, pair: Sequence[Convolution], dtype: torch.dtype) -> Head | None:
+    """The first layer, if it is of one channel and another follows it."""
+    first, second = pair
+    if not one_channel.known(first.given, first.taps):
         return None
+    factor = second.stride if first.gives * second.stride <= forms.LANES else 1
     weight = computed_weight(layer)
     assert weight is not None
-    weight = weight.flatten(1).to(dtype).float()
-    columns = (signal if signal.dim() == 4 else signal.unsqueeze(3)).squeeze(1).transpose(1, 2)  # [B, columns, T]
-    padded = F.pad(columns.to(dtype).float(), (padding, padding)).unsqueeze(2)
-    last = stride * ((padded.shape[3] - dilation * (taps - 1) - 1) // stride) + 1
-    parts = [padded[..., at : at + last : stride] for at in range(0, dilation * taps, dilation)]
-    found = sum(part * weight[:, tap].unsqueeze(1) for tap, part in enumerate(parts))
-    if layer.bias is not None:
-        found = found + layer.bias.to(dtype).float().unsqueeze(1)
-    assert isinstance(found, torch.Tensor)
-    return _from_block(found.to(dtype).transpose(2, 3), signal.dim())
+    return Head(first, weight.flatten(1), layer.bias, dtype, factor)  # type: ignore[arg-type]
 
 
-def _known(layer: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]:
-    """The weight of a layer as a TPU keeps it, its bias, its length or factor [C], and whether it is a length."""
-    weight, length = weight_and_length(layer)
-    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias
-    kept = weight.permute(2, 0, 1) if weight.dim() == 3 else weight.permute(0, 2, 3, 1)
-    return kept, bias, weight.new_ones(len(weight)) if length is None else length.flatten(), length is not None
+def _plans(
+    signal: torch.Tensor,
+    known: list[Convolution],
+    layers: list[nn.Module],
+    first: int,
+    head: Head | None,
+    slope: float,
+    dtype: torch.dtype,
+) -> list["Plan"]:
+    """The layers from `first` on in as few kernels as the chip's memory takes; none where it does not take one."""
+    kernel = on_chip.kernels("features")
+    times = [signal.shape[2]]
+    for one in known:
+        times.append(one.length(times[-1]))
+    own: list[Layer | None] = []
+    for i in range(first, len(known)):
+        folded = head.factor if head is not None and i == first else 0
+        own.append(_layer(known[i], times[i + 1], layers[i], folded))
+    if None in own:
+        return []
+
+    def plan(start: int, end: int) -> "Plan":
+        folds = head.factor if head is not None and start == 0 else 1
+        before = signal.dtype if start + first == 0 else dtype
+        found: Plan = kernel.Plan(
+            batch=signal.shape[0],
+            columns=1 if signal.dim() == 3 else signal.shape[3],
+            time=-(-times[first + start] // folds),
+            layers=tuple(own[start:end]),
+            slope=float(slope),
+            held=on_chip.named(before),
+            dtype=on_chip.named(dtype),
+            precise=utils.precise_products(),
+        )
+        return found
+
+    return _cut(plan, len(own), forms.kernel_memory())
 
 
-def _first_block(signal: torch.Tensor, plan: "Plan") -> torch.Tensor:
-    """What a chain is given, as its kernels take it."""
-    block = _to_block(signal)
-    if not plan.thin:
-        return block
-    return F.pad(block.transpose(2, 3), (0, plan.blocks[0][2] - plan.time))
+def _cut(plan: Callable[[int, int], "Plan"], end: int, memory: int) -> list["Plan"]:
+    """The layers before `end` in plans that fit, as many as possible in the last; none where one does not fit."""
+    for start in range(end):
+        last = plan(start, end)
+        if on_chip.kernels("features").fits(last, memory):
+            before = _cut(plan, start, memory)
+            return [*before, last] if before or not start else []
+    return []
 
 
-def _to_block(signal: torch.Tensor) -> torch.Tensor:
-    """[B, C, T, columns], or without columns, -> [B, columns, T, C]."""
-    return (signal if signal.dim() == 4 else signal.unsqueeze(3)).permute(0, 3, 2, 1)
+def _layer(known: Convolution, time: int, layer: nn.Module, folded: int) -> "Layer | None":
+    """A layer as kernels know it, of a signal that is folded by `folded`; None where it is none."""
+    make = on_chip.kernels("features").Layer
+    lanes, sublanes = forms.LANES, on_chip.kernels("rows").SUBLANES
+    given = known.given * max(folded, 1)
+    if any(width % (lanes if width > lanes else sublanes) for width in (given, known.gives)):
+        return None
+    thin = min(given, known.gives) < lanes
+    offsets = tuple(tap * known.dilation - known.padding for tap in range(known.taps))
+    if folded > 1:
+        last = known.dilation * (known.taps - 1) - known.padding
+        offsets = tuple(range(-known.padding // folded, last // folded + 1))
+        return make(given, known.gives, time, offsets, 1, 1, "taps", False)  # type: ignore[no-any-return]
+    normed = has_length(layer)
+    if known.groups == 1:
+        form = "taps" if thin or isinstance(layer, nn.Conv1d) else "columns"
+        found: Layer = make(given, known.gives, time, offsets, known.stride, 1, form, normed and not thin)
+        return found
+    blocks = -(-given // lanes)
+    if known.gives % (blocks * lanes) or lanes % (given // known.groups):
+        return None
+    grouped: Layer = make(given, known.gives, time, offsets, known.stride, known.groups, "groups", normed)
+    return grouped
 
 
-def _from_block(block: torch.Tensor, dim: int) -> torch.Tensor:
-    """[B, columns, T, C] -> [B, C, T, columns], or without columns."""
-    found = block.permute(0, 3, 2, 1)
+def _parameters(
+    own: "Layer", layer: Any, known: Convolution, factor: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The weight of a layer as its kernel takes it, its bias, and its length or factor, in whole registers."""
+    if own.normed:
+        weight, length = weight_and_length(layer)
+    else:
+        computed = computed_weight(layer)
+        assert computed is not None
+        weight, length = computed, None
+    if own.form == "columns":
+        kept = weight.permute(0, 2, 3, 1)
+    elif own.form == "groups":
+        kept = weight.flatten(2).permute(2, 1, 0)
+    elif factor > 1:
+        wide = merge_groups(weight.flatten(2), known.groups, 1)
+        sizes = {"stride": known.stride, "padding": known.padding, "dilation": known.dilation}
+        kept = folding.folded_weight(wide, **sizes, factor=1)[0].permute(2, 0, 1)
+    else:
+        kept = weight.flatten(2).permute(2, 0, 1)
+    out = (0, own.lanes[1] - own.gives)
+    bias = weight.new_zeros(own.gives) if layer.bias is None else layer.bias
+    scale = weight.new_ones(own.gives) if length is None else length.flatten()
+    return _padded(kept, own.stored), F.pad(bias, out), F.pad(scale, out)
+
+
+def _run_head(
+    signal: torch.Tensor, head: Head, slope: float, side: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The result of a head, and the same as the first kernel takes it: [B, columns, factor * C, T / factor]."""
+    columns = (signal if signal.dim() == 4 else signal.unsqueeze(3)).squeeze(1).transpose(1, 2)
+    layer = head.layer
+    found = []
+    for factor in dict.fromkeys((1, head.factor)):
+        sums = one_channel.convolved(
+            columns,
+            head.weight,
+            head.bias,
+            stride=layer.stride,
+            padding=layer.padding,
+            dilation=layer.dilation,
+            factor=factor,
+            dtype=head.dtype,
+        )
+        upper = sums > 0 if side is None else one_channel.folded(_to_block(side, 1), factor) > 0
+        found.append(torch.where(upper, sums, sums * slope))
+    feature = found[0].permute(0, 2, 3, 1)
+    return feature if signal.dim() == 4 else feature.squeeze(3), found[-1]
+
+
+def _to_block(signal: torch.Tensor, width: int) -> torch.Tensor:
+    """[B, C, T, columns], or without columns, as kernels take it: channels in the lanes, or time where they are few."""
+    whole = signal if signal.dim() == 4 else signal.unsqueeze(3)
+    return whole.permute(0, 3, 2, 1) if width >= forms.LANES else whole.permute(0, 3, 1, 2)
+
+
+def _from_block(block: torch.Tensor, plan: "Plan", stage: int, dim: int) -> torch.Tensor:
+    """What kernels give as [B, C, T, columns], or without columns."""
+    if plan.widths[stage] >= forms.LANES:
+        found = block.permute(0, 3, 2, 1)
+    else:
+        found = block[..., : plan.times[stage]].permute(0, 2, 3, 1)
     return found if dim == 4 else found.squeeze(3)
+
+
+def _padded(value: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """With zeros after its last axes, up to `shape`."""
+    missing = [n - m for n, m in zip(reversed(shape), reversed(value.shape), strict=False)]
+    return (
+        F.pad(value, [n for pair in zip([0] * len(missing), missing, strict=True) for n in pair])
+        if any(missing)
+        else value
+    )

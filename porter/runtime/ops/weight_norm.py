@@ -62,13 +62,19 @@ def computed_weight(module: nn.Module, *, only_look: bool = False) -> torch.Tens
     return weight.read() if isinstance(weight, Deferred) and not only_look else weight
 
 
+def has_length(module: nn.Module) -> bool:
+    """Whether a weight norm of this kind, and nothing else, computes the rows of a module's weight."""
+    (hook, *others) = module._forward_pre_hooks.values() or (None,)
+    return isinstance(hook, WeightNorm) and not others and (hook.name, hook.dim) == ("weight", 0)
+
+
 def weight_and_length(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
     """A weight and None, or, with a weight norm, its direction and its length [O, 1, ...].
 
     For modules whose `computed_weight` is not None.
     """
-    (hook, *others) = module._forward_pre_hooks.values() or (None,)
-    if isinstance(hook, WeightNorm) and not others and (hook.name, hook.dim) == ("weight", 0):
+    (hook, *_) = module._forward_pre_hooks.values() or (None,)
+    if has_length(module) and isinstance(hook, WeightNorm):
         length: torch.Tensor = module.weight_g  # type: ignore[assignment]
         direction: torch.Tensor = module.weight_v  # type: ignore[assignment]
         hook.keep(module, _NormedWeight(length, direction))  # for whoever looks at it

@@ -2,19 +2,18 @@
 
 One sample of a batch is in VMEM at a time, and so are all weights: a result is written once, and read once in the
 backward pass. A sample may have several columns, each convolved alone. In VMEM they stand one after the other in time,
-with room between them, where all signals are zero; convolutions may have a stride.
+with room between them, where all signals are zero; convolutions may have a stride, and groups.
 
-Signals are [B, columns, T, C]; the first one is [B, columns, C, T] where its channels would not fill the lanes, and T
-is then as many whole registers. A weight is [C (out), taps, 1, C (in)], as a TPU keeps that of columns, or else
-[taps, C (out), C (in)]. What it gives is multiplied by a factor [C], or, with a weight norm (Salimans and Kingma 2016,
+Signals are [B, columns, T, C]; where channels do not fill the lanes, they are [B, columns, C, T], and T is then as many
+whole registers. What a weight gives is multiplied by a factor [C], or, with a weight norm (Salimans and Kingma 2016,
 arXiv:1602.07868), by a length over that of the weight.
 """
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +27,10 @@ _LANES = 256  # and lanes
 _WIDTH = 128  # lanes of a register; only rows of that width can be read with a stride
 _COPIED = 256  # rows of a column that are copied at a time
 
+# How a weight lies in HBM: [taps, C (out), C (in)]; [C (out), taps, 1, C (in)], as a TPU keeps that of columns; or that
+# of groups [taps, C (in) of a group, C (out)], the second in whole registers.
+Form = Literal["taps", "columns", "groups"]
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -35,19 +38,36 @@ class Layer:
 
     given: int  # channels
     gives: int
-    taps: int
+    time: int  # of a column of its result
+    offsets: tuple[int, ...]  # where the taps are, from `stride` times a result's row
     stride: int
-    padding: int
-    dilation: int
+    groups: int
+    form: Form
+    normed: bool  # whether the weight has a norm
 
     @property
-    def offsets(self) -> tuple[int, ...]:
-        """Where the taps are, from `stride` times a result's row."""
-        return tuple(tap * self.dilation - self.padding for tap in range(self.taps))
+    def blocks(self) -> int:
+        """Registers of channels that are convolved alone, since no group reaches into another."""
+        return 1 if self.groups == 1 else _lanes(self.given) // _WIDTH
 
-    def length(self, time: int) -> int:
-        """How long a column is after it."""
-        return (time + 2 * self.padding - self.dilation * (self.taps - 1) - 1) // self.stride + 1
+    @property
+    def lanes(self) -> tuple[int, int]:
+        """Channels that it is given, and gives, in whole registers."""
+        return _lanes(self.given), _lanes(self.gives)
+
+    @property
+    def matrix(self) -> tuple[int, int, int]:
+        """The shape of its weight in VMEM: [taps, C (out), C (in) of a block]."""
+        given, gives = self.lanes
+        return len(self.offsets), gives, given // self.blocks
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        """The same in HBM."""
+        taps, out, given = self.matrix
+        if self.form == "groups":
+            return taps, -(-self.given // self.groups // rows.SUBLANES) * rows.SUBLANES, out
+        return (taps, out, given) if self.form == "taps" else (out, taps, 1, given)
 
 
 @dataclass(frozen=True)
@@ -62,32 +82,31 @@ class Plan:
     held: str  # the dtype of the signal that is given
     dtype: str  # of products and results
     precise: bool
-    flat: bool  # whether weights are [taps, C (out), C (in)]
-    normed: tuple[bool, ...]  # whether each layer's weight has a norm
     sided: bool = False  # whether the sides of all leaky ReLUs are given, as one more signal a layer: 1 or 0
     flowing: tuple[bool, ...] = ()  # whether each result has a gradient of its own; () where all have one
 
     @property
     def times(self) -> tuple[int, ...]:
         """How long a column is before each layer, and at the end."""
-        found = [self.time]
-        for layer in self.layers:
-            found.append(layer.length(found[-1]))
-        return tuple(found)
+        return (self.time, *(layer.time for layer in self.layers))
 
     @property
-    def thin(self) -> int:
-        """How many channels the first signal has, if it has time in its lanes, and 0 otherwise."""
-        given = self.layers[0].given
-        return given if given < _WIDTH else 0
+    def widths(self) -> tuple[int, ...]:
+        """Channels before each layer, and at the end."""
+        return (self.layers[0].given, *(layer.gives for layer in self.layers))
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The same in whole registers."""
+        return tuple(map(_lanes, self.widths))
 
     @property
     def blocks(self) -> tuple[tuple[int, int, int], ...]:
         """What each signal of one sample is in HBM."""
-        found = [(self.columns, time, width) for time, width in zip(self.times, self.channels, strict=True)]
-        if self.thin:
-            found[0] = (self.columns, self.thin, -(-self.time // _WIDTH) * _WIDTH)
-        return tuple(found)
+        return tuple(
+            (self.columns, width, -(-time // _WIDTH) * _WIDTH) if width < _WIDTH else (self.columns, time, width)
+            for time, width in zip(self.times, self.widths, strict=True)
+        )
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -100,7 +119,7 @@ class Plan:
     @property
     def room(self) -> tuple[int, ...]:
         """Rows of a column and the zeros after it, before each layer, and at the end: whole registers."""
-        reach = [*(layer.padding for layer in self.layers), 0]
+        reach = [*map(_reach, self.layers, self.times), 0]
         last = max(-(-(t + r) // s) for t, r, s in zip(self.times, reach, self.strides, strict=True))
         whole = -(-last // rows.SUBLANES) * rows.SUBLANES
         return tuple(whole * stride for stride in self.strides)
@@ -117,22 +136,6 @@ class Plan:
         """Rows of all columns, before each layer, and at the end."""
         last = -(-self.columns * self.room[-1] // self.part) * self.part
         return tuple(last * stride for stride in self.strides)
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Lanes before each layer, and at the end."""
-        return (max(self.layers[0].given, _WIDTH), *(layer.gives for layer in self.layers))
-
-    @property
-    def matrices(self) -> tuple[tuple[int, int, int], ...]:
-        """Shapes of all weights."""
-        channels = self.channels
-        return tuple((layer.taps, layer.gives, given) for layer, given in zip(self.layers, channels, strict=False))
-
-    @property
-    def weights(self) -> tuple[tuple[int, ...], ...]:
-        """The same, as they are in HBM."""
-        return self.matrices if self.flat else tuple((out, taps, 1, given) for taps, out, given in self.matrices)
 
     @property
     def halo(self) -> int:
@@ -152,8 +155,12 @@ class Plan:
         # Those of a batch come and go while another is worked on: signal and gradient; results, gradients, sides.
         held = 4 * blocks[0] + (4 + 2 * self.sided) * sum(blocks[1:])
         held += sum(_size(shape) for shape in (*_strips(self)[:-1], *_flats(self)))
-        weights = sum(taps * rows.stored(*shape) for taps, *shape in self.matrices)
-        return held + 2 * weights + sum(4 * rows.stored(layer.gives, 1) for layer in self.layers)
+        for layer in self.layers:
+            taps, *matrix = layer.matrix
+            held += 2 * taps * rows.stored(*matrix) + 4 * rows.stored(matrix[0], 1)
+            if layer.form == "groups":
+                held += 4 * _size(layer.stored)
+        return held
 
     def of_batch(self, *, backward: bool) -> rows.OfBatch:
         """Which arguments and results of a kernel have the batch as their first axis."""
@@ -170,6 +177,16 @@ def fits(plan: Plan, capacity: int) -> bool:
     return plan.memory <= capacity * 5 // 6
 
 
+def _lanes(channels: int) -> int:
+    """Lanes of whole registers."""
+    return -(-channels // _WIDTH) * _WIDTH
+
+
+def _reach(layer: Layer, time: int) -> int:
+    """How many rows before or after a column of `time` rows a layer reads."""
+    return max(0, -min(layer.offsets), (layer.time - 1) * layer.stride + max(layer.offsets) - (time - 1))
+
+
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     """(signal, weights..., biases [1, C]..., lengths [1, C]..., sides...) -> results..."""
     signal, *results = _signals(plan)
@@ -177,7 +194,7 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     call: Callable[..., Any] = pallas.pallas_call(
         functools.partial(_forward, plan),
         grid=(plan.batch,),
-        in_specs=[signal, *[_anywhere()] * count, *_vectors(plan) * 2, *results * plan.sided],
+        in_specs=[signal, *_stored(plan), *_vectors(plan) * 2, *results * plan.sided],
         out_specs=results,
         out_shape=[rows.result((plan.batch, *block), plan.dtype) for block in plan.blocks[1:]],
         scratch_shapes=[*_weights(plan), *_rows(plan), *(tpu.VMEM(shape, jnp.float32) for shape in _strips(plan))],
@@ -196,7 +213,7 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     signal, *results = _signals(plan)
     flowed = [block for block, flows in zip(results, plan.flows, strict=True) if flows]
     count = len(plan.layers)
-    columns = [rows.for_all(layer.gives, 1) for layer in plan.layers]
+    columns = [rows.for_all(layer.lanes[1], 1) for layer in plan.layers]
     scratch = [*_strips(plan)[:-1], *_flats(plan)]
     call: Callable[..., Any] = pallas.pallas_call(
         functools.partial(_backward, plan),
@@ -205,17 +222,17 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
             signal,
             *results,
             *flowed,
-            *[_anywhere()] * count,
+            *_stored(plan),
             *_vectors(plan),
             *columns,
             *results * plan.sided,
         ],
-        out_specs=[signal, *[_anywhere()] * count, *_vectors(plan), *columns],
+        out_specs=[signal, *_stored(plan), *_vectors(plan), *columns],
         out_shape=[
             rows.result((plan.batch, *plan.blocks[0]), plan.held),
-            *map(rows.result, plan.weights),
-            *(rows.result((1, layer.gives)) for layer in plan.layers),
-            *(rows.result((layer.gives, 1)) for layer in plan.layers),
+            *(rows.result(layer.stored) for layer in plan.layers),
+            *(rows.result((1, layer.lanes[1])) for layer in plan.layers),
+            *(rows.result((layer.lanes[1], 1)) for layer in plan.layers),
         ],
         scratch_shapes=[*_weights(plan) * 2, *_rows(plan), *(tpu.VMEM(shape, jnp.float32) for shape in scratch)],
         interpret=interpret,
@@ -241,14 +258,16 @@ def _forward(plan: Plan, given: Any, *others: Any) -> None:
             _fill(plan, i + 1, sides[i].at[0], padded[i + 1])
 
         def step(at: Any, i: int = i, layer: Layer = layer) -> None:
-            windows = [_window(plan, i, padded[i], at, offset) for offset in layer.offsets]
-            for lanes in _lanes(layer.gives):
+            def of_block(given: Any, lanes: Any) -> None:
+                windows = (_window(plan, i, padded[i], at, offset, given) for offset in layer.offsets)
                 products = [rows.product(plan, w, weights[i][tap, lanes, :], 1, 1) for tap, w in enumerate(windows)]
                 found = rows.rounded(plan, sum(products) * factors[i][:, lanes] + biases[i][:, lanes])
                 target = padded[i + 1]
                 decides = _joined(target, at + plan.halo, plan.part, lanes) if plan.sided else found
                 found = rows.rounded(plan, jnp.where(decides > 0, found, found * plan.slope))
                 _split(target, at + plan.halo, _valid(plan, i + 1, at, found), lanes)
+
+            _each_block(layer, of_block)
 
         _each(plan, i + 1, step)
         _emit(plan, i + 1, padded[i + 1], results[i].at[0])
@@ -276,23 +295,27 @@ def _backward(plan: Plan, given: Any, *others: Any) -> None:
         _bend(plan, i + 1, gradients[i], onward, (sides if plan.sided else results)[i].at[0], flowing[i], biases[i])
 
         def add(at: Any, i: int = i, layer: Layer = layer) -> None:
-            for lanes in _lanes(layer.gives):
+            def of_block(given: Any, lanes: Any) -> None:
                 middle = flowing[i][pallas.ds(at + plan.halo, plan.part), lanes]
                 for tap, offset in enumerate(layer.offsets):
-                    window = _window(plan, i, padded[i], at, offset)
+                    window = _window(plan, i, padded[i], at, offset, given)
                     inner[i][tap, lanes, :] += rows.product(plan, middle, window, 0, 0)
 
+            _each_block(layer, of_block)
+
         def pass_on(at: Any, i: int = i, layer: Layer = layer) -> None:
-            around = flowing[i][pallas.ds(at, plan.part + 2 * plan.halo), :] * factors[i][...]
-            for phase in range(layer.stride):
-                for lanes in _lanes(plan.channels[i]):
-                    found = jnp.zeros((plan.part, lanes.size), jnp.float32)
+            def of_block(given: Any, part: Any, out: Any) -> None:
+                around = flowing[i][pallas.ds(at, plan.part + 2 * plan.halo), out] * factors[i][:, out]
+                for phase in range(layer.stride):
+                    found = jnp.zeros((plan.part, part.size), jnp.float32)
                     for tap, offset in enumerate(layer.offsets):
                         if (offset - phase) % layer.stride == 0:
                             first = plan.halo - (offset - phase) // layer.stride
                             shifted = around[first : first + plan.part]
-                            found += rows.product(plan, shifted, weights[i][tap, :, lanes], 1, 0)
-                    _split(padded[i], at * layer.stride + plan.halo + phase, found, lanes, layer.stride)
+                            found += rows.product(plan, shifted, weights[i][tap, out, part], 1, 0)
+                    _split(padded[i], at * layer.stride + plan.halo + phase, found, given, layer.stride)
+
+            _each_block_back(layer, of_block)
 
         _each(plan, i + 1, add)
         _each(plan, i + 1, pass_on)
@@ -301,43 +324,40 @@ def _backward(plan: Plan, given: Any, *others: Any) -> None:
     def finish() -> None:
         for i in range(count):
             _apply_length(plan, i, inner[i], weights[i], columns[i], by_length[i])
-            _copy_weight(plan, inner[i], sums[i], out=True)
+            _store_weight(plan.layers[i], inner[i], sums[i])
 
     pallas.when(pallas.program_id(0) == plan.batch - 1)(finish)
 
 
-def _bend(
-    plan: Plan, stage: int, gradient: Any, onward: Any, decides: Any, target: Any, bias: Any
-) -> None:
+def _bend(plan: Plan, stage: int, gradient: Any, onward: Any, decides: Any, target: Any, bias: Any) -> None:
     """The gradient of what a leaky ReLU was given, from its result's own gradient and that of the next layer."""
 
     def of_column(column: Any) -> None:
-        for start, size in _pieces(plan.times[stage]):
-            at = pallas.multiple_of(column * plan.room[stage], rows.SUBLANES) + start + plan.halo
-            for lanes in _lanes(plan.channels[stage]):
-                block = (column, pallas.ds(start, size), lanes)
+        first = pallas.multiple_of(column * plan.room[stage], rows.SUBLANES) + plan.halo
+        for start, size in _pieces(plan, stage):
+            for lanes in _chunks(plan.channels[stage]):
                 found = jnp.zeros((size, lanes.size), jnp.float32)
                 if gradient is not None:
-                    found += gradient[block].astype(jnp.float32)
+                    found += _piece(plan, stage, gradient, column, start, size, lanes)
                 if onward is not None:
-                    found += rows.rounded(plan, _joined(onward, at, size, lanes))
-                upper = decides[block].astype(jnp.float32) > 0
+                    found += rows.rounded(plan, _joined(onward, first + start, size, lanes))
+                upper = _piece(plan, stage, decides, column, start, size, lanes) > 0
                 found = rows.rounded(plan, jnp.where(upper, found, found * plan.slope))
                 bias[:, lanes] += jnp.sum(found, axis=0, keepdims=True)
-                target[pallas.ds(at, size), lanes] = found
+                target[pallas.ds(first + start, size), lanes] = found
 
     _each_column(plan, of_column)
 
 
 def _apply_length(plan: Plan, i: int, sums: Any, weight: Any, length: Any, by_length: Any) -> None:
     """From the gradient of a weight times its factor, those of the weight and the length."""
-    size = math.gcd(plan.layers[i].gives, _WIDTH)
+    layer, size = plan.layers[i], _WIDTH
 
     def step(index: Any, carry: Any) -> Any:
         out = pallas.ds(pallas.multiple_of(index * size, rows.SUBLANES), size)
-        taps = range(plan.layers[i].taps)
+        taps = range(len(layer.offsets))
         products = sum(jnp.sum(sums[tap, out, :] * weight[tap, out, :], axis=1, keepdims=True) for tap in taps)
-        if plan.normed[i]:
+        if layer.normed:
             squares = sum(jnp.sum(weight[tap, out, :] ** 2, axis=1, keepdims=True) for tap in taps)
             norm = jnp.sqrt(squares)
             factor, by_norm = length[out, :] / norm, products * length[out, :] / (norm * squares)
@@ -350,7 +370,7 @@ def _apply_length(plan: Plan, i: int, sums: Any, weight: Any, length: Any, by_le
                 sums[tap, out, :] = sums[tap, out, :] * length[out, :]
         return carry
 
-    jax.lax.fori_loop(0, plan.layers[i].gives // size, step, 0)
+    jax.lax.fori_loop(0, layer.lanes[1] // size, step, 0)
 
 
 def _taken(others: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
@@ -372,37 +392,91 @@ def _fetch(
 ) -> None:
     """Copy weights into VMEM, and find their factors [1, C]."""
     for i, layer in enumerate(plan.layers):
-        _copy_weight(plan, stored[i], weights[i])
-        for lanes in _lanes(layer.gives):
+        _load_weight(layer, stored[i], weights[i])
+        for lanes in _chunks(layer.lanes[1]):
             factors[i][:, lanes] = lengths[i][:, lanes]
-            if plan.normed[i]:
-                squares = sum(_row_sums(weights[i][tap, lanes, :] ** 2) for tap in range(layer.taps))
+            if layer.normed:
+                squares = sum(_row_sums(weights[i][tap, lanes, :] ** 2) for tap in range(len(layer.offsets)))
                 factors[i][:, lanes] /= jnp.sqrt(squares)
 
 
 def _row_sums(value: Any) -> Any:
     """The sum of each row, [1, rows]: as a product, that has them in the lanes."""
-    ones = jnp.ones((rows.SUBLANES, value.shape[1]), jnp.float32)
-    found = jax.lax.dot_general(
-        ones,
-        value,
-        (((1,), (1,)), ((), ())),
+    return _whole_product(jnp.ones((rows.SUBLANES, value.shape[1]), jnp.float32), value, 1, 1)[:1]
+
+
+def _whole_product(left: Any, right: Any, left_axis: int, right_axis: int) -> Any:
+    """The sum over an axis of each, in float32 whatever the plan says."""
+    return jax.lax.dot_general(
+        left,
+        right,
+        (((left_axis,), (right_axis,)), ((), ())),
         precision=jax.lax.Precision.HIGHEST,
         preferred_element_type=jnp.float32,
     )
-    return found[:1]
 
 
-def _copy_weight(plan: Plan, source: Any, target: Any, *, out: bool = False) -> None:
-    """Copy between HBM and VMEM, where a weight is [taps, C (out), C (in)]."""
-    if plan.flat:
+def _load_weight(layer: Layer, source: Any, target: Any) -> None:
+    """Bring a weight into VMEM, as [taps, C (out), C (in) of a block], zeros between groups."""
+    if layer.form == "taps":
         tpu.sync_copy(source, target)
-        return
-    for tap in range((source if out else target).shape[0]):
-        if out:
-            tpu.sync_copy(source.at[tap], target.at[:, tap, 0, :])
-        else:
+    elif layer.form == "columns":
+        for tap in range(len(layer.offsets)):
             tpu.sync_copy(source.at[:, tap, 0, :], target.at[tap])
+    else:
+
+        def step(out: Any, own: Any, spread: Any) -> None:
+            for tap in range(len(layer.offsets)):
+                target[tap, out, :] = jnp.where(own, _whole_product(source[tap, :, out], spread, 0, 0), 0)
+
+        _each_group(layer, step)
+
+
+def _store_weight(layer: Layer, source: Any, target: Any) -> None:
+    """The other way round."""
+    if layer.form == "taps":
+        tpu.sync_copy(source, target)
+    elif layer.form == "columns":
+        for tap in range(len(layer.offsets)):
+            tpu.sync_copy(source.at[tap], target.at[:, tap, 0, :])
+    else:
+
+        def step(out: Any, own: Any, spread: Any) -> None:
+            for tap in range(len(layer.offsets)):
+                target[tap, :, out] = _whole_product(spread, jnp.where(own, source[tap, out, :], 0), 1, 1)
+
+        _each_group(layer, step)
+
+
+def _each_group(layer: Layer, work: Callable[[Any, Any, Any], None]) -> None:
+    """Do `work` for every 128 channels of a grouped weight: which they are, what is their groups', and where it is.
+
+    The second [128 (out), 128 (in)] is true where both are of one group; the third [C (in) of a group, 128] is one
+    where a channel in a group is that of a lane.
+    """
+    given, gives = layer.given // layer.groups, layer.gives // layer.groups
+    shape = (layer.stored[1], _WIDTH)
+    row, lane = (jax.lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
+    spread = jnp.where(_remainder(lane, given) == row, 1.0, 0.0)
+    out, lane = (jax.lax.broadcasted_iota(jnp.int32, (_WIDTH, _WIDTH), axis) for axis in (0, 1))
+    per_block = layer.lanes[1] // layer.blocks
+
+    def step(index: Any, carry: Any) -> Any:
+        first = pallas.multiple_of(index * _WIDTH, _WIDTH)
+        own = _quotient(out + jax.lax.rem(first, jnp.int32(per_block)), gives) == _quotient(lane, given)
+        work(pallas.ds(first, _WIDTH), own, spread)
+        return carry
+
+    jax.lax.fori_loop(0, layer.lanes[1] // _WIDTH, step, 0)
+
+
+def _quotient(value: Any, by: int) -> Any:
+    """Whole division of small numbers that are not negative, which is exact in float32."""
+    return jnp.floor((value.astype(jnp.float32) + 0.5) * (1 / by))
+
+
+def _remainder(value: Any, by: int) -> Any:
+    return value - by * _quotient(value, by).astype(jnp.int32)
 
 
 def _clear(memory: Sequence[Any]) -> None:
@@ -436,15 +510,56 @@ def _each_column(plan: Plan, work: Callable[[Any], None]) -> None:
     jax.lax.fori_loop(0, plan.columns, body, 0)
 
 
-def _pieces(time: int) -> list[tuple[int, int]]:
+def _pieces(plan: Plan, stage: int) -> list[tuple[int, int]]:
     """Where the rows of a column start that are copied at a time, and how many they are."""
-    return [(start, min(_COPIED, time - start)) for start in range(0, time, _COPIED)]
+    time, most = plan.times[stage], _COPIED if plan.widths[stage] >= _WIDTH else _WIDTH
+    return [(start, min(most, time - start)) for start in range(0, time, most)]
 
 
-def _lanes(channels: int) -> list[Any]:
-    """The channels in blocks."""
+def _piece(plan: Plan, stage: int, block: Any, column: Any, start: int, size: int, lanes: Any) -> Any:
+    """Rows of a column in HBM's layout, whole registers of channels."""
+    width = plan.widths[stage]
+    if width >= _WIDTH:
+        return block[column, pallas.ds(start, size), lanes].astype(jnp.float32)
+    found = block[column, :, pallas.ds(start, _WIDTH)].astype(jnp.float32)
+    return jnp.concatenate([found, jnp.zeros((_WIDTH - width, _WIDTH), jnp.float32)], axis=0).T[:size]
+
+
+def _chunks(channels: int) -> list[Any]:
+    """The channels in parts."""
     size = math.gcd(channels, _LANES)
     return [pallas.ds(start, size) for start in range(0, channels, size)]
+
+
+def _each_block(layer: Layer, work: Callable[[Any, Any], None]) -> None:
+    """Do `work` for channels that a layer gives, and those that they are made of."""
+    given, gives = layer.lanes
+    if layer.blocks == 1:
+        for lanes in _chunks(gives):
+            work(pallas.ds(0, given), lanes)
+        return
+    for block, out in _blocks(layer):
+        size = math.gcd(out.size, _LANES)
+        for start in range(0, out.size, size):
+            work(block, pallas.ds(out.start + start, size))
+
+
+def _each_block_back(layer: Layer, work: Callable[[Any, Any, Any], None]) -> None:
+    """Do `work` for channels that a layer is given, where they are in its matrix, and those that are made of them."""
+    given, gives = layer.lanes
+    if layer.blocks == 1:
+        for lanes in _chunks(given):
+            work(lanes, lanes, pallas.ds(0, gives))
+        return
+    for block, out in _blocks(layer):
+        work(block, pallas.ds(0, _WIDTH), out)
+
+
+def _blocks(layer: Layer) -> Iterator[tuple[Any, Any]]:
+    """Blocks of channels that a layer is given, and gives."""
+    size = layer.lanes[1] // layer.blocks
+    for block in range(layer.blocks):
+        yield pallas.ds(block * _WIDTH, _WIDTH), pallas.ds(block * size, size)
 
 
 def _joined(split: Any, at: Any, count: int, lanes: Any, stride: int = 1) -> Any:
@@ -467,14 +582,9 @@ def _fill(plan: Plan, stage: int, block: Any, padded: Any) -> None:
 
     def of_column(column: Any) -> None:
         first = pallas.multiple_of(column * room, rows.SUBLANES) + plan.halo
-        if stage == 0 and plan.thin:  # what comes after T are zeros as well
-            for start in range(0, plan.blocks[0][2], _WIDTH):
-                turned = block[column, :, pallas.ds(start, _WIDTH)].astype(jnp.float32).T
-                padded.at[0][pallas.ds(first + start, _WIDTH), : plan.thin] = rows.rounded(plan, turned)
-        else:
-            for start, size in _pieces(time):
-                found = block[column, pallas.ds(start, size), :].astype(jnp.float32)
-                _split(padded, first + start, rows.rounded(plan, found), lanes)
+        for start, size in _pieces(plan, stage):
+            found = _piece(plan, stage, block, column, start, size, lanes)
+            _split(padded, first + start, rows.rounded(plan, found), lanes)
         if room > time:
             _split(padded, first + time, jnp.zeros((room - time, lanes.size), jnp.float32), lanes)
 
@@ -486,26 +596,25 @@ def _fill(plan: Plan, stage: int, block: Any, padded: Any) -> None:
 
 def _emit(plan: Plan, stage: int, padded: Any, block: Any) -> None:
     """Write a signal's columns to where they leave the chip from."""
+    width = plan.widths[stage]
 
     def of_column(column: Any) -> None:
         first = pallas.multiple_of(column * plan.room[stage], rows.SUBLANES) + plan.halo
-        if stage == 0 and plan.thin:
-            for start in range(0, plan.blocks[0][2], _WIDTH):
-                turned = padded.at[0][pallas.ds(first + start, _WIDTH), :].T[: plan.thin]
+        for start, size in _pieces(plan, stage):
+            if width < _WIDTH:  # what comes after the column nobody reads
+                turned = padded.at[0][pallas.ds(first + start, _WIDTH), :].T[:width]
                 block[column, :, pallas.ds(start, _WIDTH)] = turned.astype(block.dtype)
-            return
-        for start, size in _pieces(plan.times[stage]):
-            for lanes in _lanes(plan.channels[stage]):
+                continue
+            for lanes in _chunks(width):
                 found = _joined(padded, first + start, size, lanes)
                 block[column, pallas.ds(start, size), lanes] = found.astype(block.dtype)
 
     _each_column(plan, of_column)
 
 
-def _window(plan: Plan, i: int, padded: Any, at: Any, offset: int) -> Any:
+def _window(plan: Plan, i: int, padded: Any, at: Any, offset: int, lanes: Any) -> Any:
     """Every row of what a layer is given that a tap takes for one part of its result."""
     layer = plan.layers[i]
-    lanes = pallas.ds(0, plan.channels[i])
     if layer.stride > 1:
         return _joined(padded, at * layer.stride + plan.halo + offset, plan.part, lanes, layer.stride)
     around = _joined(padded, at, plan.part + 2 * plan.halo, lanes)
@@ -520,36 +629,39 @@ def _valid(plan: Plan, stage: int, at: Any, value: Any) -> Any:
     return jnp.where(inside, value, 0)
 
 
-def _anywhere() -> Any:
-    return pallas.BlockSpec(memory_space=pallas.ANY)
-
-
 def _signals(plan: Plan) -> list[Any]:
     """Blocks of the signal and of all results."""
     return [rows.per_sample(*block) for block in plan.blocks]
 
 
+def _stored(plan: Plan) -> list[Any]:
+    """Where weights are read from and written to."""
+    return [
+        rows.for_all(*layer.stored) if layer.form == "groups" else pallas.BlockSpec(memory_space=pallas.ANY)
+        for layer in plan.layers
+    ]
+
+
 def _vectors(plan: Plan) -> list[Any]:
     """Blocks of one number a channel of each result."""
-    return [rows.for_all(1, layer.gives) for layer in plan.layers]
+    return [rows.for_all(1, layer.lanes[1]) for layer in plan.layers]
 
 
 def _weights(plan: Plan) -> list[Any]:
     """Memory for all weights, or their gradients."""
-    return [tpu.VMEM(shape, jnp.float32) for shape in plan.matrices]
+    return [tpu.VMEM(layer.matrix, jnp.float32) for layer in plan.layers]
 
 
 def _rows(plan: Plan) -> list[Any]:
     """Memory for one number a channel of each result."""
-    return [tpu.VMEM((1, layer.gives), jnp.float32) for layer in plan.layers]
+    return [tpu.VMEM((1, layer.lanes[1]), jnp.float32) for layer in plan.layers]
 
 
 def _strips(plan: Plan) -> list[tuple[int, int, int]]:
-    """Shapes of all signals between zeros, in strips; the last chunk of a thin one may be longer than its column."""
-    slack = [_WIDTH if plan.thin else 0, *[0] * len(plan.layers)]
+    """Shapes of all signals between zeros, in strips; the last registers of few channels may be longer than a column."""
     return [
-        (width // _WIDTH, count + 2 * plan.halo + more, _WIDTH)
-        for count, width, more in zip(plan.lengths, plan.channels, slack, strict=True)
+        (lanes // _WIDTH, count + 2 * plan.halo + _WIDTH * (width < _WIDTH), _WIDTH)
+        for count, lanes, width in zip(plan.lengths, plan.channels, plan.widths, strict=True)
     ]
 
 
@@ -559,16 +671,15 @@ def _flats(plan: Plan) -> list[tuple[int, int]]:
 
 
 def _size(shape: tuple[int, ...]) -> int:
+    """Bytes of whole registers of float32."""
     return 4 * math.prod(shape)
 
 
 def _limits(plan: Plan, *, passes: int, signals: int, results: int, weights: int) -> dict[str, Any]:
     """`passes` are products with each matrix; the others say how many are read and written, or how often."""
     first, *others = (math.prod(block) for block in plan.blocks)
-    per_result = sum(others) / len(others)
-    accessed = signals * first * jnp.dtype(plan.held).itemsize + results * per_result * jnp.dtype(plan.dtype).itemsize
-    matrices = [math.prod(shape) for shape in plan.matrices]
-    products = sum(m * n for m, n in zip(matrices, plan.lengths[1:], strict=True))
-    return rows.limits(
-        plan.memory, passes * plan.batch * products, int(plan.batch * accessed) + weights * sum(matrices) * 4
-    )
+    accessed = signals * first * jnp.dtype(plan.held).itemsize
+    accessed += results * sum(others) // len(others) * jnp.dtype(plan.dtype).itemsize
+    stored = 4 * sum(math.prod(layer.stored) for layer in plan.layers)
+    products = sum(math.prod(layer.matrix) * n for layer, n in zip(plan.layers, plan.lengths[1:], strict=True))
+    return rows.limits(plan.memory, passes * plan.batch * products, plan.batch * accessed + weights * stored)
