@@ -306,12 +306,11 @@ def _backward(plan: Plan, given: Any, *others: Any) -> None:
             def of_block(given: Any, lanes: Any) -> None:
                 middle = _joined(flowing[i], at + plan.halo, plan.part, lanes)
 
-                def of_tap(tap: Any, carry: Any) -> Any:
+                def of_tap(tap: Any) -> None:
                     window = _window(plan, layer, padded[i], at, tap, given)
                     inner[i][tap, lanes, :] += rows.product(plan, middle, window, 0, 0)
-                    return carry
 
-                jax.lax.fori_loop(0, len(layer.offsets), of_tap, 0)
+                _times(len(layer.offsets), of_tap)
 
             _each_block(layer, of_block)
 
@@ -354,7 +353,8 @@ def _bend(plan: Plan, stage: int, gradient: Any, onward: Any, decides: Any, targ
 
     def of_column(column: Any) -> None:
         first = column * plan.room[stage] + plan.halo
-        for start, size in _pieces(plan, stage):
+
+        def of_piece(start: Any, size: int) -> None:
             for lanes in _chunks(plan.channels[stage]):
                 found = jnp.zeros((size, lanes.size), jnp.float32)
                 if gradient is not None:
@@ -366,31 +366,42 @@ def _bend(plan: Plan, stage: int, gradient: Any, onward: Any, decides: Any, targ
                 bias[:, lanes] += jnp.sum(found, axis=0, keepdims=True)
                 _split(target, first + start, found, lanes)
 
-    _each_column(plan, of_column)
+        _each_piece(plan, stage, of_piece)
+
+    _times(plan.columns, of_column)
 
 
 def _apply_length(plan: Plan, i: int, sums: Any, weight: Any, length: Any, by_length: Any) -> None:
     """From the gradient of a weight times its factor, those of the weight and the length."""
     layer, size = plan.layers[i], _WIDTH
+    taps = len(layer.offsets)
 
-    def step(index: Any, carry: Any) -> Any:
+    def step(index: Any) -> None:
         out = pallas.ds(pallas.multiple_of(index * size, rows.SUBLANES), size)
-        taps = range(len(layer.offsets))
-        products = sum(jnp.sum(sums[tap, out, :] * weight[tap, out, :], axis=1, keepdims=True) for tap in taps)
-        if layer.normed:
-            squares = sum(jnp.sum(weight[tap, out, :] ** 2, axis=1, keepdims=True) for tap in taps)
-            norm = jnp.sqrt(squares)
-            factor, by_norm = length[out, :] / norm, products * length[out, :] / (norm * squares)
-            by_length[out, :] = products / norm
-            for tap in taps:
-                sums[tap, out, :] = sums[tap, out, :] * factor - weight[tap, out, :] * by_norm
-        else:
-            by_length[out, :] = products
-            for tap in taps:
-                sums[tap, out, :] = sums[tap, out, :] * length[out, :]
-        return carry
 
-    jax.lax.fori_loop(0, layer.lanes[1] // size, step, 0)
+        def total(first: Any, second: Any) -> Any:
+            """The sum of products over taps and channels that go in, [C (out), 1]."""
+
+            def add(tap: Any, found: Any) -> Any:
+                return found + jnp.sum(first[tap, out, :] * second[tap, out, :], axis=1, keepdims=True)
+
+            return jax.lax.fori_loop(0, taps, add, jnp.zeros((size, 1), jnp.float32))
+
+        products = total(sums, weight)
+        factor, by_norm = length[out, :], jnp.zeros((size, 1), jnp.float32)
+        if layer.normed:
+            squares = total(weight, weight)
+            norm = jnp.sqrt(squares)
+            factor, by_norm = factor / norm, products * factor / (norm * squares)
+            products = products / norm
+        by_length[out, :] = products
+
+        def apply(tap: Any) -> None:
+            sums[tap, out, :] = sums[tap, out, :] * factor - weight[tap, out, :] * by_norm
+
+        _times(taps, apply)
+
+    _times(layer.lanes[1] // size, step)
 
 
 def _taken(others: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
@@ -413,11 +424,16 @@ def _fetch(
     """Copy weights into VMEM, and find their factors [1, C]."""
     for i, layer in enumerate(plan.layers):
         _load_weight(layer, stored[i], weights[i])
-        for lanes in _chunks(layer.lanes[1]):
+        for lanes in _chunks(layer.lanes[1], _WIDTH):
             factors[i][:, lanes] = lengths[i][:, lanes]
             if layer.normed:
-                squares = sum(_row_sums(weights[i][tap, lanes, :] ** 2) for tap in range(len(layer.offsets)))
-                factors[i][:, lanes] /= jnp.sqrt(squares)
+
+                def add(tap: Any, found: Any, i: int = i, lanes: Any = lanes) -> Any:
+                    return found + weights[i][tap, lanes, :] ** 2
+
+                nothing = jnp.zeros((lanes.size, layer.matrix[2]), jnp.float32)
+                squares = jax.lax.fori_loop(0, len(layer.offsets), add, nothing)
+                factors[i][:, lanes] /= jnp.sqrt(_row_sums(squares))
 
 
 def _row_sums(value: Any) -> Any:
@@ -446,8 +462,10 @@ def _load_weight(layer: Layer, source: Any, target: Any) -> None:
     else:
 
         def step(out: Any, own: Any, spread: Any) -> None:
-            for tap in range(len(layer.offsets)):
+            def of_tap(tap: Any) -> None:
                 target[tap, out, :] = jnp.where(own, _whole_product(source[tap, :, out], spread, 0, 0), 0)
+
+            _times(len(layer.offsets), of_tap)
 
         _each_group(layer, step)
 
@@ -462,8 +480,10 @@ def _store_weight(layer: Layer, source: Any, target: Any) -> None:
     else:
 
         def step(out: Any, own: Any, spread: Any) -> None:
-            for tap in range(len(layer.offsets)):
+            def of_tap(tap: Any) -> None:
                 target[tap, :, out] = _whole_product(spread, jnp.where(own, source[tap, out, :], 0), 1, 1)
+
+            _times(len(layer.offsets), of_tap)
 
         _each_group(layer, step)
 
@@ -481,13 +501,12 @@ def _each_group(layer: Layer, work: Callable[[Any, Any, Any], None]) -> None:
     out, lane = (jax.lax.broadcasted_iota(jnp.int32, (_WIDTH, _WIDTH), axis) for axis in (0, 1))
     per_block = layer.lanes[1] // layer.blocks
 
-    def step(index: Any, carry: Any) -> Any:
+    def step(index: Any) -> None:
         first = pallas.multiple_of(index * _WIDTH, _WIDTH)
         own = _quotient(out + jax.lax.rem(first, jnp.int32(per_block)), gives) == _quotient(lane, given)
         work(pallas.ds(first, _WIDTH), own, spread)
-        return carry
 
-    jax.lax.fori_loop(0, layer.lanes[1] // _WIDTH, step, 0)
+    _times(layer.lanes[1] // _WIDTH, step)
 
 
 def _quotient(value: Any, by: int) -> Any:
@@ -501,42 +520,44 @@ def _remainder(value: Any, by: int) -> Any:
 
 def _clear(memory: Sequence[Any]) -> None:
     for one in memory:
-
-        def body(index: Any, carry: Any, one: Any = one) -> Any:
-            one[index] = jnp.zeros(one.shape[1:], jnp.float32)
-            return carry
-
         if len(one.shape) == 3:
-            jax.lax.fori_loop(0, one.shape[0], body, 0)
+
+            def body(index: Any, one: Any = one) -> None:
+                one[index] = jnp.zeros(one.shape[1:], jnp.float32)
+
+            _times(one.shape[0], body)
         else:
             one[...] = jnp.zeros(one.shape, jnp.float32)
 
 
-def _each(plan: Plan, stage: int, work: Callable[[Any], None]) -> None:
-    """Do `work` at the first row of every part of a signal."""
+def _times(count: int, work: Callable[[Any], None]) -> None:
+    """Do `work` for every number below `count`."""
 
     def body(index: Any, carry: Any) -> Any:
-        work(pallas.multiple_of(index * plan.part, rows.SUBLANES))
+        work(index)
         return carry
 
-    jax.lax.fori_loop(0, plan.lengths[stage] // plan.part, body, 0)
+    jax.lax.fori_loop(0, count, body, 0)
 
 
-def _each_column(plan: Plan, work: Callable[[Any], None]) -> None:
-    def body(column: Any, carry: Any) -> Any:
-        work(column)
-        return carry
-
-    jax.lax.fori_loop(0, plan.columns, body, 0)
+def _each(plan: Plan, stage: int, work: Callable[[Any], None]) -> None:
+    """Do `work` at the first row of every part of a signal."""
+    _times(plan.lengths[stage] // plan.part, lambda index: work(pallas.multiple_of(index * plan.part, rows.SUBLANES)))
 
 
-def _pieces(plan: Plan, stage: int) -> list[tuple[int, int]]:
-    """Where the rows of a column start that are copied at a time, and how many they are."""
-    time, most = plan.times[stage], _COPIED if plan.widths[stage] >= _WIDTH else _WIDTH
-    return [(start, min(most, time - start)) for start in range(0, time, most)]
+def _each_piece(plan: Plan, stage: int, work: Callable[[Any, int], None]) -> None:
+    """Do `work` for rows of a column that are copied at a time: where they start, and how many they are."""
+    time, size = plan.times[stage], _COPIED if plan.widths[stage] >= _WIDTH else _WIDTH
+    whole = time // size
+    if whole > 1:
+        _times(whole, lambda index: work(pallas.multiple_of(index * size, _WIDTH), size))
+    elif whole:
+        work(0, size)
+    if time % size:
+        work(whole * size, time % size)
 
 
-def _piece(plan: Plan, stage: int, block: Any, column: Any, start: int, size: int, lanes: Any) -> Any:
+def _piece(plan: Plan, stage: int, block: Any, column: Any, start: Any, size: int, lanes: Any) -> Any:
     """Rows of a column in HBM's layout, whole registers of channels."""
     width = plan.widths[stage]
     if width >= _WIDTH:
@@ -545,9 +566,9 @@ def _piece(plan: Plan, stage: int, block: Any, column: Any, start: int, size: in
     return jnp.concatenate([found, jnp.zeros((_WIDTH - width, _WIDTH), jnp.float32)], axis=0).T[:size]
 
 
-def _chunks(channels: int) -> list[Any]:
+def _chunks(channels: int, most: int = _LANES) -> list[Any]:
     """The channels in parts."""
-    size = math.gcd(channels, _LANES)
+    size = math.gcd(channels, most)
     return [pallas.ds(start, size) for start in range(0, channels, size)]
 
 
@@ -557,14 +578,13 @@ def _each_block(layer: Layer, work: Callable[[Any, Any], None]) -> None:
     per_block = gives // layer.blocks
     size = math.gcd(per_block, _LANES)
 
-    def body(index: Any, carry: Any) -> Any:
+    def body(index: Any) -> None:
         lanes = pallas.ds(pallas.multiple_of(index * size, _WIDTH), size)
         block = jax.lax.div(index, jnp.int32(per_block // size))
         first = pallas.multiple_of(block * _WIDTH, _WIDTH)
         work(pallas.ds(0, given) if layer.blocks == 1 else pallas.ds(first, _WIDTH), lanes)
-        return carry
 
-    jax.lax.fori_loop(0, gives // size, body, 0)
+    _times(gives // size, body)
 
 
 def _each_block_back(layer: Layer, work: Callable[[Any, Any, Any], None]) -> None:
@@ -572,7 +592,7 @@ def _each_block_back(layer: Layer, work: Callable[[Any, Any, Any], None]) -> Non
     given, gives = layer.lanes
     size = math.gcd(given, _LANES) if layer.blocks == 1 else _WIDTH
 
-    def body(index: Any, carry: Any) -> Any:
+    def body(index: Any) -> None:
         lanes = pallas.ds(pallas.multiple_of(index * size, _WIDTH), size)
         if layer.blocks == 1:
             work(lanes, lanes, pallas.ds(0, gives))
@@ -580,9 +600,8 @@ def _each_block_back(layer: Layer, work: Callable[[Any, Any, Any], None]) -> Non
             per_block = gives // layer.blocks
             out = pallas.ds(pallas.multiple_of(index * per_block, _WIDTH), per_block)
             work(lanes, pallas.ds(0, _WIDTH), out)
-        return carry
 
-    jax.lax.fori_loop(0, given // size, body, 0)
+    _times(given // size, body)
 
 
 def _joined(split: Any, at: Any, count: int, lanes: Any, stride: int = 1) -> Any:
@@ -609,13 +628,16 @@ def _fill(plan: Plan, stage: int, block: Any, padded: Any) -> None:
 
     def of_column(column: Any) -> None:
         first = column * room + plan.halo
-        for start, size in _pieces(plan, stage):
+
+        def of_piece(start: Any, size: int) -> None:
             found = _piece(plan, stage, block, column, start, size, lanes)
             _split(padded, first + start, rows.rounded(plan, found), lanes)
+
+        _each_piece(plan, stage, of_piece)
         if room > time:
             _split(padded, first + time, jnp.zeros((room - time, lanes.size), jnp.float32), lanes)
 
-    _each_column(plan, of_column)
+    _times(plan.columns, of_column)
     if plan.lengths[stage] > plan.columns * room:
         after = jnp.zeros((plan.lengths[stage] - plan.columns * room, lanes.size), jnp.float32)
         _split(padded, plan.columns * room + plan.halo, after, lanes)
@@ -627,16 +649,19 @@ def _emit(plan: Plan, stage: int, padded: Any, block: Any) -> None:
 
     def of_column(column: Any) -> None:
         first = column * plan.room[stage] + plan.halo
-        for start, size in _pieces(plan, stage):
+
+        def of_piece(start: Any, size: int) -> None:
             if width < _WIDTH:  # what comes after the column nobody reads
                 turned = padded.at[0][pallas.ds(first + start, _WIDTH), :].T[:width]
                 block[column, :, pallas.ds(start, _WIDTH)] = turned.astype(block.dtype)
-                continue
+                return
             for lanes in _chunks(width):
                 found = _joined(padded, first + start, size, lanes)
                 block[column, pallas.ds(start, size), lanes] = found.astype(block.dtype)
 
-    _each_column(plan, of_column)
+        _each_piece(plan, stage, of_piece)
+
+    _times(plan.columns, of_column)
 
 
 def _window(plan: Plan, layer: Layer, padded: Any, at: Any, tap: Any, lanes: Any) -> Any:
