@@ -307,6 +307,16 @@ class Project:
             if isinstance(item, cst.FunctionDef)
         )
 
+    @cached_property
+    def differentiates_twice(self) -> bool:
+        """Whether any call asks for gradients that have gradients themselves."""
+        return any(
+            node.keyword is not None and node.keyword.value == "create_graph" and dotted(node.value) != "False"
+            for file in self.files.values()
+            for node in file.index.nodes
+            if type(node) is cst.Arg
+        )
+
     def module(self, name: str) -> SourceFile | None:
         """The file that a dotted module name means, with or without the folder upstream keeps it in."""
         return self._modules.get(name)

@@ -45,18 +45,20 @@ _AFTER = _BEFORE.replace(
 
 
 class KeepFeaturesOnChip(Rule):
-    """Run a chain of layers whose results are all wanted in one kernel.
+    """Run a chain of layers whose results are all wanted in few kernels.
 
     A discriminator's layers are few and wide: their weights are as large as their signals, and XLA moves each of both
     between memory and the chip for the layer, for the next one, for the loss and for the backward pass. A kernel
     (written in Pallas, so jax has to be installed) holds all weights on the chip while the samples of a batch go by,
-    one at a time: a result is written once and read once. It takes those layers from which on all are as wide as the
-    chip's registers; those before them run as they did. Without jax, on a chip with little memory of its own, and on all
-    other devices, all layers run one by one.
+    one at a time: a result is written once and read once, and norms of weights are found in it too. Layers whose
+    weights do not fit together run in several kernels. A first layer of one channel is a sum of shifted samples, which
+    a loss on its result computes again instead of reading it. Without jax, on a chip with little memory of its own, and
+    on all other devices, all layers run one by one; so they do where gradients have to have gradients themselves
+    (`create_graph`), which those of a kernel do not.
     """
 
     code = "TPU008"
-    title = "layers with their results in one kernel"
+    title = "layers with their results in few kernels"
     safety = Safety.CLOSE
     message = "on a TPU the weights of these layers stay on the chip, and each result is written and read once"
     fixes_hazard = False
@@ -86,13 +88,16 @@ class KeepFeaturesOnChip(Rule):
         _BEFORE.replace("seen = []", "seen, other = [], []").replace(
             "            seen.append(x)\n", "            seen.append(x)\n            other.append(x)\n"
         ),
+        # a penalty on gradients, which have gradients themselves then
+        _BEFORE
+        + "\n\ndef penalty(x, y):\n    return torch.autograd.grad(y, x, create_graph=True)[0].square().mean()\n",
         # layers from elsewhere
         _BEFORE.replace("in self.steps:", "in steps(self):"),
     )
 
     def visit_For(self, node: cst.For) -> None:
         found = feature_loop(self.file, node)
-        if found is None:
+        if found is None or self.file.project.differentiates_twice:
             return
         signal, layers, made = cst.Name(found.signal), self.free_name("layers"), self.free_name("found")
         given = [signal, node.iter, *([] if found.slope is None else [found.slope])]

@@ -550,8 +550,7 @@ def run_kernel(
     """
     jax = _jax()
     if on_host(*tensors):
-        function = jax.jit(build(plan, interpret=True))
-        found = function(*(jax.dlpack.from_dlpack(tensor.detach().contiguous()) for tensor in tensors))
+        found = _on_host(build, plan)(*(jax.dlpack.from_dlpack(tensor.detach().contiguous()) for tensor in tensors))
         return [torch.utils.dlpack.from_dlpack(array) for array in found]
     count = devices()
     if count > 1:
@@ -580,6 +579,12 @@ def _from_parts(part: torch.Tensor, divided: bool) -> torch.Tensor:
     axes = ("data", *[None] * (part.dim() - 1))
     whole: torch.Tensor = _xla_spmd().disable_manual_sharding(part, axes, shape, mesh=_mesh).global_tensor
     return whole if divided else whole.sum(0)
+
+
+@functools.cache
+def _on_host(build: Callable[..., Any], plan: Any) -> Callable[..., Any]:
+    function: Callable[..., Any] = _jax().jit(build(plan, interpret=True))
+    return function
 
 
 @functools.cache

@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from porter.runtime import ops, utils
+from porter.validate.kinks import RecordKinks, ReplayKinks
 
 from .graphs import decibels
 from .test_attention import Attention
 from .test_attention import given as attention_inputs
+from .test_features import Chain as Features
 from .test_feed_forward import Forward
 from .test_gated import Stack
 from .test_residual import Chain
@@ -37,9 +39,17 @@ def attention(masks: int) -> tuple[nn.Module, list[torch.Tensor]]:
     return Attention(6, window=2), [*(doubled(given[name]) for name in "qkv"), mask]
 
 
+class Joined(Features):
+    """All results in one."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.cat([result.flatten(1) for result in super().forward(x)], 1)
+
+
 MADE: dict[str, Callable[[], tuple[nn.Module, list[torch.Tensor]]]] = {
     "attention": lambda: attention(1),
     "attention with one mask": lambda: attention(0),
+    "features": lambda: (Joined(), [noise(BATCH, 1, 100, 2)]),
     "feed forward": lambda: (Forward(3), [noise(BATCH, 6, 12), torch.ones(BATCH, 1, 12)]),
     "gated": lambda: (Stack(8, 3), [noise(BATCH, 8, 16), torch.ones(BATCH, 1, 16)]),
     "residual": lambda: (Chain(128), [noise(BATCH, 128, 8)]),
@@ -69,8 +79,9 @@ def main() -> None:
     for name, make in MADE.items():
         torch.manual_seed(0)
         made, inputs = make()
-        wanted = run(made, inputs, None)
-        with ops.device_forms(tpu=True):
+        with RecordKinks() as recorded:
+            wanted = run(made, inputs, None)
+        with ops.device_forms(tpu=True), ReplayKinks(recorded.masks):
             found = run(made, inputs, utils.get_xla_device())
         assert len(found) == len(wanted)
         nearest[name] = min(decibels(*pair) for pair in zip(found, wanted, strict=True))

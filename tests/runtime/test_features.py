@@ -26,11 +26,18 @@ WIDTHS = (1, 8, 128, 256, 128)
 class Chain(nn.Module):
     """Convolutions of columns, the first of few channels."""
 
-    def __init__(self, kernel: int = 5, stride: int = 3, flat: bool = False, bias: bool = True) -> None:
+    def __init__(
+        self,
+        kernel: int = 5,
+        stride: int = 3,
+        flat: bool = False,
+        bias: bool = True,
+        widths: tuple[int, ...] = WIDTHS,
+    ) -> None:
         super().__init__()
         padding = (kernel - 1) // 2
         self.layers = nn.ModuleList()
-        for i, (given, gives) in enumerate(pairwise(WIDTHS)):
+        for i, (given, gives) in enumerate(pairwise(widths)):
             step = 1 if i == 3 else stride
             if flat:
                 layer: nn.Module = nn.Conv1d(given, gives, kernel, step, padding, bias=bias)
@@ -91,17 +98,32 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("columns", [1, 2, 5])
-@pytest.mark.parametrize("time", [81, 100])
+@pytest.mark.parametrize(("time", "columns"), [(81, 1), (81, 2), (100, 5)])
 def test_columns_do_not_see_each_other(time: int, columns: int, ran: list[int]) -> None:
     check(Chain(), noise(2, 1, time, columns))
     assert ran == [3]
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [(5, 1), (3, 2), (7, 4), (1, 1), (4, 3)])
+@pytest.mark.parametrize(("kernel", "stride"), [(5, 1), (7, 4), (1, 1), (4, 3)])
 def test_kernels_and_strides(kernel: int, stride: int, ran: list[int]) -> None:
     check(Chain(kernel, stride), noise(2, 1, 150, 3))
     assert ran == [3]
+
+
+@pytest.mark.parametrize(
+    ("widths", "chains"),
+    [((1, 128, 128), [1]), ((1, 64, 128, 128), [2]), ((2, 8, 128, 256), [2]), ((1, 12, 128, 256), [1]), ((1, 16), [])],
+)
+def test_widths(widths: tuple[int, ...], chains: list[int], ran: list[int]) -> None:
+    chain = Chain(widths=widths)
+    x = noise(2, widths[0], 100, 2)
+    if chains:
+        check(chain, x)
+    else:
+        with ops.device_forms(tpu=True):
+            chain(x)
+        assert chain.left == len(chain.layers)
+    assert ran == chains
 
 
 def test_signals_without_columns(ran: list[int]) -> None:

@@ -135,6 +135,28 @@ def test_a_chain_in_one_kernel_takes_the_recorded_sides() -> None:
     assert found == {"recorded": pytest.approx(2.0), "own": pytest.approx(1.5)}
 
 
+def test_layers_whose_results_are_wanted_take_the_recorded_sides() -> None:
+    pytest.importorskip("jax", reason="kernels are written with jax")
+    layer = nn.Conv1d(128, 128, 1)
+    nn.init.dirac_(layer.weight)
+    assert layer.bias is not None
+    nn.init.constant_(layer.bias, 1e-9)
+    given = torch.full((1, 128, 8), -2e-9)
+    with RecordKinks() as recorded:
+        F.leaky_relu(torch.ones(1, 128, 8), 0.5)
+    found = {}
+    for name, masks in (("recorded", recorded.masks), ("own", [])):
+        x = given.clone().requires_grad_()
+        with ops.device_forms(tpu=True), ReplayKinks(masks):
+            result, left, results = ops.features_on_chip(x, [layer], 0.5)
+        assert not list(left)
+        assert torch.equal(result, results[0])
+        result.sum().backward()  # type: ignore[no-untyped-call]
+        assert x.grad is not None
+        found[name] = x.grad.mean().item()
+    assert found == {"recorded": pytest.approx(1.0), "own": pytest.approx(0.5)}
+
+
 def test_a_rectifier_between_two_layers_in_one_kernel_takes_the_recorded_side() -> None:
     pytest.importorskip("jax", reason="kernels are written with jax")
     first, second = nn.Conv1d(1, 2, 1, bias=False), nn.Conv1d(2, 1, 1, bias=False)

@@ -116,6 +116,8 @@ def featured(
     block = None
     if head is not None:
         feature, block = _run_head(signal, head, chains[0].plan.slope, waiting.pop(0) if sides else None)
+        if chains[0].plan.widths[0] >= forms.LANES:
+            block = block.transpose(2, 3)
         found.append(feature)
         signal = feature
     for chain in chains:
