@@ -160,6 +160,15 @@ def test_as_many_kernels_as_the_chip_needs(monkeypatch: pytest.MonkeyPatch, ran:
     assert ran == [1, 2]
 
 
+def test_a_slope_that_turns_signs_runs_layer_by_layer(ran: list[int]) -> None:
+    signal, layers = noise(1, 128, 16), [nn.Conv1d(128, 128, 1)]
+    with ops.device_forms(tpu=True):
+        _, left, found = ops.features_on_chip(signal, layers, -0.1)
+    assert list(left) == layers
+    assert not found
+    assert not ran
+
+
 def test_a_layer_with_a_hook_is_called(ran: list[int]) -> None:
     chain, called = Chain(), []
     chain.layers[3].register_forward_hook(lambda *_: called.append(1))

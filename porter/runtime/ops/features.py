@@ -65,7 +65,8 @@ def features_on_chip(
     `signal` is [B, C, T], or [B, C, T, columns] where each column is convolved alone. On a TPU, those layers from which
     on all are wide enough run in few kernels. Elsewhere nothing is run, and all layers are left.
     """
-    if signal.dim() not in (3, 4) or not on_chip.wanted(signal):
+    # The sign of a result has to tell that of what the leaky ReLU was given.
+    if signal.dim() not in (3, 4) or negative_slope < 0 or not on_chip.wanted(signal):
         return signal, layers, []
     waiting = list(layers)
     known = _known(signal, waiting)

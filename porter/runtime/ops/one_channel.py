@@ -67,8 +67,9 @@ class _Sum(torch.autograd.Function):
         phases, weight = ctx.saved_tensors
         inner, blocks, length = phases.shape[2], phases.shape[3], gradient.shape[3]
         shifted = torch.stack(_shifted(phases, weight, length), 2)
-        by_weight = torch.einsum("bpcn,bpkn->ck", gradient, shifted)
-        by_shifted = torch.einsum("bpcn,ck->bpkn", gradient, weight)
+        with torch.autocast(phases.device.type, enabled=False):  # a backward pass may run inside a block of it
+            by_weight = torch.einsum("bpcn,bpkn->ck", gradient, shifted)
+            by_shifted = torch.einsum("bpcn,ck->bpkn", gradient, weight)
         found = []
         for phase in range(inner):
             starts = range(phase, weight.shape[1], inner)
