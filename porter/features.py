@@ -10,7 +10,7 @@ from .inlining import NotStraightError, Values, final_values
 from .project import SourceFile
 from .syntax.calls import argument
 from .syntax.template import match
-from .syntax.walk import dotted, own_of_type, same
+from .syntax.walk import descendants, dotted, own_of_type, same
 
 _ACTIVATION = "torch.nn.functional.leaky_relu"
 _RESULTS = (f"{_ACTIVATION}(__layer(__x), __slope)", f"{_ACTIVATION}(__layer(__x), negative_slope=__slope)")
@@ -46,10 +46,13 @@ def feature_loop(file: SourceFile, loop: cst.For) -> FeatureLoop | None:
         if ("slope" in found) != (slope is not None) or not _is_fixed(slope, {*made, loop.target.value}):
             return None
         features = [name for name, kept_value in kept.items() if same(kept_value, value)]
-        if len(kept) != 1 or len(features) != 1 or not _is_list(function, features[0]) or features[0] in made:
+        if len(kept) != 1 or len(features) != 1 or features[0] in made:
+            return None
+        if not _is_list(file, loop, function, features[0]):
             return None
         left = {*made, loop.target.value} - {signal}
-        used, inside = ([n for n in own_of_type(where, cst.Name) if n.value in left] for where in (function, loop))
+        names = ([n for n in descendants(where) if isinstance(n, cst.Name)] for where in (function, loop))
+        used, inside = ([n for n in own if n.value in left] for own in names)
         return FeatureLoop(signal, features[0], slope) if len(used) == len(inside) else None
     return None
 
@@ -57,6 +60,9 @@ def feature_loop(file: SourceFile, loop: cst.For) -> FeatureLoop | None:
 def _body(file: SourceFile, loop: cst.For) -> tuple[Values, Values]:
     """What one iteration makes of names, and what it appends to lists. NotStraightError for anything else."""
     if not isinstance(loop.body, cst.IndentedBlock):
+        raise NotStraightError
+    # One layer, one activation, one result kept: whatever else is called or asked for may do more.
+    if len(list(own_of_type(loop.body, cst.Call))) != 3 or any(own_of_type(loop.body, cst.If, cst.IfExp)):
         raise NotStraightError
     names: Values = {}
     kept: Values = {}
@@ -86,8 +92,11 @@ def _appended(statement: cst.CSTNode) -> tuple[str, cst.BaseExpression] | None:
     return found["list"].value, found["value"]
 
 
-def _is_list(function: cst.FunctionDef, name: str) -> bool:
-    """Whether all that a function assigns to a name are lists, and it is no parameter."""
+def _is_list(file: SourceFile, loop: cst.For, function: cst.FunctionDef, name: str) -> bool:
+    """Whether a name is bound once in a function, to a list that is written out."""
+    scope = file.index.scope_of(loop)
+    if len(scope.bindings.get(name, ())) != 1 or name in scope.outer:
+        return False
     values: list[cst.BaseExpression | None] = []
     for node in own_of_type(function.body, cst.Assign):
         values += [node.value for target in node.targets if dotted(target.target) == name]

@@ -310,12 +310,8 @@ class Project:
     @cached_property
     def differentiates_twice(self) -> bool:
         """Whether any call asks for gradients that have gradients themselves."""
-        return any(
-            node.keyword is not None and node.keyword.value == "create_graph" and dotted(node.value) != "False"
-            for file in self.files.values()
-            for node in file.index.nodes
-            if type(node) is cst.Arg
-        )
+        calls = ((file, node) for file in self.files.values() for node in file.index.nodes if type(node) is cst.Call)
+        return any(_differentiates_twice(file, call) for file, call in calls)
 
     def module(self, name: str) -> SourceFile | None:
         """The file that a dotted module name means, with or without the folder upstream keeps it in."""
@@ -366,3 +362,18 @@ def import_names(path: str) -> tuple[str, ...]:
     if parts and parts[0] in ("module", "f5_tts"):  # upstream's folder GPT_SoVITS itself was given
         names = [names[0], f"GPT_SoVITS.{names[0]}"]
     return tuple(n for n in names if n)
+
+
+def _differentiates_twice(file: SourceFile, call: cst.Call) -> bool:
+    """Whether a call may ask for gradients that have gradients themselves."""
+    name = file.resolve(call.func) or ""
+    if name.startswith(("torch.autograd.functional.", "torch.func.")):
+        return True
+    keywords = {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
+    positional = [arg.value for arg in call.args if arg.keyword is None and not arg.star]
+    places = {"torch.autograd.grad": 4, "torch.autograd.backward": 3}
+    place = places.get(name, 2 if (dotted(call.func) or "").endswith(".backward") else len(positional))
+    if name in places and any(arg.star for arg in call.args):
+        return True
+    asked = keywords.get("create_graph", positional[place] if place < len(positional) else None)
+    return asked is not None and dotted(asked) != "False"

@@ -91,6 +91,17 @@ class KeepFeaturesOnChip(Rule):
         # a penalty on gradients, which have gradients themselves then
         _BEFORE
         + "\n\ndef penalty(x, y):\n    return torch.autograd.grad(y, x, create_graph=True)[0].square().mean()\n",
+        _BEFORE + "\n\ndef penalty(x, y):\n    return torch.autograd.grad(y, x, None, True, True)[0].square().mean()\n",
+        # something else that is done on the way, whether its value is used or not
+        _BEFORE.replace("            x = F.leaky", "            y = seen.pop(0)\n            x = F.leaky"),
+        _BEFORE.replace("            x = F.leaky", "            y = torch.randn_like(x)\n            x = F.leaky"),
+        _BEFORE.replace(
+            "            x = F.leaky", "            if x.any():\n                y = 1\n            x = F.leaky"
+        ),
+        # a list that may be another one, and a layer that is looked at later
+        _BEFORE.replace("forward(self, x):", "forward(self, x, seen=None):"),
+        _BEFORE.replace("seen = []", "seen = []\n        seen, n = self.kept(), 1"),
+        _BEFORE.replace("return torch", "self.last = lambda: step\n        return torch"),
         # layers from elsewhere
         _BEFORE.replace("in self.steps:", "in steps(self):"),
     )

@@ -169,6 +169,54 @@ def test_a_slope_that_turns_signs_runs_layer_by_layer(ran: list[int]) -> None:
     assert not ran
 
 
+def test_what_a_loss_does_not_see_has_no_gradient(ran: list[int]) -> None:
+    layers = [nn.Conv1d(128, 128, 1), nn.Conv1d(128, 128, 1)]
+    with ops.device_forms(tpu=True):
+        _, _, found = ops.features_on_chip(noise(1, 128, 16), layers, 0.1)
+    found[0].sum().backward()  # type: ignore[no-untyped-call]
+    assert ran == [2]
+    assert [layer.weight.grad is None for layer in layers] == [False, True]
+
+
+class Standardised(nn.Conv1d):
+    """A convolution of some other weight."""
+
+    def _conv_forward(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return F.conv1d(input, weight - weight.mean(), bias)
+
+
+def test_whatever_is_more_than_a_convolution_is_called(ran: list[int]) -> None:
+    spectral: Any = nn.utils.parametrizations.spectral_norm(nn.Conv1d(128, 128, 1))
+    before = spectral.parametrizations.weight[0]._u.clone()
+    own: Any = nn.Conv1d(128, 128, 1)
+    own.forward = abs
+    double = nn.Conv1d(128, 128, 1).double()
+    signal = noise(1, 128, 16)
+    for layer in (spectral, own, double, Standardised(128, 128, 1)):
+        with ops.device_forms(tpu=True):
+            _, left, _ = ops.features_on_chip(signal, [layer], 0.1)
+        assert list(left) == [layer]
+    with ops.device_forms(tpu=True):
+        _, left, _ = ops.features_on_chip(signal[:0], [nn.Conv1d(128, 128, 1)], 0.1)
+        assert list(left)
+        handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
+        try:
+            _, left, _ = ops.features_on_chip(signal, [nn.Conv1d(128, 128, 1)], 0.1)
+        finally:
+            handle.remove()
+        assert list(left)
+    assert torch.equal(spectral.parametrizations.weight[0]._u, before)
+    assert not ran
+
+
+def test_a_module_of_another_dtype_than_its_last_weight(ran: list[int]) -> None:
+    layer = ops.weight_norm(nn.Conv1d(128, 128, 1).bfloat16()).float()
+    with ops.device_forms(tpu=True):
+        result, _, _ = ops.features_on_chip(noise(1, 128, 16), [layer], 0.1)
+    assert result.dtype == torch.float32
+    assert ran == [1]
+
+
 def test_a_layer_with_a_hook_is_called(ran: list[int]) -> None:
     chain, called = Chain(), []
     chain.layers[3].register_forward_hook(lambda *_: called.append(1))

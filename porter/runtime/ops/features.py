@@ -162,7 +162,9 @@ class _Chain(torch.autograd.Function):
         given = [signal, *results, *flowed, *weights, *lengths, *columns, *sides]
         first, *found = on_chip.run(on_chip.kernels("features").backward, plan, given)
         by_length = [value.t() for value in found[2 * count :]]
-        return None, first, *found[: 2 * count], *by_length, *[None] * len(sides)
+        last = max(i for i, flows in enumerate(plan.flows) if flows)  # those after it have no gradient, as in torch
+        known = [value if i % count <= last else None for i, value in enumerate([*found[: 2 * count], *by_length])]
+        return None, first, *known, *[None] * len(sides)
 
 
 def _known(signal: torch.Tensor, layers: list[nn.Module]) -> list[Convolution]:

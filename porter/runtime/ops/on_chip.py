@@ -9,17 +9,18 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from .. import utils
 from . import forms
-from .weight_norm import computed_weight
+from .weight_norm import computed_weight, has_plain_weight, stored_dtype
 
 _DTYPES = (torch.float32, torch.bfloat16)
 
 
 def wanted(signal: torch.Tensor) -> bool:
     """Whether a signal may pass a kernel: on a TPU, or as many as its batch can be divided over, and jax is there."""
-    if not forms.wants_tpu_form(signal) or signal.shape[0] % utils.devices():
+    if not forms.wants_tpu_form(signal) or not signal.numel() or signal.shape[0] % utils.devices():
         return False
     return _usable()
 
@@ -41,10 +42,13 @@ def _usable() -> bool:
 def computed_in(signal: torch.Tensor, layer: nn.Module) -> torch.dtype | None:
     """The dtype in which a layer convolves a signal, autocast or not; None where no kernel knows the pair."""
     device = signal.device.type
-    weight = layer.weight.dtype
-    computed = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight
-    known = signal.dtype in _DTYPES and computed in _DTYPES and signal.dtype in (torch.float32, computed)
-    return computed if known else None  # type: ignore[return-value]
+    if torch.is_autocast_enabled(device):
+        computed = torch.get_autocast_dtype(device)
+        known = signal.dtype in (torch.float32, computed)
+    else:
+        computed = stored_dtype(layer)
+        known = signal.dtype == computed
+    return computed if known and computed in _DTYPES else None
 
 
 def is_plain(layer: nn.Module) -> bool:
@@ -59,8 +63,14 @@ def is_plain(layer: nn.Module) -> bool:
 def is_unhooked(layer: nn.Module) -> bool:
     """Whether calling a convolution is nothing but that, of a weight that may be computed by a weight norm."""
     hooked = layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
-    ours = type(layer).forward.__module__ in (nn.Conv1d.__module__, f"{__package__}.folded_layers")
-    return ours and not hooked and computed_weight(layer, only_look=True) is not None
+    hooked = hooked or _has_any_global_hook()  # type: ignore[no-untyped-call]
+    if hooked or "forward" in vars(layer) or "_conv_forward" in vars(layer):
+        return False
+    known = (nn.Conv1d.__module__, *(f"{__package__}.{name}" for name in ("folded_layers", "grouped", "periodic")))
+    kind: Any = type(layer)
+    if any(method.__module__ not in known for method in (kind.forward, kind._conv_forward)):
+        return False
+    return has_plain_weight(layer) and computed_weight(layer, only_look=True) is not None
 
 
 def offsets(layer: nn.Module) -> tuple[int, ...]:

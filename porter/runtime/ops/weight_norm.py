@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.parameter import Parameter, UninitializedParameter
+from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm as TorchWeightNorm
 
 from .deferred import Deferred
@@ -60,6 +61,18 @@ def computed_weight(module: nn.Module, *, only_look: bool = False) -> torch.Tens
         hook(module, ())
     weight: torch.Tensor = module.weight  # type: ignore[assignment]
     return weight.read() if isinstance(weight, Deferred) and not only_look else weight
+
+
+def has_plain_weight(module: nn.Module) -> bool:
+    """Whether looking at a module's weight changes nothing, as a spectral norm of torch's parametrizations would."""
+    parametrized = getattr(module, "parametrizations", {})
+    return all(isinstance(one, _WeightNorm) for own in parametrized.values() for one in own)
+
+
+def stored_dtype(module: nn.Module) -> torch.dtype:
+    """The dtype of a module's weight in its next forward, whatever the last one left."""
+    weight: torch.Tensor = module.weight_v if has_length(module) else module.weight  # type: ignore[assignment]
+    return weight.dtype
 
 
 def has_length(module: nn.Module) -> bool:
