@@ -64,7 +64,10 @@ def _estimate(asked: argparse.Namespace, package: Path, case: str) -> dict[str, 
 
 
 def _run(*arguments: str) -> str:
-    return subprocess.run([*_PORT, *arguments], check=False, stdout=subprocess.PIPE, text=True).stdout
+    done = subprocess.run([*_PORT, *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode not in (0, 1):  # 1: a graph does not compile, which the table tells
+        sys.exit(done.returncode)
+    return done.stdout
 
 
 if __name__ == "__main__":
