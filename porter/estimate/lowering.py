@@ -55,6 +55,7 @@ class _Tracer:
         self._job, self._case, self._asked = job, case, asked
         self._held = {name: value.clone() for name, value in model.named_buffers()}
         self._model = model.to(self._device)
+        case.settle(self._model)
         self._batch = materialized(batch, self._device)
         self._graphs: list[Traced] = []
 

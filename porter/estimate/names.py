@@ -9,7 +9,7 @@ from porter.errors import PortError
 from porter.validate.cases import chosen
 
 TRAINING = ("synthesizer.v2.forward", "discriminator.v2")  # what a training step runs
-DEFAULT = (*TRAINING, "synthesizer.v2.forward/*", "synthesizer.v2.decode")
+DEFAULT = (*TRAINING, "synthesizer.v2.forward/*", "synthesizer.v2.decode", "synthesizer.v2.decode_folded")
 
 
 def wanted(asked: Iterable[str]) -> dict[str, tuple[str, ...]]:

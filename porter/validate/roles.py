@@ -113,6 +113,7 @@ def port(job: Job) -> Told:
         if model is None:
             return Told(findings=tuple(findings), backend=backend)
         model = model.to(device)
+        case.settle(model)
         batches = load_batches(job.path("batches.safetensors"))
         told = Told(findings=tuple(findings), backend=backend)
         _seed(job.seed)
@@ -143,6 +144,7 @@ def budget(job: Job) -> Told:
     if model is None:
         return Told(error="the port cannot load upstream's weights", backend=backend)
     model = model.to(device)
+    case.settle(model)
     _seed(job.seed)
     batches = load_batches(job.path("batches.safetensors"))
     return _measured(job, case, model, batches, device, Told(backend=backend))
@@ -184,6 +186,7 @@ def ported(job: Job) -> Told:
     model.load_state_dict(fitting, strict=False)
     case.finish(model)
     model = model.train(case.training).to(device)
+    case.settle(model)
     _seed(job.seed)
     batches = load_batches(job.path("batches.safetensors"))
     measure_each(case, model, batches, device, _scales(job, device), job.path("steps.json"))
@@ -205,6 +208,7 @@ def _in_float64(job: Job, case: Case, model: Subjects) -> Told:
         for name, value in load_batches(job.path("batches.safetensors"))[0].items()
     }
     model = model.double().to(device)
+    case.settle(model)
     _seed(job.seed)
     torch.set_default_dtype(torch.float64)
     return _replayed(job, case, model, materialized(batch, device), device, Told(backend=backend))

@@ -27,7 +27,7 @@ from .residual import residual_on_chip
 from .sample_rows import sample_rows
 from .segments import slice_segments
 from .stft import stft, stft_as_real, stft_magnitude
-from .weight_norm import remove_weight_norm, weight_norm
+from .weight_norm import fold_weight_norms, remove_weight_norm, weight_norm
 
 __all__ = [
     "GLU",
@@ -47,6 +47,7 @@ __all__ = [
     "features_on_chip",
     "fill_ranges_",
     "fold_time",
+    "fold_weight_norms",
     "gated_on_chip",
     "glu",
     "interpolate",

@@ -1,6 +1,7 @@
 """Weight normalisation by a forward hook, without the fused kernel that XLA has no lowering for."""
 
 import weakref
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -10,7 +11,8 @@ from torch.nn.parameter import Parameter, UninitializedParameter
 from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm as TorchWeightNorm
 
-from .deferred import Deferred
+from .. import utils
+from .deferred import Deferred, version
 from .forms import wants_device_form, wants_tpu_form
 
 M = TypeVar("M", bound=nn.Module)
@@ -49,6 +51,23 @@ def remove_weight_norm(module: M, name: str = "weight") -> M:
     raise ValueError(f"the parameter {name!r} of {module} has no weight norm")
 
 
+def fold_weight_norms(network: nn.Module) -> int:
+    """Compute the weight of each weight norm in `network` now, for inference; returns how many there are.
+
+    For a network that is on its device and has its weights, between steps: the weights are computed on the host, as
+    `remove_weight_norm` would there. Parameters stay as they are, and so does `state_dict`. A folded weight is what a
+    forward uses that wants no gradients, until a parameter that it was made of is replaced or written to (by an
+    optimizer, `load_state_dict`, a move to another device); from then on it is computed before every forward again.
+    A write through `.data` is not seen: fold again after it. Copies of the network are not folded.
+    """
+    return sum(
+        hook.fold(module)
+        for module in network.modules()
+        for hook in _hooks(module).values()
+        if isinstance(hook, WeightNorm)
+    )
+
+
 def computed_weight(module: nn.Module, *, only_look: bool = False) -> torch.Tensor | None:
     """The parameter `weight` as a forward of `module` would see it; None where some other hook has a say in it.
 
@@ -76,9 +95,11 @@ def stored_dtype(module: nn.Module) -> torch.dtype:
 
 
 def has_length(module: nn.Module) -> bool:
-    """Whether a weight norm of this kind, and nothing else, computes the rows of a module's weight."""
+    """Whether a weight norm of this kind, and nothing else, is to compute the rows of a module's weight."""
     (hook, *others) = module._forward_pre_hooks.values() or (None,)
-    return isinstance(hook, WeightNorm) and not others and (hook.name, hook.dim) == ("weight", 0)
+    if not isinstance(hook, WeightNorm) or others or (hook.name, hook.dim) != ("weight", 0):
+        return False
+    return hook.folded(module) is None
 
 
 def weight_and_length(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -106,13 +127,31 @@ def weight_and_factor(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     return weight, weight.new_ones(len(weight)) if length is None else _factor(length, weight, 0).flatten()
 
 
+@dataclass(frozen=True)
+class _Folded:
+    """A weight that was computed once, and what of."""
+
+    weight: torch.Tensor
+    sources: tuple[torch.Tensor, ...]
+    versions: tuple[int | None, ...]
+
+    def is_of(self, sources: tuple[torch.Tensor, ...]) -> bool:
+        """Whether these are what it was computed of, unchanged."""
+        same = all(one is other for one, other in zip(self.sources, sources, strict=True))
+        # A module's own conversions write through `.data`, unseen by the versions.
+        direction = sources[-1]
+        same = same and (self.weight.dtype, self.weight.device) == (direction.dtype, direction.device)
+        return same and self.versions == tuple(version(source) for source in sources)
+
+
 class WeightNorm(TorchWeightNorm):
     """The hook. It is torch's own kind, so that either library can take off what the other put on."""
 
+    _folded: _Folded | None = None
+
     def compute_weight(self, module: nn.Module) -> torch.Tensor:
         """The weight, in the shape and dtype of `name_v`."""
-        length: torch.Tensor = getattr(module, f"{self.name}_g")
-        direction: torch.Tensor = getattr(module, f"{self.name}_v")
+        length, direction = self._sources(module)
         if not wants_device_form(length, direction):
             return torch._weight_norm(direction, length, self.dim)
         factor = _factor(length, direction, self.dim)
@@ -120,10 +159,40 @@ class WeightNorm(TorchWeightNorm):
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:
         """Set the weight of the coming forward."""
-        weight: Any = self._deferred(module)
+        weight: Any = self.folded(module)
+        if weight is None:
+            weight = self._deferred(module)
         if weight is None:
             weight = self.compute_weight(module)
         self.keep(module, weight)
+
+    def fold(self, module: nn.Module) -> bool:
+        """Compute the weight now, as data of the device; False where nobody would count what is written later."""
+        length, direction = sources = self._sources(module)
+        if length.is_inference() or direction.is_inference():
+            return False
+        with torch.no_grad():
+            weight = torch._weight_norm(direction.cpu(), length.cpu(), self.dim)
+        held = utils.constant(weight, direction.device)
+        self._folded = _Folded(held, sources, tuple(version(source) for source in sources))
+        return True
+
+    def folded(self, module: nn.Module) -> torch.Tensor | None:
+        """The weight that was computed before, where a forward may use it."""
+        held, sources = self._folded, self._sources(module)
+        if held is None or (torch.is_grad_enabled() and any(source.requires_grad for source in sources)):
+            return None
+        if not held.is_of(sources):
+            self._folded = None  # it will not become right again
+            return None
+        return held.weight
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_folded"}
+
+    def _sources(self, module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        """Length and direction."""
+        return getattr(module, f"{self.name}_g"), getattr(module, f"{self.name}_v")
 
     def keep(self, module: nn.Module, weight: Any) -> None:
         """Set a weight, a tensor or one that waits."""
@@ -134,8 +203,7 @@ class WeightNorm(TorchWeightNorm):
 
     def _deferred(self, module: nn.Module) -> "_NormedWeight | None":
         """On a TPU, the weight of a convolution that may be few products: computed when it is looked at."""
-        length: torch.Tensor = getattr(module, f"{self.name}_g")
-        direction: torch.Tensor = getattr(module, f"{self.name}_v")
+        length, direction = self._sources(module)
         if self.name != "weight" or self.dim != 0 or not _is_product(module) or not wants_tpu_form(length, direction):
             return None
         return _NormedWeight(length, direction)

@@ -25,6 +25,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         for method, title in {
             "infer": "from features and text to audio",
             "decode": "from codes, text and several references to audio",
+            "decode_folded": "the same with weight norms folded",
             "decode_streaming": "one chunk of audio, at another speed",
             "extract_latent": "from features to codes",
         }.items()

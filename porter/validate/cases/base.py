@@ -82,6 +82,7 @@ class Part:
     call: Callable[[Any, Batch], object] = _call  # what is run
     make: Callable[[Any, dict[str, Any]], Any] = _make  # how a class and its arguments become an instance
     finish: Callable[[Any], None] = _nothing  # done to the model once it has its weights
+    settle: Callable[[Any], None] = _nothing  # and once it is on its device
     label: str = ""  # tells parts of one entry apart
     constant: tuple[str, ...] = ()  # floating-point inputs that get no gradient: masks, mostly
     audio: str | None = None  # the result that is sound, (batch, 1, samples): its name as in reports, "" for the whole
@@ -173,6 +174,11 @@ class Case:
         """What the parts do to their models once these have their weights."""
         for label in (name for name, _ in model.named_children()):
             self.part(label).finish(model.subject(label))
+
+    def settle(self, model: Subjects) -> None:
+        """What the parts do to their models once these are on their device."""
+        for label in (name for name, _ in model.named_children()):
+            self.part(label).settle(model.subject(label))
 
     def audio(self, labels: Iterable[str], rate: int) -> dict[str, int]:
         """Names of the results of these parts that are sound, and their samples per second."""

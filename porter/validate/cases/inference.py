@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -100,10 +101,20 @@ def _extract(model: Any, given: Batch) -> object:
     return model.extract_latent(**given)
 
 
+def _fold(model: Any) -> None:
+    """Fold the weight norms, where the model is the port's."""
+    fold = getattr(sys.modules.get(f"{type(model).__module__.rpartition('.')[0]}.ops"), "fold_weight_norms", None)
+    if fold is not None:
+        fold(model)
+
+
 def _cases(version: str) -> tuple[Case, ...]:
     parts = {
         "infer": Part("models", "SynthesizerTrn", _whole, _told(version, "infer"), _infer, audio="0"),
         "decode": Part("models", "SynthesizerTrn", _references, _told(version, "decode"), _decode, audio=""),
+        "decode_folded": Part(
+            "models", "SynthesizerTrn", _references, _told(version, "decode"), _decode, settle=_fold, audio=""
+        ),
         "decode_streaming": Part(
             "models", "SynthesizerTrn", _chunk, _told(version, "decode_streaming", "speed"), _stream, audio="0"
         ),
