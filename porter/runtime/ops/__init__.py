@@ -1,6 +1,6 @@
 """Operations that upstream needs and XLA lacks: same values and gradients, static shapes, no host syncs."""
 
-from .attention import scores
+from .attention import scaled_dot_product_attention, scores
 from .bincount import bincount
 from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
@@ -65,6 +65,7 @@ __all__ = [
     "remove_weight_norm",
     "residual_on_chip",
     "sample_rows",
+    "scaled_dot_product_attention",
     "scores",
     "set_buckets",
     "slice_segments",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .kernels.attention import Plan
 
 _DTYPES = (torch.float32, torch.bfloat16)
+_UNSEEN = -1e30  # a score whose weight is zero, though of numbers and not of infinities
 
 
 def scores(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
@@ -31,6 +32,31 @@ def scores(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     if tensors and not torch.is_inference_mode_enabled() and _fit(queries, keys) and _may_wait(queries, keys):
         return _Scores(queries, keys)  # type: ignore[return-value]
     return torch.matmul(queries, keys)
+
+
+def scaled_dot_product_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    **more: Any,
+) -> torch.Tensor:
+    """`F.scaled_dot_product_attention`; on a TPU in one kernel, where no dropout and no added mask are asked for.
+
+    query [B, H, T, D], key [B, H, S, D], value [B, H, S, E]; or all without H.
+    """
+    plain = dropout_p == 0 and not any(more.values())
+    weights = _softmax_of(query, key, attn_mask, is_causal, scale) if plain else None
+    plan = None if weights is None else _plan(weights, value)
+    if weights is None or plan is None:
+        given: dict[str, Any] = {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal, "scale": scale}
+        return F.scaled_dot_product_attention(query, key, value, **given, **more)
+    result = _weighed(plan, weights, value)
+    # To torch, a query that sees no key is one that gets nothing.
+    return result if attn_mask is None else torch.where(attn_mask.any(-1, keepdim=True), result, 0)
 
 
 class _Scores(Deferred):
@@ -70,6 +96,29 @@ class _Weights(Deferred):
         scores = self.scores.read() if self.scores.current else self.scores._compute()
         weights = torch.softmax(scores, -1)
         return weights if self.kept is None else dropout.dropped(weights, self.kept, self.scale)
+
+
+def _softmax_of(
+    query: torch.Tensor, key: torch.Tensor, seen: torch.Tensor | None, causal: bool, scale: float | None
+) -> _Weights | None:
+    """The weights of a scaled attention, which sees keys where `seen` is true; None where no kernel may be had."""
+    keys = key.transpose(-2, -1)
+    if not _fit(query, keys) or not _may_wait(query, keys):
+        return None
+    shape = (*query.shape[:-1], key.shape[-2])
+    if causal:
+        if seen is not None:
+            return None
+        seen = torch.ones(shape[-2:], dtype=torch.bool, device=query.device).tril()
+    if seen is not None:
+        if seen.dtype != torch.bool or not 2 <= seen.dim() <= len(shape):
+            return None
+        seen = seen[(None,) * (len(shape) - seen.dim())]
+        if any(size not in (1, wanted) for size, wanted in zip(seen.shape, shape, strict=True)):
+            return None
+        seen = ~seen.expand(*seen.shape[:-2], *shape[-2:])
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    return _Weights(_Scores(query, keys, factor, None, seen, _UNSEEN))
 
 
 def _multiply(first: Any, second: Any) -> _Scores | None:
@@ -140,8 +189,11 @@ def _matmul(weights: Any, values: Any, **named: Any) -> torch.Tensor | None:
     if not isinstance(weights, _Weights) or not weights.current or not isinstance(values, torch.Tensor) or named:
         return None
     plan = _plan(weights, values) if weights.near is None else None
-    if plan is None:
-        return dropout.matmul(weights.read(), values)
+    return dropout.matmul(weights.read(), values) if plan is None else _weighed(plan, weights, values)
+
+
+def _weighed(plan: "Plan", weights: _Weights, values: torch.Tensor) -> torch.Tensor:
+    """The sums of values, by the kernel; it also leaves the weights their diagonals."""
     of = weights.scores
     dtype = getattr(torch, plan.dtype)
     given = [None if value is None else value.to(dtype) for value in (of.queries, of.keys, values, of.diagonals)]
