@@ -12,8 +12,7 @@ arXiv:1602.07868), by a length over that of the weight.
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,174 +20,12 @@ from jax.experimental import pallas
 from jax.experimental.pallas import tpu
 
 from . import rows
+from .chains import WIDTH, Layer, Plan, fits, strips
+from .weights import LANES, apply_length, chunks, fetch, store_weight, times
 
-_ROWS = 128  # of a result that are worked on at a time, at most
-_LANES = 256  # and lanes
-_WIDTH = 128  # lanes of a register; only rows of that width can be read with a stride
+__all__ = ["Layer", "Plan", "backward", "fits", "forward"]
+
 _COPIED = 256  # rows of a column that are copied at a time
-
-# How a weight lies in HBM: [taps, C (out), C (in)]; [C (out), taps, 1, C (in)], as a TPU keeps that of columns; or that
-# of groups [taps, C (in) of a group, C (out)], the second in whole registers.
-Form = Literal["taps", "columns", "groups"]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A convolution of columns."""
-
-    given: int  # channels
-    gives: int
-    time: int  # of a column of its result
-    offsets: tuple[int, ...]  # where the taps are, from `stride` times a result's row
-    stride: int
-    groups: int
-    form: Form
-    normed: bool  # whether the weight has a norm
-
-    @property
-    def dilation(self) -> int:
-        """How far apart taps are: all alike."""
-        return self.offsets[1] - self.offsets[0] if len(self.offsets) > 1 else 1
-
-    @property
-    def blocks(self) -> int:
-        """Registers of channels that are convolved alone, since no group reaches into another."""
-        return 1 if self.groups == 1 else _lanes(self.given) // _WIDTH
-
-    @property
-    def lanes(self) -> tuple[int, int]:
-        """Channels that it is given, and gives, in whole registers."""
-        return _lanes(self.given), _lanes(self.gives)
-
-    @property
-    def matrix(self) -> tuple[int, int, int]:
-        """The shape of its weight in VMEM: [taps, C (out), C (in) of a block]."""
-        given, gives = self.lanes
-        return len(self.offsets), gives, given // self.blocks
-
-    @property
-    def stored(self) -> tuple[int, ...]:
-        """The same in HBM."""
-        taps, out, given = self.matrix
-        if self.form == "groups":
-            return taps, -(-self.given // self.groups // rows.SUBLANES) * rows.SUBLANES, out
-        return (taps, out, given) if self.form == "taps" else (out, taps, 1, given)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A chain of layers."""
-
-    batch: int
-    columns: int
-    time: int  # of a column
-    layers: tuple[Layer, ...]
-    slope: float
-    held: str  # the dtype of the signal that is given
-    dtype: str  # of products and results
-    precise: bool
-    sided: bool = False  # whether the sides of all leaky ReLUs are given, as one more signal a layer: 1 or 0
-    flowing: tuple[bool, ...] = ()  # whether each result has a gradient of its own; () where all have one
-
-    @property
-    def times(self) -> tuple[int, ...]:
-        """How long a column is before each layer, and at the end."""
-        return (self.time, *(layer.time for layer in self.layers))
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels before each layer, and at the end."""
-        return (self.layers[0].given, *(layer.gives for layer in self.layers))
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """The same in whole registers."""
-        return tuple(map(_lanes, self.widths))
-
-    @property
-    def blocks(self) -> tuple[tuple[int, int, int], ...]:
-        """What each signal of one sample is in HBM."""
-        return tuple(
-            (self.columns, width, -(-time // _WIDTH) * _WIDTH) if width < _WIDTH else (self.columns, time, width)
-            for time, width in zip(self.times, self.widths, strict=True)
-        )
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """How many rows there are before each layer, and at the end, for one row at the end."""
-        found = [1]
-        for layer in reversed(self.layers):
-            found.append(found[-1] * layer.stride)
-        return tuple(reversed(found))
-
-    @property
-    def room(self) -> tuple[int, ...]:
-        """Rows of a column and the zeros after it, before each layer, and at the end."""
-        reach = [*map(_reach, self.layers, self.times), 0]
-        last = max(-(-(t + r) // s) for t, r, s in zip(self.times, reach, self.strides, strict=True))
-        return tuple(last * stride for stride in self.strides)
-
-    @property
-    def part(self) -> int:
-        """Rows of a result that are worked on at a time."""
-        last = self.columns * self.room[-1]
-        parts = -(-last // _ROWS)
-        return -(-last // (parts * rows.SUBLANES)) * rows.SUBLANES
-
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """Rows of all columns, before each layer, and at the end."""
-        last = -(-self.columns * self.room[-1] // self.part) * self.part
-        return tuple(last * stride for stride in self.strides)
-
-    @property
-    def halo(self) -> int:
-        """Rows of zeros before and after a signal: as many as any taps reach, and a part of their result does."""
-        most = max(abs(offset) for layer in self.layers for offset in layer.offsets)
-        return -(-(most + 1) // rows.SUBLANES) * rows.SUBLANES
-
-    @property
-    def flows(self) -> tuple[bool, ...]:
-        """Whether each result has a gradient of its own."""
-        return self.flowing or (True,) * len(self.layers)
-
-    @property
-    def memory(self) -> int:
-        """Bytes of VMEM that the larger of the two kernels takes."""
-        blocks = [columns * rows.stored(*shape) for columns, *shape in self.blocks]
-        # Those of a batch come and go while another is worked on: signal and gradient; results, gradients, sides.
-        held = 4 * blocks[0] + (4 + 2 * self.sided) * sum(blocks[1:])
-        held += sum(_size(shape) for shape in (*_strips(self)[:-1], *_strips(self)[1:]))
-        for layer in self.layers:
-            taps, *matrix = layer.matrix
-            held += 2 * taps * rows.stored(*matrix) + 4 * rows.stored(matrix[0], 1)
-            if layer.form == "groups":
-                held += 4 * _size(layer.stored)
-        return held
-
-    def of_batch(self, *, backward: bool) -> rows.OfBatch:
-        """Which arguments and results of a kernel have the batch as their first axis."""
-        count = len(self.layers)
-        sides = [True] * (count * self.sided)
-        if backward:
-            given = [True] * (1 + count + sum(self.flows)) + [False] * 3 * count
-            return [*given, *sides], [True] + [False] * 3 * count
-        return [True, *[False] * 3 * count, *sides], [True] * count
-
-
-def fits(plan: Plan, capacity: int) -> bool:
-    """Whether kernels can be had with `capacity` bytes of VMEM."""
-    return plan.memory <= capacity * 7 // 8
-
-
-def _lanes(channels: int) -> int:
-    """Lanes of whole registers."""
-    return -(-channels // _WIDTH) * _WIDTH
-
-
-def _reach(layer: Layer, time: int) -> int:
-    """How many rows before or after a column of `time` rows a layer reads."""
-    return max(0, -min(layer.offsets), (layer.time - 1) * layer.stride + max(layer.offsets) - (time - 1))
 
 
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
@@ -201,7 +38,7 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         in_specs=[signal, *_stored(plan), *_vectors(plan) * 2, *results * plan.sided],
         out_specs=results,
         out_shape=[rows.result((plan.batch, *block), plan.dtype) for block in plan.blocks[1:]],
-        scratch_shapes=[*_weights(plan), *_rows(plan), *(tpu.VMEM(shape, jnp.float32) for shape in _strips(plan))],
+        scratch_shapes=[*_weights(plan), *_rows(plan), *(tpu.VMEM(shape, jnp.float32) for shape in strips(plan))],
         interpret=interpret,
         **_limits(plan, passes=1, signals=1, results=count, weights=1),
     )
@@ -218,7 +55,7 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     flowed = [block for block, flows in zip(results, plan.flows, strict=True) if flows]
     count = len(plan.layers)
     columns = [rows.for_all(layer.lanes[1], 1) for layer in plan.layers]
-    scratch = [*_strips(plan)[:-1], *_strips(plan)[1:]]
+    scratch = [*strips(plan)[:-1], *strips(plan)[1:]]
     call: Callable[..., Any] = pallas.pallas_call(
         functools.partial(_backward, plan),
         grid=(plan.batch,),
@@ -252,7 +89,7 @@ def _forward(plan: Plan, given: Any, *others: Any) -> None:
     )
 
     def start() -> None:
-        _fetch(plan, stored, weights, lengths, factors)
+        fetch(plan, stored, weights, lengths, factors)
         _clear(padded)
 
     _at_first(start)
@@ -292,7 +129,7 @@ def _backward(plan: Plan, given: Any, *others: Any) -> None:
     gradients = [next(own).at[0] if flows else None for flows in plan.flows]
 
     def start() -> None:
-        _fetch(plan, stored, weights, lengths, factors)
+        fetch(plan, stored, weights, lengths, factors)
         _clear((*inner, *padded, *flowing, *biases, *by_length))
 
     _at_first(start)
@@ -310,12 +147,12 @@ def _backward(plan: Plan, given: Any, *others: Any) -> None:
                     window = _window(plan, layer, padded[i], at, tap, given)
                     inner[i][tap, lanes, :] += rows.product(plan, middle, window, 0, 0)
 
-                _times(len(layer.offsets), of_tap)
+                times(len(layer.offsets), of_tap)
 
             _each_block(layer, of_block)
 
         def scale(at: Any, i: int = i, layer: Layer = layer) -> None:
-            for lanes in _chunks(layer.lanes[1]):
+            for lanes in chunks(layer.lanes[1]):
                 scaled = _joined(flowing[i], at + plan.halo, plan.part, lanes) * factors[i][:, lanes]
                 _split(flowing[i], at + plan.halo, scaled, lanes)
 
@@ -342,8 +179,8 @@ def _backward(plan: Plan, given: Any, *others: Any) -> None:
 
     def finish() -> None:
         for i in range(count):
-            _apply_length(plan, i, inner[i], weights[i], columns[i], by_length[i])
-            _store_weight(plan.layers[i], inner[i], sums[i])
+            apply_length(plan, i, inner[i], weights[i], columns[i], by_length[i])
+            store_weight(plan.layers[i], inner[i], sums[i])
 
     pallas.when(pallas.program_id(0) == plan.batch - 1)(finish)
 
@@ -355,7 +192,7 @@ def _bend(plan: Plan, stage: int, gradient: Any, onward: Any, decides: Any, targ
         first = column * plan.room[stage] + plan.halo
 
         def of_piece(start: Any, size: int) -> None:
-            for lanes in _chunks(plan.channels[stage]):
+            for lanes in chunks(plan.channels[stage]):
                 found = jnp.zeros((size, lanes.size), jnp.float32)
                 if gradient is not None:
                     found += _piece(plan, stage, gradient, column, start, size, lanes)
@@ -368,40 +205,7 @@ def _bend(plan: Plan, stage: int, gradient: Any, onward: Any, decides: Any, targ
 
         _each_piece(plan, stage, of_piece)
 
-    _times(plan.columns, of_column)
-
-
-def _apply_length(plan: Plan, i: int, sums: Any, weight: Any, length: Any, by_length: Any) -> None:
-    """From the gradient of a weight times its factor, those of the weight and the length."""
-    layer, size = plan.layers[i], _WIDTH
-    taps = len(layer.offsets)
-
-    def step(index: Any) -> None:
-        out = pallas.ds(pallas.multiple_of(index * size, rows.SUBLANES), size)
-
-        def total(first: Any, second: Any) -> Any:
-            """The sum of products over taps and channels that go in, [C (out), 1]."""
-
-            def add(tap: Any, found: Any) -> Any:
-                return found + jnp.sum(first[tap, out, :] * second[tap, out, :], axis=1, keepdims=True)
-
-            return jax.lax.fori_loop(0, taps, add, jnp.zeros((size, 1), jnp.float32))
-
-        products = total(sums, weight)
-        factor, by_norm = length[out, :], jnp.zeros((size, 1), jnp.float32)
-        if layer.normed:
-            squares = total(weight, weight)
-            norm = jnp.sqrt(squares)
-            factor, by_norm = factor / norm, products * factor / (norm * squares)
-            products = products / norm
-        by_length[out, :] = products
-
-        def apply(tap: Any) -> None:
-            sums[tap, out, :] = sums[tap, out, :] * factor - weight[tap, out, :] * by_norm
-
-        _times(taps, apply)
-
-    _times(layer.lanes[1] // size, step)
+    times(plan.columns, of_column)
 
 
 def _taken(others: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
@@ -418,106 +222,6 @@ def _at_first(work: Callable[[], None]) -> None:
     pallas.when(pallas.program_id(0) == 0)(work)
 
 
-def _fetch(
-    plan: Plan, stored: Sequence[Any], weights: Sequence[Any], lengths: Sequence[Any], factors: Sequence[Any]
-) -> None:
-    """Copy weights into VMEM, and find their factors [1, C]."""
-    for i, layer in enumerate(plan.layers):
-        _load_weight(layer, stored[i], weights[i])
-        for lanes in _chunks(layer.lanes[1], _WIDTH):
-            factors[i][:, lanes] = lengths[i][:, lanes]
-            if layer.normed:
-
-                def add(tap: Any, found: Any, i: int = i, lanes: Any = lanes) -> Any:
-                    return found + weights[i][tap, lanes, :] ** 2
-
-                nothing = jnp.zeros((lanes.size, layer.matrix[2]), jnp.float32)
-                squares = jax.lax.fori_loop(0, len(layer.offsets), add, nothing)
-                factors[i][:, lanes] /= jnp.sqrt(_row_sums(squares))
-
-
-def _row_sums(value: Any) -> Any:
-    """The sum of each row, [1, rows]: as a product, that has them in the lanes."""
-    return _whole_product(jnp.ones((rows.SUBLANES, value.shape[1]), jnp.float32), value, 1, 1)[:1]
-
-
-def _whole_product(left: Any, right: Any, left_axis: int, right_axis: int) -> Any:
-    """The sum over an axis of each, in float32 whatever the plan says."""
-    return jax.lax.dot_general(
-        left,
-        right,
-        (((left_axis,), (right_axis,)), ((), ())),
-        precision=jax.lax.Precision.HIGHEST,
-        preferred_element_type=jnp.float32,
-    )
-
-
-def _load_weight(layer: Layer, source: Any, target: Any) -> None:
-    """Bring a weight into VMEM, as [taps, C (out), C (in) of a block], zeros between groups."""
-    if layer.form == "taps":
-        tpu.sync_copy(source, target)
-    elif layer.form == "columns":
-        for tap in range(len(layer.offsets)):
-            tpu.sync_copy(source.at[:, tap, 0, :], target.at[tap])
-    else:
-
-        def step(out: Any, own: Any, spread: Any) -> None:
-            def of_tap(tap: Any) -> None:
-                target[tap, out, :] = jnp.where(own, _whole_product(source[tap, :, out], spread, 0, 0), 0)
-
-            _times(len(layer.offsets), of_tap)
-
-        _each_group(layer, step)
-
-
-def _store_weight(layer: Layer, source: Any, target: Any) -> None:
-    """The other way round."""
-    if layer.form == "taps":
-        tpu.sync_copy(source, target)
-    elif layer.form == "columns":
-        for tap in range(len(layer.offsets)):
-            tpu.sync_copy(source.at[tap], target.at[:, tap, 0, :])
-    else:
-
-        def step(out: Any, own: Any, spread: Any) -> None:
-            def of_tap(tap: Any) -> None:
-                target[tap, :, out] = _whole_product(spread, jnp.where(own, source[tap, out, :], 0), 1, 1)
-
-            _times(len(layer.offsets), of_tap)
-
-        _each_group(layer, step)
-
-
-def _each_group(layer: Layer, work: Callable[[Any, Any, Any], None]) -> None:
-    """Do `work` for every 128 channels of a grouped weight: which they are, what is their groups', and where it is.
-
-    The second [128 (out), 128 (in)] is true where both are of one group; the third [C (in) of a group, 128] is one
-    where a channel in a group is that of a lane.
-    """
-    given, gives = layer.given // layer.groups, layer.gives // layer.groups
-    shape = (layer.stored[1], _WIDTH)
-    row, lane = (jax.lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
-    spread = jnp.where(_remainder(lane, given) == row, 1.0, 0.0)
-    out, lane = (jax.lax.broadcasted_iota(jnp.int32, (_WIDTH, _WIDTH), axis) for axis in (0, 1))
-    per_block = layer.lanes[1] // layer.blocks
-
-    def step(index: Any) -> None:
-        first = pallas.multiple_of(index * _WIDTH, _WIDTH)
-        own = _quotient(out + jax.lax.rem(first, jnp.int32(per_block)), gives) == _quotient(lane, given)
-        work(pallas.ds(first, _WIDTH), own, spread)
-
-    _times(layer.lanes[1] // _WIDTH, step)
-
-
-def _quotient(value: Any, by: int) -> Any:
-    """Whole division of small numbers that are not negative, which is exact in float32."""
-    return jnp.floor((value.astype(jnp.float32) + 0.5) * (1 / by))
-
-
-def _remainder(value: Any, by: int) -> Any:
-    return value - by * _quotient(value, by).astype(jnp.int32)
-
-
 def _clear(memory: Sequence[Any]) -> None:
     for one in memory:
         if len(one.shape) == 3:
@@ -525,32 +229,22 @@ def _clear(memory: Sequence[Any]) -> None:
             def body(index: Any, one: Any = one) -> None:
                 one[index] = jnp.zeros(one.shape[1:], jnp.float32)
 
-            _times(one.shape[0], body)
+            times(one.shape[0], body)
         else:
             one[...] = jnp.zeros(one.shape, jnp.float32)
 
 
-def _times(count: int, work: Callable[[Any], None]) -> None:
-    """Do `work` for every number below `count`."""
-
-    def body(index: Any, carry: Any) -> Any:
-        work(index)
-        return carry
-
-    jax.lax.fori_loop(0, count, body, 0)
-
-
 def _each(plan: Plan, stage: int, work: Callable[[Any], None]) -> None:
     """Do `work` at the first row of every part of a signal."""
-    _times(plan.lengths[stage] // plan.part, lambda index: work(pallas.multiple_of(index * plan.part, rows.SUBLANES)))
+    times(plan.lengths[stage] // plan.part, lambda index: work(pallas.multiple_of(index * plan.part, rows.SUBLANES)))
 
 
 def _each_piece(plan: Plan, stage: int, work: Callable[[Any, int], None]) -> None:
     """Do `work` for rows of a column that are copied at a time: where they start, and how many they are."""
-    time, size = plan.times[stage], _COPIED if plan.widths[stage] >= _WIDTH else _WIDTH
+    time, size = plan.times[stage], _COPIED if plan.widths[stage] >= WIDTH else WIDTH
     whole = time // size
     if whole > 1:
-        _times(whole, lambda index: work(pallas.multiple_of(index * size, _WIDTH), size))
+        times(whole, lambda index: work(pallas.multiple_of(index * size, WIDTH), size))
     elif whole:
         work(0, size)
     if time % size:
@@ -560,48 +254,42 @@ def _each_piece(plan: Plan, stage: int, work: Callable[[Any, int], None]) -> Non
 def _piece(plan: Plan, stage: int, block: Any, column: Any, start: Any, size: int, lanes: Any) -> Any:
     """Rows of a column in HBM's layout, whole registers of channels."""
     width = plan.widths[stage]
-    if width >= _WIDTH:
+    if width >= WIDTH:
         return block[column, pallas.ds(start, size), lanes].astype(jnp.float32)
-    found = block[column, :, pallas.ds(start, _WIDTH)].astype(jnp.float32)
-    return jnp.concatenate([found, jnp.zeros((_WIDTH - width, _WIDTH), jnp.float32)], axis=0).T[:size]
-
-
-def _chunks(channels: int, most: int = _LANES) -> list[Any]:
-    """The channels in parts."""
-    size = math.gcd(channels, most)
-    return [pallas.ds(start, size) for start in range(0, channels, size)]
+    found = block[column, :, pallas.ds(start, WIDTH)].astype(jnp.float32)
+    return jnp.concatenate([found, jnp.zeros((WIDTH - width, WIDTH), jnp.float32)], axis=0).T[:size]
 
 
 def _each_block(layer: Layer, work: Callable[[Any, Any], None]) -> None:
     """Do `work` for channels that a layer gives, and those that they are made of."""
     given, gives = layer.lanes
     per_block = gives // layer.blocks
-    size = math.gcd(per_block, _LANES)
+    size = math.gcd(per_block, LANES)
 
     def body(index: Any) -> None:
-        lanes = pallas.ds(pallas.multiple_of(index * size, _WIDTH), size)
+        lanes = pallas.ds(pallas.multiple_of(index * size, WIDTH), size)
         block = jax.lax.div(index, jnp.int32(per_block // size))
-        first = pallas.multiple_of(block * _WIDTH, _WIDTH)
-        work(pallas.ds(0, given) if layer.blocks == 1 else pallas.ds(first, _WIDTH), lanes)
+        first = pallas.multiple_of(block * WIDTH, WIDTH)
+        work(pallas.ds(0, given) if layer.blocks == 1 else pallas.ds(first, WIDTH), lanes)
 
-    _times(gives // size, body)
+    times(gives // size, body)
 
 
 def _each_block_back(layer: Layer, work: Callable[[Any, Any, Any], None]) -> None:
     """Do `work` for channels that a layer is given, where they are in its matrix, and those that are made of them."""
     given, gives = layer.lanes
-    size = math.gcd(given, _LANES) if layer.blocks == 1 else _WIDTH
+    size = math.gcd(given, LANES) if layer.blocks == 1 else WIDTH
 
     def body(index: Any) -> None:
-        lanes = pallas.ds(pallas.multiple_of(index * size, _WIDTH), size)
+        lanes = pallas.ds(pallas.multiple_of(index * size, WIDTH), size)
         if layer.blocks == 1:
             work(lanes, lanes, pallas.ds(0, gives))
         else:
             per_block = gives // layer.blocks
-            out = pallas.ds(pallas.multiple_of(index * per_block, _WIDTH), per_block)
-            work(lanes, pallas.ds(0, _WIDTH), out)
+            out = pallas.ds(pallas.multiple_of(index * per_block, WIDTH), per_block)
+            work(lanes, pallas.ds(0, WIDTH), out)
 
-    _times(given // size, body)
+    times(given // size, body)
 
 
 def _joined(split: Any, at: Any, count: int, lanes: Any, stride: int = 1) -> Any:
@@ -614,12 +302,12 @@ def _split(split: Any, at: Any, value: Any, lanes: Any, stride: int = 1) -> None
     """Write rows of a signal in strips."""
     taken = pallas.ds(at, value.shape[0], stride=stride) if stride > 1 else pallas.ds(at, value.shape[0])
     for i, strip in enumerate(_strips_of(lanes)):
-        split.at[strip][taken, :] = value[:, i * _WIDTH : (i + 1) * _WIDTH]
+        split.at[strip][taken, :] = value[:, i * WIDTH : (i + 1) * WIDTH]
 
 
 def _strips_of(lanes: Any) -> list[Any]:
-    first = lanes.start // _WIDTH if isinstance(lanes.start, int) else jax.lax.div(lanes.start, jnp.int32(_WIDTH))
-    return [first + i for i in range(lanes.size // _WIDTH)]
+    first = lanes.start // WIDTH if isinstance(lanes.start, int) else jax.lax.div(lanes.start, jnp.int32(WIDTH))
+    return [first + i for i in range(lanes.size // WIDTH)]
 
 
 def _fill(plan: Plan, stage: int, block: Any, padded: Any) -> None:
@@ -637,7 +325,7 @@ def _fill(plan: Plan, stage: int, block: Any, padded: Any) -> None:
         if room > time:
             _split(padded, first + time, jnp.zeros((room - time, lanes.size), jnp.float32), lanes)
 
-    _times(plan.columns, of_column)
+    times(plan.columns, of_column)
     if plan.lengths[stage] > plan.columns * room:
         after = jnp.zeros((plan.lengths[stage] - plan.columns * room, lanes.size), jnp.float32)
         _split(padded, plan.columns * room + plan.halo, after, lanes)
@@ -651,17 +339,17 @@ def _emit(plan: Plan, stage: int, padded: Any, block: Any) -> None:
         first = column * plan.room[stage] + plan.halo
 
         def of_piece(start: Any, size: int) -> None:
-            if width < _WIDTH:  # what comes after the column nobody reads
-                turned = padded.at[0][pallas.ds(first + start, _WIDTH), :].T[:width]
-                block[column, :, pallas.ds(start, _WIDTH)] = turned.astype(block.dtype)
+            if width < WIDTH:  # what comes after the column nobody reads
+                turned = padded.at[0][pallas.ds(first + start, WIDTH), :].T[:width]
+                block[column, :, pallas.ds(start, WIDTH)] = turned.astype(block.dtype)
                 return
-            for lanes in _chunks(width):
+            for lanes in chunks(width):
                 found = _joined(padded, first + start, size, lanes)
                 block[column, pallas.ds(start, size), lanes] = found.astype(block.dtype)
 
         _each_piece(plan, stage, of_piece)
 
-    _times(plan.columns, of_column)
+    times(plan.columns, of_column)
 
 
 def _window(plan: Plan, layer: Layer, padded: Any, at: Any, tap: Any, lanes: Any) -> Any:
@@ -726,19 +414,6 @@ def _weights(plan: Plan) -> list[Any]:
 def _rows(plan: Plan) -> list[Any]:
     """Memory for one number a channel of each result."""
     return [tpu.VMEM((1, layer.lanes[1]), jnp.float32) for layer in plan.layers]
-
-
-def _strips(plan: Plan) -> list[tuple[int, int, int]]:
-    """Shapes of all signals between zeros, in strips; those of few channels are read beyond their end."""
-    return [
-        (lanes // _WIDTH, count + 2 * plan.halo + _WIDTH * (width < _WIDTH), _WIDTH)
-        for count, lanes, width in zip(plan.lengths, plan.channels, plan.widths, strict=True)
-    ]
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    """Bytes of whole registers of float32."""
-    return 4 * math.prod(shape)
 
 
 def _limits(plan: Plan, *, passes: int, signals: int, results: int, weights: int) -> dict[str, Any]:
