@@ -120,7 +120,12 @@ def _run(
     conditions: Conditions,
     batch_size: int = BATCH,
 ) -> Run:
-    train = {"batch_size": batch_size, "log_interval": told.log_interval, "learning_rate": told.learning_rate}
+    train = {
+        "batch_size": batch_size,
+        "log_interval": told.log_interval,
+        "learning_rate": told.learning_rate,
+        "grad_ckpt": told.grad_ckpt,
+    }
     config = workplace.config(name, told.steps, **train)
     print(f"{name}: {side.trainer} on {conditions.device}", file=sys.stderr)
     run = run_side(side, config, conditions, told.timeout)
@@ -209,6 +214,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--scripts", action="store_true", help="let TorchScript run what upstream scripts")
     parser.add_argument("--double", action="store_true", help="compute in float64")
+    parser.add_argument("--grad-ckpt", action="store_true", help="compute activations again (trainers of v3 and v4)")
     parser.add_argument("--narrow", type=int, default=4, metavar="N", help="divide the discriminators' channels")
     parser.add_argument("--generated", type=Path, metavar="DIR")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep all files here")
