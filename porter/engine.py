@@ -102,6 +102,8 @@ def rewrite(project: Project, rules: Sequence[type[Rule]]) -> Rewrites:
 
 def visit(project: Project, rules: Sequence[type[Rule]]) -> None:
     """Let `rules` ask for their edits in every file of `project`; once."""
+    if any(not rule.twice for rule in rules) and project.differentiates_twice:
+        rules = [rule for rule in rules if rule.twice]
     for file in project.files.values():
         _visit(file, rules)
 

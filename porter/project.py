@@ -310,8 +310,7 @@ class Project:
     @cached_property
     def differentiates_twice(self) -> bool:
         """Whether any call asks for gradients that have gradients themselves."""
-        calls = ((file, node) for file in self.files.values() for node in file.index.nodes if type(node) is cst.Call)
-        return any(_differentiates_twice(file, call) for file, call in calls)
+        return any(_differentiates_twice(file, node) for file in self.files.values() for node in file.index.nodes)
 
     def module(self, name: str) -> SourceFile | None:
         """The file that a dotted module name means, with or without the folder upstream keeps it in."""
@@ -364,16 +363,44 @@ def import_names(path: str) -> tuple[str, ...]:
     return tuple(n for n in names if n)
 
 
-def _differentiates_twice(file: SourceFile, call: cst.Call) -> bool:
-    """Whether a call may ask for gradients that have gradients themselves."""
+_TRANSFORMS = (
+    *("torch.func", "torch.vmap", "functorch"),
+    *("torch.autograd.functional", "torch.autograd.forward_ad", "torch.autograd.gradgradcheck"),
+)
+_LAST = frozenset(name.rpartition(".")[2] for name in _TRANSFORMS)
+
+
+def _differentiates_twice(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether code may ask for gradients that have gradients themselves, or that are made another way."""
+    if isinstance(node, cst.ImportFrom) and not isinstance(node.names, cst.ImportStar):
+        module = file.imported_module(node)
+        return any(_transforms(f"{module}.{dotted(alias.name)}") for alias in node.names)
+    if isinstance(node, (cst.ImportFrom, cst.Import)):
+        names = [file.imported_module(node)] if isinstance(node, cst.ImportFrom) else map(_imported, node.names)
+        return any(map(_transforms, names))
+    if isinstance(node, cst.Attribute):
+        return node.attr.value in _LAST and _transforms(file.resolve(node) or "")
+    return isinstance(node, cst.Call) and _asks_for_graph(file, node)
+
+
+def _imported(alias: cst.ImportAlias) -> str:
+    return dotted(alias.name) or ""
+
+
+def _transforms(name: str) -> bool:
+    """Whether a full name is one of PyTorch's other ways to differentiate, or lies in one."""
+    return any(f"{name}.".startswith(f"{one}.") for one in _TRANSFORMS)
+
+
+def _asks_for_graph(file: SourceFile, call: cst.Call) -> bool:
+    """Whether a call may ask for gradients with a graph of their own."""
     name = file.resolve(call.func) or ""
-    if name.startswith(("torch.autograd.functional.", "torch.func.")):
-        return True
     keywords = {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
     positional = [arg.value for arg in call.args if arg.keyword is None and not arg.star]
     places = {"torch.autograd.grad": 4, "torch.autograd.backward": 3}
-    place = places.get(name, 2 if (dotted(call.func) or "").endswith(".backward") else len(positional))
-    if name in places and any(arg.star for arg in call.args):
+    backward = isinstance(call.func, cst.Attribute) and call.func.attr.value == "backward"
+    place = places.get(name, 2 if backward else len(positional))
+    if (name in places or backward) and any(arg.star for arg in call.args):
         return True
     asked = keywords.get("create_graph", positional[place] if place < len(positional) else None)
     return asked is not None and dotted(asked) != "False"

@@ -67,6 +67,7 @@ class Rule:
     examples: ClassVar[Sequence[Example]] = ()
     untouched: ClassVar[Sequence[str]] = ()
     fixes_hazard: ClassVar[bool] = True  # False for layout, such as imports
+    twice: ClassVar[bool] = True  # False: nobody can differentiate the gradients of what it emits, nor transform them
 
     def __init__(self, file: SourceFile) -> None:
         """Look at one file of a project."""
@@ -136,12 +137,19 @@ class RedirectRule(Rule):
     def visit_Attribute(self, node: cst.Attribute) -> None:
         """Replace a chain such as `F.interpolate` where it stands."""
         target = self.file.resolve(node)
-        if target is not None and target in self.targets and self.wanted(node) and not self.file.inside_import(node):
-            self.replace(node, self.runtime(self.targets[target]))
+        if target is None or target not in self.targets or not self.wanted(node) or self.file.inside_import(node):
+            return
+        parent = self.file.parent(node)
+        if isinstance(parent, cst.Del) or (isinstance(parent, _ASSIGNING) and parent.target is node):
+            return  # the library's own name is meant
+        self.replace(node, self.runtime(self.targets[target]))
 
     def wanted(self, node: cst.Attribute) -> bool:
         """Whether this use of a target is to be redirected."""
         return True
+
+
+_ASSIGNING = (cst.AssignTarget, cst.AnnAssign, cst.AugAssign)
 
 
 def _text(node: cst.CSTNode) -> str:

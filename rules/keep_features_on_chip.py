@@ -62,6 +62,7 @@ class KeepFeaturesOnChip(Rule):
     safety = Safety.CLOSE
     message = "on a TPU the weights of these layers stay on the chip, and each result is written and read once"
     fixes_hazard = False
+    twice = False
     examples: ClassVar = (
         Example(
             before=_BEFORE,
@@ -108,7 +109,7 @@ class KeepFeaturesOnChip(Rule):
 
     def visit_For(self, node: cst.For) -> None:
         found = feature_loop(self.file, node)
-        if found is None or self.file.project.differentiates_twice:
+        if found is None:
             return
         signal, layers, made = cst.Name(found.signal), self.free_name("layers"), self.free_name("found")
         given = [signal, node.iter, *([] if found.slope is None else [found.slope])]

@@ -102,6 +102,17 @@ def to_host(x: torch.Tensor) -> torch.Tensor:
     return x.detach().cpu() if not on_host(x) else x.detach().clone()
 
 
+def content_id(tensor: torch.Tensor) -> tuple[int, int]:
+    """Numbers that change when a tensor is written to, or gets other memory.
+
+    A write through `.data` into the same memory, as `tensor.data.copy_(...)`, may leave them as they were; and on the
+    CPU another tensor may have them as soon as that memory was free.
+    """
+    if tensor.device.type == "xla":
+        return tensor._version, int(_require_xla()._XLAC._xla_get_tensor_id(tensor))
+    return tensor._version, tensor.data_ptr()
+
+
 def on_device(device: torch.device | str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `function` so that the tensors it makes are made on `device`."""
     with torch.device(device):

@@ -1,8 +1,10 @@
 """Weight norms folded for inference: used where they may be, and nowhere else."""
 
 import copy
+import gc
 import importlib
 import pickle
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +13,13 @@ import torch
 from torch import nn
 
 from porter.runtime import ops, utils
-from porter.runtime.ops.weight_norm import WeightNorm, has_length, weight_and_factor, weight_and_length
+from porter.runtime.ops.weight_norm import (
+    WeightNorm,
+    has_length,
+    stored_dtype,
+    weight_and_factor,
+    weight_and_length,
+)
 
 from .graphs import assert_stays_on_device, decibels, device, needs_xla
 
@@ -85,8 +93,12 @@ def test_who_wants_gradients_gets_them(computed: list[str]) -> None:
         assert ours.grad is not None
         assert theirs.grad is not None
         assert torch.equal(ours.grad, theirs.grad)
+    computed.clear()
+    inferred(network)
+    assert computed == ["weight", "weight"]  # a forward that wanted gradients ended it
     for parameter in network.parameters():
         parameter.requires_grad_(False)
+    ops.fold_weight_norms(network)
     computed.clear()
     assert torch.equal(network(X), inferred(plain))
     assert computed == ["weight", "weight"]  # of `plain`
@@ -95,6 +107,23 @@ def test_who_wants_gradients_gets_them(computed: list[str]) -> None:
 def step(network: Network) -> None:
     network(X).square().sum().backward()
     torch.optim.AdamW(network.parameters(), 0.1).step()
+
+
+def step_uncounted(network: Network) -> None:
+    network(X).square().sum().backward()
+    torch.optim.AdamW(network.parameters(), 0.1, fused=True).step()
+
+
+def write_to_the_weight(network: Network) -> None:
+    """Lasts until the next forward, and so does nothing."""
+    with torch.no_grad():
+        network.first.weight.mul_(2)
+        network.first.weight_v.mul_(1.5)
+        network.first.weight_g.mul_(1.5)
+
+
+def round_twice(network: Network) -> None:
+    network.bfloat16().float()
 
 
 def load(network: Network) -> None:
@@ -110,7 +139,9 @@ def replace(network: Network) -> None:
     network.second.weight_g = nn.Parameter(network.second.weight_g.detach() * 2)
 
 
-@pytest.mark.parametrize("change", [step, load, write, replace])
+@pytest.mark.parametrize(
+    "change", [step, step_uncounted, load, write, replace, write_to_the_weight, round_twice], ids=lambda f: f.__name__
+)
 def test_a_change_of_a_parameter_is_seen(change: Callable[[Network], None]) -> None:
     network, plain = made(), made()
     ops.fold_weight_norms(network)
@@ -121,6 +152,44 @@ def test_a_change_of_a_parameter_is_seen(change: Callable[[Network], None]) -> N
     assert not torch.equal(inferred(network), before)
     ops.fold_weight_norms(network)
     assert torch.equal(inferred(network), inferred(plain))
+
+
+def test_what_a_hook_does_to_the_weight_lasts_one_forward() -> None:
+    network, plain = made(), made()
+    for one in (network, plain):
+        one.first.register_forward_pre_hook(lambda layer, _: layer.weight.mul_(0.5))
+    ops.fold_weight_norms(network)
+    for _ in range(3):
+        assert torch.equal(inferred(network), inferred(plain))
+
+
+def test_what_cannot_be_kept_right_is_not_folded() -> None:
+    mixed: Any = ops.weight_norm(nn.Conv1d(4, 6, 3))
+    mixed.weight_v = nn.Parameter(mixed.weight_v.detach().bfloat16())
+    assert ops.fold_weight_norms(mixed) == 0
+    assert ops.fold_weight_norms(made().to("meta")) == 0
+    computed: Any = made()
+    torch.nn.utils.parametrize.register_parametrization(computed.first, "weight_v", nn.Tanh())
+    assert ops.fold_weight_norms(computed) == 1
+
+
+def test_a_stored_dtype_is_that_of_the_next_forward() -> None:
+    network = made()
+    network(X)
+    network.bfloat16()
+    ops.fold_weight_norms(network)
+    with torch.no_grad():
+        assert stored_dtype(network.first) == torch.bfloat16
+
+
+def test_old_parameters_are_let_go() -> None:
+    network = made()
+    ops.fold_weight_norms(network)
+    old = weakref.ref(network.first.weight_v)
+    network.load_state_dict(made().state_dict(), assign=True)
+    network(X)
+    gc.collect()
+    assert old() is None
 
 
 def test_a_copy_is_not_folded() -> None:
@@ -191,6 +260,19 @@ def test_on_xla_a_graph_has_no_norm_left() -> None:
     assert "sqrt" not in _hlo(inferred(network, x))
     assert decibels(inferred(network, x), wanted) > 115
     assert_stays_on_device(lambda: inferred(network, x))
+
+
+@needs_xla
+def test_on_xla_other_memory_is_seen() -> None:
+    network: Any = made().to(device())
+    plain = copy.deepcopy(network)
+    x = utils.constant(X, device())
+    ops.fold_weight_norms(network)
+    before = inferred(network, x)
+    for one in (network, plain):
+        one.first.weight_v.data = one.first.weight_v.detach().cumsum(0)
+    assert decibels(inferred(network, x), inferred(plain, x)) > 115
+    assert decibels(inferred(network, x), before) < 40
 
 
 @needs_xla

@@ -128,6 +128,26 @@ def test_what_no_kernel_knows_is_torchs_own(kernels: list[Any]) -> None:
     assert kernels == []
 
 
+@pytest.mark.parametrize(("keys", "values"), [(0, 6), (4, 0)])
+def test_nothing_to_look_at_is_left_to_torch(keys: int, values: int, kernels: list[Any]) -> None:
+    given = tensors(2, HEADS, keys=keys, values=values)
+    with ops.device_forms(tpu=True):
+        assert torch.equal(ours(*given), torchs(*given))
+        assert torch.equal(torch.matmul(torch.softmax(ops.scores(given[0], given[1].mT), -1), given[2]), torchs(*given))
+    assert kernels == []
+
+
+def test_tensors_of_other_kinds_are_torchs(kernels: list[Any]) -> None:
+    class Watched(torch.Tensor):
+        pass
+
+    with ops.device_forms(tpu=True):
+        watched = [value.as_subclass(Watched) for value in tensors(2, HEADS)]
+        assert type(ours(*watched)) is Watched
+        assert ours(*(value.to("meta") for value in tensors(2, HEADS))).is_meta
+    assert kernels == []
+
+
 def test_keys_that_do_not_fit_are_left_to_torch(kernels: list[Any]) -> None:
     check(tensors(1, 1, keys=1100))
     assert kernels == []

@@ -41,19 +41,20 @@ def scaled_dot_product_attention(
     attn_mask: torch.Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
+    *,
     scale: float | None = None,
-    **more: Any,
+    enable_gqa: bool = False,
 ) -> torch.Tensor:
     """`F.scaled_dot_product_attention`; on a TPU in one kernel, where no dropout and no added mask are asked for.
 
     query [B, H, T, D], key [B, H, S, D], value [B, H, S, E]; or all without H.
     """
-    plain = dropout_p == 0 and not any(more.values())
+    plain = on_chip.wanted(query) and dropout_p == 0 and not enable_gqa
     weights = _softmax_of(query, key, attn_mask, is_causal, scale) if plain else None
     plan = None if weights is None else _plan(weights, value)
     if weights is None or plan is None:
-        given: dict[str, Any] = {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal, "scale": scale}
-        return F.scaled_dot_product_attention(query, key, value, **given, **more)
+        more: dict[str, Any] = {"enable_gqa": True} if enable_gqa else {}
+        return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, **more)
     result = _weighed(plan, weights, value)
     # To torch, a query that sees no key is one that gets nothing.
     return result if attn_mask is None else torch.where(attn_mask.any(-1, keepdim=True), result, 0)
@@ -103,7 +104,7 @@ def _softmax_of(
 ) -> _Weights | None:
     """The weights of a scaled attention, which sees keys where `seen` is true; None where no kernel may be had."""
     keys = key.transpose(-2, -1)
-    if not _fit(query, keys) or not _may_wait(query, keys):
+    if not _fit(query, keys) or _computed_in(query, keys) is None:
         return None
     shape = (*query.shape[:-1], key.shape[-2])
     if causal:
@@ -117,7 +118,7 @@ def _softmax_of(
         if any(size not in (1, wanted) for size, wanted in zip(seen.shape, shape, strict=True)):
             return None
         seen = ~seen.expand(*seen.shape[:-2], *shape[-2:])
-    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
     return _Weights(_Scores(query, keys, factor, None, seen, _UNSEEN))
 
 
@@ -247,6 +248,8 @@ def _computed_in(*tensors: torch.Tensor) -> torch.dtype | None:
 def _plan(weights: _Weights, values: torch.Tensor) -> "Plan | None":
     """What the kernels have to know; None where they cannot be had."""
     of = weights.scores
+    if not of.keys.numel() or not values.numel():
+        return None
     if len(of.shape) == 3 and utils.devices() > 1:  # its first axis may be heads, which the devices do not divide
         return None
     if values.dim() != len(of.shape) or values.shape[:-1] != (*of.keys.shape[:-2], of.keys.shape[-1]):

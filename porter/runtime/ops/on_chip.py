@@ -20,9 +20,11 @@ _DTYPES = (torch.float32, torch.bfloat16)
 
 def wanted(signal: torch.Tensor) -> bool:
     """Whether a signal may pass a kernel: on a TPU, or as many as its batch can be divided over, and jax is there."""
-    if not forms.wants_tpu_form(signal) or not signal.numel() or signal.shape[0] % utils.devices():
+    if type(signal) not in (torch.Tensor, nn.Parameter) or signal.device.type not in ("cpu", "xla"):
+        return False  # one that is watched, traced or has no numbers
+    if not forms.wants_tpu_form(signal) or signal.is_nested or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
         return False
-    return _usable()
+    return signal.numel() > 0 and signal.shape[0] % utils.devices() == 0 and _usable()
 
 
 @functools.cache

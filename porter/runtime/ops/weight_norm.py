@@ -1,7 +1,6 @@
 """Weight normalisation by a forward hook, without the fused kernel that XLA has no lowering for."""
 
 import weakref
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm as TorchWeightNorm
 
 from .. import utils
-from .deferred import Deferred, version
+from .deferred import Deferred
 from .forms import wants_device_form, wants_tpu_form
 
 M = TypeVar("M", bound=nn.Module)
@@ -55,10 +54,10 @@ def fold_weight_norms(network: nn.Module) -> int:
     """Compute the weight of each weight norm in `network` now, for inference; returns how many there are.
 
     For a network that is on its device and has its weights, between steps: the weights are computed on the host, as
-    `remove_weight_norm` would there. Parameters stay as they are, and so does `state_dict`. A folded weight is what a
-    forward uses that wants no gradients, until a parameter that it was made of is replaced or written to (by an
-    optimizer, `load_state_dict`, a move to another device); from then on it is computed before every forward again.
-    A write through `.data` is not seen: fold again after it. Copies of the network are not folded.
+    `remove_weight_norm` would there. Parameters stay as they are, and so does `state_dict`. A forward uses a folded
+    weight until one of its parameters is replaced, moved or written to, or until one wants gradients: training ends it.
+    From then on the weight is computed before every forward, as ever. Copies of the network are not folded. Fold again
+    after writes that torch does not count, those through `.data` and by `torch.distributed`: they may not be seen.
     """
     return sum(
         hook.fold(module)
@@ -90,16 +89,22 @@ def has_plain_weight(module: nn.Module) -> bool:
 
 def stored_dtype(module: nn.Module) -> torch.dtype:
     """The dtype of a module's weight in its next forward, whatever the last one left."""
-    weight: torch.Tensor = module.weight_v if has_length(module) else module.weight  # type: ignore[assignment]
+    weight: torch.Tensor = module.weight_v if _row_norm(module) else module.weight  # type: ignore[assignment]
     return weight.dtype
 
 
 def has_length(module: nn.Module) -> bool:
     """Whether a weight norm of this kind, and nothing else, is to compute the rows of a module's weight."""
+    hook = _row_norm(module)
+    return hook is not None and hook.folded(module) is None
+
+
+def _row_norm(module: nn.Module) -> "WeightNorm | None":
+    """The only hook of a module, if that is a weight norm of the rows of its weight."""
     (hook, *others) = module._forward_pre_hooks.values() or (None,)
     if not isinstance(hook, WeightNorm) or others or (hook.name, hook.dim) != ("weight", 0):
-        return False
-    return hook.folded(module) is None
+        return None
+    return hook
 
 
 def weight_and_length(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -107,8 +112,8 @@ def weight_and_length(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | N
 
     For modules whose `computed_weight` is not None.
     """
-    (hook, *_) = module._forward_pre_hooks.values() or (None,)
-    if has_length(module) and isinstance(hook, WeightNorm):
+    hook = _row_norm(module)
+    if hook is not None and hook.folded(module) is None:
         length: torch.Tensor = module.weight_g  # type: ignore[assignment]
         direction: torch.Tensor = module.weight_v  # type: ignore[assignment]
         hook.keep(module, _NormedWeight(length, direction))  # for whoever looks at it
@@ -127,21 +132,21 @@ def weight_and_factor(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     return weight, weight.new_ones(len(weight)) if length is None else _factor(length, weight, 0).flatten()
 
 
-@dataclass(frozen=True)
 class _Folded:
     """A weight that was computed once, and what of."""
 
-    weight: torch.Tensor
-    sources: tuple[torch.Tensor, ...]
-    versions: tuple[int | None, ...]
+    def __init__(self, weight: torch.Tensor, sources: tuple[torch.Tensor, ...]) -> None:
+        self.weight, self._sources = weight, sources
+        self._memory = [source.detach() for source in sources]  # so that nothing else comes to lie there
+        self._contents = self._ids()
 
     def is_of(self, sources: tuple[torch.Tensor, ...]) -> bool:
-        """Whether these are what it was computed of, unchanged."""
-        same = all(one is other for one, other in zip(self.sources, sources, strict=True))
-        # A module's own conversions write through `.data`, unseen by the versions.
-        direction = sources[-1]
-        same = same and (self.weight.dtype, self.weight.device) == (direction.dtype, direction.device)
-        return same and self.versions == tuple(version(source) for source in sources)
+        """Whether these are what it was computed of, and nobody wrote to them or to the weight."""
+        same = all(one is other for one, other in zip(self._sources, sources, strict=True))
+        return same and self._ids() == self._contents
+
+    def _ids(self) -> list[tuple[int, int]]:
+        return [utils.content_id(tensor) for tensor in (*self._sources, self.weight)]
 
 
 class WeightNorm(TorchWeightNorm):
@@ -167,25 +172,28 @@ class WeightNorm(TorchWeightNorm):
         self.keep(module, weight)
 
     def fold(self, module: nn.Module) -> bool:
-        """Compute the weight now, as data of the device; False where nobody would count what is written later."""
+        """Compute the weight now, as data of the device; False where that cannot be, or would not be kept right."""
         length, direction = sources = self._sources(module)
-        if length.is_inference() or direction.is_inference():
+        known = all(type(source) is Parameter and not source.is_inference() for source in sources)
+        if not known or direction.is_meta or length.dtype != direction.dtype:
             return False
         with torch.no_grad():
             weight = torch._weight_norm(direction.cpu(), length.cpu(), self.dim)
-        held = utils.constant(weight, direction.device)
-        self._folded = _Folded(held, sources, tuple(version(source) for source in sources))
+        self._folded = _Folded(utils.constant(weight, direction.device), sources)
         return True
 
     def folded(self, module: nn.Module) -> torch.Tensor | None:
-        """The weight that was computed before, where a forward may use it."""
-        held, sources = self._folded, self._sources(module)
-        if held is None or (torch.is_grad_enabled() and any(source.requires_grad for source in sources)):
+        """The weight that was computed before, where a forward may use it; else it is dropped."""
+        held = self._folded
+        if held is None or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return None
-        if not held.is_of(sources):
-            self._folded = None  # it will not become right again
-            return None
-        return held.weight
+        sources = self._sources(module)
+        # Whoever wants gradients is about to change the parameters, and not every optimizer counts its writes.
+        learning = torch.is_grad_enabled() and any(source.requires_grad for source in sources)
+        if not learning and held.is_of(sources):
+            return held.weight
+        self._folded = None
+        return None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_folded"}
