@@ -214,7 +214,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--scripts", action="store_true", help="let TorchScript run what upstream scripts")
     parser.add_argument("--double", action="store_true", help="compute in float64")
-    parser.add_argument("--grad-ckpt", action="store_true", help="compute activations again (trainers of v3 and v4)")
+    parser.add_argument(
+        "--grad-ckpt",
+        action="store_true",
+        help="compute activations again (trainers of v3 and v4), on the CPU",
+    )
     parser.add_argument("--narrow", type=int, default=4, metavar="N", help="divide the discriminators' channels")
     parser.add_argument("--generated", type=Path, metavar="DIR")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep all files here")
@@ -224,6 +228,8 @@ def _arguments() -> argparse.Namespace:
     told = parser.parse_args()
     if told.device == "cpu" and told.replicas != [1]:
         parser.error("the CPU is one device; --replicas goes with --device xla")
+    if told.device == "xla" and told.grad_ckpt:
+        parser.error("--grad-ckpt goes with --device cpu: XLA draws noise of its own for what it computes again")
     return told
 
 
