@@ -51,7 +51,7 @@ def remove_weight_norm(module: M, name: str = "weight") -> M:
 
 
 def fold_weight_norms(network: nn.Module) -> int:
-    """Compute the weight of each weight norm in `network` now, for inference; returns how many there are.
+    """Compute the weight of each weight norm in `network` now, for inference; returns how many it could.
 
     For a network that is on its device and has its weights, between steps: the weights are computed on the host, as
     `remove_weight_norm` would there. Parameters stay as they are, and so does `state_dict`. A forward uses a folded
