@@ -48,9 +48,12 @@ def weight_of(module: nn.Module) -> Callable[[torch.Tensor, torch.Tensor], torch
 @pytest.mark.parametrize("dim", [0, 1, None])
 @pytest.mark.parametrize("make", MAKERS)
 def test_weight_and_gradients_are_those_of_torch(make: Callable[[], nn.Module], dim: int | None) -> None:
+    torch.manual_seed(0)
     ours, wanted = pair(make, dim)
     length = ours.get_parameter("weight_g").detach() * 1.7
     direction = ours.get_parameter("weight_v").detach()
+    if dim is None:  # the gradient of the one length is a sum that may cancel, which float32 cannot show
+        length, direction = length.double(), direction.double()
     check_operation(weight_of(ours), weight_of(wanted), length, direction, least=120)
 
 
