@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 _GIB = float(1 << 30)
 _DOCS = "https://docs.cloud.google.com/tpu/docs"
-_LIBTPU = "libtpu 0.0.52: what it calls available when a program asks for too much"
+_LIBTPU = "libtpu 0.0.21 and 0.0.52: what it calls available when a program asks for too much"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,6 @@ class Chip:
 
     name: str  # as --chip has it
     topology: str  # the smallest slice, as libtpu calls it
-    accelerator: str  # the machine type that libtpu is to believe in
     cores: Figure  # TensorCores of a chip
     devices: Figure  # what the compiler makes of a chip: a program runs on one device
     bf16: Figure  # FLOP/s of a chip
@@ -47,8 +46,7 @@ class Chip:
         return self.bandwidth.value / self.devices.value
 
 
-_ONE = Figure(1, "libtpu 0.0.52: devices of the topology of one chip")
-_TWO = Figure(2, "libtpu 0.0.52: devices of the topology of one chip; compile-only it does not join the two cores")
+_ONE = Figure(1, "libtpu 0.0.21 and 0.0.52: devices of the topology of one chip")
 
 CHIPS: dict[str, Chip] = {
     chip.name: chip
@@ -56,19 +54,17 @@ CHIPS: dict[str, Chip] = {
         Chip(
             "v4",
             "v4:1x1x1",
-            "v4-8",
             cores=Figure(2, f"{_DOCS}/v4"),
-            devices=_TWO,
+            devices=_ONE,
             bf16=Figure(275e12, f"{_DOCS}/v4"),
             int8=Figure(275e12, f"{_DOCS}/v4"),
             hbm=Figure(32 * _GIB, f"{_DOCS}/v4"),
             bandwidth=Figure(1200e9, f"{_DOCS}/v4"),
-            usable=Figure(15.25 * _GIB, _LIBTPU),
+            usable=Figure(30.75 * _GIB, _LIBTPU),
         ),
         Chip(
             "v5e",
             "v5e:1x1",
-            "v5litepod-1",
             cores=Figure(1, f"{_DOCS}/v5e"),
             devices=_ONE,
             bf16=Figure(197e12, f"{_DOCS}/v5e"),
@@ -80,7 +76,6 @@ CHIPS: dict[str, Chip] = {
         Chip(
             "v5p",
             "v5p:1x1x1",
-            "v5p-8",
             cores=Figure(2, f"{_DOCS}/v5p"),
             devices=_ONE,
             bf16=Figure(459e12, f"{_DOCS}/v5p"),
@@ -92,7 +87,6 @@ CHIPS: dict[str, Chip] = {
         Chip(
             "v6e",
             "v6e:1x1",
-            "v6e-1",
             cores=Figure(1, f"{_DOCS}/v6e"),
             devices=_ONE,
             bf16=Figure(918e12, f"{_DOCS}/v6e"),

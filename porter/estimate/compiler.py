@@ -19,7 +19,7 @@ from typing import Protocol
 import porter
 from porter.errors import PortError
 from porter.estimate.chips import Chip
-from porter.estimate.compiling import ENVIRONMENT, REPORT
+from porter.estimate.compiling import REPORT, compile_only
 from porter.estimate.outcome import Compiled, Said
 from porter.store import write_file
 from porter.upstream.cache import cache_root
@@ -28,7 +28,7 @@ from porter.validate.children import last_words
 _PACKAGES = ("jax", "jaxlib", "libtpu")
 _INSTALL = 'pip install "sovits-port[xla,aot]"'
 _ARGUMENTS = "LIBTPU_INIT_ARGS"  # flags of the user's for the compiler
-_LAYOUT = 1  # of what is kept
+_LAYOUT = 2  # of what is kept
 
 
 class Compiler(Protocol):
@@ -73,7 +73,7 @@ class LibTpu:
         with log.open("wb") as sink:
             process = subprocess.Popen(
                 command,
-                env=_environment(chip),
+                env=_environment(),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
@@ -124,12 +124,10 @@ def kept_verdicts() -> Path:
     return cache_root() / "estimates"
 
 
-def _environment(chip: Chip) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     home = str(Path(porter.__file__).parent.parent)
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-    # Flags for torch_xla's XLA may be none that jaxlib's knows, and it aborts on those.
-    mine = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "TPU_LIBRARY_PATH")}
-    return {**mine, **ENVIRONMENT, "TPU_ACCELERATOR_TYPE": chip.accelerator, "PYTHONPATH": path}
+    return {**compile_only().environment(), "PYTHONPATH": path}
 
 
 def _told(said: Said) -> dict[str, object]:

@@ -12,7 +12,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Mapping
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,6 @@ REPORT = "compiled.json"
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _WORDS = 400  # characters of an error
 _NEEDS = re.compile(r"\(([\d.]+)([KMGT])i?B?\) exceeds available|Used ([\d.]+)([KMGT]) of [\d.]+[KMGT] hbm")
-
-# What libtpu asks a TPU machine for, answered, so that it opens compile-only; and several such processes at a time.
-ENVIRONMENT: Mapping[str, str] = {
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-    "JAX_PLATFORMS": "cpu",
-    "TPU_LOG_DIR": "disabled",
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-}
 
 
 def main(arguments: list[str]) -> int:
@@ -83,13 +74,8 @@ def _compiled(graph: bytes, chip: Chip) -> Any:
     numpy = importlib.import_module("numpy")
     mlir = importlib.import_module("jax._src.interpreters.mlir")
     client = importlib.import_module("jax._src.lib").xla_client
-    topologies = importlib.import_module("jax.experimental.topologies")
     stablehlo = importlib.import_module("jaxlib.mlir.dialects.stablehlo")
-
-    topology = topologies.get_topology_desc(
-        platform="tpu", topology_name=chip.topology, chips_per_host_bounds=(1, 1, 1)
-    )
-    device = topology.devices[0]
+    device = compile_only().device(chip.name)
     options = client.CompileOptions()
     options.num_replicas = options.num_partitions = 1
     build = options.executable_build_options
@@ -98,7 +84,21 @@ def _compiled(graph: bytes, chip: Chip) -> Any:
     context = mlir.make_ir_context()
     with context:
         module = stablehlo.deserialize_portable_artifact(context, graph)
-    return device.client.compile(module, client.DeviceList((device,)), options)
+        devices = client.DeviceList((device,))
+        try:
+            return device.client.compile(module, devices, options)
+        except TypeError:  # that of jaxlib 0.7.1 takes bytes
+            return device.client.compile(mlir.module_to_bytecode(module), devices, options)
+
+
+def compile_only() -> Any:
+    """The runtime's file about the compiler; the rest of the runtime, and torch, is not imported."""
+    place = Path(__file__).parent.parent / "runtime/ops/kernels/compile_only.py"
+    spec = spec_from_file_location("compile_only", place)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _one_line(error: Exception) -> str:

@@ -5,12 +5,11 @@ Importing it needs torch alone and starts no device. Works with torch_xla 2.5 to
 
 Environment: `SOVITS_PORT_DEVICE` ("xla", "cpu"; default "xla" where torch_xla is there),
 `SOVITS_PORT_GRAPH_BREAKS` ("off", "step", "component"; default "step"), `SOVITS_PORT_FORMS` (see `ops/forms.py`) and
-`SOVITS_PORT_COMPILATION_CACHE` (where `start_replicas` keeps compiled graphs: a folder, or "off"; default
-`sovits-port/xla` in `$XDG_CACHE_HOME` or `~/.cache`).
+`SOVITS_PORT_COMPILATION_CACHE` (where `start_replicas` keeps compiled graphs, and `ops/programs.py` kernels: a folder,
+or "off"; default `sovits-port` in `$XDG_CACHE_HOME` or `~/.cache`).
 """
 
 import contextlib
-import dataclasses
 import functools
 import importlib
 import math
@@ -261,6 +260,21 @@ class autocast:  # noqa: N801  # the name it stands in for
                 return function(*args, **kwargs)
 
         return under_autocast
+
+
+# --- what is kept between runs ---------------------------------------------------------------------
+
+
+def cache_folder(kind: str) -> Path | None:
+    """Where compiled graphs ("xla") or kernels ("kernels") are kept between runs; None where they are not."""
+    chosen = os.environ.get("SOVITS_PORT_COMPILATION_CACHE", "").strip()
+    if chosen.lower() == "off":
+        return None
+    if chosen:
+        folder = Path(chosen).expanduser()
+        return folder if kind == "xla" else folder / kind
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home, "sovits-port", kind)
 
 
 # --- replicas -------------------------------------------------------------------------------------
@@ -534,7 +548,7 @@ def _steady_bias_correction(optimizer: torch.optim.Optimizer) -> Iterator[None]:
         state["step"] = step.add_(1)
 
 
-# --- kernels --------------------------------------------------------------------------------------
+# --- programs that are part of a graph -------------------------------------------------------------
 
 
 def precise_products() -> bool:
@@ -544,33 +558,20 @@ def precise_products() -> bool:
     return bool(asked != "default")
 
 
-def run_kernel(
-    build: Callable[..., Any],
-    plan: Any,
-    tensors: Sequence[torch.Tensor],
-    *,
-    for_tpu: bool,
-    of_batch: tuple[Sequence[bool], Sequence[bool]],
+def call_program(
+    name: str, hlo: bytes, tensors: Sequence[torch.Tensor], of_batch: tuple[Sequence[bool], Sequence[bool]]
 ) -> list[torch.Tensor]:
-    """What the JAX function `build(plan, interpret=...)` makes of `tensors`: part of their graph on XLA.
+    """What a program, a serialized HloModuleProto, makes of XLA tensors: part of their graph.
 
-    `for_tpu` compiles it for a TPU, even where none is there; else it is interpreted. `plan` has to be hashable, and to
-    say all that `build` asks for. `of_batch` tells for each of `tensors` and of the results whether its first axis is
-    `plan.batch`; results that are not are sums over it. XLA cannot divide a kernel: with several devices each runs its
-    own on a part of the batch.
+    `of_batch` tells for each of `tensors` and of the results whether its first axis is that of the batch; results that
+    are not are sums over it. XLA cannot divide a program: with several devices each runs its own, which is for its part
+    of the batch.
     """
-    jax = _jax()
-    if on_host(*tensors):
-        found = _on_host(build, plan)(*(jax.dlpack.from_dlpack(tensor.detach().contiguous()) for tensor in tensors))
-        return [torch.utils.dlpack.from_dlpack(array) for array in found]
     count = devices()
     if count > 1:
-        plan = dataclasses.replace(plan, batch=plan.batch // count)
         tensors = [_own_part(tensor, divided) for tensor, divided in zip(tensors, of_batch[0], strict=True)]
-    shapes = tuple((tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")) for tensor in tensors)
-    computation = _computation(build, plan, shapes, for_tpu)
     native = _require_xla()._XLAC
-    results = list(native._xla_user_computation(f"xla::{build.__name__}_kernel", list(tensors), computation))
+    results = list(native._xla_user_computation(f"xla::{name}", list(tensors), _computation(hlo)))
     if count > 1:
         results = [_from_parts(result, divided) for result, divided in zip(results, of_batch[1], strict=True)]
     return results
@@ -592,28 +593,9 @@ def _from_parts(part: torch.Tensor, divided: bool) -> torch.Tensor:
     return whole if divided else whole.sum(0)
 
 
-@functools.cache
-def _on_host(build: Callable[..., Any], plan: Any) -> Callable[..., Any]:
-    function: Callable[..., Any] = _jax().jit(build(plan, interpret=True))
-    return function
-
-
-@functools.cache
-def _computation(build: Callable[..., Any], plan: Any, shapes: tuple[Any, ...], for_tpu: bool) -> Any:
-    jax = _jax()
-    given = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
-    traced = jax.jit(build(plan, interpret=not for_tpu), keep_unused=True).trace(*given)
-    lowered = traced.lower(lowering_platforms=("tpu" if for_tpu else "cpu",))
-    module = lowered.compiler_ir("hlo").as_serialized_hlo_module_proto()
-    return _require_xla()._XLAC._xla_op_computation_from_module_proto("kernel", module)
-
-
-def _jax() -> Any:
-    """jax, which must not take the TPU away from torch_xla: it only traces here."""
-    jax = importlib.import_module("jax")
-    if not jax.config.jax_platforms:
-        jax.config.update("jax_platforms", "cpu")
-    return jax
+@functools.lru_cache(maxsize=1024)  # a step calls each again; some ten shapes of a network
+def _computation(hlo: bytes) -> Any:
+    return _require_xla()._XLAC._xla_op_computation_from_module_proto("kernel", hlo)
 
 
 # --- activation checkpointing ---------------------------------------------------------------------
@@ -762,8 +744,8 @@ def _joined_shards(tensor: torch.Tensor) -> torch.Tensor:
 
 def _keep_compiled_graphs(xla: Any, runtime: Any) -> None:
     """Have torch_xla keep compiled graphs on disk, where SOVITS_PORT_COMPILATION_CACHE says."""
-    chosen = os.environ.get("SOVITS_PORT_COMPILATION_CACHE", "").strip()
-    if chosen.lower() == "off" or "XLA_PERSISTENT_CACHE_PATH" in os.environ:
+    folder = cache_folder("xla")
+    if folder is None or "XLA_PERSISTENT_CACHE_PATH" in os.environ:
         return
     if xla.__version__.startswith(("2.8.", "2.9.")):  # what they write no PJRT client of theirs reads back
         warnings.warn(
@@ -772,8 +754,6 @@ def _keep_compiled_graphs(xla: Any, runtime: Any) -> None:
             stacklevel=3,
         )
         return
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(chosen).expanduser() if chosen else Path(home, "sovits-port", "xla")
     if runtime.process_count() > 1:  # hosts that share a disk must not write the same file
         folder = folder / f"process-{runtime.process_index()}"
     try:

@@ -94,7 +94,7 @@ def test_with_a_condition() -> None:
 
 
 def test_a_chain_in_several_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = kernel.Plan(2, 16, 24, ((-8, -4, 0, 4, 8),) * 4, True, "float32", "float32", False)
+    whole = kernel.Plan(2, 16, 24, ((-8, -4, 0, 4, 8),) * 4, True, "float32", "float32", "float32", False)
     monkeypatch.setattr(forms, "kernel_memory", lambda: whole.memory)
     check(Stack(24, 4, given=4), given(24, 16, 4))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -135,7 +138,7 @@ def test_on_xla_it_is_one_graph_and_computes_the_same(monkeypatch: pytest.Monkey
 
 def test_sides_of_the_activations_can_be_given() -> None:
     x = noise(1, 128, 8)
-    plan = kernel.Plan(1, 8, 128, ((0,),), 1, 0.5, "float32", "float32", False)
+    plan = kernel.Plan(1, 8, 128, ((0,),), 1, 0.5, "float32", "float32", "float32", False)
     weight, bias = torch.eye(128).unsqueeze(0), torch.zeros(128)
     assert decibels(residual.chained(x, [weight], [bias], [torch.ones(128)], plan), x + F.leaky_relu(x, 0.5)) > 120
     assert decibels(residual.chained(x, [weight], [bias], [torch.ones(128)], plan, [torch.ones_like(x)]), 2 * x) > 120
@@ -192,20 +195,50 @@ def test_a_batch_that_devices_cannot_share_keeps_the_kernel_away(monkeypatch: py
     assert chain.left == 2
 
 
-@pytest.mark.parametrize("broken", [True, False])
-def test_without_a_jax_of_use_the_layers_run(broken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(name: str, package: str) -> object:
-        raise ImportError("too old")
+@pytest.fixture
+def nothing_told() -> Iterator[None]:
+    """As in a new process."""
+    on_chip._told.clear()
+    on_chip.kernels.cache_clear()
+    yield
+    on_chip._told.clear()
+    on_chip.kernels.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_told")
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [
+        ("jax.experimental.pallas.tpu", RuntimeError("of another year"), "jax cannot be imported: .*of another year"),
+        (".kernels.residual", ImportError("too old"), "kernel residual .* cannot be imported: ImportError: too old"),
+        (".kernels.residual", NameError("a slip"), "kernel residual .* cannot be imported: NameError: a slip"),
+    ],
+)
+def test_where_a_kernel_cannot_be_imported_the_layers_run(
+    name: str, error: Exception, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.import_module
+
+    def failing(asked: str, package: str | None = None) -> object:
+        if asked == name:
+            raise error
+        return real(asked, package)
 
     chain, x = Chain(128), noise(1, 128, 8)
-    on_chip._usable.cache_clear()
-    if broken:
-        monkeypatch.setattr("porter.runtime.ops.on_chip.importlib.import_module", failing)
-    else:
-        monkeypatch.setattr("porter.runtime.ops.on_chip.importlib.util.find_spec", lambda name: None)
-    with ops.device_forms(tpu=True), pytest.warns(UserWarning, match="too old" if broken else "not installed"):
+    monkeypatch.setattr("porter.runtime.ops.on_chip.importlib.import_module", failing)
+    with ops.device_forms(tpu=True), pytest.warns(UserWarning, match=told):
         chain(x)
-    on_chip._usable.cache_clear()
+    assert chain.left == 2
+    with ops.device_forms(tpu=True), warnings.catch_warnings(action="error"):
+        chain(x)  # once is enough
+
+
+@pytest.mark.usefixtures("nothing_told")
+def test_without_jax_the_layers_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain, x = Chain(128), noise(1, 128, 8)
+    monkeypatch.setattr("porter.runtime.ops.on_chip.importlib.util.find_spec", lambda name: None)
+    with ops.device_forms(tpu=True), pytest.warns(UserWarning, match="jax is not installed"):
+        chain(x)
     assert chain.left == 2
 
 
@@ -221,8 +254,8 @@ def test_a_mask_keeps_the_kernel_away() -> None:
 )
 def test_what_fits_depends_on_the_chip(forms_: str, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOVITS_PORT_FORMS", forms_)
-    plan = kernel.Plan(8, 2560, 128, ((-1, 0, 1),) * 6, 2, 0.1, "float32", "float32", False)
-    assert on_chip.fits(plan) is fits
+    plan = kernel.Plan(8, 2560, 128, ((-1, 0, 1),) * 6, 2, 0.1, "float32", "float32", "float32", False)
+    assert bool(kernel.misfit(plan, forms.kernel_memory())) is not fits
 
 
 @needs_xla

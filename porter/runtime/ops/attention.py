@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 from .. import utils
-from . import dropout, forms, on_chip
+from . import dropout, on_chip
 from .deferred import Deferred
 from .relative import added_diagonals, spread
 
@@ -49,7 +49,7 @@ def scaled_dot_product_attention(
 
     query [B, H, T, D], key [B, H, S, D], value [B, H, S, E]; or all without H.
     """
-    plain = on_chip.wanted(query) and dropout_p == 0 and not enable_gqa
+    plain = on_chip.wanted(query, "attention") and dropout_p == 0 and not enable_gqa
     weights = _softmax_of(query, key, attn_mask, is_causal, scale) if plain else None
     plan = None if weights is None else _plan(weights, value)
     if weights is None or plan is None:
@@ -224,7 +224,7 @@ _Weights.known = {
 
 def _may_wait(queries: torch.Tensor, keys: torch.Tensor) -> bool:
     """Whether a kernel may be had for these."""
-    return on_chip.wanted(queries) and _computed_in(queries, keys) is not None
+    return on_chip.wanted(queries, "attention") and _computed_in(queries, keys) is not None
 
 
 def _fit(queries: torch.Tensor, keys: torch.Tensor) -> bool:
@@ -258,8 +258,7 @@ def _plan(weights: _Weights, values: torch.Tensor) -> "Plan | None":
     if dtype is None or (of.diagonals is not None and of.diagonals.dtype != dtype):
         return None
     held = torch.softmax(torch.zeros(1, dtype=dtype, device=values.device), -1).dtype  # autocast may widen it
-    kernel = on_chip.kernels("attention")
-    plan: Plan = kernel.Plan(
+    plan: Plan = on_chip.kernels("attention").Plan(
         batch=of.shape[0],
         heads=of.shape[1] if len(of.shape) == 4 else 1,
         queries=of.shape[-2],
@@ -276,7 +275,7 @@ def _plan(weights: _Weights, values: torch.Tensor) -> "Plan | None":
         dtype=on_chip.named(dtype),
         precise=utils.precise_products(),
     )
-    return plan if kernel.fits(plan, forms.kernel_memory()) else None
+    return plan if on_chip.available(of.queries, "attention", plan) else None
 
 
 class _Attention(torch.autograd.Function):
@@ -286,14 +285,13 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, plan: "Plan", *given: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         ctx.plan = plan
         ctx.save_for_backward(*given)
-        return tuple(on_chip.run(on_chip.kernels("attention").forward, plan, _there(given)))
+        return tuple(on_chip.run("attention", plan, _there(given)))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         given = ctx.saved_tensors
-        kernel = on_chip.kernels("attention").backward
-        found = on_chip.run(kernel, ctx.plan, [*_there(given), *gradients])
+        found = on_chip.run("attention", ctx.plan, [*_there(given), *gradients], backward=True)
         results = [*found, *[None] * (len(given) - len(found))]
         return None, *results
 

@@ -19,6 +19,7 @@ from .weight_norm import computed_weight, has_length, weight_and_length
 if TYPE_CHECKING:
     from .kernels.features import Layer, Plan
 
+_SUBLANES = 8  # rows of a TPU's registers
 Results = tuple[torch.Tensor, ...]
 
 
@@ -66,7 +67,7 @@ def features_on_chip(
     on all are wide enough run in few kernels. Elsewhere nothing is run, and all layers are left.
     """
     # The sign of a result has to tell that of what the leaky ReLU was given.
-    if signal.dim() not in (3, 4) or negative_slope < 0 or not on_chip.wanted(signal):
+    if signal.dim() not in (3, 4) or negative_slope < 0 or not on_chip.wanted(signal, "features"):
         return signal, layers, []
     waiting = list(layers)
     known = _known(signal, waiting)
@@ -74,12 +75,17 @@ def features_on_chip(
     dtype = dtypes.pop() if len(dtypes) == 1 else None
     if dtype is None:
         return signal, waiting, []
+    problems: list[str] = []
     for first in range(len(waiting)):
         head = _head(waiting[first - 1], known[first - 1 : first + 1], dtype) if first == 1 else None
-        plans = _plans(signal, known, waiting, first, head, negative_slope, dtype)
+        plans = _plans(signal, known, waiting, first, head, negative_slope, dtype, problems)
         if plans:
             break
     else:
+        if problems:
+            on_chip.tell("features", problems[0])
+        return signal, waiting, []
+    if not on_chip.available(signal, "features", *plans):
         return signal, waiting, []
     found: list[torch.Tensor] = []
     for layer in waiting[: first if head is None else 0]:
@@ -143,7 +149,7 @@ class _Chain(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, plan: "Plan", *given: torch.Tensor) -> Results:
-        results = on_chip.run(on_chip.kernels("features").forward, plan, list(given))
+        results = on_chip.run("features", plan, given)
         ctx.plan = plan
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*given, *results)
@@ -156,13 +162,18 @@ class _Chain(torch.autograd.Function):
         signal, *others = ctx.saved_tensors
         weights, lengths = others[:count], others[2 * count : 3 * count]
         sides, results = others[3 * count : -count], others[-count:]
-        plan = dataclasses.replace(ctx.plan, flowing=tuple(gradient is not None for gradient in gradients))
+        there = tuple(gradient is not None for gradient in gradients)
+        last = max(i for i, flows in enumerate(there) if flows)
+        plan = dataclasses.replace(ctx.plan, flowing=there)
+        if on_chip.problem(signal, "features", plan, (True,)):  # the kernel of all gradients was tried before
+            gradients = tuple(torch.zeros_like(r) if g is None else g for g, r in zip(gradients, results, strict=True))
+            plan = ctx.plan
         flowed = [g.to(r.dtype) for g, r in zip(gradients, results, strict=True) if g is not None]
         columns = [length.t() for length in lengths]
         given = [signal, *results, *flowed, *weights, *lengths, *columns, *sides]
-        first, *found = on_chip.run(on_chip.kernels("features").backward, plan, given)
+        first, *found = on_chip.run("features", plan, given, backward=True)
         by_length = [value.t() for value in found[2 * count :]]
-        last = max(i for i, flows in enumerate(plan.flows) if flows)  # those after it have no gradient, as in torch
+        # Layers after the last result with a gradient have none, as in torch.
         known = [value if i % count <= last else None for i, value in enumerate([*found[: 2 * count], *by_length])]
         return None, first, *known, *[None] * len(sides)
 
@@ -225,8 +236,12 @@ def _plans(
     head: Head | None,
     slope: float,
     dtype: torch.dtype,
+    problems: list[str],
 ) -> list["Plan"]:
-    """The layers from `first` on in as few kernels as the chip's memory takes; none where it does not take one."""
+    """The layers from `first` on in as few kernels as the chip's memory takes.
+
+    None where it does not take one, or no kernel knows one; why the first is so is added to `problems`.
+    """
     kernel = on_chip.kernels("features")
     times = [signal.shape[2]]
     for one in known:
@@ -253,23 +268,27 @@ def _plans(
         )
         return found
 
-    return _cut(plan, len(own), forms.kernel_memory())
+    return _cut(plan, len(own), problems)
 
 
-def _cut(plan: Callable[[int, int], "Plan"], end: int, memory: int) -> list["Plan"]:
+def _cut(plan: Callable[[int, int], "Plan"], end: int, problems: list[str]) -> list["Plan"]:
     """The layers before `end` in plans that fit, as many as possible in the last; none where one does not fit."""
+    misfit = ""
     for start in range(end):
         last = plan(start, end)
-        if on_chip.kernels("features").fits(last, memory):
-            before = _cut(plan, start, memory)
+        misfit = on_chip.kernels("features").misfit(last, forms.kernel_memory())
+        if not misfit:
+            before = _cut(plan, start, problems)
             return [*before, last] if before or not start else []
+    if misfit:
+        problems.append(misfit)
     return []
 
 
 def _layer(known: Convolution, time: int, layer: nn.Module, folded: int) -> "Layer | None":
     """A layer as kernels know it, of a signal that is folded by `folded`; None where it is none."""
     make = on_chip.kernels("features").Layer
-    lanes, sublanes = forms.LANES, on_chip.kernels("rows").SUBLANES
+    lanes, sublanes = forms.LANES, _SUBLANES
     given = known.given * max(folded, 1)
     if any(width % (lanes if width > lanes else sublanes) for width in (given, known.gives)):
         return None

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from .. import utils
-from . import dropout, forms, on_chip
+from . import dropout, on_chip
 from .deferred import Deferred
 from .weight_norm import computed_weight
 
@@ -181,14 +181,13 @@ class _FeedForward(torch.autograd.Function):
     def forward(ctx: Any, plan: "Plan", *given: torch.Tensor) -> torch.Tensor:
         ctx.plan = plan
         ctx.save_for_backward(*given)
-        return on_chip.run(on_chip.kernels("feed_forward").forward, plan, list(given))[0]
+        return on_chip.run("feed_forward", plan, given)[0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         signal, *others = ctx.saved_tensors
-        kernel = on_chip.kernels("feed_forward").backward
-        found = on_chip.run(kernel, ctx.plan, [signal, gradients[0], *others])
+        found = on_chip.run("feed_forward", ctx.plan, [signal, gradients[0], *others], backward=True)
         return None, *found, *[None] * (1 + len(others) - len(found))
 
 
@@ -198,8 +197,7 @@ def _plan(steps: _Steps, weight: torch.Tensor) -> "Plan | None":
     dtype = on_chip.computed_in(signal, layer)
     if dtype is None or weight.dtype != layer.weight.dtype or weight.shape[1] != layer.out_channels:
         return None
-    kernel = on_chip.kernels("feed_forward")
-    plan: Plan = kernel.Plan(
+    plan: Plan = on_chip.kernels("feed_forward").Plan(
         batch=signal.shape[0],
         time=signal.shape[2],
         given=layer.in_channels,
@@ -213,12 +211,12 @@ def _plan(steps: _Steps, weight: torch.Tensor) -> "Plan | None":
         dtype=on_chip.named(dtype),
         precise=utils.precise_products(),
     )
-    return plan if kernel.fits(plan, forms.kernel_memory()) else None
+    return plan if on_chip.available(signal, "feed_forward", plan) else None
 
 
 def _may_wait(layer: nn.Conv1d, signal: torch.Tensor) -> bool:
     """Whether calling a layer is a convolution of stride 1 without groups, and it fits a signal [B, C, T]."""
-    if signal.dim() != 3 or torch.is_inference_mode_enabled() or not on_chip.wanted(signal):
+    if signal.dim() != 3 or torch.is_inference_mode_enabled() or not on_chip.wanted(signal, "feed_forward"):
         return False
     if isinstance(layer.padding, str):
         return False

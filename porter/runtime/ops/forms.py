@@ -2,7 +2,7 @@
 
 A TPU's form computes the same in a layout that fills its tiles; on other devices that layout costs more than it saves.
 `SOVITS_PORT_FORMS` may ask for one on any device, so that all can be compared and compiled without a TPU: "tpu", or,
-with kernels that no other device can run, "tpu:v5e" and so on.
+with kernels that no other device can run, "tpu:v5e" and so on. `SOVITS_PORT_KERNELS=off` keeps all kernels away.
 """
 
 import contextlib
@@ -18,19 +18,28 @@ LANES = 128  # numbers side by side in a TPU's registers: what the innermost axi
 _MIB = 1 << 20
 # Bytes of VMEM that a core of each kind of TPU has: jax/_src/pallas/mosaic/tpu_info.py of jax 0.10.2.
 _VMEM = {"v4": 16 * _MIB, "v5e": 128 * _MIB, "v5p": 64 * _MIB, "v6e": 128 * _MIB}
+CHIPS = tuple(_VMEM)
 _CHOICES = ("auto", "tpu", *(f"tpu:{chip}" for chip in _VMEM))
 
+_KERNELS = ("auto", "off")
+
 _forced: ContextVar[str] = ContextVar("forms", default="")
+_as_tpu: ContextVar[bool] = ContextVar("interpreter", default=False)
 
 
 @contextlib.contextmanager
-def device_forms(*, tpu: bool = False) -> Iterator[None]:
-    """Use the XLA forms (or a TPU's) on every device, so that they can be compared without that device."""
-    token = _forced.set("tpu" if tpu else "xla")
+def device_forms(*, tpu: bool = False, interpret_as_tpu: bool = False) -> Iterator[None]:
+    """Use the XLA forms (or a TPU's) on every device, so that they can be compared without that device.
+
+    `interpret_as_tpu`: kernels on the CPU are run by Pallas's interpreter of a TPU, which finds races, reads out of
+    bounds and memory that was never written.
+    """
+    token, other = _forced.set("tpu" if tpu else "xla"), _as_tpu.set(interpret_as_tpu)
     try:
         yield
     finally:
         _forced.reset(token)
+        _as_tpu.reset(other)
 
 
 def wants_device_form(*tensors: torch.Tensor) -> bool:
@@ -48,6 +57,19 @@ def chip() -> str:
     """The kind of TPU that graphs are traced for, such as "v5e"; "" where it is none, and kernels are interpreted."""
     asked = _asked()
     return asked.partition(":")[2] or (utils.tpu_kind() if utils.on_tpu() else "")
+
+
+def kernels_off() -> bool:
+    """Whether the user wants no kernels. ValueError for an unknown SOVITS_PORT_KERNELS."""
+    asked = os.environ.get("SOVITS_PORT_KERNELS", "auto").lower()
+    if asked not in _KERNELS:
+        raise ValueError(f"SOVITS_PORT_KERNELS is {asked!r}; it may be {' or '.join(_KERNELS)}")
+    return asked == "off"
+
+
+def as_tpu() -> bool:
+    """Whether Pallas's interpreter of a TPU is to run kernels on the CPU."""
+    return _as_tpu.get()
 
 
 def kernel_memory() -> int:

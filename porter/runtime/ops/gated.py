@@ -9,8 +9,8 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from .. import utils
-from . import on_chip
-from .weight_norm import weight_and_factor
+from . import forms, on_chip
+from .weight_norm import stored_dtype, weight_and_factor
 
 if TYPE_CHECKING:
     from .kernels.gated import Plan
@@ -35,7 +35,7 @@ def gated_on_chip(
     the total [B, C, T]; the last layer gives the second half alone. Without kernels nothing is run, and all numbers are
     left.
     """
-    if signal.dim() != 3 or not on_chip.wanted(signal) or not _is_idle(dropout) or signal.shape[1] != width:
+    if signal.dim() != 3 or not on_chip.wanted(signal, "gated") or not _is_idle(dropout) or signal.shape[1] != width:
         return signal, total, numbers
     if mask.shape != (signal.shape[0], 1, signal.shape[2]) or mask.requires_grad:
         return signal, total, numbers
@@ -46,7 +46,8 @@ def gated_on_chip(
     if condition is not None and condition.shape != (len(signal), 2 * count * signal.shape[1], 1):
         return signal, total, wanted
     dtypes = {on_chip.computed_in(signal, layer) for layer in (*gates, *passes)}
-    if len(dtypes) != 1 or (dtype := dtypes.pop()) is None or total.dtype != signal.dtype:
+    stored = {stored_dtype(layer) for layer in (*gates, *passes)}
+    if len(dtypes) != 1 or len(stored) != 1 or (dtype := dtypes.pop()) is None or total.dtype != signal.dtype:
         return signal, total, wanted
     plans = _plans(signal, gates, dtype)
     if not plans:
@@ -69,7 +70,7 @@ class _Chain(torch.autograd.Function):
     ) -> tuple[torch.Tensor, ...]:
         ctx.plan = plan
         ctx.save_for_backward(signal, *others)
-        return tuple(on_chip.run(on_chip.kernels("gated").forward, plan, [signal, total, *_for_kernel(plan, *others)]))
+        return tuple(on_chip.run("gated", plan, [signal, total, *_for_kernel(plan, *others)]))
 
     @staticmethod
     @once_differentiable
@@ -77,7 +78,7 @@ class _Chain(torch.autograd.Function):
         signal, *others = ctx.saved_tensors
         flowed, total = (gradient.to(signal.dtype) for gradient in gradients)
         given = [signal, flowed, total, *_for_kernel(ctx.plan, *others)]
-        first, *found = on_chip.run(on_chip.kernels("gated").backward, ctx.plan, given)
+        first, *found = on_chip.run("gated", ctx.plan, given, backward=True)
         count = 2 * ctx.plan.layers
         weights, factors = others[3 : 3 + count], others[3 + count :]
         conditions, *by_weight, biases = found
@@ -119,8 +120,9 @@ def _passes(signal: torch.Tensor, total: torch.Tensor, gates: Iterable[nn.Module
 
 def _plans(signal: torch.Tensor, gates: nn.ModuleList, dtype: torch.dtype) -> list["Plan"]:
     """The chain in as few parts as the chip's memory takes; none where it does not take one layer."""
-    kernel = on_chip.kernels("gated")
+    kernel, memory = on_chip.kernels("gated"), forms.kernel_memory()
     count = size = len(gates)
+    plans: list[Plan] = []
     while size:
         plans = [
             kernel.Plan(
@@ -131,14 +133,15 @@ def _plans(signal: torch.Tensor, gates: nn.ModuleList, dtype: torch.dtype) -> li
                 last=start + size >= count,
                 held=on_chip.named(signal.dtype),
                 dtype=on_chip.named(dtype),
+                stored=on_chip.named(stored_dtype(gates[0])),
                 precise=utils.precise_products(),
             )
             for start in range(0, count, size)
         ]
-        if all(on_chip.fits(plan) for plan in plans):
-            return plans
+        if not any(kernel.misfit(plan, memory) for plan in plans):
+            break
         size //= 2
-    return []
+    return plans if on_chip.available(signal, "gated", *plans) else []
 
 
 def _parameters(

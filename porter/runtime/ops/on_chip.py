@@ -1,10 +1,12 @@
 """When layers can run in a kernel that keeps their signals on the chip of a TPU, and how it runs."""
 
+import dataclasses
 import functools
 import importlib
 import importlib.util
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,33 +14,84 @@ from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from .. import utils
-from . import forms
+from . import forms, programs
 from .weight_norm import computed_weight, has_plain_weight, stored_dtype
 
 _DTYPES = (torch.float32, torch.bfloat16)
 
+_told: dict[tuple[str, str], str] = {}  # by kernel and kind of reason
 
-def wanted(signal: torch.Tensor) -> bool:
+
+def wanted(signal: torch.Tensor, kernel: str) -> bool:
     """Whether a signal may pass a kernel: on a TPU, or as many as its batch can be divided over, and jax is there."""
     if type(signal) not in (torch.Tensor, nn.Parameter) or signal.device.type not in ("cpu", "xla"):
         return False  # one that is watched, traced or has no numbers
     if not forms.wants_tpu_form(signal) or signal.is_nested or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
         return False
-    return signal.numel() > 0 and signal.shape[0] % utils.devices() == 0 and _usable()
+    if signal.numel() == 0 or signal.shape[0] % utils.devices() or forms.kernels_off():
+        return False
+    if not forms.kernel_memory():
+        tell("", f"this TPU is {forms.chip() or 'none that can be told'}, and known are {', '.join(forms.CHIPS)}")
+        return False
+    return kernels(kernel) is not None
 
 
 @functools.cache
-def _usable() -> bool:
-    """Whether the kernels can be imported here."""
+def kernels(name: str) -> Any:
+    """One of the files of kernels; None, which is told once, where it cannot be imported."""
     if importlib.util.find_spec("jax") is None:
-        warnings.warn("no kernels on the TPU, since jax is not installed: layers run one by one", stacklevel=2)
-        return False
+        tell("", "jax is not installed")
+        return None
     try:
-        importlib.import_module(".kernels.rows", __package__)
-    except Exception as error:  # an older jax, or a broken one
-        warnings.warn(f"no kernels on the TPU, since jax cannot be used here: {error}", stacklevel=2)
-        return False
-    return True
+        importlib.import_module("jax.experimental.pallas.tpu")
+    except Exception as error:  # an older jax, or a broken one: whatever that raises
+        tell("", f"jax cannot be imported: {_one_line(error)}")
+        return None
+    try:
+        return importlib.import_module(f".kernels.{name}", __package__)
+    except Exception as error:  # it asks jax for what another version has not, or was edited by hand
+        tell(name, f"its file cannot be imported: {_one_line(error)}")
+        return None
+
+
+def available(signal: torch.Tensor, name: str, *plans: Any) -> bool:
+    """Whether the kernels of plans can be had, for this signal, on the chip that graphs are traced for.
+
+    What each takes is compared with the chip's memory; and each is lowered, and for a chip compiled, once, before it
+    becomes part of a graph (`programs`). Where it cannot be had, that is told once.
+    """
+    passes = (False, True)[: 1 + torch.is_grad_enabled()]
+    found = next(filter(None, (problem(signal, name, plan, passes) for plan in plans)), "")
+    if found:
+        tell(name, found)
+    return not found
+
+
+def problem(signal: torch.Tensor, name: str, plan: Any, passes: tuple[bool, ...]) -> str:
+    """Why the kernels of a plan cannot be had, in a clause; "" where they can. `passes`: backward or not."""
+    found: str = kernels(name).misfit(plan, forms.kernel_memory())
+    if found or utils.on_host(signal):  # there they are interpreted
+        return found
+    plan = _of_one_device(plan)
+    for backward in passes:
+        found = programs.program(name, plan, backward=backward, chip=forms.chip()).problem
+        if found:
+            return f"its {'backward' if backward else 'forward'} pass: {found}"
+    return ""
+
+
+def tell(name: str, found: str) -> None:
+    """Warn that a kernel, or with "" any, cannot be had, once for each kind of reason."""
+    key = (name, re.sub(r"\d+", "", found))
+    if key not in _told:
+        kernel, layers = (f"the kernel {name}", "its layers") if name else ("kernels", "layers")
+        _told[key] = f"{kernel} cannot be had on the TPU, so {layers} run one by one: {found}"
+        warnings.warn(_told[key], stacklevel=2)
+
+
+def told() -> list[str]:
+    """What was said of kernels that cannot be had, so far."""
+    return list(_told.values())
 
 
 def computed_in(signal: torch.Tensor, layer: nn.Module) -> torch.dtype | None:
@@ -87,17 +140,6 @@ def named(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def kernels(name: str) -> Any:
-    """One of the modules of kernels."""
-    return importlib.import_module(f".kernels.{name}", __package__)
-
-
-def fits(plan: Any) -> bool:
-    """Whether the kernels of a plan can be had on the chip that graphs are traced for."""
-    found: bool = kernels("rows").fits(plan, forms.kernel_memory())
-    return found
-
-
 def of_factor(
     gradient: torch.Tensor, weight: torch.Tensor, factor: torch.Tensor, axis: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,7 +149,29 @@ def of_factor(
     return gradient * along, products.flatten(0, -2).sum(0).reshape(factor.shape)
 
 
-def run(build: Callable[..., Any], plan: Any, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Run a kernel, `forward` or `backward` of its module, in the graph of `tensors`."""
-    of_batch = plan.of_batch(backward=build.__name__ == "backward")
-    return utils.run_kernel(build, plan, tensors, for_tpu=bool(forms.chip()), of_batch=of_batch)
+def run(name: str, plan: Any, tensors: Sequence[torch.Tensor], *, backward: bool = False) -> list[torch.Tensor]:
+    """Run the kernel of a plan, forward or backward, in the graph of `tensors`."""
+    _check(name, plan, tensors, backward)
+    if utils.on_host(*tensors):
+        return programs.interpreted(name, plan, tensors, backward=backward, as_tpu=forms.as_tpu())
+    found = programs.program(name, _of_one_device(plan), backward=backward, chip=forms.chip())
+    if not found.hlo:
+        raise RuntimeError(f"the kernel {name} cannot be had: {found.problem}")
+    called = f"{name}_{'backward' if backward else 'forward'}_kernel"
+    return utils.call_program(called, found.hlo, tensors, plan.of_batch(backward=backward))
+
+
+def _of_one_device(plan: Any) -> Any:
+    """The plan for each of several devices, which divide the batch."""
+    return dataclasses.replace(plan, batch=plan.batch // utils.devices())
+
+
+def _check(name: str, plan: Any, tensors: Sequence[torch.Tensor], backward: bool) -> None:
+    """Arguments have to be those that a plan tells of: a kernel was lowered for them."""
+    given = [(tuple(tensor.shape), named(tensor.dtype)) for tensor in tensors]
+    wanted = [(tuple(one.shape), str(one.dtype)) for one in kernels(name).arguments(plan, backward=backward)]
+    assert given == wanted, f"the kernel {name} is given {given}, not {wanted}"
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -31,7 +31,7 @@ def residual_on_chip(
     leaky ReLU is before each convolution. Without a kernel it is the signal as it came, and all layers; so it is where
     there is a `mask`. `signal` is [B, C, T], or folded as [B, factor * C, T / factor].
     """
-    if mask is not None or signal.dim() != 3 or not on_chip.wanted(signal):
+    if mask is not None or signal.dim() != 3 or not on_chip.wanted(signal, "residual"):
         return signal, layers
     layers = list(layers)
     steps = [layer if isinstance(layer, tuple) else (layer,) for layer in layers]
@@ -42,8 +42,10 @@ def residual_on_chip(
     if len(dtypes) != 1 or (dtype := dtypes.pop()) is None:
         return signal, layers
     weights, factors, offsets = zip(*(_taps(signal, convolution) for convolution in convolutions), strict=True)
-    kernel = on_chip.kernels("residual")
-    plan = kernel.Plan(
+    stored = {weight.dtype for weight in weights}
+    if len(stored) != 1:
+        return signal, layers
+    plan = on_chip.kernels("residual").Plan(
         batch=signal.shape[0],
         time=signal.shape[2],
         channels=signal.shape[1],
@@ -52,9 +54,10 @@ def residual_on_chip(
         slope=float(negative_slope),
         held=on_chip.named(signal.dtype),
         dtype=on_chip.named(dtype),
+        stored=on_chip.named(stored.pop()),
         precise=utils.precise_products(),
     )
-    if not on_chip.fits(plan):
+    if not on_chip.available(signal, "residual", plan):
         return signal, layers
     factor = signal.shape[1] // convolutions[0].out_channels
     no_bias = signal.new_zeros(signal.shape[1])
@@ -91,20 +94,20 @@ class _Chain(torch.autograd.Function):
     def forward(ctx: Any, plan: "Plan", signal: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
         ctx.plan = plan
         ctx.save_for_backward(signal, *others)
-        return on_chip.run(on_chip.kernels("residual").forward, plan, [signal, *others])[0]
+        return on_chip.run("residual", plan, [signal, *others])[0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         signal, *others = ctx.saved_tensors
-        kernel = on_chip.kernels("residual").backward
-        found = on_chip.run(kernel, ctx.plan, [signal, gradients[0].to(signal.dtype), *others])
+        given = [signal, gradients[0].to(signal.dtype), *others]
+        found = on_chip.run("residual", ctx.plan, given, backward=True)
         count = len(ctx.plan.offsets)
         first, weights, biases = found[0], found[1 : 1 + count], found[1 + count :]
         factors = others[2 * count : 3 * count]
         pairs = [on_chip.of_factor(*known, -2) for known in zip(weights, others[:count], factors, strict=True)]
-        given = [*(pair[0] for pair in pairs), *biases, *(pair[1] for pair in pairs)]
-        results = [value.to(tensor.dtype) for value, tensor in zip(given, others, strict=False)]
+        computed = [*(pair[0] for pair in pairs), *biases, *(pair[1] for pair in pairs)]
+        results = [value.to(tensor.dtype) for value, tensor in zip(computed, others, strict=False)]
         return None, first, *results, *[None] * (len(others) - len(results))
 
 

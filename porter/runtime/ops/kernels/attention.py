@@ -60,10 +60,32 @@ class Plan:
         return inner + 4 * (given + rows.stored(self.keys, self.values) + rows.stored(self.queries, self.values))
 
 
-def fits(plan: Plan, capacity: int) -> bool:
-    """Whether the kernels can be had with `capacity` bytes of VMEM."""
-    fit = plan.memory <= capacity * 3 // 4 and max(plan.queries, plan.keys) <= _ROWS
-    return fit and plan.diagonals <= _DIAGONALS
+def misfit(plan: Plan, capacity: int) -> str:
+    """Why the kernels cannot be had with `capacity` bytes of VMEM, in a clause; "" where they can."""
+    if max(plan.queries, plan.keys) > _ROWS:
+        return f"it has {plan.queries} queries and {plan.keys} keys, where {_ROWS} are worked on at most"
+    if plan.diagonals > _DIAGONALS:
+        return f"it has {plan.diagonals} diagonals, where {_DIAGONALS} are worked on at most"
+    return rows.too_large(plan.memory, capacity * 3 // 4)
+
+
+def arguments(plan: Plan, *, backward: bool) -> list[Any]:
+    """What a kernel is given."""
+    lead = (plan.batch, plan.heads)
+    square = (plan.queries, plan.keys)
+    shapes = [(plan.queries, plan.width), (plan.width, plan.keys), (plan.keys, plan.values)]
+    diagonals = [(*lead, plan.queries, plan.diagonals)] * bool(plan.diagonals)
+    found = [rows.array((*lead, *shape), plan.dtype) for shape in shapes]
+    found += [rows.array(shape, plan.dtype) for shape in diagonals]
+    if plan.mask is not None:
+        of_sample, of_head = plan.mask
+        own = (plan.batch if of_sample else 1, plan.heads if of_head else 1)
+        found.append(rows.array((*own, *square), jnp.int8))
+    found += [rows.array((*lead, *square), jnp.int8)] * plan.dropped
+    if backward:
+        found.append(rows.array((*lead, plan.queries, plan.values), plan.dtype))
+        found += [rows.array(shape, plan.held) for shape in diagonals]
+    return found
 
 
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
@@ -76,7 +98,7 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         grid=lead,
         in_specs=_given(plan),
         out_specs=[_block(*shape) for shape in shapes],
-        out_shape=[rows.result((*lead, *shape), dtype) for shape, dtype in zip(shapes, dtypes, strict=False)],
+        out_shape=[rows.array((*lead, *shape), dtype) for shape, dtype in zip(shapes, dtypes, strict=False)],
         interpret=interpret,
         **_limits(plan, products=1, signals=(1, 1)),
     )
@@ -94,7 +116,7 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         grid=lead,
         in_specs=[*_given(plan), *flowed],
         out_specs=[_block(*shape) for shape in shapes],
-        out_shape=[rows.result((*lead, *shape), plan.dtype) for shape in shapes],
+        out_shape=[rows.array((*lead, *shape), plan.dtype) for shape in shapes],
         interpret=interpret,
         **_limits(plan, products=3, signals=(2, 2)),
     )

@@ -158,9 +158,9 @@ class Plan:
         return [True, *[False] * 3 * count, *sides], [True] * count
 
 
-def fits(plan: Plan, capacity: int) -> bool:
-    """Whether kernels can be had with `capacity` bytes of VMEM."""
-    return plan.memory <= capacity * 7 // 8
+def misfit(plan: Plan, capacity: int) -> str:
+    """Why the kernels cannot be had with `capacity` bytes of VMEM, in a clause; "" where they can."""
+    return rows.too_large(plan.memory, capacity * 7 // 8)
 
 
 def lanes_of(channels: int) -> int:

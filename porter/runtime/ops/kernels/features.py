@@ -20,12 +20,26 @@ from jax.experimental import pallas
 from jax.experimental.pallas import tpu
 
 from . import rows
-from .chains import WIDTH, Layer, Plan, fits, strips
+from .chains import WIDTH, Layer, Plan, misfit, strips
 from .weights import LANES, apply_length, chunks, fetch, store_weight, times
 
-__all__ = ["Layer", "Plan", "backward", "fits", "forward"]
+__all__ = ["Layer", "Plan", "arguments", "backward", "forward", "misfit"]
 
 _COPIED = 256  # rows of a column that are copied at a time
+
+
+def arguments(plan: Plan, *, backward: bool) -> list[Any]:
+    """What a kernel is given."""
+    signal = rows.array((plan.batch, *plan.blocks[0]), plan.held)
+    results = [rows.array((plan.batch, *block), plan.dtype) for block in plan.blocks[1:]]
+    weights = [rows.array(layer.stored) for layer in plan.layers]
+    vectors = [rows.array((1, layer.lanes[1])) for layer in plan.layers]
+    sides = results * plan.sided
+    if not backward:
+        return [signal, *weights, *vectors, *vectors, *sides]
+    flowed = [result for result, flows in zip(results, plan.flows, strict=True) if flows]
+    columns = [rows.array((layer.lanes[1], 1)) for layer in plan.layers]
+    return [signal, *results, *flowed, *weights, *vectors, *columns, *sides]
 
 
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
@@ -37,7 +51,7 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         grid=(plan.batch,),
         in_specs=[signal, *_stored(plan), *_vectors(plan) * 2, *results * plan.sided],
         out_specs=results,
-        out_shape=[rows.result((plan.batch, *block), plan.dtype) for block in plan.blocks[1:]],
+        out_shape=[rows.array((plan.batch, *block), plan.dtype) for block in plan.blocks[1:]],
         scratch_shapes=[*_weights(plan), *_rows(plan), *(tpu.VMEM(shape, jnp.float32) for shape in strips(plan))],
         interpret=interpret,
         **_limits(plan, passes=1, signals=1, results=count, weights=1),
@@ -70,10 +84,10 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         ],
         out_specs=[signal, *_stored(plan), *_vectors(plan), *columns],
         out_shape=[
-            rows.result((plan.batch, *plan.blocks[0]), plan.held),
-            *(rows.result(layer.stored) for layer in plan.layers),
-            *(rows.result((1, layer.lanes[1])) for layer in plan.layers),
-            *(rows.result((layer.lanes[1], 1)) for layer in plan.layers),
+            rows.array((plan.batch, *plan.blocks[0]), plan.held),
+            *(rows.array(layer.stored) for layer in plan.layers),
+            *(rows.array((1, layer.lanes[1])) for layer in plan.layers),
+            *(rows.array((layer.lanes[1], 1)) for layer in plan.layers),
         ],
         scratch_shapes=[*_weights(plan) * 2, *_rows(plan), *(tpu.VMEM(shape, jnp.float32) for shape in scratch)],
         interpret=interpret,
@@ -93,10 +107,10 @@ def _forward(plan: Plan, given: Any, *others: Any) -> None:
         _clear(padded)
 
     _at_first(start)
-    _fill(plan, 0, given.at[0], padded[0])
+    _fill(plan, 0, given, padded[0])
     for i, layer in enumerate(plan.layers):
         if plan.sided:  # each part is read where the result is written then
-            _fill(plan, i + 1, sides[i].at[0], padded[i + 1])
+            _fill(plan, i + 1, sides[i], padded[i + 1])
 
         def step(at: Any, i: int = i, layer: Layer = layer) -> None:
             def of_block(given: Any, lanes: Any) -> None:
@@ -115,7 +129,7 @@ def _forward(plan: Plan, given: Any, *others: Any) -> None:
             _each_block(layer, of_block)
 
         _each(plan, i + 1, step)
-        _emit(plan, i + 1, padded[i + 1], results[i].at[0])
+        _emit(plan, i + 1, padded[i + 1], results[i])
 
 
 def _backward(plan: Plan, given: Any, *others: Any) -> None:
@@ -126,7 +140,7 @@ def _backward(plan: Plan, given: Any, *others: Any) -> None:
     )
     weights, inner, factors, padded, flowing = scratch
     own = iter(flowed)
-    gradients = [next(own).at[0] if flows else None for flows in plan.flows]
+    gradients = [next(own) if flows else None for flows in plan.flows]
 
     def start() -> None:
         fetch(plan, stored, weights, lengths, factors)
@@ -135,9 +149,9 @@ def _backward(plan: Plan, given: Any, *others: Any) -> None:
     _at_first(start)
     for i in reversed(range(count)):
         layer = plan.layers[i]
-        _fill(plan, i, given.at[0] if i == 0 else results[i - 1].at[0], padded[i])
+        _fill(plan, i, given if i == 0 else results[i - 1], padded[i])
         onward = padded[i + 1] if i + 1 < count else None  # by now the gradient of what the next layer was given
-        _bend(plan, i + 1, gradients[i], onward, (sides if plan.sided else results)[i].at[0], flowing[i], biases[i])
+        _bend(plan, i + 1, gradients[i], onward, (sides if plan.sided else results)[i], flowing[i], biases[i])
 
         def add(at: Any, i: int = i, layer: Layer = layer) -> None:
             def of_block(given: Any, lanes: Any) -> None:
@@ -175,7 +189,7 @@ def _backward(plan: Plan, given: Any, *others: Any) -> None:
         _each(plan, i + 1, add)
         _each(plan, i + 1, scale)
         _each(plan, i + 1, pass_on)
-    _emit(plan, 0, padded[0], target.at[0])
+    _emit(plan, 0, padded[0], target)
 
     def finish() -> None:
         for i in range(count):
@@ -255,8 +269,8 @@ def _piece(plan: Plan, stage: int, block: Any, column: Any, start: Any, size: in
     """Rows of a column in HBM's layout, whole registers of channels."""
     width = plan.widths[stage]
     if width >= WIDTH:
-        return block[column, pallas.ds(start, size), lanes].astype(jnp.float32)
-    found = block[column, :, pallas.ds(start, WIDTH)].astype(jnp.float32)
+        return block[0, column, pallas.ds(start, size), lanes].astype(jnp.float32)
+    found = block[0, column, :, pallas.ds(start, WIDTH)].astype(jnp.float32)
     return jnp.concatenate([found, jnp.zeros((WIDTH - width, WIDTH), jnp.float32)], axis=0).T[:size]
 
 
@@ -341,11 +355,11 @@ def _emit(plan: Plan, stage: int, padded: Any, block: Any) -> None:
         def of_piece(start: Any, size: int) -> None:
             if width < WIDTH:  # what comes after the column nobody reads
                 turned = padded.at[0][pallas.ds(first + start, WIDTH), :].T[:width]
-                block[column, :, pallas.ds(start, WIDTH)] = turned.astype(block.dtype)
+                block[0, column, :, pallas.ds(start, WIDTH)] = turned.astype(block.dtype)
                 return
             for lanes in chunks(width):
                 found = _joined(padded, first + start, size, lanes)
-                block[column, pallas.ds(start, size), lanes] = found.astype(block.dtype)
+                block[0, column, pallas.ds(start, size), lanes] = found.astype(block.dtype)
 
         _each_piece(plan, stage, of_piece)
 

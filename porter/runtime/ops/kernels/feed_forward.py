@@ -73,11 +73,23 @@ class Plan:
         return rows.stored(time + 2 * self.lead, channels)
 
 
-def fits(plan: Plan, capacity: int) -> bool:
-    """Whether the kernels can be had with `capacity` bytes of VMEM."""
+def misfit(plan: Plan, capacity: int) -> str:
+    """Why the kernels cannot be had with `capacity` bytes of VMEM, in a clause; "" where they can."""
     if plan.inner > _LANES and plan.inner % (_LANES // 2):  # it would be worked on in many narrow strips
-        return False
-    return plan.memory <= capacity * 3 // 4 and max(plan.times) <= _ROWS and min(plan.times) > 0
+        return f"its wide signal has {plan.inner} channels, no multiple of {_LANES // 2}"
+    if max(plan.times) > _ROWS or min(plan.times) < 1:
+        return f"its signals have {', '.join(map(str, plan.times))} rows, where 1 to {_ROWS} are worked on"
+    return rows.too_large(plan.memory, capacity * 3 // 4)
+
+
+def arguments(plan: Plan, *, backward: bool) -> list[Any]:
+    """What a kernel is given."""
+    given, inner, gives = plan.times
+    found = [rows.array((plan.batch, given, plan.given), plan.dtype)]
+    found += [rows.array((plan.batch, gives, plan.gives), plan.dtype)] * backward
+    found += map(rows.array, _shapes(plan))
+    found += [rows.array((plan.batch, inner, 1))] * plan.masked
+    return found + [rows.array((plan.batch, inner, plan.inner), jnp.int8)] * (plan.dropped + plan.sided)
 
 
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
@@ -88,7 +100,7 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         grid=(plan.batch,),
         in_specs=[rows.per_sample(given, plan.given), *_parameters(plan), *_others(plan)],
         out_specs=[rows.per_sample(gives, plan.gives)],
-        out_shape=[rows.result((plan.batch, gives, plan.gives), plan.dtype)],
+        out_shape=[rows.array((plan.batch, gives, plan.gives), plan.dtype)],
         scratch_shapes=[_memory(plan, given, plan.given), _memory(plan, inner, plan.inner)],
         interpret=interpret,
         **_limits(plan, passes=1, signals=(1, 1), weights=1),
@@ -109,8 +121,8 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         in_specs=[signal, rows.per_sample(gives, plan.gives), *_parameters(plan), *_others(plan)],
         out_specs=[signal, *_parameters(plan)],
         out_shape=[
-            rows.result((plan.batch, given, plan.given), plan.dtype),
-            *map(rows.result, _shapes(plan)),
+            rows.array((plan.batch, given, plan.given), plan.dtype),
+            *map(rows.array, _shapes(plan)),
         ],
         scratch_shapes=[
             _memory(plan, given, plan.given),

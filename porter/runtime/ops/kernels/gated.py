@@ -32,6 +32,7 @@ class Plan:
     last: bool  # whether the last layer leaves the signal alone
     held: str
     dtype: str
+    stored: str  # the dtype of weights
     precise: bool
 
     @property
@@ -72,6 +73,21 @@ class Plan:
         return held + 3 * self.matrices * rows.stored(self.channels, self.channels)
 
 
+def misfit(plan: Plan, capacity: int) -> str:
+    """Why the kernels cannot be had with `capacity` bytes of VMEM, in a clause; "" where they can."""
+    return rows.misfit(plan, capacity)
+
+
+def arguments(plan: Plan, *, backward: bool) -> list[Any]:
+    """What a kernel is given."""
+    signal = rows.array((plan.batch, plan.time, plan.channels), plan.held)
+    mask = rows.array((plan.batch, plan.time, 1), plan.held)
+    conditions = rows.array((plan.batch, plan.layers, 2 * plan.channels))
+    weights = [rows.array(shape, plan.stored) for shape in _weights(plan)]
+    by_layer = [rows.array((plan.layers, 2 * plan.channels))] * 3
+    return [*[signal] * (2 + backward), mask, conditions, *weights, *by_layer]
+
+
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     """(signal, total, mask, conditions, weights..., biases, factors (2)) -> (signal, total).
 
@@ -79,7 +95,7 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     factors.
     """
     signal = rows.per_sample(plan.time, plan.channels)
-    whole = rows.result((plan.batch, plan.time, plan.channels), plan.held)
+    whole = rows.array((plan.batch, plan.time, plan.channels), plan.held)
     call: Callable[..., Any] = pallas.pallas_call(
         functools.partial(_forward, plan),
         grid=(plan.batch,),
@@ -107,8 +123,8 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         in_specs=[signal, signal, signal, *_given(plan)],
         out_specs=[signal, *_given(plan)[1:-2]],
         out_shape=[
-            rows.result((plan.batch, plan.time, plan.channels), plan.held),
-            *map(rows.result, (conditions, *_weights(plan), (plan.layers, 2 * plan.channels))),
+            rows.array((plan.batch, plan.time, plan.channels), plan.held),
+            *map(rows.array, (conditions, *_weights(plan), (plan.layers, 2 * plan.channels))),
         ],
         scratch_shapes=[
             rows.padded(plan),
@@ -142,11 +158,11 @@ def _forward(plan: Plan, given: Any, total: Any, mask: Any, conditions: Any, *ot
     weights, others = others[: 2 * plan.layers], others[2 * plan.layers :]
     *after, result, sum_, padded = others
     rows.clear(plan, padded)
-    rows.copy(plan, given.at[0], result.at[0])
-    rows.copy(plan, total.at[0], sum_.at[0])
+    rows.copy(plan, given, result)
+    rows.copy(plan, total, sum_)
     for i in range(plan.layers):
         known = (mask, conditions, *weights[2 * i : 2 * i + 2], *after)
-        _layer(plan, i, result.at[0], sum_.at[0], known, padded, result.at[0])
+        _layer(plan, i, result, sum_, known, padded, result)
 
 
 def _layer(
@@ -180,7 +196,7 @@ def _layer(
             rows.store(total, at, rows.load(plan, total, at) + passed[:, -width:])
         if i < plan.onward:
             summed = rows.load(plan, source, at) + passed[:, :width]
-            rows.store(target, at, summed * rows.load(plan, mask.at[0], at))
+            rows.store(target, at, summed * rows.load(plan, mask, at))
 
     rows.each(plan, step)
 
@@ -195,7 +211,7 @@ def _backward(plan: Plan, given: Any, flowed: Any, total: Any, mask: Any, condit
         others[1 + 2 * layers :],
     )
     between, tanhs, sigmoids = kept[:layers], kept[layers : 2 * layers], kept[2 * layers :]
-    sources = [given.at[0], *between]  # what each layer is given
+    sources = [given, *between]  # what each layer is given
 
     rows.start_sums((*weight_sums, bias_sums))
     condition_sums[...] = jnp.zeros_like(condition_sums)
@@ -204,7 +220,7 @@ def _backward(plan: Plan, given: Any, flowed: Any, total: Any, mask: Any, condit
     for i in range(layers):
         known = (mask, conditions, *weights[2 * i : 2 * i + 2], *after)
         _layer(plan, i, sources[i], None, known, padded, between[i], (tanhs[i], sigmoids[i]))
-    rows.copy(plan, flowed.at[0], flowing)
+    rows.copy(plan, flowed, flowing)
     for i in reversed(range(layers)):
         rows.copy(plan, sources[i], padded, plan.halo)
         onward = i < plan.onward
@@ -212,9 +228,9 @@ def _backward(plan: Plan, given: Any, flowed: Any, total: Any, mask: Any, condit
         def gate(at: Any, i: int = i, onward: bool = onward) -> None:
             tanh, sigmoid = rows.load(plan, tanhs[i], at), rows.load(plan, sigmoids[i], at)
             gated = rows.rounded(plan, tanh * sigmoid)
-            passed = rows.rounded(plan, rows.load(plan, total.at[0], at))
+            passed = rows.rounded(plan, rows.load(plan, total, at))
             if onward:
-                masked = rows.load(plan, flowing, at) * rows.load(plan, mask.at[0], at)
+                masked = rows.load(plan, flowing, at) * rows.load(plan, mask, at)
                 rows.store(flowing, at, masked)
                 passed = jnp.concatenate([rows.rounded(plan, masked), passed], axis=1)
             own = pallas.ds(2 * width - passed.shape[1], passed.shape[1])
@@ -230,7 +246,7 @@ def _backward(plan: Plan, given: Any, flowed: Any, total: Any, mask: Any, condit
         rows.each(plan, gate)
 
         def step(at: Any, i: int = i) -> None:
-            middle = bent[pallas.ds(at + plan.halo, rows.part(plan.time)), :]
+            middle = rows.load(plan, bent, at + plan.halo)
             window = rows.window(plan, padded, at)
             rows.add_weight_gradient(plan, weight_sums[2 * i], window, middle, plan.offsets[i], 0)
             around = rows.window(plan, bent, at) * after[1][i : i + 1, :]
@@ -238,7 +254,7 @@ def _backward(plan: Plan, given: Any, flowed: Any, total: Any, mask: Any, condit
             rows.store(flowing, at, rows.load(plan, flowing, at) + rows.rounded(plan, found))
 
         rows.each(plan, step)
-    rows.copy(plan, flowing, result.at[0])
+    rows.copy(plan, flowing, result)
 
 
 def _limits(plan: Plan, *, passes: int, signals: int, weights: int) -> dict[str, Any]:

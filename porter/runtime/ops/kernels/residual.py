@@ -31,6 +31,7 @@ class Plan:
     slope: float
     held: str
     dtype: str
+    stored: str  # the dtype of weights
     precise: bool
     sided: bool = False  # whether the sides of all leaky ReLUs are given, as one more signal a layer: 1 or 0
 
@@ -62,6 +63,20 @@ class Plan:
         return held + 3 * self.taps * rows.stored(self.channels, self.channels)
 
 
+def misfit(plan: Plan, capacity: int) -> str:
+    """Why the kernels cannot be had with `capacity` bytes of VMEM, in a clause; "" where they can."""
+    return rows.misfit(plan, capacity)
+
+
+def arguments(plan: Plan, *, backward: bool) -> list[Any]:
+    """What a kernel is given."""
+    signal = rows.array((plan.batch, plan.time, plan.channels), plan.held)
+    weights = [rows.array((len(o), plan.channels, plan.channels), plan.stored) for o in plan.offsets]
+    count = len(weights)
+    vectors = [rows.array((1, plan.channels))] * (2 * count)
+    return [*[signal] * (1 + backward), *weights, *vectors, *[signal] * (count * plan.sided)]
+
+
 def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
     """(signal, weights..., biases [1, C]..., factors..., sides...) -> (signal,)."""
     signal, weights, biases = _blocks(plan)
@@ -70,7 +85,7 @@ def forward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         grid=(plan.batch,),
         in_specs=[signal, *weights, *biases, *biases, *[signal] * (len(weights) * plan.sided)],
         out_specs=[signal],
-        out_shape=[rows.result((plan.batch, plan.time, plan.channels), plan.held)],
+        out_shape=[rows.array((plan.batch, plan.time, plan.channels), plan.held)],
         scratch_shapes=[rows.padded(plan), rows.signal(plan)],
         interpret=interpret,
         **_limits(plan, passes=1, signals=2, weights=1),
@@ -91,9 +106,9 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
         in_specs=[signal, signal, *weights, *biases, *biases, *[signal] * (count * plan.sided)],
         out_specs=[signal, *weights, *biases],
         out_shape=[
-            rows.result((plan.batch, plan.time, plan.channels), plan.held),
-            *(rows.result((len(o), plan.channels, plan.channels)) for o in plan.offsets),
-            *[rows.result((1, plan.channels))] * count,
+            rows.array((plan.batch, plan.time, plan.channels), plan.held),
+            *(rows.array((len(o), plan.channels, plan.channels)) for o in plan.offsets),
+            *[rows.array((1, plan.channels))] * count,
         ],
         scratch_shapes=[*[rows.padded(plan)] * 2, *[rows.signal(plan)] * (count + 1)],
         interpret=interpret,
@@ -105,11 +120,11 @@ def backward(plan: Plan, *, interpret: bool) -> Callable[..., Any]:
 def _forward(plan: Plan, given: Any, *others: Any) -> None:
     weights, biases, factors, sides, (result, padded, between) = _parameters(plan, others)
     rows.clear(plan, padded)
-    source = given.at[0]
+    source = given
     for i, offsets in enumerate(plan.offsets):
         last = (i + 1) % plan.depth == 0
-        start = given.at[0] if i < plan.depth else result.at[0]
-        target = result.at[0] if last else between
+        start = given if i < plan.depth else result
+        target = result if last else between
         parameters = (weights[i], biases[i], factors[i])
         _layer(plan, source, sides[i], padded, parameters, offsets, start if last else None, target)
         source = target
@@ -120,7 +135,7 @@ def _backward(plan: Plan, given: Any, gradient: Any, *others: Any) -> None:
     weights, biases, factors, sides, (result, *rest) = _parameters(plan, others)
     weight_sums, bias_sums = rest[:count], rest[count : 2 * count]
     bent, padded, flowing, total, *between = rest[2 * count :]
-    sources = [given.at[0], *between]  # what each layer is given
+    sources = [given, *between]  # what each layer is given
 
     rows.start_sums((*weight_sums, *bias_sums))
     rows.clear(plan, bent)
@@ -129,8 +144,8 @@ def _backward(plan: Plan, given: Any, gradient: Any, *others: Any) -> None:
         start = sources[i + 1 - plan.depth] if (i + 1) % plan.depth == 0 else None
         parameters = (weights[i], biases[i], factors[i])
         _layer(plan, sources[i], sides[i], bent, parameters, plan.offsets[i], start, sources[i + 1])
-    rows.copy(plan, gradient.at[0], flowing)
-    rows.copy(plan, gradient.at[0], total)  # the gradient of the sum that a layer's result is added to
+    rows.copy(plan, gradient, flowing)
+    rows.copy(plan, gradient, total)  # the gradient of the sum that a layer's result is added to
     for i in reversed(range(count)):
         _bend(plan, sources[i], sides[i], bent)
         rows.copy(plan, flowing, padded, plan.halo)
@@ -148,7 +163,7 @@ def _backward(plan: Plan, given: Any, gradient: Any, *others: Any) -> None:
             rows.store(flowing, at, found)
 
         rows.each(plan, step)
-    rows.copy(plan, flowing, result.at[0])
+    rows.copy(plan, flowing, result)
 
 
 def _layer(
@@ -196,7 +211,7 @@ def _parameters(plan: Plan, others: tuple[Any, ...]) -> tuple[Any, Any, Any, Any
     others = others[3 * count :]
     if not plan.sided:
         return weights, biases, factors, (None,) * count, others
-    return weights, biases, factors, [side.at[0] for side in others[:count]], others[count:]
+    return weights, biases, factors, others[:count], others[count:]
 
 
 def _blocks(plan: Plan) -> tuple[Any, list[Any], list[Any]]:

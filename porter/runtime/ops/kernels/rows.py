@@ -15,7 +15,7 @@ from jax.experimental import pallas
 from jax.experimental.pallas import tpu
 
 SUBLANES = 8
-_ROWS = 512  # of a signal in registers at a time, at most
+_ROWS = 512  # of 128 channels that are worked on at a time, at most: compile time grows with them
 _LANES = 128
 
 
@@ -58,9 +58,18 @@ class Plan(Arithmetic, Protocol):
         """Bytes of VMEM that the larger of two kernels, forward and backward, takes."""
 
 
-def fits(plan: Plan, capacity: int) -> bool:
-    """Whether kernels can be had: time in whole registers, and `capacity` bytes of VMEM are enough."""
-    return plan.time % SUBLANES == 0 and plan.memory <= capacity * 3 // 4
+def misfit(plan: Plan, capacity: int) -> str:
+    """Why kernels cannot be had with `capacity` bytes of VMEM, in a clause; "" where they can."""
+    if plan.time % SUBLANES:
+        return f"its signal has {plan.time} rows, no multiple of {SUBLANES}"
+    return too_large(plan.memory, capacity * 3 // 4)
+
+
+def too_large(memory: int, capacity: int) -> str:
+    """What is amiss where a kernel takes `memory` bytes of VMEM, and `capacity` can be had; "" where nothing is."""
+    if memory <= capacity:
+        return ""
+    return f"it takes {memory / 2**20:.1f} MiB of VMEM, where {capacity / 2**20:.1f} can be had"
 
 
 def halo(taps: tuple[tuple[int, ...], ...]) -> int:
@@ -69,9 +78,10 @@ def halo(taps: tuple[tuple[int, ...], ...]) -> int:
     return -(-most // SUBLANES) * SUBLANES
 
 
-def part(time: int) -> int:
+def part(plan: Plan) -> int:
     """Rows of a signal that are worked on at a time."""
-    return max(n for n in range(SUBLANES, _ROWS + 1, SUBLANES) if time % n == 0)
+    most = max(_ROWS // -(-plan.channels // _LANES), SUBLANES)
+    return max(n for n in range(SUBLANES, most + 1, SUBLANES) if plan.time % n == 0)
 
 
 def stored(rows: int, channels: int) -> int:
@@ -81,7 +91,7 @@ def stored(rows: int, channels: int) -> int:
 
 def each(plan: Plan, work: Callable[[Any], None]) -> None:
     """Do `work` at the first row of every part of a signal."""
-    rows = part(plan.time)
+    rows = part(plan)
 
     def body(index: Any, carry: Any) -> Any:
         work(pallas.multiple_of(index * rows, SUBLANES))
@@ -90,14 +100,24 @@ def each(plan: Plan, work: Callable[[Any], None]) -> None:
     jax.lax.fori_loop(0, plan.time // rows, body, 0)
 
 
+def _from_row(signal: Any, at: Any, count: int) -> tuple[Any, ...]:
+    """The index of `count` rows from `at` on: a multiple of SUBLANES.
+
+    It is said to be one since Mosaic, as of libtpu 0.0.21, does not see that in a sum; and a block is indexed, not
+    viewed as [T, C] first, since that Mosaic takes no view of memory whose rows or lanes are no whole registers.
+    """
+    first = at if isinstance(at, int) else pallas.multiple_of(at, SUBLANES)
+    return (*(0,) * (len(signal.shape) - 2), pallas.ds(first, count), slice(None))
+
+
 def load(plan: Plan, signal: Any, at: Any) -> Any:
-    """One part of a signal."""
-    return signal[pallas.ds(at, part(plan.time)), :].astype(jnp.float32)
+    """One part of a signal [T, C], or of a block of it [1, T, C], from row `at` on: a multiple of SUBLANES."""
+    return signal[_from_row(signal, at, part(plan))].astype(jnp.float32)
 
 
 def store(signal: Any, at: Any, value: Any) -> None:
-    """Write a part of a signal."""
-    signal[pallas.ds(at, value.shape[0]), :] = value.astype(signal.dtype)
+    """Write a part of a signal [T, C], or of a block of it [1, T, C], from row `at` on: a multiple of SUBLANES."""
+    signal[_from_row(signal, at, value.shape[0])] = value.astype(signal.dtype)
 
 
 def copy(plan: Plan, source: Any, target: Any, skipped: int = 0) -> None:
@@ -115,12 +135,12 @@ def clear(plan: Plan, padded: Any, channels: int = 0) -> None:
 
 def window(plan: Plan, padded: Any, at: Any) -> Any:
     """One part of a padded signal, and what its taps may reach."""
-    return padded[pallas.ds(at, part(plan.time) + 2 * plan.halo), :]
+    return padded[_from_row(padded, at, part(plan) + 2 * plan.halo)]
 
 
 def shifted(plan: Plan, window: Any, offset: int) -> Any:
     """The part of a window that is `offset` rows later than its middle."""
-    return window[plan.halo + offset : plan.halo + offset + part(plan.time)]
+    return window[plan.halo + offset : plan.halo + offset + part(plan)]
 
 
 def convolved(plan: Plan, window: Any, weight: Any, offsets: tuple[int, ...], axis: int) -> Any:
@@ -200,8 +220,8 @@ def from_memory(call: Callable[..., Any], *, interpret: bool) -> Callable[..., A
     return placed
 
 
-def result(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
-    """What `pallas_call` is told of a result."""
+def array(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
+    """Shape and dtype of what a kernel is given, or gives."""
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
