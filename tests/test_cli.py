@@ -273,10 +273,41 @@ class TestRules:
 
 
 class TestDoctor:
-    def versions(self, monkeypatch: pytest.MonkeyPatch, **found: str) -> None:
+    def versions(self, monkeypatch: pytest.MonkeyPatch, chips: int = 0, /, **found: str) -> None:
         from porter.commands import diagnosis
 
         monkeypatch.setattr(diagnosis, "_version", lambda name: found.get(name))
+        monkeypatch.setattr(diagnosis, "tpu_chips", lambda: chips)
+        named = {"jax": "0.7.1", "jaxlib": "0.7.1", "libtpu": "0.0.21"}
+        monkeypatch.setattr(diagnosis, "named_by_torch_xla", lambda: named)
+
+    @pytest.mark.parametrize(
+        ("chips", "jax", "state"),
+        [(0, "0.7.1", "ok"), (4, "0.7.1", "ok"), (0, "0.10.2", "optional"), (4, "0.10.2", "mismatch")],
+    )
+    def test_packages_of_a_tpu_machine(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chips: int, jax: str, state: str
+    ) -> None:
+        self.versions(monkeypatch, chips, torch="2.9.0", torch_xla="2.9.0", jax=jax, jaxlib=jax, libtpu="0.0.21")
+        told = run_json("doctor", "--out", tmp_path, status=int(state == "mismatch"))
+        (pair,) = (f for f in told["findings"] if f["name"] == "TPU packages")
+        assert pair["state"] == state
+        usual = "libtpu 0.0.21 with jax 0.7.1"
+        if state == "ok":
+            assert pair["found"] == f"{usual}: what torch_xla 2.9.0 names for a TPU machine"
+        else:
+            there = "libtpu 0.0.21 with jax 0.10.2"
+            assert pair["found"] == f"{there}, where torch_xla 2.9.0 names {usual} for a TPU machine"
+        if state == "mismatch":
+            assert pair["advice"] == "pip install 'torch_xla[tpu,pallas]==2.9.0'"
+
+    def test_a_tpu_machine_without_jax(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.versions(monkeypatch, 1, torch="2.9.0", torch_xla="2.9.0", libtpu="0.0.21")
+        told = run_json("doctor", "--out", tmp_path, status=1)
+        (jax,) = (f for f in told["findings"] if f["name"] == "jax")
+        assert jax["state"] == "missing"
+        assert jax["found"] == "not installed; kernels on the TPU cannot be had"
+        assert jax["advice"] == "pip install 'torch_xla[tpu,pallas]==2.9.0'"
 
     def test_matching(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.versions(monkeypatch, torch="2.9.0+cpu", torch_xla="2.9.1")

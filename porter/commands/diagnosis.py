@@ -13,7 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ..errors import PortError
+from ..estimate.pair import PACKAGES, described, named_by_torch_xla, to_install
 from ..installed import absent
+from ..runtime.chips import tpu_chips
 
 State = Literal["ok", "missing", "mismatch", "optional"]
 
@@ -73,15 +75,25 @@ def _pair(torch: str, xla: str, advice: str) -> Finding:
 
 
 def _compiler() -> list[Finding]:
+    xla, there = _version("torch_xla"), tpu_chips() > 0
+    versions = {name: _version(name) or "" for name in PACKAGES}
+    advice = to_install(xla) if xla and there else "pip install 'sovits-port[aot]'"
     findings = []
-    for name in ("libtpu", "jax", "jaxlib"):
-        version = _version(name)
+    for name, version in versions.items():
         if version:
             findings.append(Finding(name, "ok", version))
         else:
-            absent = "not installed; only `estimate` needs it"
-            findings.append(Finding(name, "optional", absent, "pip install 'sovits-port[aot]'"))
-    return findings
+            lost = "the TPU" if name == "libtpu" else "kernels on the TPU"
+            why = f"{lost} cannot be had" if there else "only `estimate` needs it"
+            findings.append(Finding(name, "missing" if there else "optional", f"not installed; {why}", advice))
+    named = named_by_torch_xla()
+    if not all(versions.values()) or not named:
+        return findings
+    shown, words = described(versions), f"torch_xla {xla} names"
+    if versions == named:
+        return [*findings, Finding("TPU packages", "ok", f"{shown}: what {words} for a TPU machine")]
+    told = f"{shown}, where {words} {described(named)} for a TPU machine"
+    return [*findings, Finding("TPU packages", "mismatch" if there else "optional", told, advice)]
 
 
 def _git() -> Finding:

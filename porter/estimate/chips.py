@@ -23,30 +23,27 @@ class Figure:
 
 @dataclass(frozen=True)
 class Chip:
-    """One kind of TPU."""
+    """One kind of TPU. A program runs on a whole chip: where it has two cores, they are one device."""
 
     name: str  # as --chip has it
     topology: str  # the smallest slice, as libtpu calls it
     cores: Figure  # TensorCores of a chip
-    devices: Figure  # what the compiler makes of a chip: a program runs on one device
     bf16: Figure  # FLOP/s of a chip
     int8: Figure  # operations a second of a chip
     hbm: Figure  # bytes of a chip
     bandwidth: Figure  # bytes a second of a chip
-    usable: Figure  # bytes of HBM that a program may use on one device
+    usable: Figure  # bytes of HBM that a program may use
 
     @property
     def peak(self) -> float:
-        """FLOP/s of one device in bfloat16."""
-        return self.bf16.value / self.devices.value
+        """FLOP/s in bfloat16."""
+        return self.bf16.value
 
     @property
     def speed(self) -> float:
-        """Bytes a second between one device and its HBM."""
-        return self.bandwidth.value / self.devices.value
+        """Bytes a second between the chip and its HBM."""
+        return self.bandwidth.value
 
-
-_ONE = Figure(1, "libtpu 0.0.21 and 0.0.52: devices of the topology of one chip")
 
 CHIPS: dict[str, Chip] = {
     chip.name: chip
@@ -55,7 +52,6 @@ CHIPS: dict[str, Chip] = {
             "v4",
             "v4:1x1x1",
             cores=Figure(2, f"{_DOCS}/v4"),
-            devices=_ONE,
             bf16=Figure(275e12, f"{_DOCS}/v4"),
             int8=Figure(275e12, f"{_DOCS}/v4"),
             hbm=Figure(32 * _GIB, f"{_DOCS}/v4"),
@@ -66,7 +62,6 @@ CHIPS: dict[str, Chip] = {
             "v5e",
             "v5e:1x1",
             cores=Figure(1, f"{_DOCS}/v5e"),
-            devices=_ONE,
             bf16=Figure(197e12, f"{_DOCS}/v5e"),
             int8=Figure(393e12, f"{_DOCS}/v5e"),
             hbm=Figure(16e9, f"{_DOCS}/v5e"),
@@ -77,7 +72,6 @@ CHIPS: dict[str, Chip] = {
             "v5p",
             "v5p:1x1x1",
             cores=Figure(2, f"{_DOCS}/v5p"),
-            devices=_ONE,
             bf16=Figure(459e12, f"{_DOCS}/v5p"),
             int8=Figure(918e12, f"{_DOCS}/v5p"),
             hbm=Figure(95 * _GIB, f"{_DOCS}/v5p"),
@@ -88,7 +82,6 @@ CHIPS: dict[str, Chip] = {
             "v6e",
             "v6e:1x1",
             cores=Figure(1, f"{_DOCS}/v6e"),
-            devices=_ONE,
             bf16=Figure(918e12, f"{_DOCS}/v6e"),
             int8=Figure(1836e12, f"{_DOCS}/v6e"),
             hbm=Figure(32e9, f"{_DOCS}/v6e"),

@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
@@ -21,11 +20,11 @@ from porter.errors import PortError
 from porter.estimate.chips import Chip
 from porter.estimate.compiling import REPORT, compile_only
 from porter.estimate.outcome import Compiled, Said
+from porter.estimate.pair import PACKAGES, installed
 from porter.store import write_file
 from porter.upstream.cache import cache_root
 from porter.validate.children import last_words
 
-_PACKAGES = ("jax", "jaxlib", "libtpu")
 _INSTALL = 'pip install "sovits-port[xla,aot]"'
 _ARGUMENTS = "LIBTPU_INIT_ARGS"  # flags of the user's for the compiler
 _LAYOUT = 2  # of what is kept
@@ -40,13 +39,8 @@ class Compiler(Protocol):
 
 def check_compiler() -> dict[str, str]:
     """Versions of the packages that hold the compiler. PortError says what to install."""
-    versions = {}
-    missing = []
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            missing.append(name)
+    versions = installed()
+    missing = [name for name in PACKAGES if name not in versions]
     if missing:
         raise PortError(f"estimate needs {' and '.join(missing)}, not installed here; {_INSTALL}")
     return versions

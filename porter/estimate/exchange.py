@@ -50,6 +50,7 @@ class Traced:
     file: str  # of the bytecode, in the shared folder; "" where there is none
     trained: int = 0  # bytes of the parameters that have a gradient
     error: str = ""  # why there is no graph
+    notes: tuple[str, ...] = ()  # which kernels it has to do without, and why
 
 
 def save_traced(graphs: list[Traced], folder: Path) -> None:
@@ -64,4 +65,5 @@ def load_traced(folder: Path) -> tuple[Traced, ...]:
     path = folder / TRACED
     if not path.is_file():
         return ()
-    return tuple(Traced(**told) for told in json.loads(path.read_text(encoding="utf-8")))
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(Traced(**{**graph, "notes": tuple(graph["notes"])}) for graph in told)

@@ -7,6 +7,7 @@ that were written. A submodule is traced alone, with new inputs of the shapes wi
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -95,7 +96,8 @@ class _Tracer:
         self._add(Traced(part, file, trained))
 
     def _add(self, graph: Traced) -> None:
-        self._graphs.append(graph)
+        on_chip = importlib.import_module(f"{self._job.package}.ops.on_chip")
+        self._graphs.append(replace(graph, notes=tuple(on_chip.told())))
         save_traced(self._graphs, self._job.path("."))
 
     def _whole(self) -> list[Tensor]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from porter.estimate.chips import CHIPS, Chip
 from porter.estimate.exchange import Sizes
 from porter.estimate.fit import Found
+from porter.estimate.pair import described
 from porter.estimate.roofline import Roofline, roofline
 
 Verdict = Literal["compiles", "too large", "error", "timeout"]
@@ -69,6 +70,7 @@ class GraphOutcome:
     said: tuple[tuple[str, Said], ...] = ()  # chip → verdict
     unavailable: str = ""  # why this upstream has no such case
     problem: str = ""  # why there is no graph
+    notes: tuple[tuple[str, str], ...] = ()  # chip → a kernel that it has to do without, and why
 
     @property
     def moments(self) -> int:
@@ -114,6 +116,22 @@ class Outcome:
     versions: dict[str, str]
     graphs: tuple[GraphOutcome, ...]
     fits: tuple[Fit, ...] = ()
+    named: dict[str, str] = field(default_factory=dict)  # versions that torch_xla names for a TPU machine
+
+    @property
+    def compiler(self) -> str:
+        """The packages that hold the compiler, in words."""
+        return described(self.versions)
+
+    @property
+    def usual(self) -> bool | None:
+        """Whether they are those that torch_xla names for a TPU machine; None where it names none."""
+        return all(self.versions.get(name) == version for name, version in self.named.items()) if self.named else None
+
+    @property
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """Which kernels the graphs have to do without, by chip, each once."""
+        return tuple(dict.fromkeys(note for graph in self.graphs for note in graph.notes))
 
     @property
     def passed(self) -> bool:
@@ -131,6 +149,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "bf16": outcome.bf16,
         "timeout": outcome.timeout,
         "versions": outcome.versions,
+        "compiler": {"words": outcome.compiler, "named_by_torch_xla": outcome.usual},
         "chips": [asdict(CHIPS[name]) for name in outcome.chips],
         "passed": outcome.passed,
         "graphs": [_graph_json(graph) for graph in outcome.graphs],
@@ -148,6 +167,7 @@ def _graph_json(graph: GraphOutcome) -> dict[str, Any]:
         "problem": graph.problem,
         "bytecode": graph.size or None,
         "moments": graph.moments,
+        "notes": [{"chip": chip, "note": note} for chip, note in graph.notes],
         "chips": {chip: _said_json(said, graph.roof(chip)) for chip, said in graph.said},
     }
 

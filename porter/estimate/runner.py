@@ -20,6 +20,7 @@ from porter.estimate.fit import Probe, largest
 from porter.estimate.lengths import batches, buckets, longer
 from porter.estimate.names import graph_name, wanted
 from porter.estimate.outcome import Fit, GraphOutcome, Outcome, Said
+from porter.estimate.pair import named_by_torch_xla
 from porter.upstream import Snapshot
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import child_environment
@@ -60,6 +61,7 @@ class Graph:
     trained: int = 0
     unavailable: str = ""
     problem: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> GraphOutcome:
@@ -104,6 +106,7 @@ def estimate(
         versions=dict(versions),
         graphs=outcomes,
         fits=fits,
+        named=named_by_torch_xla(),
     )
 
 
@@ -181,7 +184,8 @@ class Tracing(AbstractContextManager["Tracing"]):
 
     def _read(self, case: str, traced: Traced, folder: Path, chip: str) -> Graph:
         code = (folder / traced.file).read_bytes() if traced.file else b""
-        return Graph(graph_name(case, traced.part), chip, code, traced.trained, problem=traced.error)
+        name = graph_name(case, traced.part)
+        return Graph(name, chip, code, traced.trained, problem=traced.error, notes=traced.notes)
 
     def _placed(self, error: str, where: str) -> str:
         return f"{error} at {self._lines.locate_text(where)}" if error and where else error
@@ -218,7 +222,8 @@ def _compile_all(graphs: list[Graph], compiler: Compiler, progress: Progress) ->
                 progress(f"{name} for {graph.chip}", done, total)
                 said.append((graph.chip, _ask(compiler, graph, CHIPS[graph.chip])))
                 done += 1
-        yield replace(outcome, said=tuple(said))
+        notes = tuple((graph.chip, note) for graph in alike for note in graph.notes)
+        yield replace(outcome, said=tuple(said), notes=notes)
 
 
 def _ask(compiler: Compiler, graph: Graph, chip: Chip) -> Said:

@@ -12,6 +12,7 @@ or "off"; default `sovits-port` in `$XDG_CACHE_HOME` or `~/.cache`).
 import contextlib
 import functools
 import importlib
+import importlib.util
 import math
 import os
 import sys
@@ -26,6 +27,8 @@ import torch
 import torch.distributed as dist
 import torch.utils.checkpoint as torch_checkpoint
 
+from . import chips
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -36,6 +39,9 @@ _MISSING = (
 _DEVICES = {"xla": "xla", "tpu": "xla", "cpu": "cpu"}
 _MODES = ("off", "step", "component")
 
+_PJRT_DEVICE = os.environ.get("PJRT_DEVICE", "").upper()  # as the user set it: torch_xla sets it too
+
+_looked = False  # whether it was told that a TPU is not used
 _device_choice: str | None = None
 _break_choice: str | None = None
 _pending_seed: int | None = None
@@ -67,11 +73,37 @@ def get_xla_device(index: int | None = None) -> torch.device:
 
 
 def default_device() -> torch.device:
-    """The XLA device where one can be had, else the CPU. Never raises."""
+    """The XLA device where one can be had, else the CPU. Never raises; says once where a TPU is not used, and why."""
+    global _looked
+    error: Exception | None = None
     try:
-        return get_xla_device()
-    except Exception:  # whatever a broken installation or a missing device raises
-        return torch.device("cpu")
+        device = get_xla_device()
+    except Exception as caught:  # whatever a broken installation or a missing device raises
+        device, error = torch.device("cpu"), caught
+    if not _looked:
+        _looked = True
+        amiss = _amiss(error)
+        if amiss:
+            warnings.warn(f"{amiss}; this process runs on the CPU", stacklevel=2)
+    return device
+
+
+def _amiss(error: Exception | None) -> str:
+    """Why a TPU is not used that is here, or was asked for, in a clause; "" where nothing is amiss.
+
+    `error` is what came of asking for the device.
+    """
+    if _wanted_device() == "cpu" or _PJRT_DEVICE.startswith("CPU"):
+        return ""
+    found = chips.tpu_chips()
+    here = f"this machine has {found} TPU chip{'s' if found > 1 else ''}, but " if found else ""
+    if error is not None:
+        words = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        asked = found or _PJRT_DEVICE.startswith("TPU") or importlib.util.find_spec("torch_xla") is not None
+        return f"{here}no XLA device can be had: {words}" if asked else ""
+    if found and not _PJRT_DEVICE and not on_tpu():
+        return f"{here}torch_xla does not find libtpu: pip install 'torch_xla[tpu]'"
+    return ""
 
 
 def on_host(*tensors: torch.Tensor) -> bool:
@@ -286,18 +318,28 @@ def start_replicas() -> int:
     Call it before a device is touched. With several devices this is SPMD: one process a host, the batch axis
     divided by `upload`, everything else as for one device. Without torch_xla, and on the CPU, it is 1 process
     and nothing happens; nor does anything in a second call.
+
+    Ends the process with status 2 and a sentence where a TPU is here, or was asked for, and cannot be had: a trainer
+    that went on would train on the CPU for days.
     """
     global _started, _mesh
     if _wanted_device() == "cpu":
         return 1
+    error: Exception | None = None
+    count = 1
     try:
         xla = _require_xla()
-    except RuntimeError:
+        runtime = _xla_runtime()
+        count = count if _started else runtime.global_runtime_device_count()
+    except Exception as caught:  # whatever a broken installation or a missing device raises
+        error = caught
+    if not _started and (amiss := _amiss(error)):
+        print(f"{amiss}; SOVITS_PORT_DEVICE=cpu trains on the CPU", file=sys.stderr)
+        raise SystemExit(2)
+    if error is not None:
         return 1
-    runtime = _xla_runtime()
     if not _started:
         _started = True
-        count = runtime.global_runtime_device_count()
         _keep_compiled_graphs(xla, runtime)
         if count > 1:
             runtime.use_spmd()

@@ -8,6 +8,7 @@ import sys
 from importlib import metadata
 
 from porter.errors import PortError
+from porter.runtime.chips import tpu_chips
 
 _EFFORT = "xla_backend_optimization_level"
 _INSTALL = 'pip install "sovits-port[xla]"'
@@ -42,11 +43,11 @@ def child_environment(device: str, *, quick: bool = False, forms: str = "auto") 
     if device == "tpu":
         if chosen not in ("", "TPU"):
             raise PortError(f"--device tpu, but PJRT_DEVICE is {chosen}; unset it")
-        if not _tpu_chips():
+        if not tpu_chips():
             raise PortError("--device tpu, but this machine has no TPU; --device xla runs on XLA's CPU device")
         result["PJRT_DEVICE"] = "TPU"
     elif device == "xla" and not chosen:
-        result["PJRT_DEVICE"] = "TPU" if _tpu_chips() else "CPU"
+        result["PJRT_DEVICE"] = "TPU" if tpu_chips() else "CPU"
     flags = result.get("XLA_FLAGS", "")
     if quick and result.get("PJRT_DEVICE") == "CPU" and _EFFORT not in flags:
         result["XLA_FLAGS"] = f"{flags} --{_EFFORT}=0".strip()
@@ -59,15 +60,6 @@ def cuda_device(needed: bool) -> str:
     if needed and not told:
         raise PortError("--device cuda, but torch finds no CUDA device here; --device cpu records on the CPU")
     return told
-
-
-def _tpu_chips() -> int:
-    """TPU chips on the PCI bus, counted by a child: importing torch_xla here would settle the device."""
-    told = _child("from torch_xla._internal import tpu; print(tpu.num_available_chips())")
-    try:
-        return int(told)
-    except ValueError:
-        return 0
 
 
 def _child(program: str) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..estimate.chips import CHIPS
+from ..estimate.pair import described
 from ..estimate.roofline import ridge
 from .console import plain_table, stdout_console
 
@@ -33,9 +34,12 @@ def print_estimate(outcome: Outcome) -> None:
     """Print it on stdout."""
     console = stdout_console()
     precision = "bfloat16 autocast" if outcome.bf16 else "float32"
-    compiler = f"libtpu {outcome.versions['libtpu']}" if "libtpu" in outcome.versions else "the TPU compiler"
-    head = f"{outcome.port} by {compiler}: {outcome.preset}, {outcome.sizes}, {precision}"
+    head = f"{outcome.port} by {outcome.compiler}: {outcome.preset}, {outcome.sizes}, {precision}"
     console.print(Text(head, style="bold"), soft_wrap=True)
+    if outcome.usual is not None:
+        named = f"those that torch_xla {outcome.versions.get('torch_xla', '')} names for a TPU machine"
+        words = f"These are {named}." if outcome.usual else f"Not {named}: {described(outcome.named)}."
+        console.print(Text(words, style="" if outcome.usual else "yellow"), soft_wrap=True)
     for name in outcome.chips:
         console.print()
         _print_chip(console, name, outcome.graphs)
@@ -48,6 +52,8 @@ def print_estimate(outcome: Outcome) -> None:
         for chip, said in graph.said:
             if said.error:
                 console.print(Text(f"{graph.name} on {chip}: {said.error}", style="red"), soft_wrap=True)
+    for chip, note in outcome.notes:
+        console.print(Text(f"on {chip}: {note}", style="yellow"), soft_wrap=True)
     if outcome.fits:
         console.print()
         console.print(_fits(outcome.fits))
@@ -59,9 +65,8 @@ def print_estimate(outcome: Outcome) -> None:
 
 def _print_chip(console: Console, name: str, graphs: Sequence[GraphOutcome]) -> None:
     chip = CHIPS[name]
-    part = "" if chip.devices.value == 1 else f"one of {chip.devices.value:.0f} TensorCores: "
     words = (
-        f"{chip.name}, {part}{chip.peak / 1e12:.4g} TFLOP/s in bfloat16, {chip.speed / 1e9:.4g} GB/s, "
+        f"{chip.name}, {chip.peak / 1e12:.4g} TFLOP/s in bfloat16, {chip.speed / 1e9:.4g} GB/s, "
         f"{chip.usable.value / 1e9:.2f} GB of HBM for a program; above {ridge(chip):.0f} FLOP a byte it is the "
         "arithmetic that takes longer"
     )

@@ -14,7 +14,13 @@ STRANGE = "what <the> compiler & friends say"
 def outcome() -> Outcome:
     sizes = Sizes(8, 400, 100)
     graphs = (
-        GraphOutcome("net.forward", 1000, 20_000_000, (("v5e", Said("compiles", FAST, 500_000_000)),)),
+        GraphOutcome(
+            "net.forward",
+            1000,
+            20_000_000,
+            (("v5e", Said("compiles", FAST, 500_000_000)),),
+            notes=(("v5e", "no kernel <fast>"),),
+        ),
         GraphOutcome("net.forward/dec", 900, 10, (("v5e", Said("compiles", SLOW, 3_100_000_000, cached=True)),)),
         GraphOutcome("big", 800, 0, (("v5e", Said("too large", None, 40_000_000_000, STRANGE)),)),
         GraphOutcome("hangs", 700, 0, (("v5e", Said("timeout", error="not compiled after 9 s (--timeout)")),)),
@@ -31,4 +37,6 @@ def outcome() -> Outcome:
         ),
         Fit("net.forward", "v5e", "frames", sizes, Found(None, 0, None, False, (), "it broke")),
     )
-    return Outcome("up", "abc", "generated", "full", sizes, False, 9.0, ("v5e",), {"libtpu": "0.0.52"}, graphs, fits)
+    versions = {"torch_xla": "2.9.0", "jax": "0.10.2", "jaxlib": "0.10.2", "libtpu": "0.0.52"}
+    named = {"jax": "0.7.1", "jaxlib": "0.7.1", "libtpu": "0.0.21"}
+    return Outcome("up", "abc", "generated", "full", sizes, False, 9.0, ("v5e",), versions, graphs, fits, named)

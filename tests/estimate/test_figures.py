@@ -20,18 +20,11 @@ from .made_up import FAST
 @pytest.mark.parametrize("chip", CHIPS.values(), ids=lambda chip: chip.name)
 def test_each_figure_of_a_chip_has_a_source_and_a_likely_size(chip: object) -> None:
     found = CHIPS[chip.name]  # type: ignore[attr-defined]
-    for figure in (found.cores, found.devices, found.bf16, found.int8, found.hbm, found.bandwidth, found.usable):
+    for figure in (found.cores, found.bf16, found.int8, found.hbm, found.bandwidth, found.usable):
         assert figure.value > 0
         assert figure.source.startswith(("https://", "libtpu "))
-    assert 0.9 < found.usable.value * found.devices.value / found.hbm.value < 1.1
-    assert found.devices.value <= found.cores.value
+    assert 0.9 < found.usable.value / found.hbm.value < 1.1
     assert 50 < ridge(found) < 1000
-
-
-def test_a_device_of_a_chip_in_two_has_half_of_it() -> None:
-    chip = CHIPS["v4"]
-    assert chip.peak == 275e12 / 2
-    assert chip.speed == 600e9
 
 
 @given(st.floats(1, 1e16), st.floats(1, 1e13), st.sampled_from(sorted(CHIPS)))

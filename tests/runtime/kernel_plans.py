@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from porter.runtime.ops.kernels import attention, chains, feed_forward, features, gated, residual
+from porter.runtime.ops.kernels import attention, chains, features, feed_forward, gated, residual
 
 KERNELS: dict[str, Any] = {
     "attention": attention,

@@ -25,4 +25,6 @@ def test_a_kernel_reads_what_was_written_and_nothing_races(known: tuple[str, Any
     plain, as_tpu = (programs.interpreted(name, plan, given, backward=backward, as_tpu=tpu) for tpu in (False, True))
     for one, other in zip(plain, as_tpu, strict=True):
         assert one.isfinite().all()
-        assert torch.allclose(one.float(), other.float(), rtol=1e-5, atol=1e-5), (one.float() - other.float()).abs().max()
+        assert torch.allclose(one.float(), other.float(), rtol=1e-5, atol=1e-5), (
+            (one.float() - other.float()).abs().max()
+        )

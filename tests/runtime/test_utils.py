@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from porter.runtime import utils
+from porter.runtime import chips, utils
 
 
 @pytest.fixture(autouse=True)
@@ -240,3 +241,84 @@ def test_several_replicas_reduce_gradients_before_the_step(monkeypatch: pytest.M
     utils.broadcast(torch.ones(1), 0)
     utils.all_reduce(torch.ones(1))
     assert backend.calls == ["reduce_gradients", "collective_broadcast", "all_reduce"]
+
+
+# --- a TPU that is not used -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_chips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with two TPU chips and Google's network card."""
+    for name, vendor, device in (
+        ("0000:00:04.0", "0x1ae0", "0x0063"),
+        ("0000:00:05.0", "0x1ae0", "0x0063"),
+        ("0000:00:06.0", "0x1ae0", "0x0042"),
+        ("0000:00:07.0", "0x8086", "0x0063"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "vendor").write_text(f"{vendor}\n")
+        (tmp_path / name / "device").write_text(f"{device}\n")
+    monkeypatch.setattr(chips, "BUS", tmp_path)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torch_xla whose device cannot be had."""
+
+    def fail() -> object:
+        raise RuntimeError("Failed to open libtpu.so\nand more")
+
+    monkeypatch.setattr(utils, "_looked", False)
+    monkeypatch.setattr(utils, "_started", False)
+    monkeypatch.setattr(utils, "_PJRT_DEVICE", "")
+    monkeypatch.setattr(utils, "_require_xla", fail)
+
+
+TOLD = "this machine has 2 TPU chips, but no XLA device can be had: Failed to open libtpu.so"
+
+
+@pytest.mark.usefixtures("two_chips", "broken")
+def test_a_broken_tpu_is_told_once() -> None:
+    assert chips.tpu_chips() == 2
+    with pytest.warns(UserWarning) as seen:
+        assert utils.default_device() == utils.default_device() == torch.device("cpu")
+    assert [str(one.message) for one in seen] == [f"{TOLD}; this process runs on the CPU"]
+
+
+@pytest.mark.usefixtures("two_chips", "broken")
+def test_a_trainer_does_not_go_on_without_the_tpu(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        utils.start_replicas()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"{TOLD}; SOVITS_PORT_DEVICE=cpu trains on the CPU\n"
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("chosen", ["SOVITS_PORT_DEVICE", "PJRT_DEVICE"])
+def test_who_asks_for_the_cpu_gets_it_without_a_word(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if chosen == "PJRT_DEVICE":
+        monkeypatch.setattr(utils, "_PJRT_DEVICE", "CPU")
+    else:
+        monkeypatch.setenv(chosen, "cpu")
+    with warnings.catch_warnings(action="error"):
+        assert utils.default_device() == torch.device("cpu")
+        assert utils.start_replicas() == 1
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_tpu_that_was_asked_for_and_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(utils, "_PJRT_DEVICE", "TPU")
+    with pytest.warns(
+        UserWarning, match="^no XLA device can be had: Failed to open libtpu.so; this process runs on the"
+    ):
+        utils.default_device()
+
+
+@pytest.mark.usefixtures("two_chips", "broken")
+def test_xlas_cpu_beside_a_tpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(utils, "get_xla_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(utils, "on_tpu", lambda: False)
+    with pytest.warns(
+        UserWarning, match=r"2 TPU chips, but torch_xla does not find libtpu: pip install 'torch_xla\[tpu"
+    ):
+        utils.default_device()

@@ -86,7 +86,7 @@ def test_packages_that_are_no_pair(pair: tuple[Path, Path], monkeypatch: pytest.
 
 def test_no_tpu(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_version", lambda package: "2.9.0")
-    monkeypatch.setattr(environment, "_tpu_chips", lambda: 0)
+    monkeypatch.setattr(environment, "tpu_chips", lambda: 0)
     monkeypatch.delenv("PJRT_DEVICE", raising=False)
     status, text = invoke(*pair, "--device", "tpu")
     assert status == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from porter.estimate.chips import CHIPS, Chip
 from porter.estimate.html.plots import RoofPlot, TimeBar, roof_plot, share, time_bars
 from porter.estimate.outcome import GraphOutcome, Outcome, Said
+from porter.estimate.pair import described
 from porter.estimate.roofline import Roofline, ridge
 from porter.html import environment
 
@@ -45,6 +46,7 @@ def render(outcome: Outcome) -> str:
         without=[graph for graph in outcome.graphs if graph.unavailable or graph.problem],
         compiled=sum(said.verdict == "compiles" for said in asked),
         asked=len(asked),
+        named=described(outcome.named),
     )
 
 

@@ -139,11 +139,11 @@ def _interpreted(build: Any, plan: Any, given: Any, source: Path, target: Path, 
     """Run a kernel on the arguments in a file."""
     numpy = importlib.import_module("numpy")
     whole, arrays, start = source.read_bytes(), [], 0
-    for one in given:
-        count = math.prod(one.shape)
-        arrays.append(numpy.frombuffer(whole, one.dtype, count, start).reshape(one.shape))
-        start += count * one.dtype.itemsize
     try:
+        for one in given:
+            count = math.prod(one.shape)
+            arrays.append(numpy.frombuffer(whole, one.dtype, count, start).reshape(one.shape))
+            start += count * one.dtype.itemsize
         found = [numpy.asarray(result) for result in _interpreter(build, plan, interpreter)(*arrays)]
     except Exception as error:
         if interpreter == "tpu":

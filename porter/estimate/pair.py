@@ -1,0 +1,58 @@
+"""The packages that hold the TPU compiler: which are here, and which torch_xla itself names for a TPU machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+PACKAGES = ("jax", "jaxlib", "libtpu")
+EXTRAS = ("tpu", "pallas")  # of torch_xla, which name them
+
+
+def installed() -> dict[str, str]:
+    """Versions of those that are here."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def named_by_torch_xla() -> dict[str, str]:
+    """Versions that the installed torch_xla names, which `pip install 'torch_xla[tpu,pallas]'` brings; {} if none."""
+    try:
+        return _named(metadata.requires("torch_xla") or ())
+    except metadata.PackageNotFoundError:
+        return {}
+
+
+def described(versions: Mapping[str, str]) -> str:
+    """A pair in words: "libtpu 0.0.21 with jax 0.7.1", and jaxlib's version where that is another."""
+    jax, jaxlib = versions.get("jax", "none"), versions.get("jaxlib", "none")
+    more = "" if jax == jaxlib else f" and jaxlib {jaxlib}"
+    return f"libtpu {versions.get('libtpu', 'none')} with jax {jax}{more}"
+
+
+def to_install(torch_xla: str) -> str:
+    """What to type on a TPU machine."""
+    return f"pip install 'torch_xla[{','.join(EXTRAS)}]=={torch_xla}'"
+
+
+def _named(requirements: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for line in requirements:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.name not in PACKAGES or requirement.marker is None:
+            continue
+        if any(requirement.marker.evaluate({"extra": extra}) for extra in EXTRAS):
+            exact = [spec.version for spec in requirement.specifier if spec.operator == "=="]
+            if exact:
+                found[requirement.name] = exact[0]
+    return found

@@ -1,0 +1,237 @@
+"""Kernels as programs: what is kept, what is tried, and what comes of a compiler or a process that fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("jax", reason="kernels are written with jax")
+
+import torch
+
+from porter.runtime import utils
+from porter.runtime.ops import on_chip, programs
+from porter.runtime.ops.kernels import compile_only, residual
+
+from .kernel_plans import KERNELS, label, numbers, plans
+
+PLAN = residual.Plan(1, 8, 128, ((0,),), 1, 0.1, "float32", "float32", "float32", False)
+HLO = b"an HLO module"
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where programs are kept, empty."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("SOVITS_PORT_COMPILATION_CACHE", str(folder))
+    programs.forget()
+    programs._folder.cache_clear()
+    yield folder / "kernels"
+    programs.forget()
+    programs._folder.cache_clear()
+
+
+class Answers:
+    """Stands in for the process: it answers as told, and counts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, problem: str = "", at: str = "") -> None:
+        self.reply, self.asked = {"problem": problem, "at": at}, 0
+        monkeypatch.setattr(programs._process, "ask", self.ask)
+
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, str]:
+        self.asked += 1
+        if self.reply["at"] not in ("import", "lowering"):
+            Path(request["file"]).write_bytes(HLO)
+        return self.reply
+
+
+def asked(plan: Any = PLAN, chip: str = "v5e", backward: bool = False) -> programs.Program:
+    return programs.program("residual", plan, backward=backward, chip=chip)
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+def test_a_kernel_is_tried_once(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
+    process = Answers(monkeypatch)
+    assert asked() == asked() == programs.Program(HLO)
+    programs.forget()  # as in another run
+    assert asked() == programs.Program(HLO)
+    assert process.asked == 1 and len(list(kept.iterdir())) == 1
+    asked(chip="v6e"), asked(chip=""), asked(backward=True)
+    monkeypatch.setenv("LIBTPU_INIT_ARGS", "--flag")
+    asked()
+    monkeypatch.setattr(programs, "_tools", lambda compiled: ["of other versions"])
+    asked()
+    assert process.asked == 6
+
+
+def test_what_does_not_compile_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Answers(monkeypatch, "MosaicError: no", "compiling")
+    found = asked()
+    assert not found.hlo and "does not compile it: MosaicError: no" in found.problem
+    programs.forget()
+    assert asked() == found
+    assert process.asked == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", b"x" * 100])
+def test_what_is_damaged_is_made_again(damage: bytes, monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
+    process = Answers(monkeypatch)
+    asked()
+    (file,) = kept.iterdir()
+    file.write_bytes(damage)
+    programs.forget()
+    assert asked() == programs.Program(HLO)
+    assert process.asked == 2
+
+
+def test_nothing_is_kept_where_that_is_off(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
+    monkeypatch.setenv("SOVITS_PORT_COMPILATION_CACHE", "off")
+    process = Answers(monkeypatch)
+    asked(), asked()
+    programs.forget()
+    asked()
+    assert process.asked == 2 and not kept.exists()
+
+
+def test_old_programs_are_forgotten_and_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
+    kept.mkdir(parents=True)
+    (kept / "old").write_bytes(b"")
+    os.utime(kept / "old", (0, 0))
+    Answers(monkeypatch)
+    monkeypatch.setattr(programs, "_HELD", 2)
+    for chip in ("v4", "v5e", "v5p", "v6e"):
+        asked(chip=chip)
+    assert len(programs._held) == 2 and len(list(kept.iterdir())) == 4
+
+
+def test_a_folder_that_cannot_be_made_costs_only_the_keeping(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SOVITS_PORT_COMPILATION_CACHE", str(tmp_path / "file"))
+    process = Answers(monkeypatch)
+    assert asked().hlo == asked().hlo == HLO
+    assert process.asked == 1
+
+
+# --- what fails -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at", "problem", "told"),
+    [
+        ("import", "ImportError: no name", "its file cannot be imported with jax 0.9.9: ImportError: no name"),
+        ("lowering", "ValueError: odd", "jax 0.9.9 does not lower it: ValueError: odd"),
+        ("compiling", "MosaicError: no", "libtpu 0.0.30 with jax 0.9.9 does not compile it: MosaicError: no"),
+        (
+            "compiler",
+            "no lib",
+            "libtpu 0.0.30 cannot be asked whether it compiles it (no lib), and with jax 0.9.9 nobody",
+        ),
+    ],
+)
+def test_each_failure_has_its_words(at: str, problem: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "versions", lambda: {"jax": "0.9.9", "jaxlib": "0.9.9", "libtpu": "0.0.30"})
+    Answers(monkeypatch, problem, at)
+    found = asked()
+    assert not found.hlo and found.problem.startswith(told)
+    assert found.lasting is (at != "compiler")
+
+
+def test_what_was_tried_before_is_known_where_the_compiler_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "versions", lambda: {"jax": "0.7.1", "jaxlib": "0.7.1", "libtpu": "0.0.21"})
+    Answers(monkeypatch, "it is held by another process", "compiler")
+    assert asked() == programs.Program(HLO, lasting=False)
+
+
+def test_a_process_that_dies_is_told_and_another_is_started(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
+    process = programs._process
+    running = process._start()
+    running.kill()
+    running.wait()
+    assert asked(chip="").hlo  # it had ended: that is no failure
+    monkeypatch.setattr(compile_only, "environment", lambda: {"PATH": "", "PYTHONHOME": "/nowhere"})
+    process.close()
+    found = asked(chip="", backward=True)
+    assert not found.hlo and found.problem.startswith("the compiler ended with status")
+    assert not found.lasting and len(list(kept.iterdir())) == 1
+
+
+def test_a_hang_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs._process._start().send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(programs, "_SECONDS", 0.5)
+    found = asked()
+    assert found == programs.Program(b"", "it was not compiled after 0 s", lasting=False)
+
+
+# --- what is run and compiled ---------------------------------------------------------------------
+
+
+def test_jax_starts_no_backend_here() -> None:
+    """Kernels are lowered, compiled and interpreted elsewhere: whoever uses jax in this process finds it untouched."""
+    import jax
+
+    before = jax.config.jax_platforms
+    (result,) = programs.interpreted("residual", PLAN, numbers("residual", PLAN, backward=False), backward=False)
+    assert result.shape == (1, 8, 128)
+    assert jax.config.jax_platforms == before
+    from jax._src import xla_bridge
+
+    assert not xla_bridge._backends
+
+
+def test_an_interpreter_that_fails_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="cannot be interpreted"):
+        programs.interpreted("residual", PLAN, [torch.ones(1)] * 4, backward=False)
+
+
+KNOWN = [known for known in plans() if known[1].batch == 3]
+
+
+@pytest.mark.skipif(not all(programs.versions().values()), reason="needs jax and libtpu (the extra aot)")
+@pytest.mark.parametrize("known", KNOWN, ids=map(label, KNOWN))
+def test_a_kernel_compiles_for_a_tpu(known: tuple[str, Any]) -> None:
+    name, plan = known
+    for backward in (False, True):
+        found = programs.program(name, plan, backward=backward, chip="v5e")
+        assert not found.problem
+        assert b"tpu_custom_call" in found.hlo
+
+
+@pytest.mark.skipif(not all(programs.versions().values()), reason="needs jax and libtpu (the extra aot)")
+def test_what_takes_too_much_memory_is_refused_before_it_is_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a plan's own count were wrong, the compiler's is found out in time."""
+    wide = residual.Plan(1, 40_000, 512, ((-1, 0, 1),), 1, 0.1, "float32", "float32", "float32", False)
+    found = programs.program("residual", wide, backward=False, chip="v5e")
+    assert not found.hlo and "does not compile it" in found.problem and "vmem" in found.problem.lower()
+
+
+def test_arguments_have_to_be_those_of_the_plan() -> None:
+    signal_ = torch.ones(1, 8, 128)
+    with pytest.raises(AssertionError, match="the kernel residual is given"):
+        on_chip.run("residual", PLAN, [signal_])
+
+
+def test_every_kernel_says_what_it_is_given() -> None:
+    for name, plan in plans():
+        for backward in (False, True):
+            given = KERNELS[name].arguments(plan, backward=backward)
+            divided, results = plan.of_batch(backward=backward)
+            assert len(given) == len(divided) and results
+            assert all(one.shape[0] == plan.batch for one, own in zip(given, divided, strict=True) if own)
+
+
+def test_compiled_graphs_and_kernels_are_kept_beside_each_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SOVITS_PORT_COMPILATION_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert [utils.cache_folder(kind) for kind in ("xla", "kernels")] == [
+        tmp_path / "sovits-port" / "xla",
+        tmp_path / "sovits-port" / "kernels",
+    ]
