@@ -164,7 +164,7 @@ class _Chain(torch.autograd.Function):
         sides, results = others[3 * count : -count], others[-count:]
         there = tuple(gradient is not None for gradient in gradients)
         last = max(i for i, flows in enumerate(there) if flows)
-        plan = dataclasses.replace(ctx.plan, flowing=there)
+        plan = dataclasses.replace(ctx.plan, flowing=() if all(there) else there)
         if on_chip.problem(signal, "features", plan, (True,)):  # the kernel of all gradients was tried before
             gradients = tuple(torch.zeros_like(r) if g is None else g for g, r in zip(gradients, results, strict=True))
             plan = ctx.plan

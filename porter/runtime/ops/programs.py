@@ -19,7 +19,7 @@ import threading
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -55,15 +55,16 @@ class Program:
 
 def program(kernel: str, plan: Any, *, backward: bool, chip: str) -> Program:
     """A kernel of the file `kernel` for a chip, or interpreted on a CPU where `chip` is ""."""
-    key = _key(kernel, repr(plan), backward, chip)
+    about = {"kernel": kernel, "backward": backward, "plan": repr(plan), "chip": chip}
+    key = _key(about)
     found = _held.get(key)
     if found is None:
         kept = _kept_at(key)
         found = _read(kept) if kept is not None else None
         if found is None:
-            found = _made(kernel, repr(plan), backward, chip)
+            found = _made(about)
             if kept is not None and found.lasting:
-                _write(kept, found)
+                _write(kept, found, about)
         _held[key] = found
         while len(_held) > _HELD:
             _held.popitem(last=False)
@@ -219,16 +220,15 @@ _process = _Process()
 atexit.register(_process.close)
 
 
-def _made(kernel: str, plan: str, backward: bool, chip: str) -> Program:
+def _made(about: Mapping[str, Any]) -> Program:
     with tempfile.TemporaryDirectory(prefix="sovits-port-") as folder:
         place = Path(folder, "hlo")
-        request = {"kernel": kernel, "backward": backward, "plan": plan, "chip": chip, "file": str(place)}
         try:
-            reply = _process.ask(request, _SECONDS)
+            reply = _process.ask({**about, "file": str(place)}, _SECONDS)
         except RuntimeError as error:
             return Program(b"", str(error), lasting=False)
         hlo = place.read_bytes() if place.exists() else b""
-    return _judged(hlo, reply["at"], reply["problem"], chip)
+    return _judged(hlo, reply["at"], reply["problem"], about["chip"])
 
 
 def _judged(hlo: bytes, at: str, problem: str, chip: str) -> Program:
@@ -252,9 +252,10 @@ def _judged(hlo: bytes, at: str, problem: str, chip: str) -> Program:
 # --- keeping --------------------------------------------------------------------------------------
 
 
-def _key(kernel: str, plan: str, backward: bool, chip: str) -> str:
-    about = [_LAYOUT, kernel, plan, backward, chip, os.environ.get("LIBTPU_INIT_ARGS", "") if chip else ""]
-    return hashlib.sha256(json.dumps([*about, _tools(bool(chip))]).encode()).hexdigest()
+def _key(about: Mapping[str, Any]) -> str:
+    compiled = bool(about["chip"])
+    flags = os.environ.get("LIBTPU_INIT_ARGS", "") if compiled else ""
+    return hashlib.sha256(json.dumps([_LAYOUT, about, flags, _tools(compiled)]).encode()).hexdigest()
 
 
 @functools.cache
@@ -288,6 +289,12 @@ def _folder() -> Path | None:
 
 def _read(path: Path) -> Program | None:
     """What is kept at `path`; None where that is nothing, or damaged."""
+    found = kept_program(path)
+    return found and found[1]
+
+
+def kept_program(path: Path) -> tuple[dict[str, Any], Program] | None:
+    """What was asked (kernel, backward, plan, chip), and what came of it, from a file; None where it is damaged."""
     try:
         whole = path.read_bytes()
         digest, rest = whole[:32], whole[32:]
@@ -296,13 +303,15 @@ def _read(path: Path) -> Program | None:
         os.utime(path)
     except OSError:
         return None
-    problem, _, hlo = zlib.decompress(rest).partition(b"\0")
-    return Program(hlo, problem.decode())
+    head, _, hlo = zlib.decompress(rest).partition(b"\0")
+    about: dict[str, Any] = json.loads(head)
+    return about, Program(hlo, about.pop("problem"))
 
 
-def _write(path: Path, program: Program) -> None:
+def _write(path: Path, program: Program, about: Mapping[str, Any]) -> None:
     """Keep a program, whole or not at all; a full disk is no trouble."""
-    rest = zlib.compress(program.problem.encode() + b"\0" + program.hlo)
+    head = json.dumps({**about, "problem": program.problem}).encode()
+    rest = zlib.compress(head + b"\0" + program.hlo)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         draft.write_bytes(hashlib.sha256(rest).digest() + rest)
