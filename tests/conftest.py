@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
+
+import pytest
 
 # Autograd counts its device queues at the first backward pass; XLA has to be there by then.
 os.environ.setdefault("PJRT_DEVICE", "CPU")
@@ -11,3 +14,11 @@ if importlib.util.find_spec("torch_xla") is not None:
     import torch_xla
 
     torch_xla.device()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Kernels that tests lower are not kept in the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOVITS_PORT_COMPILATION_CACHE", str(tmp_path_factory.mktemp("programs")))
+        yield

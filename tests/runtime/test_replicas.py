@@ -236,7 +236,8 @@ def test_compiled_graphs_are_kept_where_the_environment_says(
 ) -> None:
     backend = Runtime(monkeypatch, 2, processes, "2.7.0")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name in ("XDG_CACHE_HOME", "SOVITS_PORT_COMPILATION_CACHE"):
+        monkeypatch.delenv(name, raising=False)
     for name, value in set_to.items():
         monkeypatch.setenv(name, value if value == "Off" else str(tmp_path / value))
     utils.start_replicas()
