@@ -91,16 +91,18 @@ def _trace(upstream: str, package: Path, case: str, sizes: Sizes, chip: str, fai
             for graph in tracing.trace(case, ("",), sizes, chip):
                 found += [f"{case} on {chip}: {note}" for note in graph.notes]
                 failed += [f"{case} on {chip}: {graph.problem}"] * bool(graph.problem)
+                # Not that VMEM is too small for one, but that it cannot be tried.
+                failed += [f"{case} on {chip}: {n}" for n in graph.notes if " pass: " in n or "be imported" in n]
     return found
 
 
 def _count(kept: Path, table: Table) -> list[str]:
     """Add a row for each kind of kernel; those that are refused, with the reason."""
-    told = []
+    told: list[str] = []
     fine: Counter[tuple[str, str]] = Counter()
     refused: Counter[tuple[str, str]] = Counter()
     size: Counter[tuple[str, str]] = Counter()
-    for path in sorted(kept.iterdir()):
+    for path in sorted(kept.iterdir()) if kept.is_dir() else ():
         read = kept_program(path)
         if read is None:
             continue
@@ -112,7 +114,7 @@ def _count(kept: Path, table: Table) -> list[str]:
             told.append(f"{' on '.join(reversed(kind))}: {about['plan']}: {program.problem}")
     for kind in sorted(fine | refused):
         table.add_row(*kind, str(fine[kind]), str(refused[kind]), f"{size[kind] / 1024:.0f}")
-    return told
+    return told if fine else [*told, "no kernel was compiled"]
 
 
 if __name__ == "__main__":

@@ -278,6 +278,8 @@ class TestDoctor:
 
         monkeypatch.setattr(diagnosis, "_version", lambda name: found.get(name))
         monkeypatch.setattr(diagnosis, "tpu_chips", lambda: chips)
+        here = {name: found[name] for name in ("jax", "jaxlib", "libtpu") if name in found}
+        monkeypatch.setattr(diagnosis, "installed", lambda: here)
         named = {"jax": "0.7.1", "jaxlib": "0.7.1", "libtpu": "0.0.21"}
         monkeypatch.setattr(diagnosis, "named_by_torch_xla", lambda: named)
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ..errors import PortError
-from ..estimate.pair import PACKAGES, described, named_by_torch_xla, to_install
+from ..estimate.pair import PACKAGES, described, installed, named_by_torch_xla, to_install
 from ..installed import absent
 from ..runtime.chips import tpu_chips
 
@@ -76,7 +76,8 @@ def _pair(torch: str, xla: str, advice: str) -> Finding:
 
 def _compiler() -> list[Finding]:
     xla, there = _version("torch_xla"), tpu_chips() > 0
-    versions = {name: _version(name) or "" for name in PACKAGES}
+    here = installed()
+    versions = {name: here.get(name, "") for name in PACKAGES}
     advice = to_install(xla) if xla and there else "pip install 'sovits-port[aot]'"
     findings = []
     for name, version in versions.items():
@@ -90,7 +91,7 @@ def _compiler() -> list[Finding]:
     if not all(versions.values()) or not named:
         return findings
     shown, words = described(versions), f"torch_xla {xla} names"
-    if versions == named:
+    if all(versions[name] == version for name, version in named.items()):
         return [*findings, Finding("TPU packages", "ok", f"{shown}: what {words} for a TPU machine")]
     told = f"{shown}, where {words} {described(named)} for a TPU machine"
     return [*findings, Finding("TPU packages", "mismatch" if there else "optional", told, advice)]

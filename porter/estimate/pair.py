@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 
@@ -13,12 +14,11 @@ EXTRAS = ("tpu", "pallas")  # of torch_xla, which name them
 
 def installed() -> dict[str, str]:
     """Versions of those that are here."""
-    found = {}
+    found: dict[str, str] = {}
     for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+        for called in (name, f"{name}-nightly"):  # as libtpu is called beside torch_xla 2.5
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                found.setdefault(name, metadata.version(called))
     return found
 
 
@@ -49,10 +49,11 @@ def _named(requirements: Iterable[str]) -> dict[str, str]:
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
-        if requirement.name not in PACKAGES or requirement.marker is None:
+        name = requirement.name.removesuffix("-nightly")
+        if name not in PACKAGES or requirement.marker is None:
             continue
         if any(requirement.marker.evaluate({"extra": extra}) for extra in EXTRAS):
             exact = [spec.version for spec in requirement.specifier if spec.operator == "=="]
             if exact:
-                found[requirement.name] = exact[0]
+                found[name] = exact[0]
     return found

@@ -6,7 +6,7 @@ from pathlib import Path
 BUS = Path("/sys/bus/pci/devices")
 # As torch_xla/_internal/tpu.py of torch_xla 2.9.0 has them.
 _GOOGLE = "0x1ae0"
-_TPUS = ("0x0027", "0x005e", "0x0062", "0x0063", "0x006f", "0x0076")
+_TPUS = ("0x0027", "0x0056", "0x005e", "0x0062", "0x0063", "0x006f", "0x0076")
 
 
 def tpu_chips(bus: Path | None = None) -> int:

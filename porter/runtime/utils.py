@@ -41,6 +41,7 @@ _MODES = ("off", "step", "component")
 
 _PJRT_DEVICE = os.environ.get("PJRT_DEVICE", "").upper()  # as the user set it: torch_xla sets it too
 
+_kind = ""  # of TPU, once it was told
 _looked = False  # whether it was told that a TPU is not used
 _device_choice: str | None = None
 _break_choice: str | None = None
@@ -82,28 +83,35 @@ def default_device() -> torch.device:
         device, error = torch.device("cpu"), caught
     if not _looked:
         _looked = True
-        amiss = _amiss(error)
+        amiss = ""
+        with contextlib.suppress(ValueError):  # an unknown SOVITS_PORT_DEVICE, for one
+            amiss = _amiss(error, told=importlib.util.find_spec("torch_xla") is not None)
         if amiss:
             warnings.warn(f"{amiss}; this process runs on the CPU", stacklevel=2)
     return device
 
 
-def _amiss(error: Exception | None) -> str:
+def _amiss(error: Exception | None, *, told: bool = False) -> str:
     """Why a TPU is not used that is here, or was asked for, in a clause; "" where nothing is amiss.
 
-    `error` is what came of asking for the device.
+    `error` is what came of asking for the device; `told`: an error is amiss without a TPU, too.
     """
     if _wanted_device() == "cpu" or _PJRT_DEVICE.startswith("CPU"):
         return ""
     found = chips.tpu_chips()
     here = f"this machine has {found} TPU chip{'s' if found > 1 else ''}, but " if found else ""
     if error is not None:
-        words = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        asked = found or _PJRT_DEVICE.startswith("TPU") or importlib.util.find_spec("torch_xla") is not None
-        return f"{here}no XLA device can be had: {words}" if asked else ""
+        wanted = found or told or _PJRT_DEVICE.startswith("TPU")
+        return f"{here}no XLA device can be had: {_reason(error)}" if wanted else ""
     if found and not _PJRT_DEVICE and not on_tpu():
-        return f"{here}torch_xla does not find libtpu: pip install 'torch_xla[tpu]'"
+        return f"{here}torch_xla does not find libtpu: pip install 'torch_xla[tpu,pallas]'"
     return ""
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, or of the one behind it."""
+    lines = str(error.__cause__ or error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def on_host(*tensors: torch.Tensor) -> bool:
@@ -118,14 +126,17 @@ def on_tpu() -> bool:
 
 def tpu_kind() -> str:
     """The kind of TPU that this process has, as "v5e" or "v6e"; "" where it cannot be told."""
-    told = os.environ.get("TPU_ACCELERATOR_TYPE", "")
-    if not told:
-        try:
-            told = importlib.import_module("torch_xla._internal.tpu").get_tpu_env()["ACCELERATOR_TYPE"]
-        except Exception:  # whatever a metadata server, or its absence, makes of it
-            return ""
-    name = told.lower().partition("-")[0]
-    return {"v5litepod": "v5e"}.get(name, name)
+    global _kind
+    if not _kind:
+        told = os.environ.get("TPU_ACCELERATOR_TYPE", "")
+        if not told:
+            try:  # a metadata server is asked: once, so that no later step gets another answer
+                told = importlib.import_module("torch_xla._internal.tpu").get_tpu_env()["ACCELERATOR_TYPE"]
+            except Exception:  # whatever that, or its absence, makes of it
+                return ""
+        name = told.lower().partition("-")[0]
+        _kind = {"v5litepod": "v5e"}.get(name, name)
+    return _kind
 
 
 def to_host(x: torch.Tensor) -> torch.Tensor:
@@ -298,14 +309,20 @@ class autocast:  # noqa: N801  # the name it stands in for
 
 
 def cache_folder(kind: str) -> Path | None:
-    """Where compiled graphs ("xla") or kernels ("kernels") are kept between runs; None where they are not."""
+    """Where compiled graphs ("xla") or kernels ("kernels") are kept between runs; None where they are not.
+
+    They are not where there is no home folder either.
+    """
     chosen = os.environ.get("SOVITS_PORT_COMPILATION_CACHE", "").strip()
     if chosen.lower() == "off":
         return None
     if chosen:
         folder = Path(chosen).expanduser()
         return folder if kind == "xla" else folder / kind
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
     return Path(home, "sovits-port", kind)
 
 
@@ -359,6 +376,11 @@ def launch(
 ) -> None:
     """In the place of `torch.multiprocessing.spawn`: `fn(process_index(), *args)`, in this process."""
     fn(process_index(), *args)
+
+
+def hosts() -> int:
+    """How many processes, one a host, have to compile the same graphs."""
+    return 1 if _mesh is None else int(_xla_runtime().process_count())
 
 
 def devices() -> int:

@@ -37,8 +37,8 @@ def print_estimate(outcome: Outcome) -> None:
     head = f"{outcome.port} by {outcome.compiler}: {outcome.preset}, {outcome.sizes}, {precision}"
     console.print(Text(head, style="bold"), soft_wrap=True)
     if outcome.usual is not None:
-        named = f"those that torch_xla {outcome.versions.get('torch_xla', '')} names for a TPU machine"
-        words = f"These are {named}." if outcome.usual else f"Not {named}: {described(outcome.named)}."
+        named = f"the packages that torch_xla {outcome.versions.get('torch_xla', '')} names for a TPU machine"
+        words = f"These are {named}." if outcome.usual else f"These are not {named}: {described(outcome.named)}."
         console.print(Text(words, style="" if outcome.usual else "yellow"), soft_wrap=True)
     for name in outcome.chips:
         console.print()

@@ -27,6 +27,7 @@ def test_what_torch_xlas_extras_name() -> None:
     ]
     assert pair._named(requirements) == NAMED
     assert pair._named([]) == {}
+    assert pair._named(['libtpu-nightly==0.1.dev20241010; extra == "tpu"']) == {"libtpu": "0.1.dev20241010"}
 
 
 def test_without_torch_xla_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

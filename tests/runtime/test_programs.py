@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,13 +105,16 @@ def test_nothing_is_kept_where_that_is_off(monkeypatch: pytest.MonkeyPatch, kept
 
 def test_old_programs_are_forgotten_and_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
     kept.mkdir(parents=True)
-    (kept / "old").write_bytes(b"")
-    os.utime(kept / "old", (0, 0))
+    mine, theirs = kept / ("0" * 64), kept / "old.cu"
+    for path in (mine, theirs):
+        path.write_bytes(b"")
+        os.utime(path, (0, 0))
     Answers(monkeypatch)
     monkeypatch.setattr(programs, "_HELD", 2)
     for chip in ("v4", "v5e", "v5p", "v6e"):
         asked(chip=chip)
-    assert len(programs._held) == 2 and len(list(kept.iterdir())) == 4
+    assert len(programs._held) == 2 and len(list(kept.iterdir())) == 5
+    assert theirs.exists() and not mine.exists()
 
 
 def test_a_folder_that_cannot_be_made_costs_only_the_keeping(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -140,7 +146,7 @@ def test_each_failure_has_its_words(at: str, problem: str, told: str, monkeypatc
     Answers(monkeypatch, problem, at)
     found = asked()
     assert not found.hlo and found.problem.startswith(told)
-    assert found.lasting is (at != "compiler")
+    assert found.lasting is (at == "compiling")
 
 
 def test_what_was_tried_before_is_known_where_the_compiler_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +166,72 @@ def test_a_process_that_dies_is_told_and_another_is_started(monkeypatch: pytest.
     found = asked(chip="", backward=True)
     assert not found.hlo and found.problem.startswith("the compiler ended with status")
     assert not found.lasting and len(list(kept.iterdir())) == 1
+
+
+def test_an_interrupted_question_is_not_answered_to_another() -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            asked(chip="")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert asked(chip="", backward=True).hlo and asked(chip="").hlo
+
+
+def test_an_answer_without_a_program_is_a_failure(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
+    monkeypatch.setattr(programs._process, "ask", lambda request, seconds: {"problem": "", "at": ""})
+    found = asked()
+    assert not found.hlo and found.problem and not found.lasting and not list(kept.iterdir())
+
+
+def test_a_process_that_ends_idle_is_started_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its stdin is open until it is gone, so that a request may still be written."""
+    real = programs._process._start
+    ended: list[bool] = []
+
+    def ends_once() -> Any:
+        if ended:
+            return real()
+        ended.append(True)
+        code = [sys.executable, "-c", "import sys; sys.stdin.readline()"]
+        programs._process._running = subprocess.Popen(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        programs._process._owner = os.getpid()
+        return programs._process._running
+
+    monkeypatch.setattr(programs._process, "_start", ends_once)
+    assert asked(chip="").hlo
+
+
+@pytest.mark.parametrize("missing", ["temporary", "interpreter", "home"])
+def test_a_machine_that_lacks_something_gets_a_sentence(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if missing == "temporary":
+        monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    elif missing == "interpreter":
+        monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    else:
+        for name in ("SOVITS_PORT_COMPILATION_CACHE", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+        Answers(monkeypatch)
+        assert asked().hlo == HLO
+        return
+    found = asked(chip="")
+    assert found.problem.startswith("it cannot be tried: ") and not found.lasting
+
+
+def test_hosts_that_would_compile_different_graphs_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    Answers(monkeypatch, "no lib", "compiler")
+    monkeypatch.setattr(programs, "versions", lambda: {"jax": "0.9.9", "jaxlib": "0.9.9", "libtpu": "0.0.30"})
+    monkeypatch.setattr(utils, "hosts", lambda: 4)
+    monkeypatch.setattr(utils, "on_host", lambda *tensors: False)
+    monkeypatch.setenv("SOVITS_PORT_FORMS", "tpu:v5e")
+    with pytest.raises(RuntimeError, match="all hosts have to compile the same graph"):
+        on_chip.available(torch.ones(1), "residual", PLAN)
 
 
 def test_a_hang_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The backend file on the CPU, with old and many-replica backends played by stand-ins."""
 
+import importlib.util
 import io
 import os
 import subprocess
@@ -314,11 +315,23 @@ def test_a_tpu_that_was_asked_for_and_is_not_there_is_told(monkeypatch: pytest.M
         utils.default_device()
 
 
+@pytest.mark.usefixtures("broken")
+def test_a_broken_torch_xla_without_a_tpu_is_told_and_trains_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert utils.start_replicas() == 1
+    monkeypatch.setenv("SOVITS_PORT_DEVICE", "no such thing")
+    assert utils.default_device() == torch.device("cpu")
+    monkeypatch.delenv("SOVITS_PORT_DEVICE")
+    monkeypatch.setattr(utils, "_looked", False)
+    if importlib.util.find_spec("torch_xla") is not None:
+        with pytest.warns(UserWarning, match="^no XLA device can be had: Failed to open libtpu.so; this process"):
+            utils.default_device()
+
+
 @pytest.mark.usefixtures("two_chips", "broken")
 def test_xlas_cpu_beside_a_tpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(utils, "get_xla_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(utils, "on_tpu", lambda: False)
     with pytest.warns(
-        UserWarning, match=r"2 TPU chips, but torch_xla does not find libtpu: pip install 'torch_xla\[tpu"
+        UserWarning, match=r"2 TPU chips, but torch_xla does not find libtpu: pip install 'torch_xla\[tpu,pallas"
     ):
         utils.default_device()

@@ -163,6 +163,8 @@ class _Chain(torch.autograd.Function):
         weights, lengths = others[:count], others[2 * count : 3 * count]
         sides, results = others[3 * count : -count], others[-count:]
         there = tuple(gradient is not None for gradient in gradients)
+        if not any(there):
+            return (None,) * (2 + len(others) - count)
         last = max(i for i, flows in enumerate(there) if flows)
         plan = dataclasses.replace(ctx.plan, flowing=() if all(there) else there)
         if on_chip.problem(signal, "features", plan, (True,)):  # the kernel of all gradients was tried before

@@ -39,10 +39,10 @@ def wanted(signal: torch.Tensor, kernel: str) -> bool:
 @functools.cache
 def kernels(name: str) -> Any:
     """One of the files of kernels; None, which is told once, where it cannot be imported."""
-    if importlib.util.find_spec("jax") is None:
-        tell("", "jax is not installed")
-        return None
     try:
+        if importlib.util.find_spec("jax") is None:
+            tell("", "jax is not installed")
+            return None
         importlib.import_module("jax.experimental.pallas.tpu")
     except Exception as error:  # an older jax, or a broken one: whatever that raises
         tell("", f"jax cannot be imported: {_one_line(error)}")
@@ -74,9 +74,14 @@ def problem(signal: torch.Tensor, name: str, plan: Any, passes: tuple[bool, ...]
         return found
     plan = _of_one_device(plan)
     for backward in passes:
-        found = programs.program(name, plan, backward=backward, chip=forms.chip()).problem
-        if found:
-            return f"its {'backward' if backward else 'forward'} pass: {found}"
+        made = programs.program(name, plan, backward=backward, chip=forms.chip())
+        if made.problem and not made.lasting and utils.hosts() > 1:
+            raise RuntimeError(
+                f"the kernel {name} cannot be had on this host ({made.problem}), and all hosts have to compile the "
+                "same graph: start again, or set SOVITS_PORT_KERNELS=off on all of them"
+            )
+        if made.problem:
+            return f"its {'backward' if backward else 'forward'} pass: {made.problem}"
     return ""
 
 

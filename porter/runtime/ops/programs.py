@@ -5,12 +5,15 @@ its plan, the files of kernels, and the versions of jax, jaxlib and libtpu.
 """
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import importlib.util
 import json
 import math
 import os
+import re
+import secrets
 import selectors
 import subprocess
 import sys
@@ -36,6 +39,8 @@ _SECONDS = 600.0  # that one kernel may take
 _HELD = 1024  # programs in memory at a time: some ten shapes of a network, 0.1 MB each; others are read from disk
 _OLD = 90 * 24 * 3600.0  # seconds after which what was not used is forgotten
 
+_NAME = re.compile(r"[0-9a-f]{64}(\.\w+)?")  # of what is kept
+
 # Pairs of jax and libtpu, and the chips for which they were seen to compile all kernels of the port's own graphs
 # (bench/kernels.py): what is known where the compiler cannot be asked.
 _TRIED = {
@@ -57,19 +62,20 @@ def program(kernel: str, plan: Any, *, backward: bool, chip: str) -> Program:
     """A kernel of the file `kernel` for a chip, or interpreted on a CPU where `chip` is ""."""
     about = {"kernel": kernel, "backward": backward, "plan": repr(plan), "chip": chip}
     key = _key(about)
-    found = _held.get(key)
-    if found is None:
-        kept = _kept_at(key)
-        found = _read(kept) if kept is not None else None
+    with _one_at_a_time:
+        found = _held.get(key)
         if found is None:
-            found = _made(about)
-            if kept is not None and found.lasting:
-                _write(kept, found, about)
-        _held[key] = found
-        while len(_held) > _HELD:
-            _held.popitem(last=False)
-    _held.move_to_end(key)
-    return found
+            kept = _kept_at(key)
+            found = _read(kept) if kept is not None else None
+            if found is None:
+                found = _made(about)
+                if kept is not None and found.lasting:
+                    _write(kept, found, about)
+            _held[key] = found
+            while kept is not None and len(_held) > _HELD:
+                _held.popitem(last=False)
+        _held.move_to_end(key)
+        return found
 
 
 def interpreted(
@@ -121,9 +127,14 @@ def versions() -> dict[str, str]:
 
 
 _held: OrderedDict[str, Program] = OrderedDict()
+_one_at_a_time = threading.Lock()  # the backward pass has a thread of its own
 
 
 # --- asking ---------------------------------------------------------------------------------------
+
+
+class _EndedError(Exception):
+    """The process had nothing to do for long, and ended."""
 
 
 class _Process:
@@ -142,17 +153,20 @@ class _Process:
             return self._ask(json.dumps(request).encode() + b"\n", seconds)
 
     def _ask(self, line: bytes, seconds: float) -> dict[str, Any]:
-        for attempt in (1, 2):  # an idle one may just have ended
+        for last in (False, True):
             running = self._start()
             assert running.stdin is not None
             try:
                 running.stdin.write(line)
                 running.stdin.flush()
                 return self._reply(running, seconds)
-            except BrokenPipeError:
+            except (BrokenPipeError, _EndedError) as error:  # idle for long, it may just be ending
                 self.close()
-                if attempt == 2:
-                    raise RuntimeError("the process that tries kernels does not start") from None
+                if last:
+                    raise RuntimeError("the process that tries kernels does not start") from error
+            except BaseException:  # its reply must not be taken for another's
+                self.close()
+                raise
         raise AssertionError
 
     def close(self) -> None:
@@ -162,8 +176,10 @@ class _Process:
             assert running.stdin is not None and running.stdout is not None
             running.kill()
             running.wait()
-            running.stdin.close()
-            running.stdout.close()
+            for pipe in (running.stdin, running.stdout, self._log):
+                with contextlib.suppress(OSError):  # what was not sent is sent now, to nobody
+                    if pipe is not None:
+                        pipe.close()
 
     def _start(self) -> "subprocess.Popen[bytes]":
         running = self._running
@@ -173,8 +189,12 @@ class _Process:
         self._owner, self._replies = os.getpid(), b""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # it is read when the process has died
         environment = compile_only.environment()
+        if "TPU_LIBRARY_PATH" in os.environ:  # the compiler that torch_xla runs
+            environment["TPU_LIBRARY_PATH"] = os.environ["TPU_LIBRARY_PATH"]
         # It has to find the jax that this process finds.
-        spec = importlib.util.find_spec("jax")
+        spec = None
+        with contextlib.suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec("jax")
         if spec is not None and spec.origin is not None:
             places = [environment.get("PYTHONPATH", ""), str(Path(spec.origin).parent.parent)]
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, places))
@@ -195,14 +215,13 @@ class _Process:
             while b"\n" not in self._replies:
                 left = late - time.monotonic()
                 if left <= 0 or not selector.select(left):
-                    self.close()
                     raise RuntimeError(f"it was not compiled after {seconds:.0f} s")
                 read = os.read(running.stdout.fileno(), 1 << 16)
                 if not read:
                     status = running.wait()
-                    words = self._last_words()
-                    self.close()
-                    raise RuntimeError(f"the compiler ended with status {status}{words}")
+                    if status == 0:
+                        raise _EndedError
+                    raise RuntimeError(f"the compiler ended with status {status}{self._last_words()}")
                 self._replies += read
         line, _, self._replies = self._replies.partition(b"\n")
         reply: dict[str, Any] = json.loads(line)
@@ -211,7 +230,7 @@ class _Process:
     def _last_words(self) -> str:
         assert self._log is not None
         self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()
+        lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
         telling = [line for line in lines if "Check failed" in line or line[:2] in ("F0", "F1")] or lines[-1:]
         return f": {' '.join(telling[0].split())[:300]}" if telling else ""
 
@@ -221,13 +240,15 @@ atexit.register(_process.close)
 
 
 def _made(about: Mapping[str, Any]) -> Program:
-    with tempfile.TemporaryDirectory(prefix="sovits-port-") as folder:
-        place = Path(folder, "hlo")
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="sovits-port-") as folder:
+            place = Path(folder, "hlo")
             reply = _process.ask({**about, "file": str(place)}, _SECONDS)
-        except RuntimeError as error:
-            return Program(b"", str(error), lasting=False)
-        hlo = place.read_bytes() if place.exists() else b""
+            hlo = place.read_bytes() if place.exists() else b""
+    except RuntimeError as error:
+        return Program(b"", str(error), lasting=False)
+    except (OSError, ValueError) as error:  # no room for files or for a process
+        return Program(b"", f"it cannot be tried: {error}", lasting=False)
     return _judged(hlo, reply["at"], reply["problem"], about["chip"])
 
 
@@ -235,12 +256,12 @@ def _judged(hlo: bytes, at: str, problem: str, chip: str) -> Program:
     """What to make of a reply."""
     found = versions()
     jax, libtpu = found["jax"] or "none", found["libtpu"] or "none"
-    if not at:
+    if not at and hlo:
         return Program(hlo)
-    if at == "import":
-        return Program(b"", f"its file cannot be imported with jax {jax}: {problem}")
-    if at == "lowering":
-        return Program(b"", f"jax {jax} does not lower it: {problem}")
+    if at == "import":  # what did not reach the compiler is soon asked again
+        return Program(b"", f"its file cannot be imported with jax {jax}: {problem}", lasting=False)
+    if at in ("", "lowering"):
+        return Program(b"", f"jax {jax} does not lower it: {problem or 'it gives nothing'}", lasting=False)
     if at == "compiling":
         return Program(b"", f"libtpu {libtpu} with jax {jax} does not compile it: {problem}")
     if chip in _TRIED.get((jax, libtpu), ()):
@@ -260,10 +281,15 @@ def _key(about: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _tools(compiled: bool) -> list[str]:
-    """What has a say in a program: the files of kernels, and versions."""
+    """What has a say in a program: the files of kernels, versions, and another libtpu than the installed one."""
     files = hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(_FOLDER.glob("*.py")))).hexdigest()
     found = versions()
-    return [files, *(found[name] for name in ("jax", "jaxlib", *["libtpu"] * compiled))]
+    tools = [files, *(found[name] for name in ("jax", "jaxlib", *["libtpu"] * compiled))]
+    library = os.environ.get("TPU_LIBRARY_PATH")
+    if compiled and library:
+        with contextlib.suppress(OSError):
+            tools.append(f"libtpu of {Path(library).stat().st_size} bytes")
+    return tools
 
 
 def _kept_at(key: str) -> Path | None:
@@ -279,11 +305,13 @@ def _folder() -> Path | None:
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.iterdir():
-            if path.stat().st_mtime < time.time() - _OLD:
-                path.unlink(missing_ok=True)
+        there = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     except OSError:
         return None
+    for path in there:
+        with contextlib.suppress(OSError):  # of somebody else, or just gone
+            if path.stat().st_mtime < time.time() - _OLD:
+                path.unlink()
     return folder
 
 
@@ -297,32 +325,36 @@ def kept_program(path: Path) -> tuple[dict[str, Any], Program] | None:
     """What was asked (kernel, backward, plan, chip), and what came of it, from a file; None where it is damaged."""
     try:
         whole = path.read_bytes()
-        digest, rest = whole[:32], whole[32:]
-        if hashlib.sha256(rest).digest() != digest:
-            return None
-        os.utime(path)
     except OSError:
+        return None
+    digest, rest = whole[:32], whole[32:]
+    if hashlib.sha256(rest).digest() != digest:
         return None
     head, _, hlo = zlib.decompress(rest).partition(b"\0")
     about: dict[str, Any] = json.loads(head)
-    return about, Program(hlo, about.pop("problem"))
+    found = Program(hlo, about.pop("problem"))
+    if hlo:  # it is used: a refusal gets old, and is asked again then
+        with contextlib.suppress(OSError):
+            os.utime(path)
+    return about, found
 
 
 def _write(path: Path, program: Program, about: Mapping[str, Any]) -> None:
     """Keep a program, whole or not at all; a full disk is no trouble."""
     head = json.dumps({**about, "problem": program.problem}).encode()
     rest = zlib.compress(head + b"\0" + program.hlo)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         draft.write_bytes(hashlib.sha256(rest).digest() + rest)
         draft.replace(path)
     except OSError:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
 
 
 @functools.cache
 def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
+    for called in (name, f"{name}-nightly"):  # as libtpu is called beside torch_xla 2.5
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(called)
+    return ""

@@ -27,12 +27,15 @@ _ANSWERS: Mapping[str, str] = {
 }
 # Flags for torch_xla's XLA may be none that jaxlib's knows, and it aborts on those. What is said of a machine with a
 # TPU (TPU_...) is not meant for this process; libtpu 0.0.21 aborts for all but a v5e where the machine's type is told.
+# Settings of the user's jax (JAX_...) are for another program.
 _KEPT_AWAY = ("PJRT_DEVICE", "XLA_FLAGS")
 
 
 def environment() -> dict[str, str]:
     """The environment of a process that compiles."""
-    kept = {name: v for name, v in os.environ.items() if name not in _KEPT_AWAY and not name.startswith("TPU_")}
+    kept = {
+        name: v for name, v in os.environ.items() if name not in _KEPT_AWAY and not name.startswith(("JAX_", "TPU_"))
+    }
     return {**kept, **_ANSWERS}
 
 
