@@ -14,6 +14,7 @@ import pytest
 
 from porter import __version__
 from porter.cli import cli
+from porter.estimate.pair import to_install
 from tests.tiny_upstream import SYNC, own_rules, run, run_json, tiny
 
 ROOT = Path(__file__).parent.parent
@@ -301,7 +302,7 @@ class TestDoctor:
             there = "libtpu 0.0.21 with jax 0.10.2"
             assert pair["found"] == f"{there}, where torch_xla 2.9.0 names {usual} for a TPU machine"
         if state == "mismatch":
-            assert pair["advice"] == "pip install 'torch_xla[tpu,pallas]==2.9.0'"
+            assert pair["advice"] == to_install("2.9.0")
 
     def test_a_tpu_machine_without_jax(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.versions(monkeypatch, 1, torch="2.9.0", torch_xla="2.9.0", libtpu="0.0.21")
@@ -309,7 +310,7 @@ class TestDoctor:
         (jax,) = (f for f in told["findings"] if f["name"] == "jax")
         assert jax["state"] == "missing"
         assert jax["found"] == "not installed; kernels on the TPU cannot be had"
-        assert jax["advice"] == "pip install 'torch_xla[tpu,pallas]==2.9.0'"
+        assert jax["advice"] == to_install("2.9.0")
 
     def test_matching(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.versions(monkeypatch, torch="2.9.0+cpu", torch_xla="2.9.1")

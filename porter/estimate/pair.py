@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 
@@ -10,6 +11,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 PACKAGES = ("jax", "jaxlib", "libtpu")
 EXTRAS = ("tpu", "pallas")  # of torch_xla, which name them
+
+# Releases of libtpu without a wheel for Python 3.13, and those that stand in for them there.
+_WITH_WHEEL = {"0.0.21": "0.0.21.1"} if sys.version_info >= (3, 13) else {}
 
 
 def installed() -> dict[str, str]:
@@ -23,11 +27,15 @@ def installed() -> dict[str, str]:
 
 
 def named_by_torch_xla() -> dict[str, str]:
-    """Versions that the installed torch_xla names, which `pip install 'torch_xla[tpu,pallas]'` brings; {} if none."""
+    """Versions that the installed torch_xla names, as far as this Python has wheels of them; {} if none.
+
+    `pip install 'torch_xla[tpu,pallas]'` brings them.
+    """
     try:
-        return _named(metadata.requires("torch_xla") or ())
+        found = _named(metadata.requires("torch_xla") or ())
     except metadata.PackageNotFoundError:
         return {}
+    return {name: _WITH_WHEEL.get(version, version) for name, version in found.items()}
 
 
 def described(versions: Mapping[str, str]) -> str:
@@ -39,6 +47,9 @@ def described(versions: Mapping[str, str]) -> str:
 
 def to_install(torch_xla: str) -> str:
     """What to type on a TPU machine."""
+    if _WITH_WHEEL:  # the extra cannot be installed
+        packages = " ".join(f"{name}=={version}" for name, version in named_by_torch_xla().items())
+        return f"pip install torch_xla=={torch_xla} {packages}"
     return f"pip install 'torch_xla[{','.join(EXTRAS)}]=={torch_xla}'"
 
 
