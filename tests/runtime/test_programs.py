@@ -155,6 +155,24 @@ def test_what_was_tried_before_is_known_where_the_compiler_cannot_be_asked(monke
     assert asked() == programs.Program(HLO, lasting=False)
 
 
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_compiler_that_dies_over_a_kernel_is_told_from_one_that_does_not_open(
+    opened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "versions", lambda: {"jax": "0.7.1", "jaxlib": "0.7.1", "libtpu": "0.0.21"})
+
+    def die(request: dict[str, Any], seconds: float) -> dict[str, str]:
+        place = Path(request["file"])
+        place.write_bytes(HLO)
+        if opened:
+            place.with_name("opened").touch()
+        raise RuntimeError("the compiler ended with status -6")
+
+    monkeypatch.setattr(programs._process, "ask", die)
+    wanted = programs.Program(b"", "the compiler ended with status -6", lasting=False)
+    assert asked() == (wanted if opened else programs.Program(HLO, lasting=False))
+
+
 def test_a_process_that_dies_is_told_and_another_is_started(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
     process = programs._process
     running = process._start()

@@ -243,10 +243,13 @@ def _made(about: Mapping[str, Any]) -> Program:
     try:
         with tempfile.TemporaryDirectory(prefix="sovits-port-") as folder:
             place = Path(folder, "hlo")
-            reply = _process.ask({**about, "file": str(place)}, _SECONDS)
+            try:
+                reply = _process.ask({**about, "file": str(place)}, _SECONDS)
+            except RuntimeError as error:
+                if not place.exists() or place.with_name("opened").exists():
+                    return Program(b"", str(error), lasting=False)
+                reply = {"at": "compiler", "problem": str(error)}  # it never came to the kernel
             hlo = place.read_bytes() if place.exists() else b""
-    except RuntimeError as error:
-        return Program(b"", str(error), lasting=False)
     except (OSError, ValueError) as error:  # no room for files or for a process
         return Program(b"", f"it cannot be tried: {error}", lasting=False)
     return _judged(hlo, reply["at"], reply["problem"], about["chip"])

@@ -7,10 +7,12 @@ Requests come as lines of JSON on stdin, a reply goes out for each on stdout:
     {"kernel": "residual", "backward": false, "plan": "Plan(batch=8, ...)", "chip": "v5e", "file": "/tmp/.../out"}
     {"problem": ""} or {"problem": "why", "at": "import" or "lowering" or "compiler" or "compiling"}
 
-The lowered kernel is in `file`, unless the problem is "import" or "lowering". Without a chip it is interpreted, for a
-CPU. At "compiler", the compiler could not be asked. With `"inputs": FILE`, the bytes of all arguments, the kernel is
-run instead: by Pallas's own interpreter, or with `"interpreter": "tpu"` by that which does as a TPU does. `file` then
-has the bytes of all results, and the reply their `shapes` and `dtypes`.
+The lowered kernel is in `file`, unless the problem is "import" or "lowering"; beside it `opened` appears before libtpu
+is given the kernel. Without a chip it is interpreted, for a CPU. At "compiler", the compiler could not be asked.
+
+With `"inputs": FILE`, the bytes of all arguments, the kernel is run instead: by Pallas's own interpreter, or with
+`"interpreter": "tpu"` by that which does as a TPU does. `file` then has the bytes of all results, and the reply their
+`shapes` and `dtypes`.
 
 The process ends with stdin, with its parent, and after an idle minute.
 """
@@ -83,7 +85,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         raise Problem("lowering", _place(error)) from error
     place.write_bytes(hlo)
     if chip:
-        compile_kernel(function, given, chip)
+        compile_kernel(function, given, chip, place.with_name("opened"))
     return {}
 
 
@@ -120,14 +122,18 @@ def lowered(module: Any, plan: Any, given: Any, *, backward: bool, chip: str) ->
     return function, lowered.compiler_ir("hlo").as_serialized_hlo_module_proto()
 
 
-def compile_kernel(function: Any, given: Any, chip: str) -> Any:
-    """Compile a lowered kernel for one chip. Problem where that is not to be."""
+def compile_kernel(function: Any, given: Any, chip: str, opened: Path) -> Any:
+    """Compile a lowered kernel for one chip. Problem where that is not to be.
+
+    The file `opened` tells, should libtpu end this process, that it was over a kernel and not while it was opened.
+    """
     jax = importlib.import_module("jax")
     compile_only = load_kernel("compile_only")
     try:
         sharding = jax.sharding.SingleDeviceSharding(compile_only.device(chip))
     except Exception as error:  # no libtpu, or one that does not open compile-only
         raise Problem("compiler", _one_line(error)) from error
+    opened.touch()
     placed = [jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=sharding) for one in given]
     try:
         return jax.jit(function, keep_unused=True).lower(*placed).compile()
