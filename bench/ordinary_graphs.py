@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from difflib import unified_diff
+from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
@@ -65,10 +66,10 @@ def _graph(snapshot: Snapshot, package: Path, case: str) -> list[str]:
         (graph,) = tracing.trace(case, ("",), Sizes(8, 400, 100), "")
     if not graph.code:
         raise PortError(f"{case}: {graph.problem or graph.unavailable}")
-    from jax._src.interpreters import mlir
-
-    with mlir.make_ir_context():
-        return str(mlir.ir.Module.parse(graph.code)).splitlines()[1:]
+    mlir = import_module("jax._src.interpreters.mlir")
+    stablehlo = import_module("jaxlib.mlir.dialects.stablehlo")
+    with mlir.make_ir_context() as context:
+        return str(stablehlo.deserialize_portable_artifact(context, graph.code)).splitlines()[1:]
 
 
 if __name__ == "__main__":
