@@ -4,7 +4,7 @@
 and compile-only libtpu stay away from a process that trains; and so that a compiler that dies takes nothing along.
 Requests come as lines of JSON on stdin, a reply goes out for each on stdout:
 
-    {"kernel": "residual", "backward": false, "plan": "Plan(batch=8, ...)", "chip": "v5e", "file": "/tmp/.../out"}
+    {"kernel": "residual", "backward": false, "plan": "Plan(batch=8, ...)", "chip": "v5e", "file": "FILE"}
     {"problem": ""} or {"problem": "why", "at": "import" or "lowering" or "compiler" or "compiling"}
 
 The lowered kernel is in `file`, unless the problem is "import" or "lowering"; beside it `opened` appears before libtpu
