@@ -70,6 +70,7 @@ def test_a_kernel_is_tried_once(monkeypatch: pytest.MonkeyPatch, kept: Path) -> 
     monkeypatch.setenv("LIBTPU_INIT_ARGS", "--flag")
     asked()
     monkeypatch.setattr(programs, "_tools", lambda compiled: ["of other versions"])
+    programs.forget()  # versions do not change in a process
     asked()
     assert process.asked == 6
 

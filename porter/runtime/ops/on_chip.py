@@ -174,8 +174,14 @@ def _of_one_device(plan: Any) -> Any:
 def _check(name: str, plan: Any, tensors: Sequence[torch.Tensor], backward: bool) -> None:
     """Arguments have to be those that a plan tells of: a kernel was lowered for them."""
     given = [(tuple(tensor.shape), named(tensor.dtype)) for tensor in tensors]
-    wanted = [(tuple(one.shape), str(one.dtype)) for one in kernels(name).arguments(plan, backward=backward)]
+    wanted = _arguments(name, plan, backward)
     assert given == wanted, f"the kernel {name} is given {given}, not {wanted}"
+
+
+@functools.lru_cache(maxsize=1024)  # every step asks again
+def _arguments(name: str, plan: Any, backward: bool) -> list[tuple[tuple[int, ...], str]]:
+    """Shapes and dtypes of what a kernel is given."""
+    return [(tuple(one.shape), str(one.dtype)) for one in kernels(name).arguments(plan, backward=backward)]
 
 
 def _one_line(error: Exception) -> str:

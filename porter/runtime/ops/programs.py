@@ -60,8 +60,7 @@ class Program:
 
 def program(kernel: str, plan: Any, *, backward: bool, chip: str) -> Program:
     """A kernel of the file `kernel` for a chip, or interpreted on a CPU where `chip` is ""."""
-    about = {"kernel": kernel, "backward": backward, "plan": repr(plan), "chip": chip}
-    key = _key(about)
+    about, key = _asked(kernel, plan, backward, chip, os.environ.get("LIBTPU_INIT_ARGS", "") if chip else "")
     with _one_at_a_time:
         found = _held.get(key)
         if found is None:
@@ -118,6 +117,7 @@ def interpreted(
 def forget() -> None:
     """Drop what is held in memory, and end the process."""
     _held.clear()
+    _asked.cache_clear()
     _process.close()
 
 
@@ -276,10 +276,12 @@ def _judged(hlo: bytes, at: str, problem: str, chip: str) -> Program:
 # --- keeping --------------------------------------------------------------------------------------
 
 
-def _key(about: Mapping[str, Any]) -> str:
-    compiled = bool(about["chip"])
-    flags = os.environ.get("LIBTPU_INIT_ARGS", "") if compiled else ""
-    return hashlib.sha256(json.dumps([_LAYOUT, about, flags, _tools(compiled)]).encode()).hexdigest()
+@functools.lru_cache(maxsize=_HELD)  # every step asks again
+def _asked(kernel: str, plan: Any, backward: bool, chip: str, flags: str) -> tuple[Mapping[str, Any], str]:
+    """What is asked, and the name under which it is kept."""
+    about = {"kernel": kernel, "backward": backward, "plan": repr(plan), "chip": chip}
+    whole = json.dumps([_LAYOUT, about, flags, _tools(bool(chip))])
+    return about, hashlib.sha256(whole.encode()).hexdigest()
 
 
 @functools.cache
