@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -18,6 +19,7 @@ from .errors import PortError
 
 # Imported when asked for: libcst, rich and torch take longer to load than most commands run.
 _COMMANDS = {
+    "init": "porter.commands.init:init",
     "generate": "porter.commands.generate:generate",
     "check": "porter.commands.check:check",
     "diff": "porter.commands.diff:diff",
@@ -80,12 +82,27 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="sovits-port")
-def cli() -> None:
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The configuration.  [default: the nearest sovits-port.toml or pyproject.toml with tool.sovits-port]",
+)
+@click.option("--no-config", is_flag=True, help="Read no configuration.")
+@click.pass_context
+def cli(context: click.Context, config: Path | None, no_config: bool) -> None:
     """Port GPT-SoVITS from CUDA to TPU by rewriting its own sources.
 
-    UPSTREAM is a directory, a git repository or URL with @REV, or pypi:NAME==VERSION. Exit status: 0 fine,
-    1 the command found something, 2 wrong usage or unusable input.
+    UPSTREAM is a directory, a git repository or URL with @REV, or pypi:NAME==VERSION; sovits-port.toml may name it, and
+    whatever else is asked for again and again. Exit status: 0 fine, 1 the command found something, 2 wrong usage or
+    unusable input.
     """
+    from .commands.defaults import defaults
+    from .configuration import find, read
+
+    found = None if no_config else find(Path()) if config is None else read(config)
+    if found is not None:
+        context.default_map = defaults(found)
 
 
 def main() -> NoReturn:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from .options import json_option, preset_option, timeout_option, upstream_argument
+from .options import json_option, package_arguments, preset_option, timeout_option
 from .output import print_json, say, say_notes
+from .target import package_of
 
 if TYPE_CHECKING:
     from ..validate.bench import BenchOutcome, BenchRequest
@@ -23,8 +24,7 @@ _STATES = {
 
 
 @click.command()
-@upstream_argument
-@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@package_arguments
 @click.option(
     "--other",
     metavar="DIR",
@@ -45,8 +45,8 @@ _STATES = {
 @click.pass_context
 def bench(
     context: click.Context,
-    upstream: str,
-    directory: Path,
+    upstream: str | None,
+    directory: Path | None,
     other: Path | None,
     cases: tuple[str, ...],
     preset: str,
@@ -62,6 +62,7 @@ def bench(
 
     Exit status 1 if the port itself fails.
     """
+    upstream, folder = package_of(context, upstream, directory)
     from ..validate.environment import check_packages
 
     check_packages("xla")  # before what needs them is imported
@@ -70,7 +71,7 @@ def bench(
     request = BenchRequest(preset=cast('Literal["tiny", "full"]', preset), steps=steps, timeout=timeout)
     if cases:
         request = BenchRequest(cases, request.preset, steps, timeout)
-    outcome = _run(upstream, directory, other, request)
+    outcome = _run(upstream, folder, other, request)
     if as_json:
         print_json(to_json(outcome))
     else:

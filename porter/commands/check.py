@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from .memory import no_collection
 from .options import json_option, one_format, rule_options, sarif_option, upstream_argument
-from .output import print_json, say_notes
+from .output import print_json, say_missing, say_notes
 from .progress import Progress
+from .target import names_package, package_of
+
+if TYPE_CHECKING:
+    from ..generate import Settings
 
 
 @click.command()
@@ -28,7 +32,7 @@ from .progress import Progress
 @click.pass_context
 def check(
     context: click.Context,
-    upstream: str,
+    upstream: str | None,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     folders: tuple[Path, ...],
@@ -37,19 +41,23 @@ def check(
     as_json: bool,
     as_sarif: bool,
 ) -> None:
-    """Say which hazards of UPSTREAM are fixed, waived and residual. Exit status 1 where any is residual."""
-    from ..decisions import read
-    from ..generate import Settings, build
+    """Say which hazards of UPSTREAM are fixed, waived and residual. Exit status 1 where any is residual.
+
+    UPSTREAM may be a package: then it is checked what that was made from, with what it was made with. --decisions is
+    port.decisions.toml beside the package's port.json, as for generate.
+    """
+    from ..generate import build
     from ..upstream import open_upstream
 
     one_format(json=as_json, sarif=as_sarif)
     with no_collection(), Progress() as progress:
-        decided = read(decisions, must_exist=True) if decisions is not None else ()
+        source, settings = _asked(context, upstream, select, ignore, folders, decisions)
         progress.step("opening upstream")
-        snapshot = open_upstream(upstream)
-        built = build(snapshot, Settings(select, ignore, folders, decisions=decided), progress.step)
+        snapshot = open_upstream(source)
+        built = build(snapshot, settings, progress.step)
     manifest = built.manifest
     say_notes(snapshot)
+    say_missing(decisions)
     if as_sarif:
         from .. import rulebook
         from ..views.hazard_findings import hazard_findings, hazard_rules
@@ -68,3 +76,28 @@ def check(
         print_hazards(manifest, everything=show_all)
     if manifest["hazards"]["residual"]:
         context.exit(1)
+
+
+def _asked(
+    context: click.Context,
+    upstream: str | None,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    folders: tuple[Path, ...],
+    decisions: Path | None,
+) -> tuple[str, Settings]:
+    """UPSTREAM and what to port it with: for a package, what that was made with, where nothing else is given."""
+    from ..decisions import NAME, read
+    from ..generate import Settings
+    from ..manifest import read as read_manifest
+    from ..store import MadeWith, remembered
+
+    source, folder = package_of(context, upstream, cast("Path | None", context.lookup_default("directory")))
+    manifest = read_manifest(folder)
+    made = MadeWith() if manifest is None else remembered(folder, manifest["upstream"]["spec"])
+    told = read(decisions or made.decisions or folder / NAME)
+    if manifest is not None and (upstream is None or names_package(upstream)):
+        options = manifest["options"]
+        select, ignore = select or tuple(options["select"]), ignore or tuple(options["ignore"])
+        folders = folders or made.rules
+    return source, Settings(select, ignore, folders, decisions=told)

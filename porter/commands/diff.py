@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from .memory import no_collection
-from .options import json_option
+from .options import directory_argument, json_option
 from .output import print_json, say
 from .progress import Progress
+from .target import directory_of
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@directory_argument
 @click.option(
     "--rule", "rules", multiple=True, metavar="CODE",
     help="Only hunks by this rule or family; HAND for lines edited by hand. May be repeated.",
@@ -38,13 +39,14 @@ if TYPE_CHECKING:
 )
 @json_option
 def diff(
-    directory: Path, rules: tuple[str, ...], files: tuple[str, ...], stat: bool, html: Path | None, as_json: bool
+    directory: Path | None, rules: tuple[str, ...], files: tuple[str, ...], stat: bool, html: Path | None, as_json: bool
 ) -> None:
     """Show upstream against the package in DIR (default: generated), each hunk with its rule and its reason.
 
     Lines edited by hand since the package was generated are shown as such. In a pipe the output is a patch:
     `git apply` in a checkout of upstream makes its files what the port's are.
     """
+    folder = directory_of(directory)
     with no_collection(), Progress() as progress:
         progress.step("reading the package")
         from ..comparison import choose, compare
@@ -53,7 +55,7 @@ def diff(
             from ..html import check_place
 
             check_place(html)
-        found = choose(compare(directory), rules, [_inside(directory, name) for name in files])
+        found = choose(compare(folder), rules, [_inside(folder, name) for name in files])
         if html is not None:
             progress.step("writing the page")
             _write_page(found, html)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from ..estimate.chips import CHIPS
-from .options import json_option, preset_option, timeout_option, upstream_argument
+from .options import json_option, package_arguments, preset_option, timeout_option
 from .output import print_json, say, say_notes
+from .target import package_of
 
 if TYPE_CHECKING:
     from ..estimate.compiler import Compiler
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@upstream_argument
-@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@package_arguments
 @click.option(
     "--chip",
     "chips",
@@ -62,8 +62,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def estimate(
     context: click.Context,
-    upstream: str,
-    directory: Path,
+    upstream: str | None,
+    directory: Path | None,
     chips: tuple[str, ...],
     cases: tuple[str, ...],
     preset: str,
@@ -86,6 +86,7 @@ def estimate(
 
     Exit status 1 if a graph does not compile or does not fit.
     """
+    upstream, folder = package_of(context, upstream, directory)
     if html is not None:
         from ..html import check_place
 
@@ -112,7 +113,7 @@ def estimate(
         fit=fit,
         timeout=timeout,
     )
-    outcome = _run(upstream, directory, request, compiler, versions)
+    outcome = _run(upstream, folder, request, compiler, versions)
     if html is not None:
         from ..estimate.html import render
         from ..html import write_page

@@ -10,8 +10,9 @@ import click
 
 from .memory import no_collection
 from .options import decisions_option, json_option, rule_options, upstream_argument
-from .output import print_json, say, say_notes
+from .output import print_json, say, say_missing, say_notes
 from .progress import Progress
+from .target import upstream_of
 
 if TYPE_CHECKING:
     from ..generate import Outcome
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     help="Where module/tpu and port.json go.",
 )
 @rule_options
-@click.option("--install", is_flag=True, help="Put module/tpu into the checkout itself.")
+@click.option("--install/--no-install", help="Put module/tpu into the checkout itself.")
 @click.option("--diff", "as_diff", is_flag=True, help="Write nothing; print what the rules change.")
 @click.option("--force", is_flag=True, help="Discard what was edited by hand; it is kept in a backup folder.")
 @decisions_option
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def generate(
     context: click.Context,
-    upstream: str,
+    upstream: str | None,
     out: Path,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
@@ -56,19 +57,23 @@ def generate(
     from ..decisions import NAME, read
     from ..generate import Settings, build, place_for
     from ..generate import generate as write
+    from ..store import MadeWith
     from ..upstream import open_upstream
 
+    upstream = upstream_of(upstream)
     with no_collection(), Progress() as progress:
         progress.step("opening upstream")
         snapshot = open_upstream(upstream)
         place = place_for(snapshot, upstream, out, install=install)
         told = decisions or place.root / NAME
-        settings = Settings(select, ignore, folders, install, read(told, must_exist=decisions is not None))
+        made_with = MadeWith(upstream, folders, decisions)
+        settings = Settings(select, ignore, folders, install, read(told), made_with)
         if as_diff:
             built = build(snapshot, settings, progress.step)
         else:
             outcome = write(snapshot, place, settings, force=force, step=progress.step)
     say_notes(snapshot)
+    say_missing(decisions)
     if as_diff:
         _print_diff(built, as_json)
         _say_stale(built.manifest, told)

@@ -21,8 +21,18 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def upstream_argument(function: Function) -> Function:
-    """The argument UPSTREAM."""
-    return click.argument("upstream")(function)
+    """The argument UPSTREAM, which a configuration may give."""
+    return click.argument("upstream", required=False)(function)
+
+
+def directory_argument(function: Function) -> Function:
+    """The argument DIR, the folder of port.json, which a configuration may give."""
+    return click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))(function)
+
+
+def package_arguments(function: Function) -> Function:
+    """UPSTREAM and DIR, which `target.package_of` makes out."""
+    return upstream_argument(directory_argument(function))
 
 
 def rule_options(function: Function) -> Function:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,12 @@ def print_json(told: Any) -> None:
 def say(text: str) -> None:
     """A message on stderr."""
     click.echo(text, err=True)
+
+
+def say_missing(decisions: Path | None) -> None:
+    """Say that a file of decisions that was named is not there, which is no error: nothing is decided yet."""
+    if decisions is not None and not decisions.exists():
+        say(f"sovits-port: note: {decisions} is not there, so nothing is decided")
 
 
 def say_notes(snapshot: Snapshot) -> None:

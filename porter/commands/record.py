@@ -20,6 +20,7 @@ from .options import (
     upstream_argument,
 )
 from .output import print_json, say, say_notes
+from .target import upstream_of
 
 if TYPE_CHECKING:
     from ..validate.record import Recorded, RecordRequest
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def record(
     context: click.Context,
-    upstream: str,
+    upstream: str | None,
     out: Path,
     device: str | None,
     preset: str,
@@ -68,7 +69,7 @@ def record(
 
     size = cast('Literal["tiny", "full"]', preset)
     request = RecordRequest(device or "", size, cases, seed, steps_of(steps, preset), timeout, checkpoint)
-    recorded = _run(upstream, out, request)
+    recorded = _run(upstream_of(upstream), out, request)
     if as_json:
         print_json(_to_json(recorded, out))
     else:

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import PortError
-from .options import codes, decisions_option, json_option
+from .options import codes, decisions_option, directory_argument, json_option
 from .output import print_json, say
+from .target import directory_of
 
 if TYPE_CHECKING:
     from ..decisions.walk import Walk
     from ..hunks import Hunk
+    from ..manifest import Manifest
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@directory_argument
 @decisions_option
 @click.option(
     "--rule", "rules", multiple=True, metavar="CODES", callback=codes, help="Only hunks of these rules or families."
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--list", "as_list", is_flag=True, help="List the hunks with what was decided, and ask nothing.")
 @json_option
 def review(
-    directory: Path,
+    directory: Path | None,
     decisions: Path | None,
     rules: tuple[str, ...],
     files: tuple[str, ...],
@@ -40,9 +42,13 @@ def review(
     nobody has looked at come first.
     """
     from ..decisions import NAME
+    from ..manifest import read_package
+    from ..store import Place, remembered
 
-    told = decisions or directory / NAME
-    walk = _walk(directory, told, rules, files)
+    folder = directory_of(directory)
+    manifest = read_package(Place(folder))
+    told = decisions or remembered(folder, manifest["upstream"]["spec"]).decisions or folder / NAME
+    walk = _walk(folder, manifest, told, rules, files)
     if as_json:
         print_json(_to_json(walk, told))
     elif as_list:
@@ -61,14 +67,10 @@ def review(
             say(f"{summary(walk)}; decisions are in {told}, and generate follows them")
 
 
-def _walk(directory: Path, told: Path, rules: tuple[str, ...], files: tuple[str, ...]) -> Walk:
+def _walk(directory: Path, manifest: Manifest, told: Path, rules: tuple[str, ...], files: tuple[str, ...]) -> Walk:
     from ..base import read_base
     from ..decisions import read
     from ..decisions.walk import Walk
-    from ..manifest import read_package
-    from ..store import Place
-
-    manifest = read_package(Place(directory))
 
     def wanted(hunk: Hunk) -> bool:
         by_rule = not rules or any(rule.startswith(code.upper()) for rule in hunk.rules for code in rules)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from .memory import no_collection
-from .options import decisions_option, json_option, one_format, rules_option, sarif_option, upstream_argument
+from .options import decisions_option, json_option, one_format, package_arguments, rules_option, sarif_option
 from .output import print_json, say_notes
 from .progress import Progress
+from .target import package_of
 
 if TYPE_CHECKING:
     from ..status import Standing
 
 
 @click.command()
-@upstream_argument
-@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@package_arguments
 @rules_option
 @decisions_option
 @click.option("--content", is_flag=True, help="Exit status 1 only if more than the files' headers would change.")
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def status(
     context: click.Context,
-    upstream: str,
-    directory: Path,
+    upstream: str | None,
+    directory: Path | None,
     folders: tuple[Path, ...],
     decisions: Path | None,
     content: bool,
@@ -39,8 +39,8 @@ def status(
     """Say whether generating the package in DIR (default: generated) from UPSTREAM again would change it, and why.
 
     Files of upstream that changed or were only reformatted, rules, the tool, files edited by hand or missing; then
-    which rewrites are new, gone, changed and moved, and hazards that no rule knows. --select, --ignore and --install
-    are those that the package was made with; a package made with --rules needs the same --rules here.
+    which rewrites are new, gone, changed and moved, and hazards that no rule knows. What is not given is what the
+    package was made with: UPSTREAM, --select, --ignore, --install, --rules and --decisions.
 
     Exit status 1 if generating would change anything: a new commit alone changes the revision in each header, which
     --content lets pass. Edits by hand alone do not count: generating keeps them. Conflicts that are still marked do.
@@ -51,7 +51,8 @@ def status(
     from ..upstream import open_upstream
 
     one_format(json=as_json, sarif=as_sarif)
-    place = Place(directory)
+    upstream, folder = package_of(context, upstream, directory)
+    place = Place(folder)
     with no_collection(), Progress() as progress:
         read_package(place)  # before a URL is fetched for nothing
         progress.step("opening upstream")

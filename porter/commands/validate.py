@@ -13,6 +13,7 @@ from .options import (
     cases_option,
     checkpoint_option,
     json_option,
+    package_arguments,
     preset_option,
     rules_option,
     seed_option,
@@ -21,6 +22,7 @@ from .options import (
     timeout_option,
 )
 from .output import print_json, say, say_notes
+from .target import package_of
 
 if TYPE_CHECKING:
     from ..validate.outcome import Outcome
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("upstream", required=False)
-@click.argument("directory", metavar="[DIR]", default="generated", type=click.Path(path_type=Path))
+@package_arguments
 @click.option(
     "--device",
     type=click.Choice(["cpu", "xla", "tpu"]),
@@ -80,7 +81,7 @@ if TYPE_CHECKING:
 def validate(
     context: click.Context,
     upstream: str | None,
-    directory: Path,
+    directory: Path | None,
     device: str,
     preset: str,
     forms: str,
@@ -107,15 +108,14 @@ def validate(
     for results that are sound both sounds and their spectrograms, to one page.
 
     --bisect runs each failed case again without some of the package's edits, until the fewest are left whose
-    removal cures it. A package made with --rules needs the same --rules here.
+    removal cures it. --rules are those that the package was made with, unless they are given.
 
     Exit status 1 for a mismatch, a case that fails, or a cost above the budget.
     """
     if list_cases:
         _print_cases(as_json)
         return
-    if upstream is None:
-        raise PortError("give UPSTREAM, the sources that the package was made from")
+    upstream, folder = package_of(context, upstream, directory)
     if html is not None:
         from ..html import check_place
 
@@ -123,17 +123,20 @@ def validate(
     from ..validate.environment import check_packages
 
     check_packages(device)  # before what needs them is imported
+    from ..store import remembered
+    from ..validate.manifest import read_manifest
     from ..validate.outcome import to_json
     from ..validate.runner import Request
 
     if reference is not None:
         _check_as_recorded(context, reference)
+    rules = folders or remembered(folder, read_manifest(folder).spec).rules
     size = cast('Literal["tiny", "full"]', preset)
     most = probes if bisect else 0
     request = Request(
-        device, size, cases, seed, steps_of(steps, preset), timeout, reference, checkpoint, most, folders, forms
+        device, size, cases, seed, steps_of(steps, preset), timeout, reference, checkpoint, most, rules, forms
     )
-    outcome = _run(upstream, directory, request)
+    outcome = _run(upstream, folder, request)
     if html is not None:
         from ..html import write_page
         from ..validate.html import render

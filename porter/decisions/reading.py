@@ -17,14 +17,10 @@ _TEXTS = ("key", "what", "reason", "text", "file", "scope", "code", "rewrite")
 _FIELDS = (*_TEXTS, "line", "rules")
 
 
-def read(path: Path, *, must_exist: bool = False) -> tuple[Decision, ...]:
+def read(path: Path) -> tuple[Decision, ...]:
     """The decisions in a file, in its order; none where there is no such file. PortError for a damaged one."""
     content = read_text(path)
-    if content is None:
-        if must_exist:
-            raise PortError(f"cannot read {path}: No such file or directory")
-        return ()
-    return parse(content, path)
+    return () if content is None else parse(content, path)
 
 
 def read_text(path: Path) -> str | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from .. import __version__
 from ..errors import PortError
+from ..upstream.revision import short
 from .parts import Emitted, Origin
 
 _CODING = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-_.a-zA-Z0-9]+)")  # as PEP 263 has it
 _BLANK = re.compile(r"^[ \t\f]*(?:#.*)?$")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
-_COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _split(text: str) -> tuple[str, str, str]:
 def _named(spec: str, revision: str) -> str:
     if not revision:
         return f"{spec}, at no commit"
-    return f"{spec}, revision {revision[:12] if _COMMIT.fullmatch(revision) else revision}"
+    return f"{spec}, revision {short(revision)}"
 
 
 def _plain(line: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PortError
-from ..store import ChangedMeanwhileError, Place, recover, refuse_foreign, write_package
+from ..store import ChangedMeanwhileError, Place, recover, refuse_foreign, remember, write_package
 from .freshness import unchanged
 from .guard import back_up, old_manifest, read_edited, read_pristine, survey
 from .merging import Conflict, Merged, Side, merge_package, troubles
@@ -75,10 +75,13 @@ def generate(
 
     for left in reversed(range(_TRIES)):
         try:
-            return _generate(snapshot, place, settings, force, step, make)
+            outcome = _generate(snapshot, place, settings, force, step, make)
         except ChangedMeanwhileError:
             if not left:
                 raise
+        else:
+            remember(place.root, snapshot.spec, settings.made_with)
+            return outcome
     raise AssertionError
 
 

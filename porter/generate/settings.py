@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import rulebook
 from ..decisions import Decision
+from ..store import MadeWith
 
 if TYPE_CHECKING:
     from ..manifest import OptionsRecord
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Rule codes to select and ignore (prefixes count), extra folders of rules, place, and what people decided."""
+    """Rule codes to select and ignore (prefixes count), extra folders of rules, place, what people decided, and where
+    all that lay.
+    """
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     rules: tuple[Path, ...] = ()
     install: bool = False
     decisions: tuple[Decision, ...] = ()
+    made_with: MadeWith = field(default_factory=MadeWith)
 
     def record(self) -> OptionsRecord:
         """These settings as port.json has them; the order in which they were typed does not matter."""

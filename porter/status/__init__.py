@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..store import Place, edited_files
+from ..store import Place, edited_files, remembered
 
 if TYPE_CHECKING:
     from ..generate.merging import Conflict
@@ -56,8 +56,8 @@ def standing(
 ) -> Standing:
     """Compare the package at `place` with what `snapshot` would become, with the package's own options.
 
-    `folders` are those given as --rules, `decisions` is the file given as --decisions. Nothing is parsed where nothing
-    changed, and nothing is ever written.
+    `folders` are those given as --rules, `decisions` is the file given as --decisions; without them they are those that
+    the package was made with. Nothing is parsed where nothing changed, and nothing is ever written.
     """
     from ..base import NAME
     from ..decisions import NAME as DECISIONS
@@ -70,8 +70,10 @@ def standing(
     step("reading the package")
     manifest = read_package(place)
     options = manifest["options"]
-    told = read(decisions or place.root / DECISIONS, must_exist=decisions is not None)
-    settings = Settings(tuple(options["select"]), tuple(options["ignore"]), tuple(folders), options["install"], told)
+    made = remembered(place.root, manifest["upstream"]["spec"])
+    told = read(decisions or made.decisions or place.root / DECISIONS)
+    rules = tuple(folders) or made.rules
+    settings = Settings(tuple(options["select"]), tuple(options["ignore"]), rules, options["install"], told)
     hashes = {**output_hashes(manifest), NAME: manifest["base"]}
     edited = edited_files(place, hashes, missing=False)
     missing = tuple(sorted(set(edited_files(place, hashes)) - set(edited)))

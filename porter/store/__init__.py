@@ -1,5 +1,7 @@
 """The package on disk: replaced whole or not at all, and only where it is ours."""
 
+from porter.store.find import find_package
+from porter.store.made_with import MadeWith, remember, remembered
 from porter.store.package import (
     ChangedMeanwhileError,
     edited_files,
@@ -16,11 +18,15 @@ __all__ = [
     "MANIFEST",
     "TOOL",
     "ChangedMeanwhileError",
+    "MadeWith",
     "Place",
     "edited_files",
+    "find_package",
     "is_ours",
     "recover",
     "refuse_foreign",
+    "remember",
+    "remembered",
     "state_of",
     "write_file",
     "write_package",

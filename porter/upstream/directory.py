@@ -32,7 +32,7 @@ class DirectorySnapshot(Snapshot):
 
     @cached_property
     def revision(self) -> str:
-        """Commit hash of a clean checkout, version of an unpacked wheel, otherwise ""."""
+        """Commit hash of a checkout, with -dirty where files were changed, version of an unpacked wheel, or ""."""
         return self._find_revision if isinstance(self._find_revision, str) else self._find_revision()
 
     def files(self, folder: str = "") -> tuple[str, ...]:

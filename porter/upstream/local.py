@@ -8,6 +8,7 @@ from porter.errors import PortError
 from porter.upstream.directory import DirectorySnapshot
 from porter.upstream.git_command import GitError, run_git
 from porter.upstream.git_tree import GitSnapshot, resolve_commit, unknown_revision
+from porter.upstream.revision import DIRTY
 from porter.upstream.snapshot import Snapshot
 from porter.upstream.spec import DirectorySpec, GitSpec
 
@@ -17,6 +18,7 @@ _OURS = (
     ":(exclude,glob)**/port.json",
     ":(exclude,glob)**/port.base",
     ":(exclude,glob)**/port.decisions.toml",
+    ":(exclude,glob)**/sovits-port.toml",
     ":(exclude,glob)**/.port-*/**",
     ":(exclude,glob)**/.backup-*/**",
     ":(exclude,glob)**/generated/module/__init__.py",  # of the default --out, inside the checkout
@@ -31,7 +33,7 @@ def open_directory(spec: DirectorySpec) -> Snapshot:
         if commit is None:
             raise PortError(f"the repository {spec.path} has no commit at its HEAD; name a revision: {spec.text}@REV")
         return GitSnapshot(git_dir, commit, spec.text)
-    return DirectorySnapshot(spec.path, spec.text, lambda: clean_commit(spec.path))
+    return DirectorySnapshot(spec.path, spec.text, lambda: commit_of(spec.path))
 
 
 def open_git(spec: GitSpec) -> Snapshot:
@@ -51,10 +53,10 @@ def is_bare_repository(path: Path) -> bool:
         return False
 
 
-def clean_commit(path: Path) -> str:
-    """The commit that the files below `path` are exactly, or "" when they were changed or have no repository.
+def commit_of(path: Path) -> str:
+    """The commit that the files below `path` are, with `-dirty` behind it where they were changed since.
 
-    Files that git ignores are not looked at, nor is what this tool installs.
+    "" where they have no repository. Files that git ignores are not looked at, nor is what this tool installs.
     """
     try:
         # Filters named by the repository's own settings are programs; emptied, they are not run.
@@ -73,7 +75,7 @@ def clean_commit(path: Path) -> str:
         )
     except (GitError, PortError):  # no repository, or no git: the files have no commit to name
         return ""
-    return "" if changes else commit
+    return f"{commit}{DIRTY}" if changes else commit
 
 
 def _filter_keys(path: Path) -> list[str]:

@@ -87,11 +87,14 @@ def parse(text: str) -> Spec:
     """
     if not text.strip() or "\0" in text:
         raise PortError("UPSTREAM is empty; give a directory, a git repository or URL with @REV, or pypi:NAME==VERSION")
-    if text.startswith("pypi:"):
-        return _parse_wheel(text)
-    if _SCHEME.match(text) or _SCP.fullmatch(text):
-        return _parse_url(text)
-    return _parse_path(text)
+    if is_path(text):
+        return _parse_path(text)
+    return _parse_wheel(text) if text.startswith("pypi:") else _parse_url(text)
+
+
+def is_path(text: str) -> bool:
+    """Whether `text` is read as a path, with or without @REV, and not as a URL or a package's name."""
+    return not (text.startswith("pypi:") or _SCHEME.match(text) or _SCP.fullmatch(text))
 
 
 def base_name(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from porter.errors import PortError
 from porter.store.place import MANIFEST, TOOL
 from porter.upstream import Snapshot
+from porter.upstream.revision import short
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def check_same_upstream(manifest: Manifest, snapshot: Snapshot) -> None:
     """PortError unless the package was made from these very sources."""
-    made = f"{manifest.spec} ({manifest.revision[:12]})" if manifest.revision else manifest.spec
+    made = f"{manifest.spec} ({short(manifest.revision)})" if manifest.revision else manifest.spec
     if manifest.inputs:
         from porter.sources import digest
 

@@ -30,6 +30,7 @@ import porter
 from porter.errors import PortError
 from porter.sources import Sources
 from porter.store.place import TOOL
+from porter.upstream.revision import short
 from porter.validate.job import Told
 from porter.validate.manifest import Manifest
 from porter.validate.settings import Preset
@@ -160,7 +161,9 @@ class Recording(AbstractContextManager["Recording"]):
         expected = {**sources.consulted, **sources.sha256, **manifest.inputs}
         for path, sha256 in expected.items():
             if held.get(path) != sha256:
-                made = f"{self.header.spec} ({self.header.revision[:12]})" if self.header.revision else self.header.spec
+                made = (
+                    f"{self.header.spec} ({short(self.header.revision)})" if self.header.revision else self.header.spec
+                )
                 raise PortError(
                     f"{self._path} was recorded from {made}, where {path} is not what the package was made from; "
                     "record again"

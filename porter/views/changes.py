@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..upstream.revision import short
 from .console import NARROW, STATUS_STYLES, PlainTable, plain_table
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _upstream(changes: Changes, side: int) -> str:
         fact = changes.fact(name)
         if fact is not None:
             names.append((fact.before, fact.after)[side])
-    shown = [name[:12] if len(name) == 40 else name for name in names]
+    shown = [short(name) for name in names]
     return " ".join(name for i, name in enumerate(shown) if name and not (i and name[:7] in shown[0])) or "no commit"
 
 

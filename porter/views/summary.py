@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import rulebook
+from ..store import remembered
+from ..upstream.revision import short
+from ..upstream.spec import is_path
 from .changes import print_changes
 from .console import counts_line, plain_table, stdout_console
 from .hazards import print_group, print_unused
@@ -46,7 +50,7 @@ def print_summary(outcome: Outcome, folders: tuple[Path, ...] = ()) -> None:
 
 def _upstream(manifest: Manifest) -> str:
     told = manifest["upstream"]
-    revision = told["revision"][:12]
+    revision = short(told["revision"])
     return f"{told['spec']} ({revision})" if revision and revision not in told["spec"] else told["spec"]
 
 
@@ -83,15 +87,25 @@ def _own_titles() -> dict[str, str]:
 
 
 def _usage(outcome: Outcome) -> str:
+    """How the package is used: commands for the folder where generate ran."""
     manifest, place = outcome.manifest, outcome.place
-    module = manifest["upstream"]["module"]
-    around = module.rpartition("/")[0]
+    around = manifest["upstream"]["module"].rpartition("/")[0]
+    checkout = _checkout(outcome)
+    shown = checkout or Path("CHECKOUT")
+    folders = [shown / around, shown] if around else [shown]
     if manifest["options"]["install"]:
         outer = f"{around}." if around and around != "GPT_SoVITS" else ""
         told = f"Installed. Where upstream imports module.models, import {outer}module.tpu.models instead."
-        return told + "".join(f"\nTo train: python -m {outer}{name} -c CONFIG" for name in modules(manifest)[:1])
-    checkout = f"CHECKOUT/{around}:CHECKOUT" if around else "CHECKOUT"
-    start = f"  PYTHONPATH={place.root}:{checkout} python"
-    told = f"To use it, put it before upstream's own folders and import module.tpu.models:\n{start} …"
-    trainers = modules(manifest)
-    return f"{told}\nTo train:\n{start} -m {trainers[0]} -c CONFIG" if trainers else told
+    else:
+        outer, folders = "", [place.root, *folders]
+        told = "To use it, put it before upstream's own folders and import module.tpu.models."
+    start = f"PYTHONPATH={':'.join(shlex.quote(str(folder)) for folder in folders)} python"
+    told += f"\n  {start} …"
+    told += "".join(f"\nTo train:\n  {start} -m {outer}{name} -c CONFIG" for name in modules(manifest)[:1])
+    return told if checkout else f"{told}\nCHECKOUT is a checkout of {_upstream(manifest)}."
+
+
+def _checkout(outcome: Outcome) -> Path | None:
+    """The folder that was ported, where it is one."""
+    upstream = remembered(outcome.place.root, outcome.manifest["upstream"]["spec"]).upstream
+    return Path(upstream) if upstream is not None and is_path(upstream) and Path(upstream).is_dir() else None

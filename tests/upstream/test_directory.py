@@ -141,19 +141,20 @@ def test_nothing_is_written_outside_the_destination(tree: Path, tmp_path: Path) 
         snapshot.materialize(["README.md"], target_file)
 
 
-def test_a_clean_checkout_is_named_by_its_commit_and_a_changed_one_by_none(repository: Repository) -> None:
+def test_a_clean_checkout_is_named_by_its_commit_and_a_changed_one_as_such(repository: Repository) -> None:
     commit = repository.git("rev-parse", "HEAD")
     path = str(repository.path)
     assert open_upstream(path).revision == commit
     assert open_upstream(f"{path}/GPT_SoVITS").revision == commit
     repository.write("GPT_SoVITS/module/tpu/models.py", "ported")
     repository.write("GPT_SoVITS/port.json", "{}")
+    repository.write("sovits-port.toml", "")
     assert open_upstream(path).revision == commit
     repository.write("GPT_SoVITS/module/models.py", "changed")
-    assert open_upstream(path).revision == ""
+    assert open_upstream(path).revision == f"{commit}-dirty"
     repository.git("checkout", "--quiet", ".")
     repository.write("GPT_SoVITS/module/new.py", "")
-    assert open_upstream(path).revision == ""
+    assert open_upstream(path).revision == f"{commit}-dirty"
 
 
 def test_a_folder_that_its_repository_ignores_has_no_commit(repository: Repository) -> None:

@@ -16,6 +16,7 @@ from ...comparison import HAND, Comparison, FileChanges
 from ...comparison.patch import notes_of
 from ...comparison.totals import Total, by_file, by_rule, total_of
 from ...html import environment
+from ...upstream.revision import short
 from ..hunks import left_out_words
 from .layout import Block, Line, Piece, pieces_of
 
@@ -86,7 +87,7 @@ def render(comparison: Comparison) -> str:
 
 def _upstream(comparison: Comparison) -> str:
     told = comparison.manifest["upstream"]
-    return f"{told['spec']}, revision {told['revision'][:12]}" if told["revision"] else told["spec"]
+    return f"{told['spec']}, revision {short(told['revision'])}" if told["revision"] else told["spec"]
 
 
 def _hash(script: str) -> str:
