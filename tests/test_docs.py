@@ -71,7 +71,7 @@ def commands() -> Iterator[str]:
             line.strip() for line in step.get("run", "").splitlines() if line.strip().startswith("sovits-port ")
         )
     for hook in hooks():
-        yield shlex.join([*hook["entry"].split(), *hook["args"]])
+        yield shlex.join([*hook["entry"].split(), *hook.get("args", [])])
     yield from re.findall(r"^sovits-port .*$", (DOCS / "ci.md").read_text("utf-8"), re.MULTILINE)
 
 
