@@ -28,6 +28,7 @@ def totals_to_json(comparison: Comparison) -> dict[str, object]:
         "removed_by_hand": [{"path": path, "name": name} for path, name in comparison.removed],
         "edited_without_upstream": list(comparison.edited_alone),
         "left_out": comparison.left_out,
+        "conflicts": [asdict(conflict) for conflict in comparison.marked],
     }
 
 
@@ -48,5 +49,6 @@ def _hunk(file: FileChanges, change: Change) -> dict[str, object]:
         "safety": change.safety,
         "reasons": list(dict.fromkeys(reason for _, _, reason in change.reasons)),
         "by_hand": change.by_hand,
+        "decision": None if change.decision is None else {k: change.decision[k] for k in ("what", "reason")},
         "key": change.key,
     }

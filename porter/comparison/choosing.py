@@ -19,8 +19,9 @@ def choose(comparison: Comparison, rules: Sequence[str], files: Sequence[str]) -
     PortError for a code that nothing in the package has, and for a file that none of it is.
     """
     codes = [code.upper() for code in rules]
+    present = {*comparison.manifest["rules"], *(rule for _, change in comparison.changes for rule in change.rules)}
     for code in codes:
-        if code != HAND and not any(known.startswith(code) for known in comparison.manifest["rules"]):
+        if code != HAND and not any(known.startswith(code) for known in present):
             raise PortError(
                 f"no rule whose code begins with {code!r} changed anything in this package; diff --stat lists those "
                 f"that did, and {HAND} stands for what was edited by hand"

@@ -23,18 +23,19 @@ def patch_of(comparison: Comparison) -> Iterator[bytes]:
 
 
 def notes_of(comparison: Comparison) -> list[str]:
-    """What people did to whole files, and to files that upstream does not have."""
+    """What people did to whole files and to files that upstream does not have, and conflicts that are left."""
     return [
         *(f"added by hand: {name}" for name in comparison.added),
         *(f"removed by hand: {name}, which is {path} upstream" for path, name in comparison.removed),
         *(f"edited by hand, not upstream's: {name}" for name in comparison.edited_alone),
+        *(f"not solved: {one.file}:{one.line}: {one.message}" for one in comparison.marked),
     ]
 
 
 def words_of(change: Change) -> list[str]:
     """Who made a change and why, a phrase each."""
     told = [f"{rule} ({safety}): {reason}" for rule, safety, reason in change.reasons]
-    return [*told, change.hand_words] if change.by_hand else told
+    return [*told, change.people_words] if change.people_words else told
 
 
 def _file(file: FileChanges) -> Iterator[bytes]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 import tokenize
 from codecs import lookup
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..base import NAME, Base, read_base
+from ..decisions.undecided import undecided_hunks
 from ..errors import PortError
+from ..generate.guard import still_marked
 from ..hunks import Hunk, Sides, by_file, hunks_of, sides_of
-from ..manifest import Manifest, output_hashes, read_package
+from ..manifest import DecisionRecord, Manifest, output_hashes, read_package
 from ..sources.text import split_lines
 from ..store import Place, edited_files
 from .composing import MARK, Texts, compose
+from .decided import with_decisions
 from .records import Comparison, FileChanges
 
 
@@ -23,11 +28,17 @@ def compare(directory: Path) -> Comparison:
     manifest = read_package(place)
     base = read_base(directory, manifest)
     hunks = by_file(hunks_of(manifest, base))
+    decisions = {told["key"]: told for told in manifest["decisions"]["list"] if not told["stale"]}
+    decided = by_file(undecided_hunks(manifest, base)) if decisions else {}
     mirrored = {name: record["upstream"] for name, record in manifest["files"].items() if record["upstream"]}
     edited = edited_files(place, output_hashes(manifest))
     gone = {name for name in edited if name in manifest["files"] and not (directory / name).exists()}
     files = [
-        _file(directory, manifest, base, sides, hunks.get(sides.target, []))
+        _with_decisions(
+            _file(directory, manifest, base, sides, hunks.get(sides.target, [])),
+            decided.get(sides.target, []),
+            decisions,
+        )
         for sides in sides_of(manifest, base)
         if f"{manifest['package']}/{sides.target}" not in gone
     ]
@@ -38,7 +49,13 @@ def compare(directory: Path) -> Comparison:
         removed=tuple(sorted((path, name) for name, path in mirrored.items() if path and name in gone)),
         edited_alone=tuple(name for name in edited if name in manifest["files"] and name not in mirrored),
         left_out=len(manifest["files"]) - len(mirrored),
+        marked=still_marked(place, edited),
     )
+
+
+def _with_decisions(file: FileChanges, hunks: Sequence[Hunk], decisions: Mapping[str, DecisionRecord]) -> FileChanges:
+    changes, numbers = with_decisions(file.changes, file.numbers, file.lines, hunks, decisions)
+    return replace(file, changes=changes, numbers=numbers)
 
 
 def _file(directory: Path, manifest: Manifest, base: Base, sides: Sides, hunks: list[Hunk]) -> FileChanges:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..manifest import EditRecord, Manifest
+    from ..generate.merging import Conflict
+    from ..manifest import DecisionRecord, EditRecord, Manifest
 
 BY_HAND = "edited by hand"
 ENDS = "edited by hand: only how lines end"
@@ -26,6 +27,12 @@ class Change:
     by_hand: bool
     scope: str  # qualified name of the class or function around, "" for the module
     key: str  # as in `porter.hunks`; of the first hunk where lines changed by hand join several
+    decision: DecisionRecord | None = None  # what a person decided about it
+
+    @property
+    def stands(self) -> bool:
+        """Whether what stands there is the rules' own, and not lines that a person wrote or kept."""
+        return self.decision is None or self.decision["what"] == "accept"
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -34,19 +41,32 @@ class Change:
 
     @property
     def safety(self) -> str | None:
-        """The least safe of its edits, or None where there are none."""
-        return max((edit["safety"] for edit in self.edits), key=_SAFETIES.index, default=None)
+        """The least safe of its edits, or None where there are none, or where a person wrote the lines."""
+        return (
+            None if not self.stands else max((edit["safety"] for edit in self.edits), key=_SAFETIES.index, default=None)
+        )
 
     @property
     def reasons(self) -> tuple[tuple[str, str, str], ...]:
-        """Rule, safety and reason of each edit, each once, in order of line."""
-        return tuple(dict.fromkeys((e["rule"], e["safety"], " ".join(e["reason"].split())) for e in self.edits))
+        """Rule, safety and reason of each edit, each once, in order of line; none where a person wrote the lines."""
+        return (
+            ()
+            if not self.stands
+            else tuple(dict.fromkeys((e["rule"], e["safety"], " ".join(e["reason"].split())) for e in self.edits))
+        )
 
     @property
-    def hand_words(self) -> str:
-        """What a person did, or ""."""
+    def people_words(self) -> str:
+        """What a person did or decided, or ""."""
+        told = self.decision
+        if told is not None and told["what"] != "accept":
+            of_rules = f"what {' and '.join(self.rules)} {'write' if len(self.rules) > 1 else 'writes'}"
+            why = f": {told['reason']}" if told["reason"] else ""
+            if told["what"] == "edit":
+                return f"{BY_HAND}, in place of {of_rules}{why}"
+            return f"rejected by a person, so that upstream's lines stand and not {of_rules}{why}"
         if not self.by_hand:
-            return ""
+            return "" if told is None else "accepted by a person"
         if self.old == self.new:
             return UNDONE
         same = [line.rstrip(b"\r\n") for line in self.old] == [line.rstrip(b"\r\n") for line in self.new]
@@ -85,6 +105,7 @@ class Comparison:
     removed: tuple[tuple[str, str], ...]  # upstream's path and name of files that a person deleted
     edited_alone: tuple[str, ...]  # changed or deleted by hand, without a counterpart upstream
     left_out: int  # files of the tool's own, without a counterpart upstream
+    marked: tuple[Conflict, ...] = ()  # conflicts of an earlier merge that nobody has solved
 
     @property
     def changes(self) -> list[tuple[FileChanges, Change]]:

@@ -24,9 +24,11 @@ def total_of(changes: Iterable[Change], rule: str | None = None) -> Total:
     """Of all these changes; with `rule` only its edits count."""
     hunks = edits = added = removed = 0
     for change in changes:
+        if change.decision is not None and change.decision["what"] == "reject":
+            continue  # upstream's lines stand there
         more, less = counts(change)
         hunks, added, removed = hunks + 1, added + more, removed + less
-        edits += sum(rule in (None, edit["rule"]) for edit in change.edits)
+        edits += sum(rule in (None, edit["rule"]) for edit in change.edits) if change.stands else 0
     return Total(hunks, edits, added, removed)
 
 
@@ -35,6 +37,7 @@ def by_rule(comparison: Comparison) -> dict[str, Total]:
     changes = [change for _, change in comparison.changes]
     codes = sorted({rule for change in changes for rule in change.rules})
     totals = {code: total_of((c for c in changes if code in c.rules), code) for code in codes}
+    totals = {code: total for code, total in totals.items() if total.hunks}
     if any(change.by_hand for change in changes):
         totals[HAND] = total_of((c for c in changes if c.by_hand), HAND)
     return totals
@@ -42,4 +45,5 @@ def by_rule(comparison: Comparison) -> dict[str, Total]:
 
 def by_file(comparison: Comparison) -> dict[str, Total]:
     """By path upstream, those that differ."""
-    return {file.path: total_of(file.changes) for file in comparison.files if file.changes}
+    totals = {file.path: total_of(file.changes) for file in comparison.files}
+    return {path: total for path, total in totals.items() if total.hunks}

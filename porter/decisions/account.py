@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..hazards import Hazard, Status, account, in_order
 from ..scan import scan
-from .model import Decision
+from .model import REJECTED, Decision
 from .splicing import Splice
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _decided(hazard: Hazard, decision: Decision) -> Hazard:
     """A hazard that came back by a decision: waived if the person said why it is none."""
     if decision.reason:
         return replace(hazard, status=Status.WAIVED, reason=f"{hazard.reason}: a person decided: {decision.reason}")
-    return replace(hazard, reason=f"{hazard.reason}: a person rejected the rewrite")
+    return replace(hazard, reason=f"{hazard.reason}: {REJECTED}")
 
 
 def _family(code: str) -> str:

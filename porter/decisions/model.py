@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 What = Literal["accept", "reject", "edit"]
 
 NAME = "port.decisions.toml"
+REJECTED = "a person rejected the rewrite"  # ends the reason of a hazard that is there because of that
 
 
 @dataclass(frozen=True, slots=True)

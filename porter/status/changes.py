@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ..decisions.model import REJECTED
+
 FileKind = Literal["added", "removed", "changed", "comments", "reformatted", "renamed", "header"]
 Why = Literal["upstream", "written", "rule"]
 
@@ -105,6 +107,16 @@ class HazardChanges:
     def residual(self) -> tuple[HazardChange, ...]:
         """New ones that neither a rule nor a waiver takes care of."""
         return tuple(hazard for hazard in self.new if hazard.status == "residual")
+
+    @property
+    def unknown(self) -> tuple[HazardChange, ...]:
+        """Residual ones that no rule knows."""
+        return tuple(hazard for hazard in self.residual if not hazard.reason.endswith(REJECTED))
+
+    @property
+    def rejected(self) -> tuple[HazardChange, ...]:
+        """Residual ones whose rewrite a person rejected."""
+        return tuple(hazard for hazard in self.residual if hazard.reason.endswith(REJECTED))
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,10 @@ def effects(changes: Changes) -> list[tuple[str, str]]:
     elsewhere = sum(moved.elsewhere for moved in made.moved)
     moved = f"{len(made.moved)} moved" + (f" ({elsewhere} to elsewhere)" if elsewhere else "")
     rewrites = f"{len(made.new)} new, {len(made.gone)} gone, {len(made.changed)} changed, {moved}, {made.kept} in place"
-    residual, waived = len(changes.hazards.residual), len(changes.hazards.new) - len(changes.hazards.residual)
-    hazards = f"{residual} that no rule knows, {waived} newly waived, {len(changes.hazards.gone)} gone"
+    found = changes.hazards
+    rejected = f"{len(found.rejected)} whose rewrite a person rejected, " if found.rejected else ""
+    waived = len(found.new) - len(found.residual)
+    hazards = f"{len(found.unknown)} that no rule knows, {rejected}{waived} newly waived, {len(found.gone)} gone"
     files = _kinds(changes.package)
     added, removed = sum(f.added for f in changes.package), sum(f.removed for f in changes.package)
     package = f"{', '.join(files)} (+{added} −{removed} lines)" if files else "only port.json differs"
@@ -131,11 +133,15 @@ def _print_files(console: Console, files: Sequence[FileChange]) -> None:
 
 
 def _print_hazards(console: Console, changes: Changes) -> None:
-    found = changes.hazards.residual
+    _print_residual(console, "Hazards that no rule knows", changes.hazards.unknown)
+    _print_residual(console, "Hazards whose rewrite a person rejected", changes.hazards.rejected)
+
+
+def _print_residual(console: Console, heading: str, found: Sequence[HazardChange]) -> None:
     if not found:
         return
     console.print()
-    console.print(Text(f"Hazards that no rule knows ({len(found)})", style=STATUS_STYLES["residual"]))
+    console.print(Text(f"{heading} ({len(found)})", style=STATUS_STYLES["residual"]))
     table = plain_table("Code", "Place", "Reason")
     table.columns[0].no_wrap = table.columns[1].no_wrap = console.width >= NARROW
     for hazard in found[:_ROWS]:

@@ -52,8 +52,8 @@ def reasons_of(change: Change) -> Iterator[Text]:
     """Who made a change and why, a line each."""
     for rule, safety, reason in change.reasons:
         yield Text.assemble((rule, "cyan"), " ", (safety, SAFETY_STYLES.get(safety, "")), f"  {reason}")
-    if change.by_hand:
-        yield Text(change.hand_words, style=HAND_STYLE)
+    if change.people_words:
+        yield Text(change.people_words, style=HAND_STYLE)
 
 
 def _print_file(console: Console, file: FileChanges) -> None:

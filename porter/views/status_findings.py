@@ -42,11 +42,13 @@ def status_findings(found: Standing) -> list[Finding]:
         message = f"{conflict.file}:{conflict.line} of the package: {conflict.message}."
         findings.append(Finding(_CONFLICT, "error", message, root, fingerprint=f"{conflict.file}:{conflict.line}"))
     seen: Counter[tuple[str, str, str]] = Counter()
+    rejected = found.changes.hazards.rejected if found.changes is not None else ()
     for hazard in found.changes.hazards.residual if found.changes is not None else ():
         seen[hazard.code, hazard.file, hazard.scope] += 1
         number = seen[hazard.code, hazard.file, hazard.scope]
         name = f"{hazard.scope or 'module'}:{number}"
-        message = f"New, and no rule fixes it: {hazard.reason}"
+        why = "a person's decision leaves it" if hazard in rejected else "no rule fixes it"
+        message = f"New, and {why}: {hazard.reason}"
         findings.append(Finding(hazard.code, "error", message, hazard.file, hazard.line, fingerprint=name))
     return findings
 
