@@ -47,7 +47,8 @@ def review(
 
     folder = directory_of(directory)
     manifest = read_package(Place(folder))
-    told = decisions or remembered(folder, manifest["upstream"]["spec"]).decisions or folder / NAME
+    made = remembered(folder, manifest["upstream"]["spec"])
+    told = decisions or made.decisions or folder / NAME
     walk = _walk(folder, manifest, told, rules, files)
     if as_json:
         print_json(_to_json(walk, told))
@@ -62,7 +63,7 @@ def review(
         from .reviewing import ask
 
         try:
-            ask(walk, told)
+            ask(walk, told, made.rules)
         finally:
             say(f"{summary(walk)}; decisions are in {told}, and generate follows them")
 

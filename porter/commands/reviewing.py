@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -13,10 +14,12 @@ import click
 from rich.console import Console
 
 from ..decisions.editing import edited
+from ..decisions.model import What
 from ..decisions.splicing import lines_for
+from ..decisions.walk import TO_DO
 from ..decisions.writing import write
 from ..errors import PortError
-from ..views.review import print_hunk
+from ..views.review import print_help, print_hunk, print_rule_texts
 
 if TYPE_CHECKING:
     from ..decisions.walk import Walk
@@ -32,10 +35,13 @@ class _ResizedError(Exception):
     """The terminal has another size now."""
 
 
-def ask(walk: Walk, file: Path) -> None:
-    """Ask about each hunk of `walk` from where it stands; every decision is in `file` before the next question."""
+def ask(walk: Walk, file: Path, folders: Sequence[Path] = ()) -> None:
+    """Ask about each hunk of `walk` from where it stands; every decision is in `file` before the next question.
+
+    `folders` hold rules of the user's own.
+    """
     with _Screen() as screen:
-        top, message = 0, ""
+        top, message, sought = 0, "", ""
         while walk.hunk is not None:
             hunk = walk.hunk
             top = screen.show(walk, hunk, top, message)
@@ -55,7 +61,25 @@ def ask(walk: Walk, file: Path) -> None:
                 walk.at = max(0, walk.at + (1 if key in _NEXT else -1))
                 top = 0
                 continue
+            if key == "?":
+                screen.page(print_help)
+                continue
+            if key == "t":
+                screen.page(partial(print_rule_texts, codes=hunk.rules, folders=folders))
+                continue
+            if key == "/":
+                sought = screen.line("Search for (nothing: again)") or sought
+                at = walk.find(sought) if sought else None
+                message = "" if at is not None else f"no hunk has {sought!r}" if sought else ""
+                walk.at, top = (walk.at if at is None else at), 0
+                continue
             before = walk.decisions
+            if key in ("A", "R"):
+                message = _decide_alike(screen, walk, hunk, "accept" if key == "A" else "reject")
+                if walk.decisions != before:
+                    write(file, walk.decisions)
+                    walk.at, top = next((i for i, h in enumerate(walk.hunks) if walk.state(h) in TO_DO), walk.at), 0
+                continue
             told = _decide(screen, walk, hunk, key)
             if told is None:
                 continue
@@ -81,6 +105,22 @@ def _decide(screen: _Screen, walk: Walk, hunk: Hunk, key: str) -> str | None:
     if key == "e":
         return _edit(screen, walk, hunk)
     return f"{key!a} means nothing here" if key.isprintable() else None
+
+
+def _decide_alike(screen: _Screen, walk: Walk, hunk: Hunk, what: What) -> str:
+    """Decide the same about all undecided hunks of a rule or of a file; what came of it, in words."""
+    rule, file = walk.alike(hunk, "rule"), walk.alike(hunk, "file")
+    offered = f"r: {len(rule)} of {' and '.join(hunk.rules)}, f: {len(file)} of {hunk.target} (nothing: go back)"
+    answer = screen.line(f"{what.capitalize()} all undecided hunks? {offered}").lower()
+    chosen = {"r": rule, "f": file}.get(answer)
+    if not chosen:
+        return "" if chosen is None else "none is undecided"
+    refused = [why for other in chosen if (why := walk.decide(other, what))]
+    done = f"{len(chosen) - len(refused)} {_DONE[what]}"
+    return f"{done}; {len(refused)} cannot be: {refused[0]}" if refused else done
+
+
+_DONE: dict[What, str] = {"accept": "accepted", "reject": "rejected"}
 
 
 def _edit(screen: _Screen, walk: Walk, hunk: Hunk) -> str | None:
@@ -139,6 +179,11 @@ class _Screen:
             return "q"
         finally:
             self._waiting = False
+
+    def page(self, draw: Callable[[Console], None]) -> None:
+        """Draw something else until a key is pressed."""
+        draw(self._console)
+        self.key()
 
     def line(self, question: str) -> str:
         """A line of text."""

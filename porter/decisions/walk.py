@@ -77,6 +77,25 @@ class Walk:
         end = start + len(hunk.old)
         return old[max(0, start - context) : start], old[end : end + context]
 
+    def alike(self, hunk: Hunk, by: Literal["rule", "file"]) -> list[Hunk]:
+        """Hunks that nobody looked at, of the same rules as this one or of the same file; this one too."""
+        return [
+            other
+            for other in self.hunks
+            if self.state(other) in TO_DO
+            and (other.rules == hunk.rules if by == "rule" else other.target == hunk.target)
+        ]
+
+    def find(self, text: str) -> int | None:
+        """Where the next hunk after this one is that has a text in its path, scope, rules or lines; None if none has.
+
+        Case does not matter.
+        """
+        wanted = text.lower()
+        count = len(self.hunks)
+        order = [(self.at + step) % count for step in range(1, count + 1)]
+        return next((at for at in order if any(wanted in part.lower() for part in _texts(self.hunks[at]))), None)
+
     def decide(self, hunk: Hunk, what: What, *, reason: str = "", text: str = "") -> str:
         """Decide; why that may not be, or "" where it is done."""
         return self._set(hunk, decision(hunk, what, reason=reason, text=text))
@@ -106,6 +125,10 @@ class Walk:
             for h in self._files[hunk.target]
         ]
         return splice_file(body, inside, decisions).trouble("".join(sides.old))[0]
+
+
+def _texts(hunk: Hunk) -> tuple[str, ...]:
+    return (hunk.path, hunk.target, hunk.scope, *hunk.rules, *hunk.old, *hunk.new)
 
 
 def _acts(told: Decision | None) -> bool:

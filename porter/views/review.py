@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.segment import Segment, Segments
 from rich.text import Text
 
+from .. import rulebook
 from ..decisions.splicing import lines_for
 from ..generate.difference import unified
+from ..imports import RuntimeImport
 from .console import NARROW, plain_table, stdout_console
 from .diff import style_of
 
@@ -19,18 +23,40 @@ if TYPE_CHECKING:
     from ..decisions import Decision
     from ..decisions.walk import State, Walk
     from ..hunks import Hunk
+    from ..rule import Rule
 
 KEYS = (
     ("a", "accept"),
     ("r", "reject"),
     ("w", "reject and waive"),
     ("e", "edit"),
+    ("A", "accept all alike"),
+    ("R", "reject all alike"),
     ("s", "skip"),
     ("b", "back"),
     ("u", "undo"),
+    ("/", "search"),
+    ("t", "rule's text"),
     ("↑↓", "scroll"),
+    ("?", "help"),
     ("q", "quit"),
 )
+_HELP = {
+    "a": "The rewrite is right. The hunk is not shown again before the rules write something else there.",
+    "r": "Upstream's lines stay, and the hazard that the rewrite took away is residual.",
+    "w": "Upstream's lines stay, and the hazard is waived with the reason that you type.",
+    "e": "Your editor opens with the rule's lines; what you write stands in their place.",
+    "A": "Accept all undecided hunks of the same rules, or of the same file: it asks which.",
+    "R": "Reject them, in the same way.",
+    "s": "Go on and decide later; n and → do the same.",
+    "b": "Go back; p and ← do the same.",
+    "u": "Take back what was decided about this hunk.",
+    "/": "Go to the next hunk with a text in its path, scope, rules or lines; nothing typed repeats the last search.",
+    "t": "Why the rule exists and what it does, as `sovits-port rules CODE` tells.",
+    "↑↓": "Scroll; k and j, Page Up and Page Down do so too.",
+    "?": "This page.",
+    "q": "Quit. Every decision is written at once.",
+}
 _CONTEXT = 3
 _STYLES: dict[State, str] = {
     "undecided": "",
@@ -71,6 +97,38 @@ def print_hunk(console: Console, walk: Walk, hunk: Hunk, top: int, message: str)
     console.clear()
     console.print(Segments(segments), end="", soft_wrap=True)
     return top
+
+
+def print_help(console: Console) -> None:
+    """Draw what each key does on the whole screen."""
+    table = plain_table("Key", "", "What it does")
+    for key, does in KEYS:
+        table.add_row(Text(key, style="bold"), Text(does), Text(_HELP[key]))
+    _page(console, table)
+
+
+def print_rule_texts(console: Console, codes: Iterable[str], folders: Sequence[Path]) -> None:
+    """Draw the title, safety and reasons of rules on the whole screen."""
+    rules: list[type[Rule]] = [*rulebook.load(folders).rules, RuntimeImport]
+    book = {rule.code: rule for rule in rules}
+    texts: list[Text] = []
+    for code in codes:
+        rule = book.get(code)
+        if rule is None:
+            texts.append(Text(f"{code} is a rule that is not here any more."))
+            continue
+        texts += [
+            Text.assemble((code, "cyan"), f" {rule.title} ({rule.safety.value})"),
+            Text(inspect.getdoc(rule) or ""),
+            Text(),
+        ]
+    _page(console, Group(*texts))
+
+
+def _page(console: Console, shown: RenderableType) -> None:
+    console.clear()
+    console.print(shown)
+    console.print(Text("any key goes back", style="dim"), end="")
 
 
 def print_list(walk: Walk) -> None:
