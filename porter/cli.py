@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -97,6 +98,9 @@ def cli(context: click.Context, config: Path | None, no_config: bool) -> None:
     whatever else is asked for again and again. Exit status: 0 fine, 1 the command found something, 2 wrong usage or
     unusable input.
     """
+    # What Python says of upstream's code, "\\d" in a string for example, is no business of ours.
+    warnings.filterwarnings("ignore", category=SyntaxWarning)
+    warnings.filterwarnings("ignore", message="invalid (escape|octal escape) sequence", category=DeprecationWarning)
     from .commands.defaults import defaults
     from .configuration import find, read
 

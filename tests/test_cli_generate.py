@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -347,3 +348,27 @@ class TestUnusable:
         monkeypatch.setattr("porter.generate.write_package", full)
         assert "no space" in fails(upstream, "--out", out)
         assert snapshot_of(out) == before
+
+
+class TestOtherPythons:
+    def test_strings_of_upstream_warn_of_nothing(self, tmp_path: Path, out: Path) -> None:
+        text = "import torch\n\n\ndef f(x, device='\\d'):\n    return torch.zeros(3).to('cu\\da')\n"
+        root = tiny(tmp_path / "tiny", {"GPT_SoVITS/module/strings.py": text})
+        command = [sys.executable, "-W", "default", "-m", "porter.cli", "generate", str(root), "--out", str(out)]
+        told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path.parent)
+        assert told.stderr == ""
+
+    @pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python knows the syntax")
+    def test_newer_syntax_is_told(self, tmp_path: Path, out: Path) -> None:
+        text = "def f(x: int):\n    return [x for x in (1, 2)]\n\n\ndef g[T](x: T) -> T:\n    return x\n"
+        root = tiny(tmp_path / "tiny", {"GPT_SoVITS/module/new.py": text})
+        if sys.version_info >= (3, 12):
+            ok(root, "--out", out)
+        else:
+            assert "(line 5); if it is written for a newer Python than 3.11, run sovits-port" in fails(
+                root, "--out", out
+            )
+
+    def test_what_no_python_knows_is_not_called_newer(self, tmp_path: Path, out: Path) -> None:
+        root = tiny(tmp_path / "tiny", {"GPT_SoVITS/module/broken.py": "def f(:\n    pass\n"})
+        assert "newer" not in fails(root, "--out", out)

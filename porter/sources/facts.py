@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,7 +41,9 @@ def read_facts(path: str, text: str) -> Facts:
             warnings.simplefilter("ignore")  # "\d" in upstream's strings is no business of ours
             tree = ast.parse(text)
     except SyntaxError as error:
-        raise PortError(f"{path} is not valid Python: {error.msg} (line {error.lineno or 1})") from None
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        newer = f"; if it is written for a newer Python than {version}, run sovits-port with that" * _parses(text)
+        raise PortError(f"{path} is not valid Python: {error.msg} (line {error.lineno or 1}){newer}") from None
     except (RecursionError, MemoryError):
         raise PortError(f"{path} nests too deeply to parse") from None
     except ValueError as error:
@@ -51,6 +54,17 @@ def read_facts(path: str, text: str) -> Facts:
         i.level == 0 and (i.module == "torch" or i.module.startswith("torch.")) for i in facts.imports
     )
     return facts
+
+
+def _parses(text: str) -> bool:
+    """Whether libcst, which knows the syntax of newer Pythons than the one that runs, can read a text."""
+    import libcst
+
+    try:
+        libcst.parse_module(text)
+    except (libcst.ParserSyntaxError, RecursionError):
+        return False
+    return True
 
 
 def _read_block(body: list[ast.stmt], facts: Facts, *, optional: bool, top: bool) -> None:
