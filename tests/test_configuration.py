@@ -268,3 +268,37 @@ def test_a_changed_checkout_is_named_after_its_commit(home: Path) -> None:
     (home / "co/README.md").write_text("changed")
     assert run_json("generate", "co", "--out", "b")["upstream"]["revision"] == f"{clean}-dirty"
     assert f"({clean[:12]}-dirty)" in run("generate", "co", "--out", "c").stdout
+
+
+class TestNotPorted:
+    """What computes with torch and stays upstream's is named."""
+
+    def test_it_is_named_by_folder(self, home: Path) -> None:
+        for name in ("AR/gpt.py", "AR/deep/blocks.py", "s1.py", "text/plain.py"):
+            place = home / "co/GPT_SoVITS" / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text("import torch\n" if "plain" not in name else "import re\n")
+        told = run_json("generate", "co")
+        known = ["AR/deep/blocks.py", "AR/gpt.py", "module/models_onnx.py", "s1.py"]
+        assert told["not_ported"] == [f"GPT_SoVITS/{name}" for name in known]
+        words = "Not ported, and not looked at, though it computes with torch: AR (2 files), module (1 file), s1.py"
+        assert words in run("check", "co").stdout
+        assert words in run("generate", "co", "--out", "b").stdout
+
+    def test_a_new_one_is_news(self, home: Path) -> None:
+        run_json("generate", "co")
+        assert run_json("status")["stale"] is False
+        (home / "co/GPT_SoVITS/s1.py").write_text("import torch\n")
+        assert run_json("generate", "co")["written"]
+        assert not run_json("generate", "co")["written"]
+
+    def test_a_package_of_an_older_version_is_read(self, home: Path) -> None:
+        run_json("generate", "co")
+        place = home / "generated/port.json"
+        told = json.loads(place.read_text())
+        del told["not_ported"]
+        place.write_text(json.dumps(told))
+        assert run("diff", "--stat").exit_code == 0
+        told["not_ported"] = "x"
+        place.write_text(json.dumps(told))
+        assert "not_ported" in refused("diff")

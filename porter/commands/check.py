@@ -67,7 +67,7 @@ def check(
         rules = hazard_rules(rulebook.load(folders).rules, (finding.code for finding in findings))
         print_json(sarif_log("check", findings, rules, manifest["upstream"]))
     elif as_json:
-        shown = ("upstream", "options", "rules", "files", "edits", "hazards", "unused_ignores", "needs")
+        shown = ("upstream", "options", "rules", "files", "not_ported", "edits", "hazards", "unused_ignores", "needs")
         told = cast(dict[str, object], manifest)
         print_json({key: told[key] for key in shown})
     else:

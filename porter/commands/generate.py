@@ -140,7 +140,18 @@ def _say_stale(manifest: Manifest, told: Path) -> None:
             say(f"sovits-port: note: the decision {d['key']} ({d['what']} {where}) {why}")
 
 
-_SHOWN = ("version", "upstream", "options", "rules", "files", "edits", "hazards", "unused_ignores", "needs")
+_SHOWN = (
+    "version",
+    "upstream",
+    "options",
+    "rules",
+    "files",
+    "not_ported",
+    "edits",
+    "hazards",
+    "unused_ignores",
+    "needs",
+)
 
 
 def _print(outcome: Outcome, folders: tuple[Path, ...]) -> None:

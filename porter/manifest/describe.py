@@ -62,6 +62,7 @@ def describe(
         "base": digest(base),
         "rules": dict(sorted(Counter(edit.rule for edit in rewrites.edits).items())),
         "files": {name: _file(emitted, sources) for name, emitted in sorted(files.items())},
+        "not_ported": list(sources.not_ported),
         "consulted": dict(sorted(sources.consulted.items())),
         "edits": [edit_record(e, mirrors[e.file].line) for e in sorted(rewrites.edits)],
         "hazards": {

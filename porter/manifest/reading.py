@@ -52,7 +52,7 @@ def _mismatch(value: Any, kind: Any, name: str) -> str:
     if is_typeddict(kind):
         if not isinstance(value, dict):
             return name or "the whole"
-        found = ((k, t) for k, t in get_type_hints(kind).items())
+        found = ((k, t) for k, t in get_type_hints(kind).items() if k in value or k in kind.__required_keys__)
         return next((w for k, t in found if (w := _mismatch(value.get(k, ...), t, f"{name}.{k}".lstrip(".")))), "")
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is dict:

@@ -122,7 +122,13 @@ class IgnoreRecord(TypedDict):
     code: str
 
 
-class Manifest(TypedDict):
+class SinceVersion(TypedDict, total=False):
+    """What packages of earlier versions do not have."""
+
+    not_ported: list[str]  # files of upstream that compute with torch and stay as they are
+
+
+class Manifest(SinceVersion):
     """The whole of port.json."""
 
     tool: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import PortError
 from .root import find_module_root, folder_of, licence, module_files
+from .scope import in_groups, not_ported
 from .trainers import FOLDER as TRAINERS
 from .trainers import trainer_files
 from .tree import Tree
@@ -26,8 +27,10 @@ __all__ = [
     "digest",
     "find_module_root",
     "folder_of",
+    "in_groups",
     "licence",
     "module_files",
+    "not_ported",
     "place",
     "top_names",
     "trainer_files",
@@ -47,6 +50,7 @@ class Sources:
     shape: str  # hash of the names of the files that imports could have meant
     licence: str  # its name, "" where upstream states none
     needs: Needs
+    not_ported: tuple[str, ...] = ()  # paths that compute with torch and stay upstream's
 
 
 def collect(snapshot: Snapshot) -> Sources:
@@ -78,6 +82,7 @@ def collect(snapshot: Snapshot) -> Sources:
         shape=tree.shape(top_names(tree, ported, needs.upstream)),
         licence=licence(snapshot),
         needs=needs,
+        not_ported=not_ported(snapshot, root, ported),
     )
 
 

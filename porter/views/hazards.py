@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from ..sources.scope import in_groups
 from .console import NARROW, STATUS_STYLES, counts_line, plain_table, stdout_console
 from .trainers import print_missing
 
@@ -39,9 +40,18 @@ def print_hazards(manifest: Manifest, *, everything: bool) -> None:
         console.print()
     print_unused(console, manifest["unused_ignores"])
     print_missing(console, manifest)
+    print_not_ported(console, manifest)
     console.print(
         counts_line({"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]})
     )
+
+
+def print_not_ported(console: Console, manifest: Manifest) -> None:
+    """Print which files of upstream compute with torch and are not looked at."""
+    paths = manifest.get("not_ported", [])
+    if paths:
+        told = ", ".join(in_groups(paths, manifest["upstream"]["module"]))
+        console.print(Text(f"Not ported, and not looked at, though it computes with torch: {told}"), soft_wrap=True)
 
 
 def print_group(console: Console, group: Sequence[HazardRecord]) -> None:
