@@ -7,15 +7,21 @@ from dataclasses import dataclass
 
 import libcst as cst
 
+from .arguments import bind, lacks, placed
 from .numeric import is_number, is_shape
 from .project import SourceFile
-from .syntax.calls import argument, has_star, keywords, method_call, positional, with_keywords
+from .syntax.calls import keywords, method_call, positional, with_keywords
 from .syntax.template import fill
 from .syntax.values import Kind, is_tensor
 from .syntax.walk import dotted, own_descendants
+from .torch_facts.signatures import signatures
 
 _DRAWS = {"normal_": "randn", "uniform_": "rand"}
 _CONSTANT = frozenset(f"torch.{n}" for n in "zeros ones full empty eye tril_indices triu_indices".split())
+_NO_SIZES = (
+    "fill_value data dtype device layout out names generator requires_grad pin_memory memory_format periodic alpha "
+    "beta sym std mean base s"
+).split()  # parameters of factories that say nothing of shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +45,24 @@ class Move:
 def read_move(file: SourceFile, call: cst.Call) -> Move | None:
     """The device and dtype that a `.to(...)` call asks for; None when that cannot be told."""
     assert isinstance(call.func, cst.Attribute)
-    named = keywords(call)
-    if has_star(call) or set(named) - {"device", "dtype", "non_blocking", "copy"}:
+    named, first = keywords(call), positional(call)[:1]
+    leads = "device"
+    if "other" in named or (first and is_tensor(file.kind(first[0]))):
+        leads = "other"
+    elif first and is_dtype(file, first[0]):
+        leads = "dtype"
+    ways = [s for s in signatures("torch.Tensor.to") if s.parameters[0].name == leads]
+    given = placed(ways[0], call) if ways else None
+    if given is None or "memory_format" in given:
         return None
-    device, dtype = named.get("device"), named.get("dtype")
-    for value in positional(call):
-        if is_device(file, value):
-            device = value
-        elif is_dtype(file, value):
-            dtype = value
-        elif is_tensor(file.kind(value)):
-            device = fill("__t.device", t=value)
-            dtype = fill("__t.dtype", t=value)
-        else:
-            return None
+    if "other" in given:
+        other = given["other"]
+        return Move(fill("__t.device", t=other), fill("__t.dtype", t=other)) if is_tensor(file.kind(other)) else None
+    device, dtype = given.get("device"), given.get("dtype")
+    if device in first and device is not None and not is_device(file, device):
+        return None
+    if dtype is not None and "dtype" not in named and not is_dtype(file, dtype):
+        return None
     return Move(device, dtype)
 
 
@@ -80,27 +90,35 @@ def is_dtype(file: SourceFile, node: cst.BaseExpression) -> bool:
     )  # fmt: skip
 
 
+def sizes(file: SourceFile, call: cst.Call) -> list[cst.BaseExpression]:
+    """What a factory is given that decides the shape of what it makes; with stars, all that is given by place."""
+    given = bind(file, call, *_NO_SIZES)
+    if given is None:
+        return positional(call)
+    return [arg.value for arg in call.args if all(arg.value is not other for other in given.values())]
+
+
 def moved_factory(file: SourceFile, node: cst.Call, factories: Collection[str]) -> Moved | None:
     """The parts of `factory(...).to(device...)`."""
     found = method_call(node, "to")
     if found is None or not isinstance(found[0], cst.Call):
         return None
     factory = found[0]
-    if file.resolve(factory.func) not in factories or argument(factory, "device") is not None or has_star(factory):
+    if file.resolve(factory.func) not in factories or not lacks(file, factory, "device", "out"):
         return None
     move = read_move(file, node)
     if move is None or move.device is None:
         return None
-    if argument(factory, "dtype") is not None and move.dtype is not None:
+    if move.dtype is not None and not lacks(file, factory, "dtype"):
         return None
-    if argument(factory, "out") is not None or not _takes_device(file, factory):
+    if not _takes_device(file, factory):
         return None
     return Moved(factory, move.device, move.dtype, move.dtype is None or _same_in_any_dtype(file, factory))
 
 
 def _takes_device(file: SourceFile, factory: cst.Call) -> bool:
     """`torch.normal` of tensors draws where they are."""
-    return file.resolve(factory.func) != "torch.normal" or argument(factory, "size", 2) is not None
+    return file.resolve(factory.func) != "torch.normal" or "size" in (bind(file, factory, "size") or {})
 
 
 def _same_in_any_dtype(file: SourceFile, factory: cst.Call) -> bool:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import libcst as cst
 
+from .arguments import bind
 from .inlining import NotStraightError, Values, final_values
 from .project import SourceFile
-from .syntax.calls import argument
 from .syntax.template import match
 from .syntax.walk import descendants, dotted, own_of_type, same
 
@@ -108,7 +108,7 @@ def _is_list(file: SourceFile, loop: cst.For, function: cst.FunctionDef, name: s
 def _slope(file: SourceFile, loop: cst.For) -> cst.BaseExpression | None:
     """The slope as it is written in the loop; None where it is the default."""
     calls = [n for n in own_of_type(loop.body, cst.Call) if file.resolve(n.func) == _ACTIVATION]
-    return argument(calls[0], "negative_slope", 1) if len(calls) == 1 else None
+    return (bind(file, calls[0], "negative_slope") or {}).get("negative_slope") if len(calls) == 1 else None
 
 
 def _is_fixed(slope: cst.BaseExpression | None, assigned: set[str]) -> bool:

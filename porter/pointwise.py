@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import libcst as cst
 
+from .arguments import bind
 from .project import SourceFile
 from .syntax.calls import argument, has_star
 from .syntax.values import Kind, is_tensor
-from .syntax.walk import children, own_descendants, own_of_type
+from .syntax.walk import children, dotted, own_descendants, own_of_type
 from .truths import is_tensor_truth, only_reports
 
 _POINTWISE = frozenset(
@@ -74,7 +75,7 @@ def _is_bare(node: cst.CSTNode, bare: set[str] | frozenset[str]) -> bool:
         name = node.func.attr.value if isinstance(node.func, cst.Attribute) else ""
         if name in ("size", "dim"):
             return False
-        if name in _REDUCES and argument(node, "keepdim") is None:
+        if name in _REDUCES and dotted(argument(node, "keepdim") or node.func) != "True":
             return True
     return any(_is_bare(c, bare) for c in children(node))
 
@@ -170,16 +171,17 @@ def _call_ok(file: SourceFile, node: cst.Call, depth: int) -> bool:
     name = node.func.attr.value if isinstance(node.func, cst.Attribute) else getattr(node.func, "value", "")
     if name == "size":
         return target is None and len(node.args) == 1 and _minus_one(node.args[0].value)
-    if name in _POINTWISE or name in ("format", "ValueError", "RuntimeError"):
+    if name in ("format", "ValueError", "RuntimeError"):
         return True
+    if name in _POINTWISE:  # torch.where of a condition alone gives places
+        return name != "where" or len(node.args) > 1
     if isinstance(node.func, cst.Name) and name in ("float", "int"):
         return len(node.args) == 1 and not is_tensor(file.kind(node.args[0].value))
     if name in _LAST_AXIS:
-        method = target is None
-        axis = argument(node, "dim", 0 if method else 1) or argument(node, "axis")
-        return axis is not None and _minus_one(axis)
+        given = bind(file, node, "dim", "dims") or {}
+        return bool(given) and all(map(_minus_one, given.values()))
     if name == "pad":
-        widths = argument(node, "pad", 1)
+        widths = (bind(file, node, "pad") or {}).get("pad")
         return isinstance(widths, (cst.Tuple, cst.List)) and len(widths.elements) == 2
     return False
 

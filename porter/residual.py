@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import libcst as cst
 
+from .arguments import bind
 from .layers import is_list, layer_classes
 from .project import SourceFile
 from .signals import asks_for_none
@@ -146,10 +147,10 @@ class _Reader:
         made = self._of(given)
         if isinstance(node.func, cst.Name) and node.func.value in self._layers and len(node.args) == 1:
             return _Made(made.start, (*made.passed, node.func.value))
-        inplace = argument(node, "inplace", 2)
-        if self._file.resolve(node.func) != _ACTIVATION or (inplace is not None and dotted(inplace) != "False"):
+        options = bind(self._file, node) if self._file.resolve(node.func) == _ACTIVATION else None
+        if options is None or dotted(options.get("inplace", cst.Name("False"))) != "False":
             raise _OtherError
-        self._slopes.append(argument(node, "negative_slope", 1))
+        self._slopes.append(options.get("negative_slope"))
         return _Made(made.start, (*made.passed, ""))
 
     def _masked(self, node: cst.If) -> None:

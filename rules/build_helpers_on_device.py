@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.arguments import lacks
 from porter.factories import input_device, read_move
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import argument, has_star, method_call
+from porter.syntax.calls import has_star, method_call
 from porter.syntax.template import names_in
 from porter.syntax.torch_names import FACTORIES
 from porter.syntax.walk import own_of_type
@@ -114,7 +115,7 @@ class BuildHelpersOnDevice(Rule):
         makes = [
             n
             for n in own_of_type(function.body, cst.Call)
-            if file.resolve(n.func) in FACTORIES and argument(n, "device") is None
+            if file.resolve(n.func) in FACTORIES and lacks(file, n, "device")
         ]
         return bool(makes) and all(input_device(file, n) is None for n in makes)
 

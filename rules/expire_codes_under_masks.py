@@ -149,7 +149,8 @@ class ExpireCodesUnderMasks(Rule):
             return None
         if len(value.args) == 2 and self._counts(value.args[1].value, mask) and self._draws_rows(value):
             return self.fill("__f(__rows, __mask)", f="ops.sample_rows", rows=value.args[0].value, mask=mask)
-        if self.file.resolve(value.func) in ("torch.zeros", "torch.empty") and self._counts(value.args[0].value, mask):
+        made = self.file.resolve(value.func) in ("torch.zeros", "torch.empty")
+        if made and value.args and not value.args[0].star and self._counts(value.args[0].value, mask):
             every = self.fill("__mask.numel()", mask=mask)
             return value.with_changes(args=[value.args[0].with_changes(value=every), *value.args[1:]])
         return None

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.arguments import Arguments, bind
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import argument, has_star
 from porter.syntax.walk import same
 
 _BEFORE = """import torch
@@ -81,21 +81,22 @@ class FillLanesWithGroups(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.file.resolve(node.func) not in ("torch.nn.Conv1d", "torch.nn.modules.conv.Conv1d") or has_star(node):
+        if self.file.resolve(node.func) not in ("torch.nn.Conv1d", "torch.nn.modules.conv.Conv1d"):
             return
-        if self._small_groups(node) or self._one_channel(node):
+        given = bind(self.file, node)
+        if given is not None and (self._small_groups(given) or self._one_channel(given)):
             self.replace(node.func, self.runtime("ops.Conv1d"))
 
-    def _small_groups(self, call: cst.Call) -> bool:
-        groups, channels = argument(call, "groups", 6), argument(call, "in_channels", 0)
+    def _small_groups(self, given: Arguments) -> bool:
+        groups, channels = given.get("groups"), given.get("in_channels")
         if groups is None or channels is None or same(groups, channels):
             return False
         return _number(groups) != 1
 
-    def _one_channel(self, call: cst.Call) -> bool:
+    def _one_channel(self, given: Arguments) -> bool:
         """Whether a signal of one channel becomes one of few, by a kernel of more than one tap."""
-        sizes = (("in_channels", 0), ("out_channels", 1), ("kernel_size", 2))
-        channels, out, kernel = (_number(argument(call, name, position)) for name, position in sizes)
+        sizes = ("in_channels", "out_channels", "kernel_size")
+        channels, out, kernel = (_number(given.get(name)) for name in sizes)
         return channels == 1 and out is not None and out <= 128 and kernel is not None and kernel > 1
 
 

@@ -6,19 +6,14 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.arguments import lacks
 from porter.numeric import is_number
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import argument, has_star, positional, with_keywords
+from porter.syntax.calls import positional, with_keywords
 from porter.syntax.values import Kind, is_tensor
 from porter.syntax.walk import descendants, dotted, own_descendants
+from porter.torch_facts.signatures import takes
 from porter.truths import tensors_in
-
-# How many parameters a distribution takes before `validate_args`.
-_PARAMETERS = {
-    "Bernoulli": 2, "Beta": 2, "Categorical": 2, "Cauchy": 2, "Dirichlet": 1, "Exponential": 1, "Gamma": 2,
-    "Gumbel": 2, "Independent": 2, "Laplace": 2, "LogNormal": 2, "Normal": 2, "OneHotCategorical": 2, "Poisson": 1,
-    "Uniform": 2,
-}  # fmt: skip
 
 _BEFORE = """import torch
 from torch import nn
@@ -203,12 +198,9 @@ class CheckDistributionsOnHost(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         target = self.file.resolve(node.func) or ""
-        name = target.rsplit(".", 1)[-1]
-        if not target.startswith("torch.distributions.") or not name[:1].isupper() or "constraints" in target:
+        if not target.startswith("torch.distributions.") or not node.args or self.file.host_reason(node) is not None:
             return
-        if argument(node, "validate_args") is not None or self.file.host_reason(node) is not None or not node.args:
-            return
-        if len(positional(node)) > _PARAMETERS.get(name, -1) or has_star(node):
+        if not takes(target, "validate_args") or not lacks(self.file, node, "validate_args"):
             return
         tensors = [t for a in node.args for t in tensors_in(self.file, a.value)]
         check: cst.BaseExpression = cst.Name("False")

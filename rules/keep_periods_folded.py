@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.arguments import bind
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import argument, has_star
 
 _BEFORE = """import torch
 from torch import nn
@@ -78,10 +78,11 @@ class KeepPeriodsFolded(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.file.resolve(node.func) not in ("torch.nn.Conv2d", "torch.nn.modules.conv.Conv2d") or has_star(node):
+        if self.file.resolve(node.func) not in ("torch.nn.Conv2d", "torch.nn.modules.conv.Conv2d"):
             return
-        kernel, stride = argument(node, "kernel_size", 2), argument(node, "stride", 3)
-        channels, groups = argument(node, "in_channels", 0), argument(node, "groups", 6)
+        given = bind(self.file, node, "in_channels", "kernel_size", "stride", "groups") or {}
+        kernel, stride = given.get("kernel_size"), given.get("stride")
+        channels, groups = given.get("in_channels"), given.get("groups")
         if not _is_column(kernel) or not (_is_column(stride) or stride is None or _is_one(stride)):
             return
         if channels is None or (groups is not None and not _is_one(groups)):

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.factories import sizes
 from porter.rule import Example, Rule, Safety
 from porter.syntax.template import names_in, substitute
 from porter.syntax.values import is_tensor
@@ -77,10 +78,10 @@ class KnowMaskLengths(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         if self.file.resolve(node.func) in _SIZED and self.file.host_reason(node) is None:
-            for arg in node.args:
-                lengths = self._largest(arg.value)
-                if arg.keyword is None and lengths is not None:
-                    self.replace(arg.value, self.fill("__f(__x)", f="ops.static_max", x=lengths))
+            for size in sizes(self.file, node):
+                lengths = self._largest(size)
+                if lengths is not None:
+                    self.replace(size, self.fill("__f(__x)", f="ops.static_max", x=lengths))
 
     def _largest(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
         for outer in ("int(__x)", "__x.item()"):
@@ -99,7 +100,7 @@ class KnowMaskLengths(Rule):
 
     def _sizes(self, node: cst.CSTNode, name: str) -> bool:
         if isinstance(node, cst.Call) and self.file.resolve(node.func) in _SIZED:
-            return any(name in names_in(a.value) for a in node.args if a.keyword is None)
+            return any(name in names_in(size) for size in sizes(self.file, node))
         return isinstance(node, cst.Slice) and any(
             b is not None and name in names_in(b) for b in (node.lower, node.upper)
         )
@@ -173,9 +174,8 @@ class PadToBuckets(Rule):
         for call in own_of_type(node.body, cst.Call) if longest else ():
             if self.file.resolve(call.func) in self._allocators:
                 tokens = self._of_integers(call)
-                for arg in call.args:
-                    if arg.keyword is None:
-                        self._pad(arg.value, longest, tokens, padded)
+                for size in sizes(self.file, call):
+                    self._pad(size, longest, tokens, padded)
 
     def _longest(self, node: cst.FunctionDef, batch: str) -> dict[str, list[cst.BaseExpression]]:
         """Names that hold the largest length in the batch, or are computed from one, and the values they are given."""

@@ -7,9 +7,12 @@ from typing import ClassVar
 import libcst as cst
 
 from porter import cuda
+from porter.arguments import bind
 from porter.project import SourceFile
 from porter.rule import Example, RedirectRule, Rule, Safety
 from porter.syntax.walk import own_of_type
+
+_TIGHT = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
 
 
 class AutocastOnDevice(RedirectRule):
@@ -50,13 +53,18 @@ class AutocastOnDevice(RedirectRule):
     def visit_Call(self, node: cst.Call) -> None:
         if self.file.resolve(node.func) not in cuda.AUTOCASTS:
             return
-        if not node.args or not cuda.is_cuda_text(node.args[0].value) or node.args[0].keyword not in (None,):
-            named = [a for a in node.args if a.keyword is not None and a.keyword.value == "device_type"]
-            if not named or not cuda.is_cuda_text(named[0].value):
-                return
-            rest = [a for a in node.args if a is not named[0]]
-        else:
-            rest = list(node.args[1:])
+        given = bind(self.file, node)
+        if given is None or not cuda.is_cuda_text(given["device_type"]):
+            return
+        # The runtime's takes what torch.cuda.amp.autocast takes, in another order: all of it goes by keyword.
+        names = {value: name for name, value in given.items()}
+        rest = [
+            arg.with_changes(keyword=cst.Name(names[arg.value]), equal=_TIGHT) if arg.keyword is None else arg
+            for arg in node.args
+            if arg.value is not given["device_type"]
+        ]
+        if rest:
+            rest[-1] = rest[-1].with_changes(comma=node.args[-1].comma)
         self.replace(node, node.with_changes(func=self.runtime("utils.autocast"), args=rest))
 
 
@@ -398,10 +406,12 @@ class ScaleNoGradients(RedirectRule):
     untouched: ClassVar = ("from scalers import GradScaler\n\nscaler = GradScaler()\n",)
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.file.resolve(node.func) in cuda.SCALERS and node.args:
-            first = node.args[0]
-            if cuda.is_cuda_text(first.value) and (first.keyword is None or first.keyword.value == "device"):
-                self.replace(first, [])
+        if self.file.resolve(node.func) not in cuda.SCALERS:
+            return
+        device = (bind(self.file, node, "device") or {}).get("device")
+        for arg in node.args:
+            if arg.value is device and cuda.is_cuda_text(arg.value):
+                self.replace(arg, [])
 
 
 def _statements(block: cst.BaseSuite | cst.If | cst.Else | None) -> list[cst.BaseStatement]:

@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.arguments import bind, lacks
 from porter.caches import fill_around
 from porter.factories import input_device, moved_factory, place_factory
 from porter.numeric import is_number
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import argument, has_star, keywords, method_call, with_keywords
+from porter.syntax.calls import keywords, method_call, with_keywords
 from porter.syntax.torch_names import PLAIN_FACTORIES
 
 _COPIES = frozenset({"torch.tensor", "torch.as_tensor", "torch.scalar_tensor"})
@@ -140,11 +141,11 @@ class MakeLengthsOnDevice(Rule):
             resolved = self.file.resolve(moved.factory.func)
         else:
             resolved = self.file.resolve(node.func)
-        if resolved not in _COPIES or argument(call, "device") is None or not call.args or has_star(call):
+        if resolved not in _COPIES or not bind(self.file, call, "device"):
             return None
-        first = call.args[0]
-        if first.keyword is not None:
-            return None
+        first, *others = call.args
+        if first.keyword is not None or any(a.keyword is None for a in others):
+            return None  # what stands behind it by place is another parameter of torch.full
         single = self._single(first.value)
         shape, value = ("(1,)", single) if single is not None else ("()", self._number(first.value))
         torch = self.file.alias("torch")
@@ -200,7 +201,7 @@ class MakeTensorsBesideInputs(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         target = self.file.resolve(node.func)
-        if target not in PLAIN_FACTORIES - _COPIES or argument(node, "device") is not None or has_star(node):
+        if target not in PLAIN_FACTORIES - _COPIES or not lacks(self.file, node, "device"):
             return
         parent = self.file.parent(node)
         if isinstance(parent, cst.Attribute) and parent.attr.value in ("to", "cuda", "type_as"):

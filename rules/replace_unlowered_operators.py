@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.arguments import bind, without
 from porter.rule import Example, RedirectRule, Rule, Safety
-from porter.syntax.calls import argument, has_star, method_call, positional, without_argument
+from porter.syntax.calls import method_call, positional
 from porter.syntax.values import is_tensor
 
 
@@ -155,16 +156,20 @@ class TransformOnDevice(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.file.resolve(node.func) != "torch.stft" or has_star(node) or self.file.host_reason(node) is not None:
+        if self.file.resolve(node.func) != "torch.stft" or self.file.host_reason(node) is not None:
             return
-        wanted = argument(node, "return_complex", 10)
+        given = bind(self.file, node)
+        if given is None or "align_to_window" in given:
+            return
+        wanted = given.get("return_complex")
         if wanted is None or (isinstance(wanted, cst.Name) and wanted.value == "False"):
             self.replace(node.func, self.runtime("ops.stft"))
-        elif isinstance(wanted, cst.Name) and wanted.value == "True" and argument(node, "return_complex") is not None:
-            self._complex(node)
+            return
+        real = without(self.file, node, "return_complex")
+        if isinstance(wanted, cst.Name) and wanted.value == "True" and real is not None:
+            self._complex(node, real)
 
-    def _complex(self, node: cst.Call) -> None:
-        real = without_argument(node, "return_complex")
+    def _complex(self, node: cst.Call, real: cst.Call) -> None:
         read = self.file.parent(node)
         outer = self.file.parent(read) if read is not None else None
         if isinstance(read, cst.Attribute) and read.attr.value == "abs" and isinstance(outer, cst.Call):

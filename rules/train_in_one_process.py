@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.arguments import bind
 from porter.project import SourceFile
 from porter.rule import Example, RedirectRule, Rule, Safety
-from porter.syntax.calls import argument
 from porter.syntax.walk import own_of_type, same
 
 _COUNT = "torch.cuda.device_count"
@@ -378,7 +378,7 @@ class ReplicateUnwrapped(Rule):
     def _wrapped(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
         """What a call of DDP's class is given."""
         if isinstance(node, cst.Call) and self.file.resolve(node.func) in ReplicateNetworks.targets:
-            return argument(node, "module", 0)
+            return (bind(self.file, node, "module") or {}).get("module")
         return None
 
     def _handles(self, body: cst.CSTNode) -> bool:

@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.arguments import bind, without
 from porter.caches import fills
 from porter.factories import read_move
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import argument, method_call, without_argument
+from porter.syntax.calls import method_call
 from porter.syntax.template import substitute
 from porter.syntax.torch_names import FACTORIES
 from porter.syntax.values import Kind, is_tensor
@@ -97,19 +98,22 @@ class UploadCachedConstants(Rule):
         if self._reads_tensors(value):
             return None
         devices: list[cst.BaseExpression] = []
+        unsure: list[cst.Call] = []
 
         def strip(node: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
             if isinstance(node, cst.Call) and self.file.resolve(node.func) in FACTORIES:
-                given = argument(node, "device")
-                if given is not None:
-                    devices.append(given)
-                    return without_argument(node, "device")
+                given, bare = bind(self.file, node, "device"), without(self.file, node, "device")
+                if given is None or bare is None:
+                    unsure.append(node)
+                elif given:
+                    devices.append(given["device"])
+                    return bare
             return None
 
         host = substitute(value, strip)
         assert isinstance(host, cst.BaseExpression)
         device = device or (devices[0] if devices else None)
-        if device is None:
+        if device is None or unsure:
             return None
         if dtype is None:
             return self.fill("__constant(__host, device=__device)", constant="utils.constant", host=host, device=device)

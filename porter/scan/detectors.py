@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 import libcst as cst
 
+from ..arguments import bind
 from ..caches import fills
 from ..contexts import DISTRIBUTED_ONLY, asks_host
 from ..cuda import is_cuda_text, is_setting, moves_to_cuda
-from ..factories import input_device
+from ..factories import input_device, sizes
 from ..listings import is_settled, lists_checkpoints
 from ..project import SourceFile
 from ..steps import ends_step, is_training_loop, read_step, training_loop
@@ -18,7 +19,7 @@ from ..syntax.calls import argument, method_call, positional
 from ..syntax.values import Kind, is_tensor
 from ..syntax.walk import brief, dotted, own_descendants, own_of_type, same
 from ..truths import is_tensor_truth
-from . import known
+from . import known, operators
 
 Found = tuple[str, cst.CSTNode, str]  # code, place, why
 Detector = Callable[[SourceFile, cst.CSTNode], Iterator[Found]]
@@ -41,10 +42,10 @@ def _library_call(file: SourceFile, node: cst.Call, target: str) -> Iterator[Fou
         yield "SHP", node, f"{target}: {known.DYNAMIC[target]}"
     elif target == "torch.where" and len(node.args) == 1:
         yield "SHP", node, "torch.where with one argument: the number of results follows the data"
-    elif target == "torch.repeat_interleave" and _tensor_count(file, node, 1):
+    elif target == "torch.repeat_interleave" and _tensor_count(file, node):
         yield "SHP", node, "repeat_interleave by a tensor: the length follows the data"
     elif target.startswith("torch.distributions.") and target.rsplit(".", 1)[-1][:1].isupper():
-        if argument(node, "validate_args") is None and "constraints" not in target:
+        if not bind(file, node, "validate_args") and "constraints" not in target:
             yield "SYN", node, "a distribution checks its parameters on the host"
     elif target.startswith("torch.distributed.") and target not in known.DISTRIBUTED_ALLOWED:
         yield "DST", node, f"{target} needs a process group"
@@ -76,12 +77,12 @@ def _library_call(file: SourceFile, node: cst.Call, target: str) -> Iterator[Fou
 
 def _factory(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
     """A host tensor made where tensors are on the device. In constructors and data loading the host is right."""
-    sizes = [v for v in positional(node) if is_tensor(file.kind(v))]
-    if sizes and target in tn.FACTORIES - {"torch.tensor", "torch.as_tensor"} and target not in ("torch.normal",):
-        yield "SHP", node, f"the size {brief(sizes[0])} is a tensor's value"
+    shaping = [v for v in sizes(file, node) if is_tensor(file.kind(v))]
+    if shaping and target in tn.FACTORIES - {"torch.tensor", "torch.as_tensor"} and target not in ("torch.normal",):
+        yield "SHP", node, f"the size {brief(shaping[0])} is a tensor's value"
     if _belongs_on_host(file, node):
         return
-    device = argument(node, "device")
+    device = (bind(file, node, "device") or {}).get("device")
     if target in ("torch.tensor", "torch.as_tensor") and not (node.args and is_tensor(file.kind(node.args[0].value))):
         if device is not None or not _used_as_constant(file, node):
             yield "DEV", node, f"{target} copies Python values to the host and uploads them each time"
@@ -94,7 +95,7 @@ def _factory(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
 
 def _belongs_on_host(file: SourceFile, node: cst.Call) -> bool:
     """In a constructor or data loader, with a host generator, or on its way to be uploaded as a constant."""
-    if argument(node, "generator") is not None:
+    if bind(file, node, "generator"):
         return True
     reason = file.host_reason(node)
     if reason is not None and not reason.startswith(DISTRIBUTED_ONLY):
@@ -108,8 +109,8 @@ def _used_as_constant(file: SourceFile, node: cst.Call) -> bool:
     return file.function(node) is None
 
 
-def _tensor_count(file: SourceFile, node: cst.Call, position: int) -> bool:
-    count = argument(node, "repeats", position)
+def _tensor_count(file: SourceFile, node: cst.Call) -> bool:
+    count = (bind(file, node, "repeats") or {}).get("repeats")
     return count is not None and is_tensor(file.kind(count))
 
 
@@ -127,9 +128,7 @@ def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
         return
     elif name in known.DYNAMIC_METHODS:
         yield "SHP", node, f"{name}(): the number of results follows the data"
-    elif name in known.UNLOWERED_METHODS:
-        yield "LOW", node, known.UNLOWERED_METHODS[name]
-    elif name == "repeat_interleave" and _tensor_count(file, node, 0):
+    elif name == "repeat_interleave" and _tensor_count(file, node):
         yield "SHP", node, "repeat_interleave by a tensor: the length follows the data"
     elif name == "to" and any(_is_cpu(file, a.value) for a in node.args):
         yield "SYN", node, "to the CPU waits for the device"
@@ -161,11 +160,6 @@ def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     target = file.resolve(node)
     if target is None or not target.startswith("torch") or file.inside_import(node):
         return
-    if target in known.UNLOWERED:
-        yield "LOW", node, known.UNLOWERED[target]
-    for prefix, why in known.UNLOWERED_PREFIXES.items():
-        if target.startswith(prefix):
-            yield "LOW", node, f"{target}: {why}"
     if target.startswith("torch.cuda."):
         yield "DEV", node, f"{target} names one backend"
     if target == "torch.inference_mode":
@@ -384,10 +378,10 @@ def formats(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 
 DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
     cst.FormattedStringExpression: (formats,),
-    cst.Call: (calls, mask_lengths, backward_passes),
+    cst.Call: (calls, operators.methods, mask_lengths, backward_passes),
     cst.For: (steps,),
-    cst.Attribute: (names,),
-    cst.Name: (names,),
+    cst.Attribute: (names, operators.functions),
+    cst.Name: (names, operators.functions),
     cst.SimpleString: (texts,),
     cst.FormattedString: (texts,),
     cst.BinaryOperation: (texts,),

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from ..torch_facts.reading import canonical
+from ..torch_facts.results import attributes, result
+from ..torch_facts.signatures import signatures
+
 V = TypeVar("V")
 
 TENSOR_TYPES = frozenset(
@@ -22,7 +26,7 @@ PLAIN_FACTORIES = frozenset(
 TYPE_FACTORIES = frozenset(f"torch.{n}" for n in TENSOR_TYPES)
 FACTORIES = RANDOM_FACTORIES | PLAIN_FACTORIES | TYPE_FACTORIES
 
-HOST_ATTRIBUTES = frozenset("shape device dtype ndim is_cuda requires_grad layout itemsize nbytes names".split())
+HOST_ATTRIBUTES = attributes("host")
 TENSOR_ONLY_ATTRIBUTES = frozenset("dtype ndim is_cuda".split()) | {"device", "shape"}
 # Methods by which a function shows that it takes a parameter for a tensor.
 TENSOR_ONLY_METHODS = frozenset(
@@ -46,24 +50,11 @@ MODULE_HOST_METHODS = frozenset(
     ).split()
 )
 
-_HOST_METHODS = frozenset(
-    "size dim ndimension numel nelement item tolist numpy is_floating_point is_contiguous stride element_size "
-    "data_ptr get_device is_complex".split()
+# Methods that give a tensor of the kind of their receiver.
+_KEEPING = frozenset(
+    "detach unsqueeze squeeze transpose view expand contiguous reshape permute clone repeat to flatten".split()
 )
-_MASK_METHODS = frozenset(
-    "bool ge le gt lt eq ne isnan isinf isfinite logical_not logical_and logical_or any all greater less".split()
-)
-_SEQUENCE_METHODS = frozenset("split chunk unbind tensor_split".split())
-
-_HOST_FUNCTIONS = frozenset(
-    f"torch.{n}"
-    for n in "is_tensor is_floating_point is_complex device Size Generator get_default_dtype is_grad_enabled numel "
-    "no_grad inference_mode enable_grad manual_seed load save device_count set_grad_enabled finfo iinfo".split()
-)
-_MASK_FUNCTIONS = frozenset(
-    f"torch.{n}"
-    for n in "eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_not logical_xor any all".split()
-)
+_HOST_FUNCTIONS = frozenset({"torch.load"})  # torch says nothing of it
 _HOST_PREFIXES = (
     "torch.cuda.",
     "torch.distributed.",
@@ -88,56 +79,29 @@ def makes_tensor(target: str) -> bool:
 
 def takes_tensor_first(target: str) -> bool:
     """Whether the first argument of `target` is a tensor."""
-    if not target.startswith("torch.") or target in FACTORIES or target in _HOST_FUNCTIONS:
+    if target.rpartition(".")[0] not in _TENSOR_MODULES or canonical(target) in FACTORIES:
         return False
-    if target.startswith(_HOST_PREFIXES) or target.startswith(("torch.nn.init.", "torch.nn.utils.")):
-        return False
-    last = target.rsplit(".", 1)[-1]
-    if target.rpartition(".")[0] not in _TENSOR_MODULES:
-        return False
-    return not last[:1].isupper() and last not in (
-        "cat",
-        "stack",
-        "concat",
-        "Parameter",
-        "einsum",
-        "checkpoint",
-    )
+    first = [s.parameters[0] for s in signatures(target) if s.parameters]
+    return any(p.tensor or p.name == "input" for p in first)  # what torch calls `input` is a tensor
 
 
 def torch_result(target: str, tensor: V, mask: V, host: V, unknown: V) -> V:
     """The kind of what a torch function returns."""
-    if target in _MASK_FUNCTIONS:
-        return mask
     if target in _HOST_FUNCTIONS or target.startswith(_HOST_PREFIXES):
         return host
     last = target.rsplit(".", 1)[-1]
-    if last[:1].isupper() and last not in TENSOR_TYPES:
-        return tensor if last == "Parameter" else unknown
-    return tensor if target.rpartition(".")[0] in _TENSOR_MODULES else unknown
+    if last in TENSOR_TYPES or last == "Parameter":
+        return tensor
+    given = result(target)
+    if given <= {"mask", "host"}:
+        return mask if given == {"mask"} else host if given else unknown
+    return tensor
 
 
 def method_result(name: str, base: V, tensor: V, mask: V, host: V, sequence: V) -> V:
     """The kind of what a method of a tensor returns."""
-    if name in _HOST_METHODS:
-        return host
-    if name in _MASK_METHODS:
-        return mask
-    if name in _SEQUENCE_METHODS:
-        return sequence
-    keeps = (
-        "detach",
-        "unsqueeze",
-        "squeeze",
-        "transpose",
-        "view",
-        "expand",
-        "contiguous",
-        "reshape",
-        "permute",
-        "clone",
-        "repeat",
-        "to",
-        "flatten",
-    )
-    return base if name in keeps else tensor
+    if name in _KEEPING:
+        return base
+    kinds = {"mask": mask, "host": host, "sequence": sequence}
+    given = result(f"torch.Tensor.{name}")
+    return kinds.get(next(iter(given)), tensor) if len(given) == 1 else tensor

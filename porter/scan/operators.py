@@ -1,0 +1,65 @@
+"""Functions, methods and layers that run on the host for want of a lowering, by what torch and torch_xla say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from ..arguments import values
+from ..project import SourceFile
+from ..syntax.values import is_tensor
+from ..torch_facts.operators import reasons
+from . import known
+
+_BY_TENSOR = ("torch.repeat_interleave",)  # the scan asks for a tensor of counts itself
+Found = tuple[str, cst.CSTNode, str]  # code, place, why
+
+
+def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Functions and classes of torch, called or passed on."""
+    assert isinstance(node, (cst.Attribute, cst.Name))
+    if type(file.parent(node)) is cst.Attribute:
+        return
+    target = file.resolve(node)
+    if target is None or not target.startswith("torch") or file.inside_import(node) or _only_named(file, node):
+        return
+    call = file.parent(node)
+    known_values = values(file, call) if isinstance(call, cst.Call) and call.func is node else _unknown
+    for family, why in reasons(target, known_values):
+        if family != "SHP" or (target not in known.DYNAMIC and target not in _BY_TENSOR):
+            yield family, node, why
+    if target in known.SLOW:
+        yield "LOW", node, known.SLOW[target]
+    for prefix, why in known.UNLOWERED_PREFIXES.items():
+        if target.startswith(prefix):
+            yield "LOW", node, f"{target}: {why}"
+
+
+def methods(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Methods of tensors."""
+    assert isinstance(node, cst.Call)
+    if not isinstance(node.func, cst.Attribute) or file.resolve(node.func) is not None:
+        return
+    name = node.func.attr.value
+    if name not in known.READS and is_tensor(file.kind(node.func.value)):
+        for family, why in reasons(f"torch.Tensor.{name}", values(file, node)):
+            if family != "SHP" or (name not in known.DYNAMIC_METHODS and f"torch.{name}" not in _BY_TENSOR):
+                yield family, node, why
+
+
+def _unknown(parameter: str) -> None:
+    """Of a function that is passed on, arguments are not known."""
+
+
+def _only_named(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether a class is asked about (`isinstance(layer, nn.GLU)`) or stands in an annotation: nothing runs."""
+    for around in file.ancestors(node):
+        if isinstance(around, cst.Annotation):
+            return True
+        if isinstance(around, cst.Call):
+            asks = isinstance(around.func, cst.Name) and around.func.value in ("isinstance", "issubclass")
+            return asks and around.func is not node
+        if isinstance(around, cst.BaseStatement):
+            return False
+    return False
