@@ -65,6 +65,8 @@ def main() -> int:
             refused.append(f"{named}: {error}")
             continue
         after = account_for(decided)
+        # With those that mean nothing without them.
+        rejected = [splice.hunk for change in decided.changes.values() for splice in change.spliced.splices]
         wrong += [f"{named}: {why}" for why in failures(rewrites, decided, rejected, before, after)]
         if not repeated and after_keys(decided) != Counter(h.key for h in hunks if h not in rejected):
             wrong.append(f"{named}: the other hunks are not what they were")

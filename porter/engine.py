@@ -10,13 +10,16 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from .imports import add_import_edits
+from .errors import PortError
+from .imports import RuntimeImport, add_import_edits
 from .project import Project, SourceFile
 from .rebuild import Rebuilt, rebuild
-from .rule import Replacement, Rule
-from .suppress import Suppressions
+from .rule import Move, Replacement, Rule
+from .suppress import Note, Suppressions
+from .syntax.loose_names import problem
 from .syntax.spans import Places, Rendering, Span
 from .syntax.splice import Spliced, can_splice
+from .ties import Request, requests, with_dependants, with_mates
 
 Asked = tuple[str, str, int, int]  # rule, file upstream, line from 1, column from 0
 
@@ -40,6 +43,28 @@ class Edit:
         return self.rule, self.file, self.span.line, self.span.column
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Kept:
+    """A rewrite that a person's note keeps off, or that means nothing without one that it does."""
+
+    file: str  # path upstream
+    span: Span
+    target: str  # path inside the emitted package
+    target_line: int
+    rule: str
+    reason: str  # why the rule would have
+    fixes_hazard: bool
+    note: str  # in words that lead to it, with the person's reason
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A note, and the file that it stands in."""
+
+    file: str
+    note: Note
+
+
 @dataclass(frozen=True, slots=True)
 class Rewritten:
     """A file after the rules."""
@@ -48,6 +73,7 @@ class Rewritten:
     rebuilt: Rebuilt
     rendering: Places
     edits: tuple[Edit, ...]
+    kept: tuple[Kept, ...] = ()
     lines: tuple[int, ...] | None = None  # the line upstream of each line, where the tree does not tell any more
 
     @property
@@ -63,12 +89,16 @@ class Rewrites:
     project: Project
     files: Mapping[str, Rewritten]
     unused_ignores: tuple[tuple[str, int, str], ...]  # file, line, code
-    suppressed: tuple[tuple[str, int, str], ...]  # file, line, code
 
     @property
     def edits(self) -> tuple[Edit, ...]:
         """All edits, in order of file and place."""
         return tuple(edit for file in self.files.values() for edit in file.edits)
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        """All rewrites that notes keep off."""
+        return tuple(kept for file in self.files.values() for kept in file.kept)
 
 
 @contextmanager
@@ -108,19 +138,111 @@ def visit(project: Project, rules: Sequence[type[Rule]]) -> None:
         _visit(file, rules)
 
 
-def apply(project: Project, without: Collection[Asked] = frozenset()) -> Rewrites:
-    """Make the edits that were asked for, but those in `without`."""
-    files: dict[str, Rewritten] = {}
-    unused: list[tuple[str, int, str]] = []
-    suppressed: list[tuple[str, int, str]] = []
+def apply(
+    project: Project, without: Collection[Asked] = frozenset(), more_notes: Mapping[str, Suppressions] | None = None
+) -> Rewrites:
+    """Make the edits that were asked for, but those in `without`, those that people's notes keep off, and what means
+    nothing without them. `more_notes` are those of some files, by path, in place of what stands there.
+
+    PortError names a note that leaves names which nothing defines.
+    """
+    notes = {path: Suppressions(file.rendering.text) for path, file in project.files.items()} | dict(more_notes or {})
+    noted: dict[Request, Noted | None] = {}
     for path, file in project.files.items():
-        notes = Suppressions(file.rendering.text)
-        edits = [r for r in file.replacements if not notes.keeps(file, r)]
-        rewritten = _apply(file, edits, without)
-        files[path] = rewritten
-        unused += [(path, line, code) for line, code in notes.unused()]
-        suppressed += [(path, line, code) for line, code in notes.used()]
-    return Rewrites(project, files, tuple(unused), tuple(suppressed))
+        for request in requests(file) if notes[path].notes else ():
+            note = notes[path].keeps(file, request)
+            if note is not None:
+                noted[request] = Noted(path, note)
+    unused = tuple((path, line, code) for path, told in notes.items() for line, code in told.unused())
+    asked_out: dict[Request, Noted | None] = {}
+    for file in project.files.values() if without else ():
+        asked_out.update((request, None) for request in requests(file) if asked(file, request) in without)
+    files = _made(project, {**asked_out, **noted})
+    trouble = _trouble(files, notes, noted)
+    for anywhere in (False, True):
+        if trouble and noted:
+            files = _made(project, {**asked_out, **dict(_of_rules(project, noted, anywhere=anywhere))})
+            trouble = _trouble(files, notes, noted) and trouble
+    if trouble:
+        raise PortError(trouble)
+    return Rewrites(project, files, unused)
+
+
+def asked(file: SourceFile, request: Request) -> Asked:
+    """What names the edit that a request becomes."""
+    node, rule = request.node, request.rule
+    if isinstance(request, Move):
+        rule = next(iter(file.import_edits[request.node].moved.values())).rule
+        node = file.alone(request.node) or node
+    span = file.span(node)
+    return rule.code, file.path, span.line, span.column
+
+
+def _of_rules(
+    project: Project, noted: Mapping[Request, Noted | None], *, anywhere: bool
+) -> Iterator[tuple[Request, Noted | None]]:
+    """What notes keep off, and all else that the same rules ask for in the same file, or anywhere."""
+    causes = {("" if anywhere else cause.file, r.rule): cause for r, cause in noted.items() if cause is not None}
+    for path, file in project.files.items():
+        for request in requests(file):
+            cause = noted.get(request) or causes.get(("" if anywhere else path, request.rule))
+            if cause is not None:
+                yield request, cause
+
+
+def _trouble(
+    files: Mapping[str, Rewritten], notes: Mapping[str, Suppressions], noted: Mapping[Request, Noted | None]
+) -> str:
+    """Why a project cannot work as people's notes leave it, in a sentence; "" where nothing is known against it."""
+    for path, rewritten in files.items():
+        for note in notes[path].notes:
+            if RuntimeImport.code in note.codes and any(
+                edit.rule == RuntimeImport.code and edit.span.line <= note.last and note.first <= edit.span.end_line
+                for edit in rewritten.edits
+            ):
+                return f"{_at(path, note)} cannot be followed: rewritten lines of the file call what is imported there"
+        why = problem((rewritten.file.rendering.text,), rewritten.text) if rewritten.kept else ""
+        if why:
+            told = sorted({_at(n.file, n.note) for n in noted.values() if n is not None}, key=lambda t: path not in t)
+            return f"{told[0]} cannot be followed: in {path}, {why}"
+    return ""
+
+
+def _at(path: str, note: Note) -> str:
+    return f"{path}:{note.line}: the note {note.told}"
+
+
+def _made(project: Project, refused: Mapping[Request, Noted | None]) -> dict[str, Rewritten]:
+    """All files with what was asked for, but what is refused and what goes with that.
+
+    Where another rule has the node of one edit, those that mean nothing without it are not made.
+    """
+    left = with_dependants(project, refused) if refused else {}
+    while True:
+        chosen = {path: _chosen(file, left) for path, file in project.files.items()}
+        lost = [
+            r
+            for path, file in project.files.items()
+            for r in file.replacements
+            if r not in left and chosen[path][r.node].rule is not r.rule
+        ]
+        torn = with_mates(project, lost, left) if lost else set()
+        files: dict[str, Rewritten] = {}
+        for path, file in project.files.items() if not torn else ():
+            files[path], swallowed = _apply(file, chosen[path], left)
+            torn |= swallowed
+        if not torn:
+            return files
+        left = with_dependants(project, {**left, **dict.fromkeys(torn)})
+
+
+def _chosen(file: SourceFile, refused: Collection[Request]) -> dict[cst.CSTNode, Replacement]:
+    """The edit of each node: the first that was asked for."""
+    chosen: dict[cst.CSTNode, Replacement] = {}
+    for replacement in file.replacements:
+        if replacement not in refused:
+            chosen.setdefault(replacement.node, replacement)
+    return chosen
 
 
 def _visit(file: SourceFile, rules: Sequence[type[Rule]]) -> None:
@@ -130,22 +252,19 @@ def _visit(file: SourceFile, rules: Sequence[type[Rule]]) -> None:
         for kind, name in _visitors(rule):
             dispatch[kind].append(getattr(instance, name))
     for node in file.index.nodes:
-        for visit in dispatch.get(type(node), ()):
-            visit(node)
+        wanted = dispatch.get(type(node))
+        if wanted:
+            file.visited = node
+            for visit in wanted:
+                visit(node)
 
 
-def _apply(file: SourceFile, wanted: Sequence[Replacement], without: Collection[Asked]) -> Rewritten:
-    def kept(node: cst.CSTNode, rule: type[Rule]) -> bool:
-        if not without:
-            return True
-        span = file.span(node)
-        return (rule.code, file.path, span.line, span.column) not in without
-
-    chosen: dict[cst.CSTNode, Replacement] = {}
-    for replacement in wanted:
-        if kept(replacement.node, replacement.rule):
-            chosen.setdefault(replacement.node, replacement)
-    add_import_edits(file, chosen, kept)
+def _apply(
+    file: SourceFile, wanted: Mapping[cst.CSTNode, Replacement], left: Mapping[Request, Noted | None]
+) -> tuple[Rewritten, set[Request]]:
+    """A file with its edits made; and, where that leaves half of a group, its edits."""
+    chosen = dict(wanted)
+    add_import_edits(file, chosen, {r for r in left if isinstance(r, Move)}, complete=not left)
     rebuilt = rebuild(file, {node: r.new for node, r in chosen.items()})
     rendering = _render(file, rebuilt)
     edits = []
@@ -164,7 +283,43 @@ def _apply(file: SourceFile, wanted: Sequence[Replacement], without: Collection[
                 fixes_hazard=replacement.rule.fixes_hazard,
             )
         )
-    return Rewritten(file, rebuilt, rendering, tuple(sorted(edits)))
+    kept = tuple(sorted(set(_kept(file, rebuilt, rendering, left)))) if left else ()
+    return Rewritten(file, rebuilt, rendering, tuple(sorted(edits)), kept), _torn(wanted.values(), rebuilt)
+
+
+def _torn(chosen: Collection[Replacement], rebuilt: Rebuilt) -> set[Request]:
+    """The edits of one visit of a rule of which only some are made, the others being inside of what was replaced."""
+    gone = {r.ties.keys[0] for r in chosen if r.node not in rebuilt.applied and r.ties.keys}
+    if not gone:
+        return set()
+    torn = {r.ties.keys[0] for r in chosen if r.node in rebuilt.applied and r.ties.keys and r.ties.keys[0] in gone}
+    return {r for r in chosen if r.ties.keys and r.ties.keys[0] in torn}
+
+
+def _kept(
+    file: SourceFile, rebuilt: Rebuilt, rendering: Places, left: Mapping[Request, Noted | None]
+) -> Iterator[Kept]:
+    """What notes keep off in a file, as far as its code is still there."""
+    now = {old: new for new, old in rebuilt.origin.items() if new in rendering}
+    for request in requests(file):
+        cause = left.get(request)
+        node = request.node
+        moved = node in now and node not in rebuilt.applied
+        there = isinstance(request, Move) or node in rendering or moved
+        if cause is None or not there:
+            continue
+        around = next((n for n in (node, *file.ancestors(node)) if n in rendering or n in now), file.module)
+        place = around if around in rendering else now.get(around)
+        yield Kept(
+            file=file.path,
+            span=file.span(node),
+            target=file.target,
+            target_line=1 if place is None else rendering.span(_head(place)).line,
+            rule=request.rule.code,
+            reason=request.rule.message if isinstance(request, Move) else request.reason,
+            fixes_hazard=request.rule.fixes_hazard,
+            note=f"{cause.note.told} in line {cause.note.line}{f' of {cause.file}' if cause.file != file.path else ''}",
+        )
 
 
 def _reaching(file: SourceFile, node: cst.CSTNode, until: cst.CSTNode | None) -> Span:
@@ -176,7 +331,7 @@ def _reaching(file: SourceFile, node: cst.CSTNode, until: cst.CSTNode | None) ->
 def _render(file: SourceFile, rebuilt: Rebuilt) -> Places:
     if rebuilt.module is file.module:
         return file.rendering
-    if not can_splice(rebuilt.module, file.rendering):
+    if rebuilt.module.footer is not file.module.footer or not can_splice(rebuilt.module, file.rendering):
         return Rendering(rebuilt.module)
     return Spliced(rebuilt.module, file.module, file.rendering, file.index.parents, rebuilt.origin)
 

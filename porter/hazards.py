@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from .engine import Rewrites
+from .engine import Kept, Rewrites
 
 
 class Status(Enum):
@@ -28,7 +28,7 @@ class Hazard:
     reason: str
     target: str  # path inside the emitted package
     target_line: int
-    noted_to: int = 0  # last line upstream where a note waives it; 0 where none does
+    noted: tuple[int, int] | None = None  # lines upstream among which the note is that waives it
 
 
 def account(rewrites: Rewrites) -> tuple[Hazard, ...]:
@@ -49,8 +49,33 @@ def account(rewrites: Rewrites) -> tuple[Hazard, ...]:
                     edit.target_span.line,
                 )
             )
-    found += scan(rewrites)
+    told: set[Kept] = set()
+    for hazard in scan(rewrites):
+        kept = [one for one in rewrites.kept if _tells(one, hazard)]
+        told.update(kept)
+        if kept and hazard.status is Status.RESIDUAL:
+            reason = f"{hazard.reason}: kept as it is by {kept[0].note}"
+            hazard = replace(hazard, status=Status.WAIVED, reason=reason)
+        found.append(hazard)
+    found += [_waived(one) for one in rewrites.kept if one.fixes_hazard and one not in told]
     return in_order(found)
+
+
+def _waived(kept: Kept) -> Hazard:
+    """A hazard that a rule would have fixed, were it not for a note, and that the scan does not see."""
+    reason = f"{kept.reason}: kept as it is by {kept.note}"
+    return Hazard(kept.rule, kept.file, kept.span.line, Status.WAIVED, reason, kept.target, kept.target_line)
+
+
+def _tells(kept: Kept, hazard: Hazard) -> bool:
+    """Whether a find of the scan is the very hazard that a rule would have fixed, were it not for a note."""
+    here = hazard.file == kept.file and kept.span.line <= hazard.line <= kept.span.end_line
+    return here and family(hazard.code) == family(kept.rule)
+
+
+def family(code: str) -> str:
+    """The family of a rule's code; that of a family is itself."""
+    return code.rstrip("0123456789")
 
 
 def in_order(hazards: Iterable[Hazard]) -> tuple[Hazard, ...]:

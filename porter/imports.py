@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
 import libcst as cst
 
 from .project import ImportEdit, SourceFile
-from .rule import Replacement, Rule, Safety
+from .rule import Move, Replacement, Rule, Safety
 from .syntax.walk import descendants
 
 
@@ -25,24 +25,28 @@ class RuntimeImport(Rule):
 
 
 def add_import_edits(
-    file: SourceFile, chosen: dict[cst.CSTNode, Replacement], kept: Callable[[cst.CSTNode, type[Rule]], bool]
+    file: SourceFile, chosen: dict[cst.CSTNode, Replacement], refused: Collection[Move], *, complete: bool
 ) -> None:
     """Add to `chosen` the edits of import statements that the rules' other edits in `file` bring with them.
 
-    Those that `kept` says no to are left out.
+    Names in `refused` stay where they come from. Where `chosen` is not `complete`, only what it needs of the runtime is
+    imported.
     """
-    for node, edit in file.import_edits.items():
-        rule = next(iter(edit.moved.values()))[0]
+    for node, whole in file.import_edits.items():
+        edit = whole.without(refused) if refused else whole
+        if not edit.moved:
+            continue
+        rule = next(iter(edit.moved.values())).rule
         names = ", ".join(_alias_text(a) for a in edit.moved)
         new: tuple[cst.CSTNode, ...] = split_import(file, edit)
         line = file.alone(node)
         if line is not None:
-            new = tuple(cst.SimpleStatementLine([small]) for small in split_import(file, edit))
+            head, *more = split_import(file, edit)
+            last = [cst.SimpleStatementLine([small]) for small in more]
+            new = (cst.SimpleStatementLine([head], trailing_whitespace=line.trailing_whitespace), *last)
         place = node if line is None else line
-        if not kept(place, rule):
-            continue
         chosen[place] = Replacement(rule, place, new, f"{rule.message} ({names})")
-    added = runtime_import(file)
+    added = runtime_import(file, file.runtime_aliases if complete else _called(file, chosen.values()))
     if added is None:
         return
     anchor = _anchor(file, chosen)
@@ -67,13 +71,11 @@ def _after_docstring(module: cst.Module) -> int:
     return 1 if module.get_docstring() is not None and len(module.body) > 1 else 0
 
 
-def runtime_import(file: SourceFile) -> cst.SimpleStatementLine | None:
-    """`from . import ops, utils` as this file needs it."""
-    if not file.runtime_aliases:
+def runtime_import(file: SourceFile, aliases: Mapping[str, str]) -> cst.SimpleStatementLine | None:
+    """`from . import ops, utils` as a file needs it: parts of the runtime, and what they are called there."""
+    if not aliases:
         return None
-    names = ", ".join(
-        name if alias == name else f"{name} as {alias}" for name, alias in sorted(file.runtime_aliases.items())
-    )
+    names = ", ".join(name if alias == name else f"{name} as {alias}" for name, alias in sorted(aliases.items()))
     line = cst.parse_statement(f"from {file.level} import {names}")
     assert isinstance(line, cst.SimpleStatementLine)
     return line
@@ -91,8 +93,8 @@ def split_import(file: SourceFile, edit: ImportEdit) -> tuple[cst.ImportFrom, ..
     if whole is not None:
         return (whole,)
     groups: dict[str, list[str]] = defaultdict(list)
-    for alias, (_, target) in edit.moved.items():
-        module, _, name = target.rpartition(".")
+    for alias, move in edit.moved.items():
+        module, _, name = move.target.rpartition(".")
         bound = alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else None
         bound = bound or _alias_text(alias)
         groups[module].append(name if bound == name else f"{name} as {bound}")
@@ -103,8 +105,8 @@ def split_import(file: SourceFile, edit: ImportEdit) -> tuple[cst.ImportFrom, ..
 
 def _renamed(file: SourceFile, edit: ImportEdit) -> cst.ImportFrom | None:
     """The same from-import, layout and all, of another module, if that is all that changes."""
-    modules = {target.rpartition(".")[0] for _, target in edit.moved.values()}
-    if len(modules) != 1 or any(_alias_text(a) != t.rpartition(".")[2] for a, (_, t) in edit.moved.items()):
+    modules = {move.target.rpartition(".")[0] for move in edit.moved.values()}
+    if len(modules) != 1 or any(_alias_text(a) != m.target.rpartition(".")[2] for a, m in edit.moved.items()):
         return None
     name = modules.pop()
     new = _parsed(f"from {file.origin(name)} import x")
@@ -153,5 +155,15 @@ def _top(file: SourceFile, node: cst.CSTNode) -> cst.CSTNode | None:
 
 
 def _calls_runtime(file: SourceFile, edit: Replacement) -> bool:
-    names = set(file.runtime_aliases.values())
-    return any(isinstance(n, cst.Name) and n.value in names for new in _statements(edit.new) for n in descendants(new))
+    return not _names(edit).isdisjoint(file.runtime_aliases.values())
+
+
+def _called(file: SourceFile, edits: Iterable[Replacement]) -> dict[str, str]:
+    """The parts of the runtime that some edits call, by the names that they have in the file."""
+    names = frozenset().union(*map(_names, edits))
+    return {package: alias for package, alias in file.runtime_aliases.items() if alias in names}
+
+
+def _names(edit: Replacement) -> frozenset[str]:
+    """The names in what an edit puts in."""
+    return frozenset(n.value for new in _statements(edit.new) for n in descendants(new) if isinstance(n, cst.Name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from .errors import PortError
+from .rule import Move, Ties
 from .runtime_names import runtime_result
 from .sources.trainers import FOLDER as TRAINERS
 from .syntax.kinds import Kinds
@@ -17,7 +18,7 @@ from .syntax.scopes import Binding, Imported, Index, imported_module
 from .syntax.spans import Places, Rendering, Span
 from .syntax.template import names_in
 from .syntax.values import Kind, Value
-from .syntax.walk import dotted, own_of_type
+from .syntax.walk import descendants, dotted, own_of_type
 
 if TYPE_CHECKING:
     from .contexts import Contexts
@@ -46,6 +47,7 @@ class SourceFile:
         self.replacements: list[Replacement] = []
         self.runtime_aliases: dict[str, str] = {}
         self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
+        self.visited: cst.CSTNode | None = None  # what rules are being shown
         self._rendering: Places | None = None
         self.is_trainer = self.in_trainers and any(map(_computes_gradients, self.index.nodes))
         # Outside upstream's module folder, and ported because something there or a trainer imports it.
@@ -236,7 +238,7 @@ class SourceFile:
         """Ask for some names of a from-import to come from the runtime (or another module) instead."""
         edit = self.import_edits.setdefault(node, ImportEdit(node))
         for alias, target in moved.items():
-            edit.moved[alias] = (type(rule), target)
+            edit.moved[alias] = Move(type(rule), node, target, Ties((rule.key_of(node),)))
 
 
 def _computes_gradients(node: cst.CSTNode) -> bool:
@@ -249,7 +251,13 @@ class ImportEdit:
     def __init__(self, node: cst.ImportFrom) -> None:
         """Nothing moved yet."""
         self.node = node
-        self.moved: dict[cst.ImportAlias, tuple[type[Rule], str]] = {}
+        self.moved: dict[cst.ImportAlias, Move] = {}
+
+    def without(self, refused: Collection[Move]) -> ImportEdit:
+        """The same, but for some of the names."""
+        left = ImportEdit(self.node)
+        left.moved = {alias: move for alias, move in self.moved.items() if move not in refused}
+        return left
 
 
 class Project:
@@ -337,6 +345,19 @@ class Project:
         """The function of the package that a full name means."""
         found = self.definition(name)
         return (found[0], found[1]) if found is not None and isinstance(found[1], cst.FunctionDef) else None
+
+    def reached(self, file: SourceFile, node: cst.CSTNode) -> dict[cst.CSTNode, SourceFile]:
+        """Some code of a file, and the functions of the project that calls there reach; each with its file."""
+        found = {node: file}
+        waiting = [node]
+        while waiting:
+            here = found[one := waiting.pop()]
+            for part in descendants(one):
+                called = self.function(here.resolve(part.func)) if type(part) is cst.Call else None
+                if called is not None and called[1] not in found:
+                    found[called[1]] = called[0]
+                    waiting.append(called[1])
+        return found
 
     def _member(self, name: str) -> Definition | None:
         """A method, by its class's full name."""

@@ -1,13 +1,23 @@
-"""A tree with some nodes replaced: everything that no edit touches is shared with the old tree."""
+"""A tree with some nodes replaced: everything that no edit touches is shared with the old tree.
+
+Comments outlive the code that they stand at, as far as they may be about what stays (`remarks` has what is one):
+- on lines of their own above a statement that goes, they stay above what follows, or at the end of the block;
+- behind a statement, or inside it, that is replaced, they stay with what replaces it; behind one that goes, they go,
+  unless what comes next gives a value to the same name;
+- around statements that take the place of the block they were in, they stay around them.
+What goes as a whole, such as a loop or a branch, takes the comments inside along.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import libcst as cst
 
 from .project import SourceFile
+from .remarks import Around, Remark, above, around_block, assigned_name, behind, inside, lines_of, with_remarks
 from .syntax.template import parenthesized
 from .syntax.walk import descendants, meaningful_fields
 
@@ -38,6 +48,7 @@ def rebuild(file: SourceFile, edits: Mapping[cst.CSTNode, New]) -> Rebuilt:
 
 class _Worker:
     def __init__(self, file: SourceFile, edits: Mapping[cst.CSTNode, New], result: Rebuilt) -> None:
+        self._file = file
         self._edits = edits
         self._result = result
         self._old = file.index.parents
@@ -49,6 +60,9 @@ class _Worker:
                 current = self._old.get(current)
         self._active: set[cst.CSTNode] = set()
         self._gone: list[cst.CSTNode] = []
+        self._loose: list[str] = []  # comments that were inside of what was replaced, for the statement around
+        self._after: list[cst.EmptyLine] = []  # comments for what follows the statement that is being made
+        self._last: dict[cst.CSTNode, list[cst.EmptyLine]] = {}  # block → comments that nothing follows
 
     def node(self, node: cst.CSTNode, fresh: bool = False) -> cst.CSTNode:
         """A node with the edits below it applied; `fresh` for nodes that a rule made."""
@@ -66,8 +80,10 @@ class _Worker:
 
     def _replaced(self, old: cst.CSTNode, new: cst.CSTNode) -> cst.CSTNode:
         self._active.add(old)
+        known = len(self._loose)
         built = self.node(new, fresh=True)
         self._active.discard(old)
+        self._loosen(old, [built], known)
         if isinstance(old, cst.BaseExpression) and isinstance(built, cst.BaseExpression):
             if old.lpar and not built.lpar:
                 built = built.with_changes(lpar=old.lpar, rpar=old.rpar)
@@ -75,6 +91,14 @@ class _Worker:
                 built = parenthesized(built)
         self._landed(old, [built])
         return built
+
+    def _loosen(self, old: cst.CSTNode, new: Sequence[cst.CSTNode], known: int) -> None:
+        """Keep the comments that were inside of what is replaced, but for those that edits inside it kept already."""
+        already = Counter(self._loose[known:])
+        for text in inside(self._file, old, new):
+            already[text] -= 1
+            if already[text] < 0:
+                self._loose.append(text)
 
     def _landed(self, old: cst.CSTNode, new: Sequence[cst.CSTNode]) -> None:
         self._result.applied[old] = list(new)
@@ -95,6 +119,8 @@ class _Worker:
                 items = self._items(node, value, fresh)
                 if len(items) != len(value) or any(a is not b for a, b in zip(items, value, strict=True)):
                     changes[name] = items
+                if node in self._last:
+                    changes["footer"] = [*self._last.pop(node), *getattr(node, "footer", ())]
         if not changes:
             return node
         new_node = node.with_changes(**changes)
@@ -106,6 +132,7 @@ class _Worker:
     def _items(self, parent: cst.CSTNode, value: Sequence[cst.CSTNode], fresh: bool) -> list[cst.CSTNode]:
         items: list[cst.CSTNode] = []
         orphans: list[cst.EmptyLine] = []  # comments above statements that went, for the next one that stays
+        remark: Remark | None = None  # behind one that went
         gone: list[tuple[cst.CSTNode, int]] = []  # removed here, and after how many of those that stay
         for item in value:
             if not isinstance(item, cst.CSTNode):
@@ -113,23 +140,40 @@ class _Worker:
             else:
                 known = len(self._gone)
                 made = self._item(parent, item, fresh)
-                if orphans and made and isinstance(made[0], cst.BaseStatement):
-                    made[0] = self._below(orphans, made[0])
-                    orphans = []
-                orphans += _comments(item) if not made else []
+                if isinstance(item, cst.BaseStatement):
+                    remark = self._settle(item, made, orphans, remark)
                 items.extend(made)
                 gone += [(old, len(items)) for old in self._gone[known:] if self._result.around[old] is parent]
         for old, at in gone if items else ():
             self._result.beside[old] = (items[at - 1], True) if at else (items[0], False)
         if value and not items and isinstance(parent, cst.IndentedBlock):
-            items.append(cst.SimpleStatementLine([cst.Pass()]))
+            items.append(cst.SimpleStatementLine([cst.Pass()], leading_lines=orphans))
         elif value and not items and isinstance(parent, (cst.SimpleStatementLine, cst.SimpleStatementSuite)):
             items.append(cst.Pass())
+        elif orphans and isinstance(parent, (cst.IndentedBlock, cst.Module)):
+            self._last[parent] = orphans
         return items
 
-    def _below(self, comments: Sequence[cst.EmptyLine], statement: cst.CSTNode) -> cst.CSTNode:
-        """A statement with more comments above it."""
-        new = statement.with_changes(leading_lines=(*comments, *getattr(statement, "leading_lines", ())))
+    def _settle(
+        self, item: cst.BaseStatement, made: list[cst.CSTNode], orphans: list[cst.EmptyLine], remark: Remark | None
+    ) -> Remark | None:
+        """Give what became of a statement the comments that are its own now, and keep those for what follows it in
+        `orphans`; the one behind a statement that goes is the result.
+        """
+        loose, self._loose = self._loose, [] if made else self._loose
+        after, self._after = self._after, []
+        if not made:
+            orphans += above(item)
+            return Remark.behind(item) or remark
+        takes = remark is not None and assigned_name(made[0]) == remark.name and made[0] not in self._old
+        if orphans or loose or takes:
+            lines = lines_of(loose)
+            made[0] = self._put(made[0], with_remarks(made[0], orphans, lines, remark.text if remark and takes else ""))
+        orphans[:] = after
+        return None
+
+    def _put(self, statement: cst.CSTNode, new: cst.CSTNode) -> cst.CSTNode:
+        """`new` in the place of a statement that only has other comments."""
         self._result.origin[new] = self._result.origin.get(statement, statement)
         for made in self._result.applied.values():
             made[:] = [new if node is statement else node for node in made]
@@ -143,10 +187,14 @@ class _Worker:
 
     def _several(self, parent: cst.CSTNode, old: cst.CSTNode, new: Sequence[cst.CSTNode]) -> list[cst.CSTNode]:
         self._active.add(old)
+        known = len(self._loose)
         built = [made for item in new for made in self._item(parent, item, fresh=True)]
         self._active.discard(old)
-        if isinstance(old, cst.BaseStatement):
-            built = _with_comments(old, built)
+        if isinstance(old, cst.BaseStatement) and built:
+            self._loosen(old, built, known)
+            around = around_block(old, [item for item in new if item in self._old], self._old)
+            self._after += around.last if around is not None else []
+            built = _with_comments(old, built, around)
         if built:
             self._landed(old, built)
         else:
@@ -160,29 +208,24 @@ def _may_be_several(node: cst.CSTNode) -> bool:
     return isinstance(node, (cst.BaseStatement, cst.BaseSmallStatement, cst.Arg, cst.Decorator))
 
 
-def _comments(statement: cst.CSTNode) -> list[cst.EmptyLine]:
-    """The comments right above a statement, from the first one on."""
-    lines = list(getattr(statement, "leading_lines", ()))
-    while lines and lines[0].comment is None:
-        lines.pop(0)
-    return lines
-
-
-def _with_comments(old: cst.CSTNode, new: list[cst.CSTNode]) -> list[cst.CSTNode]:
-    """Comments and empty lines around a statement stay around what replaces it."""
-    if not new:
-        return new
+def _with_comments(old: cst.BaseStatement, new: list[cst.CSTNode], block: Around | None) -> list[cst.CSTNode]:
+    """Comments and empty lines around a statement stay around what replaces it, and those around a `block` of its own
+    around the statements that stand for it now.
+    """
     leading = getattr(old, "leading_lines", ())
-    first = new[0]
-    own = tuple(getattr(first, "leading_lines", ()))
+    own = tuple(getattr(new[0], "leading_lines", ()))
     if leading and own[: len(leading)] != tuple(leading):
-        new[0] = first.with_changes(leading_lines=(*leading, *own))
-    trailing = getattr(old, "trailing_whitespace", None)
-    last = new[-1]
-    kept = any(getattr(s, "trailing_whitespace", None) is trailing for s in new)
-    moved = not kept and trailing is not None and trailing.comment is not None
-    if moved and isinstance(last, cst.SimpleStatementLine) and last.trailing_whitespace.comment is None:
-        new[-1] = last.with_changes(trailing_whitespace=trailing)
+        new[0] = new[0].with_changes(leading_lines=(*leading, *own))
+    if block is not None:
+        lines = tuple(getattr(new[0], "leading_lines", ()))
+        at = len(leading)
+        new[0] = new[0].with_changes(leading_lines=(*lines[:at], *block.first, *lines[at:]))
+        return new
+    remark = behind(old, new)
+    if remark and isinstance(new[-1], cst.SimpleStatementLine) and new[-1].trailing_whitespace.comment is None:
+        new[-1] = with_remarks(new[-1], (), (), remark)
+    elif remark:
+        new[0] = with_remarks(new[0], (), lines_of([remark]), "")
     return new
 
 

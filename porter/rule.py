@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
@@ -47,6 +47,23 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Needed:
+    """What an edit takes for granted: that whatever these rules ask for inside a node is done."""
+
+    inside: cst.CSTNode
+    rules: tuple[str, ...]  # codes
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """Which other edits one means nothing without."""
+
+    keys: tuple[Hashable, ...] = ()  # edits that share one are made all, or none
+    needs: tuple[Needed, ...] = ()
+    needed_in: tuple[cst.CSTNode, ...] = ()  # no edit inside these nodes is right without this one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Replacement:
     """One edit that a rule asks for, on the tree it was shown."""
 
@@ -55,6 +72,17 @@ class Replacement:
     new: cst.CSTNode | tuple[cst.CSTNode, ...]
     reason: str
     until: cst.CSTNode | None = None  # where it ends, if it means nothing without other edits up to there
+    ties: Ties = Ties()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """A name of a from-import that a rule asks to come from another module."""
+
+    rule: type[Rule]
+    node: cst.ImportFrom
+    target: str  # dotted, as `SourceFile.origin` takes it
+    ties: Ties = Ties()
 
 
 class Rule:
@@ -79,13 +107,27 @@ class Rule:
         new: cst.CSTNode | Sequence[cst.CSTNode],
         reason: str | None = None,
         until: cst.CSTNode | None = None,
+        *,
+        alone: bool = False,
+        together: Sequence[Hashable] = (),
+        needs: Sequence[Needed] = (),
+        needed_in: Sequence[cst.CSTNode] = (),
     ) -> None:
         """Ask for `node` to become `new` (a statement, argument or decorator may become several, or none).
 
-        With edits that mean nothing without it, up to the node `until`, it is one: a person refuses all or none.
+        All that a rule asks for in one visit is made, or none of it: where a note keeps one edit off, or another rule
+        has its node, the others are not made either. `alone` says that an edit is right without those. `together` has
+        keys that edits of other visits share, in any file; those of a visit is `key_of`. `needs` and `needed_in` are
+        as in `Ties`. What a person refuses in review is lines: an edit up to the node `until` is one piece of them.
         """
         wanted = new if isinstance(new, cst.CSTNode) else tuple(new)
-        self.file.replacements.append(Replacement(type(self), node, wanted, reason or self.message, until))
+        own: Hashable = ("alone", type(self), node) if alone else self.key_of(self.file.visited)
+        ties = Ties((own, *together), tuple(needs), tuple(needed_in))
+        self.file.replacements.append(Replacement(type(self), node, wanted, reason or self.message, until, ties))
+
+    def key_of(self, node: cst.CSTNode | None) -> Hashable:
+        """The key that all edits have which this rule asks for when it visits a node."""
+        return type(self), node
 
     def runtime(self, name: str) -> cst.BaseExpression:
         """The expression for a name of the emitted runtime, such as `ops.interpolate`; its import comes along."""
@@ -143,6 +185,12 @@ class RedirectRule(Rule):
         if isinstance(parent, cst.Del) or (isinstance(parent, _ASSIGNING) and parent.target is node):
             return  # the library's own name is meant
         self.replace(node, self.runtime(self.targets[target]))
+
+    def redirects(self, func: cst.BaseExpression) -> list[Hashable]:
+        """The keys of the edits, imports or the attribute itself, by which what is called becomes the runtime's."""
+        moves = self.file.import_edits.values()
+        here = [e.node for e in moves if any(m.rule is type(self) for m in e.moved.values())]
+        return [self.key_of(node) for node in ([func] if isinstance(func, cst.Attribute) else here)]
 
     def wanted(self, node: cst.Attribute) -> bool:
         """Whether this use of a target is to be redirected."""

@@ -108,7 +108,7 @@ class AttendInDiagonals(Rule):
                     table=found.table,
                     old=found.node,
                 )
-                self.replace(found.node, new)
+                self.replace(found.node, new, alone=True)
 
     def _is_chosen(self, node: cst.CSTNode) -> bool:
         """Whether an expression is only evaluated where a TPU's form is not wanted."""

@@ -183,7 +183,7 @@ class BreakGraphAtComponents(Rule):
                 and (dotted(n.func) or "").startswith("self.")
             ]
             if called and not self._marked_after(line) and self.file.host_reason(line) is None:
-                self.replace(line, [line, self._mark(called[0])])
+                self.replace(line, [line, self._mark(called[0])], alone=True)
 
     def _mark_end(self, method: cst.FunctionDef, components: set[str]) -> None:
         loops = [
@@ -197,7 +197,7 @@ class BreakGraphAtComponents(Rule):
         if not loops or not isinstance(last, cst.SimpleStatementLine) or not isinstance(last.body[0], cst.Return):
             return
         if before is None or "mark_step" not in cst.Module([]).code_for_node(before):
-            self.replace(last, [self._mark(loops[0]), last.with_changes(leading_lines=[])])
+            self.replace(last, [self._mark(loops[0]), last.with_changes(leading_lines=[])], alone=True)
 
     def _marked_after(self, line: cst.SimpleStatementLine) -> bool:
         siblings = self.file.siblings(line)

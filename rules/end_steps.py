@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.rule import Example, Rule, Safety
+from porter.rule import Example, Needed, Rule, Safety
 from porter.steps import Loop, ends_step, is_training_loop, log_blocks, read_step
 from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor
@@ -177,7 +177,8 @@ class LogAfterStep(Rule):
                     body=node.body.with_changes(header=cst.TrailingWhitespace()),
                     decorators=[cst.Decorator(self.runtime("utils.after_step"))],
                 )
-                self.replace(node.body, cst.IndentedBlock([function], header=node.body.header))
+                block = cst.IndentedBlock([function], header=node.body.header)
+                self.replace(node.body, block, alone=True, needs=[Needed(loop, (EndSteps.code,))])
 
     def _is_deferred(self, body: cst.IndentedBlock) -> bool:
         return all(isinstance(s, cst.FunctionDef) and s.decorators for s in body.body)

@@ -116,4 +116,4 @@ class KeepAttentionOnChip(Rule):
         for found in attention_scores(self.file, node):
             if self.file.host_reason(found.node) is None:
                 new = self.fill("__f(__left, __right)", f="ops.scores", left=found.left, right=found.right)
-                self.replace(found.node, new)
+                self.replace(found.node, new, alone=True)

@@ -91,4 +91,4 @@ class KeepFeedForwardOnChip(Rule):
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         for call in wide_layers(self.file, node):
             given = [cst.Arg(call.func), *call.args]
-            self.replace(call, cst.Call(self.runtime("ops.wide"), given))
+            self.replace(call, cst.Call(self.runtime("ops.wide"), given), alone=True)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.project import SourceFile
-from porter.rule import Example, Rule, Safety
+from porter.rule import Example, Needed, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor
 from porter.syntax.walk import dotted, own_descendants
@@ -146,7 +146,9 @@ class KeepValuesOnDevice(Rule):
         tensor = read_value(self.file, node)
         if tensor is not None and only_kept(self.file, node) and self.file.host_reason(node) is None:
             kept = "__x.detach().clone()" if self._changes_later(tensor) else "__x.detach()"
-            self.replace(node, self.fill(kept, x=tensor))
+            # What is printed would be a tensor's text otherwise.
+            needs = [Needed(self.file.function(node) or self.file.module, (PrintAfterStep.code,))]
+            self.replace(node, self.fill(kept, x=tensor), needs=needs)
 
     def _changes_later(self, tensor: cst.BaseExpression) -> bool:
         """Whether a tensor may be written in place after it was read: `total += part`, `total.add_(part)`."""

@@ -9,7 +9,7 @@ import libcst as cst
 from porter import cuda
 from porter.arguments import bind
 from porter.project import SourceFile
-from porter.rule import Example, RedirectRule, Rule, Safety
+from porter.rule import Example, Needed, RedirectRule, Rule, Safety
 from porter.syntax.walk import own_of_type
 
 _TIGHT = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
@@ -267,14 +267,15 @@ class TakeAcceleratorsBranch(Rule):
         if isinstance(self.file.parent(node), cst.If):
             self._branch(node, block)
         else:
-            self.replace(node, _statements(block))
+            self.replace(node, _statements(block), needs=_translations(block))
 
     def _branch(self, node: cst.If, block: cst.BaseSuite | cst.If | cst.Else | None) -> None:
         """An `elif`: what remains of it is the `else` of the one before."""
         if isinstance(block, cst.BaseSuite):
-            self.replace(node, cst.Else(body=block, leading_lines=node.leading_lines))
+            last = cst.Else(body=block, leading_lines=node.leading_lines)
+            self.replace(node, last, needs=_translations(block))
         elif block is not None:
-            self.replace(node, block)
+            self.replace(node, block, needs=_translations(block))
 
     def visit_IfExp(self, node: cst.IfExp) -> None:
         asked = cuda.asks_for_cuda(self.file, node.test)
@@ -282,7 +283,7 @@ class TakeAcceleratorsBranch(Rule):
         if asked is None or cuda.is_choice(self.file, node) or _counts_devices(self.file, value):
             return
         if cuda.is_translated(self.file, value):
-            self.replace(node, value)
+            self.replace(node, value, needs=_translations(value))
 
     def visit_Assert(self, node: cst.Assert) -> None:
         operands = [node.test]
@@ -411,7 +412,7 @@ class ScaleNoGradients(RedirectRule):
         device = (bind(self.file, node, "device") or {}).get("device")
         for arg in node.args:
             if arg.value is device and cuda.is_cuda_text(arg.value):
-                self.replace(arg, [])
+                self.replace(arg, [], together=self.redirects(node.func))
 
 
 def _statements(block: cst.BaseSuite | cst.If | cst.Else | None) -> list[cst.BaseStatement]:
@@ -424,6 +425,12 @@ def _statements(block: cst.BaseSuite | cst.If | cst.Else | None) -> list[cst.Bas
     if isinstance(body, cst.SimpleStatementSuite):
         return [cst.SimpleStatementLine(body.body, trailing_whitespace=body.trailing_whitespace)]
     return [s for s in body.body if isinstance(s, cst.BaseStatement)]
+
+
+def _translations(block: cst.CSTNode | None) -> list[Needed]:
+    """What has to be done in a branch for CUDA, so that it runs without."""
+    rules = (AutocastOnDevice, LeaveCuda, TakeAcceleratorsBranch, LeaveCudaSettings, ScaleNoGradients)
+    return [Needed(block, tuple(rule.code for rule in rules))] if block is not None else []
 
 
 def _counts_devices(file: SourceFile, block: cst.CSTNode) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 import libcst as cst
 
 from porter.project import SourceFile
-from porter.rule import Example, Rule, Safety
+from porter.rule import Example, Needed, Rule, Safety
+from porter.syntax.template import names_in
 from porter.syntax.values import is_tensor
 from porter.syntax.walk import descendants
 
@@ -45,12 +47,33 @@ class LeaveScripting(Rule):
     )
 
     def visit_Decorator(self, node: cst.Decorator) -> None:
+        function = self.file.parent(node)
         if self.file.resolve(node.decorator) == "torch.jit.script":
-            self.replace(node, [])
+            self.replace(node, [], needed_in=_compiled(self.file, function))
 
     def visit_Call(self, node: cst.Call) -> None:
         if self.file.resolve(node.func) == "torch.jit.script" and len(node.args) == 1:
-            self.replace(node, node.args[0].value)
+            scripted = self.file.project.definition(self.file.resolve(node.args[0].value))
+            self.replace(node, node.args[0].value, needed_in=_compiled(*scripted) if scripted else ())
+
+
+def _compiled(file: SourceFile, scripted: cst.CSTNode | None) -> list[cst.CSTNode]:
+    """What TorchScript compiles along with a function or class: the functions of the project that it calls, and where
+    the names that they use are imported.
+    """
+    if scripted is None:
+        return []
+    reached = file.project.reached(file, scripted)
+    return [*reached, *(line for node, here in reached.items() for line in _imports(here, names_in(node)))]
+
+
+def _imports(file: SourceFile, names: Collection[str]) -> Iterator[cst.ImportFrom]:
+    """The from-imports of a file that bind one of these names."""
+    for node in file.index.nodes:
+        if isinstance(node, cst.ImportFrom) and not isinstance(node.names, cst.ImportStar):
+            bound = {alias.evaluated_alias or alias.evaluated_name for alias in node.names}
+            if not bound.isdisjoint(names):
+                yield node
 
 
 _BEFORE = """import torch
@@ -109,14 +132,19 @@ class PassCountsAsNumbers(Rule):
         value = node.args[0].value
         if not isinstance(value, cst.List) or self.file.host_reason(node) is not None:
             return
-        if all(_is_count(self.file, e.value) for e in value.elements) and self._read_only(node):
-            self.replace(node, value)
+        readers = self._readers(node) if all(_is_count(self.file, e.value) for e in value.elements) else []
+        if readers:
+            # TorchScript takes no list for a tensor.
+            plain = [Needed(reader, (LeaveScripting.code,)) for reader in readers]
+            self.replace(node, value, needs=[*plain, Needed(self.file.module, ("PKG001",))])
 
-    def _read_only(self, node: cst.Call) -> bool:
-        """Whether the tensor goes only to functions of the package that read it by a constant index."""
+    def _readers(self, node: cst.Call) -> list[cst.FunctionDef]:
+        """The functions of the package that the tensor goes to, which read it by a constant index; none where something
+        else is done with it.
+        """
         parent = self.file.parent(node)
         if isinstance(parent, cst.Arg):
-            return self._parameter_read_only(parent)
+            return self._all_read([parent])
         if (
             isinstance(parent, cst.Assign)
             and len(parent.targets) == 1
@@ -130,16 +158,22 @@ class PassCountsAsNumbers(Rule):
                 if isinstance(n, cst.Name) and n.value == name.value and n is not name
             ]
             args = [self.file.parent(n) for n in uses]
-            return bool(uses) and all(isinstance(a, cst.Arg) and self._parameter_read_only(a) for a in args)
-        return False
+            return self._all_read(args)
+        return []
 
-    def _parameter_read_only(self, arg: cst.Arg) -> bool:
+    def _all_read(self, given: Sequence[cst.CSTNode | None]) -> list[cst.FunctionDef]:
+        """The functions that arguments are given to, if each of these only reads its parameter."""
+        found = [self._reader(arg) if isinstance(arg, cst.Arg) else None for arg in given]
+        readers = [reader for reader in found if reader is not None]
+        return readers if len(readers) == len(found) else []
+
+    def _reader(self, arg: cst.Arg) -> cst.FunctionDef | None:
         call = self.file.parent(arg)
         if not isinstance(call, cst.Call):
-            return False
+            return None
         found = self.file.project.function(self.file.resolve(call.func))
         if found is None:
-            return False
+            return None
         file, function = found
         names = [p.name.value for p in function.params.params]
         if arg.keyword is not None:
@@ -147,10 +181,10 @@ class PassCountsAsNumbers(Rule):
         else:
             at = list(call.args).index(arg)
             if at >= len(names):
-                return False
+                return None
             name = names[at]
         reads = [n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value == name]
-        return bool(reads) and all(_constant_index(file.parent(n)) for n in reads)
+        return function if reads and all(_constant_index(file.parent(n)) for n in reads) else None
 
 
 def _is_count(file: SourceFile, node: cst.BaseExpression) -> bool:

@@ -9,7 +9,7 @@ import libcst as cst
 
 from porter.listings import head_calls, is_settled, listed, lists_checkpoints
 from porter.project import SourceFile
-from porter.rule import Example, Rule, Safety
+from porter.rule import Example, Needed, Rule, Safety
 from porter.steps import training_loop
 from porter.syntax.calls import argument, has_star, method_call, positional
 from porter.syntax.walk import descendants, own_descendants, own_of_type, same
@@ -149,7 +149,11 @@ class SaveTogether(Rule):
         # Copies, since the lines themselves go; what is inside them is the same and may be edited.
         body = [node.with_changes(leading_lines=()), *(line.with_changes() for line in run[1:])]
         together = self.fill("__f()", f="training.saved_together")
-        self.replace(node, [cst.With(items=[cst.WithItem(together)], body=cst.IndentedBlock(body))])
+        whole = [
+            Needed(place, (SaveFromHost.code,)) for line in run for place in self.file.project.reached(self.file, line)
+        ]
+        block = cst.With(items=[cst.WithItem(together)], body=cst.IndentedBlock(body))
+        self.replace(node, [block], needs=whole)
         for line in run[1:]:
             self.replace(line, [])
 

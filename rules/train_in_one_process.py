@@ -9,7 +9,7 @@ import libcst as cst
 
 from porter.arguments import bind
 from porter.project import SourceFile
-from porter.rule import Example, RedirectRule, Rule, Safety
+from porter.rule import Example, Needed, RedirectRule, Rule, Safety
 from porter.syntax.walk import own_of_type, same
 
 _COUNT = "torch.cuda.device_count"
@@ -224,7 +224,8 @@ class NoProcessGroup(Rule):
     def _drop(self, node: cst.BaseSmallStatement) -> None:
         line = self.file.alone(node)
         guard = self._empty_guard(line) if line is not None else None
-        self.replace(guard or line or node, [])
+        wrapped = Needed(self.file.module, (ReplicateNetworks.code,))  # torch's DDP asks for the group
+        self.replace(guard or line or node, [], together=[(type(self), self.file)], needs=[wrapped])
 
     def _empty_guard(self, line: cst.SimpleStatementLine) -> cst.If | None:
         """The condition around a line, if it guards nothing else and asking it does nothing."""

@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 
+from porter import rulebook
 from porter.base import read_base
-from porter.decisions import NAME, Decision, decision, fingerprint, read
-from porter.decisions.names import problem
+from porter.decisions import NAME, Decision, What, decision, fingerprint, read
+from porter.decisions.applying import _hunks, decide
 from porter.decisions.undecided import undecided_hunks
 from porter.decisions.writing import write
+from porter.engine import rewrite
 from porter.errors import PortError
 from porter.hunks import Hunk, hunks_of
 from porter.manifest import Manifest
 from porter.manifest import read as read_manifest
+from porter.project import Project
+from porter.syntax.loose_names import problem
 from tests.tiny_upstream import own_rules, run, run_json, tiny
 
 NOISE = """import torch
@@ -353,3 +357,54 @@ class TestNames:
         before = [kept.format("a", "a"), kept.format("b", "b")]
         assert "self.b" in problem(before, kept.format("a", "b"))
         assert problem(before, kept.format("a", "a")) == ""
+
+
+SCRIPTED = """import torch
+
+
+@torch.jit.script
+def gate(x, count):
+    n = count[0]
+    return torch.tanh(x[:, :n]) * torch.sigmoid(x[:, n:])
+"""
+CALLING = """import torch
+from module.gates import gate
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.width = width
+
+    def forward(self, x):
+        return gate(x, torch.IntTensor([self.width]))
+"""
+
+
+class TestGroups:
+    """What means nothing without a rejected rewrite goes with it, as it does with a note."""
+
+    def decided(self, *wanted: tuple[str, What]) -> dict[str, str]:
+        files = {"module/gates.py": ("gates.py", SCRIPTED), "module/layers.py": ("layers.py", CALLING)}
+        rewrites = rewrite(Project.parse(files), rulebook.load().selected())
+        told = [
+            decision(hunk, what)
+            for rewritten in rewrites.files.values()
+            for hunk, _ in _hunks(rewritten)
+            for code, what in wanted
+            if code in hunk.rules
+        ]
+        return {path: rewritten.text for path, rewritten in decide(rewrites, told).rewrites.files.items()}
+
+    def test_a_list_is_not_given_to_a_function_that_is_scripted_again(self) -> None:
+        texts = self.decided(("JIT001", "reject"))
+        assert texts["module/gates.py"] == SCRIPTED
+        assert "gate(x, torch.IntTensor([self.width]))" in texts["module/layers.py"]
+
+    def test_the_other_way_round_nothing_else_goes(self) -> None:
+        texts = self.decided(("JIT002", "reject"))
+        assert "jit" not in texts["module/gates.py"]
+
+    def test_both_wishes_at_once_are_refused(self) -> None:
+        with pytest.raises(PortError, match=r"the decision \w+ \(accept module/layers\.py:11\) cannot be followed"):
+            self.decided(("JIT001", "reject"), ("JIT002", "accept"))

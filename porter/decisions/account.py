@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..hazards import Hazard, Status, account, in_order
+from ..hazards import Hazard, Status, account, family, in_order
 from ..scan import scan
 from .model import REJECTED, Decision
 from .splicing import Splice
@@ -28,7 +28,7 @@ class _Refused:
     def tells(self, hazard: Hazard) -> bool:
         """Whether a find at the very place is this edit's own hazard."""
         here = hazard.file == self.edit.file and self.line <= hazard.target_line <= self.end_line
-        return here and _family(hazard.code) == _family(self.edit.rule)
+        return here and family(hazard.code) == family(self.edit.rule)
 
 
 def account_for(decided: Decided) -> tuple[Hazard, ...]:
@@ -43,11 +43,11 @@ def account_for(decided: Decided) -> tuple[Hazard, ...]:
     spread = _spread(decided, list(told.values())) if refused else []
     result: list[Hazard] = []
     for one in refused:
-        family = [h for h in spread if _family(h.code) == _family(one.edit.rule)]
+        related = [h for h in spread if family(h.code) == family(one.edit.rule)]
         # An import, or a helper in another file, may be where the hazard itself is.
-        near = [h for h in family if h.file == one.edit.file]
-        others = {r.edit.file for r in refused if _family(r.edit.rule) == _family(one.edit.rule)}
-        caused = near or [h for h in family if h.file not in others]
+        near = [h for h in related if h.file == one.edit.file]
+        others = {r.edit.file for r in refused if family(r.edit.rule) == family(one.edit.rule)}
+        caused = near or [h for h in related if h.file not in others]
         for hazard in caused:
             told.pop(id(hazard), None)
         result.append(_again(one, caused))
@@ -104,13 +104,13 @@ def _inside(splice: Splice, path: str, start: int, end: int, found: Sequence[Haz
     """Hazards, those in the lines of one decision by what was decided."""
     inside = [h for h in found if h.file == path and start < h.target_line <= end]
     # What a person wrote may hold the hazard that the rule had taken away: then nothing is fixed.
-    again = {_family(h.code) for h in inside if h.status is Status.RESIDUAL}
+    again = {family(h.code) for h in inside if h.status is Status.RESIDUAL}
     for hazard in found:
         if hazard not in inside:
             yield hazard
         elif splice.decision.what == "reject":
             yield _decided(hazard, splice.decision) if hazard.status is Status.RESIDUAL else hazard
-        elif hazard.status is not Status.FIXED or _family(hazard.code) not in again:
+        elif hazard.status is not Status.FIXED or family(hazard.code) not in again:
             yield hazard
 
 
@@ -119,7 +119,3 @@ def _decided(hazard: Hazard, decision: Decision) -> Hazard:
     if decision.reason:
         return replace(hazard, status=Status.WAIVED, reason=f"{hazard.reason}: a person decided: {decision.reason}")
     return replace(hazard, reason=f"{hazard.reason}: {REJECTED}")
-
-
-def _family(code: str) -> str:
-    return code.rstrip("0123456789")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import libcst as cst
 
-from ..engine import Edit, Rewrites, Rewritten
+from ..engine import Edit, Rewrites, Rewritten, asked
 from ..errors import PortError
 from ..hunks import Hunk, Sides, hunks_in, numbered
 from ..manifest import DecisionRecord
@@ -16,7 +16,8 @@ from ..manifest.describe import edit_record
 from ..rebuild import Rebuilt
 from ..sources.text import split_lines
 from ..syntax.spans import Rendering, Span
-from .model import Decision, is_outdated
+from ..ties import requests, with_dependants
+from .model import Decision, decision, is_outdated
 from .splicing import Splice, Spliced, splice_file
 
 
@@ -52,10 +53,11 @@ def decide(rewrites: Rewrites, decisions: Sequence[Decision]) -> Decided:
         for hunk, made in _hunks(rewritten):
             hunks[path].append(hunk)
             edits[hunk.key] = made
+    followed = [*decisions, *_along(rewrites, [h for found in hunks.values() for h in found], edits, decisions)]
     changes: dict[str, Change] = {}
     files: dict[str, Rewritten] = {}
     for path, rewritten in rewrites.files.items():
-        spliced = splice_file(split_lines(rewritten.text), hunks[path], decisions)
+        spliced = splice_file(split_lines(rewritten.text), hunks[path], followed)
         files[path] = rewritten
         if spliced.splices and spliced.text != rewritten.text:
             change = Change(spliced, {s.hunk.key: tuple(edits[s.hunk.key]) for s in spliced.splices})
@@ -64,6 +66,39 @@ def decide(rewrites: Rewrites, decisions: Sequence[Decision]) -> Decided:
     known = {hunk.key: hunk for found in hunks.values() for hunk in found}
     records = sorted((_record(d, known.get(d.key)) for d in decisions), key=lambda r: (r["file"], r["line"], r["key"]))
     return Decided(replace(rewrites, files=files), rewrites, changes, tuple(records))
+
+
+def _along(
+    rewrites: Rewrites, hunks: Sequence[Hunk], edits: Mapping[str, Sequence[Edit]], decisions: Sequence[Decision]
+) -> list[Decision]:
+    """Rejections of the other hunks with edits that mean nothing without those that a person rejected; the same go
+    along with a note. PortError where the person wants one of them.
+    """
+    told = {d.key: d for d in decisions}
+    rejected = {hunk.key: told[hunk.key] for hunk in hunks if hunk.key in told and told[hunk.key].what == "reject"}
+    if not rejected:
+        return []
+    places = {request: asked(f, request) for f in rewrites.project.files.values() for request in requests(f)}
+    found: list[Decision] = []
+    while True:
+        causes = {edit.asked: cause for key, cause in rejected.items() for edit in edits[key]}
+        refused = {request: causes[place] for request, place in places.items() if place in causes}
+        gone = {places[request]: cause for request, cause in with_dependants(rewrites.project, refused).items()}
+        more = [
+            (hunk, next(gone[edit.asked] for edit in edits[hunk.key] if edit.asked in gone))
+            for hunk in hunks
+            if hunk.key not in rejected and any(edit.asked in gone for edit in edits[hunk.key])
+        ]
+        if not more:
+            return found
+        for hunk, cause in more:
+            if hunk.key in told:
+                raise PortError(
+                    f"{named(told[hunk.key], hunk)} cannot be followed: its lines mean nothing without those that "
+                    f"{named(cause)} rejects; change it with sovits-port review"
+                )
+            rejected[hunk.key] = cause
+            found.append(decision(hunk, "reject", reason=cause.reason))
 
 
 def named(decision: Decision, hunk: Hunk | None = None) -> str:
@@ -97,8 +132,9 @@ def _followed(rewritten: Rewritten, change: Change) -> Rewritten:
         told = " and ".join(named(d, hunks[d.key]) for d in blamed)
         raise PortError(f"{told} cannot be followed: {why}; change it with sovits-port review")
     edits = tuple(sorted(_edits(rewritten, change)))
+    kept = tuple(replace(k, target_line=spliced.moved(k.target_line - 1) + 1) for k in rewritten.kept)
     lines = tuple(_origins(file.rendering.text, spliced.text, edits))
-    return Rewritten(file, Rebuilt(module), Rendering(module), edits, lines)
+    return Rewritten(file, Rebuilt(module), Rendering(module), edits, kept, lines)
 
 
 def _edits(rewritten: Rewritten, change: Change) -> Iterator[Edit]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..sources.text import split_lines
-from .names import problem
+from ..syntax.loose_names import problem
 
 if TYPE_CHECKING:
     from ..hunks import Hunk

@@ -50,7 +50,8 @@ def build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) -
 
 def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) -> Built:
     options = settings.record()
-    rules = rulebook.load(settings.rules).selected(options["select"], options["ignore"])
+    book = rulebook.load(settings.rules)
+    rules = book.selected(options["select"], options["ignore"])
     step("reading upstream")
     sources = collect(snapshot)
     step("parsing")
@@ -80,6 +81,7 @@ def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) 
         tool={"rulebook": settings.rulebook_hash(), "engine": engine_hash()},
         decisions=_decisions(decided, settings, undecided),
         base=packed,
+        codes={*rulebook.FAMILIES, *(rule.code for rule in book.rules)},
     )
     return Built(sources, rewrites, files, manifest, base, packed)
 

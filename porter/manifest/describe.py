@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -16,6 +17,7 @@ from .records import (
     EditRecord,
     FileRecord,
     HazardRecord,
+    IgnoreRecord,
     Manifest,
     OptionsRecord,
     ToolRecord,
@@ -39,8 +41,9 @@ def describe(
     tool: ToolRecord,
     decisions: DecisionsRecord,
     base: bytes,
+    codes: Collection[str],
 ) -> Manifest:
-    """The manifest of a package that was laid out."""
+    """The manifest of a package that was laid out; `codes` are those of all rules and families."""
     mirrors = {emitted.upstream: emitted for emitted in files.values() if emitted.upstream is not None}
     listed = [_hazard(h, mirrors[h.file]) for h in hazards]
     counts = Counter(h["status"] for h in listed)
@@ -73,9 +76,12 @@ def describe(
         },
         "decisions": decisions,
         "unused_ignores": [
-            {"file": file, "line": line, "code": code}
+            _ignore(file, line, code, codes)
             for file, line, code in sorted(rewrites.unused_ignores)
-            if not any(h.file == file and h.line <= line <= h.noted_to and h.code.startswith(code) for h in hazards)
+            if not any(
+                h.file == file and h.noted and h.noted[0] <= line <= h.noted[1] and h.code.startswith(code)
+                for h in hazards
+            )
         ],
         "needs": {
             "upstream": list(sources.needs.upstream),
@@ -84,6 +90,14 @@ def describe(
             "trainers": {path: list(names) for path, names in sources.needs.trainers.items()},
         },
     }
+
+
+def _ignore(file: str, line: int, code: str, codes: Collection[str]) -> IgnoreRecord:
+    """A note that kept nothing off."""
+    record: IgnoreRecord = {"file": file, "line": line, "code": code}
+    if not any(known.startswith(code) for known in codes):
+        record["meant"] = next(iter(difflib.get_close_matches(code, sorted(codes), 1)), "")
+    return record
 
 
 def _file(emitted: Emitted, sources: Sources) -> FileRecord:

@@ -114,12 +114,16 @@ class NeedsRecord(TypedDict):
     trainers: dict[str, list[str]]  # trainer of upstream → packages that it imports as well
 
 
-class IgnoreRecord(TypedDict):
-    """A `# port: ignore[...]` note that kept nothing off."""
-
+class _NoteRecord(TypedDict):
     file: str
     line: int
-    code: str
+    code: str  # "" for a note that names none
+
+
+class IgnoreRecord(_NoteRecord, total=False):
+    """A `# port: ignore[...]` note that kept nothing off."""
+
+    meant: str  # where no rule or family has such a code: one like it, or ""
 
 
 class SinceVersion(TypedDict, total=False):

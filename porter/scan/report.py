@@ -10,7 +10,7 @@ from ..contexts import DISTRIBUTED_ONLY
 from ..engine import Rewrites, Rewritten
 from ..hazards import Hazard, Status
 from ..project import Project, SourceFile
-from ..suppress import Suppressions
+from ..suppress import Note, Suppressions
 from ..syntax.walk import dotted
 from .detectors import DETECTORS, Found, device_of_helper
 
@@ -43,7 +43,7 @@ def _scan_file(file: SourceFile, rewritten: Rewritten) -> list[Hazard]:
             seen.add((code, line, why))
             span = file.span(place)
             noted = notes.covers(span.line, span.end_line, code)
-            waiver = f"kept as it is by '# port: ignore[{code}]'" if noted else _waiver(file, code, place)
+            waiver = f"kept as it is by {noted.told}" if noted else _waiver(file, code, place)
             above = _upstream_line(file, rewritten, place)
             found.append(
                 Hazard(
@@ -54,10 +54,15 @@ def _scan_file(file: SourceFile, rewritten: Rewritten) -> list[Hazard]:
                     reason=f"{why}: {waiver}" if waiver else why,
                     target=file.target,
                     target_line=line,
-                    noted_to=above + span.end_line - span.line if noted else 0,
+                    noted=_lines(noted, above - span.line) if noted else None,
                 )
             )
     return found
+
+
+def _lines(note: Note, down: int) -> tuple[int, int]:
+    """The lines upstream of a note and its statement, `down` below those of the result."""
+    return min(note.line, note.first) + down, note.last + down
 
 
 def _finds(file: SourceFile, rewritten: Rewritten, node: cst.CSTNode) -> Iterator[Found]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..hunks import key_of, lines_of, scopes_of
 from ..rulebook import FAMILIES
 from .families import ABOUT
+from .hazards import unused
 from .rules import documentation, family
 from .sarif import About, Finding, Level, Waiver
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 UNUSED_NOTE = "unused-ignore"
 _LEVELS: Mapping[str, Level] = {"fixed": "none", "waived": "note", "residual": "error"}
-_NOTE = "# port: ignore["
+_NOTE = "# port: ignore"
 
 
 def hazard_findings(manifest: Manifest, upstream: Mapping[str, bytes], *, fixed: bool = False) -> list[Finding]:
@@ -47,7 +48,7 @@ def hazard_findings(manifest: Manifest, upstream: Mapping[str, bytes], *, fixed:
         Finding(
             UNUSED_NOTE,
             "warning",
-            f"The note ignore[{note['code']}] keeps nothing off.",
+            _sentence(unused(note)),
             note["file"],
             note["line"],
             fingerprint=name(UNUSED_NOTE, note["file"], note["line"]),
@@ -72,6 +73,10 @@ def hazard_rules(book: Sequence[type[Rule]], codes: Iterable[str] = ()) -> list[
     return [*found, note]
 
 
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('?') else '.'}"
+
+
 def _waiver(hazard: HazardRecord) -> Waiver | None:
     if hazard["status"] != "waived":
         return None
@@ -82,7 +87,7 @@ def _family(code: str, book: Sequence[type[Rule]]) -> About:
     rules = [rule for rule in book if rule.code.rstrip("0123456789") == code]
     advice = (
         f"No rule of the family {code} knows this shape of code. Rewrite the line upstream, edit it in the port, "
-        f"write a rule, or keep it with '{_NOTE}{code}]' on the line."
+        f"write a rule, or keep it with '{_NOTE}[{code}]' on the line."
     )
     plain = "\n".join(f"{rule.code}: {rule.title}" for rule in rules)
     marked = "\n".join(f"- `{rule.code}` {rule.title}" for rule in rules)

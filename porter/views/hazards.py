@@ -75,12 +75,16 @@ def print_group(console: Console, group: Sequence[HazardRecord]) -> None:
 def print_unused(console: Console, notes: Sequence[IgnoreRecord]) -> None:
     """Print notes in upstream's lines that kept no rule off."""
     for note in notes:
-        console.print(
-            Text(
-                f"{note['file']}:{note['line']}: the note ignore[{note['code']}] keeps nothing off",
-                style="yellow",
-            )
-        )
+        console.print(Text(f"{note['file']}:{note['line']}: {unused(note)}", style="yellow"))
+
+
+def unused(note: IgnoreRecord) -> str:
+    """What a note that keeps nothing off may have meant."""
+    told = f"the note ignore[{note['code']}]" if note["code"] else "the note ignore"
+    if "meant" not in note:
+        return f"{told} keeps nothing off"
+    asked = f"; did you mean {note['meant']}?" if note["meant"] else ""
+    return f"{told} names no rule or family{asked}"
 
 
 def _print_counts(console: Console, group: Sequence[HazardRecord]) -> None:

@@ -33,8 +33,9 @@ def _opening(rules: Sequence[type[Rule]]) -> Iterator[str]:
     for kind, told in sorted(words.items(), key=lambda item: item[0].value):
         yield f"- **{kind.value}**: {told}"
     yield ""
-    yield "A note `# port: ignore[CODE]` on a line of upstream keeps a rule or a family off that line, and `--ignore`"
-    yield "of `generate` and `check` keeps it off everywhere. The examples below are executed by the tests."
+    yield "A note `# port: ignore[CODE]` on a line of upstream keeps a rule or a family off that line, and off all that"
+    yield "means nothing without it ([how](hazards.md#notes)); `--ignore` of `generate` and `check` does so everywhere."
+    yield "The examples below are executed by the tests."
     for code, title, members in _families(rules):
         yield ""
         yield f"**[{code}](#{code.lower()}) {title}**"
