@@ -138,10 +138,10 @@ def _anchor(file: SourceFile, chosen: Mapping[cst.CSTNode, Replacement]) -> cst.
     calling = {_top(file, node) for node, edit in chosen.items() if _calls_runtime(file, edit)}
     found: cst.BaseStatement | None = None
     for statement in file.module.body:
+        if isinstance(statement, (cst.FunctionDef, cst.ClassDef)) or statement in calling:
+            break
         if _is_import(statement):
             found = cast(cst.BaseStatement, statement)
-        elif isinstance(statement, (cst.FunctionDef, cst.ClassDef)) or (found is not None and statement in calling):
-            break
     return found
 
 
@@ -155,15 +155,16 @@ def _top(file: SourceFile, node: cst.CSTNode) -> cst.CSTNode | None:
 
 
 def _calls_runtime(file: SourceFile, edit: Replacement) -> bool:
-    return not _names(edit).isdisjoint(file.runtime_aliases.values())
+    lines = [new for new in _statements(edit.new) if not _is_import(new)]
+    return not _names(lines).isdisjoint(file.runtime_aliases.values())
 
 
 def _called(file: SourceFile, edits: Iterable[Replacement]) -> dict[str, str]:
     """The parts of the runtime that some edits call, by the names that they have in the file."""
-    names = frozenset().union(*map(_names, edits))
+    names = frozenset().union(*(_names(_statements(edit.new)) for edit in edits))
     return {package: alias for package, alias in file.runtime_aliases.items() if alias in names}
 
 
-def _names(edit: Replacement) -> frozenset[str]:
+def _names(lines: Iterable[cst.CSTNode]) -> frozenset[str]:
     """The names in what an edit puts in."""
-    return frozenset(n.value for new in _statements(edit.new) for n in descendants(new) if isinstance(n, cst.Name))
+    return frozenset(n.value for new in lines for n in descendants(new) if isinstance(n, cst.Name))

@@ -16,3 +16,19 @@ def _importable(name: str) -> bool:
         return find_spec(name) is not None
     except (ImportError, ValueError):
         return False
+
+
+# Where the name to install is another than the one to import, but for lines and underscores.
+_DISTRIBUTIONS = {
+    "cv2": "opencv-python",
+    "ffmpeg": "ffmpeg-python",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "PyYAML",
+}
+
+
+def install(packages: Iterable[str]) -> str:
+    """What to type to have packages that have these import names."""
+    return " ".join(("pip install", *(_DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in packages)))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 import libcst as cst
 
-from porter.project import Definition, SourceFile
+from porter.config_keys import ConfigUse, callees, listing, longest
+from porter.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call
-from porter.syntax.walk import code, descendants, dotted, own_of_type
+from porter.syntax.walk import descendants, dotted, own_of_type
 
 _HELPERS = """import argparse
 import glob
@@ -290,12 +290,16 @@ def _loaded_with(function: cst.FunctionDef, names: set[str | None]) -> str | Non
     return None
 
 
+_DEPTH = 3  # calls that a part of the config is followed through
+
+
 class ReadWholeConfig(Rule):
     """Read the config with all keys that the run needs.
 
     Upstream notices a missing key where it is first read: some after minutes of loading and compiling, some when the
     first epoch is saved. The rule collects what the trainer reads of its config, and what the project's classes and
-    functions read that are given a part of it; the runtime's check names the file and the keys that it lacks.
+    functions read that are given a part of it; the runtime's check names the file and the keys that it lacks. Those
+    that the sources compute with are numbers: a text in quotes is named, which a comparison would pass over.
     """
 
     code = "RUN004"
@@ -313,7 +317,7 @@ class ReadWholeConfig(Rule):
             ),
             after=(
                 "import helpers\nfrom .. import training\n\nhps = training.read_config(\n    helpers.read_params,\n    (\n"
-                '        "model", "out_dir",\n        "train.epochs", "train.seed",\n    ),\n)\nimport torch\n\n\ndef run(hps, net, loss):\n'
+                '        "model", "out_dir",\n        "train.epochs", "train.seed",\n    ),\n    (\n        "train.epochs",\n    ),\n)\nimport torch\n\n\ndef run(hps, net, loss):\n'
                 "    for _ in range(hps.train.epochs):\n        loss.backward()\n"
                 '    if hasattr(hps, "note"):\n        print(hps.note)\n'
                 "    helpers.store(hps, net(hps.train.seed, **hps.model))\n\n\n"
@@ -338,20 +342,17 @@ class ReadWholeConfig(Rule):
         called = self.file.project.function(self.file.resolve(call.func))
         if called is None or not _reads_json(*called):
             return
-        keys = _longest(_keys(self.file, self.file.module, name, 3))
+        use = ConfigUse()
+        keys = longest(use.keys(self.file, self.file.module, name, _DEPTH))
+        numbers = sorted(use.numbers(self.file, self.file.module, name, _DEPTH) - {""})
         if keys:
-            keyed = cst.parse_expression(_listing(keys))
             read = self.fill("lambda: __c", c=call) if call.args else call.func
-            layout = cst.parse_expression("f(\n    a,\n    b,\n)")
+            given = [read, cst.parse_expression(listing(keys))]
+            given += [cst.parse_expression(listing(numbers))] if numbers else []
+            layout = cst.parse_expression("f(\n    a,\n" + "    b,\n" * (len(given) - 1) + ")")
             assert isinstance(layout, cst.Call)
-            first, second = layout.args
-            self.replace(
-                call,
-                layout.with_changes(
-                    func=self.runtime("training.read_config"),
-                    args=[first.with_changes(value=read), second.with_changes(value=keyed)],
-                ),
-            )
+            args = [arg.with_changes(value=value) for arg, value in zip(layout.args, given, strict=True)]
+            self.replace(call, layout.with_changes(func=self.runtime("training.read_config"), args=args))
 
 
 def _reads_json(file: SourceFile, function: cst.FunctionDef) -> bool:
@@ -361,153 +362,13 @@ def _reads_json(file: SourceFile, function: cst.FunctionDef) -> bool:
     )
 
 
-def _listing(keys: list[str]) -> str:
-    """The keys as a tuple, one line or more for each of their first parts."""
-    lines: list[str] = []
-    for i, key in enumerate(keys):
-        item = f'"{key}",'
-        new = i == 0 or (key.split(".")[0] != keys[i - 1].split(".")[0] and "." in key)
-        if new or len(lines[-1]) + len(item) + 1 > 112:
-            lines.append(f"        {item}")
-        else:
-            lines[-1] += f" {item}"
-    return "(\n" + "\n".join(lines) + "\n    )"
-
-
-def _longest(keys: set[str]) -> list[str]:
-    """Keys in order, but those that are the beginning of another."""
-    return sorted(k for k in keys if k and not any(o.startswith(f"{k}.") for o in keys))
-
-
-def _keys(file: SourceFile, space: cst.CSTNode, name: str, depth: int) -> set[str]:
-    """The chains of attributes that code reads of a name, and that functions read which are given it or a part."""
-    found: set[str] = set()
-    assigned: set[str] = set()
-    for node in descendants(space):
-        chain = _chain(file, node, name)
-        if (
-            chain is None
-            or _guarded(file, node, name)
-            or _is_for_cuda(file, node)
-            or file.project.contexts.uncalled(file, node) is not None
-        ):
-            continue
-        parent = file.parent(node)
-        if isinstance(parent, (cst.AssignTarget, cst.AugAssign)):
-            assigned.add(chain)
-            continue
-        if isinstance(parent, cst.Call) and parent.func is node:  # a method of the value
-            chain = chain.rpartition(".")[0]
-        found.add(chain)
-        arg = parent if isinstance(parent, cst.Arg) and not parent.star else None
-        call = file.parent(arg) if arg is not None else None
-        if arg is None or not isinstance(call, cst.Call) or depth == 0:
-            continue
-        for other, function in _callees(file, call.func):
-            given = _parameter(function, call, arg, method=other.owner(function) is not None)
-            if given is not None:
-                inner = _keys(other, function.body, given, depth - 1)
-                found |= {f"{chain}.{key}" if chain else key for key in inner if key}
-    return {key for key in found if key not in assigned}
-
-
-def _chain(file: SourceFile, node: cst.CSTNode, name: str) -> str | None:
-    """`a.b` where `node` is the whole chain `name.a.b`; "" for the name alone."""
-    if not isinstance(node, (cst.Name, cst.Attribute)):
-        return None
-    parent = file.parent(node)
-    if isinstance(parent, cst.Attribute) or (isinstance(parent, cst.Arg) and parent.keyword is node):
-        return None
-    full = dotted(node)
-    if full is None or full.split(".")[0] != name or isinstance(parent, cst.Param):
-        return None
-    return full.partition(".")[2]
-
-
-def _is_for_cuda(file: SourceFile, node: cst.CSTNode) -> bool:
-    """Whether a value only says which GPUs to use."""
-    assign = next((a for a in file.ancestors(node) if isinstance(a, cst.Assign)), None)
-    return assign is not None and "CUDA_VISIBLE_DEVICES" in code(assign.targets[0].target)
-
-
-def _guarded(file: SourceFile, node: cst.CSTNode, name: str) -> bool:
-    """Whether code is reached only where somebody asked if the key is there."""
-    child = node
-    for around in file.ancestors(node):
-        if isinstance(around, (cst.If, cst.IfExp)) and child is not around.test and _asks_for_key(around.test, name):
-            return True
-        if isinstance(around, cst.BooleanOperation) and child is around.right and _asks_for_key(around.left, name):
-            return True
-        if isinstance(around, cst.Try) and child is around.body and around.handlers:
-            handlers = [h.type for h in around.handlers]
-            if any(t is not None and (dotted(t) or "") in ("AttributeError", "KeyError") for t in handlers):
-                return True
-        child = around
-    return False
-
-
-def _asks_for_key(test: cst.BaseExpression, name: str) -> bool:
-    """`hasattr(hps.train, "x")`, `getattr(hps, "x", None)` or `"x" in hps.train`."""
-    for part in descendants(test):
-        if isinstance(part, cst.Call) and isinstance(part.func, cst.Name) and part.func.value in ("hasattr", "getattr"):
-            asked = part.args[0].value if part.args else part.func
-            if (dotted(asked) or "").split(".")[0] == name:
-                return True
-        if isinstance(part, cst.Comparison) and isinstance(part.left, cst.SimpleString):
-            for target in part.comparisons:
-                inside = isinstance(target.operator, (cst.In, cst.NotIn))
-                if inside and (dotted(target.comparator) or "").split(".")[0] == name:
-                    return True
-    return False
-
-
-def _callees(file: SourceFile, func: cst.BaseExpression) -> Iterator[tuple[SourceFile, cst.FunctionDef]]:
-    """The functions, or constructors of classes, that a call may reach."""
-    for other, definition in _definitions(file, func):
-        if isinstance(definition, cst.FunctionDef):
-            yield other, definition
-        else:
-            for item in definition.body.body:
-                if isinstance(item, cst.FunctionDef) and item.name.value == "__init__":
-                    yield other, item
-
-
-def _definitions(file: SourceFile, func: cst.BaseExpression) -> Iterator[Definition]:
-    """What a name means in the project; a local name that was given one of several classes means all of them."""
-    if isinstance(func, cst.IfExp):
-        yield from _definitions(file, func.body)
-        yield from _definitions(file, func.orelse)
-        return
-    found = file.project.definition(file.resolve(func))
-    if found is not None:
-        yield found
-        return
-    function = file.function(func)
-    if isinstance(func, cst.Name) and function is not None:
-        for assign in own_of_type(function.body, cst.Assign):
-            named = any(dotted(t.target) == func.value for t in assign.targets)
-            if named and isinstance(assign.value, cst.IfExp):
-                yield from _definitions(file, assign.value)
-
-
-def _parameter(function: cst.FunctionDef, call: cst.Call, arg: cst.Arg, method: bool) -> str | None:
-    """The parameter that an argument is given to."""
-    names = [p.name.value for p in (*function.params.posonly_params, *function.params.params)]
-    if arg.keyword is not None:
-        return arg.keyword.value if arg.keyword.value in names else None
-    at = list(call.args).index(arg)
-    if any(a.star or a.keyword is not None for a in call.args[:at]):
-        return None
-    names = names[1:] if method else names
-    return names[at] if at < len(names) else None
-
-
 class CheckDatasetFirst(Rule):
     """Check the dataset before it is loaded.
 
     Upstream's dataset passes over clips whose feature file is missing, and puts silence in the place of one that
     cannot be loaded; NaN in a file makes a network of NaN. The runtime's check reads the folder as upstream's tools
-    write it (`2-name2text.txt`, `4-cnhubert`, `5-wav32k`, `7-sv_cn`) and names the first file that is wrong.
+    write it (`2-name2text.txt`, `4-cnhubert`, `5-wav32k`, `7-sv_cn`) and names the first file that is wrong. Where the
+    dataset has a method that reads a file of `5-wav32k`, one clip is read with that, too.
     """
 
     code = "RUN005"
@@ -533,6 +394,22 @@ class CheckDatasetFirst(Rule):
                 )
             },
         ),
+        Example(
+            before="from module.data import Clips\n\n\ndef run(hps, loss):\n    data = Clips(hps.data)\n    loss.backward()\n    return data\n",
+            after=(
+                "from module.data import Clips\nfrom .. import training\n\n\ndef run(hps, loss):\n    training.check_dataset(hps.data)\n"
+                "    data = Clips(hps.data)\n    training.check_sample(data, data.read)\n    loss.backward()\n    return data\n"
+            ),
+            path="train_net.py",
+            others={
+                "module/data.py": (
+                    "class Clips:\n    def __init__(self, params):\n"
+                    '        self.texts = "%s/2-name2text.txt" % params.exp_dir\n        self.sounds = "%s/5-wav32k" % params.exp_dir\n\n'
+                    '    def __getitem__(self, name):\n        return self.read("%s/%s" % (self.sounds, name))\n\n'
+                    "    def read(self, path):\n        return open(path).read()\n"
+                )
+            },
+        ),
     )
     untouched: ClassVar = (
         "class Clips:\n    def __init__(self, params):\n        self.texts = params.exp_dir + '/list.txt'\n\n\n"
@@ -544,7 +421,7 @@ class CheckDatasetFirst(Rule):
         if not self.file.is_trainer or line is None or not isinstance(node.value, cst.Call) or not node.value.args:
             return
         call = node.value
-        constructors = list(_callees(self.file, call.func))
+        constructors = list(callees(self.file, call.func))
         if not constructors or not all(_reads_texts(f) for _, f in constructors):
             return
         data, version = call.args[0].value, argument(call, "version")
@@ -553,7 +430,14 @@ class CheckDatasetFirst(Rule):
         text = "__f(__d)" if version is None else "__f(__d, version=__v)"
         holes = {"d": data} | ({} if version is None else {"v": version})
         check = cst.SimpleStatementLine([cst.Expr(self.fill(text, f="training.check_dataset", **holes))])
-        self.replace(line, [check, line.with_changes(leading_lines=[])])
+        lines = [check, line.with_changes(leading_lines=[])]
+        name = dotted(node.targets[0].target) if len(node.targets) == 1 else None
+        readers = {_reader(file, function) for file, function in constructors}
+        reader = readers.pop() if len(readers) == 1 else None
+        if name is not None and reader is not None:
+            sample = self.fill(f"__f({name}, {name}.{reader})", f="training.check_sample")
+            lines.append(cst.SimpleStatementLine([cst.Expr(sample)]))
+        self.replace(line, lines)
 
     def _is_checked(self, line: cst.SimpleStatementLine) -> bool:
         siblings = self.file.siblings(line)
@@ -570,3 +454,27 @@ def _reads_texts(function: cst.FunctionDef) -> bool:
     return any(
         isinstance(n, cst.SimpleString) and "2-name2text.txt" in str(n.evaluated_value) for n in descendants(function)
     )
+
+
+def _reader(file: SourceFile, constructor: cst.FunctionDef) -> str | None:
+    """The method of a dataset that is given the path of a file below the folder of sounds, and nothing else."""
+    owner = file.owner(constructor)
+    if owner is None:
+        return None
+    folders = {
+        dotted(target.target)
+        for assign in own_of_type(constructor.body, cst.Assign)
+        for target in assign.targets
+        if any(
+            isinstance(n, cst.SimpleString) and "5-wav32k" in str(n.evaluated_value) for n in descendants(assign.value)
+        )
+    } - {None}
+    methods = {m.name.value for m in owner.body.body if isinstance(m, cst.FunctionDef)}
+    for call in descendants(owner.body):
+        if type(call) is not cst.Call or len(call.args) != 1 or call.args[0].keyword is not None:
+            continue
+        first, _, name = (dotted(call.func) or "").partition(".")
+        below = any(isinstance(n, cst.Attribute) and dotted(n) in folders for n in descendants(call.args[0]))
+        if first == "self" and name in methods and below:
+            return name
+    return None

@@ -109,8 +109,8 @@ class TestScope:
             "f5/model/parts.py",
         }
         assert found.needs.upstream == ("tools.u", "utils")
-        assert found.needs.third_party == ("torch",)
-        assert set(found.consulted) == {"P/utils.py", "tools/u.py", "tools/v.py"}
+        assert found.needs.third_party == ("ffmpeg", "torch")
+        assert set(found.consulted) == {"P/far.py", "P/utils.py", "tools/u.py", "tools/v.py"}
 
     def test_two_files_of_one_place(self, tmp_path: Path) -> None:
         files = {"module/a.py": f"from f5.n import Net\n{NET}", "f5/n.py": NET, "module/f5/n.py": NET}
@@ -143,6 +143,17 @@ class TestScope:
         assert found.needs.third_party == ("numpy", "torch")
         assert found.needs.optional == ("fast",)
 
+    def test_needs_of_what_stays_upstreams_and_is_imported_with_it(self, tmp_path: Path) -> None:
+        files = {
+            "module/a.py": f"from tools.u import *\n{NET}",
+            "tools/u.py": "import pandas\nfrom other import v\n\n\ndef f():\n    import scipy\n    import late\n",
+            "other/__init__.py": "import yaml\nfrom .v import w\ntry:\n    import fast\nexcept ImportError:\n    fast = None\n",
+            "other/v.py": "import other.u\nimport attr\n",
+            "other/u.py": "",
+            "late.py": "import click\n",
+        }
+        assert sources(tmp_path, files).needs.third_party == ("attr", "pandas", "torch", "yaml")
+
     def test_licence(self, tmp_path: Path) -> None:
         assert collect(open_upstream(str(tiny(tmp_path / "a")))).licence == "Tiny License"
         assert sources(tmp_path / "b", {"module/a.py": NET}).licence == ""
@@ -150,6 +161,73 @@ class TestScope:
     def test_broken_python_outside_stays_upstreams(self, tmp_path: Path) -> None:
         found = sources(tmp_path, {"module/a.py": f"import old\n{NET}", "old.py": "print 'hello'\n"})
         assert found.needs.upstream == ("old",)
+
+
+UTILS = """import gradio as gr
+import numpy as np
+import pandas as pd
+
+
+def load(path):
+    return np.load(clean(path))
+
+
+def clean(path):
+    return path.strip()
+
+
+def warn(path):
+    gr.Warning(path)
+
+
+def table(path, kind=pd.DataFrame):
+    return kind(path)
+"""
+
+
+class TestCarried:
+    """A file whose functions are taken, and whose import wants packages that these do not need."""
+
+    def found(self, tmp_path: Path, text: str, line: str = "from tools.u import load") -> Sources:
+        return sources(tmp_path, {"module/a.py": f"{line}\n{NET}", "tools/u.py": text})
+
+    def test_it_is_ported(self, tmp_path: Path) -> None:
+        found = self.found(tmp_path, UTILS)
+        assert places(found)["tools/u.py"] == "tools/u.py"
+        assert found.needs.outside == {"tools/u.py": ("gradio", "numpy", "pandas")}
+        assert found.needs.third_party == ("torch",)
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            (
+                UTILS.replace("import gradio as gr\n", "").replace("    gr.Warning(path)", "    0"),
+                "from tools.u import load",
+            ),
+            (UTILS, "from tools.u import load, table, warn"),
+            (UTILS, "from tools.u import *"),
+            (UTILS, "import tools.u"),
+            (UTILS.replace("gr.Warning(path)", "eval(path)"), "from tools.u import load"),
+            (UTILS + "\nTITLE = gr.Markdown('x')\n", "from tools.u import load"),
+            (UTILS + "\n\nclass Page(gr.Blocks):\n    pass\n", "from tools.u import load"),
+            (UTILS + "\nfrom gradio import Error\n", "from tools.u import load"),
+            (UTILS + "\nvalue = 1\n", "from tools.u import value"),
+        ],
+    )
+    def test_it_stays_upstreams_where_that_would_spare_nothing(self, tmp_path: Path, text: str, line: str) -> None:
+        found = self.found(tmp_path, text, line)
+        assert "tools/u.py" not in found.texts
+        assert set(found.needs.third_party) >= {"numpy", "pandas", "torch"}
+
+    @pytest.mark.parametrize("place", ["utils.py", "ops/u.py", "commons.py", "trainers/u.py"])
+    def test_it_stays_upstreams_where_the_package_has_that_name(self, tmp_path: Path, place: str) -> None:
+        name = place.removesuffix(".py").replace("/", ".")
+        files = {"module/a.py": f"from {name} import load\n{NET}", "module/commons.py": "", place: UTILS}
+        assert place not in sources(tmp_path, files).texts
+
+    def test_one_that_runs_ffmpeg(self, tmp_path: Path) -> None:
+        text = "import ffmpeg\n\n\ndef load(path):\n    return ffmpeg.input(path).output('-').run()\n"
+        assert "tools/u.py" in self.found(tmp_path, text).texts
 
 
 class TestText:

@@ -102,9 +102,58 @@ class TestPackage:
 def test_check_names_packages_that_are_not_here(tmp_path: Path) -> None:
     root = tiny(tmp_path, FILES)
     told = run("check", root).stdout
-    assert "GPT_SoVITS/learn.py also imports far_away: not installed here" in told
+    assert "GPT_SoVITS/learn.py also imports far_away: not installed here (pip install far-away)" in told
     told = json.loads(run("check", root, "--json").stdout)
     assert told["needs"]["trainers"] == {"GPT_SoVITS/learn.py": ["far_away"]}
+
+
+SOUNDS = """import ffmpeg
+import gradio as gr
+import numpy as np
+
+
+def load(path, rate):
+    out, _ = ffmpeg.input(path).output("-", format="f32le", ac=1, ar=rate).run(capture_stdout=True)
+    return np.frombuffer(out, np.float32)
+
+
+def warn(path):
+    gr.Warning(path)
+"""
+WITH_SOUNDS = {
+    **FILES,
+    "tools/sounds.py": SOUNDS,
+    "GPT_SoVITS/module/data.py": "from tools.sounds import load\n\n\ndef read(path):\n    return load(path, 32000)\n",
+}
+
+
+def test_what_reads_sounds_comes_along_without_the_interface(tmp_path: Path) -> None:
+    root, out = tiny(tmp_path / "up", WITH_SOUNDS), tmp_path / "out"
+    assert run("generate", root, "--out", out).exit_code == 0
+    assert "from .tools.sounds import load\n" in (out / "module/tpu/data.py").read_text()
+    text = (out / "module/tpu/tools/sounds.py").read_text()
+    assert 'ffmpeg = training.import_later("ffmpeg")\n' in text and 'gr = training.import_later("gradio")\n' in text
+    assert "out, _ = training.decoded(path, rate)\n" in text and "import numpy as np\n" in text
+    assert json.loads((out / "port.json").read_text())["needs"]["third_party"] == ["numpy", "torch"]
+    assert run("status", root, out).exit_code == 0
+
+
+def test_what_rules_that_are_left_out_would_have_spared_is_needed(tmp_path: Path) -> None:
+    told = json.loads(run("check", tiny(tmp_path, WITH_SOUNDS), "--json", "--ignore", "PKG003,RUN006").stdout)
+    assert told["needs"]["third_party"] == ["ffmpeg", "gradio", "numpy", "torch"]
+
+
+def test_doctor_says_what_a_trainer_takes_and_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = LOOP.replace("import words\n", "import words\n\n\ndef draw():\n    import far_later\n\n\n")
+    root, out = tiny(tmp_path / "up", {**FILES, "GPT_SoVITS/learn.py": loop}), tmp_path / "out"
+    assert run("generate", root, "--out", out).exit_code == 0
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    found = json.loads(run("doctor", "--out", out, "--json").stdout)["findings"]
+    told = [(f["name"], f["found"], f["advice"]) for f in found if f["name"] in ("training", "ffmpeg")]
+    assert told[0] == ("training", "learn.py does not start without far_away", "pip install far-away")
+    assert told[1][1].startswith("trainers use far_later where it is installed")
+    assert told[1][2] == "pip install far-later"
+    assert told[2][0] == "ffmpeg" and told[2][1].startswith("not found") and told[2][2] == "install ffmpeg"
 
 
 def test_generate_says_how_to_train(tmp_path: Path) -> None:

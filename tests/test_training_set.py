@@ -30,7 +30,7 @@ READ = """
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
 from bench.training.program import stand_in_for_audio
-stand_in_for_audio()
+stand_in_for_audio("module")
 from types import SimpleNamespace
 from module.data_utils import DistributedBucketSampler, TextAudioSpeakerCollate, TextAudioSpeakerLoader
 

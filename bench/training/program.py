@@ -201,7 +201,7 @@ def train(order: Mapping[str, Any]) -> None:
         compute_in_float64()
     processes: Any = torch.multiprocessing
     processes.spawn = call_here
-    stand_in_for_audio()
+    stand_in_for_audio(order["package"])
     sys.argv = [order["trainer"], "-c", order["config"]]
     trainer: Any = importlib.import_module(order["trainer"])
     if order["plain"]:
@@ -232,7 +232,7 @@ def make_start(order: Mapping[str, Any]) -> None:
     """Write start weights of the networks that the order has files for, as upstream's own pretrained files do."""
     config = json.loads(Path(order["config"]).read_text(encoding="utf-8"))
     data, model = config["data"], config["model"]
-    stand_in_for_audio()
+    stand_in_for_audio(order["package"])
     models = importlib.import_module(f"{order['package']}.models")
     alone = "discriminator" not in order
     if alone:
@@ -258,7 +258,7 @@ def make_start(order: Mapping[str, Any]) -> None:
 
 def speak(order: Mapping[str, Any]) -> None:
     """Write what `infer` of a side's synthesizer says with weights that a trainer exported: [1, 1, samples]."""
-    stand_in_for_audio()
+    stand_in_for_audio(order["package"])
     content = Path(order["weights"]).read_bytes()
     exported = torch.load(BytesIO(b"PK" + content[2:]), map_location="cpu", weights_only=False)  # a version in front
     config = exported["config"]
@@ -295,8 +295,8 @@ def sorted_list(values: Iterable[Any] = ()) -> list[Any]:
     return sorted(values) if isinstance(values, (set, frozenset)) else list(values)
 
 
-def stand_in_for_audio() -> None:
-    """Stand in for the file of tools of which the loaders take one function."""
+def stand_in_for_audio(package: str) -> None:
+    """Stand in for the file of tools of which the loaders of a package take one function."""
     import soundfile
 
     def load_audio(file: str, sr: int, *ignored: Any) -> Any:
@@ -307,9 +307,10 @@ def stand_in_for_audio() -> None:
             return librosa.resample(samples, orig_sr=rate, target_sr=sr)
         return samples
 
-    tools: Any = ModuleType("tools.my_utils")
-    tools.load_audio = load_audio
-    sys.modules["tools.my_utils"] = tools
+    for name in ("tools.my_utils", f"{package}.tools.my_utils"):  # upstream's own, and the port's
+        tools: Any = ModuleType(name)
+        tools.load_audio = load_audio
+        sys.modules[name] = tools
 
 
 def main() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import PortError
 from .options import json_option
 from .output import print_json, say
+
+if TYPE_CHECKING:
+    from ..runtime.training.dataset import Unknown
 
 
 def _positive(_: click.Context, option: click.Parameter, value: int | None) -> int | None:
@@ -33,6 +37,10 @@ def _positive(_: click.Context, option: click.Parameter, value: int | None) -> i
     "--graphs", type=int, callback=_positive, metavar="N",
     help="Shapes to compile at most.  [default: as many as upstream's boundaries need]",
 )  # fmt: skip
+@click.option(
+    "--upstream", metavar="UPSTREAM",
+    help="Where upstream's table of phones is.  [default: this folder, if it is a checkout]",
+)  # fmt: skip
 @click.option("--boundaries", metavar="A,B,...", help="These boundaries instead; the lowest one is exclusive.")
 @click.option("--write", is_flag=True, help="Write the plan to DATASET/buckets.json, where the trainer finds it.")
 @json_option
@@ -42,6 +50,7 @@ def buckets(
     replicas: int,
     config: Path | None,
     graphs: int | None,
+    upstream: str | None,
     boundaries: str | None,
     write: bool,
     as_json: bool,
@@ -49,7 +58,7 @@ def buckets(
     """Plan buckets for DATASET, a folder with upstream's 2-name2text.txt, 4-cnhubert and 5-wav32k.
 
     Each bucket is one shape to compile. The boundaries are those with which an epoch computes the fewest frames,
-    padding and filled batches included. Only names and sizes of files are read.
+    padding and filled batches included. Only the list of texts is read, and names and sizes of the other files.
     """
     from ..buckets.model import read_model
     from ..buckets.survey import as_json as told
@@ -64,11 +73,14 @@ def buckets(
     if batch_size is not None:
         model = replace(model, batch_size=batch_size)
     try:
-        reading = read_clips(dataset, model.hop_length, model.sampling_rate, model.version)
+        unknown, blind = _unknown_phones(upstream, model.version)
+        reading = read_clips(dataset, model.hop_length, model.sampling_rate, model.version, unknown)
         reading.refuse_missing()
     except DatasetError as error:
         raise PortError(str(error)) from None
     found = survey(reading, model, replicas=replicas, graphs=graphs, boundaries=limits)
+    if blind:
+        say(f"sovits-port: note: {blind}")
     for reason, names in reading.left_out.items():
         say(f"sovits-port: note: upstream leaves out {_clips(names)} {reason}")
     if found.too_short:
@@ -84,6 +96,19 @@ def buckets(
         from ..views.buckets import print_survey
 
         print_survey(found)
+
+
+def _unknown_phones(upstream: str | None, version: str | None) -> tuple[Unknown | None, str]:
+    """What tells phones that upstream's loader does not know; None, and why, where no upstream is named or at hand."""
+    from ..buckets.symbols import read_symbols, unknown_in
+    from ..upstream import open_upstream
+
+    try:
+        return unknown_in(read_symbols(open_upstream(upstream or "."), version)), ""
+    except PortError as error:
+        if upstream is not None:
+            raise
+        return None, f"phones are not looked at, --upstream names where their table is: {error}"
 
 
 def _clips(names: tuple[str, ...]) -> str:

@@ -10,12 +10,15 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import PortError
 from ..estimate.pair import PACKAGES, described, installed, named_by_torch_xla, to_install
-from ..installed import absent
+from ..installed import absent, install
 from ..runtime.chips import tpu_chips
+
+if TYPE_CHECKING:
+    from ..manifest import NeedsRecord
 
 State = Literal["ok", "missing", "mismatch", "optional"]
 
@@ -139,13 +142,29 @@ def _needs(out: Path) -> list[Finding]:
     findings = [Finding("its imports", "ok", f"all that {out} needs is installed")]
     missing = absent(n for n in needs["third_party"] if n not in ("torch", "torch_xla"))
     if missing:
-        advice = f"pip install {' '.join(missing).replace('_', '-')}"
-        findings = [Finding("its imports", "missing", f"{out} needs {', '.join(missing)}", advice)]
+        findings = [Finding("its imports", "missing", f"{out} needs {', '.join(missing)}", install(missing))]
+    findings += _training(needs)
+    return findings
+
+
+def _training(needs: NeedsRecord) -> list[Finding]:
+    """What the trainers of a package take beside the networks."""
+    findings = []
     for trainer, packages in needs["trainers"].items():
         name, lacking = PurePosixPath(trainer).name, absent(packages)
         if lacking:
-            told = f"{name} also needs {', '.join(lacking)}"
-            findings.append(Finding("training", "optional", told, "install upstream's own requirements"))
+            told = f"{name} does not start without {', '.join(lacking)}"
+            findings.append(Finding("training", "optional", told, install(lacking)))
+    later = absent(sorted({name for names in needs["later"].values() for name in names}))
+    if later:
+        told = f"trainers use {', '.join(later)} where it is installed, for pictures in their logs for example"
+        findings.append(Finding("training", "optional", told, install(later)))
+    if needs["trainers"]:
+        place = shutil.which("ffmpeg")
+        lost = "not found; only WAV files of one channel at the model's rate can be trained on, and not v3 and v4"
+        findings.append(
+            Finding("ffmpeg", "ok", place) if place else Finding("ffmpeg", "optional", lost, "install ffmpeg")
+        )
     return findings
 
 

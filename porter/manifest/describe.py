@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..emit import PACKAGE
 from ..sources import Sources, digest
+from ..sources.facts import read_facts
 from ..store import TOOL
 from .records import (
     SCHEMA,
@@ -19,6 +20,7 @@ from .records import (
     HazardRecord,
     IgnoreRecord,
     Manifest,
+    NeedsRecord,
     OptionsRecord,
     ToolRecord,
 )
@@ -83,12 +85,7 @@ def describe(
                 for h in hazards
             )
         ],
-        "needs": {
-            "upstream": list(sources.needs.upstream),
-            "third_party": list(sources.needs.third_party),
-            "optional": list(sources.needs.optional),
-            "trainers": {path: list(names) for path, names in sources.needs.trainers.items()},
-        },
+        "needs": _needs(sources, rewrites),
     }
 
 
@@ -98,6 +95,26 @@ def _ignore(file: str, line: int, code: str, codes: Collection[str]) -> IgnoreRe
     if not any(known.startswith(code) for known in codes):
         record["meant"] = next(iter(difflib.get_close_matches(code, sorted(codes), 1)), "")
     return record
+
+
+def _needs(sources: Sources, rewrites: Rewrites) -> NeedsRecord:
+    needs = sources.needs
+    left: set[str] = set()
+    for path, packages in needs.outside.items():  # rules may have spared such a file some of its imports
+        before, after = (_imported(path, text) for text in (sources.texts[path][1], rewrites.files[path].text))
+        left |= set(packages) - (before - after)
+    third_party = {*needs.third_party, *left}
+    return {
+        "upstream": list(needs.upstream),
+        "third_party": sorted(third_party),
+        "optional": sorted(set(needs.optional) - third_party),
+        "trainers": {path: sorted(set(names) - left) for path, names in needs.trainers.items()},
+        "later": {path: sorted(set(names) - left) for path, names in needs.later.items()},
+    }
+
+
+def _imported(path: str, text: str) -> set[str]:
+    return {statement.module.partition(".")[0] for statement in read_facts(path, text).imports}
 
 
 def _file(emitted: Emitted, sources: Sources) -> FileRecord:

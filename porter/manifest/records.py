@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-SCHEMA = 3
+SCHEMA = 4
 
 Status = Literal["fixed", "waived", "residual"]
 
@@ -112,6 +112,7 @@ class NeedsRecord(TypedDict):
     third_party: list[str]
     optional: list[str]  # packages that upstream goes on without
     trainers: dict[str, list[str]]  # trainer of upstream → packages that it imports as well
+    later: dict[str, list[str]]  # trainer of upstream → packages that only its functions import, when they are called
 
 
 class _NoteRecord(TypedDict):

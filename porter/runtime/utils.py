@@ -305,6 +305,13 @@ class autocast:  # noqa: N801  # the name it stands in for
         return under_autocast
 
 
+def compiles() -> int:
+    """How many graphs this process has compiled; 0 where it has not touched an XLA device."""
+    if _live_xla() is None:
+        return 0
+    return int(importlib.import_module("torch_xla.debug.metrics").counter_value("UncachedCompile") or 0)
+
+
 # --- what is kept between runs ---------------------------------------------------------------------
 
 

@@ -22,14 +22,16 @@ class Import:
     names: tuple[str, ...]  # () for a plain import, ("*",) for a star
     line: int
     optional: bool  # the file goes on without it
+    later: bool = False  # inside a function, so only when that is called
 
 
 @dataclass(slots=True)
 class Facts:
-    """Imports of a file, the names it binds at its top, and whether it defines networks."""
+    """Imports of a file, the names it binds and defines at its top, and whether it defines networks."""
 
     imports: list[Import] = field(default_factory=list)
     bound: set[str] = field(default_factory=set)
+    defined: set[str] = field(default_factory=set)  # functions and classes at its top
     defines_network: bool = False
     uses_torch: bool = False
 
@@ -49,7 +51,7 @@ def read_facts(path: str, text: str) -> Facts:
     except ValueError as error:
         raise PortError(f"{path} is not valid Python: {error}") from None
     facts = Facts()
-    _read_block(tree.body, facts, optional=False, top=True)
+    _read_block(tree.body, facts, optional=False, top=True, later=False)
     facts.uses_torch = any(
         i.level == 0 and (i.module == "torch" or i.module.startswith("torch.")) for i in facts.imports
     )
@@ -67,24 +69,26 @@ def _parses(text: str) -> bool:
     return True
 
 
-def _read_block(body: list[ast.stmt], facts: Facts, *, optional: bool, top: bool) -> None:
+def _read_block(body: list[ast.stmt], facts: Facts, *, optional: bool, top: bool, later: bool) -> None:
     # Imports and classes are statements, so expressions are never looked at.
     for statement in body:
-        _read_statement(statement, facts, optional=optional, top=top)
-        inner_top = top and not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        _read_statement(statement, facts, optional=optional, top=top, later=later)
+        function = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
+        inner_top = top and not function and not isinstance(statement, ast.ClassDef)
         for block, unneeded in _blocks(statement):
-            _read_block(block, facts, optional=optional or unneeded, top=inner_top)
+            _read_block(block, facts, optional=optional or unneeded, top=inner_top, later=later or function)
 
 
-def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: bool) -> None:
+def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: bool, later: bool) -> None:
     bound: list[str] = []
     if isinstance(statement, ast.Import):
         for alias in statement.names:
-            facts.imports.append(Import(alias.name, 0, (), statement.lineno, optional))
+            facts.imports.append(Import(alias.name, 0, (), statement.lineno, optional, later))
             bound.append(alias.asname or alias.name.partition(".")[0])
     elif isinstance(statement, ast.ImportFrom):
         names = tuple(alias.name for alias in statement.names)
-        facts.imports.append(Import(statement.module or "", statement.level, names, statement.lineno, optional))
+        module, line = statement.module or "", statement.lineno
+        facts.imports.append(Import(module, statement.level, names, line, optional, later))
         bound += [alias.asname or alias.name for alias in statement.names]
     elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
         bound.append(statement.name)
@@ -96,6 +100,8 @@ def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: b
         bound += [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
     if top:
         facts.bound.update(bound)
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            facts.defined.add(statement.name)
 
 
 def _blocks(statement: ast.stmt) -> Iterator[tuple[list[ast.stmt], bool]]:

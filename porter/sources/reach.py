@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..errors import PortError
+from .carried import REPLACED, spared
 from .facts import Facts, read_facts
 from .resolve import Module, resolve
 from .root import has_torch
+from .standard import STANDARD
 from .text import decode
-from .tree import Tree
+from .trainers import FOLDER as TRAINERS
+from .tree import Tree, join
 
-# The second part is gone from newer standard libraries; with it every Python writes the same port.json.
-_STANDARD = sys.stdlib_module_names | frozenset(
-    (
-        *("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils", "imghdr"),
-        *("imp", "lib2to3", "mailcap", "msilib", "nis", "nntplib", "ossaudiodev", "pipes", "smtpd", "sndhdr"),
-        *("spwd", "sunau", "telnetlib", "uu", "xdrlib"),
-    )
-)
+# Names in the emitted package that are its own.
+_RUNTIME = frozenset((*(path.stem for path in (Path(__file__).parent.parent / "runtime").iterdir()), TRAINERS))
 
 _BEHIND = {"torch.utils.tensorboard": "tensorboard"}  # modules of torch that import another package
 
@@ -35,6 +32,9 @@ class Reached:
     modules: tuple[Module, ...] = ()  # of upstream
     third_party: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()  # packages that the file goes on without
+    later: frozenset[str] = frozenset()  # those of `third_party` that only functions import, when they are called
+    on_import: frozenset[str] = frozenset()  # those of `links` that are executed when the file is, and have to be
+    taken: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # file → names, None: not only names
 
     @property
     def links(self) -> frozenset[str]:
@@ -49,7 +49,9 @@ class Needs:
     upstream: tuple[str, ...] = ()  # modules of upstream that are not ported, such as tools.my_utils
     third_party: tuple[str, ...] = ()  # packages to install, such as torch
     optional: tuple[str, ...] = ()  # packages that upstream goes on without
-    trainers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # trainer → packages that it wants as well
+    trainers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # trainer → packages that it imports as well
+    later: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # trainer → those that its functions import
+    outside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # file from elsewhere → what it imports too
 
 
 class Reach:
@@ -104,28 +106,87 @@ class Reach:
                 and (self.files[path].facts.uses_torch or self.files[path].links & networks)
             }
         ported = networks | self._trainers | (self.files.keys() - outside)
+        self._read_outside(ported)
+        ported |= self._worth_carrying(ported)
         return sorted(ported), sorted(self.files.keys() - ported)
+
+    def _read_outside(self, ported: Iterable[str]) -> None:
+        """Read what stays upstream's and runs when the ported files are imported."""
+        seen = set(ported)
+        pending = set(seen)
+        while pending:
+            links = {link for path in pending for link in self.files[path].on_import} - seen
+            for path, content in self._tree.snapshot.read_many(sorted(links - self.files.keys())).items():
+                self.files[path] = self._read(path, content, lenient=True)
+            seen |= links
+            pending = links
+
+    def _worth_carrying(self, ported: Iterable[str]) -> frozenset[str]:
+        """Files of functions that ported files take, whose import wants packages which these functions do not need."""
+        held = set(ported)
+        taken: dict[str, set[str] | None] = {}
+        for path in held:
+            for other, wanted in self.files[path].taken.items():
+                before = taken.setdefault(other, set())
+                taken[other] = None if before is None or wanted is None else before | wanted
+        found = set()
+        for path, names in taken.items():
+            file = self.files.get(path)
+            if file is None or path in held or not names or not names <= file.facts.defined or not self._has_room(path):
+                continue
+            if file.third_party & (spared(file.text, names) | REPLACED):
+                found.add(path)
+        return frozenset(found)
+
+    def _has_room(self, path: str) -> bool:
+        """Whether nothing else in the emitted package has the name that a file from outside would have there."""
+        tree = self._tree
+        name = tree.package(path).rpartition("/")[2]
+        return name not in _RUNTIME and not tree.exists(join(tree.root, name))
 
     def needs(self, ported: Iterable[str]) -> Needs:
         """What these files import from outside themselves."""
         held = set(ported)
-        files = [self.files[path] for path in held - self._trainers]
-        third_party = {name for file in files for name in file.third_party}
+        own = held - self._trainers
+        outside = {path for path in own if not self._tree.inside(path)}
+        files = [self.files[path] for path in own - outside]
+        third_party = {name for file in files for name in file.third_party} | self._foreign(own, held)
+        training = {path: self._training_files(path) for path in sorted(self._scripts)}
+        wanted = {
+            path: {name for file in group for name in self.files[file].third_party} | self._foreign(group, held)
+            for path, group in training.items()
+        }
+        later = {
+            path: {name for file in group for name in self.files[file].later}
+            - {name for file in group for name in self.files[file].third_party - self.files[file].later}
+            for path, group in training.items()
+        }
         return Needs(
             tuple(sorted({m.name for path in held for m in self.files[path].modules if m.file not in held})),
             tuple(sorted(third_party)),
-            tuple(sorted({name for file in files for name in file.optional} - third_party)),
-            {path: tuple(sorted(self._training_needs(path) - third_party)) for path in sorted(self._scripts)},
+            tuple(sorted({name for path in own for name in self.files[path].optional} - third_party)),
+            {path: tuple(sorted(names - later[path] - third_party)) for path, names in wanted.items()},
+            {path: tuple(sorted(names - third_party)) for path, names in later.items()},
+            {path: tuple(sorted(self.files[path].third_party)) for path in sorted(outside)},
         )
 
-    def _training_needs(self, script: str) -> set[str]:
-        """Packages that a trainer and the files beside it that go with it import."""
-        found: set[str] = set()
+    def _training_files(self, script: str) -> set[str]:
+        """A trainer and the files beside it that go with it."""
         pending, seen = {script}, {script}
         while pending:
-            files = [self.files[path] for path in pending]
-            found |= {name for file in files for name in file.third_party}
-            pending = {link for file in files for link in file.links if link in self._trainers} - seen
+            pending = {link for path in pending for link in self.files[path].links if link in self._trainers} - seen
+            seen |= pending
+        return seen
+
+    def _foreign(self, files: Iterable[str], held: set[str]) -> set[str]:
+        """Packages that are imported when files that stay upstream's are, because `files` import these."""
+        found: set[str] = set()
+        pending = {link for path in files for link in self.files[path].on_import} - held
+        seen = set(pending)
+        while pending:
+            there = [self.files[path] for path in pending]
+            found |= {name for file in there for name in file.third_party - file.later}
+            pending = {link for file in there for link in file.on_import} - seen - held
             seen |= pending
         return found
 
@@ -136,33 +197,53 @@ class Reach:
             return links
         return (link for link in links if tree.inside(link) or tree.package(link) == tree.package(path))
 
-    def _read(self, path: str, content: bytes) -> Reached:
+    def _read(self, path: str, content: bytes, *, lenient: bool = False) -> Reached:
+        """What a file imports; PortError where it ought to be ported and cannot be read, unless `lenient`."""
         try:
             text, encoding = decode(path, content)
             facts = read_facts(path, text)
         except PortError:
-            if self._tree.inside(path) or has_torch(content):
+            if not lenient and (self._tree.inside(path) or has_torch(content)):
                 raise
             return Reached("", "utf-8", Facts())  # it stays upstream's, whatever it is
         modules: dict[Module, None] = {}
         needed: dict[bool, set[str]] = {False: set(), True: set()}
+        at_once: set[str] = set()
+        on_import: set[str] = set()
+        taken: dict[str, frozenset[str] | None] = {}
         for statement in facts.imports:
             first = statement.module.partition(".")[0]
-            if not statement.level and first in _STANDARD:
+            if not statement.level and first in STANDARD:
                 continue
-            if statement.module in _BEHIND:
-                needed[statement.optional].add(_BEHIND[statement.module])
+            packages = {_BEHIND[statement.module]} if statement.module in _BEHIND else set()
             meaning = resolve(path, statement, self._tree, self._facts)
+            packages |= {first} if meaning is None else set()
+            needed[statement.optional] |= packages
+            at_once |= set() if statement.later else packages
             if meaning is None:
-                needed[statement.optional].add(first)
                 continue
-            strict = self._tree.inside(path) or facts.defines_network
+            strict = not lenient and (self._tree.inside(path) or facts.defines_network)
             if meaning.missing and strict and not statement.optional:
                 raise PortError(
                     f"{path} imports {meaning.missing} in line {statement.line}, and upstream holds no such file"
                 )
             modules.update(dict.fromkeys(meaning.modules))
-        return Reached(text, encoding, facts, tuple(modules), frozenset(needed[False]), frozenset(needed[True]))
+            for module in meaning.modules:
+                on_import |= set() if statement.later or statement.optional else set(module.chain)
+                whole = not statement.names or "*" in statement.names or len(meaning.modules) > 1
+                before = taken.get(module.file, frozenset())
+                taken[module.file] = None if whole or before is None else before | frozenset(statement.names)
+        return Reached(
+            text,
+            encoding,
+            facts,
+            tuple(modules),
+            third_party=frozenset(needed[False]),
+            optional=frozenset(needed[True]),
+            later=frozenset(needed[False] - at_once),
+            on_import=frozenset(on_import),
+            taken=taken,
+        )
 
     def _facts(self, path: str) -> Facts:
         known = self.files.get(path)

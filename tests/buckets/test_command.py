@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from porter.buckets.symbols import read_symbols
 from porter.runtime.training.dataset import FEATURES, SOUNDS, TEXTS, read_clips
 from porter.runtime.training.plan import PLAN, plan_for, read_plan
+from porter.upstream import open_upstream
 from tests.tiny_dataset import HOP, RATE, write_dataset
-from tests.tiny_upstream import run, run_json
+from tests.tiny_upstream import run, run_json, tiny
 
 CLIPS = [(frames, frames // 4) for frames in (40, 60, 90, 100, 101, 150, 250, 290, 310, 390, 450, 451)]
 
@@ -161,3 +163,58 @@ def refused(told: str, *arguments: str | Path) -> None:
     assert result.stdout == ""
     assert told in result.stderr
     assert result.stderr.startswith("sovits-port: error: ") and result.stderr.count("\n") == 1
+
+
+SYMBOLS = """punctuation = ["!"]
+punctuation.append("-")
+c = ["a", "b"]
+arpa = {"AH0", "HH"}
+more = "xy"
+symbols = ["_"] + c + punctuation + list(arpa)
+symbols = sorted(set(symbols))
+symbols += sorted(list(more))
+if __name__ == "__main__":
+    print(len(symbols))
+"""
+
+
+class TestPhones:
+    """Clips with a phone that upstream's table lacks are left out, as its loader does."""
+
+    @pytest.fixture
+    def checkout(self, tmp_path: Path) -> Path:
+        later = SYMBOLS.replace('"b"', '"c"')
+        return tiny(tmp_path / "up", {"GPT_SoVITS/text/symbols.py": SYMBOLS, "GPT_SoVITS/text/symbols2.py": later})
+
+    def test_they_are_those_of_the_version(self, checkout: Path) -> None:
+        first = {"!", "-", "a", "b", "AH0", "HH", "x", "y", "_"}
+        snapshot = open_upstream(str(checkout))
+        assert read_symbols(snapshot, "v1") == first
+        assert read_symbols(snapshot, "v2Pro") == read_symbols(snapshot, None) == first - {"b"} | {"c"}
+
+    def test_a_clip_with_another_is_left_out(self, folder: Path, checkout: Path, tmp_path: Path) -> None:
+        texts = folder / TEXTS
+        texts.write_text(texts.read_text().replace("\ta", "\tb", 1))
+        told = run_json("buckets", folder, "--upstream", checkout)
+        assert told["clips"] == 11
+        assert told["left_out"] == {"with the phone 'b', which upstream's table of symbols lacks": ["00.wav"]}
+        first = config(tmp_path / "s2.json", model__version="v1")
+        assert run_json("buckets", folder, "--upstream", checkout, "--config", first)["clips"] == 12
+
+    def test_the_folder_that_it_is_run_in_is_taken(
+        self, folder: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        texts = folder / TEXTS
+        texts.write_text(texts.read_text().replace("\ta", "\tb", 1))
+        monkeypatch.chdir(checkout)
+        assert run_json("buckets", folder)["clips"] == 11
+        monkeypatch.chdir(folder)
+        assert "phones are not looked at, --upstream names where" in run("buckets", folder).stderr
+
+    @pytest.mark.parametrize(
+        "text", ["symbols = open('x').read()\n", "symbols = 1\n", "x = 1\n", "def f(:\n", "for x in 'a':\n    0\n"]
+    )
+    def test_a_table_that_is_more_than_lists_is_told(self, folder: Path, tmp_path: Path, text: str) -> None:
+        root = tiny(tmp_path / "up", {"GPT_SoVITS/text/symbols.py": text})
+        result = run("buckets", folder, "--upstream", root)
+        assert result.exit_code == 2 and "GPT_SoVITS/text/symbols.py cannot be read" in result.stderr

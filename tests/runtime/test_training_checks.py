@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import sys
 import wave
@@ -23,6 +24,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Refusal:
     """What a call says before it ends the process."""
 
     def run(call: Callable[[], object]) -> str:
+        capsys.readouterr()
         with pytest.raises(SystemExit) as stopped:
             call()
         said = capsys.readouterr().err
@@ -149,11 +151,14 @@ def float_wav(samples: list[float], extensible: bool) -> bytes:
 
 
 @pytest.mark.parametrize("extensible", [False, True])
-def test_nan_in_audio(data: SimpleNamespace, refusal: Refusal, extensible: bool) -> None:
+def test_nan_in_audio(
+    data: SimpleNamespace, refusal: Refusal, extensible: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")  # which such a file takes to be read
     path = Path(data.exp_dir, "5-wav32k", "a.wav")
-    path.write_bytes(float_wav([0.5] * 20000, extensible))
+    path.write_bytes(float_wav([0.5] * 32000, extensible))
     checks.check_dataset(data)
-    path.write_bytes(float_wav([0.5] * 20000 + [float("nan")], extensible))
+    path.write_bytes(float_wav([0.5] * 32000 + [float("nan")], extensible))
     assert refusal(lambda: checks.check_dataset(data)) == f"{path} holds NaN or infinity\n"
 
 

@@ -36,6 +36,8 @@ def test_what_upstream_leaves_out_is_left_out_and_told(tmp_path: Path) -> None:
         "of 0.6 s or less": ("00.wav",),
         "of 54 s or more": ("03.wav",),
         "without a phone where one should be": ("05.wav",),
+        f"with 5 columns in {TEXTS}, not 4": ("06.wav",),
+        f"with 1 column in {TEXTS}, not 4": ("nonsense",),
     }
 
 

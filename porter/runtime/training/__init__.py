@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .checks import check_config as check_config
     from .checks import check_dataset as check_dataset
+    from .checks import check_sample as check_sample
     from .checks import checked as checked
+    from .checks import exists as exists
     from .checks import fitting as fitting
+    from .checks import paired as paired
     from .checks import read_config as read_config
     from .checks import weights as weights
     from .files import save as save
@@ -15,17 +18,24 @@ if TYPE_CHECKING:
     from .files import settle as settle
     from .files import write as write
     from .host import host_copy as host_copy
+    from .later import import_later as import_later
     from .loader import DeviceLoader as DeviceLoader
     from .plan import boundaries as boundaries
+    from .sounds import decoded as decoded
 
 _PLACES = {
     "DeviceLoader": "loader",
     "boundaries": "plan",
     "check_config": "checks",
     "check_dataset": "checks",
+    "check_sample": "checks",
     "checked": "checks",
+    "decoded": "sounds",
+    "exists": "checks",
     "fitting": "checks",
     "host_copy": "host",
+    "import_later": "later",
+    "paired": "checks",
     "read_config": "checks",
     "save": "files",
     "saved_together": "files",

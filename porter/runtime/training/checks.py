@@ -4,8 +4,9 @@ Each check says what is wrong in one sentence on stderr that names the file, and
 """
 
 import argparse
+import inspect
 import json
-import struct
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,18 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from .dataset import FEATURES, SOUNDS, SPEAKERS, WITH_SPEAKERS, DatasetError, read_clips
+from .dataset import FEATURES, SOUNDS, SPEAKERS, WITH_SPEAKERS, Clip, DatasetError, read_clips
+from .files import settle
+from .plan import folder_of
+from .sounds import NEEDED, Wave, is_direct, read_header
 
 T = TypeVar("T")
 
 _READ_AT_MOST = 4 << 30  # bytes of feature files that are looked through for NaN; what is beyond is not
 _SHOWN = 3  # names in a sentence
+_CHANNELS, _SPEAKER = 768, 20480  # of features, and of those of a speaker
+_APART = range(-3, 2)  # frames that features may have more than their sound: what upstream pads, and lets pass
+_SLACK = 1  # frames that a file's header is counted as
 
 
 def _stop(sentence: str) -> NoReturn:
@@ -30,10 +37,10 @@ def _stop(sentence: str) -> NoReturn:
 # --- the config file ------------------------------------------------------------------------------
 
 
-def read_config(read: Callable[[], T], keys: Sequence[str]) -> T:
+def read_config(read: Callable[[], T], keys: Sequence[str], numbers: Sequence[str] = ()) -> T:
     """What `read()` makes of the config file, with all of `keys` ("train.seed") in it.
 
-    Stops where the file cannot be read, is no JSON, or lacks a key.
+    Stops where the file cannot be read, is no JSON, lacks a key, or has a text where one of `numbers` should be.
     """
     try:
         config = read()
@@ -49,27 +56,50 @@ def read_config(read: Callable[[], T], keys: Sequence[str]) -> T:
         _stop(f"{_config_name()} lacks the key {error.name!r}")
     except KeyError as error:
         _stop(f"{_config_name()} lacks the key {error}")
-    check_config(config, keys)
+    check_config(config, keys, numbers)
     return config
 
 
-def check_config(hps: object, keys: Sequence[str]) -> None:
-    """Stop where `hps` lacks one of `keys`, each a chain of attributes such as "train.seed"."""
-    missing = [key for key in keys if not _has(hps, key.split("."))]
+def check_config(hps: object, keys: Sequence[str], numbers: Sequence[str] = ()) -> None:
+    """Stop where `hps` lacks one of `keys`, each a chain of attributes such as "train.seed".
+
+    And where one of `numbers` is a text, or a list with a text in it; they need not be there.
+    """
+    missing = [key for key in keys if _value(hps, key) is _NOTHING]
     if missing:
         more = f" (and {len(missing) - _SHOWN} more)" if len(missing) > _SHOWN else ""
         listed = ", ".join(map(repr, missing[:_SHOWN]))
         _stop(f"{_config_name()} lacks the key{'s' if len(missing) > 1 else ''} {listed}{more}")
 
+    for key in numbers:
+        value = _value(hps, key)
+        found = value if isinstance(value, (list, tuple)) else (value,)
+        text = next((item for item in found if isinstance(item, str)), None)
+        if text is not None:
+            advice = ": write it without quotes" if _is_number(text) else ""
+            _stop(f"{_config_name()} has the text {text!r} for {key}, where a number is meant{advice}")
 
-def _has(value: object, names: Sequence[str]) -> bool:
-    for name in names:
+
+_NOTHING = object()
+
+
+def _value(value: object, key: str) -> object:
+    """What a chain of attributes or keys leads to; `_NOTHING` where it does not."""
+    for name in key.split("."):
         if isinstance(value, Mapping) and name in value:
             value = value[name]
         elif hasattr(value, name):
             value = getattr(value, name)
         else:
-            return False
+            return _NOTHING
+    return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
     return True
 
 
@@ -90,13 +120,14 @@ def _config_name() -> str:
 def check_dataset(data: Any, version: str | None = None) -> None:
     """Stop where the folder `data.exp_dir` cannot be trained on as its tools wrote it.
 
-    That is: a file or folder is missing, no clip is left, a clip has some of its files but not all, a feature file
-    cannot be loaded or holds NaN or infinity, or audio does (only WAV files of floating-point samples can). Clips that
-    have no file at all but are in the list of texts were left out when the dataset was prepared, and that is fine.
+    That is: a file or folder is missing, no clip is left, a clip has some of its files but not all, a sound has no
+    samples or more than its size tells, or cannot be read without ffmpeg, which is not there, a feature file cannot be
+    loaded or is not as long as its sound, or one of them holds NaN or infinity (of sounds only WAV files of
+    floating-point samples can). Clips that upstream leaves out on purpose are told in a line for each reason.
     Feature files are loaded once each, 4 GiB of them at most.
     """
     try:
-        reading = read_clips(data.exp_dir, data.hop_length, data.sampling_rate, version)
+        reading = read_clips(data.exp_dir, data.hop_length, data.sampling_rate, version, _unknown(version))
         reading.refuse_missing()
     except DatasetError as error:
         _stop(str(error))
@@ -104,20 +135,87 @@ def check_dataset(data: Any, version: str | None = None) -> None:
     for name in reading.soundless:
         if (folder / FEATURES / f"{name}.pt").exists():
             _stop(f"{folder / SOUNDS / name} is missing, though {FEATURES}/{name}.pt is there")
-    parts = [FEATURES, SPEAKERS] if version in WITH_SPEAKERS else [FEATURES]
+    sounds = {clip.name: _check_sound(folder / SOUNDS / clip.name, clip, data) for clip in reading.clips}
+    shorter = [c.name for c in reading.clips if (frames := sounds[c.name]) is not None and frames < c.frames - _SLACK]
     left = _READ_AT_MOST
     for clip in reading.clips:
-        _check_sound(folder / SOUNDS / clip.name)
-        for part in parts:
+        frames = sounds[clip.name]
+        for part in [FEATURES, SPEAKERS] if version in WITH_SPEAKERS else [FEATURES]:
             path = folder / part / f"{clip.name}.pt"
             left -= path.stat().st_size
             if left >= 0:
-                _check_feature(path)
+                value = _feature(path)
+                if part == SPEAKERS:
+                    _check_speaker(path, value)
+                else:
+                    _check_frames(path, value, frames)
+    for reason, names in reading.left_out.items():
+        _note(f"upstream leaves out {names[0]}{_more(names)} {reason}")
+    if shorter:
+        _note(
+            f"{folder / SOUNDS / shorter[0]}{_more(shorter)} has fewer frames than upstream counts by its size: "
+            "its batches are padded more than they need be"
+        )
     if left < 0:
-        print(f"{folder} has more than {_READ_AT_MOST >> 30} GiB of features: the rest was not checked for NaN")
+        _note(f"{folder} has more than {_READ_AT_MOST >> 30} GiB of features: the rest was not looked at")
 
 
-def _check_feature(path: Path) -> None:
+def check_sample(dataset: Any, read: Callable[[str], Any]) -> None:
+    """Stop where the first clip of a loader cannot be read by its own function, or has more frames than it counts.
+
+    `read` takes the path of a sound and gives its spectrogram, [bins, frames], first.
+    """
+    folder = folder_of(dataset)
+    entries = getattr(dataset, "audiopaths_sid_text", None)
+    if folder is None or not isinstance(entries, list) or not entries:
+        return
+    path = folder / SOUNDS / str(entries[0][0])
+    try:
+        found = read(str(path))
+    except Exception as error:  # whatever the loader makes of a file, or of a command that is missing
+        told = _first_line(error)
+        _stop(told if str(path) in told else f"{path} cannot be read: {told}")
+    frames = found[0].shape[-1]
+    if frames > dataset.lengths[0] + _SLACK:
+        _stop(_longer(path, frames, dataset.lengths[0], dataset.sampling_rate))
+
+
+def _unknown(version: str | None) -> Callable[[Sequence[str]], str | None] | None:
+    """What tells phones that upstream's own table lacks, where its module of texts is loaded."""
+    loaded = (module for name, module in sorted(sys.modules.items()) if name.rpartition(".")[2] == "text")
+    convert = next((found for module in loaded if (found := getattr(module, "cleaned_text_to_sequence", None))), None)
+    if convert is None:
+        return None
+    given = (version,) if len(inspect.signature(convert).parameters) > 1 else ()
+    known: dict[str, bool] = {}
+
+    def is_known(phone: str) -> bool:
+        try:
+            convert([phone], *given)
+        except Exception:  # upstream's loader goes on without the clip, whatever it is
+            return False
+        return True
+
+    def unknown(phones: Sequence[str]) -> str | None:
+        for phone in phones:
+            if phone not in known:
+                known[phone] = is_known(phone)
+            if not known[phone]:
+                return phone
+        return None
+
+    return unknown
+
+
+def _note(sentence: str) -> None:
+    print(f"note: {sentence}", file=sys.stderr)
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+
+
+def _feature(path: Path) -> torch.Tensor:
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a torn file raises whatever the bytes that are left lead to
@@ -126,37 +224,65 @@ def _check_feature(path: Path) -> None:
         _stop(f"{path} holds no tensor of features")
     if not bool(torch.isfinite(value).all()):
         _stop(f"{path} holds NaN or infinity")
+    return value
 
 
-def _check_sound(path: Path) -> None:
-    """Look for NaN and infinity in a WAV file of floating-point samples; others cannot hold any."""
+def _check_frames(path: Path, value: torch.Tensor, frames: int | None) -> None:
+    """Stop where features are not those of a sound of so many frames."""
+    if value.dim() != 3 or tuple(value.shape[:2]) != (1, _CHANNELS):
+        _stop(f"{path} has the shape {list(value.shape)}, where features are [1, {_CHANNELS}, frames]")
+    if frames is not None and value.shape[-1] - frames not in _APART:
+        _stop(f"{path} has {value.shape[-1]} frames and its sound has {frames}: they are not of the same clip")
+
+
+def _check_speaker(path: Path, value: torch.Tensor) -> None:
+    if value.numel() != _SPEAKER:
+        _stop(f"{path} has the shape {list(value.shape)}, where features of a speaker are [1, {_SPEAKER}]")
+
+
+def _check_sound(path: Path, clip: Clip, data: Any) -> int | None:
+    """The frames of a sound; None where its header does not tell."""
+    rate = data.sampling_rate
     try:
-        with path.open("rb") as file:
-            if file.read(4) not in (b"RIFF", b"RF64") or not file.read(8).endswith(b"WAVE"):
-                return
-            kind = bits = 0
-            while len(head := file.read(8)) == 8:
-                name, size = struct.unpack("<4sI", head)
-                if name == b"fmt ":
-                    layout = file.read(size)
-                    kind, bits = struct.unpack_from("<H", layout)[0], struct.unpack_from("<H", layout, 14)[0]
-                    if kind == 0xFFFE and size >= 26:  # extensible: the format is the first word of its GUID
-                        kind = struct.unpack_from("<H", layout, 24)[0]
-                elif name == b"data":
-                    if kind != 3 or bits not in (32, 64):
-                        return
-                    samples = file.read(size)
-                    whole = bytearray(samples[: len(samples) // (bits // 8) * (bits // 8)])
-                    if not whole:
-                        return
-                    kinds = {32: torch.float32, 64: torch.float64}
-                    if not bool(torch.isfinite(torch.frombuffer(whole, dtype=kinds[bits])).all()):
-                        _stop(f"{path} holds NaN or infinity")
-                    return
-                else:
-                    file.seek(size + size % 2, 1)
-    except (OSError, struct.error) as error:
-        _stop(f"{path} cannot be read: {error}")
+        wave = read_header(path)
+        if not wave.samples if wave is not None else _is_riff(path):
+            _stop(f"{path} holds no sound: there is nothing behind its header")
+        if wave is not None and _holds_nan(path, wave):
+            _stop(f"{path} holds NaN or infinity")
+    except OSError as error:
+        _stop(f"{path} cannot be read: {error.strerror or error}")
+    if not is_direct(wave, rate) and shutil.which("ffmpeg") is None:
+        kind = f"a WAV file of {wave.told()}" if wave is not None else "no WAV file"
+        _stop(f"{path} is {kind}: {NEEDED}, or write it as {rate} Hz, mono, 16 bits, as upstream's tools do")
+    if wave is None or not wave.is_linear:
+        return None
+    frames = int(wave.samples * rate / wave.rate // data.hop_length)
+    if frames > clip.frames + _SLACK:
+        _stop(_longer(path, frames, clip.frames, rate))
+    return frames
+
+
+def _is_riff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"RIFF", b"RF64")
+
+
+def _longer(path: Path, frames: int, counted: int, rate: int) -> str:
+    return (
+        f"{path} has {frames} frames, and upstream counts {counted} by its size: "
+        f"write it as {rate} Hz, mono, 16 bits, as upstream's tools do"
+    )
+
+
+def _holds_nan(path: Path, wave: Wave) -> bool:
+    """Whether a file of floating-point samples has one that is not finite."""
+    kinds = {32: torch.float32, 64: torch.float64}
+    if not wave.is_floating or wave.bits not in kinds:
+        return False
+    with path.open("rb") as file:
+        file.seek(wave.start)
+        samples = bytearray(file.read(wave.bytes // (wave.bits // 8) * (wave.bits // 8)))
+    return not bool(torch.isfinite(torch.frombuffer(samples, dtype=kinds[wave.bits])).all())
 
 
 # --- checkpoints ----------------------------------------------------------------------------------
@@ -219,6 +345,40 @@ def checked(path: T, network: torch.nn.Module, key: str = "model") -> T:
         if names:
             _stop(f"{path} is a checkpoint of another version: it {told} {_listed(names)}")
     return path
+
+
+def exists(path: Any, key: str) -> bool:
+    """Whether there is a file of weights to begin with: False for none named ("" or None) by `key` of the config.
+
+    Stops where one is named and is not there.
+    """
+    if path in ("", None):
+        return False
+    if not Path(path).exists():
+        _stop(f"{_config_name()} names {path} for {key}, and there is no such file: leave it empty to begin without")
+    return True
+
+
+def paired(folder: str, patterns: Sequence[str]) -> None:
+    """Stop where the newest checkpoints of several networks in a folder, by a pattern such as `G_*.pth` for each, are
+    not of one step: to resume from them would mix two states of a training.
+    """
+    settle(folder)
+    newest = {pattern: _newest(Path(folder), pattern) for pattern in patterns}
+    last = max((step for step in newest.values() if step is not None), default=None)
+    lacking = [pattern for pattern, step in newest.items() if step != last]
+    if last is not None and lacking:
+        there = next(pattern for pattern, step in newest.items() if step == last)
+        alone, other = (Path(folder, pattern.replace("*", str(last))) for pattern in (there, lacking[0]))
+        before = "the pair before it" if newest[lacking[0]] is not None else "the beginning"
+        _stop(f"{alone} has no {other.name} beside it: put that there, or move it away to train from {before}")
+
+
+def _newest(folder: Path, pattern: str) -> int | None:
+    """The highest number that files have in the place of the star of a pattern."""
+    first, _, last = pattern.partition("*")
+    names = (path.name.removeprefix(first).removesuffix(last) for path in folder.glob(pattern))
+    return max((int(name) for name in names if name.isdecimal()), default=None)
 
 
 def _refuse_shapes(saved: Mapping[str, Any], wanted: Mapping[str, torch.Tensor], path: Any) -> None:

@@ -1,6 +1,7 @@
 """The clips of a dataset that upstream's tools prepared, read from names and sizes of files alone."""
 
-from collections.abc import Iterable, Mapping
+import codecs
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,9 @@ WITH_SPEAKERS = ("v2Pro", "v2ProPlus")  # versions whose networks take embedding
 _SHORTEST, _LONGEST = 0.6, 54.0  # seconds, both exclusive: upstream leaves other clips out
 _FEW = 100  # upstream repeats the clips of a smaller dataset
 _BYTES = 2  # a sample
+_COLUMNS = 4  # name, phones, phones of each word, text
+
+Unknown = Callable[[Sequence[str]], str | None]  # the first of some phones that upstream's table of symbols lacks
 
 
 class DatasetError(Exception):
@@ -52,16 +56,19 @@ class Reading:
             raise DatasetError(f"{self.missing[0]} is missing{more}: upstream would leave its clip out without a word")
 
 
-def read_clips(folder: str | Path, hop_length: int, sampling_rate: int, version: str | None = None) -> Reading:
+def read_clips(
+    folder: str | Path, hop_length: int, sampling_rate: int, version: str | None = None, unknown: Unknown | None = None
+) -> Reading:
     """Read a dataset folder by the rules of upstream's loader, for a model of this version.
 
-    Sound files are 16-bit and mono, as upstream's tools write them. DatasetError where there is no such folder or file,
-    where the texts are not UTF-8, and where no clip is left.
+    Sound files are 16-bit and mono, as upstream's tools write them. Without `unknown` every phone counts as known.
+    DatasetError where there is no such folder or file, where the texts are not UTF-8 or begin with a byte order mark,
+    and where no clip is left.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DatasetError(f"there is no dataset folder {folder}")
-    phones = _phones(folder / TEXTS)
+    phones, broken = _phones(folder / TEXTS)
     sounds = _names(folder / SOUNDS)
     features = [FEATURES, SPEAKERS] if version in WITH_SPEAKERS else [FEATURES]
     there = {name: _names(folder / name) for name in features}
@@ -72,11 +79,16 @@ def read_clips(folder: str | Path, hop_length: int, sampling_rate: int, version:
     soundless = sorted(phones.keys() - sounds)
     if soundless:
         left_out[f"in {TEXTS} but not in {SOUNDS}"] = soundless
+    for columns, names in broken.items():
+        left_out[f"with {columns} column{'s' if columns > 1 else ''} in {TEXTS}, not {_COLUMNS}"] = names
+    textless = sorted(sounds - phones.keys() - {name for names in broken.values() for name in names})
+    if textless:
+        left_out[f"in {SOUNDS} but not in {TEXTS}"] = textless
     clips: list[Clip] = []
     for name in whole:
         size = _size(folder / SOUNDS / name)
         seconds = size / sampling_rate / _BYTES
-        reason = _reason(phones[name], seconds)
+        reason = _reason(phones[name], seconds, unknown)
         if reason is not None:
             left_out.setdefault(reason, []).append(name)
         else:
@@ -95,18 +107,28 @@ def read_clips(folder: str | Path, hop_length: int, sampling_rate: int, version:
     return reading
 
 
-def _phones(path: Path) -> dict[str, list[str]]:
-    """The phones of each clip that the list of texts names."""
+def _phones(path: Path) -> tuple[dict[str, list[str]], dict[int, list[str]]]:
+    """The phones of each clip that the list of texts names, and the names in lines with other numbers of columns."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        text = content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8: byte {error.start} cannot be decoded") from None
     except FileNotFoundError:
         raise DatasetError(f"there is no {path}") from None
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from None
-    rows = (line.split("\t") for line in text.strip("\n").split("\n"))
-    return {row[0]: row[1].split(" ") for row in rows if len(row) == 4}
+    if content.startswith(codecs.BOM_UTF8):
+        raise DatasetError(
+            f"{path} begins with a byte order mark, which upstream takes for a part of the first clip's name: "
+            "save it as UTF-8 without one"
+        )
+    rows = [line.split("\t") for line in text.strip("\n").split("\n")]
+    broken: dict[int, list[str]] = {}
+    for row in rows:
+        if len(row) != _COLUMNS and row != [""]:
+            broken.setdefault(len(row), []).append(row[0])
+    return {row[0]: row[1].split(" ") for row in rows if len(row) == _COLUMNS}, broken
 
 
 def _names(folder: Path) -> set[str]:
@@ -125,10 +147,13 @@ def _size(path: Path) -> int:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _reason(phones: Iterable[str], seconds: float) -> str | None:
+def _reason(phones: Sequence[str], seconds: float, unknown: Unknown | None) -> str | None:
     """Why upstream leaves a clip out, if it does."""
     if "" in phones:  # no version has such a symbol
         return "without a phone where one should be"
+    lacking = unknown(phones) if unknown is not None else None
+    if lacking is not None:
+        return f"with the phone {lacking!r}, which upstream's table of symbols lacks"
     if seconds <= _SHORTEST:
         return f"of {_SHORTEST} s or less"
     return f"of {_LONGEST:g} s or more" if seconds >= _LONGEST else None

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .. import utils
+from .progress import Progress
 
 AHEAD = 2  # batches beyond the one in use
 
@@ -20,23 +21,28 @@ class DeviceLoader:
     uploaded in the background, at most two ahead of the loop; leaving the loop stops that. An error of the
     loader comes out in the loop, after the batches before it. On the CPU the batches are the loader's own.
     All other attributes, such as `batch_sampler` and `dataset`, are the loader's.
+    What the loop is at is told on stderr (`progress.py`).
     """
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
+        self._progress: Progress | None = None
 
     def __len__(self) -> int:
         return len(self.loader)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "loader":  # not set yet: a copy is being made
+        if name in ("loader", "_progress"):  # not set yet: a copy is being made
             raise AttributeError(name)
         return getattr(self.loader, name)
 
     def __iter__(self) -> Iterator[Any]:
         # Here and not in the thread: workers fork from this thread, and seeds are drawn in the loop's order.
-        batches = iter(self.loader)
-        return batches if utils.default_device().type == "cpu" else _in_background(batches)
+        batches: Iterator[Any] = iter(self.loader)
+        if utils.default_device().type == "cpu":
+            return batches
+        self._progress = self._progress or Progress(getattr(self.loader, "dataset", None))
+        return self._progress.watch(_in_background(batches), self)
 
 
 class _Background:

@@ -181,16 +181,16 @@ def _count(entry: Sequence[Any]) -> int | None:
     return len(entry[1]) if is_text else None
 
 
-def _folder(dataset: Any) -> Path | None:
+def folder_of(dataset: object) -> Path | None:
     """The folder of the dataset, which upstream keeps only as part of other paths."""
-    paths = (Path(value) for value in vars(dataset).values() if isinstance(value, (str, Path)))
+    paths = (Path(value) for value in getattr(dataset, "__dict__", {}).values() if isinstance(value, (str, Path)))
     return next((path.parent for path in paths if path.name == TEXTS), None)
 
 
 def _chosen(dataset: Any, default: Sequence[int]) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
     """Boundaries, and what each bucket pads its texts to (None: that is not known)."""
     samples = _samples(dataset)
-    folder = _folder(dataset)
+    folder = folder_of(dataset)
     if folder is not None and (folder / PLAN).exists():
         plan = _fitting(folder / PLAN, dataset)
         _refuse_outside(folder, plan.boundaries, samples)

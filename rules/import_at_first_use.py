@@ -1,0 +1,87 @@
+"""What nothing of the port uses is not imported when the port is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.module_uses import asked_in_functions
+from porter.rule import Example, Rule, Safety
+from porter.sources.standard import STANDARD
+from porter.syntax.walk import code, dotted
+
+
+class ImportAtFirstUse(Rule):
+    """Import packages of unreached functions where they are first used.
+
+    A file beside upstream's networks often holds one function that a trainer takes, such as the one that reads a sound,
+    and others for the web interface. Its imports want the packages of all of them. One that only functions use which
+    nothing of the port reaches becomes a name that imports the package when somebody asks it for something; so those
+    functions still work where the package is installed, and the trainer starts where it is not.
+    """
+
+    code = "PKG003"
+    title = "import at first use"
+    safety = Safety.EXACT
+    message = "only functions that the port does not reach use it, so it need not be installed"
+    fixes_hazard = False
+    examples: ClassVar = (
+        Example(
+            before="import os\nimport gradio as gr\n\n\ndef double(x):\n    return x * 2\n\n\ndef warn(path):\n    if not os.path.exists(path):\n        gr.Warning(path)\n",
+            after=(
+                'import os\nfrom .. import training\ngr = training.import_later("gradio")\n\n\ndef double(x):\n    return x * 2\n\n\n'
+                "def warn(path):\n    if not os.path.exists(path):\n        gr.Warning(path)\n"
+            ),
+            path="helpers.py",
+            others={"module/models.py": "from helpers import double\n\n\ndef f(x):\n    return double(x)\n"},
+        ),
+        Example(  # one of several
+            before="import numpy, pandas.io as pio\n\n\ndef double(x):\n    return numpy.abs(x)\n\n\ndef read(path):\n    return pio.read_csv(path)\n",
+            after=(
+                'from .. import training\nimport numpy\npio = training.import_later("pandas.io")\n\n\ndef double(x):\n    return numpy.abs(x)\n\n\n'
+                "def read(path):\n    return pio.read_csv(path)\n"
+            ),
+            path="helpers.py",
+            others={"module/models.py": "from helpers import double\n\n\ndef f(x):\n    return double(x)\n"},
+        ),
+    )
+    untouched: ClassVar = (
+        # what runs when the file is imported, names of a module, the standard library, other names of its own
+        "import gradio as gr\n\nTITLE = gr.Markdown('x')\n\n\ndef warn(path):\n    gr.Warning(path)\n",
+        "import gradio as gr\n\n\ndef warn(path, kind=gr.Warning):\n    kind(path)\n",
+        "from gradio import Warning\n\n\ndef warn(path):\n    Warning(path)\n",
+        "import ctypes\n\n\ndef load(path):\n    ctypes.CDLL(path)\n",
+        "try:\n    import gradio\nexcept ImportError:\n    gradio = None\n\n\ndef warn(path):\n    gradio.Warning(path)\n",
+        "import gradio\n\n\ndef warn(show):\n    show(gradio)\n",
+        "import gradio\n\n\ndef change():\n    gradio.title = 1\n",
+        "import gradio\n\n\ndef change():\n    global gradio\n    gradio = None\n    gradio.x()\n",
+    )
+
+    def visit_Import(self, node: cst.Import) -> None:
+        line = self.file.alone(node)
+        if not self.file.is_dependency or line is None or self.file.parent(line) is not self.file.module:
+            return
+        late = {alias: name for alias in node.names if (name := self._name(alias)) and self._can_wait(name, alias)}
+        if not late:
+            return
+        kept = [code(alias.with_changes(comma=cst.MaybeSentinel.DEFAULT)) for alias in node.names if alias not in late]
+        new = [cst.parse_statement(f"import {', '.join(kept)}")] if kept else []
+        for alias, name in late.items():
+            call = self.fill("__f(__n)", f="training.import_later", n=cst.SimpleString(f'"{dotted(alias.name)}"'))
+            new.append(cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(cst.Name(name))], call)]))
+        names = ", ".join(late.values())
+        self.replace(line, new, f"{self.message} ({names})")
+
+    def _name(self, alias: cst.ImportAlias) -> str | None:
+        """The name that an import binds to the module itself."""
+        if alias.asname is not None:
+            return alias.asname.name.value if isinstance(alias.asname.name, cst.Name) else None
+        return alias.name.value if isinstance(alias.name, cst.Name) else None
+
+    def _can_wait(self, name: str, alias: cst.ImportAlias) -> bool:
+        module = dotted(alias.name) or ""
+        if module.partition(".")[0] in STANDARD or self.file.project.module(module) is not None:
+            return False
+        uses = asked_in_functions(self.file, name)
+        return bool(uses) and all(self.file.project.contexts.unreached(self.file, use) for use in uses)

@@ -1,0 +1,155 @@
+"""A training starts from the weights that it is meant to start from."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import positional
+from porter.syntax.walk import code, descendants, dotted, own_of_type
+
+_HELPERS = """import glob
+
+
+def latest(folder, pattern):
+    files = glob.glob(folder + "/" + pattern)
+    return files[-1]
+
+
+def restore(path, net):
+    return 1
+"""
+
+
+class ResumeFromPairs(Rule):
+    """Resume from checkpoints of one step.
+
+    A trainer of two networks resumes each from its own newest checkpoint. Where one of the files is lost, or was never
+    written because the process was killed between the two, it goes on with networks of two different steps, or starts
+    anew beside a checkpoint without a word. The runtime's check names the file that stands alone.
+    """
+
+    code = "RUN007"
+    title = "resume from pairs of checkpoints"
+    safety = Safety.EXACT
+    message = "a checkpoint of one network without that of the other is named; nothing is trained from it"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import helpers\n\n\ndef run(hps, d, g, loss):\n    # resume\n    try:\n"
+                "        helpers.restore(helpers.latest('%s/logs' % hps.dir, 'D_*.pth'), d)\n"
+                "        step = helpers.restore(helpers.latest('%s/logs' % hps.dir, 'G_*.pth'), g)\n"
+                "    except IndexError:\n        step = 1\n    loss.backward()\n    return step\n"
+            ),
+            after=(
+                "import helpers\nfrom .. import training\n\n\ndef run(hps, d, g, loss):\n    # resume\n"
+                "    training.paired('%s/logs' % hps.dir, ('D_*.pth', 'G_*.pth'))\n    try:\n"
+                "        helpers.restore(helpers.latest('%s/logs' % hps.dir, 'D_*.pth'), d)\n"
+                "        step = helpers.restore(helpers.latest('%s/logs' % hps.dir, 'G_*.pth'), g)\n"
+                "    except IndexError:\n        step = 1\n    loss.backward()\n    return step\n"
+            ),
+            path="train_net.py",
+            others={"helpers.py": _HELPERS},
+        ),
+    )
+    untouched: ClassVar = (
+        # one network, two folders, no trainer, a folder that is made in the call
+        f"{_HELPERS}\n\ndef run(net, loss):\n    loss.backward()\n    try:\n        restore(latest('x', 'G_*.pth'), net)\n    except IndexError:\n        pass\n",
+        f"{_HELPERS}\n\ndef run(d, g, loss):\n    loss.backward()\n    try:\n        restore(latest('x', 'D_*.pth'), d)\n        restore(latest('y', 'G_*.pth'), g)\n    except IndexError:\n        pass\n",
+        f"{_HELPERS}\n\ndef run(d, g):\n    try:\n        restore(latest('x', 'D_*.pth'), d)\n        restore(latest('x', 'G_*.pth'), g)\n    except IndexError:\n        pass\n",
+        f"{_HELPERS}\n\ndef run(d, g, loss, new):\n    loss.backward()\n    try:\n        restore(latest(new(), 'D_*.pth'), d)\n        restore(latest(new(), 'G_*.pth'), g)\n    except IndexError:\n        pass\n",
+    )
+
+    def visit_Try(self, node: cst.Try) -> None:
+        if not self.file.is_trainer or self._is_checked(node):
+            return
+        found = [found for call in own_of_type(node.body, cst.Call) if (found := self._search(call)) is not None]
+        folders = {code(folder) for folder, _ in found}
+        patterns = list(dict.fromkeys(code(pattern) for _, pattern in found))
+        if len(folders) != 1 or len(patterns) < 2 or any(isinstance(n, cst.Call) for n in descendants(found[0][0])):
+            return
+        asked = cst.parse_expression(f"({', '.join(patterns)})")
+        check = self.fill("__f(__d, __p)", f="training.paired", d=found[0][0].deep_clone(), p=asked)
+        line = cst.SimpleStatementLine([cst.Expr(check)], leading_lines=node.leading_lines)
+        self.replace(node, [line, node.with_changes(leading_lines=[])])
+
+    def _search(self, call: cst.Call) -> tuple[cst.BaseExpression, cst.SimpleString] | None:
+        """Folder and pattern, where a call asks a function of the project for one of the files that match."""
+        given = positional(call)
+        called = self.file.project.function(self.file.resolve(call.func)) if len(given) == len(call.args) == 2 else None
+        if called is None or not isinstance(given[1], cst.SimpleString):
+            return None
+        pattern = str(given[1].evaluated_value)
+        globs = any(called[0].resolve(n.func) == "glob.glob" for n in own_of_type(called[1].body, cst.Call))
+        return (given[0], given[1]) if globs and pattern.count("*") == 1 and "/" not in pattern else None
+
+    def _is_checked(self, node: cst.Try) -> bool:
+        siblings = self.file.siblings(node)
+        at = siblings.index(node)
+        calls = own_of_type(siblings[at - 1], cst.Call) if at else ()
+        return any((self.file.resolve(call.func) or "").endswith("training.paired") for call in calls)
+
+
+class WantNamedWeights(Rule):
+    """Do not begin from noise where the config names weights.
+
+    Upstream loads the weights that the config names only if the file is there; with a typing error in the path it
+    trains from noise without a word. The runtime's `exists` answers no only where none are named.
+    """
+
+    code = "RUN008"
+    title = "want the weights that are named"
+    safety = Safety.EXACT
+    message = "a file of weights that is named and not there ends the run with a sentence"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import os\nimport torch\n\n\ndef run(hps, net, loss):\n    loss.backward()\n"
+                "    if hps.train.begin != '' and os.path.exists(hps.train.begin):\n"
+                "        net.load_state_dict(torch.load(hps.train.begin))\n"
+            ),
+            after=(
+                "import os\nimport torch\nfrom .. import training\n\n\ndef run(hps, net, loss):\n    loss.backward()\n"
+                "    if hps.train.begin != '' and training.exists(hps.train.begin, 'train.begin'):\n"
+                "        net.load_state_dict(torch.load(hps.train.begin))\n"
+            ),
+            path="train_net.py",
+        ),
+    )
+    untouched: ClassVar = (
+        # something else is done without it, nothing is loaded, no trainer
+        "import os\nimport torch\n\n\ndef run(hps, net, loss):\n    loss.backward()\n    if os.path.exists(hps.begin):\n"
+        "        net.load_state_dict(torch.load(hps.begin))\n    else:\n        net.reset()\n",
+        "import os\n\n\ndef run(hps, loss):\n    loss.backward()\n    if os.path.exists(hps.begin):\n        print(hps.begin)\n",
+        "import os\nimport torch\n\n\ndef run(hps, net):\n    if os.path.exists(hps.begin):\n        net.load_state_dict(torch.load(hps.begin))\n",
+    )
+
+    def visit_If(self, node: cst.If) -> None:
+        if not self.file.is_trainer or node.orelse is not None:
+            return
+        loaded = {
+            dotted(call.args[0].value)
+            for call in own_of_type(node.body, cst.Call)
+            if call.args and self.file.resolve(call.func) == "torch.load"
+        }
+        for asked in _parts(node.test):
+            if not isinstance(asked, cst.Call) or len(asked.args) != 1:
+                continue
+            path = dotted(asked.args[0].value)
+            if self.file.resolve(asked.func) not in ("os.path.exists", "os.path.isfile") or path not in loaded:
+                continue
+            _, _, key = (path or "").partition(".")
+            if key:
+                new = self.fill(
+                    "__f(__p, __k)", f="training.exists", p=asked.args[0].value, k=cst.SimpleString(repr(key))
+                )
+                self.replace(asked, new)
+
+
+def _parts(test: cst.BaseExpression) -> list[cst.BaseExpression]:
+    """What has to be true, all of it, for a condition to be."""
+    if isinstance(test, cst.BooleanOperation) and isinstance(test.operator, cst.And):
+        return [*_parts(test.left), *_parts(test.right)]
+    return [test]

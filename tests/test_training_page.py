@@ -1,0 +1,162 @@
+"""The commands of docs/training.md as they stand there: from a dataset to a checkpoint that upstream reads."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch_xla", reason="needs torch_xla (the extra xla)")
+
+import torch
+
+from porter.config_keys import ConfigUse, longest
+from porter.project import Project
+from porter.sources import collect
+from porter.upstream import open_upstream
+from porter.upstream.cache import cached_upstream
+from tests.test_real_upstreams import GITHUB, NEWEST
+from tests.training_set import make_dataset
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/training.md").read_text("utf-8")
+SPARED = ("gradio", "pandas", "ffmpeg", "matplotlib")  # packages that the page says need not be installed
+SECONDS = 480  # of all processes together, on the CPU
+
+# Two steps of a network that compiles within a minute.
+TRAIN = {
+    "batch_size": 4,
+    "epochs": 1,
+    "save_every_epoch": 1,
+    "segment_size": 1280,
+    "fp16_run": False,
+    "log_interval": 1,
+}
+MODEL = {
+    "inter_channels": 32, "filter_channels": 64, "n_layers": 2, "resblock_kernel_sizes": [3],
+    "resblock_dilation_sizes": [[1, 3, 5]], "upsample_initial_channel": 64, "upsample_rates": [32, 20],
+    "upsample_kernel_sizes": [64, 40],
+}  # fmt: skip
+
+READ = """
+import json, sys
+import process_ckpt, torch, utils
+
+path, checkpoint = sys.argv[1:]
+told = process_ckpt.load_sovits_new(path)
+saved = torch.load(checkpoint, map_location="cpu", weights_only=False)
+net = torch.nn.Module()
+net.state_dict = lambda: saved["model"]
+net.load_state_dict = lambda weights: None
+print(json.dumps([
+    told["config"]["model"]["version"], told["info"], len(told["weight"]), utils.load_checkpoint(checkpoint, net)[3],
+]))
+"""
+
+
+def blocks() -> list[tuple[str, str]]:
+    """Language and text of each block that this test executes."""
+    pattern = r"<!-- executed by tests/test_training_page.py -->\n```(\w*)\n(.*?)```"
+    return re.findall(pattern, PAGE, re.DOTALL)
+
+
+def shims(folder: Path) -> Mapping[str, str]:
+    """An environment whose `sovits-port` is this one, and whose `python` lacks what need not be installed."""
+    absent, commands = folder / "absent", folder / "bin"
+    for place in (absent, commands):
+        place.mkdir()
+    for name in SPARED:
+        (absent / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}')\n")
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from porter.cli import main; main()"
+    (commands / "sovits-port").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{program}" "$@"\n')
+    (commands / "python").write_text(f'#!/bin/sh\nPYTHONPATH={absent}:$PYTHONPATH exec {sys.executable} "$@"\n')
+    for path in commands.iterdir():
+        path.chmod(0o755)
+    return {
+        "PATH": f"{commands}:/usr/bin:/bin",
+        "HOME": str(folder),
+        "PJRT_DEVICE": "CPU",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+        "SOVITS_PORT_COMPILATION_CACHE": "off",
+    }
+
+
+def run(command: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=3000, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if cached_upstream(GITHUB) is None:
+        pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see the README's last section")
+    folder = tmp_path_factory.mktemp("checkout")
+    snapshot = open_upstream(f"{GITHUB}@{NEWEST}", offline=True)
+    snapshot.materialize([name for name in snapshot.files() if name.endswith((".py", ".json"))], folder)
+    return folder
+
+
+def test_the_commands_lead_to_a_checkpoint_that_upstream_reads(checkout: Path, tmp_path: Path) -> None:
+    environment = shims(tmp_path)
+    make_dataset(checkout / "logs/my-voice", clips=34, seconds=(0.3, 0.69))  # most are too short: upstream repeats all
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = ""
+    for language, text in blocks():
+        if language == "python":
+            run(["python", "-c", text], checkout, environment)
+            config: dict[str, Any] = json.loads((checkout / "my-s2.json").read_text())
+            config["train"].update(TRAIN)
+            config["model"].update(MODEL)
+            (checkout / "my-s2.json").write_text(json.dumps(config))
+        else:
+            done = run(["bash", "-e", "-c", text], checkout, environment)
+            said += done.stdout + done.stderr
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS
+    assert "compiling bucket 1 of 1: 4 clips of" in said and "training done" in said
+    assert "load audio or ssl error" not in said
+
+    logs = checkout / "logs/my-voice/logs_s2_v2"
+    (generator,), (discriminator,) = logs.glob("G_*.pth"), logs.glob("D_*.pth")
+    for path in (generator, discriminator):
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        assert saved["iteration"] == 1 and all(bool(torch.isfinite(v).all()) for v in saved["model"].values())
+    (weights,) = (checkout / "SoVITS_weights_v2").glob("my-voice_e1_s*.pth")
+    upstream = {**environment, "PYTHONPATH": "GPT_SoVITS:."}
+    told = run(["python", "-c", READ, str(weights), str(generator)], checkout, upstream).stdout.splitlines()[-1]
+    version, info, tensors, epoch = json.loads(told)
+    assert (version, epoch) == ("v2", 1) and info.startswith("1epoch") and tensors > 100
+
+
+def test_the_page_lists_every_key_that_a_trainer_reads(checkout: Path) -> None:
+    table = PAGE.partition("## The configuration")[2].partition("\n## ")[0]
+    listed: dict[str, set[str]] = {}
+    trainers = {"s2_train", "s2_train_v3", "s2_train_v3_lora"}
+    for keys, readers in re.findall(r"^\| (`[^|]+) \| ([^|]+) \| [^|]+ \|$", table, re.MULTILINE):
+        for key in re.findall(r"`([^`]+)`", keys):
+            listed[key] = trainers if readers == "all" else set(readers.split(", "))
+    project = Project.parse(collect(open_upstream(str(checkout))).texts)
+    read: dict[str, set[str]] = {}
+    for path, file in project.files.items():
+        if file.is_trainer:
+            for key in longest(ConfigUse().keys(file, file.module, "hps", 3)):
+                read.setdefault(key, set()).add(Path(path).stem)
+    assert listed == read
+
+
+def test_readme_s_commands_name_files_that_are_there(checkout: Path) -> None:
+    told = (ROOT / "README.md").read_text("utf-8") + PAGE
+    named = set(re.findall(r"(?:GPT_SoVITS|configs)/[\w./]+\.(?:json|py)", told))
+    assert "GPT_SoVITS/configs/s2.json" in named
+    assert [name for name in sorted(named - {"configs/s2.json"}) if not (checkout / name).is_file()] == []
+    assert not re.search(r"--config configs/", told)
