@@ -12,7 +12,8 @@ _HOST = {
 }  # fmt: skip
 _MODULES = {
     "ops.weight_norm", "ops.remove_weight_norm", "ops.Upsample", "ops.GLU", "ops.LSTM", "ops.Conv1d", "ops.Conv2d",
-    "ops.Dropout", "utils.Replicated", "utils.replicate",
+    "ops.Dropout", "ops.parametrized_weight_norm", "ops.parametrized_spectral_norm", "utils.Replicated",
+    "utils.replicate",
 }  # fmt: skip
 
 

@@ -7,9 +7,12 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.arguments import bind, without
+from porter.bounds import labels_below
 from porter.rule import Example, RedirectRule, Rule, Safety
-from porter.syntax.calls import method_call, positional
+from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor
+
+_COMMA = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
 
 
 class InterpolateOnDevice(RedirectRule):
@@ -17,6 +20,7 @@ class InterpolateOnDevice(RedirectRule):
 
     Neither operator (nor its gradient) has a lowering in PyTorch/XLA 2.5 to 2.9: the input goes to the host and the
     result comes back. Whole factors are a repeat, other factors a gather by indices computed as torch computes them.
+    Calls for a mode of several axes that has no lowering either stay as they are.
     """
 
     code = "LOW001"
@@ -25,7 +29,7 @@ class InterpolateOnDevice(RedirectRule):
     message = "1-D interpolation has no lowering and runs on the host; the runtime's runs on the device"
     targets: ClassVar = {
         "torch.nn.functional.interpolate": "ops.interpolate",
-        "torch.nn.functional.upsample": "ops.interpolate",
+        "torch.nn.functional.upsample": "ops.upsample",
         "torch.nn.Upsample": "ops.Upsample",
     }
     examples: ClassVar = (
@@ -44,15 +48,25 @@ class InterpolateOnDevice(RedirectRule):
             grad=("x",),
         ),
     )
-    untouched: ClassVar = ("def interpolate(x):\n    return x\n\n\ndef twice(x):\n    return interpolate(x)\n",)
+    untouched: ClassVar = (
+        "def interpolate(x):\n    return x\n\n\ndef twice(x):\n    return interpolate(x)\n",
+        "import torch.nn.functional as F\n\n\ndef twice(x):\n    return F.interpolate(x, None, 2, 'bicubic')\n",
+    )
+
+    def wanted(self, node: cst.Attribute) -> bool:
+        call = self.file.parent(node)
+        if not isinstance(call, cst.Call) or call.func is not node:
+            return True
+        mode = (bind(self.file, call, "mode") or {}).get("mode")
+        return not isinstance(mode, cst.SimpleString) or mode.evaluated_value not in ("bicubic", "trilinear")
 
 
 class NormWeightsOnDevice(RedirectRule):
     """Normalise weights with operators that have a lowering.
 
     torch's weight norm calls `_weight_norm_interface`, which has none: every layer's weight goes to the host and back,
-    forward and backward. The runtime's weight norm is the same hook with the same parameters and state_dict keys. On a
-    TPU, kernels and convolutions of few samples apply it to what the direction gives, and the weight itself is computed
+    forward and backward. The runtime's weight norm is the same hook with the same parameters and state_dict keys; that
+    of the newer spelling is torch's own parametrization with another forward. On a TPU, kernels and convolutions of few samples apply it to what the direction gives, and the weight itself is computed
     where somebody looks at it.
     """
 
@@ -65,6 +79,7 @@ class NormWeightsOnDevice(RedirectRule):
         "torch.nn.utils.remove_weight_norm": "ops.remove_weight_norm",
         "torch.nn.utils.weight_norm.weight_norm": "ops.weight_norm",
         "torch.nn.utils.weight_norm.remove_weight_norm": "ops.remove_weight_norm",
+        "torch.nn.utils.parametrizations.weight_norm": "ops.parametrized_weight_norm",
     }
     examples: ClassVar = (
         Example(
@@ -93,10 +108,55 @@ class NormWeightsOnDevice(RedirectRule):
             inputs="x = torch.linspace(-1, 1, 4).reshape(2, 2)",
             grad=("x",),
         ),
+        Example(
+            before=(
+                "import torch\nfrom torch.nn.utils.parametrizations import weight_norm\n\n\ndef build():\n    torch.manual_seed(0)\n"
+                "    return weight_norm(torch.nn.Conv1d(2, 3, 3))\n"
+            ),
+            after=(
+                "import torch\nfrom .ops import parametrized_weight_norm as weight_norm\n\n\ndef build():\n    torch.manual_seed(0)\n"
+                "    return weight_norm(torch.nn.Conv1d(2, 3, 3))\n"
+            ),
+            call="build().to(x.device)(x)",
+            inputs="x = torch.linspace(-1, 1, 12).reshape(1, 2, 6)",
+            grad=("x",),
+        ),
     )
     untouched: ClassVar = (
         "def weight_norm(layer):\n    return layer\n\n\ndef build(layer):\n    return weight_norm(layer)\n",
         "import torch\n\n\nclass Layer(torch.nn.Module):\n    def remove_weight_norm(self):\n        self.inner.remove_weight_norm()\n",
+    )
+
+
+class NormSpectraOnDevice(RedirectRule):
+    """Divide weights by their largest singular value without a fallback.
+
+    torch's parametrization measures it with `vdot`, which has no lowering, so that every forward stops the step; of
+    real numbers `dot` is the same. The older `torch.nn.utils.spectral_norm` takes `dot` itself, and stays.
+    """
+
+    code = "LOW009"
+    title = "spectral norm on the device"
+    safety = Safety.EXACT
+    message = "spectral norm takes `vdot`, which runs on the host; of real numbers `dot` is the same, on the device"
+    targets: ClassVar = {"torch.nn.utils.parametrizations.spectral_norm": "ops.parametrized_spectral_norm"}
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\nfrom torch.nn.utils import parametrizations\n\n\ndef build():\n    torch.manual_seed(0)\n"
+                "    return parametrizations.spectral_norm(torch.nn.Conv1d(2, 3, 3), n_power_iterations=2)\n"
+            ),
+            after=(
+                "import torch\nfrom torch.nn.utils import parametrizations\nfrom . import ops\n\n\ndef build():\n    torch.manual_seed(0)\n"
+                "    return ops.parametrized_spectral_norm(torch.nn.Conv1d(2, 3, 3), n_power_iterations=2)\n"
+            ),
+            call="build().to(x.device)(x)",
+            inputs="x = torch.linspace(-1, 1, 12).reshape(1, 2, 6)",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef build():\n    return torch.nn.utils.spectral_norm(torch.nn.Linear(2, 3))\n",
     )
 
 
@@ -145,8 +205,21 @@ class TransformOnDevice(Rule):
             inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
             grad=("y",),
         ),
+        Example(
+            before=(
+                'import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True).abs()\n'
+            ),
+            after=(
+                'import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, 4, 16, w, True, "reflect", False, True)\n'
+            ),
+            call="spectrum(y, w)",
+            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            grad=("y",),
+        ),
     )
     untouched: ClassVar = (
+        # torch raises, or gives what is complex
+        "import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, window=w)\n",
         # complex on one of the ways
         "import torch\n\n\ndef parts(y, c):\n    s = torch.stft(y, 16, return_complex=True)\n    if c:\n"
         "        s = torch.view_as_real(s)\n    return s\n",
@@ -161,8 +234,9 @@ class TransformOnDevice(Rule):
         given = bind(self.file, node)
         if given is None or "align_to_window" in given:
             return
+        # Not given, torch raises, unless something is complex.
         wanted = given.get("return_complex")
-        if wanted is None or (isinstance(wanted, cst.Name) and wanted.value == "False"):
+        if isinstance(wanted, cst.Name) and wanted.value == "False":
             self.replace(node.func, self.runtime("ops.stft"))
             return
         real = without(self.file, node, "return_complex")
@@ -172,7 +246,12 @@ class TransformOnDevice(Rule):
     def _complex(self, node: cst.Call, real: cst.Call) -> None:
         read = self.file.parent(node)
         outer = self.file.parent(read) if read is not None else None
-        if isinstance(read, cst.Attribute) and read.attr.value == "abs" and isinstance(outer, cst.Call):
+        if (
+            isinstance(read, cst.Attribute)
+            and read.attr.value == "abs"
+            and isinstance(outer, cst.Call)
+            and not outer.args
+        ):
             self.replace(outer, real.with_changes(func=self.runtime("ops.stft_magnitude")))
         elif isinstance(read, cst.Arg) and isinstance(outer, cst.Call) and self._reads(outer):
             self.replace(outer, real.with_changes(func=self.runtime("ops.stft_as_real")))
@@ -220,27 +299,82 @@ class TransformOnDevice(Rule):
         )
 
 
-class CountOnDevice(RedirectRule):
+class CountOnDevice(Rule):
     """Count labels with a comparison instead of `bincount`.
 
-    `bincount` has no lowering, and the length of its result follows the data. With the number of classes known, a
-    comparison with all classes and a sum give the same counts.
+    `bincount` has no lowering, and the length of its result follows the data: `minlength` is only a least length. Where
+    the labels are known to be below it (remainders, clamped or drawn labels, places along an axis of that size), a
+    comparison with all of them and a sum give the same counts. Other calls stay.
     """
 
     code = "LOW004"
     title = "count labels on the device"
     safety = Safety.EXACT
-    message = "bincount has no lowering and a data-dependent shape; counting by comparison has neither problem"
-    targets: ClassVar = {"torch.bincount": "ops.bincount"}
+    message = "bincount has no lowering; labels that are known to be below `minlength` are counted by comparison"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef sizes(labels, n):\n    return torch.bincount(labels, minlength=n)\n",
-            after="import torch\nfrom . import ops\n\n\ndef sizes(labels, n):\n    return ops.bincount(labels, minlength=n)\n",
-            call="sizes(labels, 4)",
-            inputs="labels = torch.tensor([0, 2, 2, 1])",
+            before="import torch\n\n\ndef sizes(x, n):\n    return torch.bincount(x % n, minlength=n)\n",
+            after="import torch\nfrom . import ops\n\n\ndef sizes(x, n):\n    return ops.bincount(x % n, minlength=n)\n",
+            call="sizes(x, 4)",
+            inputs="x = torch.tensor([0, 2, -3, 6])",
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef sizes(scores, weights):\n    best = scores.argmax(-1)\n"
+                "    return torch.bincount(best, weights, scores.shape[-1])\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef sizes(scores, weights):\n    best = scores.argmax(-1)\n"
+                "    return ops.bincount(best, weights, scores.shape[-1])\n"
+            ),
+            call="sizes(scores, weights)",
+            inputs="scores = torch.linspace(0, 9, 12).sin().reshape(4, 3)\nweights = torch.linspace(0, 1, 4)",
+        ),
+        Example(
+            before="import torch\n\n\ndef loud(x: torch.Tensor):\n    return (x > 0.5).long().bincount(minlength=2)\n",
+            after="import torch\nfrom . import ops\n\n\ndef loud(x: torch.Tensor):\n    return ops.bincount((x > 0.5).long(), minlength=2)\n",
+            call="loud(x)",
+            inputs="x = torch.linspace(0, 1, 5)",
         ),
     )
-    untouched: ClassVar = ("import numpy\n\n\ndef sizes(labels):\n    return numpy.bincount(labels)\n",)
+    untouched: ClassVar = (
+        "import numpy\n\n\ndef sizes(labels):\n    return numpy.bincount(labels)\n",
+        # how large the labels are, nobody knows
+        "import torch\n\n\ndef sizes(labels, n):\n    return torch.bincount(labels, minlength=n)\n",
+        "import torch\n\n\ndef sizes(x, n):\n    return torch.bincount(x % n)\n",
+        "import torch\n\n\ndef sizes(x, n, m):\n    return torch.bincount(x % m, minlength=n)\n",
+        "import torch\n\n\ndef sizes(x):\n    return torch.bincount(x % 8, minlength=4)\n",
+        "import torch\n\n\ndef sizes(x, n):\n    return torch.bincount(x.clamp(0, n), minlength=n)\n",
+        "import torch\n\n\ndef sizes(x, n):\n    return torch.bincount(torch.fmod(x, n), minlength=n)\n",
+        "import torch\n\n\ndef sizes(x):\n    return torch.bincount(x.argmax(0), minlength=x.shape[1])\n",
+        "import torch\n\n\ndef sizes(x):\n    return torch.bincount((x % 4).long(), minlength=4)\n",  # 4.0 of -1e-9
+        "import torch\n\n\ndef sizes(x, n):\n    k = x % n\n    n = n - 1\n    return torch.bincount(k, minlength=n)\n",
+        "import torch\n\n\ndef sizes(x, n):\n    k = x % n\n    k[0] = 9\n    return torch.bincount(k, minlength=n)\n",
+        "import torch\n\n\ndef sizes(x, n):\n    k = x % n\n    k.add_(1)\n    return torch.bincount(k, minlength=n)\n",
+        "import torch\n\n\ndef sizes(x, n):\n    k = x % n\n    k += 1\n    return torch.bincount(k, minlength=n)\n",
+        "import torch\n\n\ndef sizes(x, book):\n    k = x % book.n\n    book.grow()\n    return torch.bincount(k, minlength=book.n)\n",
+        "import torch\n\n\ndef sizes(x, n):\n    k = x % n\n    mix(k)\n    return torch.bincount(k, minlength=n)\n",
+        "import torch\n\n\ndef sizes(x, many):\n    for n in many:\n        if n:\n            k = x % n\n"
+        "        y = torch.bincount(k, minlength=n)\n    return y\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        if self.file.resolve(node.func) == "torch.bincount":
+            if self._proven(node, None):
+                self.replace(node.func, self.runtime("ops.bincount"))
+            return
+        method = method_call(node, "bincount")
+        if method is not None and is_tensor(self.file.kind(method[0])) and self._proven(node, method[0]):
+            given = cst.Arg(method[0], comma=_COMMA)
+            self.replace(node, node.with_changes(func=self.runtime("ops.bincount"), args=[given, *node.args]))
+
+    def _proven(self, node: cst.Call, labels: cst.BaseExpression | None) -> bool:
+        """Whether the labels, the call's first argument unless they are given, are below its `minlength`."""
+        given = bind(self.file, node) or {}
+        labels, least = labels or given.get("input"), given.get("minlength")
+        if labels is None or least is None or self.file.host_reason(node) is not None:
+            return False
+        return labels_below(self.file, labels, least)
 
 
 class MeasureDistancesOnDevice(RedirectRule):
@@ -313,7 +447,8 @@ class RememberOnDevice(RedirectRule):
 class FactorSmallMatricesOnDevice(Rule):
     """Take log-determinants and inverses of small matrices with operators that have a lowering.
 
-    The gradient of `logdet` raises on XLA, and torch's LU factorisation leaves the device.
+    The gradient of `logdet` raises on XLA, and torch's LU factorisation leaves the device. A matrix that has no inverse
+    raises on the host alone: to see it on the device costs a read, so where that error is taken the call stays.
     """
 
     code = "LOW007"
@@ -334,6 +469,8 @@ class FactorSmallMatricesOnDevice(Rule):
         "        self.inv = torch.inverse(torch.eye(2))\n",
         # not known to be a tensor: some classes have methods of that name
         "def undo(flow, x):\n    return flow.inverse() + x\n",
+        # the error of a matrix that has no inverse is taken
+        "import torch\n\n\ndef undone(w):\n    try:\n        return torch.inverse(w)\n    except RuntimeError:\n        return w\n",
         # writes into a tensor that is there, which the replacement does not
         "import torch\n\n\ndef volume(w, result):\n    return torch.inverse(w, out=result)\n",
     )
@@ -345,12 +482,26 @@ class FactorSmallMatricesOnDevice(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         target = self._functions.get(self.file.resolve(node.func) or "")
-        plain = len(positional(node)) == 1 and len(node.args) == 1
-        if target is not None and plain and self.file.host_reason(node) is None:
-            self.replace(node.func, self.runtime(target))
+        if target is not None:
+            plain = len(node.args) == 1 and not node.args[0].star and node.args[0].keyword is None
+            if plain and self._on_device(node):
+                self.replace(node.func, self.runtime(target))
             return
         found = method_call(node, "logdet", "inverse")
-        if found is None or node.args or not is_tensor(self.file.kind(found[0])):
+        if found is None or node.args or not is_tensor(self.file.kind(found[0])) or not self._on_device(node):
             return
-        if self.file.host_reason(node) is None and isinstance(node.func, cst.Attribute):
+        if isinstance(node.func, cst.Attribute):
             self.replace(node, self.fill("__f(__x)", f=f"ops.{node.func.attr.value}", x=found[0]))
+
+    def _on_device(self, node: cst.Call) -> bool:
+        return self.file.host_reason(node) is None and not self._error_is_taken(node)
+
+    def _error_is_taken(self, node: cst.Call) -> bool:
+        child: cst.CSTNode = node
+        for around in self.file.ancestors(node):
+            if isinstance(around, (cst.FunctionDef, cst.Lambda)):
+                return False
+            if isinstance(around, (cst.Try, cst.TryStar)) and around.body is child and around.handlers:
+                return True
+            child = around
+        return False

@@ -92,7 +92,7 @@ FAULTS = (
         "weight norm without its length",
         "missing factor",
         "ops/weight_norm.py",
-        "WeightNorm.compute_weight",
+        "_factor",
         "length.to(wide) / __n",
         "1 / __n",
         device="xla",

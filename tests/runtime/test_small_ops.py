@@ -12,7 +12,7 @@ def test_glu_gates_one_half_by_the_other(dim: int) -> None:
     x = torch.randn(4, 6, 8)
     check_operation(lambda x: ops.glu(x, dim), lambda x: F.glu(x, dim), x, least=120)
     assert torch.equal(ops.GLU(dim)(x), torch.nn.GLU(dim)(x))
-    with ops.device_forms(), pytest.raises(RuntimeError, match="halved"):
+    with ops.device_forms(), pytest.raises(RuntimeError, match="must be even"):
         ops.glu(torch.randn(3, 3), 1)
 
 
@@ -40,8 +40,8 @@ def test_distances_have_right_gradients_by_finite_differences() -> None:
     with ops.device_forms():
         assert torch.autograd.gradcheck(ops.cdist, (x, y))
         assert torch.autograd.gradcheck(ops.inverse, (torch.randn(2, 3, 3).double().requires_grad_(),))
-        with pytest.raises(ValueError, match="p = 1 and p = 2"):
-            ops.cdist(x, y, 3.0)
+        for p in (1.5, 3.0):
+            assert torch.autograd.gradcheck(lambda a, b: ops.cdist(a, b, p), (x, y))  # noqa: B023
 
 
 def test_log_determinants_and_gradients_are_those_of_torch() -> None:
@@ -70,15 +70,6 @@ def test_counts_are_those_of_torch() -> None:
             weights,
             least=115,
         )
-
-
-def test_counting_on_a_device_needs_the_number_of_classes() -> None:
-    with ops.device_forms():
-        with pytest.raises(ValueError, match="minlength"):
-            ops.bincount(torch.tensor([1, 2]))
-        with pytest.raises(RuntimeError, match="vector"):
-            ops.bincount(torch.zeros(2, 2, dtype=torch.long), minlength=3)
-        assert ops.bincount(torch.tensor([0, 5]), minlength=2).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(("samples", "masked"), [(12, 3), (8, 8), (4, 3), (4, 7), (8, 0), (2, 0)])

@@ -13,11 +13,12 @@ from .gated import gated_on_chip
 from .glu import GLU, glu
 from .grouped import Conv1d
 from .host_flags import HostFlags
-from .interpolate import Upsample, interpolate
+from .interpolate import Upsample, interpolate, upsample
 from .lengths import static_max
 from .linalg import inverse, logdet
 from .lstm import LSTM
 from .masked_write import masked_write_
+from .parametrized import parametrized_spectral_norm, parametrized_weight_norm
 from .periodic import Conv2d
 from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
 from .recomputed import leaky_relu
@@ -56,6 +57,8 @@ __all__ = [
     "logdet",
     "masked_write_",
     "matmul",
+    "parametrized_spectral_norm",
+    "parametrized_weight_norm",
     "range_mask",
     "ranges_l1",
     "ranges_mse",
@@ -73,6 +76,7 @@ __all__ = [
     "stft",
     "stft_as_real",
     "stft_magnitude",
+    "upsample",
     "use_pads",
     "wants_tpu_form",
     "weight_norm",

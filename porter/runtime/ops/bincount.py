@@ -3,24 +3,29 @@
 import torch
 
 from .forms import wants_device_form
+from .host import on_the_host
+
+_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def bincount(input: torch.Tensor, weights: torch.Tensor | None = None, minlength: int = 0) -> torch.Tensor:
-    """How often each class occurs in `input`, integers [N]: int64 [classes], or the sums of `weights` [N].
+    """`torch.bincount` of labels below `minlength`: int64 [minlength], or the sums of `weights` [N] for each label.
 
-    On the CPU this is `torch.bincount`, whose result grows with the largest value. On XLA a shape cannot
-    depend on values: `minlength` has to be the number of classes (ValueError if it is 0), and values outside
-    it are not counted.
+    To torch, `minlength` is a least length: a larger label makes the result longer. On XLA a shape cannot follow
+    values, and this counts the labels 0 to minlength - 1. It is for labels [N] that are known to be no others, which
+    the rule that puts it there proves. Whatever torch turns down, and weights with a gradient, go to torch.
     """
-    if not wants_device_form(input):
-        return torch.bincount(input, weights, minlength)
-    if minlength < 1:
-        raise ValueError("bincount on XLA needs minlength, the number of classes")
-    if input.dim() != 1:
-        raise RuntimeError(f"bincount: expected a vector, got shape {tuple(input.shape)}")
+    if not wants_device_form(input) or not _plain(input, weights, minlength):
+        return on_the_host(torch.bincount, input, weights, minlength)
     hits = input.unsqueeze(1) == torch.arange(minlength, device=input.device)
-    if weights is None:
+    if weights is None or not len(input):  # of no labels torch gives integers, with weights too
         return hits.sum(0)
     # The dtypes that torch.bincount gives.
-    wide = weights.dtype if weights.dtype == torch.float32 else torch.float64
-    return (hits * weights.to(wide).unsqueeze(1)).sum(0)
+    wide = weights.to(torch.float32 if weights.dtype == torch.float32 else torch.float64)
+    return torch.where(hits, wide.unsqueeze(1), 0).sum(0)
+
+
+def _plain(input: torch.Tensor, weights: torch.Tensor | None, minlength: int) -> bool:
+    if input.dim() != 1 or input.dtype not in _DTYPES or not isinstance(minlength, int) or minlength < 1:
+        return False
+    return weights is None or (weights.shape == input.shape and not weights.requires_grad and not weights.is_complex())

@@ -10,11 +10,12 @@ from torch.autograd.function import once_differentiable
 from .. import utils
 from .deferred import Deferred
 from .forms import wants_tpu_form
+from .stand_in import StandIn
 
 _SOURCE = "_sovits_port_dropped"  # of a result: what it was made of, and the versions of both
 
 
-class Dropout(nn.Dropout):
+class Dropout(nn.Dropout, metaclass=StandIn):
     """`nn.Dropout`; on a TPU, the backward pass keeps which elements stayed, not the numbers that decided it."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -40,12 +41,14 @@ def dropped(input: torch.Tensor, kept: torch.Tensor, scale: float) -> torch.Tens
     return result
 
 
-def matmul(input: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+def matmul(input: torch.Tensor, other: torch.Tensor, *, out: torch.Tensor | None = None) -> torch.Tensor:
     """`torch.matmul`; of what a `Dropout` gave on a TPU, the backward pass keeps what that was given.
 
     The result of a dropout would be written for the backward pass and read again; what it was given is kept anyway.
     Under autocast that result is half as large, and nothing is gained.
     """
+    if out is not None:
+        return torch.matmul(input, other, out=out)
     waits = isinstance(input, Deferred) or isinstance(other, Deferred)
     source = None if waits else getattr(input, _SOURCE, None)
     if source is None or not torch.is_grad_enabled() or torch.is_autocast_enabled(input.device.type):

@@ -5,19 +5,23 @@ import torch.nn.functional as F
 from torch import nn
 
 from .forms import wants_device_form
+from .host import on_the_host
+from .stand_in import StandIn
 
 
 def glu(input: torch.Tensor, dim: int = -1) -> torch.Tensor:
-    """First half of `input` along `dim` times the sigmoid of the second. RuntimeError if that axis is odd."""
-    if not wants_device_form(input):
-        return F.glu(input, dim)
-    if input.shape[dim] % 2:
-        raise RuntimeError(f"glu: an axis of {input.shape[dim]} cannot be halved")
-    value, gate = input.chunk(2, dim)
-    return value * gate.sigmoid()
+    """`F.glu`: the first half of `input` along `dim` times the sigmoid of the second; errors are torch's."""
+    axes = range(-input.dim(), input.dim())
+    plain = input.is_floating_point() and dim in axes and input.shape[dim] % 2 == 0
+    if not plain or not wants_device_form(input):
+        return on_the_host(F.glu, input, dim)
+    half = input.shape[dim] // 2
+    # In float32 at least and rounded once, as in torch's kernel.
+    wide = input.to(torch.promote_types(input.dtype, torch.float32))
+    return (wide.narrow(dim, 0, half) * wide.narrow(dim, half, half).sigmoid()).to(input.dtype)
 
 
-class GLU(nn.GLU):
+class GLU(nn.GLU, metaclass=StandIn):
     """`nn.GLU` over `glu`."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,9 @@
 
 import functools
 import math
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,14 @@ from torch import nn
 
 from .. import utils
 from .forms import wants_device_form
+from .stand_in import StandIn
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_DTYPES = {
+    "nearest": (*_FLOATS, torch.uint8),
+    "nearest-exact": (*_FLOATS, torch.uint8),
+    "linear": _FLOATS,
+}  # what torch's kernels of these modes know
 
 
 def interpolate(
@@ -25,13 +35,14 @@ def interpolate(
 ) -> torch.Tensor:
     """Resample [B, C, T] to [B, C, size] or [B, C, floor(T * scale_factor)]; arguments as in torch.
 
-    The modes "nearest" and "linear" of 3-D input have an XLA form, which picks the very positions that torch
-    picks; any other mode or rank goes to `F.interpolate`.
+    The modes "nearest", "nearest-exact" and "linear" of 3-D input have an XLA form, which picks the very positions
+    that torch picks; any other mode, rank or dtype goes to `F.interpolate`, and so does what that turns down.
     """
     length = None
-    if input.dim() == 3 and mode in ("nearest", "linear") and not antialias and wants_device_form(input):
+    if input.dim() == 3 and input.dtype in _DTYPES.get(mode, ()) and not antialias and wants_device_form(input):
         length = _plain_length(size, scale_factor, input.shape[-1])
-    if length is None or length < 1 or (mode == "nearest" and align_corners is not None):
+    odd = (mode != "linear" and align_corners is not None) or (recompute_scale_factor and size is not None)
+    if length is None or length < 1 or not input.numel() or odd:
         return F.interpolate(
             input,
             size,
@@ -41,13 +52,26 @@ def interpolate(
             recompute_scale_factor,
             antialias,
         )
-    factor = None if scale_factor is None or recompute_scale_factor else _single(scale_factor)
-    if mode == "nearest":
-        return _nearest(input, length, factor)
-    return _linear(input, length, factor, bool(align_corners))
+    factor = None if scale_factor is None or recompute_scale_factor else float(_single(scale_factor))
+    if mode == "linear":
+        return _linear(input, length, factor, bool(align_corners))
+    return _nearest(input, length, factor, 0.5 if mode == "nearest-exact" else 0.0)
 
 
-class Upsample(nn.Upsample):
+def upsample(
+    input: torch.Tensor,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> torch.Tensor:
+    """`F.upsample`, with its notice: the older name of `interpolate`."""
+    notice = "`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead."
+    warnings.warn(notice, stacklevel=2)
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+class Upsample(nn.Upsample, metaclass=StandIn):
     """`nn.Upsample` over `interpolate`."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -62,46 +86,73 @@ class Upsample(nn.Upsample):
         )
 
 
-def _single(value: float | Sequence[float]) -> float:
-    return float(value[0]) if isinstance(value, Sequence) else float(value)
+def _single(value: Any) -> Any:
+    """The one number of what torch takes for one axis; None if there are several."""
+    if isinstance(value, (list, tuple)):
+        return value[0] if len(value) == 1 else None
+    return value
 
 
 def _plain_length(
     size: int | Sequence[int] | None, scale_factor: float | Sequence[float] | None, length: int
 ) -> int | None:
     """The result's length, or None for arguments that torch turns down."""
-    given = size if scale_factor is None else scale_factor
-    if given is None or (size is not None and scale_factor is not None):
-        return None
-    if isinstance(given, Sequence) and len(given) != 1:
-        return None
-    return int(_single(given)) if scale_factor is None else math.floor(length * _single(given))
+    wanted, factor = _single(size), _single(scale_factor)
+    if scale_factor is None:
+        whole = isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool)
+        return int(wanted) if whole else None
+    real = isinstance(factor, (int, float)) and not isinstance(factor, bool) and math.isfinite(factor)
+    return int(length * factor) if real and size is None else None
 
 
-def _nearest(input: torch.Tensor, length: int, factor: float | None) -> torch.Tensor:
-    way, step = _nearest_way(input.shape[-1], length, factor)
+def _nearest(input: torch.Tensor, length: int, factor: float | None, shift: float) -> torch.Tensor:
+    source = input.shape[-1]
+    way, step = _nearest_way(source, length, factor, shift)
+    if not shift and factor is not None and length in (source, 2 * source) and way != "repeat":
+        there, back = (_nearest_constant(source, length, by, shift, input.device) for by in (factor, None))
+        result: torch.Tensor = _Nearest.apply(input, there, back)  # type: ignore[no-untyped-call]
+        return result
+    if way == "repeat" and step == 1:
+        return input.clone()
     if way == "repeat":
         return input.unsqueeze(-1).expand(*input.shape, step).reshape(*input.shape[:-1], length)
     if way == "skip":
         return input[..., : (length - 1) * step + 1 : step].clone()
-    return input.index_select(-1, _nearest_constant(input.shape[-1], length, factor, input.device))
+    return input.index_select(-1, _nearest_constant(source, length, factor, shift, input.device))
 
 
-def nearest_positions(source: int, length: int, factor: float | None) -> npt.NDArray[np.int64]:
+class _Nearest(torch.autograd.Function):
+    """Nearest interpolation by a factor other than 1 or 2 that happens to keep or double the length (5 x 1.1).
+
+    torch's backward kernel takes other positions than its forward then: those of the lengths alone.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, input: torch.Tensor, there: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(back)
+        ctx.source = input.shape[-1]
+        return input.index_select(-1, there)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        empty = gradient.new_zeros(*gradient.shape[:-1], ctx.source)
+        return empty.index_add(-1, ctx.saved_tensors[0], gradient), None, None
+
+
+def nearest_positions(source: int, length: int, factor: float | None, shift: float = 0.0) -> npt.NDArray[np.int64]:
     """Where each of `length` results of nearest interpolation is read, in a row of `source` values.
 
     In float32, as torch's kernel does it (aten/src/ATen/native/UpSample.h): other precision picks other
-    neighbours. Where a factor other than 1 or 2 happens to keep or double the length (5 x 1.1), torch's
-    backward kernel takes other positions than its forward; gradients here always follow the forward.
+    neighbours. `shift` is 0, or 0.5 for the mode that reads where the middle of a result is.
     """
     step = _step(source, length, factor, np.dtype(np.float32))
-    place = np.floor(np.arange(length, dtype=np.float32) * step).astype(np.int64)
+    place = np.floor((np.arange(length, dtype=np.float32) + np.float32(shift)) * step).astype(np.int64)
     return np.minimum(place, source - 1)
 
 
 @functools.lru_cache(maxsize=1024)
-def _nearest_way(source: int, length: int, factor: float | None) -> tuple[str, int]:
-    positions = nearest_positions(source, length, factor)
+def _nearest_way(source: int, length: int, factor: float | None, shift: float) -> tuple[str, int]:
+    positions = nearest_positions(source, length, factor, shift)
     place = np.arange(length)
     if length % source == 0 and np.array_equal(positions, place // (length // source)):
         return "repeat", length // source
@@ -112,8 +163,10 @@ def _nearest_way(source: int, length: int, factor: float | None) -> tuple[str, i
 
 
 @functools.lru_cache(maxsize=256)
-def _nearest_constant(source: int, length: int, factor: float | None, device: torch.device) -> torch.Tensor:
-    return utils.constant(torch.from_numpy(nearest_positions(source, length, factor)), device)
+def _nearest_constant(
+    source: int, length: int, factor: float | None, shift: float, device: torch.device
+) -> torch.Tensor:
+    return utils.constant(torch.from_numpy(nearest_positions(source, length, factor, shift)), device)
 
 
 def _linear(input: torch.Tensor, length: int, factor: float | None, align_corners: bool) -> torch.Tensor:

@@ -5,22 +5,29 @@ from typing import Any
 import torch
 
 from .forms import wants_device_form
+from .host import on_the_host
 
 
 def logdet(input: torch.Tensor) -> torch.Tensor:
     """Logarithm of the determinant of [..., n, n]: [...]; nan where it is negative, -inf where it is 0."""
-    if not wants_device_form(input):
-        return torch.logdet(input)
+    if not _plain(input) or not wants_device_form(input):
+        return on_the_host(torch.logdet, input)
     result: torch.Tensor = _LogDet.apply(input)  # type: ignore[no-untyped-call]
     return result
 
 
 def inverse(input: torch.Tensor) -> torch.Tensor:
     """Inverse of [..., n, n]. A singular matrix raises on the CPU; on XLA the result is not finite."""
-    if not wants_device_form(input):
-        return torch.inverse(input)
+    if not _plain(input) or not wants_device_form(input):
+        return on_the_host(torch.inverse, input)
     result: torch.Tensor = _Inverse.apply(input)  # type: ignore[no-untyped-call]
     return result
+
+
+def _plain(input: torch.Tensor) -> bool:
+    """Whether these are matrices that torch takes, of real numbers."""
+    known = input.dtype in (torch.float32, torch.float64) and input.dim() > 1
+    return known and input.shape[-1] == input.shape[-2] and input.numel() > 0
 
 
 def _invert(matrix: torch.Tensor) -> torch.Tensor:

@@ -7,18 +7,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from .forms import wants_device_form
+from .stand_in import StandIn
 
 State = tuple[torch.Tensor, torch.Tensor]
 
 
-class LSTM(nn.LSTM):
+class LSTM(nn.LSTM, metaclass=StandIn):
     """`nn.LSTM` with the same parameters and results. Packed sequences and projections take torch's own way."""
 
     def forward(self, input: Any, hx: State | None = None) -> Any:
         """Outputs, and the last hidden and cell states; shapes and errors are those of `nn.LSTM`."""
-        # Half precision stays torch's too, which rounds elsewhere inside.
-        plain = isinstance(input, torch.Tensor) and input.dtype == torch.float32 and not self.proj_size
-        if not plain or not wants_device_form(input):
+        if not self._fits(input, hx) or not wants_device_form(input):
             return super().forward(input, hx)  # type: ignore[has-type]
         batched = input.dim() == 3
         values = input if batched else input.unsqueeze(1)
@@ -30,11 +29,24 @@ class LSTM(nn.LSTM):
             hx = (zeros, zeros)
         elif not batched:
             hx = (hx[0].unsqueeze(1), hx[1].unsqueeze(1))
-        self.check_forward_args(values.transpose(0, 1) if self.batch_first else values, hx, None)
         output, hidden, cell = self._layers(values, hx)
         if not batched:
             return output.squeeze(1), (hidden.squeeze(1), cell.squeeze(1))
         return output.transpose(0, 1) if self.batch_first else output, (hidden, cell)
+
+    def _fits(self, input: Any, hx: Any) -> bool:
+        """Whether torch would take these; half precision stays torch's too, which rounds elsewhere inside."""
+        if not isinstance(input, torch.Tensor) or self.proj_size or input.dim() not in (2, 3) or not input.numel():
+            return False
+        tensors = [input, *(weight for layer in self.all_weights for weight in layer)]
+        shape: list[int] = [self.num_layers * (2 if self.bidirectional else 1), self.hidden_size]
+        if input.dim() == 3:
+            shape.insert(1, input.shape[0 if self.batch_first else 1])
+        if hx is not None:
+            if not isinstance(hx, tuple) or len(hx) != 2 or any(list(state.shape) != shape for state in hx):
+                return False
+            tensors += hx
+        return input.shape[-1] == self.input_size and all(tensor.dtype == torch.float32 for tensor in tensors)
 
     def _layers(self, values: torch.Tensor, states: State) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """`values` are (time, batch, channels); states (layers and directions, batch, hidden)."""

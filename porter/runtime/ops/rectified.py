@@ -11,11 +11,11 @@ from .forms import wants_tpu_form
 
 
 def relu(input: torch.Tensor, inplace: bool = False) -> torch.Tensor:
-    """`F.relu`; on a TPU, the backward pass keeps where the result is positive, not the result."""
+    """`F.relu`; on a TPU, the backward pass keeps where the result is 0, not the result."""
     if inplace or isinstance(input, Deferred) or not input.requires_grad or not wants_tpu_form(input):
         return torch.nn.functional.relu(input, inplace)
     result = torch.relu(input.detach())
-    rectified: torch.Tensor = _Rectified.apply(input, result, utils.kept_apart(result > 0))  # type: ignore[no-untyped-call]
+    rectified: torch.Tensor = _Rectified.apply(input, result, utils.kept_apart(result <= 0))  # type: ignore[no-untyped-call]
     return rectified
 
 
@@ -23,11 +23,11 @@ class _Rectified(torch.autograd.Function):
     """A ReLU that was computed before."""
 
     @staticmethod
-    def forward(ctx: Any, input: torch.Tensor, result: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(positive)
+    def forward(ctx: Any, input: torch.Tensor, result: torch.Tensor, cut: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(cut)
         return result.view_as(result)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return torch.where(ctx.saved_tensors[0], gradient, 0), None, None
+        return torch.where(ctx.saved_tensors[0], 0, gradient), None, None

@@ -1,6 +1,7 @@
 """The short-time Fourier transform in real arithmetic: XLA lowers no FFT with its gradient."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,6 +9,9 @@ import torch.nn.functional as F
 
 from .. import utils
 from .forms import wants_device_form
+from .host import on_the_host
+
+_by_torch = functools.partial(torch.stft, return_complex=True)
 
 
 def stft(
@@ -21,14 +25,19 @@ def stft(
     normalized: bool = False,
     onesided: bool | None = None,
     return_complex: bool | None = None,
+    align_to_window: bool | None = None,
 ) -> torch.Tensor:
-    """`torch.stft` of a real signal [T] or [B, T].
+    """`torch.stft` of [T] or [B, T]: [..., frequencies, frames], complex, or real with both parts as a last axis.
 
-    The result is real, [..., frequencies, frames, 2] with real and imaginary part last, unless
-    `return_complex` is true. RuntimeError for lengths that do not fit, as in torch.
+    The XLA form is for real signals and `return_complex=False`; everything else, errors too, is torch's.
     """
-    parts = stft_as_real(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
-    return torch.view_as_complex(parts.contiguous()) if return_complex else parts
+    given = (input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
+    dtype = None if return_complex is not False or align_to_window is not None else _dtype(*given[:5], center)
+    if dtype is not None:
+        return _by_products(*given, dtype)
+    # Not in every version of torch.
+    more: dict[str, Any] = {} if align_to_window is None else {"align_to_window": align_to_window}
+    return on_the_host(functools.partial(torch.stft, return_complex=return_complex, **more), *given)
 
 
 def stft_as_real(
@@ -41,14 +50,13 @@ def stft_as_real(
     pad_mode: str = "reflect",
     normalized: bool = False,
     onesided: bool | None = None,
-    return_complex: bool | None = None,
 ) -> torch.Tensor:
-    """`torch.view_as_real(torch.stft(..., return_complex=True))`; `return_complex` itself is ignored."""
-    if wants_device_form(input):
-        return _by_products(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
-    return torch.view_as_real(
-        _by_torch(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
-    )
+    """`torch.view_as_real(torch.stft(..., return_complex=True))`."""
+    given = (input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
+    dtype = _dtype(*given[:5], center)
+    if dtype is not None:
+        return _by_products(*given, dtype)
+    return on_the_host(lambda *g: torch.view_as_real(_by_torch(*g)), *given)
 
 
 def stft_magnitude(
@@ -61,41 +69,40 @@ def stft_magnitude(
     pad_mode: str = "reflect",
     normalized: bool = False,
     onesided: bool | None = None,
-    return_complex: bool | None = None,
 ) -> torch.Tensor:
     """`torch.stft(..., return_complex=True).abs()`: [..., frequencies, frames]; its gradient at 0 is 0."""
-    if not wants_device_form(input):
-        return _by_torch(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided).abs()
-    parts = _by_products(input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
-    power = parts.square().sum(-1)
+    given = (input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided)
+    dtype = _dtype(*given[:5], center)
+    if dtype is None:
+        return on_the_host(lambda *g: _by_torch(*g).abs(), *given)
+    power = _by_products(*given, dtype).square().sum(-1)
     silent = power == 0
     # The root's slope at 0 is infinite: keep 0 out of it, in the backward pass too.
     return torch.where(silent, torch.ones_like(power), power).sqrt().masked_fill(silent, 0.0)
 
 
-def _by_torch(
+def _dtype(
     input: torch.Tensor,
     n_fft: int,
     hop_length: int | None,
     win_length: int | None,
     window: torch.Tensor | None,
     center: bool,
-    pad_mode: str,
-    normalized: bool,
-    onesided: bool | None,
-) -> torch.Tensor:
-    return torch.stft(
-        input,
-        n_fft,
-        hop_length,
-        win_length,
-        window,
-        center,
-        pad_mode,
-        normalized,
-        onesided,
-        return_complex=True,
-    )
+) -> torch.dtype | None:
+    """In what dtype the XLA form computes a transform; None where torch's own is to be taken, or to raise."""
+    if not wants_device_form(input) or input.dim() not in (1, 2) or not input.numel():
+        return None
+    dtype = input.dtype if window is None else torch.promote_types(input.dtype, window.dtype)
+    if torch.is_autocast_enabled(input.device.type) and dtype in (torch.float16, torch.bfloat16):
+        dtype = torch.float32  # as torch's autocast has it
+    if not input.is_floating_point() or dtype not in (torch.float32, torch.float64):
+        return None
+    hop = n_fft // 4 if hop_length is None else hop_length
+    width = n_fft if win_length is None else win_length
+    samples = input.shape[-1] + (n_fft // 2 * 2 if center else 0)
+    if hop < 1 or not 0 < width <= n_fft <= samples or (window is not None and tuple(window.shape) != (width,)):
+        return None
+    return dtype
 
 
 def _by_products(
@@ -108,20 +115,18 @@ def _by_products(
     pad_mode: str,
     normalized: bool,
     onesided: bool | None,
+    dtype: torch.dtype,
 ) -> torch.Tensor:
     """Windowed frames times a table of cosines and sines."""
     hop = n_fft // 4 if hop_length is None else hop_length
     width = n_fft if win_length is None else win_length
-    _check(input, n_fft, hop, width, window)
     # In half precision the products would not be worth having; torch's autocast keeps stft in float32 as
     # well.
     with utils.autocast(enabled=False):
-        signal = input.to(torch.promote_types(input.dtype, torch.float32))
+        signal = input.to(dtype)
         batch = signal.reshape(-1, signal.shape[-1])
         if center:
             batch = F.pad(batch.unsqueeze(1), (n_fft // 2, n_fft // 2), mode=pad_mode).squeeze(1)
-        if batch.shape[-1] < n_fft:
-            raise RuntimeError(f"stft: a signal of {batch.shape[-1]} samples holds no frame of {n_fft}")
         frames = _frames(batch, n_fft, hop)
         shape = _window(window, width, n_fft, frames)
         if shape is not None:
@@ -133,15 +138,6 @@ def _by_products(
             parts = parts * n_fft**-0.5
     parts = parts.reshape(*parts.shape[:-1], 2, frequencies).permute(0, 3, 1, 2)
     return parts.reshape(*input.shape[:-1], *parts.shape[1:])
-
-
-def _check(input: torch.Tensor, n_fft: int, hop: int, width: int, window: torch.Tensor | None) -> None:
-    if input.dim() not in (1, 2) or not input.is_floating_point():
-        raise RuntimeError("stft: expected a real signal [T] or [B, T]")
-    if n_fft < 1 or hop < 1 or not 0 < width <= n_fft:
-        raise RuntimeError(f"stft: n_fft {n_fft}, hop_length {hop} and win_length {width} do not go together")
-    if window is not None and tuple(window.shape) != (width,):
-        raise RuntimeError(f"stft: expected a window of shape ({width},), got {tuple(window.shape)}")
 
 
 def _frames(batch: torch.Tensor, n_fft: int, hop: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.parameter import Parameter, UninitializedParameter
+from torch.nn.parameter import Parameter
 from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm as TorchWeightNorm
 
@@ -20,23 +20,14 @@ M = TypeVar("M", bound=nn.Module)
 def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     """Replace the parameter `name` by `name_g` (length) and `name_v` (direction): weight = g * v / |v|.
 
-    Drop-in for `torch.nn.utils.weight_norm` (Salimans and Kingma 2016, arXiv:1602.07868): same parameters in
-    the same order, the weight computed again before every forward. The norm is over every axis but `dim`;
-    None (or -1, as in torch) takes one norm over all. RuntimeError if `name` has a weight norm already,
-    ValueError if it has no shape yet.
+    Drop-in for `torch.nn.utils.weight_norm` (Salimans and Kingma 2016, arXiv:1602.07868), which it calls: parameters,
+    errors and its notice of deprecation are torch's. The weight is computed again before every forward. The norm is
+    over every axis but `dim`; None (or -1, as in torch) takes one norm over all.
     """
-    if any(hook.name == name for hook in _hooks(module).values()):
-        raise RuntimeError(f"the parameter {name!r} has a weight norm already")
-    weight = getattr(module, name)
-    if isinstance(weight, UninitializedParameter):
-        raise ValueError(f"the parameter {name!r} has no shape yet: run a forward before the weight norm")
+    nn.utils.weight_norm(module, name, dim)  # type: ignore[arg-type]
     hook = WeightNorm(name, -1 if dim is None else dim)
-    del module._parameters[name]
-    length = torch.norm_except_dim(weight.data, 2, hook.dim)
-    module.register_parameter(f"{name}_g", Parameter(length))
-    module.register_parameter(f"{name}_v", Parameter(weight.data))
+    module._forward_pre_hooks[next(reversed(module._forward_pre_hooks))] = hook
     hook(module, None)
-    module.register_forward_pre_hook(hook)
     return module
 
 
@@ -47,7 +38,7 @@ def remove_weight_norm(module: M, name: str = "weight") -> M:
             hook.remove(module)
             del module._forward_pre_hooks[key]
             return module
-    raise ValueError(f"the parameter {name!r} of {module} has no weight norm")
+    raise ValueError(f"weight_norm of '{name}' not found in {module}")  # in torch's words
 
 
 def fold_weight_norms(network: nn.Module) -> int:
@@ -157,10 +148,7 @@ class WeightNorm(TorchWeightNorm):
     def compute_weight(self, module: nn.Module) -> torch.Tensor:
         """The weight, in the shape and dtype of `name_v`."""
         length, direction = self._sources(module)
-        if not wants_device_form(length, direction):
-            return torch._weight_norm(direction, length, self.dim)
-        factor = _factor(length, direction, self.dim)
-        return (direction.to(factor.dtype) * factor).to(direction.dtype)
+        return normed(length, direction, self.dim)
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:
         """Set the weight of the coming forward."""
@@ -231,8 +219,7 @@ class _NormedWeight(Deferred):
         self.shape, self.dtype = direction.shape, direction.dtype
 
     def _compute(self) -> torch.Tensor:
-        factor = _factor(self.length, self.direction, 0)
-        return (self.direction.to(factor.dtype) * factor).to(self.direction.dtype)
+        return normed(self.length, self.direction, 0)
 
     def convolve(self, input: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """What the convolution makes of [B, C, T]."""
@@ -256,6 +243,16 @@ def _conv1d(
 
 
 _NormedWeight.known = {F.conv1d: _conv1d}
+
+
+def normed(length: torch.Tensor, direction: torch.Tensor, dim: int) -> torch.Tensor:
+    """`torch._weight_norm`: the weight, in the shape and dtype of `direction`; one norm over all for a `dim` of -1."""
+    # torch has its kernel for these alone; what it does with others, XLA can do as well.
+    kernel = dim in (0, direction.dim() - 1) and torch.float16 not in (length.dtype, direction.dtype)
+    if not kernel or not wants_device_form(length, direction):
+        return torch._weight_norm(direction, length, dim)
+    factor = _factor(length, direction, dim)
+    return (direction.to(factor.dtype) * factor).to(direction.dtype)
 
 
 def _factor(length: torch.Tensor, direction: torch.Tensor, dim: int) -> torch.Tensor:
