@@ -6,7 +6,7 @@ import libcst as cst
 
 from .project import SourceFile
 from .syntax.calls import keywords, method_call
-from .syntax.values import Kind, is_tensor
+from .syntax.values import Instance, Kind, is_tensor
 from .syntax.walk import descendants, dotted
 
 # Calls that only manage CUDA, and are dropped as statements.
@@ -84,13 +84,22 @@ def moves_to_cuda(file: SourceFile, node: cst.CSTNode) -> bool:
     if is_tensor(kind):
         return True
     return (
-        kind in (Kind.UNKNOWN, Kind.MODULE)
+        (kind in (Kind.UNKNOWN, Kind.MODULE, Kind.MAYBE) or isinstance(kind, Instance))
         and file.resolve(call.func) is None
         and file.imports("torch")
         and "cuda" not in file.project.methods
         and sum(a.keyword is None for a in call.args) <= 1
         and not any(a.star for a in call.args)
         and keywords(call).keys() <= {"device", "non_blocking"}
+    )
+
+
+def names_cuda(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether code fails where there is no CUDA: it says so in a text, moves there, or calls what is CUDA's."""
+    if is_cuda_text(node) or moves_to_cuda(file, node) or is_setting(file, node):
+        return True
+    return (
+        (file.resolve(node) or "").startswith("torch.cuda.") if isinstance(node, (cst.Name, cst.Attribute)) else False
     )
 
 

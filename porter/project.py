@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ class SourceFile:
             # A trainer stands beside the folder `module` and goes below it; its relative imports are the port's.
             self.package = (*self.package, "module", TRAINERS)
         self.index = Index(module, self.package)
-        self.kinds = Kinds(self.index, self._call_result)
+        self.kinds = project.kinds_of(self)
         self.replacements: list[Replacement] = []
         self.runtime_aliases: dict[str, str] = {}
         self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
@@ -73,6 +73,15 @@ class SourceFile:
             return f"{self.dotted_path}{name}"
         return name
 
+    @cached_property
+    def stars(self) -> tuple[str, ...]:
+        """The modules of which this file imports every name."""
+        return tuple(
+            self.imported_module(node)
+            for node in self.index.nodes
+            if type(node) is cst.ImportFrom and isinstance(node.names, cst.ImportStar)
+        )
+
     def alias(self, module: str) -> str | None:
         """The name under which this file has imported a module as a whole."""
         for name, bound in self.index.root.bindings.items():
@@ -98,14 +107,19 @@ class SourceFile:
         """What kind of value an expression has."""
         return self.kinds.of(node)
 
-    def _call_result(self, name: str) -> Value | None:
+    def call_result(self, name: str) -> Value | None:
+        """The kind of what a function of the package, or of its runtime, returns; None for other names."""
         found = self.project.definition(f"{self.dotted_path}{name}" if name.startswith(".") else name)
         if found is None:
-            return runtime_result(name.removeprefix(self._top)) if name.startswith(self._top) else None
+            return self.runtime_value(name)
         file, node = found
         if isinstance(node, cst.ClassDef):
             return Kind.MODULE if file.defines_module(node) else None
         return file.kinds.returned(node)
+
+    def runtime_value(self, name: str) -> Value | None:
+        """The kind of what a function of the emitted runtime, by its full name, returns; None for other names."""
+        return runtime_result(name.removeprefix(self._top)) if name.startswith(self._top) else None
 
     def imports(self, package: str) -> bool:
         """Whether this file imports a package or something of it, at its top."""
@@ -263,8 +277,9 @@ class ImportEdit:
 class Project:
     """All files in scope, by path, and their names as a program sees them."""
 
-    def __init__(self) -> None:
-        """No files yet."""
+    def __init__(self, kinds_of: Callable[[SourceFile], Kinds] | None = None) -> None:
+        """No files yet. `kinds_of` says how the kinds of a file's values are found, where not function by function."""
+        self.kinds_of = kinds_of or (lambda file: Kinds(file.index, file.call_result))
         self.files: dict[str, SourceFile] = {}
         self._modules: dict[str, SourceFile] = {}
 

@@ -27,6 +27,7 @@ FAMILIES = {
     "DST": "distributed",
     "TPU": "what a TPU does best",
     "RUN": "bad input to a training run",
+    "EXT": "code outside of the port",
     "PKG": "the package itself",
 }
 

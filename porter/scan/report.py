@@ -6,18 +6,22 @@ from collections.abc import Iterator
 
 import libcst as cst
 
-from ..contexts import DISTRIBUTED_ONLY
+from ..contexts import BUILT, DISTRIBUTED_ONLY, IMPORTED
+from ..cuda import names_cuda
 from ..engine import Rewrites, Rewritten
 from ..hazards import Hazard, Status
 from ..project import Project, SourceFile
 from ..suppress import Note, Suppressions
 from ..syntax.walk import dotted
-from .detectors import DETECTORS, Found, device_of_helper
+from .asking import DOUBT, Found
+from .detectors import DETECTORS, device_of_helper
+from .follow import Flow
+from .outside import harmless
 
 
 def scan(rewrites: Rewrites) -> list[Hazard]:
     """Hazards that are left in the result: waived with a reason, or residual."""
-    result = Project()
+    result = Flow().project
     for rewritten in rewrites.files.values():
         result.add(_emitted(rewritten), rewritten.file.target, rewritten.rebuilt.module, rewritten)
     found: list[Hazard] = []
@@ -44,6 +48,8 @@ def _scan_file(file: SourceFile, rewritten: Rewritten) -> list[Hazard]:
             span = file.span(place)
             noted = notes.covers(span.line, span.end_line, code)
             waiver = f"kept as it is by {noted.told}" if noted else _waiver(file, code, place)
+            if waiver and why.startswith(DOUBT) and not noted:
+                continue  # nobody knows that it is a hazard, and it would be none
             above = _upstream_line(file, rewritten, place)
             found.append(
                 Hazard(
@@ -89,18 +95,38 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
         return None
     contexts = file.project.contexts
     reason = file.host_reason(node)
-    if reason is not None and not _must_work(file, code, node, reason):
+    if reason is not None and not _must_work(file, code, node, reason) and _is_over(file, code, node, reason):
         return reason
-    unreached = contexts.unreached(file, node) or contexts.uncalled(file, node)
+    unreached = contexts.loaded(file, node) or contexts.unreached(file, node) or contexts.uncalled(file, node)
     if unreached is not None:
         return unreached
     if code == "SYN":
         return contexts.between_steps(file, node)
+    if code == "EXT":
+        return harmless(file, node)
     if code in ("DEV", "RNG"):
         return device_of_helper(file, node)
     if code == "GRF" and not _is_step(node):
         return "Python's own generator chooses, without asking the device; each of the two graphs is compiled once"
     return None
+
+
+def _is_over(file: SourceFile, code: str, node: cst.CSTNode, reason: str) -> bool:
+    """Whether what a place does is done there: a layer that is built runs later, and so does a scripted function."""
+    if not reason.startswith((BUILT, IMPORTED)):
+        return True
+    if code in ("JIT", "DST") or (code == "DEV" and names_cuda(file, node)):
+        return False  # it works, or it does not
+    if code != "LOW":
+        return True
+    parent = file.parent(node)
+    call = node if isinstance(node, cst.Call) else parent if isinstance(parent, cst.Call) else None
+    if call is None or (call is not node and call.func is not node):
+        return False  # handed on, and called later
+    target = file.resolve(call.func)
+    if target is None:
+        return isinstance(call.func, cst.Attribute)  # a tensor's method
+    return not target.startswith("torch.nn.utils.") and not target.rpartition(".")[2][:1].isupper()
 
 
 def _must_work(file: SourceFile, code: str, node: cst.CSTNode, reason: str) -> bool:

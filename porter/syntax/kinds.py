@@ -8,17 +8,29 @@ calls inside the package, and takes a parameter for a tensor when the function u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
 
 import libcst as cst
 
 from . import torch_names as tn
+from .annotations import annotated
 from .scopes import Imported, Index
-from .values import Env, Kind, Value, element, is_tensor, join, unpacked
+from .values import Env, Kind, Record, Value, element, is_tensor, join, unpacked
 from .walk import children, dotted, own_of_type
 
 Callee = Callable[[str], Value | None]
 
 
+# What NumPy's arrays have as tensors do.
+ARRAY_METHODS = frozenset(
+    (
+        "sum mean max min any all abs argmax argmin argsort std var prod cumsum cumprod clip round reshape transpose "
+        "squeeze flatten ravel repeat view nonzero dot astype clone"
+    ).split()
+)
+OF_ARRAYS = ARRAY_METHODS | {"shape", "dtype", "ndim"}
+BITWISE = frozenset({cst.BitAnd, cst.BitOr, cst.BitXor})
 _LITERALS = frozenset({cst.Integer, cst.Float, cst.SimpleString, cst.ConcatenatedString})
 
 
@@ -35,6 +47,35 @@ class Kinds:
         self._attributes: dict[cst.ClassDef, Env] = {}
         self._globals: Env | None = None
         self._closure: dict[cst.CSTNode, Env] = {}
+        self._ways: dict[type[cst.CSTNode], Callable[[Any, Env], Value]] = self._expressions()
+
+    def _expressions(self) -> dict[type[cst.CSTNode], Callable[[Any, Env], Value]]:
+        """How the kinds of expressions are found, by their classes."""
+        return {
+            cst.Name: self._name,
+            cst.Attribute: self._attribute_value,
+            cst.Call: self._call,
+            cst.Subscript: self._subscript,
+            cst.BinaryOperation: self._binary,
+            cst.UnaryOperation: self._unary,
+            cst.Comparison: self._comparison,
+            cst.BooleanOperation: self._boolean,
+            cst.IfExp: self._choice,
+            cst.Tuple: self._tuple,
+            cst.List: self._list,
+            cst.NamedExpr: self._named,
+            cst.ListComp: self._each,
+            cst.GeneratorExp: self._each,
+            cst.SetComp: self._each,
+            cst.Dict: self._dict,
+            cst.FormattedString: self._text,
+        }
+
+    @cached_property
+    def knows_torch(self) -> bool:
+        """Whether a file imports torch somewhere: the arrays of one that does not may well be NumPy's."""
+        bound = (b for scope in self._index.scopes.values() for bs in scope.bindings.values() for b in bs)
+        return any(isinstance(b, Imported) and b.target.partition(".")[0] == "torch" for b in bound)
 
     def of(self, node: cst.CSTNode) -> Value:
         """The kind of an expression where it stands."""
@@ -58,13 +99,13 @@ class Kinds:
 
     def _function(self, node: cst.CSTNode) -> cst.CSTNode:
         current: cst.CSTNode | None = node
-        while current is not None and not isinstance(current, (cst.FunctionDef, cst.Module)):
+        while current is not None and type(current) is not cst.FunctionDef and type(current) is not cst.Module:
             current = self._index.parents.get(current)
         return current if current is not None else self._index.module
 
     def _class_of(self, function: cst.CSTNode) -> cst.ClassDef | None:
         current = self._index.parents.get(function)
-        while current is not None and not isinstance(current, cst.ClassDef):
+        while current is not None and type(current) is not cst.ClassDef:
             current = self._index.parents.get(current)
         return current
 
@@ -72,6 +113,10 @@ class Kinds:
         if function in self._done:
             return
         self._done.add(function)
+        self._evaluate(function)
+
+    def _evaluate(self, function: cst.CSTNode) -> None:
+        """Go through a function's or a module's statements once."""
         env: Env = {}
         if isinstance(function, cst.FunctionDef):
             enclosing = self._index.parents.get(function)
@@ -91,21 +136,26 @@ class Kinds:
     def parameters(self, function: cst.FunctionDef) -> Env:
         """The kinds of a function's parameters, by name: from annotations, defaults and what is done with them."""
         env: Env = {}
-        used = set(_used_as_tensor(function, self._index)) - {"self", "cls"}
+        used = {
+            name
+            for name, how in used_as_tensor(function, self._index)
+            if name not in ("self", "cls") and (self.knows_torch or how not in OF_ARRAYS)
+        }
         for param in (
             *function.params.posonly_params,
             *function.params.params,
             *function.params.kwonly_params,
         ):
             name = param.name.value
-            note = param.annotation.annotation if param.annotation is not None else None
-            noted = dotted(note) if note is not None else None
-            if name in used or (noted is not None and noted.split(".")[-1] in tn.TENSOR_TYPES):
+            noted = annotated(param.annotation.annotation) if param.annotation is not None else Kind.UNKNOWN
+            if is_tensor(noted):
+                env[name] = noted
+            elif name in used:
                 env[name] = Kind.TENSOR
-            elif noted in ("int", "float", "bool", "str") or _is_plain(param.default):
-                env[name] = Kind.HOST
+            elif noted is not Kind.UNKNOWN and noted is not Kind.MAYBE and not isinstance(noted, Record):
+                env[name] = noted
             else:
-                env[name] = Kind.UNKNOWN
+                env[name] = Kind.HOST if is_plain(param.default) else Kind.UNKNOWN
         return env
 
     def _class_attributes(self, owner: cst.ClassDef) -> Env:
@@ -128,13 +178,13 @@ class Kinds:
                         if isinstance(t, cst.Attribute) and isinstance(t.value, cst.Name) and t.value.value == "self":
                             value = self._quick(node.value)
                             old = found.get(t.attr.value)
-                            found[t.attr.value] = value if old is None else join(old, value)
+                            found[t.attr.value] = value if old is None else self._join(old, value)
         return found
 
     def _quick(self, node: cst.BaseExpression) -> Value:
         """The kind of an attribute's initial value, without looking at the flow of the constructor."""
         if isinstance(node, cst.IfExp):
-            return join(self._quick(node.body), self._quick(node.orelse))
+            return self._join(self._quick(node.body), self._quick(node.orelse))
         if isinstance(node, cst.Call):
             target = self._index.resolve(node.func) or dotted(node.func) or ""
             last = target.rsplit(".", 1)[-1]
@@ -165,29 +215,29 @@ class Kinds:
             for small in node.body:
                 self._small(small, env, function)
         elif isinstance(node, cst.If):
-            self._eval(node.test, env)
-            then, other = dict(env), dict(env)
-            self._block(node.body, then, function)
-            if isinstance(node.orelse, cst.If):
-                self._statement(node.orelse, other, function)
-            elif node.orelse is not None:
-                self._block(node.orelse.body, other, function)
-            for name in then.keys() | other.keys():
-                env[name] = join(then.get(name, Kind.UNKNOWN), other.get(name, Kind.UNKNOWN))
+            self._if(node, env, function)
         elif isinstance(node, cst.For):
             item = element(self._eval(node.iter, env))
             for _ in range(2):  # a second time, for what the first turn of the loop assigned
                 self._assign(node.target, self._loop_value(node.iter, item, env), env)
+                before = dict(env)
                 self._block(node.body, env, function)
+                if env == before:
+                    break
             if node.orelse is not None:
                 self._block(node.orelse.body, env, function)
         elif isinstance(node, cst.While):
             for _ in range(2):
+                before = dict(env)
                 self._eval(node.test, env)
                 self._block(node.body, env, function)
+                if env == before:
+                    break
         elif isinstance(node, cst.With):
             for with_item in node.items:
-                self._eval(with_item.item, env)
+                value = self._eval(with_item.item, env)
+                if with_item.asname is not None:
+                    self._entered(with_item.asname.name, value, env)
             self._block(node.body, env, function)
         elif isinstance(node, cst.Try):
             self._block(node.body, env, function)
@@ -203,10 +253,24 @@ class Kinds:
                 inside = dict(before)
                 self._block(case.body, inside, function)
                 for name in inside:
-                    after[name] = join(after[name], inside[name]) if name in after else inside[name]
+                    after[name] = self._join(after[name], inside[name]) if name in after else inside[name]
             env.update(after)
         elif isinstance(node, cst.FunctionDef):
             env[node.name.value] = Kind.UNKNOWN
+
+    def _if(self, node: cst.If, env: Env, function: cst.CSTNode) -> None:
+        self._eval(node.test, env)
+        then, other = dict(env), dict(env)
+        self._block(node.body, then, function)
+        if isinstance(node.orelse, cst.If):
+            self._statement(node.orelse, other, function)
+        elif node.orelse is not None:
+            self._block(node.orelse.body, other, function)
+        for name in then.keys() | other.keys():
+            env[name] = self._join(then.get(name, Kind.UNKNOWN), other.get(name, Kind.UNKNOWN))
+
+    def _entered(self, target: cst.CSTNode, value: Value, env: Env) -> None:
+        """`with value as target`: what a context manager gives is not known."""
 
     def _small(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
         if isinstance(node, cst.Assign):
@@ -217,13 +281,13 @@ class Kinds:
             if node.value is not None:
                 self._assign(node.target, self._eval(node.value, env), env)
         elif isinstance(node, cst.AugAssign):
-            value = join(self._eval(node.target, env), self._eval(node.value, env))
+            value = self._join(self._eval(node.target, env), self._eval(node.value, env))
             if isinstance(node.target, cst.Name):
                 env[node.target.value] = value
         elif isinstance(node, cst.Return):
             value = self._eval(node.value, env) if node.value is not None else Kind.HOST
             old = self._returns.get(function)
-            self._returns[function] = value if old is None else join(old, value)
+            self._returns[function] = value if old is None else self._join(old, value)
         else:
             for child in children(node):
                 if isinstance(child, cst.BaseExpression):
@@ -260,63 +324,71 @@ class Kinds:
         return value
 
     def _value(self, node: cst.CSTNode, env: Env) -> Value:
-        if type(node) in _LITERALS:
+        kind = type(node)
+        if kind in _LITERALS:
             return Kind.HOST
-        if isinstance(node, cst.Name):
-            return self._name(node, env)
-        if isinstance(node, cst.Attribute):
-            return self._attribute_value(node, env)
-        if isinstance(node, cst.Call):
-            return self._call(node, env)
-        if isinstance(node, cst.Subscript):
-            return self._subscript(node, env)
-        if isinstance(node, cst.BinaryOperation):
-            a, b = self._eval(node.left, env), self._eval(node.right, env)
-            bitwise = isinstance(node.operator, (cst.BitAnd, cst.BitOr, cst.BitXor))
-            if Kind.MASK in (a, b) and bitwise:
-                return Kind.MASK
-            if is_tensor(a) or is_tensor(b):
-                return Kind.TENSOR
-            return Kind.HOST if (a, b) == (Kind.HOST, Kind.HOST) else Kind.UNKNOWN
-        if isinstance(node, cst.UnaryOperation):
-            inner = self._eval(node.expression, env)
-            return Kind.HOST if isinstance(node.operator, cst.Not) else inner
-        if isinstance(node, cst.Comparison):
-            return self._comparison(node, env)
-        if isinstance(node, cst.BooleanOperation):
-            a, b = self._eval(node.left, env), self._eval(node.right, env)
-            return join(a, b)
-        if isinstance(node, cst.IfExp):
-            self._eval(node.test, env)
-            return join(self._eval(node.body, env), self._eval(node.orelse, env))
-        if isinstance(node, (cst.Tuple, cst.List)):
-            parts = tuple(self._eval(e.value, env) for e in node.elements)
-            if parts and all(is_tensor(p) for p in parts) and isinstance(node, cst.List):
-                return Kind.SEQUENCE
-            return parts if isinstance(node, cst.Tuple) else Kind.UNKNOWN
-        if isinstance(node, cst.NamedExpr):
-            value = self._eval(node.value, env)
-            self._assign(node.target, value, env)
-            return value
-        if isinstance(node, (cst.ListComp, cst.GeneratorExp, cst.SetComp)):
-            inner_env = dict(env)
-            self._comprehension(node.for_in, inner_env)
-            return Kind.SEQUENCE if is_tensor(self._eval(node.elt, inner_env)) else Kind.UNKNOWN
-        if isinstance(node, cst.Dict):
-            for entry in node.elements:
-                if isinstance(entry, cst.DictElement):
-                    self._eval(entry.key, env)
-                self._eval(entry.value, env)
-            return Kind.UNKNOWN
-        if isinstance(node, cst.FormattedString):
-            for part in node.parts:
-                if isinstance(part, cst.FormattedStringExpression):
-                    self._eval(part.expression, env)
-            return Kind.HOST
+        return self._ways.get(kind, self._parts)(node, env)
+
+    def _binary(self, node: cst.BinaryOperation, env: Env) -> Value:
+        a, b = self._eval(node.left, env), self._eval(node.right, env)
+        if Kind.MASK in (a, b) and type(node.operator) in BITWISE:
+            return Kind.MASK
+        if is_tensor(a) or is_tensor(b):
+            return Kind.TENSOR
+        return Kind.HOST if (a, b) == (Kind.HOST, Kind.HOST) else Kind.UNKNOWN
+
+    def _unary(self, node: cst.UnaryOperation, env: Env) -> Value:
+        inner = self._eval(node.expression, env)
+        return Kind.HOST if type(node.operator) is cst.Not else inner
+
+    def _boolean(self, node: cst.BooleanOperation, env: Env) -> Value:
+        a, b = self._eval(node.left, env), self._eval(node.right, env)
+        return self._join(a, b)
+
+    def _choice(self, node: cst.IfExp, env: Env) -> Value:
+        self._eval(node.test, env)
+        return self._join(self._eval(node.body, env), self._eval(node.orelse, env))
+
+    def _tuple(self, node: cst.Tuple, env: Env) -> Value:
+        return tuple(self._eval(e.value, env) for e in node.elements)
+
+    def _list(self, node: cst.List, env: Env) -> Value:
+        parts = [self._eval(e.value, env) for e in node.elements]
+        return Kind.SEQUENCE if parts and all(map(is_tensor, parts)) else Kind.UNKNOWN
+
+    def _named(self, node: cst.NamedExpr, env: Env) -> Value:
+        value = self._eval(node.value, env)
+        self._assign(node.target, value, env)
+        return value
+
+    def _each(self, node: cst.ListComp | cst.GeneratorExp | cst.SetComp, env: Env) -> Value:
+        inside = dict(env)
+        self._comprehension(node.for_in, inside)
+        return Kind.SEQUENCE if is_tensor(self._eval(node.elt, inside)) else Kind.UNKNOWN
+
+    def _dict(self, node: cst.Dict, env: Env) -> Value:
+        for entry in node.elements:
+            if isinstance(entry, cst.DictElement):
+                self._eval(entry.key, env)
+            self._eval(entry.value, env)
+        return Kind.UNKNOWN
+
+    def _text(self, node: cst.FormattedString, env: Env) -> Value:
+        for part in node.parts:
+            if isinstance(part, cst.FormattedStringExpression):
+                self._eval(part.expression, env)
+        return Kind.HOST
+
+    def _parts(self, node: cst.CSTNode, env: Env) -> Value:
+        """Any other expression: what is in it is looked at, what it gives is not known."""
         for child in children(node):
             if isinstance(child, cst.BaseExpression):
                 self._eval(child, env)
         return Kind.UNKNOWN
+
+    def _join(self, a: Value, b: Value) -> Value:
+        """What is known of a value that is one or the other."""
+        return join(a, b)
 
     def _comprehension(self, clause: cst.CompFor, env: Env) -> None:
         item = element(self._eval(clause.iter, env))
@@ -369,6 +441,8 @@ class Kinds:
                 return Kind.HOST
             if name in ("list", "tuple", "reversed", "sorted") and arguments:
                 return arguments[0] if not is_tensor(arguments[0]) else Kind.SEQUENCE
+            if name in tn.ARITHMETIC_BUILTINS and name not in env:
+                return arithmetic(arguments)
             known = self._eval(node.func, env)
             return Kind.TENSOR if known is Kind.MODULE else Kind.UNKNOWN
         if isinstance(node.func, cst.Attribute):
@@ -393,7 +467,7 @@ class Kinds:
             if name in tn.MODULE_KEEPING_METHODS:
                 return Kind.MODULE
             return Kind.UNKNOWN if name in tn.MODULE_HOST_METHODS else Kind.TENSOR
-        if name in tn.TENSOR_ONLY_METHODS:
+        if name in tn.TENSOR_ONLY_METHODS and (self.knows_torch or name not in ARRAY_METHODS):
             return tn.method_result(name, Kind.TENSOR, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.SEQUENCE)
         return Kind.UNKNOWN
 
@@ -426,15 +500,24 @@ class Kinds:
         return Kind.MASK if any(is_tensor(v) for v in values) else Kind.HOST
 
 
-def _is_plain(default: cst.BaseExpression | None) -> bool:
+def arithmetic(arguments: list[Value]) -> Value:
+    """The kind of what `abs`, `max` or `sum` make of these: of tensors, or of several of them, a tensor."""
+    if any(is_tensor(value) or value is Kind.SEQUENCE for value in arguments):
+        return Kind.TENSOR
+    if any(isinstance(value, tuple) and any(is_tensor(part) for part in value) for value in arguments):
+        return Kind.TENSOR
+    return Kind.HOST if arguments and all(value is Kind.HOST for value in arguments) else Kind.UNKNOWN
+
+
+def is_plain(default: cst.BaseExpression | None) -> bool:
     """Whether a parameter's default is a number, a string or a truth value."""
     if isinstance(default, cst.Name):
         return default.value in ("True", "False")
     return isinstance(default, (cst.Integer, cst.Float, cst.SimpleString, cst.UnaryOperation))
 
 
-def _used_as_tensor(function: cst.FunctionDef, index: Index) -> Iterator[str]:
-    """Names that a function uses as only tensors can be used."""
+def used_as_tensor(function: cst.FunctionDef, index: Index) -> Iterator[tuple[str, str]]:
+    """Names that a function uses as tensors are used, each with the attribute or the function that it is used with."""
     for node in own_of_type(function, cst.Attribute, cst.Call):
         if isinstance(node, cst.Attribute):
             name = node.attr.value
@@ -442,8 +525,8 @@ def _used_as_tensor(function: cst.FunctionDef, index: Index) -> Iterator[str]:
                 name in tn.TENSOR_ONLY_ATTRIBUTES
                 or (name in tn.TENSOR_ONLY_METHODS and isinstance(index.parents.get(node), cst.Call))
             ):
-                yield node.value.value
+                yield node.value.value, name
         elif isinstance(node, cst.Call) and node.args and isinstance(node.args[0].value, cst.Name):
             target = index.resolve(node.func)
             if target is not None and tn.takes_tensor_first(target):
-                yield node.args[0].value.value
+                yield node.args[0].value.value, target

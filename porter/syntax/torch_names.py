@@ -69,7 +69,8 @@ _TENSOR_MODULES = frozenset(
 )
 
 HOST_BUILTINS = frozenset("len int float bool str range isinstance hasattr min max abs round type repr open id".split())
-HOST_BUILTINS -= {"min", "max", "abs"}  # of tensors, these give tensors
+ARITHMETIC_BUILTINS = frozenset("abs divmod max min pow round sum".split())  # of tensors, these give tensors
+HOST_BUILTINS -= ARITHMETIC_BUILTINS
 
 
 def makes_tensor(target: str) -> bool:

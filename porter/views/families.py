@@ -9,7 +9,8 @@ ABOUT: Mapping[str, str] = {
     "it. Drawn on the device it is part of the graph.",
     "SYN": "A tensor's value that Python asks for: the step is cut there, and the host waits until the device has "
     "computed it.",
-    "SHP": "A shape that follows the data: every new shape is a new graph, and each graph is compiled.",
+    "SHP": "A shape that follows the data, or a place that the host counts: every new one is a new graph, and each "
+    "graph is compiled.",
     "LOW": "An operator that PyTorch/XLA has no lowering for, forward or backward: its inputs go to the host and its "
     "result comes back, or it fails.",
     "DEV": "Code that names CUDA, or makes tensors on the host where the device needs them: one fails without CUDA, "
@@ -22,5 +23,7 @@ ABOUT: Mapping[str, str] = {
     "Other devices keep the form they had.",
     "RUN": "Bad input to a training run that upstream takes without a word: a missing file, a torn checkpoint. "
     "It is told in one sentence, before anything compiles.",
+    "EXT": "A call that hands tensors to another package, or to a part of upstream that is not ported: nobody has "
+    "looked at what it does with them.",
     "PKG": "What makes the package whole: it imports its own files and its runtime, never upstream's copies.",
 }

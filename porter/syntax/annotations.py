@@ -1,0 +1,78 @@
+"""What an annotation says of a value: tensor, boolean mask, sequence of tensors, or plain Python."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from . import torch_names as tn
+from .values import Kind, Record, Value, is_tensor
+from .walk import dotted
+
+_PLAIN = frozenset(
+    "int float bool str bytes complex None ndarray NDArray Path PathLike dtype device Size Namespace Literal Callable "
+    "Generator Logger".split()
+)
+_SEVERAL = frozenset("list List Sequence Iterable Iterator Collection deque set Set".split())
+_BY_KEY = frozenset("dict Dict Mapping MutableMapping OrderedDict defaultdict".split())
+_SHAPED = frozenset("Float Float16 Float32 Float64 Int Int32 Int64 UInt8 Num Real Shaped Inexact Integer".split())
+
+
+def annotated(note: cst.BaseExpression | None) -> Value:
+    """The kind that an annotation names; UNKNOWN where it names something else, or nothing.
+
+    Text is read as the annotation it holds; `Optional[...]` is what is inside, since nobody computes with None.
+    """
+    if isinstance(note, cst.SimpleString):
+        text = note.evaluated_value
+        try:
+            return annotated(cst.parse_expression(text)) if isinstance(text, str) else Kind.UNKNOWN
+        except cst.ParserSyntaxError:
+            return Kind.UNKNOWN
+    if isinstance(note, cst.BinaryOperation) and isinstance(note.operator, cst.BitOr):
+        return _one_of([annotated(part) for part in (note.left, note.right) if dotted(part) != "None"])
+    if isinstance(note, cst.Subscript):
+        return _subscripted(note)
+    name = (dotted(note) or "").rsplit(".", 1)[-1] if note is not None else ""
+    if name == "BoolTensor":
+        return Kind.MASK
+    if name in tn.TENSOR_TYPES:
+        return Kind.TENSOR
+    return Kind.HOST if name in _PLAIN else Kind.UNKNOWN
+
+
+def _subscripted(note: cst.Subscript) -> Value:
+    name = (dotted(note.value) or "").rsplit(".", 1)[-1]
+    inside = [e.slice.value for e in note.slice if isinstance(e.slice, cst.Index)]
+    if not inside:
+        return Kind.UNKNOWN
+    if name in ("Optional", "Union"):
+        return _one_of([annotated(part) for part in inside if dotted(part) != "None"])
+    if name in ("Annotated", "Final", "ClassVar"):
+        return annotated(inside[0])
+    if name in ("Bool", "Float", "Int") or name in _SHAPED:  # jaxtyping
+        of_tensor = is_tensor(annotated(inside[0]))
+        return (Kind.MASK if name == "Bool" else Kind.TENSOR) if of_tensor else Kind.UNKNOWN
+    if name in ("float", "int", "bool") and isinstance(inside[0], cst.SimpleString):  # a shape, for readers
+        return Kind.MASK if name == "bool" else Kind.TENSOR
+    if name in ("tuple", "Tuple"):
+        parts = tuple(annotated(part) for part in inside if not isinstance(part, cst.Ellipsis))
+        if len(parts) < len(inside):
+            return _several(parts[0]) if parts else Kind.UNKNOWN
+        return parts
+    if name in _BY_KEY:
+        return Record(others=annotated(inside[-1]))
+    return _several(annotated(inside[-1])) if name in _SEVERAL else Kind.HOST if name in _PLAIN else Kind.UNKNOWN
+
+
+def _one_of(parts: list[Value]) -> Value:
+    if parts and all(part == parts[0] for part in parts):
+        return parts[0]
+    if any(is_tensor(part) for part in parts):
+        return Kind.TENSOR if all(is_tensor(part) for part in parts) else Kind.MAYBE
+    return Kind.UNKNOWN
+
+
+def _several(item: Value) -> Value:
+    if is_tensor(item) or item is Kind.SEQUENCE:
+        return Kind.SEQUENCE
+    return Kind.HOST if item is Kind.HOST else Kind.UNKNOWN
