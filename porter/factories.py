@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import libcst as cst
 
 from .arguments import bind, lacks, placed
-from .numeric import is_number, is_shape
+from .numeric import is_number, is_shape, is_whole
 from .project import SourceFile
 from .syntax.calls import keywords, method_call, positional, with_keywords
 from .syntax.template import fill
@@ -17,7 +18,8 @@ from .syntax.walk import dotted, own_descendants
 from .torch_facts.signatures import signatures
 
 _DRAWS = {"normal_": "randn", "uniform_": "rand"}
-_CONSTANT = frozenset(f"torch.{n}" for n in "zeros ones full empty eye tril_indices triu_indices".split())
+# What these hold is zero or one: the same on every device.
+_PLAIN = frozenset({"torch.zeros", "torch.ones", "torch.empty", "torch.eye"})
 _NO_SIZES = (
     "fill_value data dtype device layout out names generator requires_grad pin_memory memory_format periodic alpha "
     "beta sym std mean base s"
@@ -122,21 +124,48 @@ def _takes_device(file: SourceFile, factory: cst.Call) -> bool:
 
 
 def _same_in_any_dtype(file: SourceFile, factory: cst.Call) -> bool:
-    """Whether a factory gives in any dtype what it gives by default, converted; draws and steps do not."""
+    """Whether a factory gives in any dtype what it gives by default, converted; draws and fractions do not."""
     name = file.resolve(factory.func)
-    whole = all(_is_whole(file, v) for v in positional(factory)) and len(positional(factory)) == len(factory.args)
-    return name in _CONSTANT or (name == "torch.arange" and whole)
+    if name == "torch.full":
+        value = (bind(file, factory, "fill_value") or {}).get("fill_value")
+        return value is not None and (is_whole(file, value) or _fits_float32(value))
+    whole = _steps(file, factory) if name == "torch.arange" else []
+    return name in _PLAIN or (bool(whole) and all(whole))
 
 
-def _is_whole(file: SourceFile, node: cst.BaseExpression) -> bool:
-    """Whether an expression is a whole number: an integer or a size."""
-    if isinstance(node, cst.Integer):
-        return True
-    return isinstance(node, (cst.Call, cst.Subscript)) and is_number(file, node) and dotted(_base(node)) is not None
+def _fits_float32(node: cst.BaseExpression) -> bool:
+    """Whether a literal is a number that float32 holds, so that no conversion on the way changes it."""
+    inner = node.expression if isinstance(node, cst.UnaryOperation) else node
+    if not isinstance(inner, cst.Float):
+        return False
+    value = float(inner.evaluated_value)
+    return abs(value) < 1e38 and struct.unpack("f", struct.pack("f", value))[0] == value
 
 
-def _base(node: cst.Call | cst.Subscript) -> cst.BaseExpression:
-    return node.func if isinstance(node, cst.Call) else node.value
+def _steps(file: SourceFile, factory: cst.Call) -> list[bool]:
+    """For each bound and the step of `torch.arange`: whether it is a Python int; none where that cannot be told."""
+    given = bind(file, factory, "start", "end", "step") or {}
+    return [is_whole(file, value) for value in given.values()]
+
+
+def same_on_device(file: SourceFile, factory: cst.Call) -> bool:
+    """Whether a factory is known to make the same tensor on every device.
+
+    `torch.linspace`, windows and steps of fractions are computed in floating point. Devices differ there in the last
+    digit, and in how many elements that makes: XLA gives seven for `torch.arange(0, 1, 1 / 6)`. For the indices of a
+    triangle it has no operator.
+    """
+    name = file.resolve(factory.func)
+    if name == "torch.arange":
+        whole = _steps(file, factory)
+        return len(whole) == 1 or (bool(whole) and all(whole))
+    return name in _PLAIN or name == "torch.full"
+
+
+def computed_on_host(factory: cst.Call, function: cst.BaseExpression) -> cst.Call:
+    """`function(factory, ...)` with the arguments of `factory(...)`."""
+    first = cst.Arg(factory.func, comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")))
+    return factory.with_changes(func=function, args=[first, *factory.args] if factory.args else [cst.Arg(factory.func)])
 
 
 def drawn_in_place(file: SourceFile, node: cst.Call) -> Moved | None:
@@ -163,18 +192,20 @@ def _are_sizes(file: SourceFile, call: cst.Call) -> bool:
     return len(given) == len(call.args) and all(is_number(file, g) or is_shape(g) for g in given)
 
 
-def place_factory(moved: Moved) -> cst.Call:
+def place_factory(moved: Moved, function: cst.BaseExpression | None = None) -> cst.Call:
     """The factory call with the device, and the dtype if one was asked for, as arguments; converted afterwards where
-    the dtype would change the values.
+    the dtype would change the values. With a `function`, that is given the factory and the arguments.
     """
     extra = {"device": moved.device}
-    if moved.dtype is not None and not moved.merges:
-        converted = fill("__made.to(dtype=__dtype)", made=with_keywords(moved.factory, **extra), dtype=moved.dtype)
-        assert isinstance(converted, cst.Call)
-        return converted
-    if moved.dtype is not None:
+    if moved.dtype is not None and moved.merges:
         extra["dtype"] = moved.dtype
-    return with_keywords(moved.factory, **extra)
+    made = with_keywords(moved.factory, **extra)
+    made = made if function is None else computed_on_host(made, function)
+    if moved.dtype is None or moved.merges:
+        return made
+    converted = fill("__made.to(dtype=__dtype)", made=made, dtype=moved.dtype)
+    assert isinstance(converted, cst.Call)
+    return converted
 
 
 def input_device(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | None:

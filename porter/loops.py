@@ -65,6 +65,8 @@ def sample_loop(file: SourceFile, node: cst.For) -> SampleLoop | None:
             return None
     if not statements or _used_outside(file, node, set(local) | {index}):
         return None
+    if any(_is_bound(file, s, node, index) for s in statements):
+        return None  # there may be fewer bounds than samples
     if any(set(local) & set(_names(s)) for s in statements) or any(set(local) & names_in(v) for v in local.values()):
         return None  # read before it is assigned: the value of the sample before
     return SampleLoop(node, index, tuple(statements))
@@ -76,26 +78,39 @@ def _over_batch(file: SourceFile, iterable: cst.BaseExpression) -> bool:
         and isinstance(iterable.func, cst.Name)
         and iterable.func.value == "range"
         and len(iterable.args) == 1
-        and _is_batch(file, iterable.args[0].value)
+        and _counted(file, iterable.args[0].value) is not None
     )
 
 
-def _is_batch(file: SourceFile, count: cst.BaseExpression) -> bool:
-    """Whether a number is the length of some tensor's first axis: `x.size(0)`, `len(x)`, or a name for just that."""
-    if any(match(pattern, count) for pattern in ("__x.size(0)", "__x.shape[0]", "__x.size()[0]", "len(__x)")):
-        return True
+def _counted(file: SourceFile, count: cst.BaseExpression) -> cst.CSTNode | None:
+    """The tensor whose first axis a number is the length of: of `x.size(0)`, `len(x)`, or a name for just that."""
+    for pattern in ("__x.size(0)", "__x.shape[0]", "__x.size()[0]", "len(__x)"):
+        found = match(pattern, count)
+        if found is not None:
+            return found["x"]
     function = file.function(count)
     if not isinstance(count, cst.Name) or function is None:
-        return False
-    found = file.index.scope_of(count).bindings.get(count.value, [])
-    if len(found) != 1 or not isinstance(found[0], cst.AssignTarget):
-        return False
-    made, target = file.parent(found[0]), found[0].target
+        return None
+    bound = file.index.scope_of(count).bindings.get(count.value, [])
+    if len(bound) != 1 or not isinstance(bound[0], cst.AssignTarget):
+        return None
+    made, target = file.parent(bound[0]), bound[0].target
     if not isinstance(made, cst.Assign):
-        return False
+        return None
     if isinstance(target, cst.Tuple):
-        return is_shape(made.value) and dotted(target.elements[0].value) == count.value
-    return not isinstance(made.value, cst.Name) and _is_batch(file, made.value)
+        if not is_shape(made.value) or dotted(target.elements[0].value) != count.value:
+            return None
+        shape = made.value.func if isinstance(made.value, cst.Call) else made.value
+        return shape.value if isinstance(shape, cst.Attribute) else None
+    return None if isinstance(made.value, cst.Name) else _counted(file, made.value)
+
+
+def _is_bound(file: SourceFile, statement: cst.CSTNode, loop: cst.For, index: str) -> bool:
+    """Whether the tensor that a loop counts is one of numbers for the samples, `lengths[i]`, in a statement."""
+    assert isinstance(loop.iter, cst.Call)
+    counted = _counted(file, loop.iter.args[0].value)
+    bounds = [n for part in own_of_type(statement, cst.Slice) for n in own_of_type(part, cst.Subscript)]
+    return counted is not None and any(same(n.value, counted) and index in names_in(n) for n in bounds)
 
 
 def _inlined(node: _Node, local: dict[str, cst.BaseExpression]) -> _Node:

@@ -21,6 +21,7 @@ from .syntax.values import Kind, Value
 from .syntax.walk import descendants, dotted, own_of_type
 
 if TYPE_CHECKING:
+    from .catching import Catching
     from .contexts import Contexts
     from .engine import Rewritten
     from .rule import Replacement, Rule
@@ -289,6 +290,13 @@ class Project:
         from .contexts import Contexts
 
         return Contexts(self)
+
+    @cached_property
+    def catching(self) -> Catching:
+        """Which exceptions are taken; computed when first asked for."""
+        from .catching import Catching
+
+        return Catching(self)
 
     @classmethod
     def parse(cls, sources: Mapping[str, tuple[str, str]]) -> Project:

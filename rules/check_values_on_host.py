@@ -7,9 +7,16 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.contexts import asks_host
+from porter.project import SourceFile
 from porter.rule import Example, Rule, Safety
-from porter.syntax.walk import descendants
-from porter.truths import tensors_in, value_check
+from porter.syntax.torch_names import RANDOM_FACTORIES
+from porter.syntax.values import is_tensor
+from porter.syntax.walk import own_of_type
+from porter.truths import parts, reads_value, tensors_in, value_check
+
+# Builtins that change nothing.
+_PURE = frozenset("abs all any bool float getattr hasattr int isinstance len max min range round sum tuple".split())
+_DRAWS = ("bernoulli", "multinomial", "poisson", "normal", "rand", "randn", "randint", "randperm")
 
 
 class CheckValuesOnHost(Rule):
@@ -17,8 +24,12 @@ class CheckValuesOnHost(Rule):
 
     `if torch.min(x) < -1: print(...)` and `assert (x >= 0).all()` read a value back: the graph is cut, compiled and
     run to that point, and the host waits, in every step, to learn that all is well. Nothing that follows depends on
-    the answer. For host tensors (data loading, tests on the CPU) the check stays as it is; for device tensors it is
-    skipped.
+    the answer. For host tensors (data loading, tests on the CPU) the check stays as it is; for device tensors the parts
+    of the condition that read values are skipped. Parts that cost nothing, such as `x.dim() == 3`, are asked as before.
+
+    A check whose exception somebody takes is no check but a branch, and stays: inside a `try` or `suppress` that may
+    take it, in a function that such a `try` of the project may call, or where Python itself takes it (`StopIteration`).
+    Callers outside the project are not known: one that takes the exception sees no exception of a device tensor.
     """
 
     code = "SYN002"
@@ -54,6 +65,36 @@ class CheckValuesOnHost(Rule):
             inputs="d = torch.linspace(1, 4, 5)",
             grad=("d",),
         ),
+        Example(  # a shape costs nothing to ask
+            before=(
+                "import torch\n\n\ndef flat(x, strict):\n    if (strict and x.max() > 9) or x.dim() == 3:\n"
+                "        raise ValueError('axes')\n    assert x.dim() < 3 and not (x.dim() == 0 or torch.isnan(x).any())\n"
+                "    return x * 2\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef flat(x, strict):\n"
+                "    if (strict and utils.on_host(x) and x.max() > 9) or x.dim() == 3:\n        raise ValueError('axes')\n"
+                "    assert x.dim() < 3 and not (x.dim() == 0 or (utils.on_host(x) and torch.isnan(x).any()))\n"
+                "    return x * 2\n"
+            ),
+            call="flat(x, True)",
+            inputs="x = torch.linspace(1, 4, 5)",
+            grad=("x",),
+        ),
+        Example(  # nobody takes a ValueError here
+            before=(
+                "import torch\n\n\ndef louder(y):\n    try:\n        if torch.max(y).item() > 9:\n            raise ValueError('peak')\n"
+                "    except (KeyError, OSError):\n        return y\n    return y * 2\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef louder(y):\n    try:\n"
+                "        if utils.on_host(y) and torch.max(y).item() > 9:\n            raise ValueError('peak')\n"
+                "    except (KeyError, OSError):\n        return y\n    return y * 2\n"
+            ),
+            call="louder(y)",
+            inputs="y = torch.linspace(-1, 2, 5)",
+            grad=("y",),
+        ),
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef scale(x, n):\n    if n < 0:\n        raise ValueError('negative')\n    return torch.relu(x) * n\n",
@@ -62,6 +103,17 @@ class CheckValuesOnHost(Rule):
         "import torch\n\n\ndef scale(x):\n    if (m := torch.max(x)) > 5:\n        raise ValueError\n    return x * m\n",
         "import torch\n\n\ndef scale(x):\n    if x.add_(1).max() > 5:\n        raise ValueError\n    return torch.relu(x)\n",
         "import torch\n\n\ndef scale(x):\n    assert x.dim() == 3\n    return torch.relu(x)\n",
+        "import torch\n\n\ndef scale(x, calls):\n    if x.max() > calls.pop():\n        raise ValueError\n    return torch.relu(x)\n",
+        "import torch\n\n\ndef scale(x):\n    if x.max() > torch.rand(1):\n        raise ValueError\n    return torch.relu(x)\n",
+        # somebody takes what it raises: here,
+        "import torch\n\n\ndef scale(x):\n    try:\n        assert torch.isfinite(x).all()\n    except AssertionError:\n        return x\n    return torch.relu(x)\n",
+        "import contextlib\nimport torch\n\n\ndef scale(x):\n    with contextlib.suppress(ArithmeticError):\n        if torch.isnan(x).any():\n            raise ZeroDivisionError\n    return torch.relu(x)\n",
+        "import torch\n\n\ndef scale(x):\n    try:\n        assert torch.isfinite(x).all()\n    finally:\n        return torch.relu(x)\n",
+        # in a caller,
+        "import torch\n\n\nclass Bad(RuntimeError):\n    pass\n\n\ndef checked(x):\n    if torch.isnan(x).any():\n        raise Bad\n    return x\n\n\ndef scale(rows):\n    for row in rows:\n        try:\n            yield checked(row)\n        except Exception:\n            pass\n",
+        "import torch\n\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        assert torch.isfinite(x).all()\n        return x\n\n\ndef run(net, x):\n    try:\n        return net(x)\n    except AssertionError:\n        return None\n",
+        # or a loop
+        "import torch\n\n\nclass Rows:\n    def __next__(self):\n        x = torch.relu(self.x)\n        if x.max() > 1:\n            raise StopIteration\n        return x\n",
     )
 
     def visit_If(self, node: cst.If) -> None:
@@ -74,31 +126,69 @@ class CheckValuesOnHost(Rule):
         check = value_check(self.file, node)
         if check is None or asks_host(check.test) or self.file.host_reason(node) is not None:
             return
-        tensors = tensors_in(self.file, check.test)
-        if not tensors or _changes(check.test):
-            return
-        test = check.test
-        on_host = self.fill("__f()", f="utils.on_host")
-        assert isinstance(on_host, cst.Call)
+        known = all(tensors_in(self.file, p) and _is_pure(self.file, p) for p in self._reading(check.test))
+        if known and not self.file.project.catching.takes(self.file, check):
+            self.replace(check.test, self._guarded(check.test, isinstance(check, cst.Assert)))
+
+    def _reading(self, test: cst.BaseExpression) -> list[cst.BaseExpression]:
+        return [p for p in parts(test) if reads_value(self.file, p)]
+
+    def _guarded(self, test: cst.BaseExpression, passing: bool) -> cst.BaseExpression:
+        """A condition whose parts that read values are `passing` for device tensors."""
+        reading = self._reading(test)
+        if not reading:
+            return test
+        if len(reading) == len(list(parts(test))):
+            return self._guard(test, passing)
+        if isinstance(test, cst.UnaryOperation):
+            return test.with_changes(expression=self._guarded(test.expression, not passing))
+        assert isinstance(test, cst.BooleanOperation)
+        left, right = self._guarded(test.left, passing), self._guarded(test.right, passing)
+        if isinstance(test.operator, cst.Or if passing else cst.And):  # the same operator all along
+            return test.with_changes(left=left, right=right)
+        return test.with_changes(
+            left=left if left is test.left else _joined(left), right=right if right is test.right else _joined(right)
+        )
+
+    def _guard(self, test: cst.BaseExpression, passing: bool) -> cst.BaseExpression:
+        """`utils.on_host(x) and test`, or `not utils.on_host(x) or test`."""
+        tensors = tensors_in(self.file, test)
         comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
         args = [cst.Arg(t, comma=comma if t is not tensors[-1] else cst.MaybeSentinel.DEFAULT) for t in tensors]
-        on_host = on_host.with_changes(args=args)
-        if isinstance(check, cst.If):
-            right = test if not _is_or(test) else _bracketed(test)
-            self.replace(test, self.fill("__a and __b", a=on_host, b=right) if _is_or(test) else _and(on_host, test))
-        else:
-            right = _bracketed(test) if isinstance(test, cst.BooleanOperation) else test
-            negated = cst.UnaryOperation(operator=cst.Not(), expression=on_host)
-            self.replace(test, cst.BooleanOperation(left=negated, operator=cst.Or(), right=right))
+        on_host: cst.BaseExpression = cst.Call(self.runtime("utils.on_host"), args)
+        if passing:
+            on_host = cst.UnaryOperation(operator=cst.Not(), expression=on_host)
+            return cst.BooleanOperation(left=on_host, operator=cst.Or(), right=_joined(test))
+        return _and(on_host, _bracketed(test) if _is_or(test) else test)
 
 
-def _changes(test: cst.BaseExpression) -> bool:
-    """Whether evaluating a condition binds a name or changes a tensor."""
-    return any(
-        isinstance(n, cst.NamedExpr)
-        or (isinstance(n, cst.Attribute) and n.attr.value.endswith("_") and not n.attr.value.endswith("__"))
-        for n in descendants(test)
+def _joined(test: cst.BaseExpression) -> cst.BaseExpression:
+    return _bracketed(test) if isinstance(test, cst.BooleanOperation) else test
+
+
+def _is_pure(file: SourceFile, part: cst.BaseExpression) -> bool:
+    """Whether evaluating a condition leaves no trace: no name bound, no tensor changed, no number drawn."""
+    return not any(own_of_type(part, cst.NamedExpr, cst.Await, cst.Yield)) and all(
+        _is_pure_call(file, call) for call in own_of_type(part, cst.Call)
     )
+
+
+def _is_pure_call(file: SourceFile, call: cst.Call) -> bool:
+    target = file.resolve(call.func)
+    if target is not None:
+        return (
+            target.startswith(("torch.", "math.", "numpy.")) and target not in RANDOM_FACTORIES and not _draws(target)
+        )
+    if isinstance(call.func, cst.Name):
+        return call.func.value in _PURE
+    if not isinstance(call.func, cst.Attribute):
+        return False
+    name = call.func.attr.value
+    return is_tensor(file.kind(call.func.value)) and not name.endswith("_") and not _draws(name)
+
+
+def _draws(name: str) -> bool:
+    return name.rpartition(".")[2] in _DRAWS or name.endswith(("_", "rand_like", "randn_like", "randint_like"))
 
 
 def _is_or(test: cst.BaseExpression) -> bool:

@@ -59,11 +59,23 @@ class SliceSegmentsByGather(Rule):
             ),
             after=(
                 "import torch\nfrom . import ops\n\n\ndef windows(x, starts, size):\n"
-                "    out = ops.slice_segments(x, starts, size)\n    return out\n"
+                "    out = ops.slice_segments(x, starts, size, whole=True)\n    return out\n"
             ),
             call="windows(x, starts, 3)",
             inputs="x = torch.arange(12.0).reshape(2, 6)\nstarts = torch.tensor([1, 3])",
             grad=("x",),
+        ),
+        Example(  # a signal that is shorter than the windows
+            before=(
+                "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :, :size])\n"
+                "    for i in range(x.size(0)):\n        out[i] = x[i, :, starts[i] : starts[i] + size]\n    return out\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef windows(x, starts, size):\n"
+                "    out = ops.slice_segments(x, starts, size)\n    return out\n"
+            ),
+            call="windows(x, starts, 9)",
+            inputs="x = torch.arange(24.0).reshape(2, 2, 6)\nstarts = torch.tensor([0, 0])",
         ),
     )
     untouched: ClassVar = (
@@ -74,6 +86,10 @@ class SliceSegmentsByGather(Rule):
         "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n",
         "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :9])\n"
         "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n",
+        # fewer windows than there are samples, maybe
+        "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :, :size])\n"
+        "    for i in range(len(starts)):\n        first = starts[i]\n        out[i] = x[i, :, first : first + size]\n"
+        "    return out\n",
         "import torch\n\n\ndef rows(x, table):\n    out = torch.zeros_like(x)\n    for i in range(x.size(0)):\n"
         "        out[i] = table[i]\n    return out\n",
     )
@@ -96,10 +112,13 @@ class SliceSegmentsByGather(Rule):
         if not source.moves or source.axes > 1 or not planes:
             return
         made = assigned_before(self.file, node, target.tensor.value)
-        if made is None or not self._holds_windows(made, source.tensor, size):
+        if made is None:
+            return
+        cut, whole = self._holds_windows(made, source.tensor, size)
+        if not cut and not whole:
             return
         new = self.fill(
-            "__f(__x, __starts, __size)",
+            "__f(__x, __starts, __size, whole=True)" if whole else "__f(__x, __starts, __size)",
             f="ops.slice_segments",
             x=source.tensor,
             starts=source.start,
@@ -110,22 +129,24 @@ class SliceSegmentsByGather(Rule):
 
     def _holds_windows(
         self, line: cst.SimpleStatementLine, source: cst.BaseExpression, size: cst.BaseExpression
-    ) -> bool:
-        """Whether `line` makes a tensor of the source's type with a place of just this size for each window."""
+    ) -> tuple[bool, bool]:
+        """Whether `line` makes a tensor of the source's type with a place of just this size for each window: cut out of
+        the source, which may be shorter, or in its whole length.
+        """
         assign = line.body[0]
         assert isinstance(assign, cst.Assign)
         made = assign.value
         if not isinstance(made, cst.Call) or not made.args:
-            return False
+            return False, False
         if self.file.resolve(made.func) in ("torch.zeros_like", "torch.empty_like") and len(made.args) == 1:
             return any(
                 (found := match(pattern, made.args[0].value)) is not None
                 and same(found["x"], source)
                 and same(found["n"], size)
                 for pattern in ("__x[:, :, :__n]", "__x[:, :__n]", "__x[..., :__n]")
-            )
+            ), False
         fresh = method_call(made, "new_zeros", "new_empty")
-        return fresh is not None and same(fresh[0], source) and same(made.args[-1].value, size)
+        return False, fresh is not None and same(fresh[0], source) and same(made.args[-1].value, size)
 
 
 class CopyRangesByMask(Rule):
@@ -211,7 +232,8 @@ class AverageRangesByMask(Rule):
     """Compute every sample's loss over its own range with one masked mean.
 
     `loss += criterion(p[i, :, a[i]:b[i]], t[i, :, a[i]:b[i]])` makes a graph for each set of bounds. The mean over
-    the positions of a mask, sample by sample, is the same mean of means, with one graph.
+    the positions of a mask, sample by sample, is the same mean of means, with one graph. A batch has a sample at least:
+    of none the loop leaves the 0 that it began with, and the port a tensor of it.
     """
 
     code = "SHP003"

@@ -11,6 +11,7 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.factories import sizes
+from porter.numeric import is_whole
 from porter.rule import Example, Rule, Safety
 from porter.syntax.template import names_in, substitute
 from porter.syntax.values import is_tensor
@@ -29,18 +30,22 @@ _ARITHMETIC: Mapping[type[ast.operator], Callable[[float, float], float]] = {
 
 
 class KnowMaskLengths(Rule):
-    """Do not size a tensor by the largest of some lengths.
+    """Read the largest of some lengths once.
 
-    `torch.arange(lengths.max())` waits for the lengths and makes a graph for each maximum. Callers know the padded
-    length and can pass it. For host tensors the maximum is taken as before; for device tensors the runtime raises and
-    says what to pass, instead of stopping every step.
+    `torch.arange(lengths.max())` waits for the lengths and makes a graph for each maximum; each further use of the
+    maximum as a size waits again. A mask of that length can only be had by reading it: the runtime's `static_max` does
+    so, once, and gives a Python number. Callers that know the padded length pass it, and read nothing: `check` lists
+    those that do not, unless they run without gradients, where the length is read once an utterance.
+
+    The maximum becomes a number only where it was one (`.item()`, `int(...)`) or is only used as a size.
     """
 
     code = "SHP007"
-    title = "do not size tensors by the largest length"
+    title = "read the largest length once"
     safety = Safety.EXACT
     message = (
-        "a size taken from a tensor's maximum waits for the device and makes a graph of each; pass the padded length"
+        "a size taken from a tensor's maximum waits for the device at each use and makes a graph of each; read it once, "
+        "or pass the padded length"
     )
     examples: ClassVar = (
         Example(
@@ -60,50 +65,96 @@ class KnowMaskLengths(Rule):
             after="import torch\nfrom . import ops\n\n\ndef count(lengths):\n    return torch.arange(ops.static_max(lengths), device=lengths.device)\n",
             call="count(lengths)",
             inputs="lengths = torch.tensor([2, 4])",
-            on_device=False,  # on a device it raises, which the runtime's tests show
+            on_device=False,  # it reads the length there, which the runtime's tests show
+        ),
+        Example(  # an int, of lengths in seconds too
+            before="import torch\n\n\ndef count(lengths):\n    n = int(torch.max(lengths))\n    return torch.zeros(n), n\n",
+            after="import torch\nfrom . import ops\n\n\ndef count(lengths):\n    n = int(ops.static_max(lengths))\n    return torch.zeros(n), n\n",
+            call="count(lengths)",
+            inputs="lengths = torch.tensor([2.0, 4.5])",
+            on_device=False,
         ),
     )
-    untouched: ClassVar = ("import torch\n\n\ndef peak(x):\n    top = x.float().max()\n    return x / top\n",)
+    untouched: ClassVar = (
+        "import torch\n\n\ndef peak(x):\n    top = x.float().max()\n    return x / top\n",
+        # it goes elsewhere, as a tensor
+        "import torch\n\n\ndef mask(lengths):\n    longest = torch.max(lengths)\n    return torch.arange(longest / 2, device=lengths.device)\n",
+        "import torch\n\n\ndef mask(lengths):\n    longest = torch.max(lengths)\n    return torch.arange(longest, device=lengths.device), longest\n",
+    )
 
     def visit_Assign(self, node: cst.Assign) -> None:
         if len(node.targets) != 1 or not isinstance(node.targets[0].target, cst.Name):
             return
-        lengths = self._largest(node.value)
-        function = self.file.function(node) if lengths is not None else None
-        if lengths is None or function is None or self.file.host_reason(node) is not None:
+        target = node.targets[0].target
+        largest = self._largest(node.value)
+        function = self.file.function(node) if largest is not None else None
+        if largest is None or function is None or self.file.host_reason(node) is not None:
             return
-        name = node.targets[0].target.value
-        if any(self._sizes(n, name) for n in own_of_type(function.body, cst.Call, cst.Slice)):
-            self.replace(node.value, self.fill("__f(__x)", f="ops.static_max", x=lengths))
+        uses = [n for n in own_of_type(function, cst.Name) if n.value == target.value and self._is_read(n)]
+        of_size = [self._is_size(n) for n in uses]
+        if any(of_size) and (self._is_number(node.value) or all(of_size)):
+            self.replace(largest, self._read(largest))
 
     def visit_Call(self, node: cst.Call) -> None:
         if self.file.resolve(node.func) in _SIZED and self.file.host_reason(node) is None:
             for size in sizes(self.file, node):
-                lengths = self._largest(size)
-                if lengths is not None:
-                    self.replace(size, self.fill("__f(__x)", f="ops.static_max", x=lengths))
+                largest = self._largest(size)
+                if largest is not None:
+                    self.replace(largest, self._read(largest))
 
     def _largest(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
-        for outer in ("int(__x)", "__x.item()"):
-            found = self.match(outer, node)
-            if found is not None and isinstance(found["x"], cst.BaseExpression):
-                node = found["x"]
+        """`lengths.max()` in what may stand around it: the part that is the number, or the tensor of it."""
+        found = self.match("int(__x)", node)
+        if found is not None and isinstance(found["x"], cst.BaseExpression):
+            node = found["x"]
+        return node if self._lengths(node) is not None else None
+
+    def _lengths(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
+        found = self.match("__x.item()", node)
+        if found is not None and isinstance(found["x"], cst.BaseExpression):
+            node = found["x"]
         for pattern in ("__x.max()", "torch.max(__x)"):
             found = self.match(pattern, node)
-            if (
-                found is not None
-                and isinstance(found["x"], cst.BaseExpression)
-                and is_tensor(self.file.kind(found["x"]))
-            ):
-                return found["x"]
+            lengths = found["x"] if found is not None else None
+            if isinstance(lengths, cst.BaseExpression) and is_tensor(self.file.kind(lengths)):
+                return lengths
         return None
 
-    def _sizes(self, node: cst.CSTNode, name: str) -> bool:
-        if isinstance(node, cst.Call) and self.file.resolve(node.func) in _SIZED:
-            return any(name in names_in(size) for size in sizes(self.file, node))
-        return isinstance(node, cst.Slice) and any(
-            b is not None and name in names_in(b) for b in (node.lower, node.upper)
-        )
+    def _read(self, largest: cst.BaseExpression) -> cst.BaseExpression:
+        lengths = self._lengths(largest)
+        assert lengths is not None
+        return self.fill("__f(__x)", f="ops.static_max", x=lengths)
+
+    def _is_number(self, node: cst.BaseExpression) -> bool:
+        return self.match("int(__x)", node) is not None or self.match("__x.item()", node) is not None
+
+    def _is_read(self, name: cst.Name) -> bool:
+        parent = self.file.parent(name)
+        if isinstance(parent, cst.Attribute):
+            return parent.value is name
+        return not isinstance(parent, (cst.AssignTarget, cst.Param)) and getattr(parent, "keyword", None) is not name
+
+    def _is_size(self, name: cst.Name) -> bool:
+        """Whether a use of a name is a size that takes a tensor for its number, or the question whether it is None."""
+        node: cst.CSTNode = name
+        parent = self.file.parent(node)
+        while isinstance(parent, cst.BinaryOperation) and isinstance(parent.operator, (cst.Add, cst.Subtract)):
+            if not is_whole(self.file, parent.right if parent.left is node else parent.left):
+                return False
+            node, parent = parent, self.file.parent(parent)
+        if isinstance(parent, cst.Comparison):
+            return all(isinstance(c.operator, (cst.Is, cst.IsNot)) for c in parent.comparisons)
+        if isinstance(parent, cst.Slice):
+            return True
+        if isinstance(parent, cst.Element):  # of the tuple of all sizes
+            around = self.file.parent(parent)
+            if not isinstance(around, (cst.Tuple, cst.List)):
+                return False
+            node, parent = around, self.file.parent(around)
+        call = self.file.parent(parent) if isinstance(parent, cst.Arg) else None
+        if not isinstance(call, cst.Call) or self.file.resolve(call.func) not in _SIZED:
+            return False
+        return any(size is node for size in sizes(self.file, call))
 
 
 class PadToBuckets(Rule):

@@ -6,170 +6,117 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.project import SourceFile
+from porter.logged import is_kept, kept_numbers, only_logged, read_value
 from porter.rule import Example, Needed, Rule, Safety
-from porter.syntax.calls import method_call
+from porter.syntax.calls import has_star, positional, with_keywords
 from porter.syntax.values import is_tensor
-from porter.syntax.walk import dotted, own_descendants
-from porter.truths import is_tensor_truth, only_reports
-
-_ENDS = ("item", "cpu", "float")
-
-
-def read_value(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | None:
-    """The tensor that `x.item()`, `x.detach().cpu().item()` or `float(x)` reads, if `node` is such a read."""
-    found = method_call(node, "item")
-    if found is not None and not found[1].args:
-        tensor = found[0]
-        while (step := method_call(tensor, "cpu", "detach")) is not None and not step[1].args:
-            tensor = step[0]
-        return tensor if is_tensor(file.kind(tensor)) else None
-    if (
-        isinstance(node, cst.Call)
-        and isinstance(node.func, cst.Name)
-        and node.func.value == "float"
-        and len(node.args) == 1
-        and is_tensor(file.kind(node.args[0].value))
-    ):
-        return node.args[0].value
-    return None
-
-
-def only_kept(file: SourceFile, node: cst.CSTNode, seen: frozenset[str] = frozenset()) -> bool:
-    """Whether the value of an expression is only computed with, stored, returned or printed: never asked for its
-    truth, used as an index or a size.
-    """
-    child: cst.CSTNode = node
-    for around in file.ancestors(node):
-        if isinstance(around, (cst.BinaryOperation, cst.UnaryOperation, cst.Tuple, cst.List, cst.Element, cst.Arg)):
-            child = around
-        elif isinstance(around, cst.Call):
-            name = around.func.attr.value if isinstance(around.func, cst.Attribute) else None
-            if name in ("append", "add_scalar"):
-                return name == "append"
-            return isinstance(around.func, cst.Name) and around.func.value == "print"
-        elif isinstance(around, (cst.Return, cst.Expr)):
-            return True
-        elif isinstance(around, (cst.Assign, cst.AugAssign)):
-            targets = [t.target for t in around.targets] if isinstance(around, cst.Assign) else [around.target]
-            return child is around.value and all(_only_kept_name(file, t, seen) for t in targets)
-        else:
-            return False
-    return False
-
-
-def _only_kept_name(file: SourceFile, target: cst.CSTNode, seen: frozenset[str]) -> bool:
-    if not isinstance(target, cst.Name):
-        return False
-    if target.value in seen:
-        return True  # being looked at further out
-    function = file.function(target)
-    if function is None:
-        return False
-    for node in own_descendants(function.body):
-        if isinstance(node, cst.Name) and node.value == target.value and node is not target:
-            parent = file.parent(node)
-            if isinstance(parent, (cst.AssignTarget, cst.AugAssign)) and getattr(parent, "target", None) is node:
-                continue
-            if not only_kept(file, node, seen | {target.value}):
-                return False
-    return True
-
-
-def kept_names(file: SourceFile, function: cst.FunctionDef) -> set[str]:
-    """Names that hold a Python number upstream and a device scalar after SYN001."""
-    names = set()
-    for node in own_descendants(function.body):
-        if isinstance(node, cst.Assign) and isinstance(node.targets[0].target, cst.Name):
-            reads = [n for n in own_descendants(node.value) if read_value(file, n) is not None]
-            if reads and all(only_kept(file, r) for r in reads):
-                names.add(node.targets[0].target.value)
-    return names
+from porter.truths import only_reports, parts, reads_value
 
 
 class KeepValuesOnDevice(Rule):
-    """Keep scalars that are only stored, returned or printed on the device.
+    """Keep scalars that only go into logs on the device.
 
-    `.item()` and `float(tensor)` wait until the device has computed the value. A loss that goes into a list for the
-    log does not need to be known now: a detached tensor holds the same value and can be read after the step.
+    `.item()` and `float(tensor)` wait until the device has computed the value. A loss that is printed, or written to
+    TensorBoard every so many steps, does not need to be known now. The runtime's `value_for_log` is the number for host
+    tensors, and for device tensors a copy that holds it until somebody looks; sums of such are then made in the
+    tensor's own precision.
+
+    That a value only goes into logs must be seen: in its function, in functions of the project that it is handed to,
+    and in all callers of a function that returns it, which must be in the project, and at least one. A value that is
+    compared, rounded, formatted, used as an index, kept in an attribute, given to an unknown call or to nobody that is
+    known, stays a Python number, and its read is a hazard that `check` lists.
     """
 
     code = "SYN001"
-    title = "keep stored values on the device"
+    title = "keep values for logs on the device"
     safety = Safety.EXACT
-    message = "reading the value waits for the device; a detached tensor holds it until somebody looks"
+    message = "reading the value waits for the device; its log can wait until the step has run"
     examples: ClassVar = (
         Example(
             before=(
-                "import torch\n\n\ndef losses(outputs):\n    total = 0\n    parts = []\n    for o in outputs:\n"
-                "        part = torch.mean(o**2)\n        total += part\n        parts.append(part.item())\n    return total, parts\n"
+                "import torch\n\n\ndef report(x, y):\n    share = 100 * torch.mean((x == y).float()).detach().cpu().item()\n"
+                "    print('share', share)\n    return x + y\n"
             ),
             after=(
-                "import torch\n\n\ndef losses(outputs):\n    total = 0\n    parts = []\n    for o in outputs:\n"
-                "        part = torch.mean(o**2)\n        total += part\n        parts.append(part.detach())\n    return total, parts\n"
+                "import torch\nfrom . import utils\n\n\ndef report(x, y):\n"
+                "    share = 100 * utils.value_for_log(torch.mean((x == y).float()))\n"
+                "    print('share', share)\n    return x + y\n"
             ),
-            call="losses([a, b])",
+            call="report(x, y)",
+            inputs="x = torch.tensor([1, 2, 3, 4])\ny = torch.tensor([1, 2, 0, 4])",
+            on_device=False,  # SYN003 has the print
+        ),
+        Example(  # what a function returns, its only caller writes to the log
+            before=(
+                "import torch\n\n\ndef losses(outputs):\n    total = 0\n    parts = []\n    for o in outputs:\n"
+                "        part = torch.mean(o**2)\n        total += part\n        parts.append(part.item())\n    return total, parts\n\n\n"
+                "def step(outputs, writer=None):\n    total, parts = losses(outputs)\n    if writer:\n"
+                "        told = {f'loss/{i}': v for i, v in enumerate(parts)}\n        summarize(writer, told)\n    return total\n\n\n"
+                "def summarize(writer, scalars):\n    for k, v in scalars.items():\n        writer.add_scalar(k, v)\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef losses(outputs):\n    total = 0\n    parts = []\n    for o in outputs:\n"
+                "        part = torch.mean(o**2)\n        total += part\n        parts.append(utils.value_for_log(part))\n    return total, parts\n\n\n"
+                "def step(outputs, writer=None):\n    total, parts = losses(outputs)\n    if writer:\n"
+                "        told = {f'loss/{i}': v for i, v in enumerate(parts)}\n        summarize(writer, told)\n    return total\n\n\n"
+                "def summarize(writer, scalars):\n    for k, v in scalars.items():\n        writer.add_scalar(k, v)\n"
+            ),
+            call="step([a, b])",
             inputs="a = torch.linspace(0, 1, 5)\nb = torch.linspace(1, 2, 4)",
             grad=("a", "b"),
         ),
-        Example(  # the sum goes on in place
+        Example(  # a norm over all parameters, in float64 on the host
             before=(
-                "import torch\n\n\ndef sums(parts):\n    total = torch.zeros_like(parts[0])\n    log = []\n    for p in parts:\n"
-                "        total += p\n        log.append(total.item())\n    return log\n"
+                "import torch\n\n\ndef norm(tensors, kind=2):\n    total = 0\n    for t in tensors:\n"
+                "        total += t.norm(kind).item() ** kind\n    return total ** (1.0 / kind)\n\n\n"
+                "def step(tensors, writer=None):\n    told = norm(tensors)\n    if writer:\n"
+                "        writer.add_scalar('norm', told)\n    return tensors[0] * 2\n"
             ),
             after=(
-                "import torch\n\n\ndef sums(parts):\n    total = torch.zeros_like(parts[0])\n    log = []\n    for p in parts:\n"
-                "        total += p\n        log.append(total.detach().clone())\n    return log\n"
+                "import torch\nfrom . import utils\n\n\ndef norm(tensors, kind=2):\n    total = 0\n    for t in tensors:\n"
+                "        total += utils.value_for_log(t.norm(kind)) ** kind\n    return total ** (1.0 / kind)\n\n\n"
+                "def step(tensors, writer=None):\n    told = norm(tensors)\n    if writer:\n"
+                "        writer.add_scalar('norm', told)\n    return tensors[0] * 2\n"
             ),
-            call="sums([a, b])",
-            inputs="a = torch.tensor(1.5)\nb = torch.tensor(2.0)",
-        ),
-        Example(
-            before=(
-                "import torch\n\n\ndef accuracy(x, y):\n    share = 100 * torch.mean((x == y).float()).detach().cpu().item()\n"
-                "    return share\n"
-            ),
-            after=(
-                "import torch\n\n\ndef accuracy(x, y):\n    share = 100 * torch.mean((x == y).float()).detach()\n    return share\n"
-            ),
-            call="accuracy(x, y)",
-            inputs="x = torch.tensor([1, 2, 3, 4])\ny = torch.tensor([1, 2, 0, 4])",
+            call="step([a, b])",
+            inputs="a = torch.linspace(0, 1, 5)\nb = torch.linspace(1, 2, 4)",
         ),
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef cut(x):\n    n = torch.sum(x).item()\n    return x[:n]\n",
         "def read(box):\n    return box.item()\n",
         "def power(p, norm_type):\n    return p ** float(norm_type)\n",
+        # nobody is known who only logs it
+        "import torch\n\n\ndef mean(x):\n    return torch.mean(x).item()\n",
+        "import torch\n\n\ndef told(x):\n    kept = []\n    kept.append(torch.mean(x).item())\n    return kept\n\n\ndef use(x, seen):\n    seen.put(told(x))\n",
+        "import torch\n\n\nclass Net:\n    def step(self, x):\n        self.last = torch.mean(x).item()\n",
+        # it is compared, rounded, formatted, divided by
+        "import torch\n\n\ndef best(x, low):\n    loss = torch.mean(x).item()\n    print(loss)\n    return loss < low\n",
+        "import torch\n\n\ndef told(x):\n    print(round(torch.mean(x).item(), 3))\n",
+        "import torch\n\n\ndef told(x):\n    print(f'{torch.mean(x).item():.3f}')\n",
+        "import torch\n\n\ndef told(x):\n    print(1 / torch.mean(x).item())\n",
+        "import torch\n\n\ndef told(x):\n    print([torch.mean(x).item()])\n",
+        # a tensor times a number is another thing than a tensor times a tensor
+        "import torch\n\n\ndef scale(x):\n    return torch.relu(x) * torch.mean(x).item()\n",
+        "import torch\n\n\ndef total(x):\n    total = torch.zeros(1)\n    total += torch.mean(x).item()\n    print(total)\n",
     )
 
     def visit_Call(self, node: cst.Call) -> None:
         tensor = read_value(self.file, node)
-        if tensor is not None and only_kept(self.file, node) and self.file.host_reason(node) is None:
-            kept = "__x.detach().clone()" if self._changes_later(tensor) else "__x.detach()"
-            # What is printed would be a tensor's text otherwise.
-            needs = [Needed(self.file.function(node) or self.file.module, (PrintAfterStep.code,))]
-            self.replace(node, self.fill(kept, x=tensor), needs=needs)
-
-    def _changes_later(self, tensor: cst.BaseExpression) -> bool:
-        """Whether a tensor may be written in place after it was read: `total += part`, `total.add_(part)`."""
-        if not isinstance(tensor, (cst.Name, cst.Attribute, cst.Subscript)):
-            return False
-        function = self.file.function(tensor)
-        if not isinstance(tensor, cst.Name) or function is None:
-            return True
-        for node in own_descendants(function.body):
-            if isinstance(node, cst.AugAssign) and dotted(node.target) == tensor.value:
-                return True
-            if isinstance(node, cst.Attribute) and dotted(node.value) == tensor.value and node.attr.value[-1] == "_":
-                return True
-        return False
+        if tensor is None or self.file.host_reason(node) is not None or not only_logged(self.file, node):
+            return
+        made = "__f(__x, float)" if isinstance(node.func, cst.Name) else "__f(__x)"
+        # What is printed would be a tensor's text otherwise.
+        needs = [Needed(self.file.function(node) or self.file.module, (PrintAfterStep.code,))]
+        self.replace(node, self.fill(made, f="utils.value_for_log", x=tensor), needs=needs)
 
 
 class PrintAfterStep(Rule):
     """Print tensors after the step.
 
     `print(loss)` needs the value now and stops the trace. The runtime's `print_values` prints at once for host
-    tensors and when the step has run for device tensors; the text is the same.
+    tensors and when the step has run for device tensors. The text is that of the tensor on the host, without what
+    autograd has to say of a device tensor; `numbers=True` stands where upstream has numbers that SYN001 kept.
     """
 
     code = "SYN003"
@@ -190,6 +137,19 @@ class PrintAfterStep(Rule):
             grad=("x",),
             on_device=False,  # that it prints after the step is the runtime's test
         ),
+        Example(
+            before=(
+                "import torch\n\n\ndef report(x):\n    share = 0\n    share += 100 * torch.mean(x).item()\n    print('share', share, '%')\n"
+                "    return x * 2\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef report(x):\n    share = 0\n    share += 100 * torch.mean(x).item()\n"
+                "    utils.print_values('share', share, '%', numbers=True)\n    return x * 2\n"
+            ),
+            call="report(x)",
+            inputs="x = torch.ones(3)",
+            on_device=False,  # SYN001 has the read
+        ),
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef report(x):\n    print('shape', x.shape)\n    return torch.relu(x)\n",
@@ -198,6 +158,10 @@ class PrintAfterStep(Rule):
         "import torch\n\n\ndef report(x, print):\n    print(torch.mean(x))\n    return x\n",
         # in a script, and when a module is built, there is no step to hold up
         "import torch\n\n\nif __name__ == '__main__':\n    print(torch.ones(2).mean())\n",
+        # a list of numbers, and a number of a list
+        "import torch\n\n\ndef report(x):\n    m = [torch.mean(x).item()]\n    print(m)\n",
+        "import torch\n\n\ndef report(x):\n    a, b = torch.mean(x).item(), 2\n    print(a)\n",
+        "import torch\n\n\ndef report(x):\n    print(*torch.relu(x))\n",
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -206,18 +170,21 @@ class PrintAfterStep(Rule):
         function = self.file.function(node)
         if function is None or self.file.host_reason(node) is not None or self._in_check(node):
             return
-        if self.file.index.scope_of(node).lookup("print") is not None:
+        if has_star(node) or self.file.index.scope_of(node).lookup("print") is not None:
             return
-        kept = kept_names(self.file, function)
-        for arg in node.args:
-            value = arg.value
-            if is_tensor(self.file.kind(value)) or (isinstance(value, cst.Name) and value.value in kept):
-                self.replace(node.func, self.runtime("utils.print_values"))
-                return
+        kept = kept_numbers(self.file, function)
+        values = positional(node)
+        numbers = [v for v in values if is_kept(self.file, v, kept)]
+        tensors = [v for v in values if v not in numbers and is_tensor(self.file.kind(v))]
+        if numbers and not tensors:
+            true = cst.Name("True")
+            self.replace(node, with_keywords(node.with_changes(func=self.runtime("utils.print_values")), numbers=true))
+        elif tensors and not numbers:
+            self.replace(node.func, self.runtime("utils.print_values"))
 
     def _in_check(self, node: cst.Call) -> bool:
         """Inside a check of values: SYN002 keeps that on the host altogether."""
         return any(
-            isinstance(a, cst.If) and only_reports(a.body) and is_tensor_truth(self.file, a.test)
+            isinstance(a, cst.If) and only_reports(a.body) and all(reads_value(self.file, p) for p in parts(a.test))
             for a in self.file.ancestors(node)
         )

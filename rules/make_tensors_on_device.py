@@ -9,20 +9,28 @@ import libcst as cst
 
 from porter.arguments import bind, lacks
 from porter.caches import fill_around
-from porter.factories import input_device, moved_factory, place_factory
+from porter.factories import computed_on_host, input_device, moved_factory, place_factory, same_on_device
 from porter.numeric import is_number
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, method_call, with_keywords
 from porter.syntax.torch_names import PLAIN_FACTORIES
 
 _COPIES = frozenset({"torch.tensor", "torch.as_tensor", "torch.scalar_tensor"})
+_HOST_ARITHMETIC = frozenset(
+    f"torch.{n}"
+    for n in (
+        "arange linspace logspace range hann_window hamming_window blackman_window bartlett_window kaiser_window "
+        "tril_indices triu_indices"
+    ).split()
+)
 
 
 class MakeTensorsOnDevice(Rule):
     """Make zeros, ones and ranges on the device instead of moving them there.
 
     `torch.zeros(n).to(x.device)` fills a host tensor and uploads it, every step. With `device=` it is a constant of
-    the graph and costs nothing.
+    the graph and costs nothing. What is computed in floating point (`torch.linspace`, windows, a step that is not known
+    to be an int) is still made on the host, in torch's own arithmetic, and uploaded: see DEV017.
     """
 
     code = "DEV003"
@@ -45,6 +53,31 @@ class MakeTensorsOnDevice(Rule):
             call="mask(x)",
             inputs="x = torch.arange(6.0).reshape(2, 3)",
         ),
+        Example(  # six of them, in float64 on the host
+            before="import torch\n\n\ndef steps(x):\n    return torch.arange(0, 1, 1 / 6).to(x.device) * x.sum()\n",
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef steps(x):\n"
+                "    return utils.computed_on_host(torch.arange, 0, 1, 1 / 6, device=x.device) * x.sum()\n"
+            ),
+            call="steps(x)",
+            inputs="x = torch.ones(3)",
+            grad=("x",),
+        ),
+        Example(  # 0.1 as float32, then as float64
+            before="import torch\n\n\ndef tenth(x):\n    return torch.full((2,), 0.1).to(x.device, x.dtype)\n",
+            after="import torch\n\n\ndef tenth(x):\n    return torch.full((2,), 0.1, device=x.device).to(dtype=x.dtype)\n",
+            call="tenth(x)",
+            inputs="x = torch.ones(3, dtype=torch.float64)",
+        ),
+        Example(  # indices are integers
+            before="import torch\n\n\ndef below(x):\n    return torch.tril_indices(3, 3).to(x.device, torch.float64)\n",
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef below(x):\n"
+                "    return utils.computed_on_host(torch.tril_indices, 3, 3, device=x.device).to(dtype=torch.float64)\n"
+            ),
+            call="below(x)",
+            inputs="x = torch.ones(3)",
+        ),
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef mask(x):\n    return torch.ones(2, device=x.device).to(x.dtype)\n",
@@ -57,6 +90,9 @@ class MakeTensorsOnDevice(Rule):
             return
         if fill_around(self.file, node) is not None:
             return  # a constant that is kept has to be uploaded data, not a node of the first graph
+        if not same_on_device(self.file, moved.factory):
+            self.replace(node, place_factory(moved, self.runtime("utils.computed_on_host")))
+            return
         order = [k for k in keywords(node) if k in ("device", "dtype")]
         if order[:1] == ["dtype"] and moved.dtype is not None and moved.merges:
             self.replace(node, with_keywords(moved.factory, dtype=moved.dtype, device=moved.device))
@@ -100,6 +136,12 @@ class MakeLengthsOnDevice(Rule):
         "import torch\n\n\ndef table(x, rows):\n    return torch.tensor(rows, device=x.device)\n",
         "import torch\n\n\ndef nested(x, rows):\n    return torch.tensor([rows], device=x.device)\n",
         "import torch\n\n\ndef pair(x):\n    return torch.tensor([1, 2], device=x.device)\n",
+        # of tensors, these are tensors
+        "import torch\n\n\ndef whole(x):\n    return torch.tensor([abs(x.sum())], device=x.device)\n",
+        "import torch\n\n\ndef most(x, n):\n    return torch.tensor([max(x.max(), n)], device=x.device)\n",
+        "import torch\n\n\ndef total(x):\n    return torch.tensor([sum(x)], device=x.device) + torch.relu(x)\n",
+        # a float of an int
+        "import torch\n\n\ndef three(x):\n    return torch.scalar_tensor(3, device=x.device) * x\n",
         # no device is named, so this one stays on the host for all that is known
         "import torch\n\n\ndef lengths(x):\n    return torch.LongTensor([x.size(2)])\n",
         # a type of its own on top of the move
@@ -151,6 +193,8 @@ class MakeLengthsOnDevice(Rule):
         torch = self.file.alias("torch")
         if value is None or torch is None:
             return None
+        if resolved == "torch.scalar_tensor" and (single is not None or _is_int(value)):
+            return None  # that takes no list, and makes a float of an int
         comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
         args = [
             cst.Arg(cst.parse_expression(shape), comma=comma),
@@ -169,6 +213,11 @@ class MakeLengthsOnDevice(Rule):
     def _number(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
         inner = node.expression if isinstance(node, cst.UnaryOperation) else node
         return node if isinstance(inner, (cst.Integer, cst.Float)) else None
+
+
+def _is_int(node: cst.BaseExpression) -> bool:
+    inner = node.expression if isinstance(node, cst.UnaryOperation) else node
+    return isinstance(inner, cst.Integer)
 
 
 class MakeTensorsBesideInputs(Rule):
@@ -211,8 +260,11 @@ class MakeTensorsBesideInputs(Rule):
         if fill_around(self.file, node) is not None:
             return
         device = input_device(self.file, node)
-        if device is not None:
-            self.replace(node, with_keywords(node, device=device))
+        if device is None:
+            return
+        placed = with_keywords(node, device=device)
+        exact = same_on_device(self.file, node)
+        self.replace(node, placed if exact else computed_on_host(placed, self.runtime("utils.computed_on_host")))
 
     def _on_given_device(self, node: cst.Call) -> bool:
         """Inside `with torch.device(...)`, or as an index or operand that already says its device."""
@@ -221,3 +273,58 @@ class MakeTensorsBesideInputs(Rule):
             and any(isinstance(i.item, cst.Call) and self.file.resolve(i.item.func) == "torch.device" for i in a.items)
             for a in self.file.ancestors(node)
         )
+
+
+class ComputeFractionsOnHost(Rule):
+    """Compute ranges of fractions, windows and the indices of triangles on the host.
+
+    `torch.arange(0, 1, 1 / 6)` has six elements, and seven on XLA; `torch.linspace` and windows differ in the last digit,
+    on a TPU in more; `torch.tril_indices` has no operator there, and leaves the device. They are constants: made on the host in torch's own arithmetic and uploaded, they are the numbers
+    that upstream has, and data of one graph.
+    """
+
+    code = "DEV017"
+    title = "compute ranges of fractions on the host"
+    safety = Safety.EXACT
+    message = "devices compute fractions differently, and with them sizes; the host's numbers are uploaded"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\n\ndef ramp(x, n):\n    return x * torch.linspace(0, 1, n, device=x.device, dtype=x.dtype)\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef ramp(x, n):\n"
+                "    return x * utils.computed_on_host(torch.linspace, 0, 1, n, device=x.device, dtype=x.dtype)\n"
+            ),
+            call="ramp(x, 7)",
+            inputs="x = torch.ones(2, 7)",
+            grad=("x",),
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef steps(x, step):\n"
+                "    return torch.arange(start=0, end=1, step=step, device=x.device) * x.sum()\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef steps(x, step):\n"
+                "    return utils.computed_on_host(torch.arange, start=0, end=1, step=step, device=x.device) * x.sum()\n"
+            ),
+            call="steps(x, 0.1)",
+            inputs="x = torch.ones(3)",
+        ),
+    )
+    untouched: ClassVar = (
+        "import torch\n\n\ndef places(x, n):\n    return torch.arange(n, device=x.device) + x\n",
+        "import torch\n\n\ndef places(x):\n    return torch.arange(1, x.size(0) + 1, device=x.device) + x\n",
+        "import torch\n\n\ndef ramp(n):\n    return torch.linspace(0, 1, n)\n",
+        # a leaf of autograd
+        "import torch\n\n\ndef ramp(x):\n    return x * torch.linspace(0, 1, 3, device=x.device, requires_grad=True)\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        if self.file.resolve(node.func) not in _HOST_ARITHMETIC or not bind(self.file, node, "device"):
+            return
+        if not lacks(self.file, node, "requires_grad", "out") or self.file.host_reason(node) is not None:
+            return
+        if fill_around(self.file, node) is None and not same_on_device(self.file, node):
+            self.replace(node, computed_on_host(node, self.runtime("utils.computed_on_host")))

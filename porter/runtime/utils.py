@@ -180,6 +180,18 @@ def constant(
         return _sent(source, target)
 
 
+def computed_on_host(
+    factory: Callable[..., torch.Tensor], *args: Any, device: torch.device | str | None = None, **kwargs: Any
+) -> torch.Tensor:
+    """`factory(*args, device=device, **kwargs)` in the arithmetic of the host, for `torch.linspace` and its kin.
+
+    What is meant for XLA is made on the CPU and uploaded, as `constant` does.
+    """
+    if device is None or torch.device(device).type != "xla":
+        return factory(*args, device=device, **kwargs)
+    return constant(factory(*args, device="cpu", **kwargs), device)
+
+
 # --- graph cuts -----------------------------------------------------------------------------------
 
 
@@ -214,21 +226,38 @@ def mark_step(boundary: str | None = None) -> None:
 
 
 def print_values(
-    *values: object, sep: str = " ", end: str = "\n", file: TextIO | None = None, flush: bool = False
+    *values: object,
+    sep: str = " ",
+    end: str = "\n",
+    file: TextIO | None = None,
+    flush: bool = False,
+    numbers: bool = False,
 ) -> None:
     """`print` without a host sync: with an XLA tensor among `values` it happens when the step is over.
 
-    Tensors of no dimension print as Python numbers. The values are those of the moment of the call.
+    XLA tensors print as the CPU's, with the values of the moment of the call, and, with `numbers`, those of one
+    element as Python numbers.
     """
+    if not any(isinstance(value, torch.Tensor) and value.device.type == "xla" for value in values):
+        print(*values, sep=sep, end=end, file=file, flush=flush)
+        return
     held = [value.detach().clone() if isinstance(value, torch.Tensor) else value for value in values]
 
     def show(*arrived: object) -> None:
-        print(*[_readable(value) for value in arrived], sep=sep, end=end, file=file, flush=flush)
+        print(*[_readable(value, numbers) for value in arrived], sep=sep, end=end, file=file, flush=flush)
 
-    if any(isinstance(value, torch.Tensor) and value.device.type == "xla" for value in held):
-        _xla_model().add_step_closure(show, args=tuple(held))
-    else:
-        show(*held)
+    _xla_model().add_step_closure(show, args=tuple(held))
+
+
+def value_for_log(tensor: torch.Tensor, kind: Callable[[torch.Tensor], Any] | None = None) -> Any:
+    """The number in a tensor of one element, for logs: `.item()`, or `kind(tensor)` if that is `float`.
+
+    From a device it is a detached copy of that moment instead, of no dimension, which is read when the log is written.
+    """
+    if on_host(tensor):
+        return tensor.item() if kind is None else kind(tensor)
+    held = tensor.detach().clone().reshape(())
+    return held if kind is None or held.is_floating_point() else held.to(torch.float64)
 
 
 def after_step(function: Callable[[], object]) -> Callable[[], object]:
@@ -840,7 +869,7 @@ def _process_group() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def _readable(value: object) -> object:
+def _readable(value: object, number: bool) -> object:
     if not isinstance(value, torch.Tensor):
         return value
-    return value.item() if value.dim() == 0 else value.cpu()
+    return value.item() if number and value.dim() == 0 else value.cpu()

@@ -22,6 +22,8 @@ from . import known, operators, reads, sizes
 from .asking import Detector, Found
 from .counting import counted
 from .growing import growing
+from .held import held_parameters
+from .lengths import left_lengths, read_lengths
 from .outside import outside
 from .sizes import factory_sizes
 
@@ -217,10 +219,11 @@ def _on_device(file: SourceFile, use: cst.CSTNode) -> bool:
 DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
     cst.FormattedStringExpression: (reads.formats,),
     cst.Call: (
-        *(calls, reads.methods, reads.builtins, reads.libraries, sizes.results, sizes.numbers, sizes.mask_lengths),
-        *(operators.methods, outside, backward_passes),
+        *(calls, reads.methods, reads.builtins, reads.libraries, sizes.results, sizes.numbers),
+        *(left_lengths, read_lengths, operators.methods, outside, backward_passes),
     ),
     cst.For: (steps,),
+    cst.FunctionDef: (held_parameters,),
     cst.Attribute: (names, operators.functions),
     cst.Name: (names, operators.functions),
     cst.SimpleString: (texts,),

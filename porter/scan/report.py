@@ -16,6 +16,8 @@ from ..syntax.walk import dotted
 from .asking import DOUBT, Found
 from .detectors import DETECTORS, device_of_helper
 from .follow import Flow
+from .held import keeps_parameter
+from .lengths import read_once
 from .outside import harmless
 
 
@@ -91,7 +93,7 @@ def _open_imports(upstream: Project, file: SourceFile, node: cst.Import | cst.Im
 
 def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
     """Why a find is no hazard, but for people's notes."""
-    if code == "PKG":
+    if code == "PKG" or (code == "DEV" and keeps_parameter(file, node)):
         return None
     contexts = file.project.contexts
     reason = file.host_reason(node)
@@ -100,6 +102,9 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
     unreached = contexts.loaded(file, node) or contexts.unreached(file, node) or contexts.uncalled(file, node)
     if unreached is not None:
         return unreached
+    once = read_once(file, node)
+    if once is not None:
+        return once
     if code == "SYN":
         return contexts.between_steps(file, node)
     if code == "EXT":

@@ -187,21 +187,3 @@ def _sample_value(file: SourceFile, part: cst.CSTNode) -> bool:
         ):
             return True
     return False
-
-
-def mask_lengths(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
-    """Calls that leave the length of a mask to the data."""
-    assert isinstance(node, cst.Call)
-    found = file.project.function(file.resolve(node.func))
-    if found is None:
-        return
-    _other, function = found
-    for part in own_descendants(function.body):
-        if isinstance(part, cst.If) and isinstance(part.test, cst.Comparison) and isinstance(part.test.left, cst.Name):
-            body = part.body.body[0]
-            if "static_max" not in cst.Module([]).code_for_node(body):
-                continue
-            name = part.test.left.value
-            params = [p.name.value for p in function.params.params]
-            if name in params and argument(node, name, params.index(name)) is None:
-                yield "SHP", node, f"without {name}, the length of the mask follows the data"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from porter.runtime import ops
 
-from .graphs import check_operation
+from .graphs import check_operation, device, needs_xla
 
 STARTS, ENDS = torch.tensor([0, 3, 5]), torch.tensor([7, 3, 40])
 
@@ -130,3 +130,27 @@ def test_a_masked_write_takes_numbers_and_single_values() -> None:
         target = torch.zeros(3, 2)
         assert ops.masked_write_(target, mask, value) is target
         assert target.tolist() == [[2.5, 2.5], [0, 0], [2.5, 2.5]]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_windows_longer_than_the_signal_are_those_of_a_loop(length: int) -> None:
+    x, starts = torch.arange(4.0 * length).reshape(2, 2, length), torch.zeros(2, dtype=torch.long)
+    wanted = torch.zeros_like(x[:, :, :3])
+    for i in range(2):
+        wanted[i] = x[i, :, starts[i] : starts[i] + 3]
+    assert torch.equal(ops.slice_segments(x, starts, 3), wanted)
+
+
+def test_one_position_fills_a_whole_window() -> None:
+    x, starts = torch.tensor([[5.0], [7.0]]), torch.zeros(2, dtype=torch.long)
+    assert torch.equal(ops.slice_segments(x, starts, 3, whole=True), x.expand(2, 3))
+    with pytest.raises(IndexError):
+        ops.slice_segments(x.expand(2, 2), starts, 3, whole=True)
+
+
+@needs_xla
+def test_the_largest_length_is_a_number_on_every_device() -> None:
+    for lengths, kind in ((torch.tensor([[2, 7]]), int), (torch.tensor([2.5, 1.0]), float)):
+        for place in ("cpu", device()):
+            largest = ops.static_max(lengths.to(place))
+            assert largest == lengths.max().item() and type(largest) is kind

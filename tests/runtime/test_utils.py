@@ -140,8 +140,15 @@ def test_one_autocast_can_be_entered_again_inside_itself() -> None:
 
 def test_values_print_at_once_on_the_cpu() -> None:
     out = io.StringIO()
-    utils.print_values("min", torch.tensor(-1.5), torch.tensor([1, 2]), 3, sep="|", end=".", file=out)
-    assert out.getvalue() == "min|-1.5|tensor([1, 2])|3."
+    x = torch.tensor(-1.5, requires_grad=True)
+    utils.print_values("min", x * 2, torch.tensor([1, 2]), 3, sep="|", end=".", file=out)
+    assert out.getvalue() == "min|tensor(-3., grad_fn=<MulBackward0>)|tensor([1, 2])|3."
+
+
+def test_a_value_for_the_log_is_a_number_on_the_cpu() -> None:
+    x = torch.tensor([3], dtype=torch.int64)
+    for value, kind in ((utils.value_for_log(x), int), (utils.value_for_log(x, float), float)):
+        assert value == 3 and type(value) is kind
 
 
 def test_host_helpers_detach_and_copy() -> None:

@@ -97,10 +97,56 @@ def test_values_print_after_the_step_as_they_were_when_asked_for() -> None:
     out = io.StringIO()
     x = utils.constant(torch.tensor([1.5, -2.0]), device())
     utils.print_values("min", x.min(), x * 2, sep="|", file=out)
+    utils.print_values("min", 2 * utils.value_for_log(x.min()), "dB", sep="|", file=out, numbers=True)
     x.zero_()
     assert out.getvalue() == ""
     utils.mark_step()
-    assert out.getvalue() == "min|-2.0|tensor([ 3., -4.])\n"
+    assert out.getvalue() == "min|tensor(-2.)|tensor([ 3., -4.])\nmin|-4.0|dB\n"
+
+
+def test_a_value_for_the_log_is_that_of_the_moment() -> None:
+    x, n = sent(3), utils.constant(torch.tensor([2]), device())
+
+    def step() -> list[torch.Tensor]:
+        total = x.sum()
+        kept = [utils.value_for_log(total), utils.value_for_log(n, float)]
+        total.zero_()
+        return [*kept, total]
+
+    results: list[torch.Tensor] = []
+    assert cost_of(lambda: results.extend(step())).compiles == 1
+    total, count, after = (value.cpu() for value in results)
+    assert total.item() == x.cpu().sum().item() and after.item() == 0
+    assert count.item() == 2.0 and count.dtype == torch.float64 and total.dim() == count.dim() == 0
+
+
+@pytest.mark.parametrize(
+    ("factory", "args"),
+    [
+        (torch.arange, (0, 1, 1 / 6)),
+        (torch.arange, (0, 3, 0.3)),
+        (torch.linspace, (-3.3, 7.7, 33)),
+        (torch.logspace, (0, 2, 9)),
+        (torch.hamming_window, (31,)),
+        (torch.kaiser_window, (31,)),
+        (torch.tril_indices, (3, 5)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_computed_on_the_host_is_torchs_own(
+    factory: Callable[..., torch.Tensor], args: tuple[float, ...]
+) -> None:
+    wanted = factory(*args)
+    got: list[torch.Tensor] = []
+
+    def make() -> None:
+        got.append(utils.computed_on_host(factory, *args, device=device()))
+
+    cost = cost_of(make)
+    assert got[0].device.type == "xla" and cost.fallbacks == {} and cost.downloads == 0
+    assert got[0].dtype == wanted.dtype and torch.equal(got[0].cpu(), wanted)
+    assert torch.equal(utils.computed_on_host(factory, *args), wanted)
+    assert torch.equal(utils.computed_on_host(factory, *args, device="cpu"), wanted)
 
 
 def test_printing_adds_no_graph() -> None:

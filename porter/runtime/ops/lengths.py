@@ -1,19 +1,15 @@
-"""The largest of some lengths, where it can be known."""
+"""The largest of some lengths, as a size."""
 
 from __future__ import annotations
 
 import torch
 
 
-def static_max(lengths: torch.Tensor) -> torch.Tensor:
-    """The largest of `lengths` (integers, any shape; 0-dim result), for host tensors only.
+def static_max(lengths: torch.Tensor) -> int | float:
+    """The largest of `lengths` (any shape, not empty), as a Python number: an int of integers.
 
-    On a device the size of a tensor cannot follow a value without stopping the step and compiling a graph for each
-    value: ValueError says what to do instead.
+    From a device this is a host sync, and what is sized by it makes a graph for each maximum. Whoever knows the padded
+    length passes that instead (for sequence_mask: max_length=x.size(-1)).
     """
-    if lengths.device.type != "cpu":
-        raise ValueError(
-            "the length of a mask would follow the lengths on the device, which costs a host sync and a graph for each "
-            "maximum: pass the padded length (for sequence_mask: max_length=x.size(-1))"
-        )
-    return lengths.max()
+    largest: int | float = lengths.max().item()
+    return largest

@@ -3,12 +3,18 @@
 import torch
 
 
-def slice_segments(x: torch.Tensor, starts: torch.Tensor, size: int) -> torch.Tensor:
+def slice_segments(x: torch.Tensor, starts: torch.Tensor, size: int, *, whole: bool = False) -> torch.Tensor:
     """Cut `size` positions out of each sample: x [B, C, T] or [B, T] -> [B, C, size] or [B, size].
+
+    Where T is less than `size` that is T positions; `whole` windows of one position are that one, `size` times.
 
     starts is int64 [B]: position j of sample b is x[b, ..., starts[b] + j]. A start is at least 0 and at most
     T - size: beyond that the CPU raises IndexError, and XLA, which cannot, repeats the last position.
     """
+    if whole and x.shape[-1] == 1:
+        x = x.expand(*x.shape[:-1], size)
+    elif not whole:
+        size = min(size, x.shape[-1])
     rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
     columns = starts.to(x.device).unsqueeze(1) + torch.arange(size, device=x.device)
     if x.dim() == 2:
