@@ -30,7 +30,7 @@ from porter.emit import layout
 from porter.engine import Edit, Rewrites, apply, visit
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.hazards import account
+from porter.hazards import account, family
 from porter.hunks import scopes_of
 from porter.project import Project
 from porter.sources import collect
@@ -143,12 +143,14 @@ def failures(one: Noted, whole: Rewrites, rewrites: Rewrites) -> Iterator[str]:
     upstream = {path: rewritten.file.rendering.text for path, rewritten in whole.files.items()}
     targets = {path: rewritten.file.target for path, rewritten in whole.files.items()}
     yield from problems(changed, upstream, before, after, targets)
-    fixed = {(e.file, e.span.line, e.rule) for e in whole.edits if e.fixes_hazard}
-    told = {(h.file, h.line, h.code) for h in account(rewrites)}
-    for file, line, rule in sorted(fixed - told):
+    hazards, edits = account(rewrites), rewrites.edits
+    left = {edit.asked for edit in edits}
+    for gone in (e for e in whole.edits if e.fixes_hazard and e.asked not in left):
+        here = [h for h in hazards if h.file == gone.file and gone.span.line <= h.line <= gone.span.end_line]
         # What another rule does now at the same place is told with its own code.
-        if not any(e.file == file and e.span.line <= line <= e.span.end_line for e in rewrites.edits):
-            yield f"nothing tells of the hazard {rule} at {file}:{line}"
+        other = any(e.file == gone.file and e.span.line <= gone.span.line <= e.span.end_line for e in edits)
+        if not other and not any(family(h.code) == family(gone.rule) for h in here):
+            yield f"nothing tells of the hazard {gone.rule} at {gone.file}:{gone.span.line}"
 
 
 def sample(made: Sequence[Noted], number: int, seed: int) -> list[Noted]:

@@ -57,6 +57,7 @@ class Catching:
                 elif isinstance(node, (cst.AssignTarget, cst.AnnAssign)) and isinstance(node.target, cst.Attribute):
                     self._attributes.add(node.target.attr.value)
         self._reached: dict[cst.CSTNode, set[cst.FunctionDef]] = {}
+        self._calls: dict[cst.CSTNode, tuple[tuple[SourceFile, cst.FunctionDef], ...]] = {}
 
     def takes(self, file: SourceFile, check: cst.If | cst.Assert) -> bool:
         """Whether what a check raises may be taken: by Python itself, around the check, or by a caller.
@@ -81,7 +82,7 @@ class Catching:
         return function is not None and any(
             function in self._reach(file, region)
             for file, region in self._regions
-            if any(self._may_take(file, region, r) for r in raised)
+            if any(self._may_take(file, region, r) for r in raised) and not _loads(file, region)
         )
 
     # -- handlers ---------------------------------------------------------------------------------------------------
@@ -157,13 +158,16 @@ class Catching:
     # -- calls ------------------------------------------------------------------------------------------------------
 
     def _reach(self, file: SourceFile, region: cst.CSTNode) -> set[cst.FunctionDef]:
-        """The functions that the body of a region may come to call, by their names."""
+        """The functions that the body of a region may come to call, by their names, but for what loads data."""
         if region not in self._reached:
             reached: set[cst.FunctionDef] = set()
             waiting: list[tuple[SourceFile, cst.CSTNode]] = [(file, region.body)]  # type: ignore[attr-defined]
             while waiting:
-                for found in self._mentioned(*waiting.pop()):
-                    if found[1] not in reached:
+                other, body = waiting.pop()
+                if body not in self._calls:
+                    self._calls[body] = tuple(self._mentioned(other, body))
+                for found in self._calls[body]:
+                    if found[1] not in reached and not _loads(found[0], found[1].body):
                         reached.add(found[1])
                         waiting.append((found[0], found[1].body))
             self._reached[region] = reached
@@ -214,6 +218,11 @@ class Catching:
             return True
         bound = file.index.scope_of(func).lookup(func.value)
         return bound is not None and not all(isinstance(b, (Imported, cst.FunctionDef, cst.ClassDef)) for b in bound[1])
+
+
+def _loads(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether code runs on host tensors only, as a data loader does: for them checks stay as they are."""
+    return file.host_reason(node) is not None or file.project.contexts.loaded(file, node) is not None
 
 
 def _builtin(file: SourceFile, node: cst.BaseExpression) -> type[BaseException] | None:

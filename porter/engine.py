@@ -12,11 +12,11 @@ import libcst as cst
 
 from .errors import PortError
 from .imports import RuntimeImport, add_import_edits
+from .noted import Noted, Outcome, kept_off, of_rules, trouble
 from .project import Project, SourceFile
 from .rebuild import Rebuilt, rebuild
 from .rule import Move, Replacement, Rule
-from .suppress import Note, Suppressions
-from .syntax.loose_names import problem
+from .suppress import Suppressions
 from .syntax.spans import Places, Rendering, Span
 from .syntax.splice import Spliced, can_splice
 from .ties import Request, requests, with_dependants, with_mates
@@ -55,14 +55,6 @@ class Kept:
     reason: str  # why the rule would have
     fixes_hazard: bool
     note: str  # in words that lead to it, with the person's reason
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """A note, and the file that it stands in."""
-
-    file: str
-    note: Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,25 +139,32 @@ def apply(
     PortError names a note that leaves names which nothing defines.
     """
     notes = {path: Suppressions(file.rendering.text) for path, file in project.files.items()} | dict(more_notes or {})
-    noted: dict[Request, Noted | None] = {}
-    for path, file in project.files.items():
-        for request in requests(file) if notes[path].notes else ():
-            note = notes[path].keeps(file, request)
-            if note is not None:
-                noted[request] = Noted(path, note)
+    noted = kept_off(project, notes)
     unused = tuple((path, line, code) for path, told in notes.items() for line, code in told.unused())
     asked_out: dict[Request, Noted | None] = {}
     for file in project.files.values() if without else ():
         asked_out.update((request, None) for request in requests(file) if asked(file, request) in without)
     files = _made(project, {**asked_out, **noted})
-    trouble = _trouble(files, notes, noted)
+    why = trouble(_outcomes(files), notes, noted)
     for anywhere in (False, True):
-        if trouble and noted:
-            files = _made(project, {**asked_out, **dict(_of_rules(project, noted, anywhere=anywhere))})
-            trouble = _trouble(files, notes, noted) and trouble
-    if trouble:
-        raise PortError(trouble)
+        if why and noted:
+            files = _made(project, {**asked_out, **of_rules(project, noted, anywhere=anywhere)})
+            why = trouble(_outcomes(files), notes, noted) and why
+    if why:
+        raise PortError(why)
     return Rewrites(project, files, unused)
+
+
+def _outcomes(files: Mapping[str, Rewritten]) -> dict[str, Outcome]:
+    return {
+        path: Outcome(
+            rewritten.file.rendering.text,
+            rewritten.text,
+            tuple(edit.span for edit in rewritten.edits if edit.rule == RuntimeImport.code),
+            bool(rewritten.kept),
+        )
+        for path, rewritten in files.items()
+    }
 
 
 def asked(file: SourceFile, request: Request) -> Asked:
@@ -176,40 +175,6 @@ def asked(file: SourceFile, request: Request) -> Asked:
         node = file.alone(request.node) or node
     span = file.span(node)
     return rule.code, file.path, span.line, span.column
-
-
-def _of_rules(
-    project: Project, noted: Mapping[Request, Noted | None], *, anywhere: bool
-) -> Iterator[tuple[Request, Noted | None]]:
-    """What notes keep off, and all else that the same rules ask for in the same file, or anywhere."""
-    causes = {("" if anywhere else cause.file, r.rule): cause for r, cause in noted.items() if cause is not None}
-    for path, file in project.files.items():
-        for request in requests(file):
-            cause = noted.get(request) or causes.get(("" if anywhere else path, request.rule))
-            if cause is not None:
-                yield request, cause
-
-
-def _trouble(
-    files: Mapping[str, Rewritten], notes: Mapping[str, Suppressions], noted: Mapping[Request, Noted | None]
-) -> str:
-    """Why a project cannot work as people's notes leave it, in a sentence; "" where nothing is known against it."""
-    for path, rewritten in files.items():
-        for note in notes[path].notes:
-            if RuntimeImport.code in note.codes and any(
-                edit.rule == RuntimeImport.code and edit.span.line <= note.last and note.first <= edit.span.end_line
-                for edit in rewritten.edits
-            ):
-                return f"{_at(path, note)} cannot be followed: rewritten lines of the file call what is imported there"
-        why = problem((rewritten.file.rendering.text,), rewritten.text) if rewritten.kept else ""
-        if why:
-            told = sorted({_at(n.file, n.note) for n in noted.values() if n is not None}, key=lambda t: path not in t)
-            return f"{told[0]} cannot be followed: in {path}, {why}"
-    return ""
-
-
-def _at(path: str, note: Note) -> str:
-    return f"{path}:{note.line}: the note {note.told}"
 
 
 def _made(project: Project, refused: Mapping[Request, Noted | None]) -> dict[str, Rewritten]:

@@ -63,6 +63,8 @@ class _Worker:
         self._loose: list[str] = []  # comments that were inside of what was replaced, for the statement around
         self._after: list[cst.EmptyLine] = []  # comments for what follows the statement that is being made
         self._last: dict[cst.CSTNode, list[cst.EmptyLine]] = {}  # block → comments that nothing follows
+        self._made: dict[cst.CSTNode, list[cst.CSTNode]] = {}  # what replaced something → what it replaced
+        self._emptied: dict[cst.CSTNode, list[cst.CSTNode]] = {}  # → what was removed there
 
     def node(self, node: cst.CSTNode, fresh: bool = False) -> cst.CSTNode:
         """A node with the edits below it applied; `fresh` for nodes that a rule made."""
@@ -103,6 +105,7 @@ class _Worker:
     def _landed(self, old: cst.CSTNode, new: Sequence[cst.CSTNode]) -> None:
         self._result.applied[old] = list(new)
         for root in new:
+            self._made.setdefault(root, []).append(old)
             for part in descendants(root):
                 if part not in self._old:
                     self._result.origin.setdefault(part, old)
@@ -124,9 +127,8 @@ class _Worker:
         if not changes:
             return node
         new_node = node.with_changes(**changes)
-        for old in list(self._result.around):
-            if self._result.around[old] is node:
-                self._result.around[old] = new_node
+        for old in self._emptied.get(node, ()):
+            self._result.around[old] = new_node
         return new_node
 
     def _items(self, parent: cst.CSTNode, value: Sequence[cst.CSTNode], fresh: bool) -> list[cst.CSTNode]:
@@ -175,7 +177,9 @@ class _Worker:
     def _put(self, statement: cst.CSTNode, new: cst.CSTNode) -> cst.CSTNode:
         """`new` in the place of a statement that only has other comments."""
         self._result.origin[new] = self._result.origin.get(statement, statement)
-        for made in self._result.applied.values():
+        self._made[new] = self._made.pop(statement, [])
+        for old in self._made[new]:
+            made = self._result.applied[old]
             made[:] = [new if node is statement else node for node in made]
         return new
 
@@ -200,6 +204,7 @@ class _Worker:
         else:
             self._result.applied[old] = []
             self._result.around[old] = parent
+            self._emptied.setdefault(parent, []).append(old)
             self._gone.append(old)
         return built
 

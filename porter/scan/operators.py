@@ -13,6 +13,7 @@ from ..torch_facts.operators import reasons
 from . import known
 
 _BY_TENSOR = ("torch.repeat_interleave",)  # the scan asks for a tensor of counts itself
+_BY_CLASSES = ("torch.nn.functional.one_hot",)  # and here whether there is a number of classes
 Found = tuple[str, cst.CSTNode, str]  # code, place, why
 
 
@@ -23,6 +24,8 @@ def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
         return
     target = file.resolve(node)
     if target is None or not target.startswith("torch") or file.inside_import(node) or _only_named(file, node):
+        return
+    if target in _BY_CLASSES:
         return
     call = file.parent(node)
     known_values = values(file, call) if isinstance(call, cst.Call) and call.func is node else _unknown

@@ -49,6 +49,7 @@ def fold_weight_norms(network: nn.Module) -> int:
     weight until one of its parameters is replaced, moved or written to, or until one wants gradients: training ends it.
     From then on the weight is computed before every forward, as ever. Copies of the network are not folded. Fold again
     after writes that torch does not count, those through `.data` and by `torch.distributed`: they may not be seen.
+    Weight norms that are parametrizations stay as they are; torch's `parametrize.cached()` keeps their weights.
     """
     return sum(
         hook.fold(module)
