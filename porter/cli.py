@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ import click
 
 from . import __version__
 from .errors import PortError
+from .visible import visible
 
 # Imported when asked for: libcst, rich and torch take longer to load than most commands run.
 _COMMANDS = {
@@ -68,13 +70,20 @@ class LazyGroup(click.Group):
             sys.stdout.flush()
             return result
         except PortError as error:
-            click.echo(f"sovits-port: error: {' '.join(str(error).split())}", err=True)
+            _say_error(str(error))
             ctx.exit(2)
         except (KeyboardInterrupt, click.Abort):
             ctx.exit(_INTERRUPTED)
         except BrokenPipeError:
             _close_stdout()
             ctx.exit(_PIPE_CLOSED)
+        except OSError as error:
+            _say_error(_system_error(error))
+            _close_stdout()
+            ctx.exit(2)
+        except MemoryError:
+            _say_error("there is not enough memory for this")
+            ctx.exit(2)
 
 
 @click.command(
@@ -112,15 +121,24 @@ def cli(context: click.Context, config: Path | None, no_config: bool) -> None:
 def main() -> NoReturn:
     """Run the command line and leave with its exit status."""
     signal.signal(signal.SIGTERM, _end)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # an arrow is no reason to fail where stdout is ASCII
+    _open_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an arrow is no reason to fail where stdout is ASCII
     try:
-        cli.main(prog_name="sovits-port")
+        try:
+            cli.main(prog_name="sovits-port")
+        finally:
+            sys.stdout.flush()  # what --help printed, before Python does it where nobody can tell
     except KeyboardInterrupt:  # before or after a command
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         _close_stdout()
         sys.exit(_PIPE_CLOSED)
+    except OSError as error:
+        _say_error(_system_error(error))
+        _close_stdout()
+        sys.exit(2)
     sys.exit(0)
 
 
@@ -134,6 +152,29 @@ def _installed(place: str) -> bool:
 def _end(signal_number: int, frame: object) -> NoReturn:
     """Ends like Ctrl-C does: processes are stopped and temporary folders removed on the way out."""
     raise SystemExit(_TERMINATED)
+
+
+def _say_error(text: str) -> None:
+    """One sentence on stderr, in one line; nothing where there is no stderr either."""
+    with contextlib.suppress(OSError):
+        click.echo(f"sovits-port: error: {visible(' '.join(text.split()))}", err=True)
+
+
+def _system_error(error: OSError) -> str:
+    """What the system says, and of which file."""
+    why = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {why}" if error.filename else f"cannot write the output: {why}"
+
+
+def _open_streams() -> None:
+    """Put something where Python has None: a stream that was closed by whoever started it. Status 2 without stdout."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115  # it stays open
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
+    if sys.stdout is None:
+        _say_error("stdout is closed, so there is nowhere to print to")
+        sys.exit(2)
 
 
 def _close_stdout() -> None:

@@ -16,10 +16,12 @@ from .noted import Noted, Outcome, kept_off, of_rules, trouble
 from .project import Project, SourceFile
 from .rebuild import Rebuilt, rebuild
 from .rule import Move, Replacement, Rule
+from .rule_errors import broken, failed, refuse_other_than_python, visitors
 from .suppress import Suppressions
 from .syntax.spans import Places, Rendering, Span
 from .syntax.splice import Spliced, can_splice
 from .ties import Request, requests, with_dependants, with_mates
+from .unprinted import restored
 
 Asked = tuple[str, str, int, int]  # rule, file upstream, line from 1, column from 0
 
@@ -67,11 +69,12 @@ class Rewritten:
     edits: tuple[Edit, ...]
     kept: tuple[Kept, ...] = ()
     lines: tuple[int, ...] | None = None  # the line upstream of each line, where the tree does not tell any more
+    as_it_stood: str | None = None  # the new source, where libcst prints it with other white space
 
     @property
     def text(self) -> str:
         """The new source."""
-        return self.rendering.text
+        return self.rendering.text if self.as_it_stood is None else self.as_it_stood
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +106,6 @@ def no_collection() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _visitors(rule: type[Rule]) -> tuple[tuple[type[cst.CSTNode], str], ...]:
-    found = []
-    for name in dir(rule):
-        if name.startswith("visit_"):
-            kind = getattr(cst, name.removeprefix("visit_"), None)
-            if not (isinstance(kind, type) and issubclass(kind, cst.CSTNode)):
-                raise TypeError(f"{rule.__name__}.{name} names no libcst node")
-            found.append((kind, name))
-    return tuple(found)
 
 
 def rewrite(project: Project, rules: Sequence[type[Rule]]) -> Rewrites:
@@ -212,16 +204,27 @@ def _chosen(file: SourceFile, refused: Collection[Request]) -> dict[cst.CSTNode,
 
 def _visit(file: SourceFile, rules: Sequence[type[Rule]]) -> None:
     dispatch: dict[type[cst.CSTNode], list[Callable[[cst.CSTNode], None]]] = defaultdict(list)
+    owners: dict[Callable[[cst.CSTNode], None], type[Rule]] = {}
     for rule in rules:
-        instance = rule(file)
-        for kind, name in _visitors(rule):
-            dispatch[kind].append(getattr(instance, name))
+        try:
+            instance = rule(file)
+        except Exception as error:
+            raise failed(rule, file, None, error) from error
+        for kind, name in visitors(rule):
+            visit = getattr(instance, name)
+            dispatch[kind].append(visit)
+            owners[visit] = rule
     for node in file.index.nodes:
         wanted = dispatch.get(type(node))
         if wanted:
             file.visited = node
             for visit in wanted:
-                visit(node)
+                try:
+                    visit(node)
+                except Exception as error:
+                    if isinstance(error, RecursionError) and owners[visit].ours:
+                        raise  # it is the tree that is deep
+                    raise failed(owners[visit], file, node, error) from error
 
 
 def _apply(
@@ -230,8 +233,16 @@ def _apply(
     """A file with its edits made; and, where that leaves half of a group, its edits."""
     chosen = dict(wanted)
     add_import_edits(file, chosen, {r for r in left if isinstance(r, Move)}, complete=not left)
-    rebuilt = rebuild(file, {node: r.new for node, r in chosen.items()})
-    rendering = _render(file, rebuilt)
+    foreign = {node: r for node, r in chosen.items() if not r.rule.ours}
+    try:
+        rebuilt = rebuild(file, {node: r.new for node, r in chosen.items()})
+        rendering = _render(file, rebuilt)
+    except Exception as error:
+        if foreign and not isinstance(error, RecursionError):
+            raise broken(file, foreign, error) from error
+        raise
+    if foreign:
+        refuse_other_than_python(file, foreign, rendering.text)
     edits = []
     for node, replacement in chosen.items():
         if node not in rebuilt.applied:
@@ -249,7 +260,9 @@ def _apply(
             )
         )
     kept = tuple(sorted(set(_kept(file, rebuilt, rendering, left)))) if left else ()
-    return Rewritten(file, rebuilt, rendering, tuple(sorted(edits)), kept), _torn(wanted.values(), rebuilt)
+    stood = restored(file.path, file.source, file.rendering.text, rendering.text)
+    made = Rewritten(file, rebuilt, rendering, tuple(sorted(edits)), kept, as_it_stood=stood)
+    return made, _torn(wanted.values(), rebuilt)
 
 
 def _torn(chosen: Collection[Replacement], rebuilt: Rebuilt) -> set[Request]:

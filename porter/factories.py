@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 import libcst as cst
 
@@ -14,7 +15,7 @@ from .project import SourceFile
 from .syntax.calls import keywords, method_call, positional, with_keywords
 from .syntax.template import fill
 from .syntax.values import Kind, is_tensor
-from .syntax.walk import dotted, own_descendants
+from .syntax.walk import dotted, own_names, own_of_type
 from .torch_facts.signatures import signatures
 
 _DRAWS = {"normal_": "randn", "uniform_": "rand"}
@@ -226,19 +227,17 @@ def input_device(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | No
 def _may_be_none(function: cst.FunctionDef, name: str) -> bool:
     """Whether a function asks of a parameter if it is None."""
     return any(
-        isinstance(n, cst.Comparison)
-        and dotted(n.left) == name
-        and any(isinstance(c.operator, (cst.Is, cst.IsNot)) for c in n.comparisons)
-        for n in own_descendants(function.body)
+        dotted(n.left) == name and any(isinstance(c.operator, (cst.Is, cst.IsNot)) for c in n.comparisons)
+        for n in own_of_type(function.body, cst.Comparison)
     )
 
 
+@lru_cache(maxsize=4096)
 def _stays_tensor(file: SourceFile, function: cst.FunctionDef, name: str) -> bool:
     used = False
-    for node in own_descendants(function.body):
-        if isinstance(node, cst.Name) and node.value == name:
-            kind = file.kind(node)
-            if kind is Kind.HOST or kind is Kind.SEQUENCE or isinstance(kind, tuple):
-                return False
-            used = used or is_tensor(kind)
+    for node in own_names(function.body).get(name, ()):
+        kind = file.kind(node)
+        if kind is Kind.HOST or kind is Kind.SEQUENCE or isinstance(kind, tuple):
+            return False
+        used = used or is_tensor(kind)
     return used

@@ -6,7 +6,6 @@ them so. Two edits on one line are one hunk, since neither can be shown, refused
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from bisect import bisect_right
@@ -15,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .alignment import matcher
+from .errors import PortError
 from .sources.text import decode, split_lines
 
 if TYPE_CHECKING:
@@ -68,11 +69,18 @@ def sides_of(manifest: Manifest, base: Base) -> Iterator[Sides]:
 
 
 def hunks_of(manifest: Manifest, base: Base) -> list[Hunk]:
-    """All hunks of a package as it was generated, in order of file and line."""
+    """All hunks of a package as it was generated, in order of file and line.
+
+    PortError where port.json tells of other places.
+    """
     edits: dict[str, list[EditRecord]] = {}
     for edit in manifest["edits"]:
         edits.setdefault(edit["target"], []).append(edit)
-    return numbered(hunk for sides in sides_of(manifest, base) for hunk in hunks_in(sides, edits.get(sides.target, [])))
+    found = (hunk for sides in sides_of(manifest, base) for hunk in hunks_in(sides, edits.get(sides.target, [])))
+    try:
+        return numbered(found)
+    except ValueError as error:
+        raise PortError(f"port.json is damaged: {error}; generate with --force") from None
 
 
 def numbered(found: Iterable[Hunk]) -> list[Hunk]:
@@ -97,14 +105,9 @@ def hunks_in(sides: Sides, edits: Sequence[EditRecord]) -> Iterator[Hunk]:
         return line - (last - first) if line > first else line
 
     spans = [(e["line"] - 1, e["end_line"], below(e["target_line"]) - 1, below(e["target_end_line"])) for e in edits]
-    blocks = _blocks(sides.old, body, spans)
     scopes = scopes_of(sides.old)
-    for a, b, c, d in blocks:
-        inside = tuple(
-            edit
-            for edit, (start, end, target, target_end) in zip(edits, spans, strict=True)
-            if _touches((start, end, target, target_end), (a, b, c, d))
-        )
+    for (a, b, c, d), near in _blocks(sides.old, body, spans):
+        inside = tuple(edits[index] for index in sorted(near) if _touches(spans[index], (a, b, c, d)))
         if not inside:
             raise ValueError(f"{sides.path}:{a + 1}: no edit tells of this difference")
         old, scope = sides.old[a:b], scopes(a)
@@ -167,15 +170,57 @@ class _Scopes:
         return self._names[at] if at >= 0 else ""
 
 
-def _blocks(
-    old: Sequence[str], new: Sequence[str], spans: Sequence[tuple[int, int, int, int]]
-) -> list[tuple[int, int, int, int]]:
-    """Half-open ranges of lines in both texts: where they differ, and the whole lines of the edits there.
+_Range = tuple[int, int, int, int]  # half-open: lines of the old text, lines of the new one
+_Block = tuple[_Range, set[int]]  # and the edits that may have to do with it
+
+
+def _blocks(old: Sequence[str], new: Sequence[str], spans: Sequence[_Range]) -> list[_Block]:
+    """Where two texts differ, and the whole lines of the edits there.
 
     With whole lines, the code of a hunk is the same however a formatter breaks it.
     """
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    found = [_settled((a, b, c, d), old, new, spans) for kind, a, b, c, d in matcher.get_opcodes() if kind != "equal"]
+    found: list[_Block] = []
+    end = (-1, -1)  # of the last difference
+    for (a, b, c, d), near in _pieces(old, new, spans):
+        opcodes = matcher(old[a:b], new[c:d]).get_opcodes()
+        codes = [(a + i, a + j, c + k, c + m) for kind, i, j, k, m in opcodes if kind != "equal"]
+        if not codes:
+            continue
+        inside = [spans[index] for index in sorted(near)]
+        goes_on = end == (codes[0][0], codes[0][2])  # the piece before ends with a difference, and this begins with one
+        end = codes[-1][1], codes[-1][3]
+        grown = _grown([_settled(code, old, new, inside) for code in codes], inside)
+        if goes_on:
+            before, edits = found.pop()
+            (first, *grown), near = grown, near | edits
+            grown = [(before[0], max(before[1], first[1]), before[2], max(before[3], first[3])), *grown]
+        found += [(block, near) for block in grown]
+    return _apart(found)
+
+
+def _pieces(old: Sequence[str], new: Sequence[str], spans: Sequence[_Range]) -> Iterator[_Block]:
+    """The lines of edits, edits that share some together; between two pieces both texts are the same.
+
+    To compare the whole texts would take the square of their length where lines are repeated.
+    """
+    a = b = c = d = 0
+    near: set[int] = set()
+    end = len(old), len(old), len(new), len(new)
+    for index in (*sorted(range(len(spans)), key=spans.__getitem__), None):
+        start, stop, target, target_stop = end if index is None else spans[index]
+        if start >= b and target >= d and old[b:start] == new[d:target]:
+            if near or a < b or c < d:
+                yield (a, b, c, d), near
+            a, b, c, d, near = start, stop, target, target_stop, set()
+        else:
+            a, b, c, d = min(a, start), max(b, stop), min(c, target), max(d, target_stop)
+        near |= {index} if index is not None else set()
+    if near or a < b or c < d:
+        yield (a, b, c, d), near
+
+
+def _grown(found: list[_Range], spans: Sequence[_Range]) -> list[_Range]:
+    """Blocks with all lines of the edits that touch them."""
     for span in spans:
         touched = [index for index, block in enumerate(found) if _touches(span, block)]
         if touched:
@@ -184,15 +229,10 @@ def _blocks(
             # Lines between two blocks are equal on both sides, so both grow by as many.
             up, down = max(0, a - span[0], c - span[2]), max(0, span[1] - b, span[3] - d)
             found[first : last + 1] = [(a - up, b + down, c - up, d + down)]
-    return _apart(found)
+    return found
 
 
-def _settled(
-    block: tuple[int, int, int, int],
-    old: Sequence[str],
-    new: Sequence[str],
-    spans: Sequence[tuple[int, int, int, int]],
-) -> tuple[int, int, int, int]:
+def _settled(block: _Range, old: Sequence[str], new: Sequence[str], spans: Sequence[_Range]) -> _Range:
     """A block of lines added or removed among equal ones could as well begin a line earlier or later: where an edit is.
 
     Each step moves it past one line that both texts have, so what it tells stays the same.
@@ -212,19 +252,20 @@ def _settled(
     return block
 
 
-def _touches(span: tuple[int, int, int, int], block: tuple[int, int, int, int]) -> bool:
+def _touches(span: _Range, block: _Range) -> bool:
     start, end, target, target_end = span
     return (start < block[1] and block[0] < end) or (target < block[3] and block[2] < target_end)
 
 
-def _apart(blocks: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+def _apart(blocks: Sequence[_Block]) -> list[_Block]:
     """Blocks in order, those that meet after they have grown made one."""
-    result: list[tuple[int, int, int, int]] = []
-    for block in sorted(blocks):
-        if result and block[0] < result[-1][1]:
-            a, b, c, d = result.pop()
-            block = (a, max(b, block[1]), c, max(d, block[3]))
-        result.append(block)
+    result: list[_Block] = []
+    for block, near in sorted(blocks, key=lambda found: found[0]):
+        if result and block[0] < result[-1][0][1]:
+            (a, b, c, d), before = result.pop()
+            result.append(((a, max(b, block[1]), c, max(d, block[3])), before | near))
+        else:
+            result.append((block, near))
     return result
 
 

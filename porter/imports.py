@@ -22,6 +22,7 @@ class RuntimeImport(Rule):
     safety = Safety.EXACT
     message = "imports the runtime that the rewritten lines of this file call"
     fixes_hazard = False
+    ours = True
 
 
 def add_import_edits(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
 
 import libcst as cst
 
@@ -12,18 +15,26 @@ from .syntax.walk import dotted, own_of_type
 _LISTS = frozenset({"torch.nn.ModuleList", "torch.nn.Sequential"})
 
 
+class _Stored(NamedTuple):
+    """What a method puts into an attribute."""
+
+    value: cst.BaseExpression
+    method: cst.FunctionDef
+    may_be_list: bool  # of layers, each of which counts
+
+
 def layer_classes(file: SourceFile, owner: cst.ClassDef, attribute: str) -> frozenset[str] | None:
     """Full names of the classes of `self.attribute`, or of its elements where it is a list; None where unsure.
 
     A function around a layer, such as a weight norm, is taken for one that returns the layer.
     """
-    values = [v for m in _methods(owner) for v in _values(file, m, attribute)]
     found: set[str] = set()
-    for value, function in values:
-        classes = _classes(file, value, function)
-        if not classes:
-            return None
-        found |= classes
+    for stored in _stored(owner).get(f"self.{attribute}", ()):
+        for value in _elements(file, stored.value) if stored.may_be_list else (stored.value,):
+            classes = _classes(file, value, stored.method)
+            if not classes:
+                return None
+            found |= classes
     return frozenset(found) if found else None
 
 
@@ -37,19 +48,21 @@ def _methods(owner: cst.ClassDef) -> list[cst.FunctionDef]:
     return [m for m in owner.body.body if isinstance(m, cst.FunctionDef)]
 
 
-def _values(
-    file: SourceFile, method: cst.FunctionDef, attribute: str
-) -> Iterator[tuple[cst.BaseExpression, cst.FunctionDef]]:
-    """Expressions for the layers that a method puts into an attribute."""
-    name = f"self.{attribute}"
-    for assign in own_of_type(method.body, cst.Assign):
-        if any(dotted(t.target) == name for t in assign.targets):
-            yield from ((v, method) for v in _elements(file, assign.value))
-    for call in own_of_type(method.body, cst.Call):
-        if dotted(call.func) == f"{name}.append" and len(call.args) == 1:
-            yield call.args[0].value, method
-        elif dotted(call.func) in (f"{name}.extend", f"{name}.insert"):
-            yield call, method  # no layer: unsure
+@lru_cache(maxsize=1024)
+def _stored(owner: cst.ClassDef) -> Mapping[str, list[_Stored]]:
+    """What the methods of a class put into `self.name`, by that."""
+    found: dict[str, list[_Stored]] = defaultdict(list)
+    for method in _methods(owner):
+        for assign in own_of_type(method.body, cst.Assign):
+            for name in {dotted(target.target) for target in assign.targets} - {None}:
+                found[str(name)].append(_Stored(assign.value, method, True))
+        for call in own_of_type(method.body, cst.Call):
+            name, _, called = (dotted(call.func) or "").rpartition(".")
+            if called == "append" and len(call.args) == 1:
+                found[name].append(_Stored(call.args[0].value, method, False))
+            elif called in ("extend", "insert"):
+                found[name].append(_Stored(call, method, False))  # no layer: unsure
+    return found
 
 
 def _elements(file: SourceFile, value: cst.BaseExpression) -> Iterator[cst.BaseExpression]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import libcst as cst
 from .errors import PortError
 from .rule import Move, Ties
 from .runtime_names import runtime_result
+from .sources.depth import deepest
 from .sources.trainers import FOLDER as TRAINERS
 from .syntax.kinds import Kinds
 from .syntax.scopes import Binding, Imported, Index, imported_module
@@ -47,9 +49,11 @@ class SourceFile:
         self.kinds = project.kinds_of(self)
         self.replacements: list[Replacement] = []
         self.runtime_aliases: dict[str, str] = {}
+        self._runtime_names: dict[str, str | None] = {}  # by which upstream's file imports the runtime itself
         self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
         self.visited: cst.CSTNode | None = None  # what rules are being shown
         self._rendering: Places | None = None
+        self._source: str | None = None
         self.is_trainer = self.in_trainers and any(map(_computes_gradients, self.index.nodes))
         # Outside upstream's module folder, and ported because something there or a trainer imports it.
         self.is_dependency = PurePosixPath(path.removesuffix(target)).name != "module" and not self.is_trainer
@@ -60,6 +64,11 @@ class SourceFile:
         if self._rendering is None:
             self._rendering = Rendering(self.module)
         return self._rendering
+
+    @property
+    def source(self) -> str:
+        """The file's text as it was read, which libcst prints with less white space in rare places."""
+        return self.rendering.text if self._source is None else self._source
 
     def span(self, node: cst.CSTNode) -> Span:
         """Where a node stands in this file."""
@@ -172,15 +181,8 @@ class SourceFile:
 
     def attribute_value(self, owner: cst.ClassDef, name: str) -> cst.BaseExpression | None:
         """What a class assigns to `self.name`, if it does so exactly once."""
-        found = [
-            assign.value
-            for assign in self._self_assignments(owner)
-            if any(dotted(t.target) == f"self.{name}" for t in assign.targets)
-        ]
+        found = _assigned(owner).get(f"self.{name}", ())
         return found[0] if len(found) == 1 else None
-
-    def _self_assignments(self, owner: cst.ClassDef) -> list[cst.Assign]:
-        return [n for m in owner.body.body if isinstance(m, cst.FunctionDef) for n in own_of_type(m.body, cst.Assign)]
 
     def defines_module(self, owner: cst.ClassDef) -> bool:
         """Whether a class derives from torch's Module, directly or through classes of the package."""
@@ -226,9 +228,14 @@ class SourceFile:
 
     def need_runtime(self, package: str) -> str:
         """The name by which this file may use a part of the runtime; its import is added on emission."""
-        for name, bound in self.index.root.bindings.items():
-            if any(isinstance(b, Imported) and b.target == f"{self._top}{package}" for b in bound):
-                return name
+        if package not in self._runtime_names:
+            wanted = f"{self._top}{package}"
+            bindings = self.index.root.bindings.items()
+            found = (n for n, bound in bindings if any(isinstance(b, Imported) and b.target == wanted for b in bound))
+            self._runtime_names[package] = next(found, None)
+        name = self._runtime_names[package]
+        if name is not None:
+            return name
         if package not in self.runtime_aliases:
             alias = package
             while any(alias in scope.bindings for scope in self.index.scopes.values()):
@@ -254,6 +261,18 @@ class SourceFile:
         edit = self.import_edits.setdefault(node, ImportEdit(node))
         for alias, target in moved.items():
             edit.moved[alias] = Move(type(rule), node, target, Ties((rule.key_of(node),)))
+
+
+@lru_cache(maxsize=1024)
+def _assigned(owner: cst.ClassDef) -> Mapping[str, list[cst.BaseExpression]]:
+    """The values that the methods of a class assign to names and `self.name`, by those."""
+    found: dict[str, list[cst.BaseExpression]] = {}
+    for method in owner.body.body:
+        if isinstance(method, cst.FunctionDef):
+            for assign in own_of_type(method.body, cst.Assign):
+                for name in {dotted(target.target) for target in assign.targets} - {None}:
+                    found.setdefault(str(name), []).append(assign.value)
+    return found
 
 
 def _computes_gradients(node: cst.CSTNode) -> bool:
@@ -303,16 +322,7 @@ class Project:
         """Parse files given as upstream path → (target path, text). PortError names a file that is not Python."""
         project = cls()
         for path, (target, text) in sources.items():
-            try:
-                module = cst.parse_module(text)
-            except cst.ParserSyntaxError as error:
-                raise PortError(
-                    f"{path} is not valid Python: {error.message.splitlines()[0]} "
-                    f"(line {error.raw_line}, column {error.raw_column + 1})"
-                ) from None
-            except RecursionError:
-                raise PortError(f"{path} nests too deeply to parse") from None
-            project.add(path, target, module)
+            project.add(path, target, parse_file(path, text))._source = text
         return project
 
     def add(self, path: str, target: str, module: cst.Module, rewritten: Rewritten | None = None) -> SourceFile:
@@ -394,6 +404,25 @@ class Project:
             if isinstance(item, cst.FunctionDef) and item.name.value == last:
                 return found[0], item
         return None
+
+
+_LEVELS = 100_000  # that fit on the stack of `with_room`, with room to spare
+_FLAT = re.compile(r"\b(?:and|or)\b")  # one level in Python's own tree, however many there are in a row
+
+
+def parse_file(path: str, text: str) -> cst.Module:
+    """The tree of a file that Python itself can parse. PortError, with file and line, where libcst cannot."""
+    if len(_FLAT.findall(text)) > _LEVELS:
+        levels, line = deepest(text)
+        if levels > _LEVELS:
+            raise PortError(f"{path} nests too deeply for libcst to parse (line {line})")
+    try:
+        return cst.parse_module(text)
+    except cst.ParserSyntaxError as error:
+        raise PortError(
+            f"{path} is Python that libcst cannot parse: {error.message.splitlines()[0]} "
+            f"(line {error.raw_line}, column {error.raw_column + 1})"
+        ) from None
 
 
 def import_names(path: str) -> tuple[str, ...]:

@@ -95,6 +95,7 @@ class Rule:
     examples: ClassVar[Sequence[Example]] = ()
     untouched: ClassVar[Sequence[str]] = ()
     fixes_hazard: ClassVar[bool] = True  # False for layout, such as imports
+    ours: ClassVar[bool] = False  # True for the rules that come with the tool; the rule book says so
     twice: ClassVar[bool] = True  # False: nobody can differentiate the gradients of what it emits, nor transform them
 
     def __init__(self, file: SourceFile) -> None:
@@ -121,6 +122,7 @@ class Rule:
         as in `Ties`. What a person refuses in review is lines: an edit up to the node `until` is one piece of them.
         """
         wanted = new if isinstance(new, cst.CSTNode) else tuple(new)
+        _refuse_nonsense(node, wanted)
         own: Hashable = ("alone", type(self), node) if alone else self.key_of(self.file.visited)
         ties = Ties((own, *together), tuple(needs), tuple(needed_in))
         self.file.replacements.append(Replacement(type(self), node, wanted, reason or self.message, until, ties))
@@ -156,6 +158,27 @@ class Rule:
     def describe(cls, node: cst.CSTNode) -> str:
         """A node on one line, for a reason."""
         return brief(node)
+
+
+_LIKE_FOR_LIKE: tuple[type[cst.CSTNode], ...] = (
+    *(cst.BaseExpression, cst.BaseStatement, cst.BaseSmallStatement, cst.BaseSuite, cst.Arg, cst.Decorator),
+    *(cst.Param, cst.Parameters, cst.BaseSlice, cst.ImportAlias, cst.WithItem, cst.ExceptHandler),
+)
+_SEVERAL = (cst.BaseStatement, cst.BaseSmallStatement, cst.Arg, cst.Decorator)
+
+
+def _refuse_nonsense(node: cst.CSTNode, new: cst.CSTNode | tuple[cst.CSTNode, ...]) -> None:
+    """TypeError where `new` cannot stand where `node` does."""
+    if not isinstance(node, cst.CSTNode):
+        raise TypeError(f"{type(node).__name__} is no node that could be replaced")
+    if isinstance(new, tuple) and not isinstance(node, _SEVERAL):
+        raise TypeError(
+            f"{type(node).__name__} cannot become several or none, as statements, arguments and decorators can"
+        )
+    for one in new if isinstance(new, tuple) else (new,):
+        for kind in _LIKE_FOR_LIKE:
+            if isinstance(node, kind) and not isinstance(one, kind):
+                raise TypeError(f"{type(node).__name__} cannot be replaced by {type(one).__name__}")
 
 
 class RedirectRule(Rule):

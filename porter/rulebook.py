@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from .errors import PortError
 
 if TYPE_CHECKING:
     from .rule import Rule
+
+_CODE = re.compile(r"[A-Z]+[0-9]+")
 
 FAMILIES = {
     "RNG": "random draws",
@@ -76,6 +79,9 @@ def rule_files(folders: Iterable[Path]) -> list[Path]:
         if not folder.is_dir():
             raise PortError(f"no folder of rules at {folder}")
         files += sorted(p for p in folder.glob("*.py") if not p.name.startswith("_"))
+    for path in files:
+        if not path.is_file():
+            raise PortError(f"{path} is not a regular file, so no rule is read from it")
     return files
 
 
@@ -94,18 +100,35 @@ def load(folders: Sequence[Path] = ()) -> RuleBook:
     found: dict[str, type[Rule]] = {}
     for path in rule_files([default_folder(), *folders]):
         module = _load_file(path)
-        for value in vars(module).values():
-            if (
-                isinstance(value, type)
-                and issubclass(value, Rule)
-                and value not in (Rule, RedirectRule)
-                and value.__module__ == module.__name__
-                and hasattr(value, "code")
-            ):
-                if value.code in found:
-                    raise PortError(f"two rules have the code {value.code}; the second is in {path.name}")
-                found[value.code] = value
+        ours = path.parent == default_folder()
+        kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Rule)]
+        for value in dict.fromkeys(kinds):
+            if value in (Rule, RedirectRule) or value.__module__ != module.__name__:
+                continue
+            if not hasattr(value, "code") and any(issubclass(other, value) for other in kinds if other is not value):
+                continue  # what several rules share
+            if not ours:
+                _refuse_incomplete(value, path)
+            if value.code in found:
+                raise PortError(f"two rules have the code {value.code}; the second is in {path.name}")
+            value.ours = ours
+            found[value.code] = value
     return RuleBook(tuple(sorted(found.values(), key=lambda r: r.code)))
+
+
+def _refuse_incomplete(rule: type[Rule], path: Path) -> None:
+    """PortError for a rule of a user that does not say what every rule has to."""
+    from .rule import Safety
+
+    name = f"the rule {rule.__name__} in {path.name}"
+    for field in ("code", "title", "safety", "message"):
+        if not hasattr(rule, field):
+            raise PortError(f"{name} has no {field}")
+        value, kind = getattr(rule, field), Safety if field == "safety" else str
+        if not isinstance(value, kind):
+            raise PortError(f"{name} has a {field} of the type {type(value).__name__}, where {kind.__name__} belongs")
+    if not _CODE.fullmatch(rule.code):
+        raise PortError(f"{name} has the code {rule.code!a}, where letters and digits such as LOW900 belong")
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -119,7 +142,7 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PortError(f"the rule file {path.name} cannot be loaded: {type(error).__name__}: {error}") from error
     return module

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import ClassVar
 
 import libcst as cst
@@ -354,7 +354,7 @@ def _written(file: SourceFile, node: cst.With) -> tuple[cst.BaseExpression, cst.
     return found[1].args[0].value, path
 
 
-def _calls(function: cst.FunctionDef) -> Iterator[cst.Call]:
+def _calls(function: cst.FunctionDef) -> Iterable[cst.Call]:
     return own_of_type(function.body, cst.Call)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PortError
+from ..regular import read_regular
 from ..sources import digest
 
 if TYPE_CHECKING:
@@ -69,11 +70,34 @@ def read_base(folder: Path, manifest: Manifest) -> Base:
     """The base of the package in `folder`. PortError where it is missing, or another one than port.json names."""
     path = folder / NAME
     try:
-        content = path.read_bytes()
+        content = read_regular(path, folder)
     except OSError as error:
         raise PortError(
             f"cannot read {path}: {error.strerror or error}; it belongs to port.json, and generate makes it anew"
         ) from None
     if digest(content) != manifest["base"]:
         raise PortError(f"{path} is not the one that port.json was written with; generate makes it anew")
-    return unpack(content, str(path))
+    base = unpack(content, str(path))
+    _refuse_mismatch(path, base, manifest)
+    return base
+
+
+def _refuse_mismatch(path: Path, base: Base, manifest: Manifest) -> None:
+    """PortError where port.json tells of files and lines that the base does not have."""
+    upstream = {record["upstream"] for record in manifest["files"].values() if record["upstream"] is not None}
+    missing = sorted((upstream - set(base.upstream)) | (set(manifest["files"]) - set(base.generated)))
+    if missing:
+        raise PortError(f"{path} lacks {missing[0]}, which port.json tells of; generate with --force to make both anew")
+    lines = {name: content.count(b"\n") + 1 for name, content in base.upstream.items()}
+    made = {
+        name.removeprefix(f"{manifest['package']}/"): max(content.count(b"\n"), undecided.count(b"\n")) + 1
+        for name, content in base.generated.items()
+        for undecided in (base.undecided.get(name, b""),)
+    }
+    for edit in (*manifest["edits"], *manifest["decisions"]["undecided"]):
+        for name, last, known in (("file", "end_line", lines), ("target", "target_end_line", made)):
+            if edit[last] > known[edit[name]]:  # type: ignore[literal-required]
+                raise PortError(
+                    f"port.json beside {path} is damaged: an edit of {edit['file']} ends in line {edit[last]}, "  # type: ignore[literal-required]
+                    "which is not there; generate with --force"
+                )

@@ -90,11 +90,12 @@ def _run(upstream: str, directory: Path, other: Path | None, request: BenchReque
     say_notes(snapshot)
     if not sys.stderr.isatty():
         return measure(snapshot, directory, other, request, lambda case, side: say(f"{case}: {_STATES[side]}"))
-    from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from ..views.console import stderr_console
+
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    with Progress(*columns, console=stderr_console(), transient=True) as shown:
         task = shown.add_task("starting")
 
         def show(case: str, side: str | None) -> None:

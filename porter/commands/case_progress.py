@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..validate.outcome import VERDICTS
+from ..views.console import stderr_console
 from .output import say
 
 _GOOD = ("pass", "not in this upstream")
@@ -24,7 +25,7 @@ class CaseProgress(AbstractContextManager["CaseProgress"]):
         self._total = total
         self._done = 0
         self._bar: Progress | None = None
-        self._console = console or Console(stderr=True)
+        self._console = console or stderr_console()
         if self._console.is_terminal:
             self._bar = Progress(
                 MofNCompleteColumn(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +83,7 @@ def _print(found: Comparison) -> None:
     from ..comparison.patch import patch_of
     from ..views.hunks import left_out_words, print_changes
 
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+    if sys.stdout.isatty():
         print_changes(found)
         return
     click.echo(b"".join(patch_of(found)), nl=False)

@@ -140,9 +140,10 @@ def _run(
     say_notes(snapshot)
     if not sys.stderr.isatty():
         return ask(snapshot, directory, request, compiler, versions, _line)
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
+
+    from ..views.console import stderr_console
 
     columns = (
         SpinnerColumn(),
@@ -151,7 +152,7 @@ def _run(
         TimeElapsedColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as shown:
+    with Bar(*columns, console=stderr_console(), transient=True) as shown:
         task = shown.add_task("starting", total=None)
 
         def show(what: str, done: int, total: int | None) -> None:

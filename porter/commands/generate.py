@@ -10,7 +10,7 @@ import click
 
 from .memory import no_collection
 from .options import decisions_option, json_option, rule_options, upstream_argument
-from .output import print_json, say, say_missing, say_notes
+from .output import print_json, say, say_missing, say_notes, tell
 from .progress import Progress
 from .target import upstream_of
 
@@ -166,7 +166,7 @@ def _print(outcome: Outcome, folders: tuple[Path, ...]) -> None:
         hazards = manifest["hazards"]
         counts = ", ".join(f"{hazards[status]} {status}" for status in ("fixed", "waived", "residual"))
         size = f"{len(manifest['files'])} files, {len(manifest['edits'])} edits"
-        click.echo(f"{place.package_dir} is up to date: {size}, hazards {counts}")
+        tell(f"{place.package_dir} is up to date: {size}, hazards {counts}")
         if outcome.edited or outcome.added:
             from ..views.handwork import print_handwork
 

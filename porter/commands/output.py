@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..visible import visible
+
 if TYPE_CHECKING:
     from ..upstream import Snapshot
 
@@ -19,7 +21,12 @@ def print_json(told: Any) -> None:
 
 def say(text: str) -> None:
     """A message on stderr."""
-    click.echo(text, err=True)
+    click.echo(visible(text), err=True)
+
+
+def tell(text: str) -> None:
+    """A line of what was asked for, on stdout."""
+    click.echo(visible(text))
 
 
 def say_missing(decisions: Path | None) -> None:

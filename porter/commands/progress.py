@@ -7,6 +7,8 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ..visible import visible
+
 if TYPE_CHECKING:
     from rich.status import Status
 
@@ -27,7 +29,7 @@ class Progress:
     def step(self, text: str) -> None:
         """Say what is being done now."""
         with self._lock:
-            self._text = text
+            self._text = text = visible(text)
             if self._status is not None:
                 self._status.update(f"{text} …")
 
@@ -45,11 +47,12 @@ class Progress:
                 self._status.stop()
 
     def _show(self) -> None:
-        from rich.console import Console
         from rich.status import Status
+
+        from ..views.console import stderr_console
 
         with self._lock:
             if self._timer.finished.is_set():
                 return
-            self._status = Status(f"{self._text} …", console=Console(stderr=True))
+            self._status = Status(f"{self._text} …", console=stderr_console())
             self._status.start()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from ..visible import visible
 from .options import (
     cases_option,
     checkpoint_option,
@@ -19,7 +20,7 @@ from .options import (
     timeout_option,
     upstream_argument,
 )
-from .output import print_json, say, say_notes
+from .output import print_json, say, say_notes, tell
 from .target import upstream_of
 
 if TYPE_CHECKING:
@@ -86,10 +87,10 @@ def _run(upstream: str, out: Path, request: RecordRequest) -> Recorded:
     say_notes(snapshot)
     if not sys.stderr.isatty():
         return run(snapshot, out, request, lambda case, state: say(f"{case}: {state}"))
-    from rich.console import Console
+    from ..views.console import stderr_console
 
-    with Console(stderr=True).status("reading upstream …") as status:
-        return run(snapshot, out, request, lambda case, state: status.update(f"{case}: {state} …"))
+    with stderr_console().status("reading upstream …") as status:
+        return run(snapshot, out, request, lambda case, state: status.update(visible(f"{case}: {state} …")))
 
 
 def _print(recorded: Recorded, out: Path) -> None:
@@ -97,10 +98,10 @@ def _print(recorded: Recorded, out: Path) -> None:
 
     width = max(len(name) for name in recorded.cases)
     for name, told in recorded.cases.items():
-        click.echo(f"{name:{width}}  {state(told)}")
+        tell(f"{name:{width}}  {state(told)}")
     header = recorded.header
     size = out.stat().st_size / 1e6
-    click.echo(f"{out}: {size:.1f} MB, {header.preset}, {header.device}, seed {header.seed}")
+    tell(f"{out}: {size:.1f} MB, {header.preset}, {header.device}, seed {header.seed}")
 
 
 def _to_json(recorded: Recorded, out: Path) -> dict[str, object]:

@@ -11,7 +11,6 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from ..decisions.editing import edited
 from ..decisions.model import What
@@ -19,9 +18,12 @@ from ..decisions.splicing import lines_for
 from ..decisions.walk import TO_DO
 from ..decisions.writing import write
 from ..errors import PortError
+from ..views.console import screen_console
 from ..views.review import print_help, print_hunk, print_rule_texts
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..decisions.walk import Walk
     from ..hunks import Hunk
 
@@ -152,7 +154,7 @@ class _Screen:
     """The terminal's second screen while a person decides; the first comes back whatever happens."""
 
     def __init__(self) -> None:
-        self._console = Console(markup=False, highlight=False, emoji=False)
+        self._console = screen_console()
         self._waiting = self._other_size = False
         self.drafts: dict[str, str] = {}  # by key of a hunk: lines that could not be taken
 

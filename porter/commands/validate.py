@@ -21,7 +21,7 @@ from .options import (
     steps_option,
     timeout_option,
 )
-from .output import print_json, say, say_notes
+from .output import print_json, say, say_notes, tell
 from .target import package_of
 
 if TYPE_CHECKING:
@@ -187,4 +187,4 @@ def _print_cases(as_json: bool) -> None:
         return
     width = max(map(len, TITLES))
     for name, title in TITLES.items():
-        click.echo(f"{name:{width}}  {title}")
+        tell(f"{name:{width}}  {title}")

@@ -6,10 +6,10 @@ header. Spans that meet are one change; what no span covers is the same in all t
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..alignment import matcher
 from ..hunks import Hunk, key_of, scopes_of
 from .records import Change
 
@@ -45,7 +45,7 @@ def compose(target: str, texts: Texts, hunks: Sequence[Hunk]) -> tuple[tuple[Cha
 
     Upstream's lines with all changes made are the lines on disk without the generated header.
     """
-    blocks = difflib.SequenceMatcher(None, texts.generated, texts.disk, autojunk=False).get_opcodes()
+    blocks = matcher(texts.generated, texts.disk).get_opcodes()
     first, last = texts.header
     spans = [_of_hunk(hunk, texts.header) for hunk in hunks]
     spans += [

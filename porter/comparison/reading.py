@@ -15,6 +15,7 @@ from ..errors import PortError
 from ..generate.guard import still_marked
 from ..hunks import Hunk, Sides, by_file, hunks_of, sides_of
 from ..manifest import DecisionRecord, Manifest, output_hashes, read_package
+from ..regular import read_regular
 from ..sources.text import split_lines
 from ..store import Place, edited_files
 from .composing import MARK, Texts, compose
@@ -61,7 +62,7 @@ def _with_decisions(file: FileChanges, hunks: Sequence[Hunk], decisions: Mapping
 def _file(directory: Path, manifest: Manifest, base: Base, sides: Sides, hunks: list[Hunk]) -> FileChanges:
     name = f"{manifest['package']}/{sides.target}"
     try:
-        content = (directory / name).read_bytes()
+        content = read_regular(directory / name, directory)
     except OSError as error:
         raise PortError(f"cannot read {directory / name}: {error.strerror or error}") from None
     upstream = base.upstream[sides.path]

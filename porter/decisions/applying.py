@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import libcst as cst
 
+from ..alignment import matcher
 from ..engine import Edit, Rewrites, Rewritten, asked
 from ..errors import PortError
 from ..hunks import Hunk, Sides, hunks_in, numbered
@@ -112,7 +112,7 @@ def _hunks(rewritten: Rewritten) -> Iterator[tuple[Hunk, list[Edit]]]:
     file = rewritten.file
     records = [edit_record(edit, lambda line: line) for edit in rewritten.edits]
     made = {id(record): edit for record, edit in zip(records, rewritten.edits, strict=True)}
-    old = split_lines(file.rendering.text)
+    old = split_lines(file.source)
     sides = Sides(file.path, file.target, old, split_lines(rewritten.text), (0, 0))
     for hunk in numbered(hunks_in(sides, records)):
         yield hunk, [made[id(record)] for record in hunk.edits]
@@ -121,7 +121,7 @@ def _hunks(rewritten: Rewritten) -> Iterator[tuple[Hunk, list[Edit]]]:
 def _followed(rewritten: Rewritten, change: Change) -> Rewritten:
     """A file with its decisions followed. PortError where it cannot work so."""
     file, spliced = rewritten.file, change.spliced
-    why, blamed = spliced.trouble(file.rendering.text)
+    why, blamed = spliced.trouble(file.source)
     if not why:
         try:
             module = cst.parse_module(spliced.text)
@@ -133,8 +133,8 @@ def _followed(rewritten: Rewritten, change: Change) -> Rewritten:
         raise PortError(f"{told} cannot be followed: {why}; change it with sovits-port review")
     edits = tuple(sorted(_edits(rewritten, change)))
     kept = tuple(replace(k, target_line=spliced.moved(k.target_line - 1) + 1) for k in rewritten.kept)
-    lines = tuple(_origins(file.rendering.text, spliced.text, edits))
-    return Rewritten(file, Rebuilt(module), Rendering(module), edits, kept, lines)
+    lines = tuple(_origins(file.source, spliced.text, edits))
+    return Rewritten(file, Rebuilt(module), Rendering(module), edits, kept, lines, spliced.text)
 
 
 def _edits(rewritten: Rewritten, change: Change) -> Iterator[Edit]:
@@ -161,7 +161,7 @@ def _whole(spliced: Spliced, splice: Splice) -> Span:
 def _origins(upstream: str, text: str, edits: Sequence[Edit]) -> Iterator[int]:
     """The line upstream, from 1, of each line of a text that came from it."""
     old, new = split_lines(upstream), split_lines(text)
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in matcher(old, new).get_opcodes():
         for line in range(c, d):
             if kind == "equal":
                 yield a + line - c + 1

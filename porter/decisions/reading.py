@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import PortError
+from ..regular import read_regular
 from .model import Decision, What
 
 VERSION = 1
@@ -26,7 +27,7 @@ def read(path: Path) -> tuple[Decision, ...]:
 def read_text(path: Path) -> str | None:
     """The file's text, or None where there is none."""
     try:
-        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        return read_regular(path).decode("utf-8").replace("\r\n", "\n")
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import PortError
 from ..sources import Sources
+from ..store import PACKAGE
 from .header import Header, headed
 from .parts import Emitted, Origin, import_paths, runtime_files
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EXTENDED", "PACKAGE", "Emitted", "Header", "Origin", "layout"]
 
-PACKAGE = "module/tpu"
 EXTENDED = "module/__init__.py"
 _EXTEND = """from pkgutil import extend_path
 

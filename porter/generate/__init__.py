@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PortError
+from ..stack import with_room
 from ..store import ChangedMeanwhileError, Place, recover, refuse_foreign, remember, write_package
 from .freshness import unchanged
 from .guard import back_up, old_manifest, read_edited, read_pristine, survey
@@ -145,7 +146,7 @@ def _changes(old: Manifest | None, before: Base | None, built: Built) -> Changes
         return None
     from ..status.compare import compare
 
-    return compare((old, before), (built.manifest, built.base))
+    return with_room(lambda: compare((old, before), (built.manifest, built.base)))
 
 
 def _sides(contents: Mapping[str, bytes], manifest: Manifest | None) -> dict[str, Side]:
@@ -158,8 +159,9 @@ def _header(record: FileRecord) -> tuple[int, int]:
 
 
 def place_for(snapshot: Snapshot, upstream: str, out: Path, *, install: bool) -> Place:
-    """Where a package goes: below `out`, or into upstream's own folder `module`, on disk."""
+    """Where a package goes: below `out`, or into upstream's own folder `module`. PortError where it may not go."""
     if not install:
+        _refuse_place(snapshot, upstream, out)
         return Place(out)
     from ..sources import find_module_root
     from ..upstream import DirectorySpec, parse
@@ -169,6 +171,27 @@ def place_for(snapshot: Snapshot, upstream: str, out: Path, *, install: bool) ->
     if not isinstance(spec, DirectorySpec) or not isinstance(snapshot, DirectorySnapshot):
         raise PortError(f"--install puts the package into a checkout, and {snapshot.spec} is not a folder of files")
     return Place(spec.path, f"{find_module_root(snapshot)}/tpu")
+
+
+def _refuse_place(snapshot: Snapshot, upstream: str, out: Path) -> None:
+    """PortError for the top of the file system, and for what the next run would take for upstream's own."""
+    from ..sources import find_module_root
+    from ..upstream import DirectorySpec, GitSpec, parse
+
+    try:
+        place = out.resolve()
+    except (OSError, RuntimeError) as error:
+        raise PortError(f"--out {out} cannot be used: {error}") from None
+    if place == Path(place.anchor):
+        raise PortError(f"--out {out} is the top of the file system; give a folder of its own")
+    spec = parse(upstream)
+    if isinstance(spec, (DirectorySpec, GitSpec)):
+        own = (spec.path / find_module_root(snapshot)).resolve()
+        if place == own or own in place.parents:
+            raise PortError(
+                f"--out {out} lies in upstream's own folder {own.name}, where the package would be ported itself; "
+                "give a folder outside, or use --install"
+            )
 
 
 def _refuse_upstream(place: Place, settings: Settings) -> None:

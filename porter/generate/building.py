@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from ..manifest import DecisionsRecord, Manifest
 from ..manifest.describe import describe, edit_record
 from ..project import Project
 from ..sources import Sources, collect
+from ..sources.depth import deepest
+from ..stack import with_room
 from .fingerprint import engine_hash
 
 if TYPE_CHECKING:
@@ -49,11 +52,30 @@ def build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) -
 
 
 def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) -> Built:
-    options = settings.record()
     book = rulebook.load(settings.rules)
-    rules = book.selected(options["select"], options["ignore"])
+    options = settings.record()
+    book.selected(options["select"], options["ignore"])  # before anything is read
     step("reading upstream")
     sources = collect(snapshot)
+    spec, revision = snapshot.spec, snapshot.revision
+    try:
+        return with_room(lambda: _port(sources, spec, revision, settings, book, step))
+    except RecursionError:  # some versions of Python limit calls by way of C, of which libcst's printing makes many
+        (_, line), path = max((deepest(text), path) for path, (_, text) in sources.texts.items())
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise PortError(f"{path} nests too deeply for libcst on Python {version} (line {line})") from None
+
+
+def _port(
+    sources: Sources,
+    spec: str,
+    revision: str,
+    settings: Settings,
+    book: rulebook.RuleBook,
+    step: Callable[[str], None],
+) -> Built:
+    options = settings.record()
+    rules = book.selected(options["select"], options["ignore"])
     step("parsing")
     project = Project.parse(sources.texts)
     step("rewriting")
@@ -61,9 +83,8 @@ def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) 
     rewrites = decided.rewrites
     step("looking for what is left")
     hazards = account_for(decided)
-    spec, revision = snapshot.spec, snapshot.revision
     files = layout(rewrites, sources, spec=spec, revision=revision, install=settings.install)
-    undecided = _undecided(decided, sources, files, snapshot)
+    undecided = _undecided(decided, sources, files, spec, revision)
     base = Base(
         {path: text.encode(sources.encodings[path]) for path, (_, text) in sources.texts.items()},
         {name: emitted.content for name, emitted in files.items()},
@@ -87,13 +108,13 @@ def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) 
 
 
 def _undecided(
-    decided: Decided, sources: Sources, files: Mapping[str, Emitted], snapshot: Snapshot
+    decided: Decided, sources: Sources, files: Mapping[str, Emitted], spec: str, revision: str
 ) -> dict[str, Emitted]:
     """Files that decisions changed, as the rules alone would have them, by place. PortError where headers differ."""
     if not decided.changes:
         return {}
     found: dict[str, Emitted] = {}
-    for name, emitted in layout(decided.undecided, sources, spec=snapshot.spec, revision=snapshot.revision).items():
+    for name, emitted in layout(decided.undecided, sources, spec=spec, revision=revision).items():
         if emitted.upstream in decided.changes:
             if emitted.header_at != files[name].header_at:
                 raise PortError(

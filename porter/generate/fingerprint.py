@@ -14,12 +14,14 @@ _NOT_THE_ENGINE = frozenset(
         "comparison",
         "generate",
         "html",
+        "regular.py",
         "rules",
         "status",
         "store",
         "upstream",
         "validate",
         "views",
+        "visible.py",
         "__main__.py",
     )
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from porter.errors import PortError
 from porter.store import write_file
+from porter.visible import visible
 
 
 def check_place(path: Path) -> Path:
@@ -25,7 +26,7 @@ def check_place(path: Path) -> Path:
 
 def write_page(page: str, path: Path) -> None:
     """Put the page at `path`, which keeps its old content until the new one is whole. PortError on failure."""
-    write_file(path, page.encode())
+    write_file(path, visible(page).encode("utf-8", "backslashreplace"))
 
 
 def _resolved(path: Path) -> Path:

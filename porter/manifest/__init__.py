@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .reading import read, read_package
+from .reading import is_inside, read, read_package
 from .records import (
     SCHEMA,
     DecisionRecord,
@@ -37,6 +37,7 @@ __all__ = [
     "UpstreamRecord",
     "dump",
     "input_hashes",
+    "is_inside",
     "output_hashes",
     "read",
     "read_package",

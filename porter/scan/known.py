@@ -50,6 +50,14 @@ READING_FUNCTIONS = frozenset({"equal", "allclose", "is_nonzero"})
 # Functions outside of torch's own tables that give tensors.
 TENSORS_BESIDE = frozenset({"torch.nn.utils.clip_grad_norm_", "torch.nn.utils.get_total_norm", "torch.autograd.grad"})
 
+NUMBER_TYPES = frozenset(
+    f"torch.{name}"
+    for name in (
+        "float float16 float32 float64 half double bfloat16 int int8 int16 int32 int64 long short uint8 complex64 "
+        "complex128"
+    ).split()
+)
+
 # Methods of Python's own values that take whatever they are given and compute nothing with it.
 HOST_METHODS = frozenset("format join get pop put write send index count remove".split())
 

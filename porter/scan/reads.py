@@ -251,5 +251,25 @@ def positions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     if len(node.slice) == 1 and isinstance(index, cst.Index) and is_tensor(file.kind(index.value)):
         listed = isinstance(node.value, (cst.List, cst.Tuple))
         shape = isinstance(node.value, cst.Attribute) and node.value.attr.value == "shape"
-        if listed or shape or is_sequence(file.kind(node.value)):
+        if listed or shape or is_sequence(file.kind(node.value)) or _names_list(file, node.value):
             yield "SYN", node, f"{brief(index.value)} picks from a list of Python's, which waits for the device"
+
+
+def _names_list(file: SourceFile, node: cst.BaseExpression) -> bool:
+    """Whether an expression is a name that only ever is a list or tuple, as its function says."""
+    found = file.index.scope_of(node).lookup(node.value) if isinstance(node, cst.Name) else None
+    return found is not None and all(_is_list(file, binding) for binding in found[1])
+
+
+def _is_list(file: SourceFile, binding: object) -> bool:
+    if isinstance(binding, cst.Param) and binding.annotation is not None:
+        note = binding.annotation.annotation
+        name = dotted(note.value if isinstance(note, cst.Subscript) else note) or ""
+        return name.rpartition(".")[2] in ("list", "List", "tuple", "Tuple", "Sequence")
+    if not isinstance(binding, cst.AssignTarget):
+        return False
+    assign = file.parent(binding)
+    made = assign.value if isinstance(assign, cst.Assign) else None
+    return isinstance(made, (cst.List, cst.Tuple, cst.ListComp)) or (
+        isinstance(made, cst.Call) and dotted(made.func) in ("list", "tuple", "sorted")
+    )

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..errors import PortError
+from ..stack import with_room
+from .depth import deepest
 
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
@@ -39,19 +41,20 @@ class Facts:
 def read_facts(path: str, text: str) -> Facts:
     """Facts of one file. PortError if it is not valid Python."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "\d" in upstream's strings is no business of ours
-            tree = ast.parse(text)
+        tree = _tree(text)
     except SyntaxError as error:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         newer = f"; if it is written for a newer Python than {version}, run sovits-port with that" * _parses(text)
         raise PortError(f"{path} is not valid Python: {error.msg} (line {error.lineno or 1}){newer}") from None
     except (RecursionError, MemoryError):
-        raise PortError(f"{path} nests too deeply to parse") from None
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise PortError(
+            f"{path} nests too deeply for Python {version} itself to compile (line {deepest(text)[1]})"
+        ) from None
     except ValueError as error:
         raise PortError(f"{path} is not valid Python: {error}") from None
     facts = Facts()
-    _read_block(tree.body, facts, optional=False, top=True, later=False)
+    _read_blocks(tree.body, facts)
     facts.uses_torch = any(
         i.level == 0 and (i.module == "torch" or i.module.startswith("torch.")) for i in facts.imports
     )
@@ -69,14 +72,30 @@ def _parses(text: str) -> bool:
     return True
 
 
-def _read_block(body: list[ast.stmt], facts: Facts, *, optional: bool, top: bool, later: bool) -> None:
+def _tree(text: str) -> ast.Module:
+    """The syntax tree, or whatever Python itself raises for such a file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "\d" in upstream's strings is no business of ours
+        try:
+            return ast.parse(text)
+        except RecursionError:  # Python counts the calls that led here as well; in a thread of its own there are none
+            return with_room(lambda: ast.parse(text), calls=sys.getrecursionlimit())
+
+
+def _read_blocks(body: list[ast.stmt], facts: Facts) -> None:
     # Imports and classes are statements, so expressions are never looked at.
-    for statement in body:
+    pending = [(statement, False, True, False) for statement in reversed(body)]
+    while pending:
+        statement, optional, top, later = pending.pop()
         _read_statement(statement, facts, optional=optional, top=top, later=later)
         function = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
         inner_top = top and not function and not isinstance(statement, ast.ClassDef)
-        for block, unneeded in _blocks(statement):
-            _read_block(block, facts, optional=optional or unneeded, top=inner_top, later=later or function)
+        inside = [
+            (s, optional or unneeded, inner_top, later or function)
+            for block, unneeded in _blocks(statement)
+            for s in block
+        ]
+        pending += reversed(inside)
 
 
 def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: bool, later: bool) -> None:
@@ -114,7 +133,7 @@ def _blocks(statement: ast.stmt) -> Iterator[tuple[list[ast.stmt], bool]]:
         yield statement.orelse, False
         yield statement.finalbody, False
     elif isinstance(statement, ast.If):
-        yield statement.body, ast.unparse(statement.test).endswith("TYPE_CHECKING")
+        yield statement.body, _names(statement.test)[-1:] == ["TYPE_CHECKING"]
         yield statement.orelse, False
     elif isinstance(statement, ast.Match):
         for case in statement.cases:
@@ -134,5 +153,16 @@ def _catches_import_error(handler: ast.ExceptHandler) -> bool:
 
 def _is_network(base: ast.expr) -> bool:
     """Whether a base class is torch.nn's Module or a layer, however torch.nn was imported."""
-    name = ast.unparse(base)
-    return name.rpartition(".")[2].endswith("Module") or name.startswith(("nn.", "torch.nn."))
+    while isinstance(base, (ast.Call, ast.Subscript)):
+        base = base.func if isinstance(base, ast.Call) else base.value
+    names = _names(base)
+    return names[:1] == ["nn"] or names[:2] == ["torch", "nn"] or any(n.endswith("Module") for n in names[-1:])
+
+
+def _names(node: ast.expr) -> list[str]:
+    """`a`, `b` and `c` of `a.b.c`; nothing for what is no chain of names."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(names)] if isinstance(node, ast.Name) else []

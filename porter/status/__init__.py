@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..stack import with_room
 from ..store import Place, edited_files, remembered
 
 if TYPE_CHECKING:
@@ -88,5 +89,5 @@ def standing(
     base = read_base(place.root, manifest)
     built = build(snapshot, settings, step)
     step("comparing with what is there")
-    changes = compare((manifest, base), (built.manifest, built.base))
+    changes = with_room(lambda: compare((manifest, base), (built.manifest, built.base)))
     return Standing(place, manifest, built.manifest, changes, tuple(edited), missing, marked)

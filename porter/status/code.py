@@ -52,7 +52,7 @@ class Text:
     def __init__(self, lines: Sequence[str]) -> None:
         """`lines` with their ends."""
         self._lines = lines
-        self._statements: list[tuple[int, int, ast.stmt]] | None = None
+        self._statements: dict[int, tuple[int, ast.stmt]] | None = None
 
     def code(self, line: int, column: int, end_line: int, end_column: int) -> str:
         """The code of a span, normal; lines from 1, columns in characters from 0."""
@@ -68,20 +68,23 @@ class Text:
         """The innermost statement at a line, normal; of one with a body, only its head."""
         if self._statements is None:
             self._statements = _statements(_tree("".join(self._lines)))
-        around = [s for s in self._statements if s[0] <= line <= s[1]]
-        if around:
+        if line in self._statements:
             with contextlib.suppress(RecursionError):
-                return ast.unparse(_head(min(around, key=lambda s: s[1] - s[0])[2]))
+                return ast.unparse(_head(self._statements[line][1]))
         return plain_code(self._lines[line - 1]) if line <= len(self._lines) else ""
 
 
-def _statements(tree: ast.Module | None) -> list[tuple[int, int, ast.stmt]]:
-    found = []
+def _statements(tree: ast.Module | None) -> dict[int, tuple[int, ast.stmt]]:
+    """The shortest statement at each line, and by how many lines it is longer than one."""
+    found: dict[int, tuple[int, ast.stmt]] = {}
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.stmt):
             decorators: list[ast.expr] = getattr(node, "decorator_list", [])
             first = min([node.lineno, *(d.lineno for d in decorators)])
-            found.append((first, node.end_lineno or first, node))
+            longer = (node.end_lineno or first) - first
+            for line in range(first, first + longer + 1):
+                if line not in found or longer < found[line][0]:
+                    found[line] = longer, node
     return found
 
 

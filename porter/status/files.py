@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ..alignment import matcher
 from ..hunks import lines_of
 from .changes import FileChange
 from .code import difference
@@ -81,6 +81,6 @@ def _body(name: str, content: bytes | None, manifest: Manifest) -> tuple[str, ..
 
 def _changed_lines(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[int, int]:
     """How many lines were added and removed, as a diff counts them."""
-    blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    blocks = matcher(old, new).get_matching_blocks()
     same = sum(size for _, _, size in blocks)
     return len(new) - same, len(old) - same

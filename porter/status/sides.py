@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..alignment import matcher
 from ..hunks import lines_of, scopes_of
 from .code import Text
 
@@ -81,5 +81,5 @@ class Lines:
             return {}
         if old.content == new.content:
             return None
-        blocks = difflib.SequenceMatcher(None, old.lines, new.lines, autojunk=False).get_matching_blocks()
+        blocks = matcher(old.lines, new.lines).get_matching_blocks()
         return {a + i + 1: b + i + 1 for a, b, size in blocks for i in range(size)}

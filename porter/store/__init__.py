@@ -11,11 +11,12 @@ from porter.store.package import (
     state_of,
     write_package,
 )
-from porter.store.place import MANIFEST, TOOL, Place
+from porter.store.place import MANIFEST, PACKAGE, TOOL, Place
 from porter.store.single import write_file
 
 __all__ = [
     "MANIFEST",
+    "PACKAGE",
     "TOOL",
     "ChangedMeanwhileError",
     "MadeWith",

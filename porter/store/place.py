@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 MANIFEST = "port.json"
 TOOL = "sovits-port"
+PACKAGE = "module/tpu"  # where port.json, beside which it lies, says it is
 
 
 @dataclass(frozen=True)

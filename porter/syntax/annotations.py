@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import libcst as cst
 
 from . import torch_names as tn
@@ -24,10 +26,7 @@ def annotated(note: cst.BaseExpression | None) -> Value:
     """
     if isinstance(note, cst.SimpleString):
         text = note.evaluated_value
-        try:
-            return annotated(cst.parse_expression(text)) if isinstance(text, str) else Kind.UNKNOWN
-        except cst.ParserSyntaxError:
-            return Kind.UNKNOWN
+        return _from_text(text) if isinstance(text, str) else Kind.UNKNOWN
     if isinstance(note, cst.BinaryOperation) and isinstance(note.operator, cst.BitOr):
         return _one_of([annotated(part) for part in (note.left, note.right) if dotted(part) != "None"])
     if isinstance(note, cst.Subscript):
@@ -38,6 +37,14 @@ def annotated(note: cst.BaseExpression | None) -> Value:
     if name in tn.TENSOR_TYPES:
         return Kind.TENSOR
     return Kind.HOST if name in _PLAIN else Kind.UNKNOWN
+
+
+@cache
+def _from_text(text: str) -> Value:
+    try:
+        return annotated(cst.parse_expression(text))
+    except cst.ParserSyntaxError:
+        return Kind.UNKNOWN
 
 
 def _subscripted(note: cst.Subscript) -> Value:

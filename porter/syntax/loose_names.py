@@ -46,7 +46,7 @@ def names_of(text: str) -> Names | None:
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
             top = symtable.symtable(text, "file", "exec")
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     asked: set[str] = set()
     given: set[str] = set()
@@ -79,10 +79,12 @@ def _loose(top: symtable.SymbolTable) -> set[str]:
     return asked - bound - _BUILTIN
 
 
-def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
-    yield table
-    for child in table.get_children():
-        yield from _tables(child)
+def _tables(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    pending = [top]
+    while pending:
+        table = pending.pop()
+        yield table
+        pending += reversed(table.get_children())
 
 
 def _listed(names: set[str] | frozenset[str]) -> str:

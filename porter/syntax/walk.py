@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import TypeVar
 
 import libcst as cst
@@ -60,8 +60,31 @@ _EXPRESSIONS = _subclasses(cst.BaseExpression, cst.Arg, cst.Param, cst.Parameter
 _NESTED = frozenset({cst.FunctionDef, cst.Lambda, cst.ClassDef})
 
 
-def own_descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+# Rules ask the same of a whole function at each of its lines: walking it each time would take the square of its length.
+_ASKED_OFTEN = frozenset({cst.FunctionDef, cst.ClassDef, cst.IndentedBlock})
+_KEPT = 4096  # functions
+
+
+def own_descendants(node: cst.CSTNode) -> Iterable[cst.CSTNode]:
     """Like `descendants`, but without the insides of functions, lambdas and classes nested in `node`."""
+    return _own_nodes(node) if type(node) in _ASKED_OFTEN else _own_descendants(node)
+
+
+@lru_cache(maxsize=_KEPT)
+def _own_nodes(node: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
+    return tuple(_own_descendants(node))
+
+
+@lru_cache(maxsize=_KEPT)
+def own_names(node: cst.CSTNode) -> Mapping[str, Sequence[cst.Name]]:
+    """The names among `own_descendants`, in order, by what they are called."""
+    found: dict[str, list[cst.Name]] = {}
+    for name in own_of_type(node, cst.Name):
+        found.setdefault(name.value, []).append(name)
+    return found
+
+
+def _own_descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     stack = [node]
     while stack:
         current = stack.pop()
@@ -71,16 +94,26 @@ def own_descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         stack.extend(reversed(children(current)))
 
 
-def own_of_type(node: cst.CSTNode, *kinds: type[N]) -> Iterator[N]:
+def own_of_type(node: cst.CSTNode, *kinds: type[N]) -> Iterable[N]:
     """Those of `own_descendants` whose class is one of `kinds` itself. What cannot hold one is not walked."""
-    wanted = frozenset(kinds)
+    if type(node) in _ASKED_OFTEN:
+        return _all_own_of_type(node, frozenset(kinds))  # type: ignore[return-value]  # what `kinds` says
+    return _own_of_type(node, frozenset(kinds))  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=_KEPT)
+def _all_own_of_type(node: cst.CSTNode, wanted: frozenset[type[cst.CSTNode]]) -> tuple[cst.CSTNode, ...]:
+    return tuple(_own_of_type(node, wanted))
+
+
+def _own_of_type(node: cst.CSTNode, wanted: frozenset[type[cst.CSTNode]]) -> Iterator[cst.CSTNode]:
     statements = wanted <= _STATEMENTS
     stack = [node]
     while stack:
         current = stack.pop()
         kind = type(current)
         if kind in wanted:
-            yield current  # type: ignore[misc]  # what `wanted` says
+            yield current
         if kind in _NESTED and current is not node:
             continue
         found = children(current)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from porter.errors import PortError
+from porter.regular import read_regular
 from porter.upstream.snapshot import Snapshot, normal_folder
 
 _PRUNED = frozenset({"__pycache__", "node_modules", "site-packages"})
@@ -60,10 +61,9 @@ class DirectorySnapshot(Snapshot):
             place = self._inside(path)
             if place.is_dir():
                 raise PortError(f"{path} in {self.spec} is a folder, not a file")
-            # Opening a pipe or a device could block for ever.
-            if not place.is_file():
+            if not place.is_file():  # opening a pipe or a device could block for ever
                 raise PortError(f"{path} in {self.spec} is not a regular file")
-            return place.read_bytes()
+            return read_regular(place)
         except FileNotFoundError as error:
             raise PortError(f"{self.spec} has no file {path}") from error
         except OSError as error:
@@ -106,7 +106,7 @@ class DirectorySnapshot(Snapshot):
                 elif entry.is_dir(follow_symlinks=False):
                     if not _is_pruned(entry):
                         pending.append((Path(entry.path), f"{prefix}{entry.name}/"))
-                elif entry.is_file(follow_symlinks=False):
+                else:  # a pipe or device too, so that whoever needs it hears why it is not read
                     yield prefix + entry.name
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -152,7 +152,7 @@ def _parse_url(text: str) -> GitUrlSpec:
 
 def _parse_file_url(text: str) -> GitUrlSpec:
     for left, revision in ((text, None), *_splits(text)):
-        if Path(unquote(urlsplit(left).path)).exists():
+        if _existing(unquote(_split_url(left).path)):
             return GitUrlSpec(left.rstrip("/"), None if revision is None else _checked_revision(revision, text))
     raise PortError(f"no such repository: {text}")
 
@@ -162,7 +162,7 @@ def _check_scheme(text: str, scheme: str) -> None:
         raise PortError(
             f"{scheme}:// is not a way to fetch an upstream; use https://, ssh://, git@HOST:PATH or file://"
         )
-    parts = urlsplit(text)
+    parts = _split_url(text)
     if not parts.hostname:
         raise PortError(f"the URL {text} names no host")
     if (scheme == "https" and "@" in parts.netloc) or ":" in parts.netloc.rpartition("@")[0]:
@@ -175,6 +175,13 @@ def _check_location(url: str, location: str) -> None:
         raise PortError(f"the URL {url} names no repository")
     if ".." in location.split("/") or any(ord(letter) < 33 for letter in url):
         raise PortError(f"{url!r} is not the URL of a repository")
+
+
+def _split_url(text: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError as error:
+        raise PortError(f"{text!a} is not a URL: {error}") from None
 
 
 def _split_path(path: str) -> tuple[str, str | None]:

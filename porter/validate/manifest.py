@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import PortError
+from porter.manifest import is_inside
+from porter.regular import read_regular
 from porter.store.place import MANIFEST, TOOL
 from porter.upstream import Snapshot
 from porter.upstream.revision import short
@@ -55,7 +57,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise PortError(f"{folder} has no {MANIFEST}; run generate first, or give the directory it wrote to")
     try:
-        told = json.loads(path.read_bytes())
+        told = json.loads(read_regular(path, folder))
         if told["tool"] != TOOL:
             raise KeyError("tool")
         edits = tuple(_edit(entry) for entry in told["edits"])
@@ -74,7 +76,7 @@ def read_manifest(folder: Path) -> Manifest:
         )
     except OSError as error:
         raise PortError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise PortError(f"{path} is not a manifest that this version of {TOOL} understands") from error
     if not manifest.package.is_dir():
         raise PortError(f"{folder} has {MANIFEST} but no module/tpu beside it; run generate again")
@@ -97,12 +99,14 @@ def check_same_upstream(manifest: Manifest, snapshot: Snapshot) -> None:
 
 
 def _edit(entry: Mapping[str, Any]) -> Edit:
-    first = int(entry["target_line"])
+    first, target = int(entry["target_line"]), str(entry["target"])
+    if not is_inside(target):
+        raise ValueError(target)
     return Edit(
         str(entry["rule"]),
         str(entry["file"]),
         int(entry["line"]),
-        str(entry["target"]),
+        target,
         first,
         int(entry.get("target_end_line") or first),
         str(entry.get("reason", "")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 
@@ -10,9 +9,9 @@ import click
 
 
 def print_diff(lines: Iterable[str]) -> None:
-    """Print lines that end themselves: byte for byte into a pipe, in colour on a terminal."""
+    """Print lines that end themselves: byte for byte into a pipe, shown on a terminal."""
     lines = list(lines)
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+    if not sys.stdout.isatty():
         click.echo("".join(lines).encode("utf-8", "surrogateescape"), nl=False)
         return
     from rich.text import Text

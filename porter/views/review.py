@@ -16,6 +16,7 @@ from .. import rulebook
 from ..decisions.splicing import lines_for
 from ..generate.difference import unified
 from ..imports import RuntimeImport
+from ..visible import visible
 from .console import NARROW, plain_table, stdout_console
 from .diff import style_of
 
@@ -194,7 +195,7 @@ def _diff(walk: Walk, hunk: Hunk) -> Iterator[Text]:
         lines = ["", "", "", *(f" {line}" for line in (*before, *hunk.old, *after))]
     for line in lines[2:]:
         if not line.startswith("@@ "):
-            yield Text(line.rstrip("\r\n").expandtabs(8), style=style_of(line))
+            yield Text(visible(line.rstrip("\r\n").expandtabs(8)), style=style_of(line))
 
 
 def _keys(width: int) -> Iterator[Text]:

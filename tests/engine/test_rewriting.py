@@ -127,7 +127,7 @@ def test_a_note_inside_a_string_is_no_note() -> None:
 
 
 def test_a_file_that_is_not_python_is_named() -> None:
-    with pytest.raises(PortError, match=r"module/a\.py is not valid Python.*line 1"):
+    with pytest.raises(PortError, match=r"module/a\.py is Python that libcst cannot parse.*line 1"):
         run("def f(:\n")
 
 

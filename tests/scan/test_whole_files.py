@@ -197,6 +197,126 @@ def losses(outs: list[Tensor], fakes: list[Tensor]):
         total = total + torch.mean((1 - a) ** 2) + b.mean()  # clean
     return total, [float(a.mean()) for a in outs]  # hazard
 """,
+    "constructors, hooks and samplers": """
+import functools
+import os
+
+
+class Gen(nn.Module):
+    def __init__(self, cfg):
+        super().__init__()
+        self.pool = {"a": nn.Unfold(3)}["a"]  # hazard
+        self.act = getattr(torch, "relu")
+        self.norms = nn.ModuleList()
+        for i in range(cfg.layers):
+            self.norms.append(nn.LayerNorm(4))
+        self.starts = [float(v) for v in torch.linspace(0, 1, cfg.layers)]  # waived
+        self.apply(self._init_weights)
+        self.register_forward_hook(self.seen)
+
+    def _init_weights(self, m):
+        if isinstance(m, nn.Linear):
+            m.weight.data.normal_(0, 0.02)
+
+    def seen(self, module, given, result: Tensor):
+        self.peak = result.max().item()  # hazard
+
+    @functools.lru_cache(maxsize=None)
+    def table(self, n: int):
+        return torch.arange(n).tolist()  # hazard
+
+    @classmethod
+    def load(cls, path):
+        net = cls(path)
+        net.scale = float(torch.load(path)["scale"])  # clean
+        return net
+
+    def forward(self, x, lengths=None, lang: str = "en", speed: float = 1.0):
+        if lang == "en" and speed > 1.0:  # clean
+            x = x / speed
+        if lengths is not None:  # clean
+            x = x[:, : lengths.max()]  # hazard
+        for norm in self.norms:
+            x = norm(x)
+        steps = int(x.shape[1] / speed)  # clean
+        return x[:, :steps], os.environ.get("X")  # clean
+
+
+class Sampler:
+    def __init__(self, probs: Tensor):
+        self.top = probs.argmax().item()  # hazard
+
+    def draw(self):
+        return self.top
+
+
+def generate(net, x: Tensor):
+    return Sampler(net(x)).draw()
+""",
+    "sizes, lists and settings of functions": """
+def f0(x):
+    x = torch.as_tensor(x)
+    n = 0 if x is None else x.shape[0]
+    k = min(n, 5)  # clean
+    return x[:k], max(1, k), sum(range(k))  # clean
+
+
+def f1(x: Tensor, top_k: int, top_p: float, temperature: float = 1.0):
+    x = x / max(temperature, 1e-5)  # clean
+    if top_k > 0:  # clean
+        v, _ = torch.topk(x, min(top_k, x.size(-1)))  # clean
+        x = torch.where(x < v[..., -1:], torch.full_like(x, -1e4), x)  # clean
+    if top_p is not None and top_p < 1.0:  # clean
+        x = x * top_p
+    return x
+
+
+def f2(a: Tensor, b: Tensor):
+    if a.shape[-1] != b.shape[-1] or a.ndim > b.ndim or a.dtype != b.dtype:  # clean
+        raise ValueError(f"{a.shape} {b.sum()}")  # clean
+    loss = F.l1_loss(a, b)
+    return {"loss": loss, "n": a.numel(), "ok": bool(loss < 1)}  # hazard
+
+
+def f3(xs: list, y: Tensor):
+    lens = [len(x) for x in xs]
+    widest = max(lens)  # clean
+    out = y.new_zeros(len(xs), widest)  # clean
+    for i, x in enumerate(xs):
+        out[i, : lens[i]] = 1  # clean
+    return out
+
+
+def f4(x: Tensor, lens: "list[int]"):
+    return torch.split(x, lens, dim=0), [x[:n] for n in lens], sorted(lens)[0]  # clean
+
+
+def f5(x: Tensor):
+    lens = x.sum(1).tolist()  # hazard
+    return torch.split(x, lens), [int(n) for n in lens]
+
+
+def f6(x: Tensor, cond=None):
+    cond = cond or {}
+    scale = cond.get("scale", 1.0)
+    return x * float(scale)  # hazard
+
+
+def f7(x: Tensor):
+    idx = x.argmax(-1)
+    table = ["a", "b"]
+    return [table[i] for i in idx]  # hazard
+
+
+def f8(x: Tensor, eps=1e-5, dims=(1, 2)):
+    assert len(dims) == 2 and eps > 0  # clean
+    return x.mean(dims, keepdim=True).clamp(min=eps)  # clean
+
+
+def f9(x: Tensor, names: tuple[str, ...], sizes: dict[str, int]):
+    total = sum(sizes[n] for n in names)  # clean
+    return x[..., :total].split([sizes[n] for n in names], -1)  # clean
+""",
 }
 
 

@@ -110,6 +110,9 @@ class Followed(Expressions):
             return Kind.SEQUENCE if last == "ParameterList" else Record(others=Kind.TENSOR)
         if target.startswith("torch.nn.") and last[:1].isupper() and last != "Parameter":
             return Kind.MODULE
+        asked = [a.value for a in node.args if a.keyword is not None and a.keyword.value == "dtype"]
+        if target in tn.FACTORIES and self._dtype(asked) is Kind.MASK:
+            return Kind.MASK
         if target in known.TENSORS_BESIDE or last == "pad_sequence":
             return Kind.TENSOR
         result: Value = tn.torch_result(target, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.UNKNOWN)
@@ -260,7 +263,7 @@ class Followed(Expressions):
             return Kind.MAYBE if any(map(holds, values)) and name not in known.HOST_METHODS else Kind.HOST
         if name in ARRAY_METHODS:
             return Kind.MAYBE
-        if name in known.READS or name in tn.TENSOR_ONLY_METHODS:
+        if name in known.READS or name in ("bool", "logical_not") or name in tn.TENSOR_ONLY_METHODS:
             return self._tensor_method(node, name, Kind.TENSOR)
         return self._by_name(node, name, values)
 
@@ -284,8 +287,21 @@ class Followed(Expressions):
             return Kind.HOST
         if name == "to" and any(is_cpu(self.file, a.value) for a in node.args):
             return Kind.HOST
+        if name in ("to", "type"):
+            made = self._dtype([a.value for a in node.args])
+            if made is not None:
+                return made
         result: Value = tn.method_result(name, base, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.SEQUENCE)
         return result
+
+    def _dtype(self, values: Sequence[cst.BaseExpression]) -> Value | None:
+        """What a tensor becomes by the dtype among these values; None where there is none."""
+        for value in values:
+            if self.file.resolve(value) == "torch.bool":
+                return Kind.MASK
+            if (dotted(value) or "").endswith(".dtype") or self.file.resolve(value) in known.NUMBER_TYPES:
+                return Kind.TENSOR
+        return None
 
     def _own_method(self, node: cst.Call, owner: cst.ClassDef, name: str, values: list[Value], *, above: bool) -> Value:
         chain = self._flow.chain(self.file, owner)
