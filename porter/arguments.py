@@ -12,7 +12,7 @@ from .syntax.calls import has_star, keywords, positional
 from .syntax.torch_names import TYPE_FACTORIES
 from .syntax.values import Kind, is_tensor
 from .syntax.walk import dotted
-from .torch_facts.operators import ABSENT, MASKS, PLAIN, TENSOR, literal, normal
+from .torch_facts.operators import ABSENT, MASKS, PLAIN, SOMETHING, TENSOR, literal, normal
 from .torch_facts.reading import canonical
 from .torch_facts.signatures import Signature, parse, signatures
 
@@ -128,7 +128,7 @@ def _told(file: SourceFile, value: cst.BaseExpression) -> str | None:
     try:
         return literal(ast.literal_eval(file.module.code_for_node(value)))
     except (ValueError, SyntaxError):
-        return PLAIN if file.kind(value) is Kind.HOST else None
+        return PLAIN if file.kind(value) is Kind.HOST else SOMETHING
 
 
 def _default(signature: Signature, name: str) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 import libcst as cst
 
 from porter.arguments import lacks
-from porter.numeric import is_number
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import positional, with_keywords
+from porter.syntax.calls import keywords, positional, with_keywords
+from porter.syntax.torch_names import FACTORIES
 from porter.syntax.values import Kind, is_tensor
 from porter.syntax.walk import descendants, dotted, own_descendants
 from porter.torch_facts.signatures import takes
@@ -190,10 +190,36 @@ class CheckDistributionsOnHost(Rule):
             inputs="m = torch.linspace(-1, 1, 4)\ns = torch.linspace(1, 2, 4)",
             grad=("m", "s"),
         ),
+        Example(  # NaN is refused, as it was
+            before=(
+                "import torch\nimport torch.distributions as D\n\n\ndef coin(p, device):\n    try:\n        heads = D.Bernoulli(probs=torch.sigmoid(p))\n"
+                "    except ValueError:\n        heads = D.Bernoulli(torch.ones(3, device=device))\n    return heads.mean\n"
+            ),
+            after=(
+                "import torch\nimport torch.distributions as D\nfrom . import utils\n\n\ndef coin(p, device):\n    try:\n"
+                "        heads = D.Bernoulli(probs=torch.sigmoid(p), validate_args=utils.on_host(p))\n    except ValueError:\n"
+                "        heads = D.Bernoulli(torch.ones(3, device=device), validate_args=utils.on_host(device))\n    return heads.mean\n"
+            ),
+            call="coin(p, p.device), coin(p / 0, p.device)",
+            inputs="p = torch.zeros(3)",
+            on_device=False,  # there nothing is checked
+        ),
+        Example(
+            before="import torch.distributions as D\n\n\ndef spread(m, s):\n    return D.Normal(loc=m, scale=s).variance\n",
+            after=(
+                "import torch.distributions as D\nfrom . import utils\n\n\ndef spread(m, s):\n"
+                "    return D.Normal(loc=m, scale=s, validate_args=utils.on_host(m)).variance\n"
+            ),
+            call="spread(0.0, 2.0), spread(m, 1.0)",
+            inputs="m = torch.linspace(-1, 1, 4)",
+        ),
     )
     untouched: ClassVar = (
+        # checked on the host, where numbers are
+        "import torch.distributions as D\n\n\ndef spread():\n    return D.Normal(0.0, 1.0)\n",
         "import torch.distributions as D\n\n\ndef spread(m, s):\n    return D.Normal(m, s, validate_args=False)\n",
         "import torch.distributions as D\n\n\ndef spread(m, s):\n    return D.Normal(m, s, False), D.AffineTransform(m, s)\n",
+        "import torch.distributions as D\n\n\ndef spread(m, s, o):\n    return D.Normal(m, *s), D.Normal(m, **o), D.Bernoulli(None, m, False)\n",
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -202,12 +228,30 @@ class CheckDistributionsOnHost(Rule):
             return
         if not takes(target, "validate_args") or not lacks(self.file, node, "validate_args"):
             return
-        tensors = [t for a in node.args for t in tensors_in(self.file, a.value)]
-        check: cst.BaseExpression = cst.Name("False")
-        given = [a.value for a in node.args]
-        tensors = tensors or [v for v in given if isinstance(v, cst.Name) and self.file.kind(v) is Kind.UNKNOWN]
-        if not tensors and not all(is_number(self.file, v) or is_tensor(self.file.kind(v)) for v in given):
-            return
-        if tensors:
-            check = self.fill("__f(__x)", f="utils.on_host", x=tensors[0])
-        self.replace(node, with_keywords(node, validate_args=check))
+        asked = self._asked([a.value for a in node.args])
+        if asked is not None:
+            check = self.fill("__f(__x)", f="utils.on_host", x=asked)
+            self.replace(node, with_keywords(node, validate_args=check))
+
+    def _asked(self, given: list[cst.BaseExpression]) -> cst.BaseExpression | None:
+        """What tells where the parameters are: a tensor among them or in them, the device that one is made on, or a
+        name that may be a tensor. None where all are numbers, or tensors made on the host: these are checked there.
+        """
+        tensors = [t for value in given for t in tensors_in(self.file, value)]
+        names = [n for value in given for n in own_descendants(value) if self._may_be_tensor(n)]
+        devices = [
+            device
+            for value in given
+            if isinstance(value, cst.Call) and self.file.resolve(value.func) in FACTORIES
+            if (device := keywords(value).get("device")) is not None and dotted(device) is not None
+        ]
+        return next(iter([*tensors, *devices, *names]), None)
+
+    def _may_be_tensor(self, node: cst.CSTNode) -> TypeGuard[cst.Name]:
+        """Whether a local name, read by itself, is of a kind that nobody knows."""
+        if not isinstance(node, cst.Name) or self.file.kind(node) is not Kind.UNKNOWN:
+            return False
+        parent = self.file.parent(node)
+        alone = not isinstance(parent, cst.Attribute) and not (isinstance(parent, cst.Call) and parent.func is node)
+        named = isinstance(parent, cst.Arg) and parent.keyword is node
+        return alone and not named and self.file.resolve(node) is None and self.file.function(node) is not None

@@ -74,12 +74,22 @@ class KnowMaskLengths(Rule):
             inputs="lengths = torch.tensor([2.0, 4.5])",
             on_device=False,
         ),
+        Example(
+            before="import torch\n\n\ndef count(lengths):\n    return torch.arange(step=2, end=lengths.max().item(), start=0, device=lengths.device)\n",
+            after="import torch\nfrom . import ops\n\n\ndef count(lengths):\n    return torch.arange(step=2, end=ops.static_max(lengths), start=0, device=lengths.device)\n",
+            call="count(lengths)",
+            inputs="lengths = torch.tensor([2, 4])",
+            on_device=False,
+        ),
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef peak(x):\n    top = x.float().max()\n    return x / top\n",
         # it goes elsewhere, as a tensor
         "import torch\n\n\ndef mask(lengths):\n    longest = torch.max(lengths)\n    return torch.arange(longest / 2, device=lengths.device)\n",
         "import torch\n\n\ndef mask(lengths):\n    longest = torch.max(lengths)\n    return torch.arange(longest, device=lengths.device), longest\n",
+        # what is filled in is no size
+        "import torch\n\n\ndef last(lengths):\n    return torch.full((2,), lengths.max().item())\n",
+        "import torch\n\n\ndef last(lengths):\n    top = lengths.max()\n    return torch.full((2,), fill_value=top)\n",
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:

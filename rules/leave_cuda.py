@@ -45,6 +45,13 @@ class AutocastOnDevice(RedirectRule):
             inputs="x = torch.linspace(-1, 1, 5)",
             grad=("x",),
         ),
+        Example(
+            before='import torch\n\n\ndef exact(x, on):\n    with torch.autocast("cuda", torch.float16, on), torch.amp.autocast(enabled=on, device_type="cuda"):\n        return x * 2\n',
+            after="import torch\nfrom . import utils\n\n\ndef exact(x, on):\n    with utils.autocast(dtype=torch.float16, enabled=on), utils.autocast(enabled=on):\n        return x * 2\n",
+            call="exact(x, False)",
+            inputs="x = torch.linspace(-1, 1, 5)",
+            grad=("x",),
+        ),
     )
     untouched: ClassVar = (
         'import torch\n\n\ndef low(x):\n    with torch.autocast("cpu", dtype=torch.bfloat16):\n        return x * 2\n',

@@ -48,6 +48,12 @@ class MakeTensorsOnDevice(Rule):
             grad=("x",),
         ),
         Example(
+            before="import torch\n\n\ndef count(x):\n    return torch.zeros(size=(x.size(0),)).to(x.device, x.dtype, True) + x.sum(1)\n",
+            after="import torch\n\n\ndef count(x):\n    return torch.zeros(size=(x.size(0),), device=x.device, dtype=x.dtype) + x.sum(1)\n",
+            call="count(x)",
+            inputs="x = torch.arange(6.0).reshape(2, 3)",
+        ),
+        Example(
             before="import torch\n\n\ndef mask(x):\n    return torch.ones(x.size(0), 1, x.size(1)).to(x)\n",
             after="import torch\n\n\ndef mask(x):\n    return torch.ones(x.size(0), 1, x.size(1), device=x.device, dtype=x.dtype)\n",
             call="mask(x)",
@@ -81,6 +87,7 @@ class MakeTensorsOnDevice(Rule):
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef mask(x):\n    return torch.ones(2, device=x.device).to(x.dtype)\n",
+        "import torch\n\n\ndef mask(x, where):\n    return torch.ones(2).to(*where)\n",
         "import numpy\n\n\ndef mask(x):\n    return numpy.ones(2).to(x.device)\n",
     )
 
@@ -144,6 +151,8 @@ class MakeLengthsOnDevice(Rule):
         "import torch\n\n\ndef three(x):\n    return torch.scalar_tensor(3, device=x.device) * x\n",
         # no device is named, so this one stays on the host for all that is known
         "import torch\n\n\ndef lengths(x):\n    return torch.LongTensor([x.size(2)])\n",
+        # by place, torch.full takes other things
+        "import torch\n\n\ndef lengths(x):\n    return torch.as_tensor([x.size(2)], torch.float32, x.device)\n",
         # a type of its own on top of the move
         "import torch\n\n\ndef lengths(x):\n    return torch.LongTensor([x.size(2)]).to(x.device, torch.float16)\n",
     )
@@ -237,6 +246,12 @@ class MakeTensorsBesideInputs(Rule):
             after="import torch\n\n\ndef rows(table, x):\n    start = torch.zeros((x.shape[0],), dtype=torch.long, device=x.device)\n    return table[start] + x\n",
             call="rows(table, x)",
             inputs="table = torch.arange(6.0)\nx = torch.ones(3)",
+        ),
+        Example(
+            before="import torch\n\n\ndef places(x):\n    return torch.arange(end=x.size(0), step=1, start=0) + torch.relu(x)\n",
+            after="import torch\n\n\ndef places(x):\n    return torch.arange(end=x.size(0), step=1, start=0, device=x.device) + torch.relu(x)\n",
+            call="places(x)",
+            inputs="x = torch.ones(3)",
         ),
     )
     untouched: ClassVar = (

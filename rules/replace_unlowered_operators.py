@@ -198,6 +198,13 @@ class TransformOnDevice(Rule):
             inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
             grad=("y",),
         ),
+        Example(  # all of it by place
+            before='import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True).abs() + 1\n',
+            after='import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, 4, 16, w, True, "reflect", False, True) + 1\n',
+            call="spectrum(y, w)",
+            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            grad=("y",),
+        ),
         Example(
             before="import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, window=w, return_complex=True).abs() + 1\n",
             after="import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, window=w) + 1\n",
@@ -226,6 +233,9 @@ class TransformOnDevice(Rule):
         "import torch\n\n\ndef parts(y):\n    out = []\n    for k in range(2):\n        if k:\n            out.append(s.abs())\n"
         "        s = torch.stft(y, 16, return_complex=True)\n        out.append(torch.view_as_real(s))\n    return out\n",
         "import torch\n\n\ndef phases(y, w):\n    return torch.angle(torch.stft(y, 16, window=w, return_complex=True))\n",
+        # what stands behind it by place would move, and what a star hides cannot be read
+        'import torch\n\n\ndef f(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True, None).abs()\n',
+        "import torch\n\n\ndef f(y, *options):\n    return torch.stft(y, *options).abs()\n",
     )
 
     def visit_Call(self, node: cst.Call) -> None:

@@ -8,6 +8,8 @@ undecided/NAME   the same as the rules alone would have it, where a person's dec
 from __future__ import annotations
 
 import io
+import os
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "port.base"
 _UPSTREAM, _GENERATED, _UNDECIDED = "upstream/", "generated/", "undecided/"
+_ODD, _ESCAPED = re.compile("[%\udc80-\udcff]"), re.compile("%([0-9A-F]{2})")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can say
 _BROKEN = (zipfile.BadZipFile, EOFError, ValueError, KeyError, NotImplementedError)
 
@@ -43,11 +46,20 @@ def pack(base: Base) -> bytes:
         areas = ((_UPSTREAM, base.upstream), (_GENERATED, base.generated), (_UNDECIDED, base.undecided))
         for prefix, files in areas:
             for name, content in sorted(files.items()):
-                member = zipfile.ZipInfo(f"{prefix}{name}", _EPOCH)
+                member = zipfile.ZipInfo(f"{prefix}{_member(name)}", _EPOCH)
                 member.create_system = 3  # Unix, wherever this runs
                 member.external_attr = 0o644 << 16
                 archive.writestr(member, content)
     return sink.getvalue()
+
+
+def _member(name: str) -> str:
+    """A name as the archive has it, which is UTF-8: bytes of a file's name that are not, and `%`, as `%FF`."""
+    return _ODD.sub(lambda found: f"%{os.fsencode(found[0]).hex().upper()}", name)
+
+
+def _name(member: str) -> str:
+    return _ESCAPED.sub(lambda found: os.fsdecode(bytes.fromhex(found[1])), member)
 
 
 def unpack(content: bytes, name: str = NAME) -> Base:
@@ -60,7 +72,7 @@ def unpack(content: bytes, name: str = NAME) -> Base:
             for member in archive.namelist():
                 for prefix, files in ((_UPSTREAM, upstream), (_GENERATED, generated), (_UNDECIDED, undecided)):
                     if member.startswith(prefix):
-                        files[member.removeprefix(prefix)] = archive.read(member)
+                        files[_name(member.removeprefix(prefix))] = archive.read(member)
     except _BROKEN as error:
         raise PortError(f"{name} is damaged: {error}; generate with --force to make it anew") from None
     return Base(upstream, generated, undecided)

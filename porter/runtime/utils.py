@@ -114,9 +114,10 @@ def _reason(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def on_host(*tensors: torch.Tensor) -> bool:
-    """Whether every tensor is on the CPU."""
-    return all(tensor.device.type == "cpu" for tensor in tensors)
+def on_host(*values: object) -> bool:
+    """Whether every tensor, and every device, is the CPU's; what is neither is on the host anyway."""
+    devices = (value.device if isinstance(value, torch.Tensor) else value for value in values)
+    return all(not isinstance(device, torch.device) or device.type == "cpu" for device in devices)
 
 
 def on_tpu() -> bool:

@@ -12,6 +12,7 @@ from ..contexts import DISTRIBUTED_ONLY
 from ..cuda import is_cuda_text, is_setting, moves_to_cuda
 from ..factories import input_device
 from ..listings import is_settled, lists_checkpoints
+from ..numeric import is_number
 from ..project import SourceFile
 from ..steps import ends_step, is_training_loop, read_step, training_loop
 from ..syntax import torch_names as tn
@@ -41,7 +42,8 @@ def calls(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 
 def _library_call(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
     if target.startswith("torch.distributions.") and target.rsplit(".", 1)[-1][:1].isupper():
-        if not bind(file, node, "validate_args") and "constraints" not in target:
+        of_numbers = bool(node.args) and all(is_number(file, a.value) for a in node.args)
+        if not bind(file, node, "validate_args") and "constraints" not in target and not of_numbers:
             yield "SYN", node, "a distribution checks its parameters on the host"
     elif target.startswith("torch.distributed.") and target not in known.DISTRIBUTED_ALLOWED:
         yield "DST", node, f"{target} needs a process group"

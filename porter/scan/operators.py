@@ -28,9 +28,11 @@ def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     if target in _BY_CLASSES:
         return
     call = file.parent(node)
-    known_values = values(file, call) if isinstance(call, cst.Call) and call.func is node else _unknown
-    for family, why in reasons(target, known_values):
-        if family != "SHP" or (target not in known.DYNAMIC and target not in _BY_TENSOR):
+    called = isinstance(call, cst.Call) and call.func is node
+    for family, why in reasons(target, values(file, call) if called and isinstance(call, cst.Call) else _unknown):
+        if not called:  # it is called later, wherever that is
+            yield "LOW", node, why
+        elif family != "SHP" or (target not in known.DYNAMIC and target not in _BY_TENSOR):
             yield family, node, why
     if target in known.SLOW:
         yield "LOW", node, known.SLOW[target]

@@ -9,13 +9,15 @@ from typing import Any
 
 from .reading import canonical, table
 
-TENSOR, PLAIN = "tensor", "a Python value"
+TENSOR, PLAIN, SOMETHING = "tensor", "a Python value", "something"
 GIVEN = "given"
 MASKS = "masks"  # several tensors, one of truth values among them
 ABSENT = ""  # a parameter that this way to call has not
-# Of a parameter's value: Python source of a literal, TENSOR, PLAIN (no more is known), ABSENT, None (nothing is known).
+# Of a parameter's value: Python source of a literal, TENSOR, PLAIN (no more is known), SOMETHING (it is given), ABSENT,
+# None (nothing is known).
 Value = Callable[[str], str | None]
 
+_FOUND_OUT = ("None", "-1")  # by which a function is told to find a value itself; nobody hides one in a variable
 _SHOWN = 3  # operators named in one sentence
 
 
@@ -63,8 +65,9 @@ def reasons(target: str, value: Value) -> list[tuple[str, str]]:
         found.append(("LOW", f"{what} raises on XLA"))
     lacks = lacking(target, value)
     for family in sorted({lack.family for lack in lacks}):
-        always = any(family in facts.get(f"always {stage}", ()) for stage in ("forward", "backward"))
-        found.append((family, _sentence(short, family, [lack for lack in lacks if lack.family == family], always)))
+        those = [lack for lack in lacks if lack.family == family]
+        stage = "backward" if all(lack.backward for lack in those) else "forward"
+        found.append((family, _sentence(short, family, those, family in facts.get(f"always {stage}", ()))))
     return found
 
 
@@ -130,11 +133,13 @@ def _matches(value: str | None, wanted: str) -> bool | None:
     """Whether a value is of a class: `'linear'`, `!1` (anything but 1), `tensor`, `masks`, or `given` at all."""
     if wanted == GIVEN and value is not None:
         return value != ABSENT
-    if wanted == TENSOR and value is not None:
+    if wanted == TENSOR and value not in (None, SOMETHING):
         return value == TENSOR
     if value == ABSENT or wanted == MASKS:
         return value == wanted
-    if value is None or value == PLAIN:
+    if value in (PLAIN, SOMETHING) and wanted in _FOUND_OUT:
+        return False
+    if value in (None, PLAIN, SOMETHING):
         return None
     if wanted.startswith("!"):
         return value != wanted[1:]

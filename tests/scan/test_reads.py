@@ -66,6 +66,7 @@ READS = [
     "return sum(v.item() for v in x)",
     "return bool(mask.any())",
     "return hex(lengths[0])",
+    "return torch.distributions.Normal(x, 1.0).variance",
 ]
 SIZES = [
     "return F.pad(x, [0, lengths.max() - n])",
@@ -124,6 +125,7 @@ MASKS = [
     "return torch.isnan(x).nonzero(as_tuple=True)",
 ]
 CLEAN = [
+    "return torch.distributions.Normal(0.0, 1.0).variance",
     "return max(n, width)",
     "return max(x.size(1), y.shape[1]) * x",
     "return min(x.dim(), 3)",

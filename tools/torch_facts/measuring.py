@@ -19,6 +19,7 @@ from typing import Any
 from porter.torch_facts.operators import MASKS, literal
 
 _PATIENCE = 45  # seconds for one subject; a few samples of the decompositions never end
+_STARTING = 600  # seconds until the first
 _ENOUGH = 3  # samples of one subject that end the process
 
 
@@ -42,7 +43,7 @@ def _worker(
     told: dict[str, Any] = {}
     hung = False
     while True:
-        hung = not waiting.select(_PATIENCE)
+        hung = not waiting.select(_PATIENCE if told else _STARTING)
         line = "" if hung else worker.stdout.readline()
         if not line:
             break
@@ -99,7 +100,7 @@ def main() -> None:
         for at, sample in enumerate(_samples(subject.samples)):
             if number > given.subject or at >= given.sample:
                 write(sample=at, tried=_asked(sample))
-                write(done=_try(sample, wait=at == 0), tried=None)
+                write(done=run(sample, wait=at == 0), tried=None)
     write(number=-1, names=[])
     write(end=True)
 
@@ -125,7 +126,7 @@ def _asked(sample: Any) -> dict[str, Any]:
     }
 
 
-def _try(sample: Any, wait: bool) -> dict[str, Any] | None:
+def run(sample: Any, wait: bool) -> dict[str, Any] | None:
     """What one call does on XLA; None where it does not work on the host."""
     import torch
     import torch_xla.core.xla_model as xm
@@ -169,7 +170,8 @@ def _backward(result: Any) -> None:
 def _counters() -> dict[str, int]:
     import torch_xla.debug.metrics as met
 
-    return {n: met.counter_value(n) or 0 for n in met.counter_names() if n.startswith("aten::")}
+    names = met.counter_names()  # type: ignore[no-untyped-call]
+    return {n: met.counter_value(n) or 0 for n in names if n.startswith("aten::")}  # type: ignore[no-untyped-call]
 
 
 def _grown(before: dict[str, int], after: dict[str, int]) -> list[str]:

@@ -20,7 +20,11 @@ def merge(raws: list[Raw]) -> dict[str, Raw]:
             "aliases": _joined(raws, "aliases"),
             **{kind: _signatures(raws, kind) for kind in ("native", "python")},
         },
-        "results": {"made_with": made_with, "attributes": _joined(raws, "attributes"), "calls": _results(raws)},
+        "results": {
+            "made_with": made_with,
+            "attributes": _joined(raws, "attributes"),
+            "calls": _joined(raws, "results"),
+        },
         "operators": {
             "made_with": made_with,
             "ran_with": newest["versions"],
@@ -39,6 +43,7 @@ def _text(raw: Raw) -> str:
 
 
 def _joined(raws: list[Raw], table: str) -> dict[str, str]:
+    """What any version says of a name, the newest if it says something."""
     found: dict[str, str] = {}
     for raw in raws:
         found.update(raw[table])
@@ -63,18 +68,6 @@ def _covers(text: str, other: str) -> bool:
     """Whether a signature takes every call that another takes, in the same way."""
     parts, fewer = text.split(), other.split()
     return parts[: len(fewer)] == fewer and all("=" in p or p == "*" for p in parts[len(fewer) :])
-
-
-def _results(raws: list[Raw]) -> dict[str, str]:
-    """Results by name: all kinds that some version gives, but for masks, which every version has to give."""
-    found: dict[str, str] = {}
-    for raw in raws:
-        for name, kind in raw["results"].items():
-            if name in found and found[name] != kind:
-                kinds = {*found[name].split("|"), *kind.split("|")}
-                kind = "|".join(sorted({"tensor" if k == "mask" else k for k in kinds}))
-            found[name] = kind
-    return dict(sorted(found.items()))
 
 
 def _lacks(newest: Raw, older: list[Raw]) -> dict[str, Raw]:

@@ -35,7 +35,7 @@ def collect(measured: Iterable[dict[str, Any]], texts: dict[str, dict[str, list[
         if told:
             found[name] = told
     for name, value in functions():
-        if name not in samples and (missing := sorted(_without_kernel(name, value))):
+        if not samples.get(name) and (missing := sorted(without_kernel(name, value))):
             found[name] = {"forward": {operator: {"may": True} for operator in missing}}
     return dict(sorted(found.items()))
 
@@ -76,17 +76,19 @@ def _lacks(samples: list[dict[str, Any]], signatures: list[Signature]) -> Lacks:
     return told
 
 
-def _without_kernel(name: str, value: Any) -> set[str]:
-    """Operators of a native function's own name that neither XLA nor a decomposition implements."""
-    found = set()
+def without_kernel(name: str, value: Any) -> set[str]:
+    """The operators of a native function's own name, if neither XLA nor a decomposition implements any of them."""
+    found, implemented = set(), False
     for schema in schemas(name, value):
         operator = f"{schema.name}.{schema.overload_name}" if schema.overload_name else schema.name
         keys = ("XLA", *_COMPOSITES)
-        if torch._C._dispatch_has_kernel(operator) and not any(
-            torch._C._dispatch_has_kernel_for_dispatch_key(operator, key) for key in keys
-        ):
+        if not torch._C._dispatch_has_kernel(operator):
+            continue  # implemented in Python alone
+        if any(torch._C._dispatch_has_kernel_for_dispatch_key(operator, key) for key in keys):
+            implemented = True
+        else:
             found.add(operator)
-    return found
+    return set() if implemented else found
 
 
 @cache

@@ -94,7 +94,7 @@ def _properties() -> dict[str, str]:
 def _asked() -> dict[str, str]:
     """What the attributes of a tensor with a gradient are, asked of one; for those without an annotation."""
     x = torch.ones(2, 2, requires_grad=True)
-    x.sum().backward()
+    torch.autograd.backward([x.sum()])
     found: dict[str, str] = {}
     for name in dir(torch.Tensor):
         static = inspect.getattr_static(torch.Tensor, name)
@@ -123,7 +123,7 @@ def kind_of(note: str) -> str | None:
         text = f"{inner[1]}|none"
     if text.startswith("return_types."):
         fields = getattr(torch.return_types, note.rpartition(".")[2], None)
-        return f"tuple{fields.n_fields}" if fields is not None else None  # type: ignore[attr-defined]
+        return f"tuple{fields.n_fields}" if fields is not None else None
     if re.match(r"(typing_extensions\.)?_?(typeis|typeguard)\[", text):
         return "host"
     if text in ("", "any"):

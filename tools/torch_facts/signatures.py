@@ -38,10 +38,9 @@ def collect(stubs: Stubs) -> dict[str, dict[str, list[str]]]:
         if text is not None:
             python[name] = [text]
     for name, layer in classes():
-        ways = get_overloads(layer.__init__) or [
-            o for c in layer.__mro__ if inspect.isfunction(c.__init__) for o in get_overloads(c.__init__)
-        ]
-        texts = [t for way in ways or [layer.__init__] if (t := _inspected(way, method=True)) is not None]
+        makers = [m for c in layer.__mro__ if inspect.isfunction(m := c.__dict__.get("__init__"))]
+        ways = [way for maker in makers for way in get_overloads(maker)] or makers[:1]
+        texts = [t for way in ways if (t := _inspected(way, method=True)) is not None]
         if texts:
             python[name] = [t for t in dict.fromkeys(texts) if t != "*args **kwargs" or len(texts) == 1]
     return {"native": native, "python": python}
@@ -99,7 +98,8 @@ def _schema_text(schema: Any, name: str) -> str:
 
 def _made_by(value: type) -> Callable[..., Any]:
     """What takes the arguments of a class: `torch.nn.Parameter` has but a `__new__`."""
-    return value.__init__ if inspect.isfunction(value.__init__) else value.__new__
+    made: Callable[..., Any] = inspect.getattr_static(value, "__init__")
+    return made if inspect.isfunction(made) else value.__new__
 
 
 def _inspected(value: Callable[..., Any], method: bool = False) -> str | None:
@@ -130,7 +130,7 @@ def _inspected(value: Callable[..., Any], method: bool = False) -> str | None:
 def _dispatched(value: Callable[..., Any]) -> Callable[..., Any]:
     """The function behind one that chooses between two by a flag, as the pooling functions do."""
     if getattr(value, "__qualname__", "").startswith("boolean_dispatch"):
-        for cell in value.__closure__ or ():  # type: ignore[attr-defined]
+        for cell in value.__closure__ or ():
             if inspect.isfunction(cell.cell_contents):
                 return cell.cell_contents
     return value

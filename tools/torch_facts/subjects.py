@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,21 +16,12 @@ from torch.testing._internal.common_modules import module_db
 from porter.torch_facts.signatures import Signature, parse
 
 from . import signatures, stubs
+from .own import Sample, own
 from .own_samples import SAMPLES
 
 _MOST = 16  # samples of one operator, evenly taken from all
 _READ = 400  # of so many at most
 _TAKEN = frozenset({o.name for o in op_db} | {a.name for o in op_db for a in o.aliases})
-
-
-@dataclass
-class Sample:
-    """One call: on a device it makes its tensors and gives the result. `args` and `kwargs` are what a caller writes."""
-
-    call: Callable[[torch.device], Any]
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] | None = None
-    unknown: bool = False  # whether args and kwargs are not known
 
 
 @dataclass
@@ -52,19 +42,19 @@ def subjects() -> list[Subject]:
             found.append(Subject((name,), lambda info=info: _module_samples(info)))  # type: ignore[misc]
     for name, group in itertools.groupby(SAMPLES, key=lambda s: s[0]):
         texts = [text for _, text in group]
-        found.append(Subject((name,), lambda name=name, texts=texts: [_own(name, text) for text in texts]))  # type: ignore[misc]
+        found.append(Subject((name,), lambda name=name, texts=texts: [own(name, text) for text in texts]))  # type: ignore[misc]
     return found
 
 
 def _operator_names(op: Any) -> tuple[str, ...]:
     """Full names of an operator's functions and methods, those in place among them."""
     names: list[str] = []
-    for own in [op.name, *(a.name for a in op.aliases)]:
-        last = own.rpartition(".")[2]
-        names.append(f"torch.{own}")
-        if "." not in own:
-            names.append(f"torch.Tensor.{own}")
-        elif own.startswith("nn.functional.") and last not in _TAKEN:
+    for public in [op.name, *(a.name for a in op.aliases)]:
+        last = public.rpartition(".")[2]
+        names.append(f"torch.{public}")
+        if "." not in public:
+            names.append(f"torch.Tensor.{public}")
+        elif public.startswith("nn.functional.") and last not in _TAKEN:
             names += [f"torch.{last}", f"torch.Tensor.{last}"]
     return tuple(n for name in dict.fromkeys(names) for n in (name, f"{name}_") if exists(n))
 
@@ -173,49 +163,3 @@ def _module_samples(info: Any) -> list[Sample]:
 
         found.append(Sample(call, tuple(made.args), made.kwargs))
     return found
-
-
-def _own(name: str, text: str) -> Sample:
-    def call(device: torch.device) -> Any:
-        return eval(text, _words(device))
-
-    last = name.rpartition(".")[2]
-    made = next(
-        (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(f".{last}")),
-        None,
-    )
-    if made is None:
-        return Sample(call, unknown=True)
-    own = (torch.zeros(1),) if name.startswith("torch.Tensor.") else ()
-    return Sample(call, (*own, *map(_read, made.args)), {str(k.arg): _read(k.value) for k in made.keywords})
-
-
-def _read(node: ast.expr) -> Any:
-    """A literal of a sample's text; any other expression is a tensor."""
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        return torch.zeros(1)
-
-
-def _words(device: torch.device) -> dict[str, Any]:
-    def t(*shape: int) -> torch.Tensor:
-        values = torch.arange(1, 1 + int(torch.Size(shape).numel()), dtype=torch.float32).reshape(shape)
-        return (values.sin() + 0.5).to(device).requires_grad_()
-
-    def clipped(clip: Callable[..., Any]) -> None:
-        weight = torch.nn.Parameter(t(3).detach())
-        (weight * 2).sum().backward()
-        clip([weight], 1.0)
-
-    return {
-        "torch": torch,
-        "nn": torch.nn,
-        "F": torch.nn.functional,
-        "device": device,
-        "t": t,
-        "n": lambda *shape: torch.zeros(shape, dtype=torch.int64).to(device),
-        "b": lambda *shape: torch.ones(shape, dtype=torch.bool).to(device),
-        "layer": lambda module: module.to(device),
-        "clipped": clipped,
-    }
