@@ -89,9 +89,9 @@ def outcome(path: Path, folder: Path) -> tuple[str, str]:
         return ("a rule failed" if error.__cause__ is not None else "refused"), str(error)
     except Exception:
         return "traceback", traceback.format_exc(limit=-3)
-    error = error_of(built.base.generated["module/tpu/x.py"])
-    if error:
-        return "no Python", error
+    why = error_of(built.base.generated["module/tpu/x.py"])
+    if why:
+        return "no Python", why
     try:
         hunks_of(built.manifest, built.base)
     except PortError as error:

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import TypeVar
 
 _Line = TypeVar("_Line", str, bytes)
-_LONG = 4000  # lines of both texts
+LONG = 4000  # lines of both texts
 
 
 def matcher(old: Sequence[_Line], new: Sequence[_Line]) -> SequenceMatcher[_Line]:
@@ -15,4 +15,4 @@ def matcher(old: Sequence[_Line], new: Sequence[_Line]) -> SequenceMatcher[_Line
 
     They could be matched with each other in so many ways that looking at all takes the square of the length.
     """
-    return SequenceMatcher(None, old, new, autojunk=len(old) + len(new) > _LONG)
+    return SequenceMatcher(None, old, new, autojunk=len(old) + len(new) > LONG)

@@ -10,7 +10,7 @@ import libcst as cst
 
 from .numeric import given_values
 from .project import Project, SourceFile
-from .syntax.scopes import Imported
+from .syntax.scopes import Binding, Imported
 from .syntax.values import is_tensor
 from .syntax.walk import descendants, dotted, own_descendants
 
@@ -213,11 +213,33 @@ class Catching:
     def _calls_object(self, file: SourceFile, func: cst.BaseExpression) -> bool:
         """Whether a call may be of a layer: of a local name, of `self.layer`, of `layers[0]`."""
         if isinstance(func, cst.Attribute):
-            return func.attr.value in self._attributes and file.resolve(func) is None
+            return func.attr.value in self._attributes and not self._is_foreign(file, func)
         if not isinstance(func, cst.Name):
             return True
         bound = file.index.scope_of(func).lookup(func.value)
-        return bound is not None and not all(isinstance(b, (Imported, cst.FunctionDef, cst.ClassDef)) for b in bound[1])
+        return bound is not None and not all(
+            isinstance(b, (Imported, cst.FunctionDef, cst.ClassDef)) or self._made_by_library(file, b) for b in bound[1]
+        )
+
+    def _made_by_library(self, file: SourceFile, binding: Binding) -> bool:
+        """Whether a name is given what a library makes, other than torch, whose containers call layers."""
+        made = file.parent(binding) if isinstance(binding, cst.AssignTarget) else None
+        if not isinstance(made, cst.Assign) or not isinstance(made.value, cst.Call):
+            return False
+        func = made.value.func
+        return self._is_foreign(file, func) and not (file.resolve(func) or "").startswith("torch")
+
+    def _is_foreign(self, file: SourceFile, node: cst.CSTNode) -> bool:
+        """Whether what is asked for an attribute comes from a library: `ffmpeg.input(name).output`."""
+        while isinstance(node, (cst.Attribute, cst.Call, cst.Subscript)):
+            node = node.func if isinstance(node, cst.Call) else node.value
+        if not isinstance(node, cst.Name):
+            return isinstance(node, (cst.SimpleString, cst.ConcatenatedString, cst.FormattedString))
+        bound = file.index.scope_of(node).lookup(node.value)
+        imported = [b.target for b in bound[1] if isinstance(b, Imported)] if bound is not None else []
+        return bool(imported) and all(
+            self._project.module(t) is None and self._project.definition(t) is None for t in imported
+        )
 
 
 def _loads(file: SourceFile, node: cst.CSTNode) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .alignment import matcher
+from .alignment import LONG, matcher
 from .errors import PortError
 from .sources.text import decode, split_lines
 
@@ -199,10 +199,13 @@ def _blocks(old: Sequence[str], new: Sequence[str], spans: Sequence[_Range]) -> 
 
 
 def _pieces(old: Sequence[str], new: Sequence[str], spans: Sequence[_Range]) -> Iterator[_Block]:
-    """The lines of edits, edits that share some together; between two pieces both texts are the same.
+    """The whole of short texts; of long ones the lines of edits, those that share some together.
 
-    To compare the whole texts would take the square of their length where lines are repeated.
+    Between two pieces both texts are the same. To compare long texts whole would take the square of their length.
     """
+    if len(old) + len(new) <= LONG:
+        yield (0, len(old), 0, len(new)), set(range(len(spans)))
+        return
     a = b = c = d = 0
     near: set[int] = set()
     end = len(old), len(old), len(new), len(new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from functools import lru_cache
 
 import libcst as cst
 
@@ -53,6 +54,7 @@ def read_value(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | None
     return None
 
 
+@lru_cache(maxsize=1024)  # each print and read of a function asks
 def kept_numbers(file: SourceFile, function: cst.FunctionDef) -> frozenset[str]:
     """Local names that hold a Python number upstream, and one for the log when its reads are `only_logged`."""
     names: frozenset[str] = frozenset()

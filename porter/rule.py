@@ -176,6 +176,8 @@ def _refuse_nonsense(node: cst.CSTNode, new: cst.CSTNode | tuple[cst.CSTNode, ..
             f"{type(node).__name__} cannot become several or none, as statements, arguments and decorators can"
         )
     for one in new if isinstance(new, tuple) else (new,):
+        if isinstance(node, cst.If) and isinstance(one, cst.Else):
+            continue  # an elif becomes the else
         for kind in _LIKE_FOR_LIKE:
             if isinstance(node, kind) and not isinstance(one, kind):
                 raise TypeError(f"{type(node).__name__} cannot be replaced by {type(one).__name__}")

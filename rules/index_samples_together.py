@@ -30,7 +30,8 @@ class SliceSegmentsByGather(Rule):
     """Cut a window out of every sample with one gather.
 
     `x[i, :, start[i]:start[i] + size]` in a loop reads every start back from the device to make a slice of it, and the
-    slice is then part of the graph: other starts, another graph. A gather takes the starts as data.
+    slice is then part of the graph: other starts, another graph. A gather takes the starts as data. Of a batch without
+    samples the result is as empty, but part of the graph of gradients, which a loop that never runs leaves it out of.
     """
 
     code = "SHP001"
@@ -153,7 +154,8 @@ class CopyRangesByMask(Rule):
     """Write the first (or any) positions of every sample under a mask.
 
     `a[i, :, :length[i]] = b[i, :, :length[i]]` in a loop reads every length back and makes a graph of each set of
-    lengths. Comparing positions with lengths gives the same as a mask, with one graph for all lengths.
+    lengths. Comparing positions with lengths gives the same as a mask, with one graph for all lengths. Of a batch without
+    samples the result is as empty, but part of the graph of gradients, which a loop that never runs leaves it out of.
     """
 
     code = "SHP002"

@@ -19,7 +19,7 @@ class LeaveScripting(Rule):
 
     A scripted function is compiled for its own interpreter, once a device and dtype; XLA fuses its operators anyway.
     Scripts also force channel counts into tensors, which XLA would have to read back. From its second call on, a script
-    has derivatives of its own, which round differently than those of its operators.
+    has derivatives of its own: they round differently than those of its operators, and a ReLU gives NaN no gradient.
     """
 
     code = "JIT001"

@@ -229,7 +229,7 @@ class TestRules:
             ("nope1", "the families are DEV,"),
             ("", "the families are DEV,"),
             ("RNG01", "did you mean RNG001"),
-            ("low009", "did you mean LOW00"),
+            ("low099", "did you mean LOW0"),
         ],
     )
     def test_unknown_code(self, code: str, advice: str) -> None:

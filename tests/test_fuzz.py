@@ -20,7 +20,7 @@ from bench.fuzz.porting import Workplace, workplace
 from bench.fuzz.programs import Program, program
 from bench.fuzz.styles import STYLES
 
-SEED = 112
+SEED = 17
 GENERATE = """
 import hashlib
 from bench.fuzz.programs import program

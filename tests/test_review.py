@@ -71,6 +71,12 @@ class Terminal:
         os.write(self.fd, keys.encode())
         return self.wait(text)
 
+    def answer(self, line: str, text: str) -> str:
+        """Type a line where one is asked for, and wait for what comes then."""
+        self.screen = ""
+        os.write(self.fd, f"{line}\r".encode())
+        return self.wait(text)
+
     def status(self) -> int:
         """Wait for the end; the exit status."""
         while select.select([self.fd], [], [], 10)[0]:
@@ -137,15 +143,15 @@ class TestTerminal:
     def test_all_of_a_rule_or_a_file_at_once(self, terminal: Terminal, out: Path) -> None:
         terminal.wait("1 of 3, 3 undecided")
         assert "r: 2 of SYN900, f: 1 of " in terminal.type("A", "(nothing: go back)")
-        terminal.type("\r", "1 of 3, 3 undecided")
+        terminal.answer("", "1 of 3, 3 undecided")
         assert not (out / NAME).exists()
         terminal.type("A", "(nothing: go back)")
-        terminal.type("r\r", "2 accepted")
+        terminal.answer("r", "2 accepted")
         assert whats(out) == ["accept", "accept"]
         terminal.type("b", "1 of 3, 1 undecided")
         terminal.type("u", "1 of 3, 2 undecided")
         terminal.type("R", "(nothing: go back)")
-        terminal.type("f\r", "1 rejected")
+        terminal.answer("f", "1 rejected")
         assert sorted(whats(out)) == ["accept", "reject"]
         terminal.type("q", "decisions are in")
 
@@ -156,9 +162,9 @@ class TestTerminal:
         assert "The first is a name that no library has." in terminal.type("t", "any key goes back")
         terminal.type("x", "1 of 3")
         terminal.type("/", "Search for")
-        terminal.type("textencoder\r", "3 of 3")
+        terminal.answer("textencoder", "3 of 3")
         terminal.type("/", "Search for")
-        terminal.type("no such words\r", "no hunk has 'no such words'")
+        terminal.answer("no such words", "no hunk has 'no such words'")
         terminal.type("q", "decisions are in")
 
     def test_an_edit_that_is_no_python_is_kept_for_the_next_try(self, terminal: Terminal, out: Path) -> None:

@@ -160,4 +160,5 @@ def test_generate_says_how_to_train(tmp_path: Path) -> None:
     told = run("generate", tiny(tmp_path / "up", FILES), "--out", tmp_path / "out").stdout
     assert "python -m module.tpu.trainers.learn -c CONFIG" in told
     told = run("generate", tiny(tmp_path / "b", FILES), "--install").stdout
-    assert "To train: python -m module.tpu.trainers.learn -c CONFIG" in told
+    checkout = tmp_path / "b"
+    assert f"PYTHONPATH={checkout}/GPT_SoVITS:{checkout} python -m module.tpu.trainers.learn -c CONFIG" in told

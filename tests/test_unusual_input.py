@@ -65,6 +65,10 @@ DEEP: dict[str, Callable[[int], str]] = {
 }
 
 
+def _gone() -> dict[str, int]:
+    return {}
+
+
 class TestDepth:
     @pytest.mark.parametrize("kind", DEEP)
     def test_chains_that_python_takes_are_ported(self, kind: str, tmp_path: Path) -> None:
@@ -93,7 +97,7 @@ class TestDepth:
     def test_errors_and_limits_come_back(self) -> None:
         before = sys.getrecursionlimit()
         with pytest.raises(KeyError, match="gone"):
-            with_room(lambda: {}["gone"])
+            with_room(lambda: _gone()["gone"])
         assert sys.getrecursionlimit() == before
 
 

@@ -99,9 +99,9 @@ def _broken(verdict: Verdict) -> bool:
 
 
 def applicable() -> list[type[Rule]]:
-    """The rules that can apply in the files of networks: those whose examples stand there."""
-    return [rule for rule in rulebook.load().rules if not _for_trainers(rule)]
+    """The rules that can be at work in the files of networks: those with an example there, but for reading files."""
+    return [rule for rule in rulebook.load().rules if not rule.code.startswith("RUN") and _in_module(rule)]
 
 
-def _for_trainers(rule: type[Rule]) -> bool:
-    return all("/" not in example.path for example in rule.examples)
+def _in_module(rule: type[Rule]) -> bool:
+    return any(example.path.startswith("module/") for example in rule.examples)

@@ -7,14 +7,14 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from types import FrameType, ModuleType
 
 import numpy as np
 import torch
 
-from .inputs import Sizes, draw_sizes, make
+from .inputs import draw_sizes, make
 from .programs import Program
 
 SECONDS = 10.0  # that one call may take; programs are written to take none
@@ -34,7 +34,7 @@ class Observation:
     state: Seen = None  # parameters' gradients and buffers of a module
     generator: Seen = None
     where: str = ""  # which set of inputs
-    notes: list[str] = field(default_factory=list)
+    samples: int = 1  # in a batch
 
 
 def observe(program: Program, module: ModuleType, device: torch.device | None = None) -> list[Observation]:
@@ -53,7 +53,9 @@ def observe(program: Program, module: ModuleType, device: torch.device | None = 
         for number in range(2):
             sizes = draw_sizes(rng)
             values = [make(p, sizes, rng) for p in program.parameters]
-            seen.append(_call(network, _moved(values, device), f"inputs {number}: {_told(sizes)}"))
+            where = f"inputs {number}: batch of {sizes.batch}, {sizes.time} long"
+            seen.append(_call(network, _moved(values, device), where, state=device is None))
+            seen[-1].samples = sizes.batch
     return seen
 
 
@@ -68,11 +70,7 @@ def _build(program: Program, entry: object, told: Observation, device: torch.dev
         return None
 
 
-def _told(sizes: Sizes) -> str:
-    return f"batch of {sizes.batch}, {sizes.time} long"
-
-
-def _call(function: object, values: list[object], where: str) -> Observation:
+def _call(function: object, values: list[object], where: str, *, state: bool) -> Observation:
     assert callable(function)
     seen = Observation(where=where)
     torch.manual_seed(11)
@@ -93,7 +91,7 @@ def _call(function: object, values: list[object], where: str) -> Observation:
     seen.inputs = freeze(values)
     if seen.error is None:
         seen.gradients = _gradients(result, values)
-    if isinstance(function, torch.nn.Module):
+    if state and isinstance(function, torch.nn.Module):  # on XLA each of these is a graph of its own
         seen.state = (
             {name: freeze(p.grad) for name, p in function.named_parameters()},
             {name: freeze(b) for name, b in function.named_buffers()},
@@ -146,8 +144,8 @@ def _gradients(result: object, values: Sequence[object]) -> Seen:
         terms = [(t * _ramp(t)).sum().double() for t in found]
         loss = torch.stack(terms).sum()
         torch.autograd.backward(loss)
-    except Exception as error:
-        return _error(error)
+    except Exception as error:  # torch's complaint, whose words count how often a tensor was changed
+        return type(error).__name__
     return [freeze(v.grad) for v in wanted]
 
 
@@ -175,6 +173,8 @@ def freeze(value: object) -> Seen:
         return type(value).__name__, [(freeze(k), freeze(v)) for k, v in value.items()]
     if isinstance(value, (list, tuple)):
         return type(value).__name__, [freeze(v) for v in value]
-    if value is None or isinstance(value, (bool, int, float, str, np.generic, torch.dtype, torch.device)):
+    if isinstance(value, torch.device):
+        return "a device"  # another for each side, where the port runs on XLA
+    if value is None or isinstance(value, (bool, int, float, str, np.generic, torch.dtype)):
         return value
     return f"a {type(value).__name__}"

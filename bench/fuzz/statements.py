@@ -61,7 +61,7 @@ def around(w: Writer, nested: int) -> None:
                 body(w, 1, nested - 1)
     elif form == 1:
         i = w.fresh("i", "j", "turn", "_")
-        with w.block(f"for {i} in range({w.one_of('2', '3', '1', w.number('int', 0))}):", loop=True):
+        with w.block(f"for {i} in range({w.one_of('2', '3', '1', w.number('int', 0))}):"):
             w.env[i] = Plain("int")
             body(w, count, nested - 1)
             if w.chance(0.3):
@@ -94,14 +94,14 @@ def around(w: Writer, nested: int) -> None:
     elif form == 4:
         tries = w.fresh("turn", "left")
         w.line(f"{tries} = {w.one_of('2', '3')}")
-        with w.block(w.one_of(f"while {tries} > 0:", f"while {tries}:"), loop=True):
+        with w.block(w.one_of(f"while {tries} > 0:", f"while {tries}:")):
             w.line(f"{tries} -= 1")
             body(w, count, nested - 1)
     elif form == 5:
         many = w.names(lambda k: k == Tensor("float32", ("B", "C", "T")))
         if many:
             row = w.fresh("row", "sample")
-            with w.block(f"for {row} in {many[0]}:", loop=True):
+            with w.block(f"for {row} in {many[0]}:"):
                 w.env[row] = Tensor("float32", ("C", "T"))
                 body(w, count, nested - 1)
     else:

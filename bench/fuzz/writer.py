@@ -26,7 +26,6 @@ class Writer:
         self.env: dict[str, Kind] = {}
         self.parameters: list[Parameter] = []
         self.depth = 1
-        self.in_loop = False
         self.in_method = False
         self.inference = False  # whether some of it makes inference tensors, which autograd refuses
         self.used: set[str] = set()
@@ -110,17 +109,16 @@ class Writer:
             self.lines.append("")
 
     @contextmanager
-    def block(self, head: str, loop: bool | None = None) -> Iterator[None]:
+    def block(self, head: str) -> Iterator[None]:
         """A statement with a body; what the body binds is gone after it."""
         self.line(head)
-        env, was, length = dict(self.env), self.in_loop, len(self.lines)
+        env, length = dict(self.env), len(self.lines)
         self.depth += 1
-        self.in_loop = was if loop is None else loop
         yield
         if len(self.lines) == length:
             self.line("pass")
         self.depth -= 1
-        self.env, self.in_loop = {p.name: p.kind for p in self.parameters} | env, was
+        self.env = {p.name: p.kind for p in self.parameters} | env
 
     def let(self, value: str, kind: Kind, *wanted: str) -> str:
         """Assign to a new name, or to one that has the same kind; its name."""

@@ -155,7 +155,7 @@ def _training(needs: NeedsRecord) -> list[Finding]:
         if lacking:
             told = f"{name} does not start without {', '.join(lacking)}"
             findings.append(Finding("training", "optional", told, install(lacking)))
-    later = absent(sorted({name for names in needs["later"].values() for name in names}))
+    later = absent(sorted({name for names in needs.get("later", {}).values() for name in names}))
     if later:
         told = f"trainers use {', '.join(later)} where it is installed, for pictures in their logs for example"
         findings.append(Finding("training", "optional", told, install(later)))

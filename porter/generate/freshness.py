@@ -69,6 +69,8 @@ def _same_imports(tree: Tree, manifest: Manifest) -> bool:
     names = top_names(tree, input_hashes(manifest), needs["upstream"])
     if tree.shape(names) != manifest["upstream"]["shape"]:
         return False
-    training = (name for kind in ("trainers", "later") for names in needs[kind].values() for name in names)
+    training = (
+        name for kind in (needs["trainers"], needs.get("later", {})) for names in kind.values() for name in names
+    )
     foreign = (*needs["third_party"], *needs["optional"], *training)
     return not any(tree.exists(f"{base}/{name}" if base else name) for name in foreign for base in tree.bases)

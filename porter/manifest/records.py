@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-SCHEMA = 4
+SCHEMA = 3
 
 Status = Literal["fixed", "waived", "residual"]
 
@@ -105,14 +105,17 @@ class DecisionsRecord(TypedDict):
     undecided: list[EditRecord]  # all edits of files that `undecided` of port.base has, with their places there
 
 
-class NeedsRecord(TypedDict):
+class _NeedsSince(TypedDict, total=False):
+    later: dict[str, list[str]]  # trainer of upstream → packages that only its functions import, when they are called
+
+
+class NeedsRecord(_NeedsSince):
     """Imports that the package does not hold itself."""
 
     upstream: list[str]
     third_party: list[str]
     optional: list[str]  # packages that upstream goes on without
     trainers: dict[str, list[str]]  # trainer of upstream → packages that it imports as well
-    later: dict[str, list[str]]  # trainer of upstream → packages that only its functions import, when they are called
 
 
 class _NoteRecord(TypedDict):

@@ -25,10 +25,10 @@ def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     target = file.resolve(node)
     if target is None or not target.startswith("torch") or file.inside_import(node) or _only_named(file, node):
         return
-    if target in _BY_CLASSES:
-        return
     call = file.parent(node)
     called = isinstance(call, cst.Call) and call.func is node
+    if target in _BY_CLASSES or (called and target.rpartition(".")[2] in known.READING_FUNCTIONS):
+        return
     for family, why in reasons(target, values(file, call) if called and isinstance(call, cst.Call) else _unknown):
         if not called:  # it is called later, wherever that is
             yield "LOW", node, why
@@ -47,7 +47,7 @@ def methods(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     if not isinstance(node.func, cst.Attribute) or file.resolve(node.func) is not None:
         return
     name = node.func.attr.value
-    if name not in known.READS and is_tensor(file.kind(node.func.value)):
+    if name not in known.READING_METHODS | known.READS.keys() and is_tensor(file.kind(node.func.value)):
         for family, why in reasons(f"torch.Tensor.{name}", values(file, node)):
             if family != "SHP" or (name not in known.DYNAMIC_METHODS and f"torch.{name}" not in _BY_TENSOR):
                 yield family, node, why

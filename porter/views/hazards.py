@@ -51,7 +51,10 @@ def print_not_ported(console: Console, manifest: Manifest) -> None:
     paths = manifest.get("not_ported", [])
     if paths:
         told = ", ".join(in_groups(paths, manifest["upstream"]["module"]))
-        console.print(Text(f"Not ported, and not looked at, though it computes with torch: {told}"), soft_wrap=True)
+        console.print(
+            Text(f"Not ported, and not looked at, though it computes with torch: {told}"),
+            soft_wrap=console.width >= NARROW,
+        )
 
 
 def print_group(console: Console, group: Sequence[HazardRecord]) -> None:

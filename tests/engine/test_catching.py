@@ -9,7 +9,9 @@ from porter.project import Project
 
 CHECK = """import contextlib
 import torch
-from elsewhere import Odd, quiet
+from elsewhere import Odd, Words, quiet
+
+words = Words("en")
 
 
 class Bad(ValueError):
@@ -122,6 +124,8 @@ def test_callers_take_what_they_may_call(around: str) -> None:
         "return check(x)",
         tried("except ValueError:", "x.view(-1).max()"),
         tried("except ValueError:", "Net()"),
+        tried("except ValueError:", "words(x)"),
+        tried("except ValueError:", "Words(x).layer(x)"),
         "try:\n    x = x + 1\nexcept ValueError:\n    return check(x)\nelse:\n    return check(x)",
         "with torch.no_grad(), Loud(), timed():\n    return check(x)",
         "quiet = torch.no_grad() if self.training else contextlib.nullcontext()\nwith quiet:\n    return check(x)",

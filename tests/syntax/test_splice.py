@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from porter.engine import Rewritten, rewrite
+from porter.errors import PortError
 from porter.project import Project
 from porter.rule import Rule, Safety
 from porter.rulebook import load
@@ -89,9 +90,14 @@ def test_each_kind_of_statement_between_changed_ones(piece: str) -> None:
     assert_same_as_generating_all(found)
 
 
-@pytest.mark.parametrize("source", ["a = 7\rb = 7\rclass A:\r  c = 1\r", "a = 1\n\\\nb = 7\n", "a = 7\n\x0cb = 7\n"])
+@pytest.mark.parametrize("source", ["a = 7\rb = 7\rclass A:\r  c = 1\r", "a = 7\n\x0cb = 7\n"])
 def test_lines_that_end_in_unusual_ways(source: str) -> None:
     assert_same_as_generating_all(rewritten(source))
+
+
+def test_a_line_that_libcst_does_not_print_is_refused() -> None:
+    with pytest.raises(PortError, match=r"libcst does not print as it stands \(line 2\)"):
+        rewritten("a = 1\n\\\nb = 7\n")
 
 
 @pytest.mark.parametrize("rule", load().rules, ids=lambda rule: str(rule.code))

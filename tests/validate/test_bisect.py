@@ -123,7 +123,10 @@ def test_other_rules_than_the_package_s_are_refused(upstream: Path, tmp_path: Pa
     rules.mkdir()
     (rules / "lose_the_mask.py").write_text(WRONG_RULE)
     port = generated(upstream, tmp_path / "port", "--rules", rules)
-    status, output, errors = run("validate", upstream, port, "--device", "cpu", "--case", CASE, "--bisect")
+    arguments = ("validate", upstream, port, "--device", "cpu", "--case", CASE, "--bisect")
+    assert run(*arguments)[0] == 1  # by the rules that the package was made with
+    (rules / "lose_the_mask.py").unlink()
+    status, output, errors = run(*arguments)
     assert (status, output) == (2, "")
     assert "made with other rules" in errors
 

@@ -209,7 +209,10 @@ def test_bars_above_their_limit_are_marked_and_seen() -> None:
     assert third.title == "step 3: 1 graphs compiled, where none may be"
 
 
-def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
+def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Path, target: Path) -> Path:
+        raise OSError("no")
+
     place = tmp_path / "page.html"
     assert check_place(place) == place
     assert list(tmp_path.iterdir()) == []
@@ -220,9 +223,13 @@ def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert place.read_text() == "two"
     assert stat.S_IMODE(place.stat().st_mode) & 0o400
-    with pytest.raises(UnicodeEncodeError):
-        write_page("\ud800", place)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", broken)
+        with pytest.raises((PortError, OSError)):
+            write_page("three", place)
     assert place.read_text() == "two"
+    write_page("a\ud800\x1b[31m", place)
+    assert "\x1b" not in place.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.html", "page.html"]
 
 

@@ -67,7 +67,8 @@ def _signatures(raws: list[Raw], kind: str) -> dict[str, list[str]]:
 def _covers(text: str, other: str) -> bool:
     """Whether a signature takes every call that another takes, in the same way."""
     parts, fewer = text.split(), other.split()
-    return parts[: len(fewer)] == fewer and all("=" in p or p == "*" for p in parts[len(fewer) :])
+    same = [p == f or f == f"{p.partition('=')[0]}=..." for p, f in zip(parts, fewer, strict=False)]
+    return len(same) == len(fewer) and all(same) and all("=" in p or p == "*" for p in parts[len(fewer) :])
 
 
 def _lacks(newest: Raw, older: list[Raw]) -> dict[str, Raw]:

@@ -112,7 +112,7 @@ def skip(w: Writer) -> None:
     item, kept, chosen = w.fresh("row", "item"), w.fresh("kept", "good"), w.fresh("chosen", "rest")
     w.line(f"{kept} = 0")
     w.line(f"{chosen} = []")
-    with w.block(f"for {item} in {many}:", loop=True):
+    with w.block(f"for {item} in {many}:"):
         with w.block("try:"):
             w.line(
                 w.one_of(
@@ -208,9 +208,7 @@ def while_value(w: Writer) -> None:
     w.line(f"{tries} = 0")
     w.env[tries] = Plain("int")
     test = w.one_of(f"{name}.abs().max() > 1", f"({name} > 0.5).any()", f"{name}.sum() > 0.1")
-    with w.block(
-        w.one_of(f"while {tries} < 4 and {test}:", f"while ({test}) and {tries} < 3:", f"while {tries} < 3:"), loop=True
-    ):
+    with w.block(w.one_of(f"while {tries} < 4 and {test}:", f"while ({test}) and {tries} < 3:", f"while {tries} < 3:")):
         w.line(f"{name} = {name} / 2")
         w.line(f"{tries} += 1")
         if w.chance(0.3):

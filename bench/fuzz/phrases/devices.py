@@ -107,7 +107,7 @@ def checkpoint(w: Writer) -> None:
 def scripted(w: Writer) -> None:
     """A function that TorchScript compiles."""
     name = w.top_name("fused")
-    body = w.one_of("torch.tanh(a) * torch.sigmoid(b)", "a + b * 2", "(a - b).abs()", "torch.relu(a) + b")
+    body = w.one_of("torch.tanh(a) * torch.sigmoid(b)", "a + b * 2", "(a - b).abs()", "a * 0.5 + torch.tanh(b)")
     body = body.replace("torch", w.style.modules[-1][1])
     signal, shape = w.signal()
     if w.chance(0.5):

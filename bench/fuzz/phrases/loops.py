@@ -41,7 +41,7 @@ def windows(w: Writer) -> None:
             f"{w.torch}.ones_like({cut})",
         )
     )
-    with w.block(f"for {i} in {_batch(w, x, shape)}:", loop=True):
+    with w.block(f"for {i} in {_batch(w, x, shape)}:"):
         first = f"{starts}[{i}]"
         if w.chance(0.5):
             first = w.let(
@@ -101,7 +101,7 @@ def ranges(w: Writer) -> None:
         f"{i}",
     )
     other = w.one_of(bound, bound, bound, bound.replace("1 :", "2 :"))
-    with w.block(f"for {i} in {_batch(w, x, shape)}:", loop=True):
+    with w.block(f"for {i} in {_batch(w, x, shape)}:"):
         w.line(f"{out}[{i}, {middle}{other}] = {source}")
         if w.chance(0.3):
             w.line(f"{out}[{i}, {middle}: {lengths}[{i}]] {w.one_of('=', '=', '+=', '*=')} {w.one_of('0', '1.5')}")
@@ -121,7 +121,7 @@ def losses(w: Writer) -> None:
     name = w.one_of("mse_loss", "l1_loss", "mse_loss", "smooth_l1_loss")
     extra = w.one_of("", "", "", "", ", reduction='sum'", ", reduction='mean'")
     call = f"{w.lib('torch.nn.functional')}.{name}({p}[{i}, {middle}{cut}], {t}[{i}, {middle}{cut}]{extra})"
-    with w.block(f"for {i} in {_batch(w, p, shape)}:", loop=True):
+    with w.block(f"for {i} in {_batch(w, p, shape)}:"):
         w.line(
             w.one_of(
                 f"{total} += {call}", f"{total} += {call}", f"{total} = {total} + {call}", f"{total} += {call} * 2"
@@ -146,7 +146,7 @@ def by_index(w: Writer) -> None:
         f"for {i}, row in enumerate({signal}):",
         f"for {i} in range({w.number('int', 0)}):",
     )
-    with w.block(head, loop=True):
+    with w.block(head):
         if w.chance(0.3):
             w.line(w.one_of(f"if {i} == 2: break", f"if {i} % 2: continue", f"if {i} > {w.size()}: break"))
         w.line(
@@ -174,7 +174,7 @@ def grow(w: Writer) -> None:
     """A tensor grows in a loop."""
     signal, _shape = w.signal(SIGNAL)
     name, i = w.let(f"{signal}", Tensor("float32", ("?", "?", "?")), "grown", "ys"), w.fresh("i", "idx")
-    with w.block(f"for {i} in range({w.one_of('2', '3', w.number('int', 0))}):", loop=True):
+    with w.block(f"for {i} in range({w.one_of('2', '3', w.number('int', 0))}):"):
         w.line(
             f"{name} = {w.torch}.cat([{name}, {signal}[..., {w.one_of(':1', '-1:')}]], dim=-1)"
             if w.chance(0.5)

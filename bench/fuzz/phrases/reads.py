@@ -96,7 +96,7 @@ def add_up(w: Writer) -> None:
     w.line(f"{total} = {w.one_of('0', '0.0', '16777216.0', '1e-3')}")
     w.env[total] = _FLOAT
     heads = [f"for {item} in {many}:", f"for _, {item} in enumerate({many}):", f"for {item} in {many}[::-1]:"]
-    with w.block(w.rng.choice(heads), loop=True):
+    with w.block(w.rng.choice(heads)):
         w.env[item] = Tensor("float32", SIGNAL)
         value = w.one_of(*_READS).replace(
             "{s}", w.one_of(f"{item}.sum()", f"{item}.mean()", f"({item}**2).mean()", f"{item}.max()")
@@ -135,7 +135,7 @@ def log_losses(w: Writer) -> None:
     )
     w.line(f"{total} = 0")
     w.line(f"{log} = []")
-    with w.block(f"for {item} in {many}:", loop=True):
+    with w.block(f"for {item} in {many}:"):
         w.env[item] = Tensor("float32", SIGNAL)
         part = w.let(
             w.one_of(f"{w.torch}.mean((1 - {item}) ** 2)", f"{item}.abs().mean()", f"{w.torch}.mean({item}**2)"),

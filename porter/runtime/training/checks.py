@@ -5,6 +5,7 @@ Each check says what is wrong in one sentence on stderr that names the file, and
 
 import argparse
 import inspect
+import itertools
 import json
 import shutil
 import sys
@@ -26,6 +27,7 @@ _READ_AT_MOST = 4 << 30  # bytes of feature files that are looked through for Na
 _SHOWN = 3  # names in a sentence
 _CHANNELS, _SPEAKER = 768, 20480  # of features, and of those of a speaker
 _APART = range(-3, 2)  # frames that features may have more than their sound: what upstream pads, and lets pass
+_TRIED = 32  # clips that are read to see whether they can be
 _SLACK = 1  # frames that a file's header is counted as
 
 
@@ -161,23 +163,31 @@ def check_dataset(data: Any, version: str | None = None) -> None:
 
 
 def check_sample(dataset: Any, read: Callable[[str], Any]) -> None:
-    """Stop where the first clip of a loader cannot be read by its own function, or has more frames than it counts.
+    """Stop where a clip of a loader cannot be read by its own function, or has more frames than it counts.
 
-    `read` takes the path of a sound and gives its spectrogram, [bins, frames], first.
+    `read` takes the path of a sound and gives its spectrogram, [bins, frames], first. It is tried on the first clip,
+    and on some of those that are no WAV files.
     """
     folder = folder_of(dataset)
     entries = getattr(dataset, "audiopaths_sid_text", None)
     if folder is None or not isinstance(entries, list) or not entries:
         return
-    path = folder / SOUNDS / str(entries[0][0])
+    counted = {str(entry[0]): frames for entry, frames in zip(entries, dataset.lengths, strict=True)}
+    first, *rest = ((folder / SOUNDS / name, frames) for name, frames in counted.items())
+    others = (clip for clip in rest if read_header(clip[0]) is None)
+    for path, frames in (first, *itertools.islice(others, _TRIED)):
+        _try_clip(path, frames, dataset.sampling_rate, read)
+
+
+def _try_clip(path: Path, counted: int, rate: int, read: Callable[[str], Any]) -> None:
     try:
         found = read(str(path))
     except Exception as error:  # whatever the loader makes of a file, or of a command that is missing
         told = _first_line(error)
         _stop(told if str(path) in told else f"{path} cannot be read: {told}")
     frames = found[0].shape[-1]
-    if frames > dataset.lengths[0] + _SLACK:
-        _stop(_longer(path, frames, dataset.lengths[0], dataset.sampling_rate))
+    if frames > counted + _SLACK:
+        _stop(_longer(path, frames, counted, rate))
 
 
 def _unknown(version: str | None) -> Callable[[Sequence[str]], str | None] | None:
