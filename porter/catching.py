@@ -52,10 +52,13 @@ class Catching:
                 kind = type(node)
                 if kind is cst.Try or kind is cst.TryStar or kind is cst.With:
                     self._regions.append((file, node))
-                elif isinstance(node, cst.FunctionDef):
+                elif kind is cst.FunctionDef:
+                    assert isinstance(node, cst.FunctionDef)
                     self._functions.setdefault(node.name.value, []).append((file, node))
-                elif isinstance(node, (cst.AssignTarget, cst.AnnAssign)) and isinstance(node.target, cst.Attribute):
-                    self._attributes.add(node.target.attr.value)
+                elif kind is cst.AssignTarget or kind is cst.AnnAssign:
+                    assert isinstance(node, (cst.AssignTarget, cst.AnnAssign))
+                    if isinstance(node.target, cst.Attribute):
+                        self._attributes.add(node.target.attr.value)
         self._reached: dict[cst.CSTNode, set[cst.FunctionDef]] = {}
         self._calls: dict[cst.CSTNode, tuple[tuple[SourceFile, cst.FunctionDef], ...]] = {}
 

@@ -114,7 +114,7 @@ class ConfigUse:
         if space not in self._chains:
             found = self._chains[space] = {}
             for node in descendants(space):
-                if isinstance(node, (cst.Name, cst.Attribute)) and (full := _chain(file, node)):
+                if (type(node) is cst.Name or type(node) is cst.Attribute) and (full := _chain(file, node)):
                     first, _, rest = full.partition(".")
                     found.setdefault(first, []).append((node, rest))
         return self._chains[space].get(name, [])

@@ -28,7 +28,10 @@ class Flows:
         self._place = {node: place for place, node in enumerate(self.nodes)}
         self._assigned: dict[str, list[tuple[int, cst.BaseExpression, cst.CSTNode | None]]] = defaultdict(list)
         for place, node in enumerate(self.nodes):
-            if not isinstance(node, (cst.Assign, cst.AnnAssign)) or node.value is None:
+            if type(node) is not cst.Assign and type(node) is not cst.AnnAssign:
+                continue
+            assert isinstance(node, (cst.Assign, cst.AnnAssign))
+            if node.value is None:
                 continue
             end = place + sum(1 for _ in own_descendants(node))
             for target in [t.target for t in node.targets] if isinstance(node, cst.Assign) else [node.target]:

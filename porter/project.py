@@ -443,8 +443,13 @@ _TRANSFORMS = (
 _LAST = frozenset(name.rpartition(".")[2] for name in _TRANSFORMS)
 
 
+_ASKING = frozenset({cst.ImportFrom, cst.Import, cst.Attribute, cst.Call})
+
+
 def _differentiates_twice(file: SourceFile, node: cst.CSTNode) -> bool:
     """Whether code may ask for gradients that have gradients themselves, or that are made another way."""
+    if type(node) not in _ASKING:  # all nodes of a project are looked at
+        return False
     if isinstance(node, cst.ImportFrom) and not isinstance(node.names, cst.ImportStar):
         module = file.imported_module(node)
         return any(_transforms(f"{module}.{dotted(alias.name)}") for alias in node.names)

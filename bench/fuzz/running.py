@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from random import Random
 from types import FrameType, ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +88,8 @@ def _call(function: object, values: list[object], where: str, *, state: bool) ->
         except (Exception, EndlessError) as error:
             seen.error = _error(error)
     seen.printed = printed.getvalue()
-    seen.generator = freeze((torch.get_rng_state(), np.random.get_state()[1:3]))  # type: ignore[index]
+    numpy_state: Any = np.random.get_state()
+    seen.generator = freeze((torch.get_rng_state(), numpy_state[1:3]))
     seen.inputs = freeze(values)
     if seen.error is None:
         seen.gradients = _gradients(result, values)

@@ -70,7 +70,7 @@ class Flow:
             (file, node)
             for file in self.project.files.values()
             for node in file.index.nodes
-            if isinstance(node, cst.FunctionDef)
+            if type(node) is cst.FunctionDef
         ]
         # Who is called by others is looked at when they are, with what they give.
         for called in (False, True):
