@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import PortError
+from .regular import read_regular
 
 NAME = "sovits-port.toml"
 PROJECT = "pyproject.toml"
@@ -69,7 +70,7 @@ def _read_project(file: Path) -> Configuration | None:
 
 def _load(file: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(read_regular(file).decode("utf-8-sig"))
     except OSError as error:
         raise PortError(f"cannot read {file}: {error.strerror or error}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

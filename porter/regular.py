@@ -27,6 +27,11 @@ def read_regular(path: Path, within: Path | None = None) -> bytes:
         return source.read()
 
 
+def refuse_other_than_file(path: Path) -> None:
+    """PortError for a pipe, device or socket, and OSError where there is no file: before a library opens it."""
+    _refuse_special(path, path.stat().st_mode)
+
+
 def _refuse_special(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

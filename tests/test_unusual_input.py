@@ -21,6 +21,7 @@ from porter.sources.facts import read_facts
 from porter.stack import with_room
 from porter.views.console import stdout_console
 from porter.visible import visible
+from tests.tiny_upstream import tiny
 
 _HEAD = "import torch\n\n\ndef f(x):\n"
 _TAIL = "\n\ndef g(x):\n    return x.cuda()\n"
@@ -263,3 +264,20 @@ def test_white_space_that_libcst_does_not_keep(tmp_path: Path) -> None:
     assert "    except ValueError :\n" in (out / "module" / "tpu" / "x.py").read_text()
     told = json.loads(run("diff", out, "--json").stdout)
     assert all("except" not in line for hunk in told["hunks"] for line in hunk["old"].splitlines()[-1:])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--config", "PIPE", "check"),
+        ("validate", "UPSTREAM", "--reference", "PIPE"),
+        ("buckets", ".", "--config", "PIPE"),
+    ],
+)
+def test_a_pipe_in_the_place_of_a_file_is_not_opened(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    places = {"PIPE": str(pipe), "UPSTREAM": str(tiny(tmp_path / "tiny"))}
+    result = run(*(places.get(one, one) for one in arguments))
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
+    assert "is not a regular file, so it is not read" in result.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PortError
+from ..regular import read_regular
 
 UPSTREAM = (32, *range(300, 2000, 100))  # boundaries in upstream's trainer, in frames; the lowest one is exclusive
 UPSTREAM_LATER = (32, *range(300, 1100, 100))  # in its trainers of v3 and v4
@@ -45,7 +46,7 @@ def read_model(path: Path | None) -> Model:
     if path is None:
         return Model()
     try:
-        config = json.loads(path.read_bytes())
+        config = json.loads(read_regular(path))
     except OSError as error:
         raise PortError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:

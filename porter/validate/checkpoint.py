@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porter.errors import PortError
+from porter.regular import read_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,7 @@ def converted(checkpoint: Path | None, folder: Path) -> tuple[str, str]:
     if checkpoint is None:
         return "", ""
     try:
-        content = checkpoint.read_bytes()
+        content = read_regular(checkpoint)
     except OSError as error:
         raise PortError(f"cannot read the checkpoint {checkpoint}: {error.strerror or error}") from error
     tensors = read_checkpoint(content, checkpoint.name)

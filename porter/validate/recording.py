@@ -28,6 +28,7 @@ from typing import IO, Any
 
 import porter
 from porter.errors import PortError
+from porter.regular import refuse_other_than_file
 from porter.sources import Sources
 from porter.store.place import TOOL
 from porter.upstream.revision import short
@@ -125,6 +126,7 @@ class Recording(AbstractContextManager["Recording"]):
         """Open and check the header. PortError for a file that is no recording, or one of another version."""
         self._path = path
         try:
+            refuse_other_than_file(path)
             self._archive = zipfile.ZipFile(path)
         except OSError as error:
             raise PortError(f"cannot read {path}: {error.strerror or error}") from error
