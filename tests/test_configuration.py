@@ -161,6 +161,20 @@ class TestMadeWith:
         (home / "co/GPT_SoVITS/module/nets.py").write_text(NETS.replace("3, 4", "4, 4"))
         assert run_json("status", ".", status=1)["stale"] is True
 
+    def test_the_log_knows_the_rules_of_the_package(self, home: Path) -> None:
+        run_json("generate", "co", "--out", "port", "--rules", "rules")
+        log = json.loads(run("check", "port", "--all", "--sarif").stdout)["runs"][0]["tool"]["driver"]["rules"]
+        (own,) = (rule for rule in log if rule["id"] == "SYN900")
+        assert "swap me" in json.dumps(own)
+
+    def test_decisions_of_a_package_are_not_those_of_another_upstream(self, home: Path) -> None:
+        tiny(home / "other", {"GPT_SoVITS/module/nets.py": NETS})
+        run_json("generate", "co", "--rules", "rules")
+        _decide(home / "generated", home / "mine.toml", 1)
+        run_json("generate", "co", "--rules", "rules", "--decisions", "mine.toml")
+        plain = run_json("check", "other", "--rules", "rules", status=1)["hazards"]["residual"]
+        assert plain < run_json("check", "generated", status=1)["hazards"]["residual"]
+
     def test_port_json_holds_no_paths(self, home: Path) -> None:
         run_json("generate", "co", "--out", "port", "--rules", "rules")
         assert str(home) not in (home / "port/port.json").read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from .kinds import SIGNAL, Kind, Many, Parameter, Plain, Tensor
@@ -24,10 +24,6 @@ class Program:
     entry: str
     parameters: tuple[Parameter, ...]
     builds: str = ""  # arguments of the constructor, where the entry is a module
-
-    def with_source(self, source: str, shared: str | None = None) -> Program:
-        """The same program, with other text."""
-        return replace(self, source=source, shared=self.shared if shared is None else shared)
 
 
 def program(seed: int, number: int) -> Program:

@@ -64,7 +64,7 @@ def check(
         from ..views.sarif import sarif_log
 
         findings = hazard_findings(manifest, built.base.upstream, fixed=show_all)
-        rules = hazard_rules(rulebook.load(folders).rules, (finding.code for finding in findings))
+        rules = hazard_rules(rulebook.load(settings.rules).rules, (finding.code for finding in findings))
         print_json(sarif_log("check", findings, rules, manifest["upstream"]))
     elif as_json:
         shown = ("upstream", "options", "rules", "files", "not_ported", "edits", "hazards", "unused_ignores", "needs")
@@ -94,10 +94,10 @@ def _asked(
 
     source, folder = package_of(context, upstream, cast("Path | None", context.lookup_default("directory")))
     manifest = read_manifest(folder)
-    made = MadeWith() if manifest is None else remembered(folder, manifest["upstream"]["spec"])
-    told = read(decisions or made.decisions or folder / NAME)
+    made = MadeWith()
     if manifest is not None and (upstream is None or names_package(upstream)):
-        options = manifest["options"]
+        made, options = remembered(folder, manifest["upstream"]["spec"]), manifest["options"]
         select, ignore = select or tuple(options["select"]), ignore or tuple(options["ignore"])
         folders = folders or made.rules
+    told = read(decisions or made.decisions or folder / NAME)
     return source, Settings(select, ignore, folders, decisions=told)

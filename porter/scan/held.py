@@ -15,8 +15,7 @@ from ..project import SourceFile
 from ..syntax.calls import method_call
 from ..syntax.values import Kind, is_tensor
 from ..syntax.walk import brief, descendants, dotted
-
-_Found = tuple[str, cst.CSTNode, str]
+from .asking import Found
 
 _VIEWS = ("detach", "expand", "permute", "requires_grad_", "reshape", "squeeze", "t", "transpose", "unsqueeze", "view")
 _PARTS = ("data", "T", "mT")
@@ -26,7 +25,7 @@ _LITERALS = (cst.List, cst.Tuple, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, 
 _BETWEEN = (cst.Arg, cst.Element, cst.DictElement, cst.StarredElement, cst.IfExp)
 
 
-def held_parameters(file: SourceFile, node: cst.CSTNode) -> Iterator[_Found]:
+def held_parameters(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Where the constructor of a module gives a parameter to something that is no module."""
     assert isinstance(node, cst.FunctionDef)
     owner = file.owner(node)
@@ -38,7 +37,7 @@ def held_parameters(file: SourceFile, node: cst.CSTNode) -> Iterator[_Found]:
             yield from _held(file, node, part)
 
 
-def _held(file: SourceFile, constructor: cst.FunctionDef, node: cst.CSTNode) -> Iterator[_Found]:
+def _held(file: SourceFile, constructor: cst.FunctionDef, node: cst.CSTNode) -> Iterator[Found]:
     parent = file.parent(node)
     if isinstance(parent, cst.Attribute) and parent.attr.value not in (*_PARTS, *_VIEWS):
         return

@@ -11,10 +11,10 @@ from ..project import SourceFile
 from ..syntax.values import is_tensor
 from ..torch_facts.operators import reasons
 from . import known
+from .asking import Found
 
 _BY_TENSOR = ("torch.repeat_interleave",)  # the scan asks for a tensor of counts itself
 _BY_CLASSES = ("torch.nn.functional.one_hot",)  # and here whether there is a number of classes
-Found = tuple[str, cst.CSTNode, str]  # code, place, why
 
 
 def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
