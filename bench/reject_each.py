@@ -1,10 +1,11 @@
 """Reject every hunk of an upstream's port, one at a time, and judge what is left.
 
-    python bench/reject_each.py UPSTREAM [--pairs N]
+    python bench/reject_each.py UPSTREAM [--sample N] [--pairs N]
 
 Each time: the file is Python, upstream's lines stand at that place and every other line is as it was, each edit is
 accounted for, and what the rejected edits had fixed is residual, once. Hunks whose rejection is refused, since other
-lines need what they bring, are listed. With --pairs, N random pairs of hunks too. Status 1 where anything fails.
+lines need what they bring, are listed. With --sample, N random hunks instead of all; with --pairs, N random pairs too.
+Status 1 where anything fails.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def main() -> int:
     """Try all, print what happened."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("upstream")
+    parser.add_argument("--sample", type=int, metavar="N")
     parser.add_argument("--pairs", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -49,7 +51,8 @@ def main() -> int:
     before = account(rewrites)
     hunks = all_hunks(rewrites)
     draw = random.Random(arguments.seed)
-    chosen: list[Sequence[Hunk]] = [[hunk] for hunk in hunks]
+    sample = len(hunks) if arguments.sample is None else min(arguments.sample, len(hunks))
+    chosen: list[Sequence[Hunk]] = [[hunk] for hunk in (hunks if sample == len(hunks) else draw.sample(hunks, sample))]
     chosen += [draw.sample(hunks, 2) for _ in range(arguments.pairs)]
     repeated = any("." in hunk.key for hunk in hunks)
     wrong: list[str] = []
@@ -72,7 +75,9 @@ def main() -> int:
             wrong.append(f"{named}: the other hunks are not what they were")
         gone = sum(edit.fixes_hazard for edit in rewrites.edits) - sum(e.fixes_hazard for e in decided.rewrites.edits)
         residual[count(after)["residual"] - count(before)["residual"] - gone] += 1
-    print(f"{len(hunks)} hunks, {len(chosen) - len(hunks)} pairs: {len(wrong)} failures, {len(refused)} refused")
+    print(
+        f"{sample} of {len(hunks)} hunks, {len(chosen) - sample} pairs: {len(wrong)} failures, {len(refused)} refused"
+    )
     print("residual hazards more than edits left out:", dict(sorted(residual.items())))
     for line in (*wrong, *refused):
         print(f"  {line}")

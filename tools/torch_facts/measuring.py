@@ -12,6 +12,7 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -36,38 +37,43 @@ def _worker(
 ) -> Generator[dict[str, Any], None, tuple[int, int] | None]:
     """Results from a sample of a subject on; where to go on if the process ended, None when all are done."""
     command = [sys.executable, "-W", "ignore", "-m", "tools.torch_facts.measuring", str(start), str(sample)]
-    worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_environment())
-    assert worker.stdout is not None
-    waiting = selectors.DefaultSelector()
-    waiting.register(worker.stdout, selectors.EVENT_READ)
-    told: dict[str, Any] = {}
-    hung = False
-    while True:
-        hung = not waiting.select(_PATIENCE if told else _STARTING)
-        line = "" if hung else worker.stdout.readline()
-        if not line:
-            break
-        last, told = told, {**told, **json.loads(line)}
-        if "end" in told:
-            worker.wait()
-            return None
-        if "number" in last and told["number"] != last["number"]:
-            yield {"names": last["names"], "samples": [*kept]}
+    with tempfile.TemporaryFile() as errors:
+        worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment())
+        assert worker.stdout is not None
+        waiting = selectors.DefaultSelector()
+        waiting.register(worker.stdout, selectors.EVENT_READ)
+        told: dict[str, Any] = {}
+        hung = False
+        while True:
+            hung = not waiting.select(_PATIENCE if told else _STARTING)
+            line = "" if hung else worker.stdout.readline()
+            if not line:
+                break
+            last, told = told, {**told, **json.loads(line)}
+            if "end" in told:
+                worker.wait()
+                return None
+            if "number" in last and told["number"] != last["number"]:
+                yield {"names": last["names"], "samples": [*kept]}
+                kept.clear()
+            if told.get("done"):
+                kept.append(told["done"])
+                told["done"] = None
+        worker.kill()
+        worker.wait()
+        if "number" not in told:
+            errors.seek(0)
+            last_line = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise RuntimeError(
+                f"the worker ended before it began anything (from {start}): {last_line or 'it said nothing'}"
+            )
+        if not hung and told.get("tried") is not None:
+            kept.append({**told["tried"], "ended": True})
+        if hung or sum("ended" in s for s in kept) >= _ENOUGH:
+            yield {"names": told["names"], "samples": [*kept]}
             kept.clear()
-        if told.get("done"):
-            kept.append(told["done"])
-            told["done"] = None
-    worker.kill()
-    worker.wait()
-    if "number" not in told:
-        raise RuntimeError(f"the worker ended with {worker.returncode} before it began anything (from {start})")
-    if not hung and told.get("tried") is not None:
-        kept.append({**told["tried"], "ended": True})
-    if hung or sum("ended" in s for s in kept) >= _ENOUGH:
-        yield {"names": told["names"], "samples": [*kept]}
-        kept.clear()
-        return told["number"] + 1, 0
-    return told["number"], told["sample"] + 1
+            return told["number"] + 1, 0
+        return told["number"], told["sample"] + 1
 
 
 def _environment() -> dict[str, str]:
