@@ -70,13 +70,18 @@ class Catching:
         raised = [
             self._raised(file, node) for node in own_descendants(check) if isinstance(node, (cst.Raise, cst.Assert))
         ]
-        function = file.function(check)
-        if not raised:
-            return False
+        return bool(raised) and self._takes(file, check, raised)
+
+    def takes_from(self, file: SourceFile, call: cst.Call, error: type[BaseException]) -> bool:
+        """Whether what a call of a library raises, `error` or a class of the library's below it, may be taken."""
+        return self._takes(file, call, [_of_builtin(error)])
+
+    def _takes(self, file: SourceFile, raising: cst.CSTNode, raised: list[Classes]) -> bool:
+        function = file.function(raising)
         if function is not None and any(_is_told(file, function, one) for one in raised):
             return True
-        child: cst.CSTNode = check
-        for around in file.ancestors(check):
+        child: cst.CSTNode = raising
+        for around in file.ancestors(raising):
             if isinstance(around, (cst.FunctionDef, cst.Lambda)):
                 break
             if child is getattr(around, "body", None) and any(self._may_take(file, around, r) for r in raised):

@@ -481,6 +481,7 @@ class FactorSmallMatricesOnDevice(Rule):
         "def undo(flow, x):\n    return flow.inverse() + x\n",
         # the error of a matrix that has no inverse is taken
         "import torch\n\n\ndef undone(w):\n    try:\n        return torch.inverse(w)\n    except RuntimeError:\n        return w\n",
+        "import torch\n\n\ndef undone(w):\n    return torch.inverse(w)\n\n\ndef tried(rows):\n    for row in rows:\n        try:\n            yield undone(row)\n        except torch.linalg.LinAlgError:\n            continue\n",
         # writes into a tensor that is there, which the replacement does not
         "import torch\n\n\ndef volume(w, result):\n    return torch.inverse(w, out=result)\n",
     )
@@ -504,14 +505,5 @@ class FactorSmallMatricesOnDevice(Rule):
             self.replace(node, self.fill("__f(__x)", f=f"ops.{node.func.attr.value}", x=found[0]))
 
     def _on_device(self, node: cst.Call) -> bool:
-        return self.file.host_reason(node) is None and not self._error_is_taken(node)
-
-    def _error_is_taken(self, node: cst.Call) -> bool:
-        child: cst.CSTNode = node
-        for around in self.file.ancestors(node):
-            if isinstance(around, (cst.FunctionDef, cst.Lambda)):
-                return False
-            if isinstance(around, (cst.Try, cst.TryStar)) and around.body is child and around.handlers:
-                return True
-            child = around
-        return False
+        catching = self.file.project.catching
+        return self.file.host_reason(node) is None and not catching.takes_from(self.file, node, RuntimeError)
