@@ -161,12 +161,11 @@ def _outcomes(files: Mapping[str, Rewritten]) -> dict[str, Outcome]:
 
 def asked(file: SourceFile, request: Request) -> Asked:
     """What names the edit that a request becomes."""
-    node, rule = request.node, request.rule
+    node = request.node
     if isinstance(request, Move):
-        rule = next(iter(file.import_edits[request.node].moved.values())).rule
         node = file.alone(request.node) or node
     span = file.span(node)
-    return rule.code, file.path, span.line, span.column
+    return request.rule.code, file.path, span.line, span.column
 
 
 def _made(project: Project, refused: Mapping[Request, Noted | None]) -> dict[str, Rewritten]:
@@ -247,18 +246,20 @@ def _apply(
     for node, replacement in chosen.items():
         if node not in rebuilt.applied:
             continue  # inside something that another edit replaced as a whole
-        edits.append(
-            Edit(
-                file=file.path,
-                span=_reaching(file, node, replacement.until),
-                target=file.target,
-                target_span=_landed(rebuilt, rendering, node),
-                rule=replacement.rule.code,
-                safety=replacement.rule.safety.value,
-                reason=replacement.reason,
-                fixes_hazard=replacement.rule.fixes_hazard,
+        span, landed = _reaching(file, node, replacement.until), _landed(rebuilt, rendering, node)
+        for rule, reason in ((replacement.rule, replacement.reason), *replacement.shared):
+            edits.append(
+                Edit(
+                    file=file.path,
+                    span=span,
+                    target=file.target,
+                    target_span=landed,
+                    rule=rule.code,
+                    safety=rule.safety.value,
+                    reason=reason,
+                    fixes_hazard=rule.fixes_hazard,
+                )
             )
-        )
     kept = tuple(sorted(set(_kept(file, rebuilt, rendering, left)))) if left else ()
     stood = restored(file.path, file.source, file.rendering.text, rendering.text)
     made = Rewritten(file, rebuilt, rendering, tuple(sorted(edits)), kept, as_it_stood=stood)

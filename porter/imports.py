@@ -37,8 +37,7 @@ def add_import_edits(
         edit = whole.without(refused) if refused else whole
         if not edit.moved:
             continue
-        rule = next(iter(edit.moved.values())).rule
-        names = ", ".join(_alias_text(a) for a in edit.moved)
+        (rule, reason), *others = _credits(edit)
         new: tuple[cst.CSTNode, ...] = split_import(file, edit)
         line = file.alone(node)
         if line is not None:
@@ -46,7 +45,7 @@ def add_import_edits(
             last = [cst.SimpleStatementLine([small]) for small in more]
             new = (cst.SimpleStatementLine([head], trailing_whitespace=line.trailing_whitespace), *last)
         place = node if line is None else line
-        chosen[place] = Replacement(rule, place, new, f"{rule.message} ({names})")
+        chosen[place] = Replacement(rule, place, new, reason, shared=tuple(others))
     added = runtime_import(file, file.runtime_aliases if complete else _called(file, chosen.values()))
     if added is None:
         return
@@ -61,7 +60,16 @@ def add_import_edits(
         old = _statements(chosen[first].new) if first in chosen else (first,)
         rule = chosen[first].rule if first in chosen else RuntimeImport
         reason = chosen[first].reason if first in chosen else RuntimeImport.message
-        chosen[first] = Replacement(rule, first, (added, *old), reason)
+        shared = chosen[first].shared if first in chosen else ()
+        chosen[first] = Replacement(rule, first, (added, *old), reason, shared=shared)
+
+
+def _credits(edit: ImportEdit) -> list[tuple[type[Rule], str]]:
+    """The rules that move names of one import, and what each says of its own."""
+    names: dict[type[Rule], list[str]] = {}
+    for alias, move in edit.moved.items():
+        names.setdefault(move.rule, []).append(_alias_text(alias))
+    return [(rule, f"{rule.message} ({', '.join(own)})") for rule, own in names.items()]
 
 
 def _statements(new: cst.CSTNode | tuple[cst.CSTNode, ...]) -> tuple[cst.CSTNode, ...]:

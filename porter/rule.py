@@ -73,6 +73,7 @@ class Replacement:
     reason: str
     until: cst.CSTNode | None = None  # where it ends, if it means nothing without other edits up to there
     ties: Ties = Ties()
+    shared: tuple[tuple[type[Rule], str], ...] = ()  # other rules that wanted part of it, and why
 
 
 @dataclass(frozen=True, slots=True, eq=False)

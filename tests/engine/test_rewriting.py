@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from porter.engine import Rewrites, rewrite
+from porter.engine import Rewrites, apply, rewrite, visit
 from porter.errors import PortError
 from porter.project import Project
 from porter.rule import Rule, Safety
@@ -191,3 +191,17 @@ def test_a_statement_that_takes_another_s_place_may_go_as_well() -> None:
         ("TST002", 2),
         ("TST004", 2),
     ]
+
+
+def test_an_import_that_two_rules_split_is_credited_to_both() -> None:
+    text = "import torch\nfrom torch.nn.functional import glu, interpolate, pad\n\n\ndef f(x):\n    return pad(glu(interpolate(x, 9)), (1, 1))\n"
+    rules = load().selected()
+    project = Project.parse({"module/a.py": ("a.py", text)})
+    visit(project, rules)
+    made = apply(project)
+    moved = [(e.rule, e.reason.rpartition(" ")[2]) for e in made.edits if e.span.line == 2]
+    assert moved == [("LOW001", "(interpolate)"), ("LOW006", "(glu)")]
+    assert len({e.target_span for e in made.edits if e.span.line == 2}) == 1
+    left = apply(project, without=[e.asked for e in made.edits if e.rule == "LOW006"])
+    assert "from torch.nn.functional import glu, pad\nfrom .ops import interpolate\n" in text_of(left)
+    assert [e.rule for e in left.edits] == ["LOW001"]
