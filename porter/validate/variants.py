@@ -17,7 +17,9 @@ from porter.errors import PortError
 from porter.generate.fingerprint import engine_hash
 from porter.generate.settings import Settings
 from porter.project import Project
-from porter.sources import collect
+from porter.rule import Rule
+from porter.sources import Sources, collect
+from porter.stack import with_room
 from porter.upstream import Snapshot
 from porter.validate.manifest import Manifest
 from porter.validate.outcome import Culprit
@@ -64,8 +66,7 @@ class Variants:
         self._sources = collect(snapshot)
         chosen = rulebook.load(rules).selected(manifest.select, manifest.ignore)
         with no_collection():
-            self._project = Project.parse(self._sources.texts)
-            visit(self._project, chosen)
+            self._project = with_room(lambda: _visited(self._sources, chosen))
         self._made = self._lay_out(frozenset())
         self._generated = {name: _lines(emitted.content) for name, emitted in self._made.items()}
         self._own = _on_disk(manifest.package)
@@ -104,7 +105,7 @@ class Variants:
     @cached_property
     def _functions(self) -> dict[str, list[tuple[str, int, int]]]:
         files = {**self._generated, **self._own}
-        return {name: list(_functions(b"".join(lines))) for name, lines in files.items()}
+        return with_room(lambda: {name: list(_functions(b"".join(lines))) for name, lines in files.items()})
 
     @cached_property
     def _changes(self) -> dict[str, list[Change]]:
@@ -129,7 +130,7 @@ class Variants:
 
     def _by_rules(self) -> Iterator[Candidate]:
         files = {emitted.upstream: emitted for emitted in self._made.values()}
-        for edit in apply(self._project).edits:
+        for edit in with_room(lambda: apply(self._project).edits):
             if edit.rule.startswith("PKG"):
                 continue
             emitted, span = files[edit.file], edit.target_span
@@ -145,11 +146,16 @@ class Variants:
 
     def _lay_out(self, without: Collection[Asked]) -> dict[str, Emitted]:
         """Generated files by their name inside the package."""
-        rewrites = apply(self._project, without)
         spec, revision = self._snapshot.spec, self._snapshot.revision
-        files = layout(rewrites, self._sources, spec=spec, revision=revision)
+        files = with_room(lambda: layout(apply(self._project, without), self._sources, spec=spec, revision=revision))
         inside = f"{PACKAGE}/"
         return {name.removeprefix(inside): emitted for name, emitted in files.items() if name.startswith(inside)}
+
+
+def _visited(sources: Sources, rules: Sequence[type[Rule]]) -> Project:
+    project = Project.parse(sources.texts)
+    visit(project, rules)
+    return project
 
 
 def changes(name: str, old: Lines, new: Lines) -> list[Change]:

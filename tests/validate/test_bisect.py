@@ -155,6 +155,17 @@ def test_without_every_edit_the_package_is_upstream_s_own_code(upstream: Path, t
         assert [line for line in own if "import" not in line and line not in left] == []
 
 
+def test_deep_chains_are_no_obstacle(tmp_path: Path) -> None:
+    deep = write_upstream(tmp_path / "upstream")
+    path = deep / "GPT_SoVITS" / "module" / "commons.py"
+    chain = "".join(f"    elif x == {n}:\n        x = x.cuda()\n" for n in range(400))
+    path.write_text(f"{path.read_text()}\n\ndef chosen(x):\n    if x == -1:\n        pass\n{chain}    return x\n")
+    port = generated(deep, tmp_path / "port")
+    line = edited(port, "commons.py", "< lengths", "<= lengths")
+    case = blame(deep, port)
+    assert [c["target"] for c in case["culprits"]] == [f"commons.py:{line}"]
+
+
 def test_where_both_changed_a_line_the_hand_s_change_stays() -> None:
     old = [b"a\n", b"b\n", b"c\n", b"d\n"]
     theirs = [Change("f", 1, 2, (b"B\n",)), Change("f", 3, 4, (b"D\n",))]
