@@ -10,7 +10,7 @@ from .flows import Flows
 from .layers import layer_classes
 from .project import SourceFile
 from .syntax.template import match
-from .syntax.walk import dotted
+from .syntax.walk import dotted, own_of_type
 
 _PRODUCTS = (
     *("torch.matmul(__left, __right)", "torch.bmm(__left, __right)", "__left @ __right"),
@@ -37,9 +37,12 @@ def attention_scores(file: SourceFile, function: cst.FunctionDef) -> list[Produc
 
     None where anything is written to in place: what is computed later must find what it is made of as it was.
     """
+    operations = own_of_type(function.body, cst.Call, cst.BinaryOperation)
+    products = {p.node: p for n in operations if (p := _product(file, n)) is not None}
+    if len(products) < 2:
+        return []
     flows = Flows(file, function)
-    products = {p.node: p for n in flows.nodes if (p := _product(file, n)) is not None}
-    if len(products) < 2 or not flows.may_wait:
+    if not flows.may_wait:
         return []
 
     def operands(node: cst.BaseExpression) -> list[cst.BaseExpression]:
@@ -53,9 +56,7 @@ def attention_scores(file: SourceFile, function: cst.FunctionDef) -> list[Produc
     return [product for node, product in products.items() if node in found]
 
 
-def _product(file: SourceFile, node: cst.CSTNode) -> Product | None:
-    if not isinstance(node, (cst.Call, cst.BinaryOperation)):
-        return None
+def _product(file: SourceFile, node: cst.BaseExpression) -> Product | None:
     for pattern in _PRODUCTS:
         found = match(pattern, node, file.resolve)
         if found is not None:

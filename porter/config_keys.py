@@ -157,7 +157,9 @@ def _computes(file: SourceFile, node: cst.CSTNode) -> bool:
 def _chain(file: SourceFile, node: cst.Name | cst.Attribute) -> str | None:
     """`a.b.c`, where a node is the whole of such a chain and stands for a value."""
     parent = file.parent(node)
-    if isinstance(parent, (cst.Attribute, cst.Param)) or (isinstance(parent, cst.Arg) and parent.keyword is node):
+    if type(parent) is cst.Attribute or type(parent) is cst.Param:
+        return None
+    if type(parent) is cst.Arg and parent.keyword is node:
         return None
     return dotted(node)
 
@@ -187,11 +189,11 @@ def _guarded(file: SourceFile, node: cst.CSTNode, name: str) -> bool:
 def _asks_for_key(test: cst.BaseExpression, name: str) -> bool:
     """`hasattr(hps.train, "x")`, `getattr(hps, "x", None)` or `"x" in hps.train`."""
     for part in descendants(test):
-        if isinstance(part, cst.Call) and isinstance(part.func, cst.Name) and part.func.value in ("hasattr", "getattr"):
+        if type(part) is cst.Call and isinstance(part.func, cst.Name) and part.func.value in ("hasattr", "getattr"):
             asked = part.args[0].value if part.args else part.func
             if (dotted(asked) or "").split(".")[0] == name:
                 return True
-        if isinstance(part, cst.Comparison) and isinstance(part.left, cst.SimpleString):
+        if type(part) is cst.Comparison and isinstance(part.left, cst.SimpleString):
             for target in part.comparisons:
                 inside = isinstance(target.operator, (cst.In, cst.NotIn))
                 if inside and (dotted(target.comparator) or "").split(".")[0] == name:

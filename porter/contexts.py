@@ -31,6 +31,7 @@ _LOADS = f"it runs {_LOADING}"
 DISTRIBUTED_ONLY = "runs only where torch.distributed has a process group"
 
 _WITHOUT_GRADIENTS = ("torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled")
+_GUARDING = frozenset({cst.If, cst.BooleanOperation, cst.IndentedBlock, cst.FunctionDef})
 _DEFINED = (cst.FunctionDef, cst.ClassDef)
 Reference = tuple[SourceFile, cst.CSTNode]
 
@@ -56,7 +57,7 @@ class Contexts:
         guard = self._guard(file, node)
         if guard is not None:
             return guard
-        if any(isinstance(a, cst.Lambda) for a in (node, *file.ancestors(node))) and not self._in_loading(file, node):
+        if any(type(a) is cst.Lambda for a in (node, *file.ancestors(node))) and not self._in_loading(file, node):
             return None  # runs when it is called, wherever that is
         function = file.function(node)
         if function is None:
@@ -69,6 +70,9 @@ class Contexts:
         """A condition around `node`, or an exit before it, that keeps it from the device."""
         child: cst.CSTNode = node
         for around in file.ancestors(node):
+            if type(around) not in _GUARDING:
+                child = around
+                continue
             if isinstance(around, cst.If) and child is around.body and _asks_distributed(file, around.test):
                 return _distributed_reason(file, around)
             if isinstance(around, cst.BooleanOperation) and child is around.right and asks_host(around):
@@ -383,7 +387,7 @@ def _holds_for_helpers(reason: str) -> bool:
 
 def _top(file: SourceFile, node: cst.CSTNode) -> cst.FunctionDef | cst.ClassDef | None:
     """The outermost function or class around (or at) a node."""
-    found = [a for a in (node, *file.ancestors(node)) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
+    found = [a for a in (node, *file.ancestors(node)) if type(a) is cst.FunctionDef or type(a) is cst.ClassDef]
     return found[-1] if found else None
 
 

@@ -8,7 +8,7 @@ from .flows import Flows
 from .layers import layer_classes
 from .project import SourceFile
 from .syntax.calls import has_star
-from .syntax.walk import dotted
+from .syntax.walk import dotted, own_of_type
 
 _RELU = ("torch.relu", "torch.nn.functional.relu")
 _PASSING = ("torch.nn.functional.dropout", "torch.nn.functional.pad", "torch.dropout")
@@ -24,9 +24,11 @@ def wide_layers(file: SourceFile, function: cst.FunctionDef) -> list[cst.Call]:
     owner = file.owner(function)
     if owner is None or not file.defines_module(owner):
         return []
+    layers = [n for n in own_of_type(function.body, cst.Call) if _is_layer(file, owner, n)]
+    if len(layers) < 2:
+        return []
     flows = Flows(file, function)
-    layers = [n for n in flows.nodes if isinstance(n, cst.Call) and _is_layer(file, owner, n)]
-    if len(layers) < 2 or not flows.may_wait:
+    if not flows.may_wait:
         return []
 
     def operands(node: cst.BaseExpression) -> list[cst.BaseExpression]:

@@ -25,7 +25,7 @@ class Flows:
         """Look at the lines of a function, but not into functions inside it."""
         self._file = file
         self.nodes = list(own_descendants(function.body))
-        self._place = {node: place for place, node in enumerate(self.nodes)}
+        self._place = dict(zip(self.nodes, range(len(self.nodes)), strict=True))
         self._assigned: dict[str, list[tuple[int, cst.BaseExpression, cst.CSTNode | None]]] = defaultdict(list)
         for place, node in enumerate(self.nodes):
             if type(node) is not cst.Assign and type(node) is not cst.AnnAssign:

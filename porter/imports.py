@@ -176,4 +176,4 @@ def _called(file: SourceFile, edits: Iterable[Replacement]) -> dict[str, str]:
 
 def _names(lines: Iterable[cst.CSTNode]) -> frozenset[str]:
     """The names in what an edit puts in."""
-    return frozenset(n.value for new in lines for n in descendants(new) if isinstance(n, cst.Name))
+    return frozenset(n.value for new in lines for n in descendants(new) if type(n) is cst.Name)

@@ -12,7 +12,7 @@ from .project import SourceFile
 from .syntax.calls import method_call
 from .syntax.scopes import Scope
 from .syntax.values import Kind, is_tensor
-from .syntax.walk import descendants, dotted, own_descendants
+from .syntax.walk import descendants, dotted, own_of_type
 
 _Path = tuple[int, ...]  # where the number is in nested tuples; () for the value itself, or somewhere in it
 _Seen = frozenset[object]
@@ -67,7 +67,7 @@ def kept_numbers(file: SourceFile, function: cst.FunctionDef) -> frozenset[str]:
 
 def _given_alone(function: cst.FunctionDef) -> Iterator[tuple[str, cst.BaseExpression]]:
     """Names that a function gives something, `x = y` and `x += y`, but not in tuples and chains."""
-    for node in own_descendants(function.body):
+    for node in own_of_type(function.body, cst.Assign, cst.AugAssign):
         if isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Name):
             yield node.targets[0].target.value, node.value
         elif isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Name):
@@ -240,7 +240,7 @@ def _reads(file: SourceFile, scope: Scope, given: cst.Name) -> Iterator[cst.Name
     """Where a name may be read that is given something, closures included; not in a loop that gives it another."""
     around = set(file.ancestors(given))
     for node in descendants(scope.node):
-        if not isinstance(node, cst.Name) or node.value != given.value:
+        if type(node) is not cst.Name or node.value != given.value:
             continue
         parent = file.parent(node)
         if isinstance(parent, cst.Attribute) and parent.attr is node:

@@ -134,7 +134,7 @@ def _used_outside(file: SourceFile, loop: cst.For, names: set[str]) -> bool:
         if node is loop:
             later = True
             continue
-        if isinstance(node, cst.Name) and later and node.value in names:
+        if type(node) is cst.Name and later and node.value in names:
             parent = file.parent(node)
             if not isinstance(parent, (cst.AssignTarget, cst.Attribute, cst.Arg)):
                 return True

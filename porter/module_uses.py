@@ -26,7 +26,7 @@ def asked_in_functions(file: SourceFile, name: str) -> list[cst.Name]:
         and (owner := file.index.scope_of(node).lookup(name)) is not None
         and owner[0] is root
     ]
-    declared = any(isinstance(n, (cst.Global, cst.Nonlocal)) and _names(n, name) for n in file.index.nodes)
+    declared = any((type(n) is cst.Global or type(n) is cst.Nonlocal) and _names(n, name) for n in file.index.nodes)
     return [] if declared or not all(_asks_in_function(file, use) for use in uses) else uses
 
 

@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterator
 import libcst as cst
 
 from .project import SourceFile
-from .syntax.walk import dotted, own_descendants, own_of_type
+from .syntax.walk import dotted, own_of_type
 
+_BINDING = (
+    *(cst.Assign, cst.AnnAssign, cst.NamedExpr, cst.AsName, cst.Del, cst.Global, cst.Nonlocal, cst.AugAssign),
+    cst.For,
+)
 _METHODS = ("numel", "dim", "nelement")
 _WHOLE_OPERATORS = (cst.Add, cst.Subtract, cst.Multiply, cst.FloorDivide, cst.Modulo)
 _WHOLE_MATH = ("ceil", "comb", "factorial", "floor", "gcd", "isqrt", "lcm", "perm")
@@ -132,7 +136,7 @@ def given_values(file: SourceFile, node: cst.Name) -> Iterator[cst.BaseExpressio
     found = file.index.scope_of(node).lookup(node.value)
     if function is None or found is None or found[0].node is not function:
         return  # a name of a comprehension, or from further out
-    for part in own_descendants(function.body):
+    for part in own_of_type(function.body, *_BINDING):
         value = _value(part, node.value)
         if value is not None:
             yield value

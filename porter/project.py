@@ -155,11 +155,11 @@ class SourceFile:
 
     def function(self, node: cst.CSTNode) -> cst.FunctionDef | None:
         """The innermost function around a node."""
-        return next((a for a in self.ancestors(node) if isinstance(a, cst.FunctionDef)), None)
+        return next((a for a in self.ancestors(node) if type(a) is cst.FunctionDef), None)
 
     def owner(self, node: cst.CSTNode) -> cst.ClassDef | None:
         """The innermost class around a node."""
-        return next((a for a in self.ancestors(node) if isinstance(a, cst.ClassDef)), None)
+        return next((a for a in self.ancestors(node) if type(a) is cst.ClassDef), None)
 
     def statement(self, node: cst.CSTNode) -> cst.BaseStatement:
         """The statement that a node is part of."""
@@ -217,7 +217,7 @@ class SourceFile:
 
     def inside_import(self, node: cst.CSTNode) -> bool:
         """Whether a node is part of an import statement."""
-        return any(isinstance(a, (cst.Import, cst.ImportFrom)) for a in self.ancestors(node))
+        return any(type(a) is cst.Import or type(a) is cst.ImportFrom for a in self.ancestors(node))
 
     # -- the emitted runtime ------------------------------------------------------------------------------------
 
@@ -450,15 +450,16 @@ def _differentiates_twice(file: SourceFile, node: cst.CSTNode) -> bool:
     """Whether code may ask for gradients that have gradients themselves, or that are made another way."""
     if type(node) not in _ASKING:  # all nodes of a project are looked at
         return False
-    if isinstance(node, cst.ImportFrom) and not isinstance(node.names, cst.ImportStar):
+    if type(node) is cst.ImportFrom and not isinstance(node.names, cst.ImportStar):
         module = file.imported_module(node)
         return any(_transforms(f"{module}.{dotted(alias.name)}") for alias in node.names)
-    if isinstance(node, (cst.ImportFrom, cst.Import)):
-        names = [file.imported_module(node)] if isinstance(node, cst.ImportFrom) else map(_imported, node.names)
-        return any(map(_transforms, names))
-    if isinstance(node, cst.Attribute):
+    if type(node) is cst.ImportFrom:
+        return _transforms(file.imported_module(node))
+    if type(node) is cst.Import:
+        return any(map(_transforms, map(_imported, node.names)))
+    if type(node) is cst.Attribute:
         return node.attr.value in _LAST and _transforms(file.resolve(node) or "")
-    return isinstance(node, cst.Call) and _asks_for_graph(file, node)
+    return type(node) is cst.Call and _asks_for_graph(file, node)
 
 
 def _imported(alias: cst.ImportAlias) -> str:

@@ -19,7 +19,7 @@ import libcst as cst
 from .project import SourceFile
 from .remarks import Around, Remark, above, around_block, assigned_name, behind, inside, lines_of, with_remarks
 from .syntax.template import parenthesized
-from .syntax.walk import descendants, meaningful_fields
+from .syntax.walk import PLAIN, descendants, meaningful_fields
 
 New = cst.CSTNode | tuple[cst.CSTNode, ...]
 
@@ -114,11 +114,13 @@ class _Worker:
         changes: dict[str, object] = {}
         for name in meaningful_fields(type(node)):
             value = getattr(node, name)
-            if isinstance(value, cst.CSTNode):
+            if type(value) in PLAIN:
+                continue
+            if not isinstance(value, (tuple, list)):
                 new = self.node(value, fresh)
                 if new is not value:
                     changes[name] = new
-            elif isinstance(value, (tuple, list)):
+            else:
                 items = self._items(node, value, fresh)
                 if len(items) != len(value) or any(a is not b for a, b in zip(items, value, strict=True)):
                     changes[name] = items

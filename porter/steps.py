@@ -281,7 +281,7 @@ def only_looks(file: SourceFile, loop: Loop, body: cst.BaseSuite) -> bool:
     space = around if around is not None else file.module
     inside = set(descendants(body))
     return not any(
-        isinstance(n, cst.Name) and n.value in bound and n not in inside and not _is_label(file, n)
+        type(n) is cst.Name and n.value in bound and n not in inside and not _is_label(file, n)
         for n in descendants(space)
     )
 

@@ -9,7 +9,7 @@ import libcst as cst
 
 from .project import SourceFile
 from .syntax.calls import has_star, method_call, positional
-from .syntax.walk import dotted, own_descendants
+from .syntax.walk import dotted, own_names, own_of_type
 
 _STRINGS = ("os.path.basename", "os.path.join", "os.path.dirname")
 _LISTS = ("os.listdir", "glob.glob")
@@ -20,6 +20,10 @@ _OTHER_METHODS = (
     "discard", "remove", "clear", "copy", "difference_update", "intersection_update", "issubset", "issuperset",
     "isdisjoint",
 )  # fmt: skip
+_BINDING = (
+    *(cst.AnnAssign, cst.NamedExpr, cst.Assign, cst.For, cst.AsName),
+    *(cst.Global, cst.Nonlocal),
+)
 
 
 class Strings:
@@ -134,7 +138,7 @@ class Strings:
         values: list[cst.BaseExpression] = []
         if any(param.name.value == name for param in _parameters(self._function)):
             return None
-        for node in own_descendants(self._function.body):
+        for node in own_of_type(self._function.body, *_BINDING):
             if isinstance(node, (cst.AnnAssign, cst.NamedExpr)):
                 if dotted(node.target) == name and node.value is not None:
                     values.append(node.value)
@@ -155,7 +159,7 @@ class Strings:
         return values
 
     def _loops(self, name: str) -> list[cst.For]:
-        loops = (node for node in own_descendants(self._function.body) if isinstance(node, cst.For))
+        loops = own_of_type(self._function.body, cst.For)
         return [loop for loop in loops if dotted(loop.target) == name]
 
     def _fills(self, name: str) -> list[cst.Call | cst.AugAssign] | None:
@@ -163,9 +167,7 @@ class Strings:
         found: list[cst.Call | cst.AugAssign] = []
         if self._loops(name):
             return None
-        for node in own_descendants(self._function.body):
-            if not isinstance(node, cst.Name) or node.value != name:
-                continue
+        for node in own_names(self._function.body).get(name, ()):
             around = self._file.parent(node)
             if isinstance(around, cst.AugAssign) and around.target is node:
                 found.append(around)

@@ -132,9 +132,10 @@ class _Class:
 def _attributes_set(owner: cst.ClassDef) -> Iterator[tuple[str, cst.CSTNode]]:
     """The attributes of `self` that the code of a class sets, and what binds each."""
     for node in descendants(owner.body):
-        if isinstance(node, _BINDS):
+        if type(node) in _BINDS:
+            assert isinstance(node, _BINDS)
             for part in descendants(node.name if isinstance(node, cst.AsName) else node.target):
-                if isinstance(part, cst.Attribute) and dotted(part.value) == "self":
+                if type(part) is cst.Attribute and dotted(part.value) == "self":
                     yield part.attr.value, node
 
 

@@ -10,7 +10,7 @@ from porter.layers import is_list, layer_classes
 from porter.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.signals import Form, Passage
-from porter.syntax.walk import dotted, own_descendants
+from porter.syntax.walk import dotted, own_descendants, own_of_type
 
 _BEFORE = """import torch
 import torch.nn.functional as F
@@ -120,7 +120,7 @@ class FoldTimeIntoChannels(Rule):
             self._add(methods["__init__"], up, block, end)
 
     def _names(self, method: cst.FunctionDef) -> set[str]:
-        found = (dotted(n) or "" for n in own_descendants(method.body) if isinstance(n, cst.Attribute))
+        found = (dotted(n) or "" for n in own_of_type(method.body, cst.Attribute))
         return {name.removeprefix("self.") for name in found if name.startswith("self.") and name.count(".") == 1}
 
     def _holds(self, owner: cst.ClassDef, attribute: str, kind: str, *, many: bool) -> bool:
@@ -128,7 +128,7 @@ class FoldTimeIntoChannels(Rule):
         return found == frozenset({kind}) and is_list(self.file, owner, attribute) is many
 
     def _done(self, method: cst.FunctionDef) -> bool:
-        names = (dotted(n.func) or "" for n in own_descendants(method.body) if isinstance(n, cst.Call))
+        names = (dotted(n.func) or "" for n in own_of_type(method.body, cst.Call))
         return any(name.rpartition(".")[2] == "fold_time" for name in names)
 
     def _blocks_hand_on(self, owner: cst.ClassDef, attribute: str) -> bool:

@@ -112,9 +112,9 @@ def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
 
 def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Functions of libraries that have no place in the port, called or passed on."""
-    assert isinstance(node, (cst.Attribute, cst.Name))
     if type(file.parent(node)) is cst.Attribute:
         return
+    assert isinstance(node, (cst.Attribute, cst.Name))
     target = file.resolve(node)
     if target is None or not target.startswith("torch") or file.inside_import(node):
         return

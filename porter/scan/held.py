@@ -22,6 +22,7 @@ _PARTS = ("data", "T", "mT")
 _ALL = ("parameters", "named_parameters", "buffers", "named_buffers", "state_dict")
 _CONTAINERS = ("dict", "frozenset", "iter", "list", "set", "tuple", "zip", "enumerate", "functools.partial")
 _LITERALS = (cst.List, cst.Tuple, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictComp, cst.GeneratorExp)
+_VALUES = frozenset({cst.Attribute, cst.Name, cst.Call})
 _BETWEEN = (cst.Arg, cst.Element, cst.DictElement, cst.StarredElement, cst.IfExp)
 
 
@@ -32,8 +33,10 @@ def held_parameters(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     if node.name.value != "__init__" or owner is None or not file.defines_module(owner):
         return
     for part in descendants(node.body):
+        if type(part) not in _VALUES:
+            continue
         label = part in (getattr(file.parent(part), "keyword", None), getattr(file.parent(part), "attr", None))
-        if isinstance(part, (cst.Attribute, cst.Name, cst.Call)) and not label and _is_parameter(file, part):
+        if not label and _is_parameter(file, part):
             yield from _held(file, node, part)
 
 

@@ -19,9 +19,9 @@ _BY_CLASSES = ("torch.nn.functional.one_hot",)  # and here whether there is a nu
 
 def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Functions and classes of torch, called or passed on."""
-    assert isinstance(node, (cst.Attribute, cst.Name))
     if type(file.parent(node)) is cst.Attribute:
         return
+    assert isinstance(node, (cst.Attribute, cst.Name))
     target = file.resolve(node)
     if target is None or not target.startswith("torch") or file.inside_import(node) or _only_named(file, node):
         return

@@ -519,14 +519,14 @@ def is_plain(default: cst.BaseExpression | None) -> bool:
 def used_as_tensor(function: cst.FunctionDef, index: Index) -> Iterator[tuple[str, str]]:
     """Names that a function uses as tensors are used, each with the attribute or the function that it is used with."""
     for node in own_of_type(function, cst.Attribute, cst.Call):
-        if isinstance(node, cst.Attribute):
+        if type(node) is cst.Attribute:
             name = node.attr.value
-            if isinstance(node.value, cst.Name) and (
+            if type(node.value) is cst.Name and (
                 name in tn.TENSOR_ONLY_ATTRIBUTES
                 or (name in tn.TENSOR_ONLY_METHODS and isinstance(index.parents.get(node), cst.Call))
             ):
                 yield node.value.value, name
-        elif isinstance(node, cst.Call) and node.args and isinstance(node.args[0].value, cst.Name):
+        elif type(node) is cst.Call and node.args and type(node.args[0].value) is cst.Name:
             target = index.resolve(node.func)
             if target is not None and tn.takes_tensor_first(target):
                 yield node.args[0].value.value, target

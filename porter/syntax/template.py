@@ -11,7 +11,7 @@ from functools import cache
 
 import libcst as cst
 
-from .walk import children, dotted, key, meaningful_fields
+from .walk import EXPRESSIONS, PLAIN, children, dotted, key, meaningful_fields
 
 _NAMING = frozenset({cst.Name, cst.Attribute})  # may match by what they mean, or be a hole
 Bindings = dict[str, cst.CSTNode]
@@ -73,12 +73,14 @@ def substitute(
     changes: dict[str, object] = {}
     for name in meaningful_fields(type(node)):
         value = getattr(node, name)
-        if isinstance(value, cst.CSTNode):
+        if type(value) in PLAIN:
+            continue
+        if not isinstance(value, (tuple, list)):
             changed = substitute(value, replace, node)
             if changed is not value:
                 changes[name] = changed
-        elif isinstance(value, (tuple, list)):
-            items = [substitute(v, replace, node) if isinstance(v, cst.CSTNode) else v for v in value]
+        else:
+            items = [v if type(v) in PLAIN else substitute(v, replace, node) for v in value]
             if any(a is not b for a, b in zip(items, value, strict=True)):
                 changes[name] = items
     return node.with_changes(**changes) if changes else node
@@ -111,7 +113,7 @@ def match(text: str, node: cst.CSTNode, resolve: Resolver | None = None) -> Bind
     A hole that occurs twice must stand for the same syntax. A dotted name in the pattern also matches a node that
     `resolve` says is that name, whatever it is called in this file.
     """
-    if isinstance(node, cst.BaseExpression):
+    if type(node) in EXPRESSIONS:
         pattern: cst.CSTNode = _expression(text)
     else:
         pattern = _statement(text)
@@ -140,13 +142,13 @@ def _unify(pattern: cst.CSTNode, node: cst.CSTNode, found: Bindings, resolve: Re
         return False
     for name in meaningful_fields(kind):
         a, b = getattr(pattern, name), getattr(node, name)
-        if isinstance(a, cst.CSTNode):
-            if not isinstance(b, cst.CSTNode) or not _unify(a, b, found, resolve):
-                return False
-        elif isinstance(a, (tuple, list)):
+        if type(a) is tuple or type(a) is list:
             if len(a) != len(b) or not all(_unify(x, y, found, resolve) for x, y in zip(a, b, strict=True)):
                 return False
-        elif a != b and not isinstance(b, cst.MaybeSentinel) and not isinstance(a, cst.MaybeSentinel):
+        elif type(a) in PLAIN:
+            if a != b and type(a) is not cst.MaybeSentinel and type(b) is not cst.MaybeSentinel:
+                return False
+        elif type(b) in PLAIN or not _unify(a, b, found, resolve):
             return False
     return True
 
@@ -157,9 +159,9 @@ def names_in(node: cst.CSTNode) -> set[str]:
     stack = [node]
     while stack:
         current = stack.pop()
-        if isinstance(current, cst.Name):
+        if type(current) is cst.Name:
             found.add(current.value)
-        elif isinstance(current, (cst.Attribute, cst.Arg)):
+        elif type(current) is cst.Attribute or type(current) is cst.Arg:
             stack.append(current.value)
         else:
             stack.extend(children(current))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, lru_cache
-from typing import TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import libcst as cst
 
@@ -23,18 +24,27 @@ def meaningful_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
 
 
 # Everything else that a field can hold is a node; asking `isinstance(value, CSTNode)` costs ten times as much.
-_PLAIN = frozenset({type(None), str, bool, int, cst.MaybeSentinel})
+PLAIN = frozenset({type(None), str, bool, int, cst.MaybeSentinel})
+
+
+@cache
+def _holders(kind: type[cst.CSTNode]) -> tuple[Callable[[cst.CSTNode], Any] | None, bool]:
+    """What reads the fields of a node class that can hold nodes, and whether that is one field alone."""
+    names = [f.name for f in fields(kind) if f.name in meaningful_fields(kind) and f.type not in PLAIN]
+    return (attrgetter(*names) if names else None), len(names) == 1
 
 
 def children(node: cst.CSTNode) -> list[cst.CSTNode]:
     """The direct children of `node` that carry meaning."""
+    read, alone = _holders(type(node))
+    if read is None:
+        return []
     found: list[cst.CSTNode] = []
-    for name in meaningful_fields(type(node)):
-        value = getattr(node, name)
+    for value in (read(node),) if alone else read(node):
         kind = type(value)
         if kind is tuple or kind is list:
-            found += [item for item in value if type(item) not in _PLAIN]
-        elif kind not in _PLAIN:
+            found += [item for item in value if type(item) not in PLAIN]
+        elif kind not in PLAIN:
             found.append(value)
     return found
 
@@ -52,11 +62,22 @@ N = TypeVar("N", bound=cst.CSTNode)
 
 
 def _subclasses(*bases: type) -> frozenset[type]:
-    return frozenset(kind for kind in vars(cst).values() if isinstance(kind, type) and issubclass(kind, bases))
+    kinds = (kind for kind in vars(cst).values() if isinstance(kind, type))
+    return frozenset(kind for kind in kinds if not set(bases).isdisjoint(kind.__mro__))
 
 
+def _hash_as_objects(kind: type) -> None:
+    """Let nodes hash by identity in C. libcst does so in a Python function, which dictionaries call by the million."""
+    kind.__hash__ = object.__hash__  # type: ignore[method-assign,assignment]
+    below: type[cst.CSTNode]
+    for below in kind.__subclasses__():
+        _hash_as_objects(below)
+
+
+_hash_as_objects(cst.CSTNode)
 _STATEMENTS = _subclasses(cst.BaseStatement, cst.BaseSmallStatement)
-_EXPRESSIONS = _subclasses(cst.BaseExpression, cst.Arg, cst.Param, cst.Parameters)  # no statement is inside one
+EXPRESSIONS = _subclasses(cst.BaseExpression)
+_INSIDE = EXPRESSIONS | {cst.Arg, cst.Param, cst.Parameters}  # of statements; none is inside one of these
 _NESTED = frozenset({cst.FunctionDef, cst.Lambda, cst.ClassDef})
 
 
@@ -103,7 +124,7 @@ def own_of_type(node: cst.CSTNode, *kinds: type[N]) -> Iterable[N]:
 
 @lru_cache(maxsize=_KEPT)
 def _all_own_of_type(node: cst.CSTNode, wanted: frozenset[type[cst.CSTNode]]) -> tuple[cst.CSTNode, ...]:
-    return tuple(_own_of_type(node, wanted))
+    return tuple([n for n in _own_nodes(node) if type(n) in wanted])
 
 
 def _own_of_type(node: cst.CSTNode, wanted: frozenset[type[cst.CSTNode]]) -> Iterator[cst.CSTNode]:
@@ -118,7 +139,7 @@ def _own_of_type(node: cst.CSTNode, wanted: frozenset[type[cst.CSTNode]]) -> Ite
             continue
         found = children(current)
         found.reverse()
-        stack += [n for n in found if type(n) not in _EXPRESSIONS] if statements else found
+        stack += [n for n in found if type(n) not in _INSIDE] if statements else found
 
 
 def key(node: cst.CSTNode) -> object:

@@ -75,7 +75,7 @@ class Statements(Parameters):
 
     def _small(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
         super()._small(node, env, function)
-        if isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Attribute):
+        if type(node) is cst.AugAssign and isinstance(node.target, cst.Attribute):
             self._assign(node.target, self._known.get(node.value, Kind.UNKNOWN), env)
 
     def _assign(self, target: cst.CSTNode, value: Value, env: Env) -> None:
