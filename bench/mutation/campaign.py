@@ -1,0 +1,187 @@
+"""A sample of mutants, each tried; where cases of another device alone reach a place, its mutants belong there."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from queue import Queue
+
+from bench.mutation import reach as reaching
+from bench.mutation.change import Mutant
+from bench.mutation.equal import Note
+from bench.mutation.finding import sample
+from bench.mutation.judging import Bench, Bencher, Say, open_bench
+from bench.mutation.ledger import Fate, Ledger
+from bench.mutation.reach import Reach
+from bench.mutation.trial import attempt
+from porter.upstream import Snapshot
+from porter.upstream.cache import cache_root
+from porter.validate.manifest import read_manifest
+from porter.validate.runner import Request
+
+PLAIN = ("cpu", "auto")  # device and forms of what runs everywhere
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which mutants."""
+
+    count: int
+    seed: int
+    files: tuple[str, ...] = ()  # patterns, all for none
+    trusting: bool = False  # those that an older judge saw count as seen
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A mutant and what became of it."""
+
+    mutant: Mutant
+    fate: Fate
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a campaign found."""
+
+    trials: tuple[Trial, ...]
+    equal: int  # mutants of the sample that a note proves to change nothing; not counted
+    elsewhere: int  # those that only cases of another device reach; not counted
+    alarms: tuple[str, ...]  # cases that speak against the unbroken package, which took no part
+
+    @property
+    def seen(self) -> int:
+        """How many mutants the judge saw."""
+        return sum(trial.fate.seen for trial in self.trials)
+
+
+Step = Callable[[Trial, int], None]  # what became of one, and how many are done
+
+
+def run(
+    snapshot: Snapshot,
+    folder: Path,
+    request: Request,
+    sampling: Sampling,
+    notes: Sequence[Note],
+    jobs: int,
+    say: Say,
+    step: Step,
+) -> Found:
+    """Try a sample of the mutants of the package at `folder`. PortError for unusable input."""
+    package = read_manifest(folder).package
+    judge = reaching.judge_digest()
+    with tempfile.TemporaryDirectory(prefix="sovits-mutants-") as temporary, ExitStack() as stack:
+        workplace = Path(temporary).resolve()
+        bench = stack.enter_context(open_bench(snapshot, folder, request))
+        reach = _reach(bench, folder, package, workplace, jobs, say)
+        others = _others(snapshot, folder, package, request, workplace, jobs, say)
+        picked = _Picked(reach, others, request, notes)
+        wanted = list(islice(picked.of(sample(package, sampling.files, sampling.seed)), sampling.count))
+        ledger = Ledger(_ledger_path(package, request), judge, sampling.trusting)
+        trials: dict[str, Trial] = {}
+        waiting = []
+        for mutant in wanted:
+            fate = ledger.get(mutant.key)
+            if fate is not None:
+                trials[mutant.key] = Trial(mutant, fate)
+            else:
+                waiting.append(mutant)
+        if trials:
+            say(f"{len(trials)} of {len(wanted)} mutants were tried before")
+        for trial in _tried(bench, folder, waiting, reach, judge, workplace, jobs, stack):
+            ledger.add(trial.fate)
+            trials[trial.mutant.key] = trial
+            step(trial, len(trials))
+        alarms = tuple(f"{name}: {case.failure}" for name, case in reach.cases.items() if case.failure)
+        return Found(tuple(trials[m.key] for m in wanted), picked.equal, picked.elsewhere, alarms)
+
+
+class _Picked:
+    """Those of a sample that count."""
+
+    def __init__(self, reach: Reach, others: Sequence[Reach], request: Request, notes: Sequence[Note]) -> None:
+        self._reach, self._others, self._notes = reach, others, notes
+        self._plain = (request.device, request.forms) == PLAIN
+        self.equal = self.elsewhere = 0
+
+    def of(self, sampled: Iterator[Mutant]) -> Iterator[Mutant]:
+        for mutant in sampled:
+            reached = bool(self._reach.reaching(mutant.cells))
+            other = any(others.reaching(mutant.cells) for others in self._others)
+            if any(note.covers(mutant) for note in self._notes):
+                self.equal += 1
+            elif (other and not reached) if self._plain else (other or not reached):
+                self.elsewhere += 1
+            else:
+                yield mutant
+
+
+def _tried(
+    bench: Bench,
+    folder: Path,
+    waiting: Sequence[Mutant],
+    reach: Reach,
+    judge: str,
+    workplace: Path,
+    jobs: int,
+    stack: ExitStack,
+) -> Iterator[Trial]:
+    free: Queue[Bencher] = Queue()
+    for number in range(jobs if waiting else 0):
+        free.put(Bencher(bench, folder, workplace / f"broken-{number}", stack))
+
+    def one(mutant: Mutant) -> Trial:
+        bencher = free.get()
+        try:
+            return Trial(mutant, attempt(bencher, mutant, reach.reaching(mutant.cells), reach, judge))
+        finally:
+            free.put(bencher)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        running: set[Future[Trial]] = set()
+        left = iter(waiting)
+        try:
+            while True:
+                running.update(pool.submit(one, mutant) for mutant in islice(left, jobs - len(running)))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _reach(bench: Bench, folder: Path, package: Path, workplace: Path, jobs: int, say: Say) -> Reach:
+    path = reaching.kept(package, bench.judge.request)
+    found = reaching.load(path)
+    if found is None:
+        where = f"{bench.judge.request.device}, forms {bench.judge.request.forms}"
+        say(f"recording which case reaches which statement: {where}")
+        found = reaching.record(bench, folder, workplace / "reach", jobs, say)
+        reaching.save(found, path)
+    return found
+
+
+def _others(
+    snapshot: Snapshot, folder: Path, package: Path, request: Request, workplace: Path, jobs: int, say: Say
+) -> list[Reach]:
+    """What counts elsewhere: for plain runs what other records tell, for any other what the plain run reaches."""
+    if (request.device, request.forms) == PLAIN:
+        others = [replace(request, forms="tpu"), replace(request, device="xla")]
+        return [found for other in others if (found := reaching.load(reaching.kept(package, other))) is not None]
+    plain = replace(request, device="cpu", forms="auto")
+    with open_bench(snapshot, folder, plain) as bench:
+        return [_reach(bench, folder, package, workplace / "plain", jobs, say)]
+
+
+def _ledger_path(package: Path, request: Request) -> Path:
+    name = f"{reaching.digest(package)}-{request.device}-{request.forms}-{request.preset}"
+    return cache_root() / "mutants" / f"{name}.jsonl"

@@ -1,0 +1,136 @@
+"""The judge of `validate`, opened once: upstream's side of each case is run once and kept for all mutants."""
+
+from __future__ import annotations
+
+import compileall
+import os
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+
+from porter.upstream import Snapshot
+from porter.validate.cases import chosen
+from porter.validate.children import Server
+from porter.validate.environment import child_environment
+from porter.validate.job import Told
+from porter.validate.outcome import CaseOutcome
+from porter.validate.runner import Judge, Request, open_judge
+
+Say = Callable[[str], None]
+_MEMORY = 12 << 30  # bytes that a mutant's process may ask for
+_LATER = 10.0  # seconds; bytecode tells its source by whole seconds
+_ABSENT = "not in this upstream"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Upstream's side of a case."""
+
+    place: Path
+    reference: Told
+
+
+@dataclass
+class Bench:
+    """A judge, and upstream's side of the cases that were asked for."""
+
+    judge: Judge
+    names: tuple[str, ...]
+    _ready: dict[str, Ready | None] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def ready(self, name: str) -> Ready | None:
+        """Upstream's side of a case, run when first asked for; None where there is nothing to compare with."""
+        with self._lock:
+            if name not in self._ready:
+                place = self.judge.place(name)
+                told = self.judge.run_upstream(name, place)
+                self._ready[name] = Ready(place, told) if isinstance(told, Told) else None
+            return self._ready[name]
+
+
+class Bencher:
+    """One worker: a package of its own that may be broken, and a process that forks for each run of it."""
+
+    def __init__(self, bench: Bench, package: Path, folder: Path, stack: ExitStack) -> None:
+        """`package` is copied to `folder`; `stack` ends the process."""
+        shutil.copytree(package, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        self.root = folder.resolve()
+        self.package = self.root / "module" / "tpu"
+        compileall.compile_dir(self.root, quiet=2)  # each run imports the package again
+        self._bench = bench
+        paths = self.package.rglob("*.py")
+        self._times = {path.relative_to(self.package).as_posix(): path.stat().st_mtime for path in paths}
+        self._places = self.root.parent / f"{self.root.name}.cases"
+        judge = bench.judge.other(self.root)
+        request = judge.request
+        environment = child_environment(request.device, quick=request.preset == "tiny", forms=request.forms)
+        server = Server(
+            environment,
+            bench.judge.port.search,
+            judge.port.package,
+            request.device != "cpu",
+            self.root.parent / f"{self.root.name}.log",
+            anew=True,
+        )
+        stack.callback(server.close)
+        self._judge = replace(judge, ported=server)
+
+    def put(self, file: str, text: str) -> None:
+        """Give a file of the package another text."""
+        path = self.package / file
+        before = path.stat()
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, (before.st_atime, before.st_mtime + _LATER))  # or its old bytecode would count
+
+    def put_back(self, file: str, text: str) -> None:
+        """Undo `put`; `text` is what was there before."""
+        path = self.package / file
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, (path.stat().st_atime, self._times[file]))
+
+    def run(self, name: str, seconds: float) -> CaseOutcome | None:
+        """One case of the package as it is now, at most `seconds`; None where there is nothing to compare with."""
+        ready = self._bench.ready(name)
+        if ready is None:
+            return None
+        place = self._places / name
+        if not place.is_dir():
+            place.mkdir(parents=True)
+            for file in ready.place.iterdir():
+                (place / file.name).symlink_to(file)
+        judge = replace(self._judge, request=replace(self._judge.request, timeout=seconds))
+        return judge.run_port(name, place, ready.reference, _quiet)
+
+
+@contextmanager
+def open_bench(snapshot: Snapshot, package: Path, request: Request) -> Iterator[Bench]:
+    """The bench for `package`, as `generate` made it. PortError for unusable input."""
+    _limit_memory()
+    with open_judge(snapshot, package, request) as judge:
+        yield Bench(judge, chosen(request.cases))
+
+
+def _limit_memory() -> None:
+    """So that a mutant that asks for the whole machine fails alone."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft == resource.RLIM_INFINITY or soft > _MEMORY:
+        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, hard))
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def failed(outcome: CaseOutcome) -> bool:
+    """Whether a case speaks against the package."""
+    return outcome.verdict != _ABSENT and not outcome.passed
+
+
+def _quiet(case: str, state: str) -> None:
+    pass

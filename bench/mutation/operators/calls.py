@@ -1,0 +1,38 @@
+"""Arguments of calls."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from bench.mutation.change import Edit
+from bench.mutation.operators.writing import given, rewritten, without
+from bench.mutation.source import Source
+
+
+def keyword_removed(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """One argument that is given by name less."""
+    if isinstance(node, ast.Call):
+        for keyword in node.keywords:
+            if keyword.arg is not None:
+                yield without(source, "keyword removed", node, keyword)
+
+
+def argument_dropped(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """The last of the arguments that are given by place."""
+    if isinstance(node, ast.Call) and node.args and not isinstance(node.args[-1], (ast.Starred, ast.GeneratorExp)):
+        yield without(source, "argument dropped", node, node.args[-1])
+
+
+def arguments_swapped(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """Two neighbours the other way round."""
+    if not isinstance(node, ast.Call):
+        return
+    for index in range(len(node.args) - 1):
+        first, second = node.args[index : index + 2]
+        if isinstance(first, ast.Starred) or isinstance(second, ast.Starred):
+            continue
+        if source.code(first) == source.code(second):
+            continue
+        order: dict[ast.expr | ast.keyword, ast.expr] = {first: second, second: first}
+        yield rewritten(source, "arguments swapped", node, [order.get(a, a) for a in given(node)])

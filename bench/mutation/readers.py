@@ -1,0 +1,57 @@
+"""Which statements show what another one does: itself, or those that read a name that is set on import."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from bench.mutation.change import Cell
+from bench.mutation.source import Source
+
+
+class Readers:
+    """Statements inside functions, by the names that they read."""
+
+    def __init__(self, by_name: Mapping[str, tuple[Cell, ...]]) -> None:
+        """`by_name`: a name, with or without an object before it, and who reads it."""
+        self._by_name = by_name
+
+    def cells(self, file: str, source: Source, statement: ast.stmt) -> tuple[Cell, ...]:
+        """The statements of which one at least runs where a change of `statement` matters.
+
+        What is written in a function's head matters once the function runs. What is set on import matters where it is
+        read; every run imports it.
+        """
+        own = (file, source.statements.get(statement, 0))
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = [inner for inner in statement.body if inner in source.statements]
+            return ((file, source.statements[body[0]]),) if body else (own,)
+        if source.function(statement) is not None:
+            return (own,)
+        return tuple(cell for name in _set(statement) for cell in self._by_name.get(name, ())) or (own,)
+
+
+def readers_of(sources: Mapping[str, Source]) -> Readers:
+    """Look through all files of a package."""
+    found: dict[str, list[Cell]] = defaultdict(list)
+    for file, source in sources.items():
+        for node in ast.walk(source.tree):
+            if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(node.ctx, ast.Load):
+                continue
+            if source.function(node) is None:
+                continue
+            statement = source.statement(node)
+            if statement in source.statements:
+                name = node.id if isinstance(node, ast.Name) else node.attr
+                found[name].append((file, source.statements[statement]))
+    return Readers({name: tuple(dict.fromkeys(cells)) for name, cells in found.items()})
+
+
+def _set(statement: ast.stmt) -> Iterator[str]:
+    """Names that an assignment sets."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    if isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
+        targets = [statement.target]
+    for target in targets:
+        yield from (node.id for node in ast.walk(target) if isinstance(node, ast.Name))

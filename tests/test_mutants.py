@@ -1,0 +1,217 @@
+"""Mutation testing: what the operators propose, how statements are counted, and what a campaign tells."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench.mutation.campaign import Found, Trial
+from bench.mutation.cells import instrument
+from bench.mutation.change import Mutant, same_code
+from bench.mutation.equal import Note, read_notes
+from bench.mutation.finding import mutants, sample
+from bench.mutation.ledger import Fate, Ledger
+from bench.mutation.reach import CaseReach, Reach
+from bench.mutation.readers import readers_of
+from bench.mutation.report import show, to_json
+from bench.mutation.source import Source
+
+
+def changed(text: str, operator: str) -> set[str]:
+    """What the mutants of one operator make of a text."""
+    source = Source(text)
+    groups = mutants("code.py", source, readers_of({"code.py": source}))
+    return {mutant.applied(text) for group in groups for mutant in group if mutant.operator == operator}
+
+
+@pytest.mark.parametrize(
+    ("operator", "before", "after"),
+    [
+        ("arithmetic", "a * b + c", "(a / b) + c"),
+        ("arithmetic", "a += b", "a -= b"),
+        ("comparison", "a < b", "(a <= b)"),
+        ("comparison", "a is None", "(a is not None)"),
+        ("boolean", "a and b", "(a or b)"),
+        ("condition negated", "x = a if b > c else d", "x = a if (not b > c) else d"),
+        ("condition negated", "x = [a for a in b if not a]", "x = [a for a in b if a]"),
+        ("sign dropped", "x = -a", "x = a"),
+        ("constant", "x = 4", "x = 5"),
+        ("constant", "x = 0.5", "x = 1.0"),
+        ("constant", "x = True", "x = False"),
+        ("bound", "x[a : b]", "x[a : b - 1]"),
+        ("bound", "x[..., :-1]", "x[..., :0]"),
+        ("bound", "range(n)", "range(n + 1)"),
+        ("default", "def f(x, y=1, *, z=None): return x", "def f(x, y=2, *, z=None): return x"),
+        ("default", "def f(x, y=1, *, z=None): return x", "def f(x, y=1, *, z=0): return x"),
+        ("dimension", "torch.softmax(x, -1)", "torch.softmax(x, -2)"),
+        ("dimension", "x.unsqueeze(1)", "x.unsqueeze(2)"),
+        ("dimension", "x.sum(dim=2)", "x.sum(dim=1)"),
+        ("dtype", "x.to(torch.float32)", "x.to(torch.float64)"),
+        ("dtype", "x.float()", "x.double()"),
+        ("gradient kept", "y = x.detach() * 2", "y = x * 2"),
+        ("gradient kept", "with torch.no_grad(): f()", 'with __import__("contextlib").nullcontext(): f()'),
+        ("gradient kept", "@torch.no_grad()\ndef f(): return 1", "@(lambda function: function)\ndef f(): return 1"),
+        ("keyword removed", "f(a, b=1, c=2)", "f(a, c=2)"),
+        ("argument dropped", "f(a, b, c=2)", "f(a, c=2)"),
+        ("arguments swapped", "f(a, b, c=2)", "f(b, a, c=2)"),
+        ("statement deleted", "if a:\n    x = 1", "if a:\n    pass"),
+    ],
+)
+def test_each_operator_proposes_its_change(operator: str, before: str, after: str) -> None:
+    assert after in changed(before, operator)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""Docs."""',
+        "x: Literal[1, 2] | None",
+        "def f(x: Annotated[int, 1 + 2]) -> Tuple[3]: ...",
+        "if TYPE_CHECKING:\n    from a import b\n    x = 1",
+        "def f(x: f'{1 + 2}'): ...",
+    ],
+)
+def test_what_does_not_run_has_no_mutants(text: str) -> None:
+    source = Source(text)
+    assert [m for group in mutants("code.py", source, readers_of({})) for m in group] == []
+
+
+def test_all_mutants_of_a_text_are_its_own_and_other_texts() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    source = Source(text)
+    for group in islice(mutants("code.py", source, readers_of({"code.py": source})), 0, None, 25):
+        for mutant in group:
+            raw = text.encode()
+            assert raw[mutant.start : mutant.end].decode() == mutant.old
+            assert mutant.applied(text) != text
+            assert len({m.key for m in group}) == len(group)
+
+
+def test_a_change_that_compiles_to_the_same_is_none() -> None:
+    assert same_code("x = 1 + 2", "x = 3") is True
+    assert same_code("def f(): return 1", "def f(): return (1)") is True
+    assert same_code("x = 1", "x = 1.0") is False
+    assert same_code("x = 1", "x = True") is False
+    assert same_code("x = f(1)", "x = f(") is None
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    folder = tmp_path / "work" / "module" / "tpu"
+    (folder / "inner").mkdir(parents=True)
+    for empty in (folder.parent, folder, folder / "inner"):
+        (empty / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "inner" / "code.py").write_text(
+        '"""Docs."""\n\nfrom __future__ import annotations\n\nLIMIT = 3\n\n\n'
+        "def small(x):\n    if x < LIMIT:\n        return x * 2\n    return x\n\n\n"
+        "def unused(x, y=1):\n    return x - y\n",
+        encoding="utf-8",
+    )
+    return folder
+
+
+def test_samples_are_the_same_for_a_seed_and_other_for_another(package: Path) -> None:
+    def texts(seed: int) -> list[str]:
+        return [str(mutant) for mutant in sample(package, (), seed)]
+
+    assert texts(1) == texts(1)
+    assert sorted(texts(1)) != texts(1) or texts(2) != texts(1)
+    assert list(sample(package, ("*/nothing.py",), 1)) == []
+
+
+def test_cells_tell_which_statements_ran(package: Path, tmp_path: Path) -> None:
+    found = {mutant.old: mutant for mutant in sample(package, (), 1)}
+    cells = instrument(package, tmp_path / "cells")
+    program = (
+        "import threading\nfrom module.tpu.inner.code import small\nthreading.Thread(target=small, args=[1]).start()"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=package.parent.parent, check=True, timeout=60)
+    reach = Reach({"case": CaseReach(1.0, "", cells.read())})
+    assert reach.reaching(found["return x * 2"].cells) == ["case"]
+    assert reach.reaching(found["return x"].cells) == []
+    assert reach.reaching(found["x - y"].cells) == []
+    assert reach.reaching(found["LIMIT = 3"].cells) == ["case"]  # the function that reads it ran
+    cells.clear()
+    assert cells.read() == {}
+
+
+def test_a_name_that_is_set_on_import_matters_where_it_is_read(package: Path) -> None:
+    (package / "inner" / "code.py").write_text("A = 1\nB = 2\n\n\ndef f():\n    return A\n", encoding="utf-8")
+    found = {mutant.old: mutant for mutant in sample(package, (), 1)}
+    file = "inner/code.py"
+    source = Source((package / file).read_text(encoding="utf-8"))
+    numbers = {source.code(node): number for node, number in source.statements.items()}
+    assert found["A = 1"].cells == ((file, numbers["return A"]),)
+    assert found["B = 2"].cells == ((file, numbers["B = 2"]),)
+
+
+def test_the_cheapest_case_comes_first_and_a_failing_one_takes_no_part() -> None:
+    reach = Reach(
+        {
+            "slow": CaseReach(9.0, "", {"code.py": [1]}),
+            "quick": CaseReach(1.0, "", {"code.py": [1, 2]}),
+            "broken": CaseReach(0.1, "mismatch: results", {"code.py": [1]}),
+        }
+    )
+    assert reach.reaching([("code.py", 1)]) == ["quick", "slow"]
+    assert reach.reaching([("code.py", 2), ("code.py", 3)]) == ["quick"]
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path, "this", trusting=False)
+    ledger.add(Fate("a", "killed", "this", "losses"))
+    ledger.add(Fate("b", "survived", "this"))
+    path.write_text(path.read_text(encoding="utf-8") + '{"key": "c", "sta', encoding="utf-8")
+    again = Ledger(path, "this", trusting=False)
+    assert again.get("a") == Fate("a", "killed", "this", "losses")
+    assert again.get("b") is not None
+    assert again.get("c") is None
+    other = Ledger(path, "another", trusting=True)  # of another judge only what was seen stands
+    assert other.get("a") is not None
+    assert other.get("b") is None
+    assert Ledger(path, "another", trusting=False).get("a") is None
+
+
+def mutant(**given: str) -> Mutant:
+    told = {"file": "code.py", "operator": "constant", "inside": "f", "old": "x[1]", "new": "x[2]", **given}
+    return Mutant(start=0, end=1, line=7, cells=(("code.py", 0),), **told)
+
+
+def test_a_note_covers_what_it_names() -> None:
+    note = Note("code.py", "nobody reads it", inside="f", old="x[[]1]")
+    assert note.covers(mutant())
+    assert not note.covers(mutant(old="x[0]"))
+    assert not note.covers(mutant(file="other.py"))
+    assert all(note.reason for note in read_notes())
+
+
+def test_the_report_tells_what_survived_and_counts() -> None:
+    found = Found(
+        (
+            Trial(mutant(), Fate("a", "killed", "j", "losses", "results: 3 dB", 1, 0.5)),
+            Trial(mutant(operator="dtype"), Fate("b", "survived", "j", tried=4)),
+            Trial(mutant(operator="dtype", file="far.py"), Fate("c", "not reached", "j")),
+            Trial(mutant(), Fate("d", "timeout", "j", "losses")),
+        ),
+        equal=1,
+        elsewhere=2,
+        alarms=("mel: mismatch: results",),
+    )
+    console = Console(width=160, record=True, file=io.StringIO())
+    show(found, console)
+    text = console.export_text()
+    assert "2 of 4 mutants seen, 50.0 %: 1 killed, 1 timeout, 1 survived, 1 not reached" in text
+    assert "code.py:7" in text and "survived, 4 cases" in text and "far.py:7" in text
+    assert "speaks against the unbroken package: mel: mismatch" in text
+    told = json.loads(json.dumps(to_json(found)))
+    assert told["operators"]["dtype"] == {"killed": 0, "timeout": 0, "survived": 1, "not reached": 1}
+    assert told["files"]["code.py"]["killed"] == 1
+    assert told["mutants"][0]["case"] == "losses"
