@@ -93,7 +93,17 @@ def own_descendants(node: cst.CSTNode) -> Iterable[cst.CSTNode]:
 
 @lru_cache(maxsize=_KEPT)
 def _own_nodes(node: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
-    return tuple(_own_descendants(node))
+    found: list[cst.CSTNode] = []
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if type(current) is cst.IndentedBlock and current is not node:
+            found += _own_nodes(current)  # walked once for whatever is around it
+            continue
+        found.append(current)
+        if type(current) not in _NESTED or current is node:
+            stack.extend(reversed(children(current)))
+    return tuple(found)
 
 
 @lru_cache(maxsize=_KEPT)
