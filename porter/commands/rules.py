@@ -22,14 +22,24 @@ _LIKENESS = 0.65  # of a mistyped code and one that is suggested
 @click.argument("codes", nargs=-1, metavar="[CODE]...")
 @rules_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="The rules as one page in Markdown: docs/rules.md.")
+@click.option(
+    "--find", "name", metavar="NAME", help="What is done with torch.stft, F.pad or Tensor.item: hazards, and rules."
+)
 @json_option
-def rules(codes: tuple[str, ...], folders: tuple[Path, ...], as_markdown: bool, as_json: bool) -> None:
+def rules(
+    codes: tuple[str, ...], folders: tuple[Path, ...], as_markdown: bool, name: str | None, as_json: bool
+) -> None:
     """List the rules, or tell some in full with their examples as diffs.
 
     CODE is a rule's, or a family's such as RNG, which lists its rules.
     """
     one_format(json=as_json, markdown=as_markdown)
     book = _book(folders)
+    if name is not None:
+        if codes or as_markdown:
+            raise PortError("--find tells of one name, so neither CODE nor --markdown goes with it")
+        _find(name, book, as_json)
+        return
     chosen = [(code.upper(), _meant(book, code)) for code in codes]
     picked = {rule.code: rule for _, found in chosen for rule in found} if codes else {r.code: r for r in book}
     if as_markdown:
@@ -67,6 +77,25 @@ def _meant(book: list[type[Rule]], code: str) -> list[type[Rule]]:
         raise PortError(f"no rule has the code {code!r}; did you mean {last}?")
     families = sorted({rule.code.rstrip("0123456789") for rule in book})
     raise PortError(f"no rule has the code {code!r}; the families are {', '.join(families)}")
+
+
+def _find(name: str, book: list[type[Rule]], as_json: bool) -> None:
+    """Tell what is done with a name."""
+    from ..named import find
+
+    found = find(name, [rule for rule in book if rule.examples])
+    if not as_json:
+        from ..views.rules import print_named
+
+        print_named(found)
+        return
+    print_json(
+        {
+            "name": found.name,
+            "hazards": [{"code": code, "reason": reason} for code, reason in found.hazards],
+            "rules": [{**_short(use.rule), "before": use.before, "after": use.after} for use in found.uses],
+        }
+    )
 
 
 def _print_json(chosen: list[tuple[str, list[type[Rule]]]], picked: dict[str, type[Rule]]) -> None:

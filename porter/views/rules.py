@@ -19,6 +19,7 @@ from .diff import style_of
 from .families import ABOUT
 
 if TYPE_CHECKING:
+    from ..named import Named
     from ..rule import Rule
 
 _READABLE = 100  # columns of a line of prose at most
@@ -75,6 +76,22 @@ def print_rule(rule: type[Rule]) -> None:
     _print_heading(console, "To keep it off")
     for line in suppression(rule):
         _print_words(console, line)
+
+
+def print_named(found: Named) -> None:
+    """Print what is known of a name: what it lacks on XLA, and the rules that deal with it, each with an example."""
+    console = stdout_console()
+    console.print(Text(found.name, style="bold cyan"))
+    for code, reason in found.hazards:
+        _print_words(console, f"{code}  {reason}")
+    if not found.hazards:
+        _print_words(console, "No hazard is known of it.")
+    if not found.uses:
+        console.print()
+        console.print(Text("No rule's example changes it; check lists it where it is a hazard."))
+    for use in found.uses:
+        _print_heading(console, f"{use.rule.code}  {use.rule.title} ({use.rule.safety.value})")
+        _print_code(console, [f"-{use.before}", f"+{use.after}"])
 
 
 def safety(rule: type[Rule]) -> str:

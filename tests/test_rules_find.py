@@ -1,0 +1,59 @@
+"""`rules --find`: what is done with a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from porter import rulebook
+from porter.errors import PortError
+from porter.named import find
+from tests.tiny_upstream import run, run_json
+
+RULES = rulebook.load().rules
+
+
+@pytest.mark.parametrize(
+    ("name", "full", "family", "code"),
+    [
+        ("torch.stft", "torch.stft", "LOW", "LOW003"),
+        ("torch.functional.stft", "torch.stft", "LOW", "LOW003"),  # another name of the same
+        ("F.interpolate", "torch.nn.functional.interpolate", "LOW", "LOW001"),
+        ("Tensor.item", "torch.Tensor.item", "SYN", "SYN001"),
+    ],
+)
+def test_hazard_and_rule(name: str, full: str, family: str, code: str) -> None:
+    found = find(name, RULES)
+    assert found.name == full
+    assert family in {hazard for hazard, _ in found.hazards}
+    assert code in {use.rule.code for use in found.uses}
+
+
+def test_an_edit_that_keeps_the_name_is_none_of_it() -> None:
+    # Many examples compute with torch.relu inside of what a rule changes; only one rule changes relu itself.
+    assert {use.rule.code for use in find("torch.relu", RULES).uses} == {"TPU006"}
+
+
+def test_what_nobody_changes() -> None:
+    assert find("torch.Tensor.masked_fill_", RULES).uses == ()
+
+
+@pytest.mark.parametrize(("name", "meant"), [("torch.stfft", "torch.stft"), ("interpolate", "functional.interpolate")])
+def test_an_unknown_name(name: str, meant: str) -> None:
+    with pytest.raises(PortError, match=f"torch has no '{name}'; did you mean .*{meant}"):
+        find(name, RULES)
+
+
+def test_told() -> None:
+    told = run("rules", "--find", "torch.stft").stdout
+    assert "LOW003" in told
+    assert "+ops.stft" in told
+    as_json = run_json("rules", "--find", "torch.stft")
+    assert [rule["after"] for rule in as_json["rules"]] == ["ops.stft"]
+    refused = run("rules", "LOW003", "--find", "torch.stft")
+    assert refused.exit_code == 2
+
+
+def test_a_mistyped_command() -> None:
+    refused = run("genrate")
+    assert refused.exit_code == 2
+    assert "did you mean generate?" in refused.stderr
