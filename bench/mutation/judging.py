@@ -76,6 +76,7 @@ class Bencher:
             request.device != "cpu",
             self.root.parent / f"{self.root.name}.log",
             anew=True,
+            cases=bench.names,
         )
         stack.callback(server.close)
         self._judge = replace(judge, ported=server)

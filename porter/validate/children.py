@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -46,13 +46,15 @@ class Server(AbstractContextManager["Server"]):
         xla: bool,
         log: Path,
         anew: bool = False,
+        cases: Sequence[str] = (),
     ) -> None:
         """The process starts with the block, or anew with a job after it died.
 
-        `anew`: each job imports the package itself, for packages that change; only what it imports is kept.
+        `anew`: each job imports the package itself, for packages that change; only what it imports is kept. `cases`
+        are those whose modules' own imports are made ahead.
         """
         self._environment = environment
-        self._first = json.dumps({"search": search, "package": package, "xla": xla, "anew": anew})
+        self._first = json.dumps({"search": search, "package": package, "xla": xla, "anew": anew, "cases": list(cases)})
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()

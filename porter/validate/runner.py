@@ -123,7 +123,8 @@ def open_judge(snapshot: Snapshot, folder: Path, request: Request) -> Iterator[J
         weights, _ = converted(request.checkpoint, workplace)
 
         def server(paths: Paths, xla: bool, log: str, anew: bool = False) -> Server:
-            return Server(environment, paths.search, paths.package, xla, workplace / log, anew=anew)
+            cases = chosen(request.cases)
+            return Server(environment, paths.search, paths.package, xla, workplace / log, anew=anew, cases=cases)
 
         reference = old = None
         if recording is None:

@@ -4,9 +4,9 @@
     python -P -m porter.validate.worker --serve FIRST   one job for each line of standard input, each in a fork
 
 Importing torch and torch_xla takes seconds, and a run has a hundred jobs: the server imports once, and forks. A fork is
-a process of its own, so an abort or a hang still costs one case. `FIRST` is a JSON object with `search`, `package` and
-`xla`, what to import before the first job, and `anew`, whether each job imports the package itself, from wherever its
-own `search` finds it. For each job the server writes `started PID`, then `ended STATUS`.
+a process of its own, so an abort or a hang still costs one case. `FIRST` is a JSON object with `search`, `package`,
+`xla` and `cases`, what to import before the first job, and `anew`, whether each job imports the package itself, from
+wherever its own `search` finds it. For each job the server writes `started PID`, then `ended STATUS`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
 from porter.estimate.lowering import lowered
 from porter.validate import roles
+from porter.validate.cases import load_case
 from porter.validate.cases.base import Unavailable
-from porter.validate.cases.standins import StandIns
+from porter.validate.cases.standins import StandIns, standing
 from porter.validate.job import Job, Told
 from porter.validate.lifetime import die_with_parent
 from porter.validate.stacks import write_stacks
@@ -81,9 +84,11 @@ def _serve(first: dict[str, object]) -> int:
         if first["xla"]:
             importlib.import_module("torch_xla")
             importlib.import_module("torch_xla.debug.metrics")
-        StandIns().import_module(f"{first['package']}.models")
-    if first["anew"]:
-        _forget(str(first["package"]).partition(".")[0])
+        names = first.get("cases", ())
+        assert isinstance(names, list)
+        _import_ahead(str(first["package"]), names, search)
+        if not first["anew"]:
+            StandIns().import_module(f"{first['package']}.models")
     for line in sys.stdin:
         child = _fork(Path(line.strip()), threads)
         print("started", child, file=channel)
@@ -92,10 +97,25 @@ def _serve(first: dict[str, object]) -> int:
     return 0
 
 
-def _forget(package: str) -> None:
-    """Drop a package's modules; what they imported from elsewhere stays."""
-    for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
+def _import_ahead(package: str, names: Sequence[str], search: Sequence[str]) -> None:
+    """Import what the parts of these cases import from elsewhere: librosa, which one of them takes, costs seconds.
+
+    The side's own modules and what stood in for packages are dropped again: a job shows what its case takes.
+    """
+    modules = {"models", *(part.module for name in names for part in load_case(name).parts)}
+    for module in sorted(modules):
+        with contextlib.suppress(Exception):
+            StandIns().import_module(f"{package}.{module}")
+    places = tuple(f"{Path(entry).resolve()}/" for entry in search)
+    own = [name for name, module in sys.modules.items() if any(p.startswith(places) for p in _files(module))]
+    for name in [*own, *standing()]:
         del sys.modules[name]
+
+
+def _files(module: ModuleType) -> list[str]:
+    """Where a module is: its file, or the folders of a package without one."""
+    file = getattr(module, "__file__", None)
+    return [str(file)] if file else [f"{folder}/" for folder in getattr(module, "__path__", ())]
 
 
 def _fork(job: Path, threads: int) -> int:
