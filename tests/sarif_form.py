@@ -85,14 +85,14 @@ _RUN = _closed(
         "tool": _closed(
             {"driver": _closed({"name": _TEXT, "version": _TEXT, "semanticVersion": _TEXT, "rules": _list(_RULE)})}
         ),
-        "automationDetails": _closed({"id": {"type": "string", "pattern": "^[^/]+/[^/]+/$"}}),
+        "automationDetails": _closed({"id": {"type": "string", "pattern": "^[^/]+/[^/]+/(?:[^/]+/)?$"}}),
         "columnKind": {"const": "unicodeCodePoints"},
         "originalUriBaseIds": {
             "type": "object",
             "minProperties": 1,
             "additionalProperties": _closed({"description": _MESSAGE}),
         },
-        "properties": _closed({"upstream": _TEXT, "revision": {"type": "string"}}),
+        "properties": _closed({"upstream": _TEXT, "revision": {"type": "string"}, "scope": _TEXT}),
         "results": _list(_RESULT),
     }
 )

@@ -15,6 +15,8 @@ from .target import names_package, package_of
 
 if TYPE_CHECKING:
     from ..generate import Settings
+    from ..manifest import Manifest
+    from ..runs import Asked
 
 
 @click.command()
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="What people decided about hunks, as review wrote it.",
+)
+@click.option(
+    "--scope",
+    type=click.Choice(["ported", "inference", "training", "all"]),
+    default="ported",
+    show_default=True,
+    help="What to look at: what is ported, what a run reaches (ported or not), or all that computes with torch.",
 )
 @click.option("--all", "show_all", is_flag=True, help="List fixed hazards too, line by line.")
 @json_option
@@ -37,16 +46,20 @@ def check(
     ignore: tuple[str, ...],
     folders: tuple[Path, ...],
     decisions: Path | None,
+    scope: Asked,
     show_all: bool,
     as_json: bool,
     as_sarif: bool,
 ) -> None:
     """Say which hazards of UPSTREAM are fixed, waived and residual. Exit status 1 where any is residual.
 
+    With --scope also those of files that are not ported, which count like residual ones.
+
     UPSTREAM may be a package: then it is checked what that was made from, with what it was made with. --decisions is
     port.decisions.toml beside the package's port.json, as for generate.
     """
     from ..generate import build
+    from ..runs import check_run
     from ..upstream import open_upstream
 
     one_format(json=as_json, sarif=as_sarif)
@@ -55,7 +68,11 @@ def check(
         progress.step("opening upstream")
         snapshot = open_upstream(source)
         built = build(snapshot, settings, progress.step)
-    manifest = built.manifest
+        checked = check_run(snapshot, built, scope, progress.step)
+    manifest: Manifest = {**built.manifest, "hazards": checked.hazards}
+    if scope != "ported":
+        looked_at = {*checked.ported, *checked.not_ported}
+        manifest["unused_ignores"] = [note for note in manifest["unused_ignores"] if note["file"] in looked_at]
     say_notes(snapshot)
     say_missing(decisions)
     if as_sarif:
@@ -63,18 +80,18 @@ def check(
         from ..views.hazard_findings import hazard_findings, hazard_rules
         from ..views.sarif import sarif_log
 
-        findings = hazard_findings(manifest, built.base.upstream, fixed=show_all)
+        findings = hazard_findings(manifest, {**built.base.upstream, **checked.contents}, fixed=show_all)
         rules = hazard_rules(rulebook.load(settings.rules).rules, (finding.code for finding in findings))
-        print_json(sarif_log("check", findings, rules, manifest["upstream"]))
+        print_json(sarif_log("check", findings, rules, manifest["upstream"], scope))
     elif as_json:
-        shown = ("upstream", "options", "rules", "files", "not_ported", "edits", "hazards", "unused_ignores", "needs")
+        shown = ("upstream", "options", "rules", "files", "scope", "edits", "hazards", "unused_ignores", "needs")
         told = cast(dict[str, object], manifest)
-        print_json({key: told[key] for key in shown})
+        print_json({"checked": checked.to_json(), **{key: told[key] for key in shown}})
     else:
         from ..views.hazards import print_hazards
 
-        print_hazards(manifest, everything=show_all)
-    if manifest["hazards"]["residual"]:
+        print_hazards(manifest, checked, everything=show_all)
+    if manifest["hazards"]["residual"] or manifest["hazards"].get("not_ported"):
         context.exit(1)
 
 

@@ -146,7 +146,7 @@ _SHOWN = (
     "options",
     "rules",
     "files",
-    "not_ported",
+    "scope",
     "edits",
     "hazards",
     "unused_ignores",

@@ -8,7 +8,7 @@ from .. import __version__
 from ..decisions import fingerprint
 from ..errors import PortError
 from ..manifest import input_hashes
-from ..sources import Tree, digest, find_module_root, licence, module_files, not_ported, top_names, trainer_files
+from ..sources import Tree, digest, find_module_root, licence, module_files, scope_digest, top_names, trainer_files
 from ..store import Place
 from .fingerprint import engine_hash
 from .guard import survey
@@ -46,7 +46,7 @@ def _same_upstream(snapshot: Snapshot, manifest: Manifest) -> bool:
             return False
         return (
             _same_files(snapshot, root, manifest)
-            and list(not_ported(snapshot, root, input_hashes(manifest))) == manifest.get("not_ported")
+            and _same_scope(Tree(snapshot, root), manifest)
             and _same_imports(Tree(snapshot, root), manifest)
             and snapshot.revision == told["revision"]  # last: of a checkout it takes git a while
         )
@@ -61,6 +61,12 @@ def _same_files(snapshot: Snapshot, root: str, manifest: Manifest) -> bool:
         return False
     known = {**inputs, **manifest["consulted"]}
     return all(digest(content) == known[path] for path, content in snapshot.read_many(known).items())
+
+
+def _same_scope(tree: Tree, manifest: Manifest) -> bool:
+    """Whether as much is ported, and as much is not, as port.json says."""
+    scope = manifest.get("scope")
+    return scope is not None and scope_digest(tree, input_hashes(manifest)) == scope["digest"]
 
 
 def _same_imports(tree: Tree, manifest: Manifest) -> bool:

@@ -17,6 +17,7 @@ from .records import (
     Manifest,
     NeedsRecord,
     OptionsRecord,
+    ScopeRecord,
     ToolRecord,
     UpstreamRecord,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Manifest",
     "NeedsRecord",
     "OptionsRecord",
+    "ScopeRecord",
     "ToolRecord",
     "UpstreamRecord",
     "dump",

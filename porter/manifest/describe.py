@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..emit import PACKAGE
-from ..sources import Sources, digest
+from ..sources import Scope, Sources, digest
 from ..sources.facts import read_facts
 from ..store import TOOL
 from .records import (
@@ -22,6 +22,7 @@ from .records import (
     Manifest,
     NeedsRecord,
     OptionsRecord,
+    ScopeRecord,
     ToolRecord,
 )
 
@@ -67,7 +68,7 @@ def describe(
         "base": digest(base),
         "rules": dict(sorted(Counter(edit.rule for edit in rewrites.edits).items())),
         "files": {name: _file(emitted, sources) for name, emitted in sorted(files.items())},
-        "not_ported": list(sources.not_ported),
+        "scope": _scope(sources.scope),
         "consulted": dict(sorted(sources.consulted.items())),
         "edits": [edit_record(e, mirrors[e.file].line) for e in sorted(rewrites.edits)],
         "hazards": {
@@ -95,6 +96,20 @@ def _ignore(file: str, line: int, code: str, codes: Collection[str]) -> IgnoreRe
     if not any(known.startswith(code) for known in codes):
         record["meant"] = next(iter(difflib.get_close_matches(code, sorted(codes), 1)), "")
     return record
+
+
+def _scope(scope: Scope) -> ScopeRecord:
+    return {
+        "networks": [{"name": n.name, "file": n.file, "versions": list(n.versions)} for n in scope.networks],
+        "trainers": [
+            {"file": t.file, "networks": list(t.networks), "versions": list(t.versions)} for t in scope.trainers
+        ],
+        "host": list(scope.host),
+        "not_ported": list(scope.not_ported),
+        "training": list(scope.training),
+        "inference": list(scope.inference),
+        "digest": scope.digest,
+    }
 
 
 def _needs(sources: Sources, rewrites: Rewrites) -> NeedsRecord:

@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 
 SCHEMA = 3
 
-Status = Literal["fixed", "waived", "residual"]
+Status = Literal["fixed", "waived", "residual", "not ported"]  # the last one not in port.json
 
 
 class UpstreamRecord(TypedDict):
@@ -75,7 +75,11 @@ class HazardRecord(TypedDict):
     target_line: int
 
 
-class HazardsRecord(TypedDict):
+class _HazardsOfRun(TypedDict, total=False):
+    not_ported: int  # not in port.json
+
+
+class HazardsRecord(_HazardsOfRun):
     """How many hazards have each status, and all of them."""
 
     fixed: int
@@ -130,10 +134,38 @@ class IgnoreRecord(_NoteRecord, total=False):
     meant: str  # where no rule or family has such a code: one like it, or ""
 
 
+class NetworkRecord(TypedDict):
+    """A network of the port that trainers or other files of upstream build."""
+
+    name: str
+    file: str
+    versions: list[str]  # of the model that it belongs to, such as v2
+
+
+class TrainerRecord(TypedDict):
+    """A trainer of the port."""
+
+    file: str
+    networks: list[str]
+    versions: list[str]  # that it trains, and "LoRA" where it trains that
+
+
+class ScopeRecord(TypedDict):
+    """What of upstream is ported, and what is not; paths are upstream's."""
+
+    networks: list[NetworkRecord]
+    trainers: list[TrainerRecord]
+    host: list[str]  # runs on the host as upstream has it: what ported files import, and what prepares datasets
+    not_ported: list[str]  # what else computes with torch
+    training: list[str]  # what a training run starts with, ported or not
+    inference: list[str]  # what builds ported networks to speak with
+    digest: str  # of the files that are not ported
+
+
 class SinceVersion(TypedDict, total=False):
     """What packages of earlier versions do not have."""
 
-    not_ported: list[str]  # files of upstream that compute with torch and stay as they are
+    scope: ScopeRecord
 
 
 class Manifest(SinceVersion):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .report import scan
+from .report import scan, scan_upstream
 
-__all__ = ["scan"]
+__all__ = ["scan", "scan_upstream"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 
 import libcst as cst
 
@@ -32,39 +33,68 @@ def scan(rewrites: Rewrites) -> list[Hazard]:
     return found
 
 
+def scan_upstream(modules: Mapping[str, tuple[str, cst.Module]], paths: Collection[str]) -> list[Hazard]:
+    """Hazards in files as upstream has them, by path. `modules` are these and others that they may call: path → where
+    the file would go in the package, its tree.
+    """
+    project = Flow().project
+    for path, (target, module) in modules.items():
+        project.add(path, target, module).is_dependency = False  # nothing is ported because of it
+    found: list[Hazard] = []
+    for path in paths:
+        file = project.files[path]
+        detected = (
+            find for node in file.index.nodes for detect in DETECTORS.get(type(node), ()) for find in detect(file, node)
+        )
+        found += _hazards(file, detected, file.source, path, partial(_line, file))
+    return found
+
+
+def _line(file: SourceFile, node: cst.CSTNode) -> int:
+    return file.span(node).line
+
+
 def _emitted(rewritten: Rewritten) -> str:
     """Where a file stands in the port, so that its relative imports mean what they will mean there."""
     return f"module/tpu/{rewritten.file.target}"
 
 
 def _scan_file(file: SourceFile, rewritten: Rewritten) -> list[Hazard]:
-    notes = Suppressions(rewritten.text)
+    detected = (find for node in file.index.nodes for find in _finds(file, rewritten, node))
+    return _hazards(
+        file, detected, rewritten.text, rewritten.file.path, lambda node: _upstream_line(file, rewritten, node)
+    )
+
+
+def _hazards(
+    file: SourceFile, detected: Iterable[Found], text: str, path: str, line_upstream: Callable[[cst.CSTNode], int]
+) -> list[Hazard]:
+    """What was detected in a file with this text, with the line of `path` that each comes from."""
+    notes = Suppressions(text)
     found: list[Hazard] = []
     seen: set[tuple[str, int, str]] = set()
-    for node in file.index.nodes:
-        for code, place, why in _finds(file, rewritten, node):
-            line = file.span(place).line
-            if (code, line, why) in seen:
-                continue
-            seen.add((code, line, why))
-            span = file.span(place)
-            noted = notes.covers(span.line, span.end_line, code)
-            waiver = f"kept as it is by {noted.told}" if noted else _waiver(file, code, place)
-            if waiver and why.startswith(DOUBT) and not noted:
-                continue  # nobody knows that it is a hazard, and it would be none
-            above = _upstream_line(file, rewritten, place)
-            found.append(
-                Hazard(
-                    code=code,
-                    file=rewritten.file.path,
-                    line=above,
-                    status=Status.WAIVED if waiver else Status.RESIDUAL,
-                    reason=f"{why}: {waiver}" if waiver else why,
-                    target=file.target,
-                    target_line=line,
-                    noted=_lines(noted, above - span.line) if noted else None,
-                )
+    for code, place, why in detected:
+        span = file.span(place)
+        if (code, span.line, why) in seen:
+            continue
+        seen.add((code, span.line, why))
+        noted = notes.covers(span.line, span.end_line, code)
+        waiver = f"kept as it is by {noted.told}" if noted else _waiver(file, code, place)
+        if waiver and why.startswith(DOUBT) and not noted:
+            continue  # nobody knows that it is a hazard, and it would be none
+        above = line_upstream(place)
+        found.append(
+            Hazard(
+                code=code,
+                file=path,
+                line=above,
+                status=Status.WAIVED if waiver else Status.RESIDUAL,
+                reason=f"{why}: {waiver}" if waiver else why,
+                target=file.target,
+                target_line=span.line,
+                noted=_lines(noted, above - span.line) if noted else None,
             )
+        )
     return found
 
 

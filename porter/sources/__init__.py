@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import PortError
 from .root import find_module_root, folder_of, licence, module_files
-from .scope import in_groups, not_ported
+from .scope import Scope, in_groups, scope_digest, survey_scope
 from .trainers import FOLDER as TRAINERS
 from .trainers import trainer_files
 from .tree import Tree
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TRAINERS",
     "Needs",
+    "Scope",
     "Sources",
     "Tree",
     "collect",
@@ -30,8 +31,9 @@ __all__ = [
     "in_groups",
     "licence",
     "module_files",
-    "not_ported",
     "place",
+    "scope_digest",
+    "survey_scope",
     "top_names",
     "trainer_files",
 ]
@@ -50,7 +52,7 @@ class Sources:
     shape: str  # hash of the names of the files that imports could have meant
     licence: str  # its name, "" where upstream states none
     needs: Needs
-    not_ported: tuple[str, ...] = ()  # paths that compute with torch and stay upstream's
+    scope: Scope = field(default_factory=Scope)  # what is ported, and what is not
 
 
 def collect(snapshot: Snapshot) -> Sources:
@@ -61,7 +63,8 @@ def collect(snapshot: Snapshot) -> Sources:
     tree = Tree(snapshot, root)
     reach = Reach(tree)
     reach.follow(module_files(snapshot, root))
-    trainers = reach.train(trainer_files(snapshot, root))
+    scripts = trainer_files(snapshot, root)
+    trainers = reach.train(scripts)
     ported, consulted = reach.split()
     needs = reach.needs(ported)
     texts: dict[str, tuple[str, str]] = {}
@@ -82,7 +85,7 @@ def collect(snapshot: Snapshot) -> Sources:
         shape=tree.shape(top_names(tree, ported, needs.upstream)),
         licence=licence(snapshot),
         needs=needs,
-        not_ported=not_ported(snapshot, root, ported),
+        scope=survey_scope(tree, ported, scripts),
     )
 
 

@@ -34,14 +34,20 @@ class Facts:
     imports: list[Import] = field(default_factory=list)
     bound: set[str] = field(default_factory=set)
     defined: set[str] = field(default_factory=set)  # functions and classes at its top
+    networks: set[str] = field(default_factory=set)  # classes at its top that are networks
     defines_network: bool = False
     uses_torch: bool = False
 
 
 def read_facts(path: str, text: str) -> Facts:
     """Facts of one file. PortError if it is not valid Python."""
+    return facts_of(read_syntax(path, text))
+
+
+def read_syntax(path: str, text: str) -> ast.Module:
+    """The syntax tree of one file. PortError if it is not valid Python."""
     try:
-        tree = _tree(text)
+        return syntax(text)
     except SyntaxError as error:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         newer = f"; if it is written for a newer Python than {version}, run sovits-port with that" * _parses(text)
@@ -53,6 +59,10 @@ def read_facts(path: str, text: str) -> Facts:
         ) from None
     except ValueError as error:
         raise PortError(f"{path} is not valid Python: {error}") from None
+
+
+def facts_of(tree: ast.Module) -> Facts:
+    """Facts of one file, by its syntax tree."""
     facts = Facts()
     _read_blocks(tree.body, facts)
     facts.uses_torch = any(
@@ -72,7 +82,7 @@ def _parses(text: str) -> bool:
     return True
 
 
-def _tree(text: str) -> ast.Module:
+def syntax(text: str) -> ast.Module:
     """The syntax tree, or whatever Python itself raises for such a file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "\d" in upstream's strings is no business of ours
@@ -113,7 +123,11 @@ def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: b
         bound.append(statement.name)
     elif isinstance(statement, ast.ClassDef):
         bound.append(statement.name)
-        facts.defines_network |= any(_is_network(base) for base in statement.bases)
+        network = any(_is_network(base) for base in statement.bases)
+        facts.defines_network |= network
+        derived = any(isinstance(base, ast.Name) and base.id in facts.networks for base in statement.bases)
+        if top and (network or derived):
+            facts.networks.add(statement.name)
     elif top and isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         bound += [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]

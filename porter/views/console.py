@@ -18,7 +18,7 @@ from ..visible import visible
 _PIPE_WIDTH = 160  # a pipe has no width; long lines serve grep better than wrapped ones
 NARROW = 84  # columns below which places and reasons go on lines of their own
 
-STATUS_STYLES = {"fixed": "green", "waived": "yellow", "residual": "bold red"}
+STATUS_STYLES = {"fixed": "green", "waived": "yellow", "residual": "bold red", "not ported": "bold red"}
 
 
 class _Shown:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..rule import Rule
 
 UNUSED_NOTE = "unused-ignore"
-_LEVELS: Mapping[str, Level] = {"fixed": "none", "waived": "note", "residual": "error"}
+_LEVELS: Mapping[str, Level] = {"fixed": "none", "waived": "note", "residual": "error", "not ported": "error"}
 _NOTE = "# port: ignore"
 
 
@@ -35,7 +35,7 @@ def hazard_findings(manifest: Manifest, upstream: Mapping[str, bytes], *, fixed:
         Finding(
             hazard["code"],
             _LEVELS[hazard["status"]],
-            hazard["reason"],
+            f"not ported: {hazard['reason']}" if hazard["status"] == "not ported" else hazard["reason"],
             hazard["file"],
             hazard["line"],
             fingerprint=name(hazard["code"], hazard["file"], hazard["line"]),

@@ -10,24 +10,28 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ..sources.scope import in_groups
 from .console import NARROW, STATUS_STYLES, counts_line, plain_table, stdout_console
+from .scope import print_scope
 from .trainers import print_missing
 
 if TYPE_CHECKING:
     from ..manifest import HazardRecord, IgnoreRecord, Manifest
+    from ..runs import Checked
 
 _HEADINGS = {
     "fixed": "Fixed by a rule",
     "waived": "Waived, with the reason",
     "residual": "Residual: each costs a graph, a transfer or a fallback",
+    "not ported": "Not ported: found in files as upstream has them",
 }
 
 
-def print_hazards(manifest: Manifest, *, everything: bool) -> None:
-    """Print the account on stdout; fixed ones are only counted unless `everything`."""
+def print_hazards(manifest: Manifest, checked: Checked, *, everything: bool) -> None:
+    """Print the account on stdout, and what was looked at; fixed ones are only counted unless `everything`."""
     console = stdout_console()
     hazards = manifest["hazards"]
+    print_scope(console, manifest, looked_at=checked.scope != "ported")
+    console.print()
     for status, heading in _HEADINGS.items():
         group = [h for h in hazards["list"] if h["status"] == status]
         if not group:
@@ -40,21 +44,25 @@ def print_hazards(manifest: Manifest, *, everything: bool) -> None:
         console.print()
     print_unused(console, manifest["unused_ignores"])
     print_missing(console, manifest)
-    print_not_ported(console, manifest)
-    console.print(
-        counts_line({"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]})
-    )
+    counts = {"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]}
+    if "not_ported" in hazards:
+        counts["not ported"] = hazards["not_ported"]
+    console.print(counts_line(counts).append(f", {_of_what(checked)}"), soft_wrap=True)
 
 
-def print_not_ported(console: Console, manifest: Manifest) -> None:
-    """Print which files of upstream compute with torch and are not looked at."""
-    paths = manifest.get("not_ported", [])
-    if paths:
-        told = ", ".join(in_groups(paths, manifest["upstream"]["module"]))
-        console.print(
-            Text(f"Not ported, and not looked at, though it computes with torch: {told}"),
-            soft_wrap=console.width >= NARROW,
-        )
+def _of_what(checked: Checked) -> str:
+    """What the hazards were looked for in."""
+    if checked.scope == "ported":
+        return f"of what is ported: {_files(len(checked.ported))}"
+    ported, left = len(checked.ported), len(checked.not_ported)
+    looked_at = f"{_files(ported)} ported, {left} not; {len(checked.host)} on the host not looked at"
+    if checked.scope == "all":
+        return f"of all that computes with torch: {looked_at}"
+    return f"of what {checked.scope} reaches from {', '.join(checked.start)}: {looked_at}"
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def print_group(console: Console, group: Sequence[HazardRecord]) -> None:

@@ -64,9 +64,12 @@ class About:
 
 
 def sarif_log(
-    command: str, findings: Sequence[Finding], rules: Sequence[About], upstream: UpstreamRecord
+    command: str, findings: Sequence[Finding], rules: Sequence[About], upstream: UpstreamRecord, scope: str = "ported"
 ) -> dict[str, Any]:
-    """The log of one run of `command`. Every code of `findings` has to be among `rules`, or it is a ValueError."""
+    """The log of one run of `command`, which looked at `scope` of upstream.
+
+    Every code of `findings` has to be among `rules`, or it is a ValueError.
+    """
     places = {about.code: index for index, about in enumerate(rules)}
     missing = sorted({finding.code for finding in findings} - set(places))
     if missing or len(places) != len(rules):
@@ -85,10 +88,12 @@ def sarif_log(
                     }
                 },
                 # Names the kind of run: results of one command do not close those of another.
-                "automationDetails": {"id": f"{TOOL}/{command}/"},
+                "automationDetails": {
+                    "id": f"{TOOL}/{command}/" if scope == "ported" else f"{TOOL}/{command}/{scope}/"
+                },
                 "columnKind": "unicodeCodePoints",
                 "originalUriBaseIds": {_ROOT: {"description": {"text": "The root of upstream's tree."}}},
-                "properties": {"upstream": upstream["spec"], "revision": upstream["revision"]},
+                "properties": {"upstream": upstream["spec"], "revision": upstream["revision"], "scope": scope},
                 "results": [_result(finding, places[finding.code]) for finding in findings],
             }
         ],

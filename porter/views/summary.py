@@ -16,7 +16,8 @@ from ..upstream.revision import short
 from ..upstream.spec import is_path
 from .changes import print_changes
 from .console import counts_line, plain_table, stdout_console
-from .hazards import print_group, print_not_ported, print_unused
+from .hazards import print_group, print_unused
+from .scope import print_scope
 from .trainers import modules
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def print_summary(outcome: Outcome, folders: tuple[Path, ...] = ()) -> None:
     console = stdout_console()
     console.print(Text(f"{_upstream(manifest)} → {place.package_dir}", style="bold"))
     console.print(_files(manifest))
-    print_not_ported(console, manifest)
+    print_scope(console, manifest)
     if outcome.changes is None:
         _print_rules(console, manifest, folders)
     else:

@@ -1,0 +1,167 @@
+"""Which code a run reaches from the files that it starts with: by names, so rather too much than too little."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
+
+from .units import Class, Unit, last_name, units_of
+
+_CALLED_BY_PYTHON = ("__", "reset_parameters")  # prefixes of methods that run without being named
+
+
+class Reached:
+    """The units that a run reaches.
+
+    A function or method is reached when code that is reached mentions its name. `forward` of a network is reached when
+    a network, or a file that the run does not start with, makes one; or when one that the first files make is called.
+    """
+
+    def __init__(self, trees: Mapping[str, ast.Module], start: Collection[str], whole: bool) -> None:
+        """`trees` are the files that imports reach, `start` those that run; with `whole` all that they define does."""
+        self._start = frozenset(start)
+        self._units = {path: list(units_of(path, tree)) for path, tree in trees.items()}
+        every = [unit for units in self._units.values() for unit in units]
+        self._named: dict[str, list[Unit]] = {}
+        self._classes: dict[str, list[Class]] = {}
+        self._methods: dict[Class, list[Unit]] = {}
+        for unit in every:
+            if unit.name:
+                self._named.setdefault(unit.name, []).append(unit)
+            if unit.owner is not None and unit.owner.unit is unit:
+                self._classes.setdefault(unit.owner.name, []).append(unit.owner)
+            elif unit.owner is not None:
+                self._methods.setdefault(unit.owner, []).append(unit)
+        self._networks = self._find_networks()
+        self._pending = [u for u in every if not u.name or (whole and u.path in self._start)]
+        self._reached: set[Unit] = set()
+        self._names: set[str] = set()  # mentioned in what is reached
+        self._aliases: dict[str, set[str]] = {}
+        for here, there in (alias for unit in every for alias in unit.aliases):
+            self._aliases.setdefault(here, set()).add(there)
+        self._follow()
+
+    def covers(self, path: str, line: int) -> bool:
+        """Whether what stands in a line is reached."""
+        inner = [u for u in self._units.get(path, ()) if u.first <= line <= u.last]
+        return bool(inner) and min(inner, key=lambda u: u.last - u.first) in self._reached
+
+    def _find_networks(self) -> frozenset[Class]:
+        found: set[Class] = set()
+        every = [c for classes in self._classes.values() for c in classes]
+        names = {"Module"}
+        size = -1
+        while size != len(found):
+            size = len(found)
+            found |= {c for c in every if any(b in names or b.endswith("Module") for b in c.bases)}
+            names |= {c.name for c in found}
+        return frozenset(c for c in found if "LightningModule" not in c.bases)
+
+    def _follow(self) -> None:
+        while self._pending:
+            while self._pending:
+                self._add(self._pending.pop())
+            self._pending += self._called_networks()
+
+    def _add(self, unit: Unit) -> None:
+        if unit in self._reached:
+            return
+        self._reached.add(unit)
+        inside = unit.path not in self._start or unit.owner in self._networks
+        for name in unit.mentions.union(*(self._aliases.get(name, ()) for name in unit.mentions)):
+            for found in self._classes.get(name, ()):
+                self._pending += self._with_class(found, made_inside=inside)
+            if name not in self._names and not name.startswith("__"):
+                self._names.add(name)
+                self._pending += [u for u in self._named.get(name, ()) if name != "forward" or u.owner is None]
+        if "self" in unit.calls and unit.owner is not None:  # self(x), or self.forward(x)
+            self._pending += [m for m in self._methods.get(unit.owner, ()) if m.name == "forward"]
+        if unit.owner is not None:
+            self._pending.append(unit.owner.unit)
+
+    def _with_class(self, found: Class, *, made_inside: bool) -> Iterable[Unit]:
+        """What is reached with a class that is mentioned."""
+        yield found.unit
+        ours = (
+            found in self._networks or not found.bases or all(b in self._classes or b == "object" for b in found.bases)
+        )
+        for method in self._methods.get(found, ()):
+            if method.name == "forward" and found in self._networks:
+                if made_inside:
+                    yield method
+            elif not ours or method.name.startswith(_CALLED_BY_PYTHON):
+                yield method
+        for base in found.bases:
+            for above in self._classes.get(base, ()):
+                if above is not found:
+                    yield from self._with_class(above, made_inside=made_inside)
+
+    def _called_networks(self) -> list[Unit]:
+        """`forward` of networks that the first files make, and that are called by a name which may stand for one."""
+        calls = {name for unit in self._reached for name in unit.calls}
+        found: list[Unit] = []
+        for unit in self._named.get("forward", ()):
+            if unit in self._reached or unit.owner not in self._networks or unit.owner.unit not in self._reached:
+                continue
+            names, makers = self._names_for(unit.owner)
+            applied = (value for reached in self._reached for value in reached.applied)
+            if calls & names or any(self._may_be(value, names, makers) for value in applied):
+                found.append(unit)
+        return found
+
+    def _names_for(self, network: Class) -> tuple[set[str], set[str]]:
+        """Names that may stand for an object of a class, and those of what may give one when it is called."""
+        derived = {c.name for c in self._networks if network.name in c.bases}
+        makers = {network.name} | derived
+        makers |= {here for here, there in self._aliases.items() if there & makers}
+        names: set[str] = set()
+        size = -1
+        while size != len(names) + len(makers):
+            size = len(names) + len(makers)
+            for unit in self._reached:
+                for targets, value in unit.flows:
+                    if self._may_be(value, names, makers):
+                        names |= targets
+                for called, place, value in unit.passed:
+                    if self._may_be(value, names, makers):
+                        names |= set(self._parameter(called, place))
+                if unit.name and any(self._may_be(value, names, makers) for value in unit.returned):
+                    makers.add(unit.name)
+        return names, makers
+
+    def _may_be(self, value: ast.expr, names: Collection[str], makers: Collection[str]) -> bool:
+        """Whether a value may be or hold an object that goes by one of `names`, or that a call of `makers` gives."""
+        if isinstance(value, (ast.Name, ast.Attribute)):
+            return last_name(value) in names
+        if isinstance(value, ast.Subscript):
+            return self._may_be(value.value, names, makers)
+        if isinstance(value, ast.Call):
+            called = last_name(value.func)
+            if called in makers:
+                return True
+            if called == "getattr":  # an attribute, which has a name of its own
+                return any(isinstance(a, ast.Constant) and a.value in names for a in value.args[1:2])
+            if called in self._named or called in self._classes:
+                return False  # what it returns is looked at where it does
+            inside = [*value.args, *(keyword.value for keyword in value.keywords)]
+            if isinstance(value.func, ast.Attribute):
+                inside.append(value.func.value)  # net.to(device)
+            return any(self._may_be(part, names, makers) for part in inside)
+        parts = (part for part in ast.iter_child_nodes(value) if isinstance(part, ast.expr))
+        return any(self._may_be(part, names, makers) for part in parts)
+
+    def _parameter(self, called: str, place: int | str) -> Iterable[str]:
+        for unit in (*self._named.get(called, ()), *self._constructors.get(called, ())):
+            if isinstance(place, str):
+                yield from (name for name in unit.parameters if name == place)
+            else:
+                own = unit.parameters[1:] if unit.owner is not None else unit.parameters
+                yield from own[place : place + 1]
+
+    @cached_property
+    def _constructors(self) -> Mapping[str, list[Unit]]:
+        return {
+            name: [m for c in classes for m in self._methods.get(c, ()) if m.name == "__init__"]
+            for name, classes in self._classes.items()
+        }

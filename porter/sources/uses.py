@@ -1,0 +1,121 @@
+"""What a file of upstream does with networks of the port: which it builds, for which versions, and what for."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from .versions import constants, guarded_versions
+
+if TYPE_CHECKING:
+    from .survey import Survey
+
+Network = tuple[str, str]  # file, class
+
+
+class Role(Enum):
+    """What running a file is for."""
+
+    TRAINS = "trains"
+    PREPARES = "prepares"  # writes tensors to files and trains nothing
+    EXPORTS = "exports"  # to TorchScript or ONNX
+    SPEAKS = "speaks"  # builds networks, and none of the above
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """The networks that a file builds → the versions that it does so for, where it asks; and its role."""
+
+    built: Mapping[Network, frozenset[str]]
+    role: Role
+
+
+_EXPORTS = re.compile(r"^[^#\n]*\btorch\.(?:jit|onnx)\b", re.MULTILINE)
+_SAVES = re.compile(r"^[^#\n]*\btorch\.save[ \t]*\(", re.MULTILINE)
+_LEARNS = re.compile(r"^[^#\n]*\.(?:manual_)?backward[ \t]*\(", re.MULTILINE)
+
+
+def uses(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) -> Uses:
+    """What the file `path` does with `networks`: names of classes by file."""
+    facts, text = survey.facts(path), survey.text(path)
+    built = _built(survey, path, networks)
+    if facts.uses_torch and not survey.tree.inside(path):
+        if _EXPORTS.search(text):
+            return Uses(built, Role.EXPORTS)
+        if not facts.networks and (_LEARNS.search(text) or _has_trainer(survey, path)):
+            return Uses(built, Role.TRAINS)
+        if not facts.networks and _SAVES.search(text):
+            return Uses(built, Role.PREPARES)
+    return Uses(built, Role.SPEAKS if built else Role.OTHER)
+
+
+def _has_trainer(survey: Survey, path: str) -> bool:
+    """Whether a file takes the Trainer of Lightning, which is what runs the loop there."""
+    return any(
+        "Trainer" in statement.names and "lightning" in statement.module.partition(".")[0]
+        for statement in survey.facts(path).imports
+    )
+
+
+def adapters(survey: Survey, path: str) -> frozenset[str]:
+    """Kinds of adapters that a file trains in place of all weights: LoRA of peft."""
+    names = {name for i in survey.facts(path).imports if i.module.partition(".")[0] == "peft" for name in i.names}
+    return frozenset({"LoRA"} if any(name.startswith("Lora") for name in names) else ())
+
+
+def _built(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) -> dict[Network, frozenset[str]]:
+    linked = {statement.line for statement, files in survey.links(path).items() if files[-1] in networks}
+    if not linked:
+        return {}
+    tree = survey.syntax(path)
+    classes: dict[str, set[Network]] = {}  # by local name
+    modules: dict[str, str] = {}  # local name → file
+    known = constants(tree)
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)) or node.lineno not in linked:
+            continue
+        for statement, files in survey.links(path).items():
+            if statement.line == node.lineno and files[-1] in networks:
+                for alias in node.names:
+                    local = alias.asname or alias.name
+                    if isinstance(node, ast.ImportFrom) and alias.name in networks[files[-1]]:
+                        classes.setdefault(local, set()).add((files[-1], alias.name))
+                    else:
+                        modules[local] = files[-1]
+    found: dict[Network, frozenset[str]] = {}
+    for call, versions in _calls(tree, frozenset(), known):
+        function = call.func
+        if isinstance(function, ast.Name):
+            meant = classes.get(function.id, set())
+        elif isinstance(function, ast.Attribute):
+            file = modules.get(ast.unparse(function.value), "")
+            meant = {(file, function.attr)} if function.attr in networks.get(file, ()) else set()
+        else:
+            continue
+        for network in meant:
+            found[network] = found.get(network, frozenset()) | versions
+    return found
+
+
+def _calls(
+    tree: ast.AST, versions: frozenset[str], known: Mapping[str, frozenset[str]]
+) -> Iterator[tuple[ast.Call, frozenset[str]]]:
+    """All calls, each with the versions that the conditions around it ask for."""
+    pending: list[tuple[ast.AST, frozenset[str]]] = [(tree, versions)]
+    while pending:
+        node, inside = pending.pop()
+        if isinstance(node, ast.Call):
+            yield node, inside
+        if isinstance(node, (ast.If, ast.IfExp)):
+            held, other = guarded_versions(node.test, known)
+            body = node.body if isinstance(node.body, list) else [node.body]
+            orelse = node.orelse if isinstance(node.orelse, list) else [node.orelse]
+            pending += [(node.test, inside), *((n, inside | held) for n in body)]
+            pending += [(n, inside | other) for n in orelse]
+        else:
+            pending += [(child, inside) for child in ast.iter_child_nodes(node)]
