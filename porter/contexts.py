@@ -30,6 +30,16 @@ _LOADING = "in the data loader, on host tensors"
 _LOADS = f"it runs {_LOADING}"
 DISTRIBUTED_ONLY = "runs only where torch.distributed has a process group"
 
+# Functions of torch that upstream replaces with its own → layers of torch that call them.
+_CALLERS = {
+    "torch.nn.functional.multi_head_attention_forward": (
+        "torch.nn.MultiheadAttention",
+        "torch.nn.TransformerEncoderLayer",
+        "torch.nn.TransformerDecoderLayer",
+        "torch.nn.Transformer",
+    ),
+}
+
 _WITHOUT_GRADIENTS = ("torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled")
 _GUARDING = frozenset({cst.If, cst.BooleanOperation, cst.IndentedBlock, cst.FunctionDef})
 _DEFINED = (cst.FunctionDef, cst.ClassDef)
@@ -233,7 +243,27 @@ class Contexts:
         if not file.is_dependency:
             return True
         top = [a for a in file.ancestors(use) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
-        return top[-1] in reached if top else not _in_script(file, use)
+        if top:
+            return top[-1] in reached
+        return not _in_script(file, use) and self._patch_is_used(file, use, reached)
+
+    def _patch_is_used(self, file: SourceFile, use: cst.CSTNode, reached: set[cst.CSTNode]) -> bool:
+        """Of a function that a file puts in the place of torch's: whether reached code calls that; True for others."""
+        assignment = file.parent(use)
+        targets = [t.target for t in assignment.targets] if isinstance(assignment, cst.Assign) else []
+        names = {file.resolve(target) or "" for target in targets}
+        if not names or not names <= _CALLERS.keys():
+            return True
+        callers = names | {caller for name in names for caller in _CALLERS[name]}
+        last = {name.rpartition(".")[2] for name in callers}
+        return any(
+            node not in targets and other.resolve(node) in callers and self._reaches(other, node, reached)
+            for other in self._files
+            for node in other.index.nodes
+            if type(node) in (cst.Name, cst.Attribute)
+            and (node.value if type(node) is cst.Name else node.attr.value) in last  # type: ignore[attr-defined]
+            and not isinstance(other.parent(node), (cst.ImportAlias, cst.AsName))
+        )
 
     def function_reason(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
         """Why a function never runs for the device; None when it may."""

@@ -9,6 +9,7 @@ import libcst as cst
 from porter.module_uses import asked_in_functions
 from porter.rule import Example, Rule, Safety
 from porter.sources.standard import STANDARD
+from porter.syntax.scopes import Imported
 from porter.syntax.walk import code, dotted
 
 
@@ -55,6 +56,7 @@ class ImportAtFirstUse(Rule):
         "try:\n    import gradio\nexcept ImportError:\n    gradio = None\n\n\ndef warn(path):\n    gradio.Warning(path)\n",
         "import gradio\n\n\ndef warn(show):\n    show(gradio)\n",
         "import gradio\n\n\ndef change():\n    gradio.title = 1\n",
+        "import gradio\nimport gradio.themes as themes\n\nTITLE = gradio.Markdown('x')\n\n\ndef dark():\n    return themes.Soft()\n",
         "import gradio\n\n\ndef change():\n    global gradio\n    gradio = None\n    gradio.x()\n",
     )
 
@@ -83,5 +85,18 @@ class ImportAtFirstUse(Rule):
         module = dotted(alias.name) or ""
         if module.partition(".")[0] in STANDARD or self.file.project.module(module) is not None:
             return False
+        return self._only_unreached(name) and not self._wanted_anyway(module.partition(".")[0], name)
+
+    def _wanted_anyway(self, package: str, name: str) -> bool:
+        """Whether another name of the same package is needed when the file is imported, or by what the port reaches."""
+        others = {
+            other
+            for other, found in self.file.index.root.bindings.items()
+            for bound in found
+            if other != name and isinstance(bound, Imported) and bound.target.partition(".")[0] == package
+        }
+        return not all(self._only_unreached(other) for other in others)
+
+    def _only_unreached(self, name: str) -> bool:
         uses = asked_in_functions(self.file, name)
         return bool(uses) and all(self.file.project.contexts.unreached(self.file, use) for use in uses)

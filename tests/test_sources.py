@@ -112,6 +112,23 @@ class TestScope:
         assert found.needs.third_party == ("ffmpeg", "torch")
         assert set(found.consulted) == {"P/far.py", "P/utils.py", "tools/u.py", "tools/v.py"}
 
+    def test_the_gpt_comes_along_and_what_only_trains_it_does_not(self, tmp_path: Path) -> None:
+        files = {
+            **UPSTREAM,
+            "GPT_SoVITS/AR/__init__.py": "",
+            "GPT_SoVITS/AR/models/__init__.py": "",
+            "GPT_SoVITS/AR/models/t2s_model.py": NET + "from AR.modules.embedding import Net as Other\n",
+            "GPT_SoVITS/AR/models/t2s_model_cudagraph.py": NET,
+            "GPT_SoVITS/AR/models/t2s_lightning_module.py": "import torch\nfrom AR.models.t2s_model import Net\n",
+            "GPT_SoVITS/AR/modules/embedding.py": NET,
+            "GPT_SoVITS/AR/modules/optim.py": "import torch\n",
+        }
+        found = sources(tmp_path, files)
+        carried = {place for place in places(found).values() if place.startswith("AR/")}
+        assert carried == {"AR/models/t2s_model.py", "AR/modules/embedding.py"}
+        left = {path.rpartition("/")[2] for path in found.scope.not_ported if "/AR/" in path}
+        assert left == {"t2s_model_cudagraph.py", "t2s_lightning_module.py", "optim.py"}
+
     def test_two_files_of_one_place(self, tmp_path: Path) -> None:
         files = {"module/a.py": f"from f5.n import Net\n{NET}", "f5/n.py": NET, "module/f5/n.py": NET}
         assert "both become f5/n.py" in refused(tmp_path, files)

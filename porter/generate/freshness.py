@@ -8,7 +8,17 @@ from .. import __version__
 from ..decisions import fingerprint
 from ..errors import PortError
 from ..manifest import input_hashes
-from ..sources import Tree, digest, find_module_root, licence, module_files, scope_digest, top_names, trainer_files
+from ..sources import (
+    Tree,
+    digest,
+    find_module_root,
+    licence,
+    module_files,
+    scope_digest,
+    speaking_files,
+    top_names,
+    trainer_files,
+)
 from ..store import Place
 from .fingerprint import engine_hash
 from .guard import survey
@@ -57,7 +67,8 @@ def _same_upstream(snapshot: Snapshot, manifest: Manifest) -> bool:
 def _same_files(snapshot: Snapshot, root: str, manifest: Manifest) -> bool:
     inputs = input_hashes(manifest)
     listed = {p for p in inputs if p.startswith(f"{root}/") and not p.endswith("_onnx.py")}
-    if listed != set(module_files(snapshot, root)) or not inputs.keys() >= set(trainer_files(snapshot, root)):
+    beside = {*trainer_files(snapshot, root), *speaking_files(snapshot, root)}
+    if listed != set(module_files(snapshot, root)) or not inputs.keys() >= beside:
         return False
     known = {**inputs, **manifest["consulted"]}
     return all(digest(content) == known[path] for path, content in snapshot.read_many(known).items())

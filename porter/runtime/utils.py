@@ -217,6 +217,11 @@ def mark_step(boundary: str | None = None) -> None:
     mode = graph_breaks()
     if mode == "off" or (boundary is not None and mode != "component"):
         return
+    run_pending()
+
+
+def run_pending() -> None:
+    """Compile and run what is pending, whatever graph breaks are set to; does nothing where no XLA device is in use."""
     xla = _live_xla()
     if xla is None:
         return

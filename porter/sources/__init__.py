@@ -1,4 +1,4 @@
-"""Which of upstream's files are ported: the folder `module`, the networks it imports, and the trainers beside it."""
+"""Which of upstream's files are ported: the folder `module`, the networks it imports, its trainers and its GPT."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import PortError
 from .root import find_module_root, folder_of, licence, module_files
 from .scope import Scope, in_groups, scope_digest, survey_scope
+from .speaking import speaking_files
 from .trainers import FOLDER as TRAINERS
 from .trainers import trainer_files
 from .tree import Tree
@@ -33,6 +34,7 @@ __all__ = [
     "module_files",
     "place",
     "scope_digest",
+    "speaking_files",
     "survey_scope",
     "top_names",
     "trainer_files",
@@ -62,7 +64,7 @@ def collect(snapshot: Snapshot) -> Sources:
     root = find_module_root(snapshot)
     tree = Tree(snapshot, root)
     reach = Reach(tree)
-    reach.follow(module_files(snapshot, root))
+    reach.follow((*module_files(snapshot, root), *speaking_files(snapshot, root)))
     scripts = trainer_files(snapshot, root)
     trainers = reach.train(scripts)
     ported, consulted = reach.split()

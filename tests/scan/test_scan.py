@@ -153,6 +153,27 @@ def test_dependencies_are_judged_by_what_upstream_reaches_of_them() -> None:
     assert "neither upstream's module/ nor its trainers reach unused" in found[1].reason
 
 
+@pytest.mark.parametrize(
+    ("used", "status"),
+    [
+        ("torch.relu(x)", Status.WAIVED),
+        ("torch.nn.functional.multi_head_attention_forward(x)", Status.RESIDUAL),
+        ("torch.nn.MultiheadAttention(4, 2)(x)", Status.RESIDUAL),
+    ],
+)
+def test_what_takes_the_place_of_torchs_own_is_reached_by_who_calls_that(used: str, status: Status) -> None:
+    net = (
+        "import torch\nfrom torch.nn import functional as F\n\n\ndef patched(x):\n    return torch.nonzero(x)\n\n\n"
+        "F.multi_head_attention_forward = patched\n"
+    )
+    files = {
+        "module/a.py": ("a.py", f"import torch\nimport net.parts\n\n\ndef f(x):\n    return {used}\n"),
+        "net/parts.py": ("net/parts.py", net),
+    }
+    found = account(rewrite(Project.parse(files), BOOK))
+    assert [h.status for h in found if h.line == 6 and "nonzero" in h.reason] == [status]
+
+
 def test_fixed_hazards_are_counted_with_their_line() -> None:
     found = hazards("import torch\n\n\ndef f(x):\n    return x + torch.randn(3).to(x.device)\n")
     assert [(h.code, h.line, h.status) for h in found] == [("RNG001", 5, Status.FIXED)]

@@ -1,0 +1,114 @@
+"""The loop that decodes rows of sentences, and reads from the device only now and then."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .. import ops, utils
+from . import steps as graphs
+from .network import Network
+from .prompt import Prompt, Row, lay_out
+from .sampling import Drawing, Options
+from .slots import State, room
+
+MOST = 1500  # steps that upstream's loops take at most
+READ_EVERY = 16  # steps between two looks at whether all rows have ended
+
+
+class Decoded(NamedTuple):
+    """What one row became."""
+
+    tokens: Tensor  # int64, on the host, without the end
+    ended: bool  # False where the limit stopped it
+
+
+Noise = Callable[[int, tuple[int, int]], Tensor]  # of a step: exponential, (B, V), on the device
+
+
+def decode(
+    network: Network,
+    rows: Sequence[Row],
+    options: Options | None = None,
+    *,
+    most: int = MOST,
+    noise: Noise | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> list[Decoded]:
+    """Decode `rows` together, each up to its own end, in `most` steps at most.
+
+    `noise` draws from the device's seeded generator where it is None; `progress` hears of the steps so far now and
+    then. ValueError for options that nothing can be drawn with, and for rows without phonemes.
+    """
+    state, prompt, steps = _decoding(network, rows, options, most, noise)
+    pending: Tensor | None = None
+    for done in steps:
+        if done % READ_EVERY:
+            continue
+        # What was computed a while ago is read, so that nobody waits for what is being computed.
+        if pending is not None and bool(pending):
+            break
+        pending = state.over
+        if progress is not None:
+            progress(done)
+    ended = state.ended.cpu().tolist()
+    tokens = state.tokens.cpu()[:, prompt.slots :]
+    return [Decoded(row[: most if end < 0 else end].clone(), end >= 0) for row, end in zip(tokens, ended, strict=True)]
+
+
+def stream(
+    network: Network,
+    row: Row,
+    options: Options | None = None,
+    *,
+    most: int = MOST,
+    every: int = READ_EVERY,
+    noise: Noise | None = None,
+) -> Iterator[tuple[Tensor, bool]]:
+    """Decode one row; all of its tokens so far, and whether these are all, each `every` steps and at the end."""
+    state, prompt, steps = _decoding(network, [row], options, most, noise)
+    for done in steps:
+        if done % every and done < most:
+            continue
+        end = int(state.ended)
+        count = done if end < 0 else end
+        yield state.tokens[0].cpu()[prompt.slots : prompt.slots + count].clone(), end >= 0 or done == most
+        if end >= 0:
+            return
+
+
+def _decoding(
+    network: Network, rows: Sequence[Row], options: Options | None, most: int, noise: Noise | None
+) -> tuple[State, Prompt, Iterator[int]]:
+    """The state behind the prompt, and an iterator that does a step at a time and tells how many it did."""
+    if not rows or any(row.phonemes.shape[0] == 0 for row in rows):
+        raise ValueError("there is no text to speak: a row holds no phonemes")
+    chosen = (options or Options()).checked(network.predict.shape[0])
+    slots = ops.bucket(max(row.phonemes.shape[0] + row.prompt.shape[0] for row in rows))
+    prompt = Prompt(*(_sent(part, network) for part in lay_out(rows, slots)))
+    drawing = Drawing(
+        _sent(torch.tensor(chosen.top_k), network), *(_sent(torch.tensor(float(v)), network) for v in chosen[1:])
+    )
+    state = graphs.prefill(network, prompt, room(slots))
+    utils.run_pending()
+    return state, prompt, _steps(network, state, slots, drawing, most, noise)
+
+
+def _steps(
+    network: Network, state: State, filled: int, drawing: Drawing, most: int, noise: Noise | None
+) -> Iterator[int]:
+    shape = (state.logits.shape[0], state.logits.shape[1])
+    for index in range(most):
+        if filled + index == state.slots:
+            state.grow(room(state.slots))
+            utils.run_pending()
+        drawn = torch.empty(shape, device=network.device).exponential_() if noise is None else noise(index, shape)
+        graphs.step(network, state, drawn, drawing)
+        utils.run_pending()
+        yield index + 1
+
+
+def _sent(tensor: Tensor, network: Network) -> Tensor:
+    kept = tensor.dtype if not tensor.is_floating_point() else network.predict.dtype
+    return utils.constant(tensor, network.device, kept)

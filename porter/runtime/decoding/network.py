@@ -1,0 +1,83 @@
+"""The weights of upstream's Text2SemanticDecoder as the static decoder reads them."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .. import utils
+
+
+class Layer(NamedTuple):
+    """One block: weights and biases, each pair as `F.linear` and `F.layer_norm` take them."""
+
+    qkv: tuple[Tensor, Tensor]  # (3C, C), (3C)
+    out: tuple[Tensor, Tensor]  # (C, C), (C)
+    norm1: tuple[Tensor, Tensor, float]  # (C), (C), eps
+    widen: tuple[Tensor, Tensor]  # (4C, C), (4C)
+    narrow: tuple[Tensor, Tensor]  # (C, 4C), (C)
+    norm2: tuple[Tensor, Tensor, float]  # (C), (C), eps
+
+
+class Place(NamedTuple):
+    """How a kind of token gets its position: `x * scale + alpha * table[position]`."""
+
+    alpha: Tensor  # (1)
+    scale: float
+    table: Tensor  # (positions, C)
+
+
+class Network(NamedTuple):
+    """Every weight that decoding reads, on one device. C channels, V tokens of which the last one is the end."""
+
+    text: Tensor  # (phonemes, C)
+    text_place: Place
+    bert: tuple[Tensor, Tensor]  # (C, 1024), (C)
+    audio: Tensor  # (V, C)
+    audio_place: Place
+    layers: tuple[Layer, ...]
+    predict: Tensor  # (V, C)
+    heads: int
+    end: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.predict.device
+
+    @classmethod
+    def of(cls, model: Any) -> "Network":
+        """The weights of a Text2SemanticDecoder, upstream's or the port's, where they are."""
+        return cls(
+            text=model.ar_text_embedding.word_embeddings.weight,
+            text_place=_place(model.ar_text_position),
+            bert=_pair(model.bert_proj),
+            audio=model.ar_audio_embedding.word_embeddings.weight,
+            audio_place=_place(model.ar_audio_position),
+            layers=tuple(_layer(layer) for layer in model.h.layers),
+            predict=model.ar_predict_layer.weight,
+            heads=model.num_head,
+            end=model.EOS,
+        )
+
+
+def _layer(layer: Any) -> Layer:
+    attention = layer.self_attn
+    return Layer(
+        qkv=(attention.in_proj_weight, attention.in_proj_bias),
+        out=_pair(attention.out_proj),
+        norm1=(*_pair(layer.norm1), layer.norm1.eps),
+        widen=_pair(layer.linear1),
+        narrow=_pair(layer.linear2),
+        norm2=(*_pair(layer.norm2), layer.norm2.eps),
+    )
+
+
+def _pair(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+    return layer.weight, layer.bias
+
+
+def _place(embedding: Any) -> Place:
+    # Upstream's table is no buffer, so it stays behind on the host when the model goes to a device.
+    alpha = embedding.alpha
+    return Place(alpha, embedding.x_scale, utils.constant(embedding.pe[0], alpha.device, alpha.dtype))

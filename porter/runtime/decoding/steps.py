@@ -1,0 +1,110 @@
+"""The two graphs of decoding: one for the prompt, one for a token."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .network import Layer, Network, Place
+from .prompt import Prompt
+from .sampling import Drawing, sample
+from .slots import State, visible
+
+FORCED = 11  # so many tokens come before a sentence may end, in upstream's loops
+
+
+@torch.no_grad()
+def prefill(network: Network, prompt: Prompt, slots: int) -> State:
+    """Read the prompt, all of it at once, into caches of `slots` slots, and compute the first logits."""
+    batch, filled = prompt.phonemes.shape
+    place = torch.arange(filled, device=prompt.phonemes.device)
+    valid = place >= prompt.start  # (B, S)
+    coded = place >= prompt.first
+    text = network.text[prompt.phonemes] + F.linear(prompt.bert, *network.bert)
+    codes = network.audio[prompt.codes]
+    hidden = torch.where(
+        coded[..., None],
+        _placed(codes, network.audio_place, prompt.position),
+        _placed(text, network.text_place, prompt.position),
+    )
+    # Phonemes see phonemes; codes see phonemes and the codes up to themselves; an empty slot sees itself, for it must
+    # not become NaN, which no mask would keep out.
+    after = place[:, None] >= place
+    sees = valid[:, None] & (~coded[:, None] | (coded[..., None] & after))
+    sees = sees | (place[:, None] == place)
+    bias = visible(sees, hidden.dtype)[:, None]
+    keys, values = [], []
+    for layer in network.layers:
+        query, key, value = _heads(layer, hidden, network.heads)
+        hidden = _rest(layer, hidden, _attend(query, key, value, bias))
+        keys.append(F.pad(key, (0, 0, 0, slots - filled)))
+        values.append(F.pad(value, (0, 0, 0, slots - filled)))
+    vocabulary = torch.arange(network.predict.shape[0], device=place.device)
+    return State(
+        keys=keys,
+        values=values,
+        valid=F.pad(valid, (0, slots - filled)),
+        tokens=torch.zeros(batch, slots, dtype=torch.int64, device=place.device),
+        seen=((prompt.codes[..., None] == vocabulary) & coded[..., None]).any(1),
+        logits=F.linear(hidden[:, -1], network.predict),
+        ended=torch.full((batch,), -1, device=place.device),
+        position=filled - prompt.first[:, 0],
+        slot=torch.full((1,), filled, device=place.device),
+        step=torch.zeros(1, dtype=torch.int64, device=place.device),
+        over=torch.zeros((), dtype=torch.bool, device=place.device),
+    )
+
+
+@torch.no_grad()
+def step(network: Network, state: State, noise: Tensor, drawing: Drawing) -> None:
+    """Draw one token a row from the last logits, and compute the next ones. `noise` (B, V) is exponential."""
+    token, likeliest = sample(state.logits, state.seen, noise, state.step >= FORCED, drawing)
+    advance(network, state, token, (token == network.end) | (likeliest == network.end))
+
+
+@torch.no_grad()
+def advance(network: Network, state: State, token: Tensor, ends: Tensor) -> None:
+    """Put `token` (B) into the next slot, note which rows end with it, and compute the logits behind it."""
+    vocabulary = torch.arange(network.predict.shape[0], device=token.device)
+    state.ended.copy_(torch.where((state.ended < 0) & ends, state.step, state.ended))
+    state.over = (state.ended >= 0).all()
+    state.seen.logical_or_(vocabulary == token[:, None])
+    state.tokens.index_copy_(1, state.slot, token[:, None])
+    state.valid.logical_or_(torch.arange(state.slots, device=token.device) == state.slot)
+    hidden = _placed(network.audio[token[:, None]], network.audio_place, state.position[:, None])
+    bias = visible(state.valid, hidden.dtype)[:, None, None]
+    for layer, keys, values in zip(network.layers, state.keys, state.values, strict=True):
+        query, key, value = _heads(layer, hidden, network.heads)
+        keys.index_copy_(2, state.slot, key)
+        values.index_copy_(2, state.slot, value)
+        hidden = _rest(layer, hidden, _attend(query, keys, values, bias))
+    state.logits.copy_(F.linear(hidden[:, 0], network.predict))
+    state.position.add_(1)
+    state.slot.add_(1)
+    state.step.add_(1)
+
+
+def _placed(hidden: Tensor, place: Place, position: Tensor) -> Tensor:
+    return hidden * place.scale + place.alpha * place.table[position]
+
+
+def _heads(layer: Layer, hidden: Tensor, heads: int) -> list[Tensor]:
+    """Queries, keys and values of `hidden` (B, Q, C), each (B, H, Q, D)."""
+    batch, length, _ = hidden.shape
+    parts = F.linear(hidden, *layer.qkv).chunk(3, -1)
+    return [part.view(batch, length, heads, -1).transpose(1, 2) for part in parts]
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Attention (B, Q, C) of queries (B, H, Q, D) to keys and values (B, H, T, D); `bias` has those axes or ones."""
+    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias
+    attended: Tensor = weights.softmax(-1) @ value
+    return attended.transpose(1, 2).flatten(2)
+
+
+def _rest(layer: Layer, hidden: Tensor, attended: Tensor) -> Tensor:
+    """What a block does behind its attention."""
+    weight, bias, eps = layer.norm1
+    hidden = F.layer_norm(hidden + F.linear(attended, *layer.out), weight.shape, weight, bias, eps)
+    weight, bias, eps = layer.norm2
+    widened = F.relu(F.linear(hidden, *layer.widen))
+    return F.layer_norm(hidden + F.linear(widened, *layer.narrow), weight.shape, weight, bias, eps)
