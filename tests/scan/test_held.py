@@ -39,11 +39,13 @@ class Net(nn.Module):
 """
 
 
+LINE = NET.splitlines().index("        LINE") + 1
+
+
 @pytest.mark.parametrize(
     "line",
     [
         "self.held = Plain(self.layer.weight)",
-        "self.held = Plain(weight=weight.data.t())",
         "Plain(self.scale)",
         "self.both = (self.layer.weight, 2)",
         "self.named = {'w': [self.table]}",
@@ -54,10 +56,22 @@ class Net(nn.Module):
         "self.other.weight = self.layer.weight",
     ],
 )
-def test_what_holds_a_parameter_is_residual(line: str) -> None:
+def test_what_holds_a_parameter_is_kept_in_place(line: str) -> None:
+    assert [(h.code, h.line, h.status) for h in hazards(NET.replace("LINE", line))] == [("DEV018", LINE, Status.FIXED)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "self.held = Plain(weight=weight.data.t())",
+        "self.all = [self.layer.weight.detach()]",
+        "self.all = [layer.weight for layer in (self.layer, self.other)]",
+        "self.held = Plain(self.layer.weight) if weight is None else None",
+    ],
+)
+def test_what_cannot_be_kept_is_residual(line: str) -> None:
     found = hazards(NET.replace("LINE", line))
-    at = NET.splitlines().index("        LINE") + 1
-    assert [(h.code, h.line, h.status) for h in found] == [("DEV", at, Status.RESIDUAL)]
+    assert [(h.code, h.line, h.status) for h in found] == [("DEV", LINE, Status.RESIDUAL)]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from .gated import gated_on_chip
 from .glu import GLU, glu
 from .grouped import Conv1d
 from .host_flags import HostFlags
+from .in_place import keep_in_place
 from .interpolate import Upsample, interpolate, upsample
 from .lengths import static_max
 from .linalg import inverse, logdet
@@ -53,6 +54,7 @@ __all__ = [
     "glu",
     "interpolate",
     "inverse",
+    "keep_in_place",
     "leaky_relu",
     "logdet",
     "masked_write_",
