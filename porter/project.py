@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from .backslashes import with_blank_lines
 from .errors import PortError
 from .rule import Move, Ties
 from .runtime_names import runtime_result
@@ -417,7 +418,7 @@ def parse_file(path: str, text: str) -> cst.Module:
         if levels > _LEVELS:
             raise PortError(f"{path} nests too deeply for libcst to parse (line {line})")
     try:
-        return cst.parse_module(text)
+        return cst.parse_module(with_blank_lines(text))
     except cst.ParserSyntaxError as error:
         raise PortError(
             f"{path} is Python that libcst cannot parse: {error.message.splitlines()[0]} "

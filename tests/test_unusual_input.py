@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -79,6 +80,15 @@ class TestDepth:
         assert DEEP[kind](700) in emitted
         assert "x.cuda()" not in emitted
         assert run("diff", tmp_path / "out").exit_code == 0
+
+    @pytest.mark.parametrize("more", ["", '    z = """\n\\\n"""\n    w = x + \\\n\\\n    1\n'])
+    def test_a_backslash_alone_between_statements(self, more: str, tmp_path: Path) -> None:
+        body = f"def f(x):\n    y = x.cuda()\n\\\n{more}    \\\n    return y.cuda()\n\\\n\nq = 1\n"
+        upstream = made(tmp_path, f"import torch\n\\\n\n\n{body}")
+        assert run("generate", upstream, "--out", tmp_path / "out").exit_code == 0
+        emitted = (tmp_path / "out" / "module" / "tpu" / "x.py").read_text()
+        assert emitted.endswith(body.replace(".cuda()", ".to(utils.default_device())"))
+        ast.parse(emitted)
 
     def test_an_edit_at_the_bottom_of_a_chain(self, tmp_path: Path) -> None:
         upstream = made(tmp_path, f"import torch\n\n\ndef f(x):\n    return x.cuda(){'.abs()' * 400}\n")

@@ -95,9 +95,16 @@ def test_lines_that_end_in_unusual_ways(source: str) -> None:
     assert_same_as_generating_all(rewritten(source))
 
 
-def test_a_line_that_libcst_does_not_print_is_refused() -> None:
-    with pytest.raises(PortError, match=r"libcst does not print as it stands \(line 2\)"):
-        rewritten("a = 1\n\\\nb = 7\n")
+def test_a_backslash_that_indents_is_refused() -> None:
+    with pytest.raises(PortError, match=r"libcst cannot parse: .*\(line 4"):
+        rewritten("if 1:\n    \\\n  b = 7\n    c = 1\n")
+
+
+def test_a_backslash_alone_is_left_out_where_it_would_continue_another_statement() -> None:
+    made = rewritten("def f(a):\n    b = 1\n    \\\n    c = 5\nd = 7\n")
+    assert made.text == "def f(a):\n    b = 1\nd = f(7, [\n7])\n"
+    kept = rewritten("def f(a):\n    b = 1\n    \\\n    c = 7\nd = 1\n")
+    assert "    b = 1\n    \\\n    c = f(7, [\n" in kept.text
 
 
 @pytest.mark.parametrize("rule", load().rules, ids=lambda rule: str(rule.code))
