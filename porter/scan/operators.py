@@ -14,6 +14,8 @@ from . import known
 from .asking import Found
 
 _BY_TENSOR = ("torch.repeat_interleave",)  # the scan asks for a tensor of counts itself
+_OPERATORS = ("torch.ops.", "torch._C._nn.", "torch._C._VariableFunctions.", "torch._VF.")
+_FOLDERS = ("torch", "torch.Tensor", "torch.functional", "torch.nn.functional")
 _BY_CLASSES = ("torch.nn.functional.one_hot",)  # and here whether there is a number of classes
 
 
@@ -29,6 +31,8 @@ def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     called = isinstance(call, cst.Call) and call.func is node
     if target in _BY_CLASSES or (called and target.rpartition(".")[2] in known.READING_FUNCTIONS):
         return
+    if isinstance(call, cst.Call) and called and _is_private(target) and _takes_tensor(file, call):
+        yield "LOW", node, f"cannot tell: {target} is not public, and whether it has a lowering is not known"
     for family, why in reasons(target, values(file, call) if called and isinstance(call, cst.Call) else _unknown):
         if not called:  # it is called later, wherever that is
             yield "LOW", node, why
@@ -51,6 +55,16 @@ def methods(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
         for family, why in reasons(f"torch.Tensor.{name}", values(file, node)):
             if family != "SHP" or (name not in known.DYNAMIC_METHODS and f"torch.{name}" not in _BY_TENSOR):
                 yield family, node, why
+
+
+def _is_private(target: str) -> bool:
+    """Whether a function is torch's own, or one of its operators by themselves: nothing is collected of those."""
+    folder, _, name = target.rpartition(".")
+    return target.startswith(_OPERATORS) or (folder in _FOLDERS and name.startswith("_") and not name.endswith("__"))
+
+
+def _takes_tensor(file: SourceFile, call: cst.Call) -> bool:
+    return any(is_tensor(file.kind(given.value)) for given in call.args)
 
 
 def _unknown(parameter: str) -> None:
