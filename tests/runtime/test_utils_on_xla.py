@@ -1,5 +1,6 @@
 """The backend file on XLA; every warning is an error here."""
 
+import functools
 import io
 import warnings
 from collections.abc import Callable, Iterator
@@ -224,6 +225,46 @@ def test_checkpoint_compiles_one_graph_and_reads_nothing_back() -> None:
         utils.checkpoint(body, utils.checkpoint(body, x)).sum().backward()
 
     assert_stays_on_device(step, random_seeds=6)
+
+
+def test_a_checkpoint_wants_gradients_where_its_function_does() -> None:
+    layer = nn.Linear(5, 5).to(device())
+    plain, trained = sent(3, 5), sent(3, 5).requires_grad_()
+    assert not utils.checkpoint(torch.tanh, plain).requires_grad
+    assert utils.checkpoint(torch.tanh, trained).requires_grad
+    assert utils.checkpoint(lambda h: torch.tanh(layer(h)), plain).requires_grad
+    assert not utils.checkpoint(lambda h: torch.tanh(h.detach()), trained).requires_grad
+
+    def both(h: torch.Tensor) -> dict[str, Any]:
+        return {"fixed": h.argmax(-1), "moved": [h.detach() + 1, layer(h) * 2], "count": 3, "given": h}
+
+    made = utils.checkpoint(both, trained)
+    assert [made["fixed"].requires_grad, *(x.requires_grad for x in made["moved"])] == [False, False, True]
+    assert made["count"] == 3 and made["given"].requires_grad and not both(plain)["given"].requires_grad
+    made["moved"][1] += 1
+    (made["moved"][0].sum() + made["moved"][1].sum() + made["given"].sum()).backward()
+    ours = [trained.grad, layer.weight.grad]
+    trained.grad = layer.weight.grad = None
+    (layer(trained) * 2 + trained).sum().backward()
+    for found, wanted in zip(ours, (trained.grad, layer.weight.grad), strict=True):
+        assert found is not None and wanted is not None
+        assert decibels(found.cpu(), wanted.cpu()) > 110
+
+
+def test_gradients_of_a_checkpoint_flow_through_lists_and_dicts() -> None:
+    x, y = sent(4).requires_grad_(), sent(4).requires_grad_()
+
+    def body(parts: list[torch.Tensor], *, named: dict[str, torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        return parts[0] * named["y"], [named["y"].square()]
+
+    grads: list[torch.Tensor] = []
+    for call in (body, functools.partial(utils.checkpoint, body)):
+        x.grad = y.grad = None
+        product, (square,) = call([x * 2], named={"y": y * 3})
+        (product.sum() + square.sum()).backward()
+        assert x.grad is not None and y.grad is not None
+        grads += [x.grad.cpu(), y.grad.cpu()]
+    assert decibels(grads[2], grads[0]) > 110 and decibels(grads[3], grads[1]) > 110
 
 
 def test_checkpoint_without_gradients_is_the_function() -> None:
