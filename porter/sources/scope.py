@@ -112,7 +112,8 @@ def _on_host(survey: Survey, ported: Collection[str], left: Sequence[str], used:
     preparing = {path for path in left if path in used and used[path].role is Role.PREPARES}
     folders = {folder_of(path) for path in preparing} - {survey.tree.prefix}
     preparing |= {path for path in left if folder_of(path) in folders}
-    host = survey.reach({*ported, *preparing}) - set(ported)
+    reached = survey.reach({*ported, *preparing}) - set(ported)
+    host = frozenset(path for path in reached if path in preparing or survey.text(path).strip())  # what does something
     computing = {path for path in left if survey.facts(path).uses_torch}
     around = {path for path in computing - host if path in used and used[path].role is Role.OTHER}
     around -= {path for path in around if survey.facts(path).networks}

@@ -101,3 +101,17 @@ def speak(
             return codes[row.prompt.shape[0] :].tolist(), True
         codes = torch.cat([codes, torch.tensor([token])])
     return codes[row.prompt.shape[0] :].tolist(), False
+
+
+def a_row(seed: int, phonemes: int, codes: int) -> Row:
+    own = torch.Generator().manual_seed(seed)
+    return Row(
+        torch.randint(20, (phonemes,), generator=own),
+        torch.randn(1024, phonemes, generator=own),
+        torch.randint(12, (codes,), generator=own),
+    )
+
+
+def drawn(seed: int, vocabulary: int = 13) -> Tensor:
+    """Noise for all steps of one row."""
+    return torch.empty(200, vocabulary).exponential_(generator=torch.Generator().manual_seed(seed))

@@ -11,7 +11,7 @@ from porter.runtime import utils
 from porter.runtime.decoding import Decoded, Network, Options, Row, decode, driver, sampling, steps, stream
 from porter.runtime.decoding.slots import State
 
-from .speaker import Speaker, speak
+from .speaker import Speaker, a_row, drawn, speak
 
 MOST = 40
 
@@ -29,20 +29,6 @@ def model() -> Speaker:
 def no_gradients() -> Iterator[None]:
     with torch.no_grad():
         yield
-
-
-def a_row(seed: int, phonemes: int, codes: int) -> Row:
-    own = torch.Generator().manual_seed(seed)
-    return Row(
-        torch.randint(20, (phonemes,), generator=own),
-        torch.randn(1024, phonemes, generator=own),
-        torch.randint(12, (codes,), generator=own),
-    )
-
-
-def drawn(seed: int, vocabulary: int = 13) -> Tensor:
-    """Noise for all steps of one row."""
-    return torch.empty(200, vocabulary).exponential_(generator=torch.Generator().manual_seed(seed))
 
 
 def together(model: Any, rows: list[Row], options: Options, noises: list[Tensor], most: int = MOST) -> list[Decoded]:
