@@ -107,6 +107,8 @@ def _compared(file: SourceFile, node: cst.Call, name: str, values: list[cst.Base
             yield from told(file, "SYN", node, asked, what)
         return
     for value in values:
+        if isinstance(file.kind(value), Record):
+            continue  # what is compared of a dictionary is its keys
         for tensor in tensors_of(file, value):
             yield from told(file, "SYN", node, tensor, what)
             return

@@ -130,6 +130,8 @@ CLEAN = [
     "return max(x.size(1), y.shape[1]) * x",
     "return min(x.dim(), 3)",
     "return sorted([x.size(0), n])",
+    "return sorted({'b': x, 'a': y})",
+    "layer = nn.Linear(2, 2).to(x.device); return sorted(layer.state_dict()), max(layer.state_dict())",
     "return any(s > 3 for s in x.shape)",
     "return sum([x, y])",
     "return sum(s for s in x.shape)",
