@@ -19,6 +19,7 @@ from porter import rulebook
 from porter.cli import cli
 from tests.tiny_upstream import own_rules, run
 from tools.command_reference import page
+from tools.diff_picture import draw
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -75,6 +76,28 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     built = {path.parent.name for path in (tmp_path / "site").rglob("index.html")}
     assert {path.stem for path in DOCS.glob("*.md")} - {"index"} <= built
+
+
+class TestReadme:
+    TEXT = (ROOT / "README.md").read_text("utf-8")
+
+    def test_is_short(self) -> None:
+        assert len(self.TEXT.split()) < 700
+
+    @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+    def test_links_lead_somewhere(self, page: str) -> None:
+        links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text("utf-8"))
+        assert [link for link in links if not link.startswith("http") and not (ROOT / link).is_file()] == []
+
+    def test_names_every_page(self) -> None:
+        for place in ("README.md", "docs/index.md"):
+            told = (ROOT / place).read_text("utf-8")
+            pages = {page.name for page in DOCS.glob("*.md")} - {"index.md"}
+            assert {page for page in pages if page not in told} == set()
+
+    def test_its_picture_is_not_stale(self) -> None:
+        wanted = "run: python -m tools.diff_picture RNG001 docs/images/diff.svg"
+        assert (DOCS / "images/diff.svg").read_text("utf-8") == draw("RNG001"), wanted
 
 
 def yaml_in(page: str) -> list[Any]:

@@ -30,7 +30,7 @@ UPSTREAMS = [f"{GITHUB}@{NEWEST}", f"{GITHUB}@20250606v2pro", "pypi:gpt-sovits-i
 def ported(upstream: str) -> Rewrites:
     try:
         if upstream.startswith(GITHUB) and cached_upstream(GITHUB) is None:
-            pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see the README's last section")
+            pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see CONTRIBUTING.md")
         sources = collect(open_upstream(upstream, offline=upstream.startswith(GITHUB)))
     except PortError as error:
         pytest.skip(f"{upstream} is out of reach: {error}")

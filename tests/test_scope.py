@@ -229,7 +229,7 @@ class TestScope:
 
     def test_readme_says_what_the_sources_say(self) -> None:
         if cached_upstream(GITHUB) is None:
-            pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see the README's last section")
+            pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see CONTRIBUTING.md")
         sources = collect(open_upstream(f"{GITHUB}@{NEWEST}", offline=True))
         readme = (ROOT / "README.md").read_text("utf-8").partition("## Try it")[0]
         rows = {

@@ -99,7 +99,7 @@ def run(command: list[str], folder: Path, environment: Mapping[str, str]) -> sub
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if cached_upstream(GITHUB) is None:
-        pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see the README's last section")
+        pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see CONTRIBUTING.md")
     folder = tmp_path_factory.mktemp("checkout")
     snapshot = open_upstream(f"{GITHUB}@{NEWEST}", offline=True)
     snapshot.materialize([name for name in snapshot.files() if name.endswith((".py", ".json"))], folder)
@@ -154,8 +154,8 @@ def test_the_page_lists_every_key_that_a_trainer_reads(checkout: Path) -> None:
     assert listed == read
 
 
-def test_readme_s_commands_name_files_that_are_there(checkout: Path) -> None:
-    told = (ROOT / "README.md").read_text("utf-8") + PAGE
+def test_commands_of_the_pages_name_files_that_are_there(checkout: Path) -> None:
+    told = "".join((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/own-loop.md")) + PAGE
     named = set(re.findall(r"(?:GPT_SoVITS|configs)/[\w./]+\.(?:json|py)", told))
     assert "GPT_SoVITS/configs/s2.json" in named
     assert [name for name in sorted(named - {"configs/s2.json"}) if not (checkout / name).is_file()] == []

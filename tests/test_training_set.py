@@ -56,7 +56,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Side:
     if cached_upstream(GITHUB) is None:
-        pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see the README's last section")
+        pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see CONTRIBUTING.md")
     snapshot = open_upstream(f"{GITHUB}@{NEWEST}", offline=True)
     return lay_out_upstream(snapshot, tmp_path_factory.mktemp("upstream"))
 

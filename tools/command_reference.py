@@ -24,6 +24,8 @@ def page() -> str:
         "",
         *_prose(cli.help),
         "",
+        "All but `init` print one JSON object with `--json`. Data goes to stdout, progress to stderr.",
+        "",
         *(f"- [`{name}`](#{name}): {_first(cli.get_command(context, name))}" for name in names),
         "",
         *_table(cli, context),

