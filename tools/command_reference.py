@@ -26,6 +26,9 @@ def page() -> str:
         "",
         "All but `init` print one JSON object with `--json`. Data goes to stdout, progress to stderr.",
         "",
+        'A shell completes commands, options and codes: `eval "$(_SOVITS_PORT_COMPLETE=bash_source sovits-port)"` in '
+        "`~/.bashrc`, `zsh_source` and `fish_source` for those shells.",
+        "",
         *(f"- [`{name}`](#{name}): {_first(cli.get_command(context, name))}" for name in names),
         "",
         *_table(cli, context),

@@ -9,6 +9,7 @@ from typing import TypeVar
 import click
 
 from ..errors import PortError
+from .completion import complete_codes
 
 decisions_option = click.option(
     "--decisions",
@@ -42,10 +43,16 @@ def rule_options(function: Function) -> Function:
         multiple=True,
         metavar="CODES",
         callback=codes,
+        shell_complete=complete_codes,
         help="Only these rules or families (and PKG).",
     )
     left_out = click.option(
-        "--ignore", multiple=True, metavar="CODES", callback=codes, help="All but these rules or families."
+        "--ignore",
+        multiple=True,
+        metavar="CODES",
+        callback=codes,
+        shell_complete=complete_codes,
+        help="All but these rules or families.",
     )
     return chosen(left_out(rules_option(function)))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import PortError
+from .completion import complete_codes
 from .options import json_option, one_format, rules_option
 from .output import print_json
 
@@ -19,7 +20,7 @@ _LIKENESS = 0.65  # of a mistyped code and one that is suggested
 
 
 @click.command()
-@click.argument("codes", nargs=-1, metavar="[CODE]...")
+@click.argument("codes", nargs=-1, metavar="[CODE]...", shell_complete=complete_codes)
 @rules_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="The rules as one page in Markdown: docs/rules.md.")
 @click.option(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from porter import rulebook
+from porter.cli import cli
 from porter.errors import PortError
 from porter.named import find
 from tests.tiny_upstream import run, run_json
@@ -57,3 +59,10 @@ def test_a_mistyped_command() -> None:
     refused = run("genrate")
     assert refused.exit_code == 2
     assert "did you mean generate?" in refused.stderr
+
+
+@pytest.mark.parametrize(("typed", "completed"), [("RNG", "RNG001"), ("SYN,lo", "SYN,LOW003"), ("LOW", "LOW")])
+def test_a_shell_completes_codes(typed: str, completed: str) -> None:
+    shell = ShellComplete(cli, {}, "sovits-port", "_SOVITS_PORT_COMPLETE")
+    for arguments in (["generate", "--select"], ["rules"]):
+        assert completed in {item.value for item in shell.get_completions(arguments, typed)}
