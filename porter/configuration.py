@@ -16,8 +16,8 @@ NAME = "sovits-port.toml"
 PROJECT = "pyproject.toml"
 TABLE = ("tool", "sovits-port")  # in pyproject.toml
 
-KEYS = ("upstream", "out", "rules", "select", "ignore", "decisions", "install")
-_LISTS = ("rules", "select", "ignore")
+KEYS = ("upstream", "out", "sources", "rules", "select", "ignore", "decisions", "install")
+_LISTS = ("sources", "rules", "select", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Configuration:
     file: Path
     upstream: str | None = None
     out: Path | None = None
+    sources: tuple[str, ...] = ()  # folders of upstream, as they are called there
     rules: tuple[Path, ...] = ()
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
@@ -97,7 +98,7 @@ def _configuration(file: Path, table: Mapping[str, Any]) -> Configuration:
         if key in told:
             told[key] = _placed(folder, told[key])
     told["rules"] = tuple(_placed(folder, one) for one in told.get("rules", ()))
-    for key in ("select", "ignore"):
+    for key in ("sources", "select", "ignore"):
         told[key] = tuple(told.get(key, ()))
     return Configuration(file, **told)
 

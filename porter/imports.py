@@ -46,6 +46,8 @@ def add_import_edits(
             new = (cst.SimpleStatementLine([head], trailing_whitespace=line.trailing_whitespace), *last)
         place = node if line is None else line
         chosen[place] = Replacement(rule, place, new, reason, shared=tuple(others))
+    if complete:
+        add_import_path(file, chosen)
     added = runtime_import(file, file.runtime_aliases if complete else _called(file, chosen.values()))
     if added is None:
         return
@@ -72,6 +74,25 @@ def _credits(edit: ImportEdit) -> list[tuple[type[Rule], str]]:
     return [(rule, f"{rule.message} ({', '.join(own)})") for rule, own in names.items()]
 
 
+_KEPT = ("get_xla_device", "mark_step", "optimizer_step")  # names of `module.tpu.utils` that training loops import
+
+
+def add_import_path(file: SourceFile, chosen: dict[cst.CSTNode, Replacement]) -> None:
+    """Let upstream's own `utils` have the names that people import from `module.tpu.utils`, where the runtime stepped
+    aside for it.
+    """
+    wanted = [name for name in _KEPT if name not in file.index.root.bindings]
+    runtime = file.project.runtime
+    if not runtime or file.target not in ("utils.py", "utils/__init__.py") or not wanted or not file.module.body:
+        return
+    names = ", ".join(f"{name} as {name}" for name in wanted)
+    line = cst.parse_statement(f"from {file.level}{runtime}.utils import {names}")
+    last = file.module.body[-1]
+    before = _statements(chosen[last].new) if last in chosen else (last,)
+    reason = f"module.tpu.utils has {', '.join(wanted)}, as in every port"
+    chosen[last] = Replacement(RuntimeImport, last, (*before, line), reason)
+
+
 def _statements(new: cst.CSTNode | tuple[cst.CSTNode, ...]) -> tuple[cst.CSTNode, ...]:
     return new if isinstance(new, tuple) else (new,)
 
@@ -85,7 +106,7 @@ def runtime_import(file: SourceFile, aliases: Mapping[str, str]) -> cst.SimpleSt
     if not aliases:
         return None
     names = ", ".join(name if alias == name else f"{name} as {alias}" for name, alias in sorted(aliases.items()))
-    line = cst.parse_statement(f"from {file.level} import {names}")
+    line = cst.parse_statement(f"from {file.level}{file.project.runtime} import {names}")
     assert isinstance(line, cst.SimpleStatementLine)
     return line
 

@@ -13,7 +13,7 @@ from .errors import PortError
 from .project import Project, SourceFile
 from .rule import Example, Replacement, Rule
 from .scan.known import READS, SLOW, UNLOWERED_PREFIXES
-from .sources.trainers import FOLDER as TRAINERS
+from .sources.layout import TRAINERS
 from .syntax.walk import brief, descendants, dotted
 from .torch_facts.operators import reasons
 from .torch_facts.reading import canonical, table

@@ -15,7 +15,7 @@ from .errors import PortError
 from .rule import Move, Ties
 from .runtime_names import runtime_result
 from .sources.depth import deepest
-from .sources.trainers import FOLDER as TRAINERS
+from .sources.layout import TRAINERS, Arrangement
 from .syntax.kinds import Kinds
 from .syntax.scopes import Binding, Imported, Index, imported_module
 from .syntax.spans import Places, Rendering, Span
@@ -42,8 +42,10 @@ class SourceFile:
         self.target = target
         self.module = module
         self.package = PurePosixPath(path).parts[:-1]
-        self.in_trainers = target.startswith(f"{TRAINERS}/")  # a trainer, or a helper beside it
-        if self.in_trainers and not path.endswith(target):
+        arrangement = project.arrangement
+        # A trainer, or what goes with it.
+        self.in_trainers = target.startswith(f"{TRAINERS}/") if arrangement is None else path in arrangement.trainers
+        if arrangement is None and self.in_trainers and not path.endswith(target):
             # A trainer stands beside the folder `module` and goes below it; its relative imports are the port's.
             self.package = (*self.package, "module", TRAINERS)
         self.index = Index(module, self.package)
@@ -56,8 +58,11 @@ class SourceFile:
         self._rendering: Places | None = None
         self._source: str | None = None
         self.is_trainer = self.in_trainers and any(map(_computes_gradients, self.index.nodes))
-        # Outside upstream's module folder, and ported because something there or a trainer imports it.
-        self.is_dependency = PurePosixPath(path.removesuffix(target)).name != "module" and not self.is_trainer
+        # Outside upstream's main folder, and ported because something there or a trainer imports it.
+        outside = PurePosixPath(path.removesuffix(target)).name != "module"
+        if arrangement is not None:
+            outside = path not in arrangement.inside
+        self.is_dependency = outside and not self.is_trainer
 
     @property
     def rendering(self) -> Places:
@@ -246,9 +251,15 @@ class SourceFile:
 
     @property
     def _top(self) -> str:
-        """The import name of the folder that becomes the emitted package, with a dot behind it."""
+        """The import name of the folder that has the runtime in the emitted package, with a dot behind it."""
+        if self.project.arrangement is not None:
+            return "module.tpu."  # by which upstream itself would import a port
         kept = self.package[: len(self.package) - len(PurePosixPath(self.target).parts) + 1]
-        return "".join(f"{part}." for part in kept)
+        return "".join(f"{part}." for part in (*kept, *filter(None, (self.project.runtime,))))
+
+    def of_runtime(self, name: str) -> str:
+        """A name of the runtime, such as `ops.weight_norm`, as a name of the emitted package."""
+        return f"{self.project.runtime}.{name}" if self.project.runtime else name
 
     def origin(self, target: str) -> str:
         """Where an import of this file finds a dotted name of the emitted package: `.losses` or `..utils`."""
@@ -298,8 +309,15 @@ class ImportEdit:
 class Project:
     """All files in scope, by path, and their names as a program sees them."""
 
-    def __init__(self, kinds_of: Callable[[SourceFile], Kinds] | None = None) -> None:
-        """No files yet. `kinds_of` says how the kinds of a file's values are found, where not function by function."""
+    def __init__(
+        self, kinds_of: Callable[[SourceFile], Kinds] | None = None, arrangement: Arrangement | None = None
+    ) -> None:
+        """No files yet. `kinds_of` says how the kinds of a file's values are found, where not function by function.
+
+        Without an `arrangement` files stand to each other as they do in the emitted package, or in GPT-SoVITS.
+        """
+        self.arrangement = arrangement
+        self.runtime = "" if arrangement is None else arrangement.runtime  # its folder inside the emitted package
         self.kinds_of = kinds_of or (lambda file: Kinds(file.index, file.call_result))
         self.files: dict[str, SourceFile] = {}
         self._modules: dict[str, SourceFile] = {}
@@ -319,11 +337,15 @@ class Project:
         return Catching(self)
 
     @classmethod
-    def parse(cls, sources: Mapping[str, tuple[str, str]]) -> Project:
+    def parse(cls, sources: Mapping[str, tuple[str, str]], arrangement: Arrangement | None = None) -> Project:
         """Parse files given as upstream path → (target path, text). PortError names a file that is not Python."""
-        project = cls()
+        project = cls(arrangement=arrangement)
         for path, (target, text) in sources.items():
             project.add(path, target, parse_file(path, text))._source = text
+        for base in arrangement.bases if arrangement is not None else ():
+            for path, file in project.files.items():
+                for name in import_names_below(path, base):
+                    project._modules.setdefault(name, file)
         return project
 
     def add(self, path: str, target: str, module: cst.Module, rewritten: Rewritten | None = None) -> SourceFile:
@@ -332,8 +354,9 @@ class Project:
         if rewritten is not None:
             file._rendering = rewritten.rendering
             file.is_dependency = rewritten.file.is_dependency
+            file.in_trainers, file.is_trainer = rewritten.file.in_trainers, rewritten.file.is_trainer
         self.files[path] = file
-        for name in import_names(path):
+        for name in import_names(path) if self.arrangement is None else ():
             self._modules.setdefault(name, file)
         return file
 
@@ -424,6 +447,17 @@ def parse_file(path: str, text: str) -> cst.Module:
             f"{path} is Python that libcst cannot parse: {error.message.splitlines()[0]} "
             f"(line {error.raw_line}, column {error.raw_column + 1})"
         ) from None
+
+
+def import_names_below(path: str, base: str) -> tuple[str, ...]:
+    """The dotted names under which imports that start from the folder `base` find a file of upstream."""
+    if base and not path.startswith(f"{base}/"):
+        return ()
+    parts = PurePosixPath(path.removeprefix(f"{base}/") if base else path).with_suffix("").parts
+    name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    if not base and parts[0] in ("module", "f5_tts"):  # upstream's folder GPT_SoVITS itself was given
+        return name, f"GPT_SoVITS.{name}"
+    return (name,) if name else ()
 
 
 def import_names(path: str) -> tuple[str, ...]:

@@ -200,7 +200,8 @@ class RedirectRule(Rule):
         module = self.file.imported_module(node)
         moved = [a for a in node.names if f"{module}.{_text(a.name)}" in self.targets]
         if moved:
-            self.file.redirect_import(self, node, {a: self.targets[f"{module}.{_text(a.name)}"] for a in moved})
+            places = {a: self.file.of_runtime(self.targets[f"{module}.{_text(a.name)}"]) for a in moved}
+            self.file.redirect_import(self, node, places)
 
     def visit_Attribute(self, node: cst.Attribute) -> None:
         """Replace a chain such as `F.interpolate` where it stands."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 import libcst as cst
@@ -57,9 +59,10 @@ class KeepPackageClosed(Rule):
         module = self.file.imported_module(node)
         here = self.file.project.module(module)
         if isinstance(node.names, cst.ImportStar):
-            if here is not None and not node.relative:
-                new = cst.parse_statement(f"from {self.file.origin(_inside(here.target))} import *")
-                self.replace(self.file.alone(node) or node, [new] if self.file.alone(node) else _smalls(new))
+            if here is not None and not (node.relative and self._finds(node, [f"{_inside(here.target)}.x"])):
+                self._put(node, [f"from {self.file.origin(_inside(here.target))} import *"])
+            elif here is None and self._leaves(node):
+                self._put(node, [f"from {module} import *"])
             return
         moved = {}
         for alias in node.names:
@@ -70,11 +73,37 @@ class KeepPackageClosed(Rule):
             elif here is not None:
                 prefix = _inside(here.target)
                 moved[alias] = f"{prefix}.{name}" if prefix else name
-        if moved and not node.relative:
+        left = [alias for alias in node.names if alias not in moved]
+        if not node.relative:
+            if moved:
+                self.file.redirect_import(self, node, moved)
+        elif left and self._leaves(node):
+            self._put(node, [*_lines(moved, self.file.origin), f"from {module} import {', '.join(map(_taken, left))}"])
+        elif moved and not left and not self._finds(node, moved.values(), [dotted(a.name) or "" for a in moved]):
             self.file.redirect_import(self, node, moved)
 
+    def _leaves(self, node: cst.ImportFrom) -> bool:
+        """Whether a relative import reads what is not ported, of which the emitted package has nothing."""
+        return bool(node.relative) and self.file.project.arrangement is not None
+
+    def _finds(self, node: cst.ImportFrom, wanted: Iterable[str], names: Iterable[str] = ("x",)) -> bool:
+        """Whether a relative import, as it stands, finds these names of the emitted package."""
+        here = PurePosixPath(self.file.target).parts[:-1]
+        up = len(node.relative) - 1
+        if up > len(here) or self.file.project.arrangement is None:
+            return up <= len(here)
+        module = dotted(node.module) if node.module is not None else None
+        parts = [*here[: len(here) - up], *([module] if module else [])]
+        return [".".join((*parts, name)) for name in names] == list(wanted)
+
+    def _put(self, node: cst.ImportFrom, lines: Sequence[str]) -> None:
+        """Ask for these imports in the place of one."""
+        new = [cst.parse_statement(line) for line in lines]
+        alone = self.file.alone(node)
+        self.replace(alone or node, new if alone else [small for line in new for small in _smalls(line)])
+
     def visit_Import(self, node: cst.Import) -> None:
-        moved = {alias: line for alias in node.names if (line := self._relative(alias)) is not None}
+        moved = {alias: line for alias in node.names if (line := self._relative(alias) or self._spelled(alias))}
         if not moved:
             return
         lines: list[str] = []
@@ -94,12 +123,72 @@ class KeepPackageClosed(Rule):
         if alias.asname is not None:
             bound = alias.asname.name.value if isinstance(alias.asname.name, cst.Name) else None
         else:  # `import module.commons` binds `module`, which stays upstream's; a file of its own name is on the path
-            bound = name if found.path.endswith(f"/{name}.py") or found.path == f"{name}.py" else None
-        if bound is None:
-            return None
+            bound = name if "." not in name else None
         package, _, last = _inside(found.target).rpartition(".")
+        if bound is None or not last:
+            return None
         line = f"from {self.file.origin(package)} import {last}"
         return line if last == bound else f"{line} as {bound}"
+
+    def _spelled(self, alias: cst.ImportAlias) -> str | None:
+        """The from-import for `import a.b` that only brings `a.b.x`, asked to be read from the port's own file; None
+        where it is not one of the port's, or where `a` is used for more.
+        """
+        name = dotted(alias.name) or ""
+        found = self.file.project.module(name)
+        if alias.asname is not None or "." not in name or found is None or self.file.project.arrangement is None:
+            return None
+        first, target = name.partition(".")[0], _inside(found.target)
+        uses = [n for n in self.file.index.nodes if isinstance(n, cst.Name) and n.value == first and self._reads(n)]
+        chains = [self._chain(use, name) for use in uses]
+        others = {dotted(other.name) for node in self._imports for other in node.names if other is not alias}
+        if not target or any(
+            chain is None and not any(self._chain(use, other or "") for other in others)
+            for use, chain in zip(uses, chains, strict=True)
+        ):
+            return None
+        package, _, last = target.rpartition(".")
+        bound = last
+        while any(bound in scope.bindings for scope in self.file.index.scopes.values()):
+            bound = f"tpu_{bound}"
+        for chain in chains:
+            if chain is not None:
+                self.replace(chain, cst.Name(bound))
+        return f"from {self.file.origin(package)} import {last if last == bound else f'{last} as {bound}'}"
+
+    @property
+    def _imports(self) -> list[cst.Import]:
+        return [node for node in self.file.index.nodes if isinstance(node, cst.Import)]
+
+    def _reads(self, name: cst.Name) -> bool:
+        """Whether a name stands for a value, and not for a part of another, a parameter's name or an import."""
+        parent = self.file.parent(name)
+        if isinstance(parent, cst.Attribute) and parent.attr is name:
+            return False
+        keyword = isinstance(parent, cst.Arg) and parent.keyword is name
+        return not keyword and not self.file.inside_import(name)
+
+    def _chain(self, use: cst.CSTNode, name: str) -> cst.CSTNode | None:
+        """The whole of `a.b.c` that begins at the name `a`; None where something else follows it."""
+        node: cst.CSTNode | None = use
+        for _ in range(name.count(".")):
+            node = self.file.parent(node) if node is not None else None
+        return node if isinstance(node, cst.Attribute) and dotted(node) == name else None
+
+
+def _lines(moved: Mapping[cst.ImportAlias, str], origin: Callable[[str], str]) -> list[str]:
+    """From-imports of names of the emitted package, one for each module."""
+    groups: dict[str, list[str]] = {}
+    for alias, target in moved.items():
+        module, _, name = target.rpartition(".")
+        bound = _taken(alias).rpartition(" ")[2]
+        groups.setdefault(module, []).append(name if bound == name else f"{name} as {bound}")
+    return [f"from {origin(module)} import {', '.join(names)}" for module, names in groups.items()]
+
+
+def _taken(alias: cst.ImportAlias) -> str:
+    """A name of a from-import as it stands there, with what it is called."""
+    return code(alias.with_changes(comma=cst.MaybeSentinel.DEFAULT))
 
 
 def _smalls(line: cst.CSTNode) -> list[cst.CSTNode]:

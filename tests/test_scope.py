@@ -244,7 +244,7 @@ class TestScope:
             assert f"`{trainer.file.rpartition('/')[2]}`" in rows["ported"]
             assert all(re.search(rf"\b{version}\b", rows["ported"]) for version in trainer.versions)
         for kind, paths in (("on the host", scope.host), ("**not ported**", scope.not_ported)):
-            for group in in_groups(paths, sources.module_root):
+            for group in in_groups(paths, sources.prefix):
                 name = group.partition(" ")[0]
                 assert f"`{name}`" in rows[kind] or f"`{name}/`" in rows[kind], f"{name}: {rows[kind]}"
 

@@ -66,12 +66,17 @@ class TestRoot:
         found = sources(tmp_path, {"a/module/models.py": NET, "b/module/x.py": "y = 1\n"})
         assert found.module_root == "a/module"
 
-    @pytest.mark.parametrize("path", ["models.py", "a/b/module/models.py", "module/sub/models.py", "modules/m.py"])
-    def test_none(self, tmp_path: Path, path: str) -> None:
-        assert "holds no folder named module" in refused(tmp_path, {path: NET})
+    @pytest.mark.parametrize(
+        ("path", "root", "prefix"),
+        [("models.py", "", ""), ("a/b/module/models.py", "a/b/module", "a/b"), ("modules/m.py", "modules", "")],
+    )
+    def test_elsewhere(self, tmp_path: Path, path: str, root: str, prefix: str) -> None:
+        found = sources(tmp_path, {path: NET})
+        assert (found.module_root, found.prefix) == (root, prefix)
+        assert places(found) == {path: path.rpartition("/")[2]}
 
-    def test_the_folder_itself(self, tmp_path: Path) -> None:
-        assert "give the folder around this one" in refused(tmp_path / "module", {"models.py": NET})
+    def test_none(self, tmp_path: Path) -> None:
+        assert "holds no PyTorch network" in refused(tmp_path, {"models.py": "import torch\n"})
 
 
 class TestScope:
@@ -131,7 +136,8 @@ class TestScope:
 
     def test_two_files_of_one_place(self, tmp_path: Path) -> None:
         files = {"module/a.py": f"from f5.n import Net\n{NET}", "f5/n.py": NET, "module/f5/n.py": NET}
-        assert "both become f5/n.py" in refused(tmp_path, files)
+        found = places(sources(tmp_path, files))
+        assert (found["module/f5/n.py"], found["f5/n.py"]) == ("f5/n.py", "around/f5/n.py")
 
     @pytest.mark.parametrize(
         "line",

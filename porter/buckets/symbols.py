@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PortError
-from ..sources import find_module_root, folder_of
+from ..sources import find_layout
 from ..sources.text import decode
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class _OtherCodeError(Exception):
 
 def read_symbols(snapshot: Snapshot, version: str | None) -> frozenset[str]:
     """The phones that a model of this version knows. PortError where the tables cannot be found or read."""
-    folder = folder_of(find_module_root(snapshot))
+    folder = find_layout(snapshot).prefix
     places = [f"{folder}/{name}" if folder else name for name in (_FIRST, _LATER)]
     there = [place for place in places if place in snapshot.files(f"{folder}/text" if folder else "text")]
     if not there:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from .memory import no_collection
-from .options import json_option, one_format, rule_options, sarif_option, upstream_argument
+from .options import json_option, one_format, rule_options, sarif_option, sources_option, upstream_argument
 from .output import print_json, say_missing, say_notes
 from .progress import Progress
 from .target import names_package, package_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @upstream_argument
 @rule_options
+@sources_option
 @click.option(
     "--decisions",
     metavar="FILE",
@@ -45,6 +46,7 @@ def check(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     folders: tuple[Path, ...],
+    sources: tuple[str, ...],
     decisions: Path | None,
     scope: Asked,
     show_all: bool,
@@ -64,7 +66,7 @@ def check(
 
     one_format(json=as_json, sarif=as_sarif)
     with no_collection(), Progress() as progress:
-        source, settings = _asked(context, upstream, select, ignore, folders, decisions)
+        source, settings = _asked(context, upstream, select, ignore, folders, sources, decisions)
         progress.step("opening upstream")
         snapshot = open_upstream(source)
         built = build(snapshot, settings, progress.step)
@@ -101,6 +103,7 @@ def _asked(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     folders: tuple[Path, ...],
+    sources: tuple[str, ...],
     decisions: Path | None,
 ) -> tuple[str, Settings]:
     """UPSTREAM and what to port it with: for a package, what that was made with, where nothing else is given."""
@@ -116,5 +119,6 @@ def _asked(
         made, options = remembered(folder, manifest["upstream"]["spec"]), manifest["options"]
         select, ignore = select or tuple(options["select"]), ignore or tuple(options["ignore"])
         folders = folders or made.rules
+        sources = sources or tuple(options.get("sources", ()))
     told = read(decisions or made.decisions or folder / NAME)
-    return source, Settings(select, ignore, folders, decisions=told)
+    return source, Settings(select, ignore, folders, sources=sources, decisions=told)

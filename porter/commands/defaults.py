@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..configuration import Configuration
 
-_RULES = ("rules", "select", "ignore")
+_RULES = ("rules", "select", "ignore", "sources")
 _PACKAGE = ("upstream", "directory")
 
 # By command, the settings that it takes; `directory` is the folder of port.json.
@@ -37,6 +37,7 @@ def defaults(configuration: Configuration) -> dict[str, dict[str, object]]:
         "rules": configuration.rules or None,
         "select": configuration.select or None,
         "ignore": configuration.ignore or None,
+        "sources": configuration.sources or None,
     }
     return {
         command: {_PARAMETERS.get(name, name): values[name] for name in names if values[name] is not None}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from .memory import no_collection
-from .options import decisions_option, json_option, rule_options, upstream_argument
+from .options import decisions_option, json_option, rule_options, sources_option, upstream_argument
 from .output import print_json, say, say_missing, say_notes, tell
 from .progress import Progress
 from .target import upstream_of
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     help="Where module/tpu and port.json go.",
 )
 @rule_options
+@sources_option
 @click.option("--install/--no-install", help="Put module/tpu into the checkout itself.")
 @click.option("--diff", "as_diff", is_flag=True, help="Write nothing; print what the rules change.")
 @click.option("--force", is_flag=True, help="Discard what was edited by hand; it is kept in a backup folder.")
@@ -44,6 +45,7 @@ def generate(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     folders: tuple[Path, ...],
+    sources: tuple[str, ...],
     install: bool,
     as_diff: bool,
     force: bool,
@@ -64,10 +66,10 @@ def generate(
     with no_collection(), Progress() as progress:
         progress.step("opening upstream")
         snapshot = open_upstream(upstream)
-        place = place_for(snapshot, upstream, out, install=install)
+        place = place_for(snapshot, upstream, out, install=install, sources=sources)
         told = decisions or place.root / NAME
         made_with = MadeWith(upstream, folders, decisions)
-        settings = Settings(select, ignore, folders, install, read(told), made_with)
+        settings = Settings(select, ignore, folders, install, sources, read(told), made_with)
         if as_diff:
             built = build(snapshot, settings, progress.step)
         else:
@@ -79,6 +81,8 @@ def generate(
         _say_stale(built.manifest, told)
         return
     _say_stale(outcome.manifest, told)
+    if outcome.written and "chosen" in outcome.manifest["upstream"]:
+        say(f"sovits-port: note: {outcome.manifest['upstream']['chosen']}; --sources says otherwise")
     if as_json:
         print_json(_told(outcome))
     else:

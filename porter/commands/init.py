@@ -8,7 +8,7 @@ import click
 
 from ..configuration import NAME, PROJECT, TABLE
 from ..errors import PortError
-from .options import rule_options, upstream_argument
+from .options import rule_options, sources_option, upstream_argument
 from .output import say
 from .target import upstream_of
 
@@ -17,6 +17,7 @@ from .target import upstream_of
 @upstream_argument
 @click.option("--out", metavar="DIR", help="Where module/tpu and port.json go.  [default: generated]")
 @rule_options
+@sources_option
 @click.option("--install", is_flag=True, help="Put module/tpu into the checkout itself.")
 @click.option("--decisions", metavar="FILE", help="What people decided about hunks.")
 @click.option("--pyproject", is_flag=True, help="Write to pyproject.toml instead of sovits-port.toml.")
@@ -27,6 +28,7 @@ def init(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     folders: tuple[Path, ...],
+    sources: tuple[str, ...],
     install: bool,
     decisions: str | None,
     pyproject: bool,
@@ -45,6 +47,7 @@ def init(
     told: dict[str, object] = {
         "upstream": upstream,
         "out": out,
+        "sources": list(sources),
         "rules": [folder.as_posix() for folder in folders],
         "select": list(select),
         "ignore": list(ignore),

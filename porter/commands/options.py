@@ -57,6 +57,14 @@ def rule_options(function: Function) -> Function:
     return chosen(left_out(rules_option(function)))
 
 
+def sources_option(function: Function) -> Function:
+    """--sources, for upstreams whose main folder is not the one that is found."""
+    return click.option(
+        "--sources", multiple=True, metavar="DIR",
+        help="The folder of UPSTREAM that becomes module/tpu, instead of the one found; given again: more to port.",
+    )(function)  # fmt: skip
+
+
 def rules_option(function: Function) -> Function:
     """--rules, for folders of a user's own rules."""
     return click.option(

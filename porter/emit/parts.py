@@ -57,6 +57,13 @@ def runtime_files() -> dict[str, str]:
     }
 
 
+def runtime_paths(runtime: str, places: Mapping[str, str]) -> dict[str, str]:
+    """`utils` as every port has it, where the runtime stepped aside and upstream has no file of that name itself."""
+    if not runtime or any(place.partition("/")[0] in ("utils", "utils.py") for place in places):
+        return {}
+    return {"utils.py": f"from .{runtime}.utils import *  # noqa: F403\n"}
+
+
 def import_paths(rewrites: Rewrites, places: Mapping[str, str]) -> dict[str, str]:
     """Modules that re-export classes of upstream's models.py, where upstream has no such file itself."""
     path = places.get("models.py")

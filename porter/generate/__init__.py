@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,24 +158,28 @@ def _header(record: FileRecord) -> tuple[int, int]:
     return record["header_at"], record["header_at"] + record["header_lines"]
 
 
-def place_for(snapshot: Snapshot, upstream: str, out: Path, *, install: bool) -> Place:
-    """Where a package goes: below `out`, or into upstream's own folder `module`. PortError where it may not go."""
+def place_for(snapshot: Snapshot, upstream: str, out: Path, *, install: bool, sources: Iterable[str] = ()) -> Place:
+    """Where a package goes: below `out`, or into upstream's own folder `module`. PortError where it may not go.
+
+    `sources` are the folders of upstream that a person named, if any.
+    """
+    from ..sources import find_layout
+
     if not install:
-        _refuse_place(snapshot, upstream, out)
+        _refuse_place(snapshot, upstream, out, sources)
         return Place(out)
-    from ..sources import find_module_root
     from ..upstream import DirectorySpec, parse
     from ..upstream.directory import DirectorySnapshot
 
     spec = parse(upstream)
     if not isinstance(spec, DirectorySpec) or not isinstance(snapshot, DirectorySnapshot):
         raise PortError(f"--install puts the package into a checkout, and {snapshot.spec} is not a folder of files")
-    return Place(spec.path, f"{find_module_root(snapshot)}/tpu")
+    return Place(spec.path, find_layout(snapshot, sources).installed)
 
 
-def _refuse_place(snapshot: Snapshot, upstream: str, out: Path) -> None:
+def _refuse_place(snapshot: Snapshot, upstream: str, out: Path, sources: Iterable[str]) -> None:
     """PortError for the top of the file system, and for what the next run would take for upstream's own."""
-    from ..sources import find_module_root
+    from ..sources import find_layout
     from ..upstream import DirectorySpec, GitSpec, parse
 
     try:
@@ -186,8 +190,9 @@ def _refuse_place(snapshot: Snapshot, upstream: str, out: Path) -> None:
         raise PortError(f"--out {out} is the top of the file system; give a folder of its own")
     spec = parse(upstream)
     if isinstance(spec, (DirectorySpec, GitSpec)):
-        own = (spec.path / find_module_root(snapshot)).resolve()
-        if place == own or own in place.parents:
+        layout = find_layout(snapshot, sources)
+        own = (spec.path / layout.root).resolve()
+        if layout.is_module and (place == own or own in place.parents):
             raise PortError(
                 f"--out {out} lies in upstream's own folder {own.name}, where the package would be ported itself; "
                 "give a folder outside, or use --install"

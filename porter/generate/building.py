@@ -56,7 +56,7 @@ def _build(snapshot: Snapshot, settings: Settings, step: Callable[[str], None]) 
     options = settings.record()
     book.selected(options["select"], options["ignore"])  # before anything is read
     step("reading upstream")
-    sources = collect(snapshot)
+    sources = collect(snapshot, settings.sources)
     spec, revision = snapshot.spec, snapshot.revision
     try:
         return with_room(lambda: _port(sources, spec, revision, settings, book, step))
@@ -77,7 +77,7 @@ def _port(
     options = settings.record()
     rules = book.selected(options["select"], options["ignore"])
     step("parsing")
-    project = Project.parse(sources.texts)
+    project = Project.parse(sources.texts, sources.arrangement)
     step("rewriting")
     decided = decide(rewrite(project, rules), settings.decisions)
     rewrites = decided.rewrites

@@ -9,11 +9,12 @@ from ..decisions import fingerprint
 from ..errors import PortError
 from ..manifest import input_hashes
 from ..sources import (
+    Layout,
     Tree,
     digest,
-    find_module_root,
+    find_layout,
     licence,
-    module_files,
+    main_files,
     scope_digest,
     speaking_files,
     top_names,
@@ -44,31 +45,35 @@ def same_inputs(snapshot: Snapshot, settings: Settings, manifest: Manifest) -> b
         and manifest["rulebook"] == settings.rulebook_hash()
         and manifest["decisions"]["hash"] == fingerprint(settings.decisions)
         and manifest["engine"] == engine_hash()
-        and _same_upstream(snapshot, manifest)
+        and _same_upstream(snapshot, manifest, settings)
     )
 
 
-def _same_upstream(snapshot: Snapshot, manifest: Manifest) -> bool:
+def _same_upstream(snapshot: Snapshot, manifest: Manifest, settings: Settings) -> bool:
     told = manifest["upstream"]
     try:
-        root = find_module_root(snapshot)
-        if (snapshot.spec, root, licence(snapshot)) != (told["spec"], told["module"], told["licence"]):
+        layout = find_layout(snapshot, settings.sources)
+        if (snapshot.spec, layout.root, licence(snapshot)) != (told["spec"], told["module"], told["licence"]):
             return False
+        tree = Tree(snapshot, layout)
         return (
-            _same_files(snapshot, root, manifest)
-            and _same_scope(Tree(snapshot, root), manifest)
-            and _same_imports(Tree(snapshot, root), manifest)
+            layout.flat == ("around" in told)
+            and _same_files(tree, layout, manifest)
+            and _same_scope(tree, manifest)
+            and _same_imports(tree, manifest)
             and snapshot.revision == told["revision"]  # last: of a checkout it takes git a while
         )
     except PortError:
         return False  # reading it in earnest will say why
 
 
-def _same_files(snapshot: Snapshot, root: str, manifest: Manifest) -> bool:
-    inputs = input_hashes(manifest)
-    listed = {p for p in inputs if p.startswith(f"{root}/") and not p.endswith("_onnx.py")}
-    beside = {*trainer_files(snapshot, root), *speaking_files(snapshot, root)}
-    if listed != set(module_files(snapshot, root)) or not inputs.keys() >= beside:
+def _same_files(tree: Tree, layout: Layout, manifest: Manifest) -> bool:
+    inputs, snapshot = input_hashes(manifest), tree.snapshot
+    found = set(main_files(snapshot, layout))
+    listed = {p for p in inputs if p.startswith(f"{layout.root}/") and not p.endswith("_onnx.py")}
+    if not found <= inputs.keys() or (layout.is_module and listed != found):
+        return False
+    if not inputs.keys() >= {*trainer_files(tree), *speaking_files(snapshot, layout)}:
         return False
     known = {**inputs, **manifest["consulted"]}
     return all(digest(content) == known[path] for path, content in snapshot.read_many(known).items())

@@ -24,16 +24,20 @@ class Settings:
     ignore: tuple[str, ...] = ()
     rules: tuple[Path, ...] = ()
     install: bool = False
+    sources: tuple[str, ...] = ()  # folders of upstream to port, the main one first; () to find it
     decisions: tuple[Decision, ...] = ()
     made_with: MadeWith = field(default_factory=MadeWith)
 
     def record(self) -> OptionsRecord:
         """These settings as port.json has them; the order in which they were typed does not matter."""
-        return {
+        record: OptionsRecord = {
             "select": sorted({code.upper() for code in self.select}),
             "ignore": sorted({code.upper() for code in self.ignore}),
             "install": self.install,
         }
+        if self.sources:
+            record["sources"] = list(self.sources)
+        return record
 
     def rulebook_hash(self) -> str:
         """A hash of all rule files."""

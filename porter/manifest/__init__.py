@@ -38,6 +38,7 @@ __all__ = [
     "ToolRecord",
     "UpstreamRecord",
     "dump",
+    "folder_around",
     "input_hashes",
     "is_inside",
     "output_hashes",
@@ -54,6 +55,12 @@ def dump(manifest: Manifest) -> bytes:
 def output_hashes(manifest: Manifest) -> dict[str, str]:
     """SHA-256 of every file of the package, by its place."""
     return {name: record["sha256"] for name, record in manifest["files"].items()}
+
+
+def folder_around(manifest: Manifest) -> str:
+    """The folder of upstream that bare imports start from: the one around `module`, or flat sources' own."""
+    told = manifest["upstream"]
+    return told.get("around", told["module"].rpartition("/")[0])
 
 
 def input_hashes(manifest: Manifest) -> dict[str, str]:

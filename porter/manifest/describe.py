@@ -24,6 +24,7 @@ from .records import (
     OptionsRecord,
     ScopeRecord,
     ToolRecord,
+    UpstreamRecord,
 )
 
 if TYPE_CHECKING:
@@ -50,17 +51,22 @@ def describe(
     mirrors = {emitted.upstream: emitted for emitted in files.values() if emitted.upstream is not None}
     listed = [_hazard(h, mirrors[h.file]) for h in hazards]
     counts = Counter(h["status"] for h in listed)
+    upstream: UpstreamRecord = {
+        "spec": spec,
+        "revision": revision,
+        "module": sources.module_root,
+        "licence": sources.licence,
+        "shape": sources.shape,
+    }
+    if sources.layout.flat:
+        upstream["around"] = sources.prefix
+    if sources.layout.chosen:
+        upstream["chosen"] = sources.layout.chosen
     return {
         "tool": TOOL,
         "schema": SCHEMA,
         "version": __version__,
-        "upstream": {
-            "spec": spec,
-            "revision": revision,
-            "module": sources.module_root,
-            "licence": sources.licence,
-            "shape": sources.shape,
-        },
+        "upstream": upstream,
         "options": options,
         "rulebook": tool["rulebook"],
         "engine": tool["engine"],
@@ -106,6 +112,7 @@ def _scope(scope: Scope) -> ScopeRecord:
         ],
         "host": list(scope.host),
         "not_ported": list(scope.not_ported),
+        "left_out": list(scope.left_out),
         "training": list(scope.training),
         "inference": list(scope.inference),
         "digest": scope.digest,

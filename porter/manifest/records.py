@@ -9,17 +9,26 @@ SCHEMA = 3
 Status = Literal["fixed", "waived", "residual", "not ported"]  # the last one not in port.json
 
 
-class UpstreamRecord(TypedDict):
+class _UpstreamSince(TypedDict, total=False):
+    around: str  # the folder that bare imports start from, where it is not the one around the main folder
+    chosen: str  # why this is the main folder, where there were others
+
+
+class UpstreamRecord(_UpstreamSince):
     """What was ported."""
 
     spec: str
     revision: str  # full commit hash, version of a wheel, or ""
-    module: str  # the folder `module`, such as GPT_SoVITS/module
+    module: str  # the main folder, such as GPT_SoVITS/module
     licence: str
     shape: str  # hash of the names of files that imports could have meant
 
 
-class OptionsRecord(TypedDict):
+class _OptionsSince(TypedDict, total=False):
+    sources: list[str]  # folders of upstream to port, the main one first
+
+
+class OptionsRecord(_OptionsSince):
     """Options that decide what is written."""
 
     select: list[str]
@@ -150,7 +159,11 @@ class TrainerRecord(TypedDict):
     versions: list[str]  # that it trains, and "LoRA" where it trains that
 
 
-class ScopeRecord(TypedDict):
+class _ScopeSince(TypedDict, total=False):
+    left_out: list[str]  # of what is not ported: what holds networks or trains, and imports what is ported
+
+
+class ScopeRecord(_ScopeSince):
     """What of upstream is ported, and what is not; paths are upstream's."""
 
     networks: list[NetworkRecord]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import PortError
-from ..sources import TRAINERS, Tree, place
+from ..sources import TRAINERS, Tree
 from ..sources.survey import Survey
 from .reached import Reached
 
@@ -51,7 +51,7 @@ def check_run(snapshot: Snapshot, built: Built, asked: Asked, step: Callable[[st
     if asked == "ported":
         return Checked(asked, (), ported, (), (), manifest["hazards"], {})
     step(f"looking at what {asked} reaches" if asked != "all" else "looking at what is not ported")
-    survey = Survey(Tree(snapshot, built.sources.module_root))
+    survey = Survey(Tree(snapshot, built.sources.layout))
     start = _start(scope, asked)
     if asked == "all":
         files = frozenset({*ported, *scope["not_ported"], *scope["host"]})
@@ -110,7 +110,7 @@ def _not_ported(survey: Survey, looked_at: list[str], left: tuple[str, ...], sco
     def target(path: str) -> str:
         if path in scope["training"]:
             return f"{TRAINERS}/{path.rpartition('/')[2]}"
-        return place(path, survey.tree.root)
+        return survey.tree.layout.place(path)
 
     modules = {path: (target(path), parse_file(path, survey.text(path))) for path in looked_at}
     return [

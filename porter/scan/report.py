@@ -25,6 +25,7 @@ from .outside import harmless
 def scan(rewrites: Rewrites) -> list[Hazard]:
     """Hazards that are left in the result: waived with a reason, or residual."""
     result = Flow().project
+    result.runtime = rewrites.project.runtime
     for rewritten in rewrites.files.values():
         result.add(_emitted(rewritten), rewritten.file.target, rewritten.rebuilt.module, rewritten)
     found: list[Hazard] = []

@@ -1,4 +1,4 @@
-"""Which of upstream's files are ported: the folder `module`, the networks it imports, its trainers and its GPT."""
+"""Which of upstream's files are ported: the main folder, the networks it imports, its trainers and its GPT."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import PortError
-from .root import find_module_root, folder_of, licence, module_files
+from .frameworks import refuse_foreign
+from .layout import MODULE, TRAINERS, Arrangement, Layout, folder_of, join
+from .placing import Placed
+from .root import find_layout, licence, main_files
 from .scope import Scope, in_groups, scope_digest, survey_scope
 from .speaking import speaking_files
-from .trainers import FOLDER as TRAINERS
 from .trainers import trainer_files
 from .tree import Tree
 
@@ -20,19 +21,22 @@ if TYPE_CHECKING:
     from .reach import Needs
 
 __all__ = [
+    "MODULE",
     "TRAINERS",
+    "Arrangement",
+    "Layout",
     "Needs",
     "Scope",
     "Sources",
     "Tree",
     "collect",
     "digest",
-    "find_module_root",
+    "find_layout",
     "folder_of",
     "in_groups",
+    "join",
     "licence",
-    "module_files",
-    "place",
+    "main_files",
     "scope_digest",
     "speaking_files",
     "survey_scope",
@@ -45,8 +49,7 @@ __all__ = [
 class Sources:
     """The files in scope, decoded, and what was looked at to know that they are."""
 
-    module_root: str  # the folder `module`, such as GPT_SoVITS/module
-    prefix: str  # the folder around it, "" at the top of the tree
+    layout: Layout
     texts: Mapping[str, tuple[str, str]]  # path → place inside the emitted package, text
     encodings: Mapping[str, str]  # path → codec of the bytes
     sha256: Mapping[str, str]  # path → hash of the bytes
@@ -54,39 +57,53 @@ class Sources:
     shape: str  # hash of the names of the files that imports could have meant
     licence: str  # its name, "" where upstream states none
     needs: Needs
+    arrangement: Arrangement
     scope: Scope = field(default_factory=Scope)  # what is ported, and what is not
 
+    @property
+    def module_root(self) -> str:
+        """The main folder, such as GPT_SoVITS/module."""
+        return self.layout.root
 
-def collect(snapshot: Snapshot) -> Sources:
-    """The files of `snapshot` to port. PortError names one that is missing, is not text or is not Python."""
+    @property
+    def prefix(self) -> str:
+        """The folder that bare imports start from first, "" at the top of the tree."""
+        return self.layout.prefix
+
+
+def collect(snapshot: Snapshot, asked: Iterable[str] = ()) -> Sources:
+    """The files of `snapshot` to port; `asked` are main folders that a person named.
+
+    PortError names a file that is missing, is not text or is not Python.
+    """
     from .reach import Reach  # late, since a run with nothing to do needs no syntax tree
 
-    root = find_module_root(snapshot)
-    tree = Tree(snapshot, root)
+    layout = find_layout(snapshot, asked)
+    tree = Tree(snapshot, layout)
     reach = Reach(tree)
-    reach.follow((*module_files(snapshot, root), *speaking_files(snapshot, root)))
-    scripts = trainer_files(snapshot, root)
+    scripts = trainer_files(tree)
+    reach.follow({*main_files(snapshot, layout), *speaking_files(snapshot, layout)} - set(scripts))
+    refuse_foreign(snapshot.spec, (file.facts for path, file in reach.files.items() if layout.inside(path)))
     trainers = reach.train(scripts)
     ported, consulted = reach.split()
     needs = reach.needs(ported)
-    texts: dict[str, tuple[str, str]] = {}
-    taken: dict[str, str] = {}
-    for path in ported:
-        target = f"{TRAINERS}/{path.rpartition('/')[2]}" if path in trainers else place(path, root)
-        if target in taken:
-            raise PortError(f"{path} and {taken[target]} would both become {target} in the emitted package")
-        taken[target] = path
-        texts[path] = (target, reach.files[path].text)
+    placed = Placed.of(layout, ported, trainers)
+    folders = {folder_of(path) for path in trainers if not layout.inside(path)}
     return Sources(
-        module_root=root,
-        prefix=folder_of(root),
-        texts=texts,
+        layout=layout,
+        texts={path: (placed.targets[path], reach.files[path].text) for path in ported},
         encodings={path: reach.files[path].encoding for path in ported},
         sha256={path: digest(snapshot.read(path)) for path in ported},
         consulted={path: digest(snapshot.read(path)) for path in consulted},
         shape=tree.shape(top_names(tree, ported, needs.upstream)),
         licence=licence(snapshot),
         needs=needs,
+        arrangement=Arrangement(
+            bases=tuple(dict.fromkeys((*layout.bases, *sorted(folders)))),
+            inside=frozenset(path for path in ported if layout.inside(path)),
+            trainers=trainers,
+            runtime=placed.runtime,
+        ),
         scope=survey_scope(tree, ported, scripts),
     )
 
@@ -96,16 +113,8 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def place(path: str, root: str) -> str:
-    """Where a file of upstream goes inside the emitted package, when `root` is the folder `module`."""
-    if path.startswith(f"{root}/"):
-        return path.removeprefix(f"{root}/")
-    prefix = folder_of(root)
-    return path.removeprefix(f"{prefix}/") if prefix else path
-
-
 def top_names(tree: Tree, ported: Iterable[str], modules: Iterable[str]) -> set[str]:
-    """The top-level names of upstream that were read outside the folder `module`."""
+    """The top-level names of upstream that were read outside the main folder."""
     names = {tree.package(path).rpartition("/")[2] for path in ported if not tree.inside(path)}
     for module in modules:
         parts = module.split(".")

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from ..errors import PortError
 from ..stack import with_room
 from .depth import deepest
+from .frameworks import OTHERS, framework_of
 
+_OTHERS = frozenset(OTHERS)
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -37,6 +39,7 @@ class Facts:
     networks: set[str] = field(default_factory=set)  # classes at its top that are networks
     defines_network: bool = False
     uses_torch: bool = False
+    framework: str = ""  # another than PyTorch, whose classes most classes of the file derive from
 
 
 def read_facts(path: str, text: str) -> Facts:
@@ -68,6 +71,8 @@ def facts_of(tree: ast.Module) -> Facts:
     facts.uses_torch = any(
         i.level == 0 and (i.module == "torch" or i.module.startswith("torch.")) for i in facts.imports
     )
+    if not _OTHERS.isdisjoint(i.module.partition(".")[0] for i in facts.imports):
+        facts.framework = framework_of(tree)
     return facts
 
 
@@ -123,7 +128,7 @@ def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: b
         bound.append(statement.name)
     elif isinstance(statement, ast.ClassDef):
         bound.append(statement.name)
-        network = any(_is_network(base) for base in statement.bases)
+        network = any(is_network(base) for base in statement.bases)
         facts.defines_network |= network
         derived = any(isinstance(base, ast.Name) and base.id in facts.networks for base in statement.bases)
         if top and (network or derived):
@@ -165,12 +170,17 @@ def _catches_import_error(handler: ast.ExceptHandler) -> bool:
     return any(isinstance(n, ast.Name) and n.id in _IMPORT_ERRORS for n in ast.walk(handler.type))
 
 
-def _is_network(base: ast.expr) -> bool:
+def is_network(base: ast.expr) -> bool:
     """Whether a base class is torch.nn's Module or a layer, however torch.nn was imported."""
+    names = base_names(base)
+    return names[:1] == ["nn"] or names[:2] == ["torch", "nn"] or any(n.endswith("Module") for n in names[-1:])
+
+
+def base_names(base: ast.expr) -> list[str]:
+    """`a`, `b` and `c` of a base class `a.b.c`, what is called or indexed there left out."""
     while isinstance(base, (ast.Call, ast.Subscript)):
         base = base.func if isinstance(base, ast.Call) else base.value
-    names = _names(base)
-    return names[:1] == ["nn"] or names[:2] == ["torch", "nn"] or any(n.endswith("Module") for n in names[-1:])
+    return _names(base)
 
 
 def _names(node: ast.expr) -> list[str]:

@@ -1,23 +1,22 @@
-"""Following imports from the folder `module` through the tree, to the networks that it uses elsewhere."""
+"""Following imports from the main folder through the tree, to the networks that it uses elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..errors import PortError
 from .carried import REPLACED, spared
 from .facts import Facts, read_facts
+from .layout import TRAINERS, join
+from .placing import RUNTIME
 from .resolve import Module, resolve
 from .root import has_torch
 from .standard import STANDARD
 from .text import decode
-from .trainers import FOLDER as TRAINERS
-from .tree import Tree, join
+from .tree import Tree
 
-# Names in the emitted package that are its own.
-_RUNTIME = frozenset((*(path.stem for path in (Path(__file__).parent.parent / "runtime").iterdir()), TRAINERS))
+_OWN = RUNTIME | {TRAINERS}  # names in the emitted package that are its own
 
 _BEHIND = {"torch.utils.tensorboard": "tensorboard"}  # modules of torch that import another package
 
@@ -35,6 +34,7 @@ class Reached:
     later: frozenset[str] = frozenset()  # those of `third_party` that only functions import, when they are called
     on_import: frozenset[str] = frozenset()  # those of `links` that are executed when the file is, and have to be
     taken: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # file → names, None: not only names
+    relative: frozenset[str] = frozenset()  # files that it imports by their place beside it
 
     @property
     def links(self) -> frozenset[str]:
@@ -55,7 +55,7 @@ class Needs:
 
 
 class Reach:
-    """The files that can be reached from the folder `module` by import."""
+    """The files that can be reached from the main folder by import."""
 
     def __init__(self, tree: Tree) -> None:
         """Nothing is read yet."""
@@ -75,22 +75,30 @@ class Reach:
             pending = sorted(links - self.files.keys())
 
     def train(self, scripts: Iterable[str]) -> frozenset[str]:
-        """Read these trainers and the files beside them that they compute or store with; all their paths."""
+        """Read these trainers and the files beside them, or around them, that they compute or store with; all their
+        paths.
+        """
         self._scripts |= set(scripts)
+        networks = frozenset(self.files)
         pending = set(self._scripts)
         while pending:
             self._trainers |= pending
             self.follow(pending - self.files.keys())
-            beside = {link for path in pending for link in self.files[path].links if self._tree.beside(link)}
-            self.follow(beside - self.files.keys())
-            pending = {path for path in beside if self.files[path].facts.uses_torch} - self._trainers
+            linked = {link for path in pending for link in self.files[path].links if self._belongs(link, networks)}
+            self.follow(linked - self.files.keys())
+            pending = {path for path in linked if self.files[path].facts.uses_torch} - self._trainers
         return frozenset(self._trainers)
+
+    def _belongs(self, link: str, networks: frozenset[str]) -> bool:
+        """Whether a file that a trainer imports goes with it, and is not one of the networks' own."""
+        return link not in networks if self._tree.layout.flat else not self._tree.inside(link)
 
     def split(self) -> tuple[list[str], list[str]]:
         """Paths to port, and paths that were read only to find them.
 
-        Outside the folder `module` a file is ported when it defines networks, re-exports them from its own
-        package, computes with torch in a package that holds some, or belongs to a trainer.
+        Outside the main folder a file is ported when it defines networks, re-exports them from its own package,
+        computes with torch in a package that holds some, or belongs to a trainer; and what such a file imports by its
+        place beside it.
         """
         tree = self._tree
         outside = {path for path in self.files if not tree.inside(path)}
@@ -106,9 +114,22 @@ class Reach:
                 and (self.files[path].facts.uses_torch or self.files[path].links & networks)
             }
         ported = networks | self._trainers | (self.files.keys() - outside)
+        ported |= {path for path in outside if self.files[path].facts.uses_torch}
+        ported |= self._beside(ported & outside)
         self._read_outside(ported)
         ported |= self._worth_carrying(ported)
         return sorted(ported), sorted(self.files.keys() - ported)
+
+    def _beside(self, ported: Iterable[str]) -> set[str]:
+        """Files that these import relatively, and those that they do."""
+        found: set[str] = set()
+        pending = set(ported)
+        while pending:
+            links = {link for path in pending for link in self.files[path].relative} - found
+            self.follow(links - self.files.keys())
+            found |= links
+            pending = links
+        return found
 
     def _read_outside(self, ported: Iterable[str]) -> None:
         """Read what stays upstream's and runs when the ported files are imported."""
@@ -142,7 +163,7 @@ class Reach:
         """Whether nothing else in the emitted package has the name that a file from outside would have there."""
         tree = self._tree
         name = tree.package(path).rpartition("/")[2]
-        return name not in _RUNTIME and not tree.exists(join(tree.root, name))
+        return name not in _OWN and not tree.exists(join(tree.root, name))
 
     def needs(self, ported: Iterable[str]) -> Needs:
         """What these files import from outside themselves."""
@@ -191,7 +212,7 @@ class Reach:
         return found
 
     def _worth_following(self, path: str) -> Iterable[str]:
-        """Links of a file; outside the folder `module` only those to its own package, lest all be read."""
+        """Links of a file; outside the main folder only those to its own package, lest all be read."""
         links, tree = self.files[path].links, self._tree
         if tree.inside(path):
             return links
@@ -210,6 +231,7 @@ class Reach:
         needed: dict[bool, set[str]] = {False: set(), True: set()}
         at_once: set[str] = set()
         on_import: set[str] = set()
+        relative: set[str] = set()
         taken: dict[str, frozenset[str] | None] = {}
         for statement in facts.imports:
             first = statement.module.partition(".")[0]
@@ -228,6 +250,8 @@ class Reach:
                     f"{path} imports {meaning.missing} in line {statement.line}, and upstream holds no such file"
                 )
             modules.update(dict.fromkeys(meaning.modules))
+            if statement.level and not statement.optional:
+                relative |= {module.file for module in meaning.modules}
             for module in meaning.modules:
                 on_import |= set() if statement.later or statement.optional else set(module.chain)
                 whole = not statement.names or "*" in statement.names or len(meaning.modules) > 1
@@ -243,6 +267,7 @@ class Reach:
             later=frozenset(needed[False] - at_once),
             on_import=frozenset(on_import),
             taken=taken,
+            relative=frozenset(relative),
         )
 
     def _facts(self, path: str) -> Facts:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .root import INSTALLED, folder_of
-from .tree import join
+from .layout import folder_of, join
 
 if TYPE_CHECKING:
     from .facts import Facts, Import
@@ -30,7 +29,7 @@ class Meaning:
     """What an import statement reads of upstream's tree; both empty for what is left alone."""
 
     modules: tuple[Module, ...] = ()
-    missing: str = ""  # a module that ought to be in the folder `module` and is not
+    missing: str = ""  # a module that ought to be in the main folder and is not
 
 
 def resolve(path: str, statement: Import, tree: Tree, facts: Callable[[str], Facts]) -> Meaning | None:
@@ -39,7 +38,7 @@ def resolve(path: str, statement: Import, tree: Tree, facts: Callable[[str], Fac
         if name and not tree.exists(join(base, name.partition(".")[0])):
             continue
         place = join(base, *name.split("."))
-        installed = f"{tree.root}/{INSTALLED}"
+        installed = tree.layout.installed
         if place == installed or place.startswith(f"{installed}/"):
             return Meaning()  # a port that upstream uses already
         return _members(path, statement, base, name, tree, facts) if place else None
@@ -59,12 +58,14 @@ def _readings(path: str, statement: Import, tree: Tree) -> Iterator[tuple[str, s
     first, _, rest = statement.module.partition(".")
     if rest and first == PACKAGE and not tree.prefix:
         yield "", rest  # upstream was given as that folder itself
+    if folder_of(path) not in tree.bases:
+        yield folder_of(path), statement.module  # as a script has it, whose own folder imports start from
 
 
 def _members(path: str, statement: Import, base: str, name: str, tree: Tree, facts: Callable[[str], Facts]) -> Meaning:
     parts = name.split(".") if name else []
     place = join(base, *parts)
-    shown = name or place.replace("/", ".")
+    shown = name if name and not statement.level else place.replace("/", ".")
     packages = (join(base, *parts[:i], "__init__.py") for i in range(1, len(parts)))
     chain = tuple(p for p in packages if tree.has(p))
     own = tree.module_file(place)

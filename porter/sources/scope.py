@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .root import folder_of
+from .layout import folder_of
 from .survey import Survey
 from .uses import Role, Uses, adapters, uses
 from .versions import constants, in_order, own_versions
@@ -47,6 +48,7 @@ class Scope:
         str, ...
     ] = ()  # what ported files import, what prepares datasets, what that imports, and what only uses that
     not_ported: tuple[str, ...] = ()  # the rest, if it computes with torch
+    left_out: tuple[str, ...] = ()  # those of them that hold networks or train, and import what is ported
     training: tuple[str, ...] = ()  # files that a training run starts with, ported or not
     inference: tuple[str, ...] = ()  # files that build ported networks to speak with
     digest: str = ""  # of all that this was read from
@@ -62,11 +64,13 @@ def survey_scope(tree: Tree, ported: Collection[str], trainers: Collection[str])
     host = _on_host(survey, ported, left, used)
     built = _built(survey, ported, networks, used)
     versions = _versions(survey, built, used, trainers)
+    rest = tuple(path for path in left if path not in host and survey.facts(path).uses_torch)
     return Scope(
         networks=tuple(PortedNetwork(name, file, tuple(in_order(versions[file, name]))) for file, name in built),
         trainers=tuple(_trainer(survey, path, used[path], versions) for path in sorted(trainers)),
         host=tuple(sorted(host)),
-        not_ported=tuple(path for path in left if path not in host and survey.facts(path).uses_torch),
+        not_ported=rest,
+        left_out=tuple(path for path in rest if _uses_port(survey, path, ported)),
         training=tuple(
             path for path, use in used.items() if path in trainers or _is_role(path, use, Role.TRAINS, host)
         ),
@@ -84,9 +88,18 @@ def scope_digest(tree: Tree, ported: Collection[str]) -> str:
     return found.hexdigest()
 
 
-def in_groups(paths: Sequence[str], root: str) -> list[str]:
-    """The files by the first folder below the one around `module`, as words: `AR (24 files)`, `s1_train.py`."""
-    start = f"{folder_of(root)}/" if folder_of(root) else ""
+_LEARNS = re.compile(r"\.(?:manual_)?backward[ \t]*\(")
+
+
+def _uses_port(survey: Survey, path: str, ported: Collection[str]) -> bool:
+    """Whether a file defines networks or computes gradients, and imports what is ported."""
+    works = survey.facts(path).defines_network or _LEARNS.search(survey.text(path)) is not None
+    return works and any(file in ported for files in survey.links(path).values() for file in files)
+
+
+def in_groups(paths: Sequence[str], around: str) -> list[str]:
+    """The files by the first folder below `around`, as words: `AR (24 files)`, `s1_train.py`."""
+    start = f"{around}/" if around else ""
     below = [path.removeprefix(start) for path in paths]
     counts = Counter(path.partition("/")[0] for path in below if "/" in path)
     folders = [f"{name} ({count} file{'s' if count > 1 else ''})" for name, count in counts.items()]

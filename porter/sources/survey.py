@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import PortError
 from .facts import Facts, Import, facts_of, read_syntax
+from .layout import folder_of
 from .resolve import resolve
-from .root import INSTALLED, folder_of
+from .root import sources_below
 from .standard import STANDARD
 from .text import decode
 
@@ -32,10 +33,8 @@ class Survey:
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
-        """The files beside and below the folder around `module`, less a port that is installed there."""
-        installed = f"{self.tree.root}/{INSTALLED}/"
-        found = self.tree.snapshot.files(self.tree.prefix)
-        return tuple(path for path in found if path.endswith(".py") and not path.startswith(installed))
+        """The files beside and below the folder around the main one, less ports and installed packages."""
+        return sources_below(self.tree.snapshot, self.tree.prefix)
 
     def text(self, path: str) -> str:
         """The text of a file, "" for one that is not Python."""

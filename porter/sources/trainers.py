@@ -1,26 +1,49 @@
-"""Upstream's trainers: the scripts beside the folder `module` that train its networks."""
+"""Upstream's trainers: files that train the networks of the main folder, wherever they lie."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from .root import folder_of, has_torch
+from ..errors import PortError
+from .facts import Facts, read_facts
+from .resolve import resolve
+from .root import PREFERRED, torch_files
+from .text import decode
 
 if TYPE_CHECKING:
-    from ..upstream.snapshot import Snapshot
+    from .tree import Tree
 
-FOLDER = "trainers"  # where they go inside the emitted package
-_READS_MODULE = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(?:\w+\.)?module\b", re.MULTILINE)
-_LEARNS = re.compile(rb"\.backward[ \t]*\(")
+_LEARNS = re.compile(rb"\.(?:manual_)?backward[ \t]*\(")
 
 
-def trainer_files(snapshot: Snapshot, root: str) -> tuple[str, ...]:
-    """Scripts beside the folder `module` (at `root`) that import from it and compute gradients."""
-    folder = folder_of(root)
-    beside = [path for path in snapshot.files(folder) if path.endswith(".py") and folder_of(path) == folder]
-    return tuple(path for path, content in snapshot.read_many(beside).items() if _trains(content))
+def trainer_files(tree: Tree) -> tuple[str, ...]:
+    """Files outside the main folder (in a flat one, anywhere) that import from it and compute gradients.
+
+    Of GPT-SoVITS itself they are looked for around its folder `module`, else in the whole tree.
+    """
+    layout = tree.layout
+    around = torch_files(tree.snapshot, layout.prefix if layout.root == PREFERRED else "")
+    learning = {path: content for path, content in around.items() if _LEARNS.search(content)}
+    return tuple(
+        path
+        for path, content in learning.items()
+        if (layout.flat or not tree.inside(path)) and _reads_main(path, content, tree)
+    )
 
 
-def _trains(content: bytes) -> bool:
-    return has_torch(content) and _READS_MODULE.search(content) is not None and _LEARNS.search(content) is not None
+def _reads_main(path: str, content: bytes, tree: Tree) -> bool:
+    """Whether a file imports one of the main folder."""
+    known: dict[str, Facts] = {}
+
+    def facts(other: str) -> Facts:
+        if other not in known:
+            known[other] = read_facts(other, decode(other, tree.snapshot.read(other))[0])
+        return known[other]
+
+    try:
+        imports = read_facts(path, decode(path, content)[0]).imports
+        meanings = [resolve(path, statement, tree, facts) for statement in imports]
+    except PortError:
+        return False
+    return any(tree.inside(module.file) for meaning in meanings if meaning is not None for module in meaning.modules)

@@ -6,35 +6,37 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .root import folder_of, read_if_there
+from .layout import Layout, folder_of, join
+from .root import read_if_there
 
 if TYPE_CHECKING:
     from ..upstream.snapshot import Snapshot
 
 
 class Tree:
-    """A snapshot with its folder `module`, asked for modules; lists only what is asked about."""
+    """A snapshot with its main folder, asked for modules; lists only what is asked about."""
 
-    def __init__(self, snapshot: Snapshot, root: str) -> None:
-        """`root` is the folder `module`."""
+    def __init__(self, snapshot: Snapshot, layout: Layout) -> None:
+        """Nothing is listed yet."""
         self.snapshot = snapshot
-        self.root = root
-        self.prefix = folder_of(root)
+        self.layout = layout
+        self.root = layout.root
+        self.prefix = layout.prefix
         self._listings: dict[str, frozenset[str]] = {}
         self._top: dict[str, bool] = {}
 
     @property
     def bases(self) -> tuple[str, ...]:
         """Folders that absolute imports start from, first come first served."""
-        return (self.prefix, "") if self.prefix else ("",)
+        return self.layout.bases
 
     def inside(self, path: str) -> bool:
-        """Whether a file or folder belongs to the folder `module`."""
-        return path == self.root or path.startswith(f"{self.root}/")
+        """Whether a file or folder belongs to the main folder."""
+        return self.layout.inside(path)
 
     def beside(self, path: str) -> bool:
-        """Whether a file lies beside the folder `module`, as scripts do."""
-        return folder_of(path) == self.prefix and not path.endswith("__init__.py")
+        """Whether a file lies beside the main folder, as scripts do."""
+        return self.layout.beside(path)
 
     def package(self, path: str) -> str:
         """The top-level package (or module) that a file belongs to, as a place: `GPT_SoVITS/f5_tts`."""
@@ -80,8 +82,3 @@ class Tree:
         if folder not in self._listings:
             self._listings[folder] = frozenset(self.snapshot.files(folder))
         return self._listings[folder]
-
-
-def join(*parts: str) -> str:
-    """A path of those parts that are not empty."""
-    return "/".join(part for part in parts if part)

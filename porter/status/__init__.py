@@ -74,7 +74,14 @@ def standing(
     made = remembered(place.root, manifest["upstream"]["spec"])
     told = read(decisions or made.decisions or place.root / DECISIONS)
     rules = tuple(folders) or made.rules
-    settings = Settings(tuple(options["select"]), tuple(options["ignore"]), rules, options["install"], told)
+    settings = Settings(
+        tuple(options["select"]),
+        tuple(options["ignore"]),
+        rules,
+        options["install"],
+        tuple(options.get("sources", ())),
+        told,
+    )
     hashes = {**output_hashes(manifest), NAME: manifest["base"]}
     edited = edited_files(place, hashes, missing=False)
     missing = tuple(sorted(set(edited_files(place, hashes)) - set(edited)))

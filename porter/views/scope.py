@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from ..manifest import folder_around
 from ..sources.scope import in_groups
 from .console import NARROW
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _HOST = "On the host, as upstream has it"
 _LEFT = "Not ported, and not looked at, though it computes with torch"
+_USING = "Of that, what holds networks or trains, and imports what is ported"
 _LOOKED_AT = "Not ported, though it computes with torch"
 
 
@@ -27,12 +29,14 @@ def print_scope(console: Console, manifest: Manifest, *, looked_at: bool = False
     scope = manifest.get("scope")
     if scope is None:
         return
-    root = manifest["upstream"]["module"]
+    around = folder_around(manifest)
     told = [
         ("Ported", _ported(scope)),
-        (_HOST, in_groups(scope["host"], root)),
-        (_LOOKED_AT if looked_at else _LEFT, in_groups(scope["not_ported"], root)),
+        (_HOST, in_groups(scope["host"], around)),
+        (_LOOKED_AT if looked_at else _LEFT, in_groups(scope["not_ported"], around)),
     ]
+    if scope.get("left_out"):
+        told.append((_USING, scope["left_out"]))
     for name, parts in told:
         if parts:
             line = Text(f"{name}: ", style="bold").append(", ".join(parts), style="not bold")

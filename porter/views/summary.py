@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import rulebook
+from ..manifest import folder_around
 from ..store import remembered
 from ..upstream.revision import short
 from ..upstream.spec import is_path
@@ -91,7 +92,7 @@ def _own_titles() -> dict[str, str]:
 def _usage(outcome: Outcome) -> str:
     """How the package is used: commands for the folder where generate ran."""
     manifest, place = outcome.manifest, outcome.place
-    around = manifest["upstream"]["module"].rpartition("/")[0]
+    around = folder_around(manifest)
     checkout = _checkout(outcome)
     shown = checkout or Path("CHECKOUT")
     folders = [shown / around, shown] if around else [shown]
