@@ -216,6 +216,8 @@ class TestInstalled:
             assert run_json("status", *arguments)["stale"] is False, arguments
         assert run("diff").stdout == run("diff", ".").stdout != ""
         assert run("review", ".", "--list").exit_code == 0
+        found = {f["name"]: f["found"] for f in json.loads(run("doctor", "--json").stdout)["findings"]}
+        assert found["its imports"] == "all that GPT_SoVITS/module/tpu needs is installed"
         assert run_json("check", status=1)["upstream"]["spec"] == "co"
 
     def test_two_of_them(self, home: Path) -> None:

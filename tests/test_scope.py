@@ -208,6 +208,13 @@ class TestScope:
             "gpt_train.py, web.py",
         ]
 
+    def test_hazards_are_said_to_be_of_what_is_ported(self, home: Path) -> None:
+        for _ in range(2):  # written, and up to date
+            told = [
+                line for line in run("generate", "co").stdout.splitlines() if "residual" in line and "fixed" in line
+            ]
+            assert len(told) == 1 and told[0].endswith("5 residual, of what is ported")
+
     def test_it_grows_with_the_port(self, home: Path) -> None:
         place = home / "co/GPT_SoVITS/module/models.py"
         place.write_text(

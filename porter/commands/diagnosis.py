@@ -16,6 +16,7 @@ from ..errors import PortError
 from ..estimate.pair import PACKAGES, described, installed, named_by_torch_xla, to_install
 from ..installed import absent, install
 from ..runtime.chips import tpu_chips
+from ..store import PACKAGE
 
 if TYPE_CHECKING:
     from ..manifest import NeedsRecord
@@ -139,12 +140,16 @@ def _needs(out: Path) -> list[Finding]:
     if manifest is None:
         return [Finding(str(out), "optional", "no package generated here yet", "sovits-port generate UPSTREAM")]
     needs = manifest["needs"]
-    findings = [Finding("its imports", "ok", f"all that {out} needs is installed")]
+    findings = [Finding("its imports", "ok", f"all that {_shown(out)} needs is installed")]
     missing = absent(n for n in needs["third_party"] if n not in ("torch", "torch_xla"))
     if missing:
-        findings = [Finding("its imports", "missing", f"{out} needs {', '.join(missing)}", install(missing))]
+        findings = [Finding("its imports", "missing", f"{_shown(out)} needs {', '.join(missing)}", install(missing))]
     findings += _training(needs)
     return findings
+
+
+def _shown(out: Path) -> str:
+    return str(out / PACKAGE)
 
 
 def _training(needs: NeedsRecord) -> list[Finding]:

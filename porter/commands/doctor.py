@@ -9,24 +9,23 @@ import click
 
 from .options import json_option
 from .output import print_json
+from .target import directory_of
 
 
 @click.command()
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=Path("generated"),
-    show_default=True,
     metavar="DIR",
-    help="The generated package whose needs to look for.",
+    help="The package whose needs to look for.  [default: generated, or where --install put one]",
 )
 @json_option
 @click.pass_context
-def doctor(context: click.Context, out: Path, as_json: bool) -> None:
+def doctor(context: click.Context, out: Path | None, as_json: bool) -> None:
     """Look for Python, torch, torch_xla, the TPU compiler, git, the cache. Exit status 1: one is amiss."""
     from .diagnosis import diagnose
 
-    findings = diagnose(out)
+    findings = diagnose(directory_of(out))
     fine = all(finding.fine for finding in findings)
     if as_json:
         print_json({"ok": fine, "findings": [{**asdict(f), "fine": f.fine} for f in findings]})

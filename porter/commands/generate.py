@@ -170,7 +170,7 @@ def _print(outcome: Outcome, folders: tuple[Path, ...]) -> None:
         hazards = manifest["hazards"]
         counts = ", ".join(f"{hazards[status]} {status}" for status in ("fixed", "waived", "residual"))
         size = f"{len(manifest['files'])} files, {len(manifest['edits'])} edits"
-        tell(f"{place.package_dir} is up to date: {size}, hazards {counts}")
+        tell(f"{place.package_dir} is up to date: {size}, hazards {counts}, of what is ported")
         if outcome.edited or outcome.added:
             from ..views.handwork import print_handwork
 

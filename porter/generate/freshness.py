@@ -17,6 +17,7 @@ from ..sources import (
     main_files,
     scope_digest,
     speaking_files,
+    survey_scope,
     top_names,
     trainer_files,
 )
@@ -82,7 +83,13 @@ def _same_files(tree: Tree, layout: Layout, manifest: Manifest) -> bool:
 def _same_scope(tree: Tree, manifest: Manifest) -> bool:
     """Whether as much is ported, and as much is not, as port.json says."""
     scope = manifest.get("scope")
-    return scope is not None and scope_digest(tree, input_hashes(manifest)) == scope["digest"]
+    ported = input_hashes(manifest)
+    if scope is None or scope_digest(tree, ported) == scope["digest"]:
+        return scope is not None
+    from ..manifest.describe import scope_record  # late: only files that are not ported are others than they were
+
+    now = scope_record(survey_scope(tree, ported, [trainer["file"] for trainer in scope["trainers"]]))
+    return {**now, "digest": ""} == {**scope, "digest": ""}
 
 
 def _same_imports(tree: Tree, manifest: Manifest) -> bool:

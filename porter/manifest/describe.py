@@ -74,7 +74,7 @@ def describe(
         "base": digest(base),
         "rules": dict(sorted(Counter(edit.rule for edit in rewrites.edits).items())),
         "files": {name: _file(emitted, sources) for name, emitted in sorted(files.items())},
-        "scope": _scope(sources.scope),
+        "scope": scope_record(sources.scope),
         "consulted": dict(sorted(sources.consulted.items())),
         "edits": [edit_record(e, mirrors[e.file].line) for e in sorted(rewrites.edits)],
         "hazards": {
@@ -104,7 +104,8 @@ def _ignore(file: str, line: int, code: str, codes: Collection[str]) -> IgnoreRe
     return record
 
 
-def _scope(scope: Scope) -> ScopeRecord:
+def scope_record(scope: Scope) -> ScopeRecord:
+    """The scope as port.json has it."""
     return {
         "networks": [{"name": n.name, "file": n.file, "versions": list(n.versions)} for n in scope.networks],
         "trainers": [

@@ -40,7 +40,9 @@ def print_summary(outcome: Outcome, folders: tuple[Path, ...] = ()) -> None:
         console.print()
     hazards = manifest["hazards"]
     console.print(
-        counts_line({"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]})
+        counts_line({"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]}).append(
+            ", of what is ported"
+        )
     )
     if outcome.changes is None:
         print_group(console, [h for h in hazards["list"] if h["status"] == "residual"])
