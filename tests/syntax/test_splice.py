@@ -113,6 +113,6 @@ def test_a_backslash_alone_is_left_out_where_it_would_continue_another_statement
 
 @pytest.mark.parametrize("rule", load().rules, ids=lambda rule: str(rule.code))
 def test_every_rule_s_examples(rule: type[Rule]) -> None:
-    for example in rule.examples:
-        project = Project.parse({"module/a.py": ("a.py", example.before)})
+    for one in rule.examples:
+        project = Project.parse({"module/a.py": ("a.py", one.before)})
         assert_same_as_generating_all(rewrite(project, [rule]).files["module/a.py"])
