@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults import costs, runtime, values
+from bench.faults import costs, decoding, runtime, values
 from bench.faults.record import Fault
 
-FAULTS: tuple[Fault, ...] = (*values.FAULTS, *runtime.FAULTS, *costs.FAULTS)
+FAULTS: tuple[Fault, ...] = (*values.FAULTS, *runtime.FAULTS, *decoding.FAULTS, *costs.FAULTS)

@@ -66,7 +66,7 @@ def test_rows_end_in_steps_of_their_own(model: Speaker) -> None:
     found = together(model, ROWS, Options(top_k=13, temperature=3.0, repetition_penalty=1.0), noises, most=150)
     assert all(row.ended for row in found)
     assert len({len(row.tokens) for row in found}) > 1
-    assert min(len(row.tokens) for row in found) >= steps.FORCED
+    assert min(len(row.tokens) for row in found) >= Options().forced
 
 
 def test_a_limit_stops_what_does_not_end(model: Speaker) -> None:
@@ -129,7 +129,13 @@ def _likeliest_before_the_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _end_one_step_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "FORCED", 12)
+    plain = sampling.sample
+
+    def sample(logits: Tensor, seen: Tensor, noise: Tensor, may_end: Tensor, drawing: Any) -> tuple[Tensor, Tensor]:
+        return plain(logits, seen, noise, may_end & (noise[0, 0] != late[0, 11, 0]), drawing)
+
+    late = torch.stack([drawn(30)])
+    monkeypatch.setattr(steps, "sample", sample)
 
 
 def _penalty_not_of_new_tokens(monkeypatch: pytest.MonkeyPatch) -> None:

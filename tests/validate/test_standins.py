@@ -83,3 +83,12 @@ def test_a_library_finds_what_is_beside_its_folder(folder: Path) -> None:
         Library("lib.module").module("beside.other")
     with pytest.raises(Unavailable, match=r"no lib\.py"):
         Library("lib.module").module("lib")
+
+
+def test_classes_of_what_is_missing_can_be_built_and_compute_nothing(folder: Path) -> None:
+    text = "from sib_absent.metrics import Accuracy\nmetric = Accuracy(3, top_k=2)\ndef f():\n    return metric(1)\n"
+    _write(folder, sib__a=text)
+    module = StandIns().import_module("sib.a")
+    assert standing() == ["sib_absent"]
+    with pytest.raises(AttributeError, match=r"sib_absent\.metrics is not installed, so its Accuracy computes nothing"):
+        module.f()

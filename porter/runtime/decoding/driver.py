@@ -87,9 +87,7 @@ def _decoding(
     chosen = (options or Options()).checked(network.predict.shape[0])
     slots = ops.bucket(max(row.phonemes.shape[0] + row.prompt.shape[0] for row in rows))
     prompt = Prompt(*(_sent(part, network) for part in lay_out(rows, slots)))
-    drawing = Drawing(
-        _sent(torch.tensor(chosen.top_k), network), *(_sent(torch.tensor(float(v)), network) for v in chosen[1:])
-    )
+    drawing = Drawing.of(chosen, lambda tensor: _sent(tensor, network))
     state = graphs.prefill(network, prompt, room(slots))
     utils.run_pending()
     return state, prompt, _steps(network, state, slots, drawing, most, noise)

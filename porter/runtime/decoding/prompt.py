@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 class Row(NamedTuple):
-    """One sentence, on the host."""
+    """One sentence; the driver takes it from the host."""
 
     phonemes: Tensor  # (X), int64
     bert: Tensor  # (1024, X)
@@ -33,20 +33,20 @@ class Prompt(NamedTuple):
 
 
 def lay_out(rows: Sequence[Row], slots: int) -> Prompt:
-    """Rows in `slots` slots, which have to be enough; on the host."""
+    """Rows in `slots` slots, which have to be enough; where the rows are."""
     parts: list[list[Tensor]] = []
     for row in rows:
-        text, codes = row.phonemes.shape[0], row.prompt.shape[0]
+        text, codes, device = row.phonemes.shape[0], row.prompt.shape[0], row.phonemes.device
         left = slots - text - codes
-        position = torch.cat([torch.zeros(left), torch.arange(text), torch.arange(codes)]).long()
+        places = [torch.arange(count, device=device) for count in (text, codes)]
         parts.append(
             [
                 F.pad(row.phonemes.long(), (left, codes)),
                 F.pad(row.bert.t(), (0, 0, left, codes)),
                 F.pad(row.prompt.long(), (left + text, 0)),
-                position,
-                torch.tensor([left]),
-                torch.tensor([left + text]),
+                F.pad(torch.cat(places), (left, 0)),
+                torch.full((1,), left, device=device),
+                torch.full((1,), left + text, device=device),
             ]
         )
     return Prompt(*(torch.stack(part) for part in zip(*parts, strict=True)))

@@ -1,5 +1,6 @@
 """The next token from logits, as upstream's `sample` draws it, with options that are data and so no graph's own."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ class Options(NamedTuple):
     top_p: float = 1.0
     temperature: float = 1.0
     repetition_penalty: float = 1.35
+    forced: int = 11  # so many tokens come before a sentence may end, in upstream's loops (1 in earlier ones)
 
     def checked(self, vocabulary: int) -> "Options":
         """The options as numbers that a graph can take. ValueError for those that upstream cannot draw with."""
@@ -30,6 +32,14 @@ class Drawing(NamedTuple):
     top_p: Tensor
     temperature: Tensor
     penalty: Tensor
+    forced: Tensor  # int64
+
+    @classmethod
+    def of(cls, options: Options, sent: Callable[[Tensor], Tensor]) -> "Drawing":
+        """Checked options; `sent` puts a tensor onto the device."""
+        top_k, top_p, temperature, penalty, forced = options
+        numbers = (top_k, float(top_p), float(temperature), float(penalty), forced)
+        return cls(*(sent(torch.tensor(number)) for number in numbers))
 
 
 def sample(logits: Tensor, seen: Tensor, noise: Tensor, may_end: Tensor, drawing: Drawing) -> tuple[Tensor, Tensor]:

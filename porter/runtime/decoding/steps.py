@@ -9,8 +9,6 @@ from .prompt import Prompt
 from .sampling import Drawing, sample
 from .slots import State, visible
 
-FORCED = 11  # so many tokens come before a sentence may end, in upstream's loops
-
 
 @torch.no_grad()
 def prefill(network: Network, prompt: Prompt, slots: int) -> State:
@@ -57,7 +55,7 @@ def prefill(network: Network, prompt: Prompt, slots: int) -> State:
 @torch.no_grad()
 def step(network: Network, state: State, noise: Tensor, drawing: Drawing) -> None:
     """Draw one token a row from the last logits, and compute the next ones. `noise` (B, V) is exponential."""
-    token, likeliest = sample(state.logits, state.seen, noise, state.step >= FORCED, drawing)
+    token, likeliest = sample(state.logits, state.seen, noise, state.step >= drawing.forced, drawing)
     advance(network, state, token, (token == network.end) | (likeliest == network.end))
 
 

@@ -72,6 +72,13 @@ FAMILIES: dict[str, dict[str, str]] = {
         "generator.plain": "Generator",
         "generator.without_weight_norm": "Generator after remove_weight_norm",
     },
+    "t2s": {
+        "t2s.prefill": "Text2SemanticDecoder: first logits behind text and reference",
+        "t2s.teacher": "Text2SemanticDecoder: logits of each step behind upstream's tokens",
+        "t2s.greedy": "Text2SemanticDecoder: the likeliest tokens",
+        "t2s.sampled": "Text2SemanticDecoder: drawn tokens, noise replayed",
+        "t2s.rows": "Text2SemanticDecoder: several rows, each to its own end",
+    },
     "losses": {"losses": "the losses of training, generator's and discriminator's"},
     "discriminator": {
         "discriminator.v2": "MultiPeriodDiscriminator on real and generated audio",

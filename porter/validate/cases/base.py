@@ -45,6 +45,11 @@ class Library:
             except ModuleNotFoundError as error:
                 if error.name is None or not f"{full}.".startswith(f"{error.name}."):
                     raise
+            except NameError as error:  # names that an older torch gave with `from torch.nn.functional import *`
+                if "." not in name:
+                    raise
+                reason = f"{name.replace('.', '/')}.py of this upstream cannot be imported with this torch: {error}"
+                raise Unavailable(reason) from None
         raise Unavailable(f"this upstream has no {name.replace('.', '/')}.py")
 
     def member(self, module: str, name: str) -> Any:

@@ -38,17 +38,18 @@ class StandIns:
                 _drop_orphans(before)
                 missing = error.name or ""
                 wanted = f"{name}.".startswith(f"{missing}.")  # what was asked for, not what it imports
-                if wanted or "." in missing or missing in sys.modules or not self._allows(missing):
+                inner = "." in missing and not isinstance(sys.modules.get(missing.partition(".")[0]), _StandIn)
+                if wanted or inner or missing in sys.modules or not self._allows(missing):
                     raise
-                sys.modules[missing] = _StandIn(missing)
+                sys.modules[missing] = _StandIn(missing) if "." not in missing else _InnerStandIn(missing)
 
     def _allows(self, name: str) -> bool:
-        return self._allowed is None or name in self._allowed
+        return self._allowed is None or name.partition(".")[0] in self._allowed
 
 
 def standing() -> list[str]:
     """The packages that are stood in for in this process, sorted."""
-    return sorted(name for name, module in sys.modules.items() if isinstance(module, _StandIn))
+    return sorted(name for name, module in sys.modules.items() if isinstance(module, _StandIn) and "." not in name)
 
 
 def _drop_orphans(before: frozenset[str]) -> None:
@@ -65,6 +66,23 @@ class _StandIn(ModuleType):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.__spec__ = ModuleSpec(name, None)
+        self.__path__: list[str] = []  # a package, so that the import system asks for what is in it
 
     def __getattr__(self, name: str) -> object:
         raise AttributeError(f"{self.__name__} is not installed, so it has no {name}")
+
+
+class _InnerStandIn(_StandIn):
+    """A module of a package that is not installed; its classes can be built, as a metric that training alone asks."""
+
+    def __getattr__(self, name: str) -> object:
+        if not name[:1].isupper():
+            return super().__getattr__(name)
+
+        def called(*args: object, **kwargs: object) -> object:
+            raise AttributeError(f"{self.__name__} is not installed, so its {name} computes nothing")
+
+        def made(*args: object, **kwargs: object) -> object:
+            return called
+
+        return made

@@ -1,0 +1,274 @@
+"""Text2SemanticDecoder, the GPT that turns text into codes: upstream's own loops against the static decoder."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+
+from porter.validate.cases.base import Batch, Case, Part, Unavailable, method, require
+from porter.validate.settings import Settings
+
+_MODULE = "AR.models.t2s_model"
+_BERT = 1024  # features of a phoneme
+_VOCABULARY = 1025
+_RUBBISH = 1e4  # in slots that hold nothing
+_SHARP = 2.0  # factor of the last layer's weights: random ones hardly tell tokens apart
+
+
+def _arguments(entry: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+    if not hasattr(sys.modules[entry.__module__], "T2STransformer"):
+        raise Unavailable("the decoder of this upstream keeps its caches in another way")
+    require(method(entry, "infer_panel"), "repetition_penalty")
+    return {
+        "config": {
+            "model": {
+                "hidden_dim": settings.sized(512, 64),
+                "embedding_dim": settings.sized(512, 64),
+                "head": settings.sized(16, 4),
+                "n_layer": settings.sized(24, 2),
+                "vocab_size": _VOCABULARY,
+                "phoneme_vocab_size": 512,
+                "dropout": 0.0,
+                "EOS": _VOCABULARY - 1,
+            }
+        }
+    }
+
+
+def _sharpen(model: Any) -> None:
+    with torch.no_grad():
+        model.ar_predict_layer.weight.mul_(_SHARP)
+
+
+def _steps(settings: Settings) -> int:
+    return settings.sized(16, 24)
+
+
+def _row(model: Any, settings: Settings, generator: torch.Generator, codes: int) -> dict[str, Tensor]:
+    """One sentence: phonemes (X), bert (1024, X), prompt (P), and noise (steps, V) for what it becomes."""
+    length = settings.phonemes
+    count = int(torch.randint(length // 2, length + 1, (1,), generator=generator)) if codes < 0 else length
+    return {
+        "phonemes": torch.randint(1, 512, (count,), generator=generator),
+        "bert": torch.randn(_BERT, count, generator=generator),
+        "prompt": torch.randint(_VOCABULARY - 1, (abs(codes),), generator=generator),
+        "noise": torch.empty(_steps(settings), _VOCABULARY).exponential_(generator=generator),
+    }
+
+
+def _one(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    return _row(model, settings, generator, settings.phonemes)
+
+
+def _forced(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """The same with the tokens that upstream draws, (steps)."""
+    given = _one(model, settings, generator)
+    with torch.no_grad():
+        tokens, _, _ = _upstream(model, given, top_k=5)
+    return {**given, "tokens": tokens.clamp(min=0)}
+
+
+def _rows(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """Four rows with lengths of their own; noise makes all but the first one end, each in a step of its own."""
+    rows = [_row(model, settings, generator, -settings.phonemes) for _ in range(4)]
+    found: Batch = {}
+    for index, row in enumerate(rows):
+        row["noise"][:, -1] = 1e9
+        row["noise"][10 + index :, -1] = 1e-9 if index else 1e9  # one of them as soon as it may
+        found |= {f"{name}{index}": value for name, value in row.items()}
+    return found
+
+
+class _Watch:
+    """Upstream's loop draws with `noise`, or is given `tokens`; what each step saw and drew."""
+
+    def __init__(self, model: Any, noise: Tensor, tokens: Tensor | None) -> None:
+        self.logits: list[Tensor] = []  # of each step, as they were
+        self.drawn: list[Tensor] = []  # one token each
+        self.ended = torch.zeros((), dtype=torch.bool, device=noise.device)  # whether the last step drew the end
+        self._noise, self._tokens, self._end = noise, tokens, model.EOS
+        self._module = sys.modules[type(model).__module__]
+        self._sample = self._module.sample
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """For one call of upstream's loop."""
+        silent = patch.object(self._module, "print", lambda *told: None, create=True)
+        quick = patch.object(self._module, "tqdm", lambda steps: steps)
+        helpers = sys.modules[self._sample.__module__]
+        drawing = patch.object(helpers, "multinomial_sample_one_no_sync", self._draw)
+        with silent, quick, drawing, patch.object(self._module, "sample", self._watched):
+            yield
+
+    def _draw(self, chances: Tensor) -> Tensor:
+        noise = self._noise[len(self.logits) - 1, : chances.shape[-1]]
+        return torch.argmax(chances / noise, dim=-1, keepdim=True).to(torch.int)
+
+    def _watched(self, logits: Tensor, previous: Tensor, **options: Any) -> tuple[Tensor, Any]:
+        self.logits.append(logits.detach().clone()[0])
+        if self._tokens is None:
+            found: tuple[Tensor, Any] = self._sample(logits, previous, **options)
+        else:
+            found = self._tokens[len(self.logits) - 1].view(1, 1).to(torch.int), None
+        self.drawn.append(found[0][0, 0].long())
+        self.ended = (self.drawn[-1] == self._end) | (logits[0].argmax() == self._end)  # `sample` penalised them
+        return found
+
+
+def _upstream(
+    model: Any, given: Batch, tokens: Tensor | None = None, **options: Any
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Upstream's tokens (steps) with -1 behind the end, the step of the end or -1, and each step's logits."""
+    noise = given["noise"]
+    watch = _Watch(model, noise, tokens)
+    with watch.watching():
+        text = given["phonemes"][None]
+        found = model.infer_panel(
+            text,
+            torch.tensor([text.shape[1]], device=text.device),
+            given["prompt"][None],
+            given["bert"][None],
+            early_stop_num=len(noise) - 1,
+            **{"top_p": 1.0, "temperature": 1.0, **options},
+        )
+        if inspect.isgenerator(found):
+            next(found)
+    drawn = torch.stack(watch.drawn)
+    result = nn.functional.pad(drawn, (0, len(noise) - len(drawn)), value=-1)
+    result[len(drawn) - 1] = torch.where(watch.ended, -1, result[len(drawn) - 1])
+    return result, torch.where(watch.ended, len(drawn) - 1, -1), watch.logits
+
+
+def _decoding(model: Any) -> Any:
+    """The static decoder of the package that a model is of; None for upstream's."""
+    package = type(model).__module__.partition(".AR.")[0]
+    try:
+        return importlib.import_module(f"{package}.decoding")
+    except ModuleNotFoundError:
+        return None
+
+
+def _part_of(decoding: Any, name: str) -> Any:
+    return importlib.import_module(f"{decoding.__name__}.{name}")
+
+
+def _begun(model: Any, decoding: Any, rows: list[Batch], steps: int) -> tuple[Any, Any]:
+    """Weights, and the state behind the prompt, with rubbish in every slot that holds nothing."""
+    given = [decoding.Row(row["phonemes"], row["bert"], row["prompt"]) for row in rows]
+    filled = max(row["phonemes"].shape[0] + row["prompt"].shape[0] for row in rows) + 3  # and some slots left empty
+    network = decoding.Network.of(model)
+    prompt = _part_of(decoding, "prompt").lay_out(given, filled)
+    state = _part_of(decoding, "steps").prefill(network, prompt, filled + steps + 2)
+    for cache in (*state.keys, *state.values):
+        cache.masked_fill_(~state.valid[:, None, :, None], _RUBBISH)
+    return network, state
+
+
+def _static(model: Any, rows: list[Batch], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The port's tokens (B, steps) with -1 behind the end, and the step of the end or -1, (B)."""
+    decoding = _decoding(model)
+    steps, sampling = _part_of(decoding, "steps"), _part_of(decoding, "sampling")
+    noise = torch.stack([row["noise"] for row in rows], 1)
+    network, state = _begun(model, decoding, rows, len(noise))
+    chosen = decoding.Options(**options, forced=_forced_steps(model)).checked(_VOCABULARY)
+    drawing = sampling.Drawing.of(chosen, lambda tensor: tensor.to(noise.device))
+    first = state.slots - len(noise) - 2
+    for now in noise:
+        steps.step(network, state, now, drawing)
+    tokens = state.tokens[:, first : first + len(noise)]
+    inside = (state.ended[:, None] < 0) | (torch.arange(len(noise), device=noise.device) < state.ended[:, None])
+    return torch.where(inside, tokens, -1), state.ended
+
+
+def _forced_steps(model: Any) -> int:
+    """How many tokens upstream's loop draws before the end may be one."""
+    source = inspect.getsource(getattr(type(model), "infer_panel_naive", type(model).infer_panel))
+    found = re.search(r"idx < (\d+)", source)
+    return int(found[1]) if found else 1
+
+
+def _prefill(model: Any, given: Batch) -> object:
+    if (decoding := _decoding(model)) is not None:
+        return _without_end(_begun(model, decoding, [given], 1)[1].logits[0])
+    return _whole(_upstream(model, {**given, "noise": given["noise"][:1]}, top_k=1)[2][0])
+
+
+def _without_end(logits: Tensor) -> Tensor:
+    """Logits whose last one, which upstream cuts off in the first steps, is zero."""
+    return torch.cat([logits[:-1], torch.zeros_like(logits[-1:])])
+
+
+def _whole(logits: Tensor) -> Tensor:
+    """The same of upstream's."""
+    if logits.shape[-1] == _VOCABULARY:
+        return logits
+    return nn.functional.pad(logits, (0, 1))
+
+
+def _teacher(model: Any, given: Batch) -> object:
+    tokens = given["tokens"]
+    forced = _forced_steps(model)
+    if (decoding := _decoding(model)) is None:
+        seen = _upstream(model, given, tokens, top_k=1)[2]
+        return torch.stack([_whole(logits) for logits in seen])
+    network, state = _begun(model, decoding, [given], len(tokens))
+    found = []
+    never = torch.zeros(1, dtype=torch.bool, device=tokens.device)
+    for index, token in enumerate(tokens):
+        logits = state.logits[0].clone()
+        found.append(_without_end(logits) if index < forced else logits)
+        _part_of(decoding, "steps").advance(network, state, token.view(1), never)
+    return torch.stack(found)
+
+
+def _speaking(**options: Any) -> Callable[[Any, Batch], object]:
+    """Tokens of one row, and when it ended."""
+
+    def call(model: Any, given: Batch) -> object:
+        if _decoding(model) is None:
+            tokens, end, _ = _upstream(model, given, **options)
+            return {"tokens": tokens, "end": end}
+        tokens, ends = _static(model, [given], options)
+        return {"tokens": tokens[0], "end": ends[0]}
+
+    return call
+
+
+def _together(**options: Any) -> Callable[[Any, Batch], object]:
+    """Tokens of several rows, each alone upstream."""
+
+    def call(model: Any, given: Batch) -> object:
+        rows = [{name[:-1]: value for name, value in given.items() if name[-1] == str(index)} for index in range(4)]
+        if _decoding(model) is not None:
+            tokens, ends = _static(model, rows, options)
+            return {"tokens": tokens, "end": ends}
+        found = [_upstream(model, row, **options) for row in rows]
+        return {"tokens": torch.stack([f[0] for f in found]), "end": torch.stack([f[1] for f in found])}
+
+    return call
+
+
+_SAMPLED = {"top_k": 50, "top_p": 0.03, "temperature": 0.8, "repetition_penalty": 1.35}  # random logits are flat
+
+
+def _case(name: str, inputs: Callable[..., Batch], call: Callable[[Any, Batch], object]) -> Case:
+    part = Part(_MODULE, "Text2SemanticDecoder", inputs, _arguments, call, finish=_sharpen)
+    return Case(f"t2s.{name}", (part,), training=False, gradients=False)
+
+
+CASES = (
+    _case("prefill", _one, _prefill),
+    _case("teacher", _forced, _teacher),
+    _case("greedy", _one, _speaking(top_k=1)),
+    _case("sampled", _one, _speaking(**_SAMPLED)),
+    _case("rows", _rows, _together(**{**_SAMPLED, "top_k": _VOCABULARY, "top_p": 1.0})),
+)
