@@ -83,8 +83,12 @@ class KeepPackageClosed(Rule):
             self.file.redirect_import(self, node, moved)
 
     def _leaves(self, node: cst.ImportFrom) -> bool:
-        """Whether a relative import reads what is not ported, of which the emitted package has nothing."""
-        return bool(node.relative) and self.file.project.arrangement is not None
+        """Whether a relative import reads what stays upstream's, of which the emitted package has nothing."""
+        arrangement, module = self.file.project.arrangement, self.file.imported_module(node)
+        if not node.relative or arrangement is None:
+            return False
+        names = [] if isinstance(node.names, cst.ImportStar) else [dotted(alias.name) for alias in node.names]
+        return not arrangement.upstream.isdisjoint((module, *(f"{module}.{name}" for name in names)))
 
     def _finds(self, node: cst.ImportFrom, wanted: Iterable[str], names: Iterable[str] = ("x",)) -> bool:
         """Whether a relative import, as it stands, finds these names of the emitted package."""

@@ -9,8 +9,9 @@ import libcst as cst
 from porter.arguments import bind, without
 from porter.bounds import labels_below
 from porter.rule import Example, RedirectRule, Rule, Safety
-from porter.syntax.calls import method_call
+from porter.syntax.calls import has_star, method_call, with_keywords
 from porter.syntax.values import is_tensor
+from porter.syntax.walk import dotted, own_of_type
 
 _COMMA = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
 
@@ -185,6 +186,16 @@ class TransformOnDevice(Rule):
             inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
             grad=("y",),
         ),
+        Example(  # as it was written for torch 1, which gave what is real
+            before=(
+                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, window=w)\n"
+                "    return s.pow(2).sum(-1)\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n"
+                "    s = ops.stft(y, 16, hop_length=4, window=w, return_complex=False)\n    return s.pow(2).sum(-1)\n"
+            ),
+        ),
         Example(
             before=(
                 "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, window=w, return_complex=True)\n"
@@ -244,14 +255,31 @@ class TransformOnDevice(Rule):
         given = bind(self.file, node)
         if given is None or "align_to_window" in given:
             return
-        # Not given, torch raises, unless something is complex.
+        # Not given, torch 2 raises, unless something is complex; before it, the result was real.
         wanted = given.get("return_complex")
+        if wanted is None and self._is_squared(node):
+            asked = with_keywords(node, return_complex=cst.Name("False"))
+            self.replace(node, asked.with_changes(func=self.runtime("ops.stft")))
+            return
         if isinstance(wanted, cst.Name) and wanted.value == "False":
             self.replace(node.func, self.runtime("ops.stft"))
             return
         real = without(self.file, node, "return_complex")
         if isinstance(wanted, cst.Name) and wanted.value == "True" and real is not None:
             self._complex(node, real)
+
+    def _is_squared(self, node: cst.Call) -> bool:
+        """Whether the result is read as real: `s.pow(2).sum(-1)` adds the squares of both parts."""
+        made = self.file.parent(node)
+        function = self.file.function(node)
+        if not isinstance(made, cst.Assign) or len(made.targets) != 1 or function is None or has_star(node):
+            return False
+        name = made.targets[0].target
+        return isinstance(name, cst.Name) and any(
+            squared is not None and dotted(squared["s"]) == name.value
+            for call in own_of_type(function.body, cst.Call)
+            if (squared := self.match("__s.pow(2).sum(-1)", call)) is not None
+        )
 
     def _complex(self, node: cst.Call, real: cst.Call) -> None:
         read = self.file.parent(node)

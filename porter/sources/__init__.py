@@ -102,6 +102,7 @@ def collect(snapshot: Snapshot, asked: Iterable[str] = ()) -> Sources:
             bases=tuple(dict.fromkeys((*layout.bases, *sorted(folders)))),
             inside=frozenset(path for path in ported if layout.inside(path)),
             trainers=trainers,
+            upstream=frozenset(needs.upstream),
             runtime=placed.runtime,
         ),
         scope=survey_scope(tree, ported, scripts),

@@ -1,5 +1,6 @@
 """Operations that upstream needs and XLA lacks: same values and gradients, static shapes, no host syncs."""
 
+from .alignment import maximum_path
 from .attention import scaled_dot_product_attention, scores
 from .bincount import bincount
 from .buckets import Pads, bucket, buckets, set_buckets, use_pads
@@ -59,6 +60,7 @@ __all__ = [
     "logdet",
     "masked_write_",
     "matmul",
+    "maximum_path",
     "parametrized_spectral_norm",
     "parametrized_weight_norm",
     "range_mask",
