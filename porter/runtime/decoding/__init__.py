@@ -2,7 +2,8 @@
 
 from .driver import Decoded, decode, stream
 from .network import Network
+from .panel import attach
 from .prompt import Row
 from .sampling import Options
 
-__all__ = ["Decoded", "Network", "Options", "Row", "decode", "stream"]
+__all__ = ["Decoded", "Network", "Options", "Row", "attach", "decode", "stream"]

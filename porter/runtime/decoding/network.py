@@ -1,5 +1,6 @@
 """The weights of upstream's Text2SemanticDecoder as the static decoder reads them."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -45,6 +46,11 @@ class Network(NamedTuple):
         """Where the weights are."""
         return self.predict.device
 
+    def to(self, device: torch.device | str) -> "Network":
+        """The weights on a device: a copy of what they are now, unless they are there."""
+        sent: Network = _mapped(self, lambda tensor: utils.constant(tensor, device))
+        return sent
+
     @classmethod
     def of(cls, model: Any) -> "Network":
         """The weights of a Text2SemanticDecoder, upstream's or the port's, where they are."""
@@ -81,3 +87,13 @@ def _place(embedding: Any) -> Place:
     # Upstream's table is no buffer, so it stays behind on the host when the model goes to a device.
     alpha = embedding.alpha
     return Place(alpha, embedding.x_scale, utils.constant(embedding.pe[0], alpha.device, alpha.dtype))
+
+
+def _mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Tuples of tensors and numbers with each tensor replaced."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if not isinstance(value, tuple):
+        return value
+    parts = [_mapped(part, function) for part in value]
+    return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
