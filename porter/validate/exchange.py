@@ -48,18 +48,18 @@ def load_state(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def save_draws(draws: Iterable[Draw], folder: Path) -> None:
+def save_draws(draws: Iterable[Draw], folder: Path, name: str = "noise") -> None:
     """Write recorded noise."""
     kept = list(draws)
-    save_tensors({str(index): draw.value for index, draw in enumerate(kept)}, folder / "noise.safetensors")
+    save_tensors({str(index): draw.value for index, draw in enumerate(kept)}, folder / f"{name}.safetensors")
     told = [{"family": draw.family, "where": draw.where} for draw in kept]
-    (folder / "noise.json").write_text(json.dumps(told), encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(told), encoding="utf-8")
 
 
-def load_draws(folder: Path) -> list[Draw]:
+def load_draws(folder: Path, name: str = "noise") -> list[Draw]:
     """Read recorded noise, in the order of the draws."""
-    values = load_tensors(folder / "noise.safetensors")
-    told = json.loads((folder / "noise.json").read_text(encoding="utf-8"))
+    values = load_tensors(folder / f"{name}.safetensors")
+    told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return [Draw(entry["family"], values[str(i)], entry["where"]) for i, entry in enumerate(told)]
 
 

@@ -19,6 +19,8 @@ run. They share a folder:
     state.json           names and shapes after the step        reference → port
     checkpoint.pth       state_dict after the step              port → checkpoint
     ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, exact, port, port_exact → parent
+    VARIATION.*          batch, noise and kinks of a variation  reference → port
+    ROLE.varied.safetensors  tensors of the variations          reference, port → parent
     ROLE.json            everything else that the role found    all → parent
     steps.json           cost of each step, as it ends          unported, ported → parent
     asked.json           sizes and parts to trace               parent → lowered
@@ -29,6 +31,7 @@ run. They share a folder:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +59,7 @@ class Job:
     roots: tuple[str, ...]
     config: dict[str, Any] | None
     folder: str
+    variations: str = ""  # those of which device follow the base case, "cpu" or "xla"; "" for none
     weights: str = ""  # a file of tensors that upstream's models get where they fit (--checkpoint)
 
     def path(self, name: str) -> Path:
@@ -73,6 +77,28 @@ class Job:
         """Read a job that `save` wrote."""
         told = json.loads(path.read_text(encoding="utf-8"))
         return Job(**{**told, "search": tuple(told["search"]), "roots": tuple(told["roots"])})
+
+
+@dataclass(frozen=True)
+class Varied:
+    """What one side's run found besides tensors, of the base case (then not in full) or of a variation."""
+
+    raised: str = ""  # the exception's class
+    words: str = ""  # and what it says, on one line
+    without_gradient: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    modes: Mapping[str, str] = field(default_factory=dict)
+    seeds: tuple[str, ...] = ()
+    noise: tuple[dict[str, Any], ...] = ()
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    precision: str = ""  # whose tolerances count, "" for each tensor's own
+
+    @staticmethod
+    def of(told: Mapping[str, Any]) -> Varied:
+        """From what JSON gives back."""
+        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+        return Varied(**arguments)
 
 
 @dataclass(frozen=True)
@@ -96,6 +122,10 @@ class Told:
     seconds: float = 0.0
     backend: str = ""
     fitted: int = 0  # tensors of the weights that came from --checkpoint
+    base: dict[str, Any] = field(default_factory=dict)  # a Varied of the base case
+    varied: dict[str, dict[str, Any]] = field(default_factory=dict)  # a Varied by the name of its variation
+    traits: dict[str, dict[str, str]] = field(default_factory=dict)  # plain attributes by submodule
+    methods: dict[str, list[str]] = field(default_factory=dict)  # public methods by submodule
 
     def save(self, path: Path) -> None:
         """Write as JSON."""

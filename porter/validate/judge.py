@@ -11,6 +11,7 @@ from typing import Any
 from porter.validate.budget import budget_from
 from porter.validate.compare import TensorReport, compare_group, snr_db
 from porter.validate.job import Told
+from porter.validate.judge_varied import character_findings, variation_findings, variation_tensors
 from porter.validate.outcome import GROUPS, CaseOutcome, Cost, Divergence, Verdict
 from porter.validate.sound import sounds
 from porter.validate.sourcemap import Origin, SourceMap
@@ -25,7 +26,10 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
         *_gradient_findings(reference, port),
         *_writing_findings(reference, port),
         *_noise_findings(reference, port, lines),
+        *character_findings(reference, port),
     ]
+    varied = variation_findings(reference, port)
+    findings += [f"{name}: {finding}" for name, found in varied.items() for finding in found]
     old, new = (
         read_groups(folder / "reference.safetensors", reference),
         read_groups(folder / "port.safetensors", port),
@@ -34,6 +38,8 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
     for group in GROUPS:
         dtypes = {k.partition("/")[2]: v for k, v in (reference.dtypes or {}).items() if k.startswith(f"{group}/")}
         tensors += compare_group(group, old.get(group, {}), new.get(group, {}), dtypes, device)
+    for reports in variation_tensors(reference, port, folder, device).values():
+        tensors += reports
     wrong = bool(findings) or not all(report.passed for report in tensors)
     verdict: Verdict = "mismatch" if wrong else "pass"
     return CaseOutcome(

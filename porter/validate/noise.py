@@ -70,6 +70,14 @@ class NoiseFinding:
         return f"{self.problem}: {self.family} draw of shape {list(self.shape)} at {self.where}{times}"
 
 
+def noise_told(findings: Iterable[NoiseFinding]) -> tuple[dict[str, Any], ...]:
+    """Findings as a report holds them."""
+    return tuple(
+        {"problem": f.problem, "family": f.family, "shape": list(f.shape), "where": f.where, "count": f.count}
+        for f in findings
+    )
+
+
 class RecordNoise(TorchDispatchMode):
     """Records each draw of the block; for eager runs. `draws` holds them in order.
 

@@ -80,6 +80,7 @@ def record(
                     trace=True,  # nobody can ask later
                     cover=False,
                     measure=False,
+                    variations="cpu",  # which has all
                     package=paths.package,
                     search=paths.search,
                     roots=paths.roots,
@@ -90,7 +91,9 @@ def record(
                 cases[case] = _run(server, job, request.timeout)
                 if cases[case].dtypes is not None:
                     progress(case, f"upstream in float64 on {name}")
-                    _measure_rounding(server, replace(job, role="exact", trace=False), cases[case], request.timeout)
+                    _measure_rounding(
+                        server, replace(job, role="exact", trace=False, variations=""), cases[case], request.timeout
+                    )
                 writer.add(case, place)
                 shutil.rmtree(place)
                 progress(case, state(cases[case]))

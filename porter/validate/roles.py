@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import random
-import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 
 from porter.validate.cases import load_case
 from porter.validate.cases.base import Batch, Case, Library, Subjects, Unavailable
 from porter.validate.cases.standins import StandIns, standing
+from porter.validate.character import methods, traits, watched_seeds
 from porter.validate.coverage import Coverage
 from porter.validate.cuda import exact_cuda
 from porter.validate.exchange import (
@@ -31,7 +30,7 @@ from porter.validate.exchange import (
     save_state,
     save_tensors,
 )
-from porter.validate.job import CHECKPOINT, HOST, Job, Told
+from porter.validate.job import CHECKPOINT, HOST, Job, Told, Varied
 from porter.validate.kinks import RecordKinks, ReplayKinks
 from porter.validate.likeness import (
     describe_state,
@@ -40,10 +39,12 @@ from porter.validate.likeness import (
     signature_findings,
     signatures,
 )
-from porter.validate.noise import NoiseFinding, RecordNoise, ReplayNoise
+from porter.validate.noise import RecordNoise, ReplayNoise, noise_told
+from porter.validate.seeding import seed_all
 from porter.validate.settings import make_settings
 from porter.validate.step import StepTensors, loss_scales, materialized, run_step
 from porter.validate.trace import Trace
+from porter.validate.varied import record_variations, replay_variations
 from porter.validate.weights import prepare
 
 _SYNTHESIZER = "SynthesizerTrn"  # what the classes that a checkpoint belongs to are called, or begin with
@@ -55,7 +56,7 @@ def reference(job: Job) -> Told:
     case = load_case(job.case)
     settings = make_settings(job.config, "tiny" if job.preset == "tiny" else "full")
     library = Library(job.package)
-    _seed(job.seed)
+    seed_all(job.seed)
     with _process_group() if case.process_group else nullcontext():
         told = case.describe(library, settings)
         model = case.build(library, told)
@@ -73,29 +74,36 @@ def reference(job: Job) -> Told:
         model = model.to(device).train(case.training)
         batch = materialized(batches[0], device)
         _scale(job, case, model, batch)
-        _seed(job.seed)
+        seed_all(job.seed)
         with ExitStack() as watching:
+            seeds = watching.enter_context(watched_seeds())
             kinks = watching.enter_context(RecordKinks()) if case.gradients else RecordKinks()
             noise = watching.enter_context(RecordNoise([Path(root) for root in job.roots]))
             step, trace = _traced(job, case, model, batch, device)
-    _write(job, "state.json", describe_state(model.state_dict()))
-    save_draws(noise.draws, Path(job.folder))
-    save_masks(kinks.masks, job.path("kinks.safetensors"))
-    found = Told(
-        noise=_noise(noise.findings),
+        _write(job, "state.json", describe_state(model.state_dict()))
+        save_draws(noise.draws, Path(job.folder))
+        save_masks(kinks.masks, job.path("kinks.safetensors"))
+        base = _base(step, seeds)
+        saved = _save(job, Told(base=asdict(base), **_looks(model)), step, trace)
+        varied = {}
+        if job.variations:
+            varied = record_variations(job, case, model, told, settings, batches[0], step, device)
+    return replace(
+        saved,
+        varied={name: asdict(one) for name, one in varied.items()},
+        noise=noise_told(noise.findings),
         draws=len(noise.draws),
         kinks=len(kinks.masks),
         audio=case.audio(told, settings.sampling_rate),
         backend=backend,
         fitted=fitted,
     )
-    return _save(job, found, step, trace)
 
 
 def exact(job: Job) -> Told:
     """Upstream in float64, with the weights, batch, noise and kinks of its own run."""
     case, library = load_case(job.case), Library(job.package)
-    _seed(job.seed)
+    seed_all(job.seed)
     with _process_group() if case.process_group else nullcontext():
         model = case.build(library, _read(job, "arguments.json"))
         model.load_state_dict(load_tensors(job.path("weights.safetensors")), strict=True)
@@ -116,12 +124,18 @@ def port(job: Job) -> Told:
         case.settle(model)
         batches = load_batches(job.path("batches.safetensors"))
         told = Told(findings=tuple(findings), backend=backend)
-        _seed(job.seed)
+        seed_all(job.seed)
         if job.measure:
             told = _measured(job, case, model, batches, device, told)
         else:
             told = _replayed(job, case, model, materialized(batches[0], device), device, told)
-    state = save_state(model, job.path(CHECKPOINT))
+        state = save_state(model, job.path(CHECKPOINT))
+        told = replace(told, **_looks(model))
+        if job.variations and told.dtypes is not None:
+            upstream = Told.load(job.path("reference.json")).varied
+            known = {name: Varied.of(one) for name, one in upstream.items()}
+            varied = replay_variations(job, case, model, batches[0], device, known)
+            told = replace(told, varied={name: asdict(one) for name, one in varied.items()})
     changed = tuple(
         f"after a step, {finding}" for finding in key_findings(described_state(_read(job, "state.json")), state)
     )
@@ -145,7 +159,7 @@ def budget(job: Job) -> Told:
         return Told(error="the port cannot load upstream's weights", backend=backend)
     model = model.to(device)
     case.settle(model)
-    _seed(job.seed)
+    seed_all(job.seed)
     batches = load_batches(job.path("batches.safetensors"))
     return _measured(job, case, model, batches, device, Told(backend=backend))
 
@@ -153,7 +167,7 @@ def budget(job: Job) -> Told:
 def checkpoint(job: Job) -> Told:
     """Upstream's model takes the checkpoint that the port wrote after its step."""
     case, library = load_case(job.case), Library(job.package)
-    _seed(job.seed)
+    seed_all(job.seed)
     with _process_group() if case.process_group else nullcontext():
         model = case.build(library, _read(job, "arguments.json"))
         case.finish(model)
@@ -187,7 +201,7 @@ def ported(job: Job) -> Told:
     case.finish(model)
     model = model.train(case.training).to(device)
     case.settle(model)
-    _seed(job.seed)
+    seed_all(job.seed)
     batches = load_batches(job.path("batches.safetensors"))
     measure_each(case, model, batches, device, _scales(job, device), job.path("steps.json"))
     return Told(findings=tuple(key_findings(weights, own)), backend=backend)
@@ -195,10 +209,11 @@ def ported(job: Job) -> Told:
 
 def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, device: torch.device, told: Told) -> Told:
     kinks, draws = load_masks(job.path("kinks.safetensors")), load_draws(Path(job.folder))
-    with ReplayKinks(kinks), ReplayNoise(draws, [Path(root) for root in job.roots]) as noise:
+    with watched_seeds() as seeds, ReplayKinks(kinks), ReplayNoise(draws, [Path(root) for root in job.roots]) as noise:
         step, trace = _traced(job, case, model, batch, device)
     _settle(device)
-    return _save(job, replace(told, noise=_noise(noise.findings()), draws=noise.replayed), step, trace)
+    told = replace(told, base=asdict(_base(step, seeds)))
+    return _save(job, replace(told, noise=noise_told(noise.findings()), draws=noise.replayed), step, trace)
 
 
 def _in_float64(job: Job, case: Case, model: Subjects) -> Told:
@@ -209,7 +224,7 @@ def _in_float64(job: Job, case: Case, model: Subjects) -> Told:
     }
     model = model.double().to(device)
     case.settle(model)
-    _seed(job.seed)
+    seed_all(job.seed)
     torch.set_default_dtype(torch.float64)
     return _replayed(job, case, model, materialized(batch, device), device, Told(backend=backend))
 
@@ -221,7 +236,7 @@ def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], devic
     saved: list[Told] = []
 
     def keep(step: StepTensors) -> None:
-        saved.append(_save(job, told, step, Trace(model)))
+        saved.append(_save(job, replace(told, base=asdict(_base(step, ()))), step, Trace(model)))
 
     found = measure(case, model, batches, device, scales, keep if job.measure else None)
     told = replace(saved[0] if saved else told, budget=asdict(found))
@@ -258,7 +273,7 @@ def _scale(job: Job, case: Case, model: Subjects, batch: Batch) -> None:
     """Write down the size of each result, from a run that leaves no trace in the model's buffers."""
     scales: dict[str, float] = {}
     if case.gradients:
-        _seed(job.seed)
+        seed_all(job.seed)
         buffers = {name: value.clone() for name, value in model.named_buffers()}
         scales = loss_scales(case, model, batch)
         for name, value in model.named_buffers():
@@ -347,22 +362,12 @@ def _save(job: Job, told: Told, step: StepTensors, trace: Trace) -> Told:
     )
 
 
-def _noise(findings: list[NoiseFinding]) -> tuple[dict[str, Any], ...]:
-    return tuple(
-        {"problem": f.problem, "family": f.family, "shape": list(f.shape), "where": f.where, "count": f.count}
-        for f in findings
-    )
+def _base(step: StepTensors, seeds: Sequence[str]) -> Varied:
+    return Varied(kinds=step.kinds, modes=step.modes, seeds=tuple(seeds))
 
 
-def _seed(seed: int) -> None:
-    """Seed every generator; what is not recorded then still starts alike on both sides."""
-    random.seed(seed)
-    numpy.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-    if "torch_xla" in sys.modules:
-        import torch_xla
-
-        torch_xla.manual_seed(seed)  # type: ignore[no-untyped-call]
+def _looks(model: Subjects) -> dict[str, Any]:
+    return {"traits": traits(model), "methods": methods(model)}
 
 
 def _write(job: Job, name: str, told: object) -> None:

@@ -319,6 +319,7 @@ class Judge:
             trace=trace,
             cover=role == "port" and not trace,
             measure=measure,
+            variations=self._variations if role in ("reference", "port") and not trace else "",
             package=paths.package,
             search=paths.search,
             roots=paths.roots,
@@ -327,6 +328,10 @@ class Judge:
             weights=self.weights,
         )
         return server.run(job, self.request.timeout)
+
+    @property
+    def _variations(self) -> str:
+        return "cpu" if self.request.device == "cpu" else "xla"
 
     def _device(self, reference: Told, port: Told) -> str:
         """Whose tolerances count; a reference from CUDA is as far from the CPU as XLA is."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from porter.validate.cases.base import Batch, Case, Subjects
+from porter.validate.character import Kinds, kinds, modes, owners_of
 from porter.validate.waiting import looked_at
 
 _PERIOD = 31  # a prime, so that no axis of a tensor falls into step with it
@@ -26,6 +28,8 @@ class StepTensors:
     without_gradient: tuple[str, ...]
     buffers: dict[str, Tensor]
     written: tuple[str, ...] = ()  # members of the batch that were written in place
+    kinds: Kinds = field(default_factory=dict)  # what the results are besides their values
+    modes: Mapping[str, str] = field(default_factory=dict)  # what is switched after the call
 
     def groups(self) -> Mapping[str, dict[str, Tensor]]:
         """The three groups that are compared, by name."""
@@ -39,15 +43,15 @@ def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, Ten
     a fixed pattern, so that everything with a gradient gets one: the mean square of a vector of length one has none.
     Gradients are set to None first: accumulating them would be another graph in the second step.
     """
-    versions = {name: value._version for name, value in batch.items()}
     if not case.gradients:
-        with torch.no_grad():
-            found = dict(flatten(case.run(model, batch)))
-        return StepTensors(found, {}, (), dict(model.named_buffers()), _written(batch, versions))
+        return run_forward(case, model, batch, torch.no_grad())
+    versions = _versions(batch)
     model.zero_grad(set_to_none=True)
     wanted = {name for name, value in batch.items() if case.differentiates(name, value)}
     given = {k: v.detach().clone().requires_grad_() if k in wanted else v for k, v in batch.items()}
-    results = dict(flatten(case.run(model, given)))
+    returned = case.run(model, given)
+    found, switched = kinds(returned, owners_of(model, given)), modes()
+    results = dict(flatten(returned))
     loss = scaled_loss(results, scales)
     loss.backward()  # type: ignore[no-untyped-call]
     results["loss"] = loss
@@ -61,7 +65,24 @@ def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, Ten
         without_gradient=tuple(name for name, value in gradients.items() if value is None),
         buffers=dict(model.named_buffers()),
         written=_written(batch, versions),
+        kinds=found,
+        modes=switched,
     )
+
+
+def run_forward(case: Case, model: Subjects, batch: Batch, mode: AbstractContextManager[object]) -> StepTensors:
+    """Run forward alone, in `mode`, and collect."""
+    versions = {} if any(value.is_inference() for value in batch.values()) else _versions(batch)
+    with mode:
+        returned = case.run(model, batch)
+        found, switched = kinds(returned, owners_of(model, batch)), modes()
+        results = {name: value.detach() for name, value in flatten(returned)}
+    written = _written(batch, versions) if versions else ()
+    return StepTensors(results, {}, (), dict(model.named_buffers()), written, found, switched)
+
+
+def _versions(batch: Batch) -> dict[str, int]:
+    return {name: value._version for name, value in batch.items()}
 
 
 def _written(batch: Batch, versions: Mapping[str, int]) -> tuple[str, ...]:

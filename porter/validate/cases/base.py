@@ -97,6 +97,11 @@ class Part:
         """The label, or the entry's name."""
         return self.label or self.entry
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether nothing is done to the model on its device."""
+        return self.settle is _nothing
+
 
 class Subjects(nn.Module):
     """What a case runs, by label: networks as submodules, functions beside them."""
