@@ -33,7 +33,7 @@ from porter.errors import PortError
 from porter.generate import Settings, generate
 from porter.store import Place
 from porter.upstream import Snapshot, open_upstream
-from porter.validate.runner import Request
+from porter.validate.request import Request
 
 _STYLES = {"caught": "green", "MISSED": "bold red", "not in this upstream": "dim"}
 

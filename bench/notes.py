@@ -38,7 +38,7 @@ from porter.sources.text import split_lines
 from porter.store import Place
 from porter.suppress import Suppressions
 from porter.upstream import open_upstream
-from porter.validate.runner import Request
+from porter.validate.request import Request
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from porter.upstream import Snapshot
 from porter.validate.cases import chosen
 from porter.validate.job import Told
 from porter.validate.outcome import CaseOutcome
-from porter.validate.runner import Judge, Request, open_judge, validate
+from porter.validate.request import Request
+from porter.validate.runner import Judge, open_judge, validate
 
 Say = Callable[[str], None]
 _ABSENT = "not in this upstream"

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..validate.outcome import VERDICTS
+from ..validate.outcome import VERDICTS, CaseOutcome
+from ..validate.wording import row
 from ..views.console import stderr_console
 from .output import say
 
@@ -49,6 +50,17 @@ class CaseProgress(AbstractContextManager["CaseProgress"]):
         self._done += ended
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
+
+    def ended(self, outcome: CaseOutcome) -> None:
+        """A row for a case that ended: verdict, least ratios, seconds. Its verdict need not be told as well."""
+        self._done += 1
+        words = row(outcome)
+        if self._bar is None:
+            say(f"[{self._done}/{self._total}] {words}")
+            return
+        style = "" if outcome.verdict == "pass" else "dim" if outcome.passed else "red"
+        self._bar.console.print(words, style=style, markup=False, highlight=False, soft_wrap=True)
+        self._bar.update(self._task, completed=self._done)
 
     def __enter__(self) -> CaseProgress:
         if self._bar is not None:

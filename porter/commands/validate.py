@@ -26,7 +26,10 @@ from .target import package_of
 
 if TYPE_CHECKING:
     from ..validate.outcome import Outcome
-    from ..validate.runner import Request
+    from ..validate.request import Request
+
+
+_STOPPED = {"Ctrl-C": 130, "SIGTERM": 143}  # as shells have it
 
 
 @click.command()
@@ -126,7 +129,7 @@ def validate(
     from ..store import remembered
     from ..validate.manifest import read_manifest
     from ..validate.outcome import to_json
-    from ..validate.runner import Request
+    from ..validate.request import Request
 
     if reference is not None:
         _check_as_recorded(context, reference)
@@ -150,6 +153,8 @@ def validate(
         from ..views.console import stdout_console
 
         print_outcome(outcome, stdout_console())
+    if outcome.stopped:
+        context.exit(_STOPPED[outcome.stopped])
     if not outcome.passed:
         context.exit(1)
 
@@ -176,7 +181,7 @@ def _run(upstream: str, directory: Path, request: Request) -> Outcome:
     snapshot = open_upstream(upstream)
     say_notes(snapshot)
     with CaseProgress(total) as progress:
-        return judge(snapshot, directory, request, progress)
+        return judge(snapshot, directory, request, progress, progress.ended)
 
 
 def _print_cases(as_json: bool) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
+
+
+_RUNTIME = "ops/"
+_DISPATCHING = "handle_torch_function"  # a function that uses it is called once more for each mode
 
 
 class Coverage(AbstractContextManager["Coverage"]):
@@ -16,7 +21,7 @@ class Coverage(AbstractContextManager["Coverage"]):
     def __init__(self, roots: Sequence[str]) -> None:
         """`roots` are the folders whose files count."""
         self._roots = tuple(f"{root}/" for root in roots)
-        self._seen: set[CodeType] = set()
+        self._seen: Counter[CodeType] = Counter()
 
     def __enter__(self) -> Coverage:
         threading.setprofile(self._note)
@@ -31,14 +36,39 @@ class Coverage(AbstractContextManager["Coverage"]):
 
     def _note(self, frame: FrameType, event: str, argument: object) -> None:
         if event == "call":
-            self._seen.add(frame.f_code)
+            self._seen[frame.f_code] += 1
 
     def names(self) -> tuple[str, ...]:
         """`FILE:QUALIFIED NAME` of each, sorted."""
-        found = set()
-        for code in self._seen:
-            for root in self._roots:
-                if code.co_filename.startswith(root):
-                    file = Path(code.co_filename.removeprefix(root)).as_posix()
-                    found.add(f"{file}:{code.co_qualname.replace('.<locals>', '')}")
-        return tuple(sorted(found))
+        return tuple(sorted({name for code in list(self._seen) if (name := self._name(code))}))
+
+    def calls(self) -> dict[str, int]:
+        """How often each function of the package's runtime was called so far, those excepted that modes call again."""
+        found: Counter[str] = Counter()
+        for code, count in list(self._seen.items()):
+            name = self._name(code)
+            if name.startswith(_RUNTIME) and _DISPATCHING not in code.co_names and "<" not in name:
+                found[name] += count
+        return dict(sorted(found.items()))
+
+    def _name(self, code: CodeType) -> str:
+        for root in self._roots:
+            if code.co_filename.startswith(root):
+                file = Path(code.co_filename.removeprefix(root)).as_posix()
+                return f"{file}:{code.co_qualname.replace('.<locals>', '')}"
+        return ""
+
+
+def since(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """Calls between two counts."""
+    return {name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)}
+
+
+def call_findings(instrumented: Mapping[str, int], plain: Mapping[str, int]) -> list[str]:
+    """Functions of the runtime that ran another number of times while the judge recorded or replayed than without."""
+    return [
+        f"{name} of the package ran {instrumented.get(name, 0)} times under the judge's instruments, {count} without: "
+        "what was compared is not what runs"
+        for name, count in sorted({**dict.fromkeys(instrumented, 0), **plain}.items())
+        if instrumented.get(name, 0) != count
+    ]

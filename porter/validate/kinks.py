@@ -28,6 +28,7 @@ _KINKED = frozenset(
     }
 )
 _ROUNDING = 3e-5  # of the input's rms; what XLA computes differs from eager results by some 1e-6 of it
+_TWIN = "_sovits_port_folded"  # the mark of a signal that has a folded twin
 _BARELY = 1e-30  # a normal number in float32
 
 
@@ -84,6 +85,7 @@ class ReplayKinks(TorchFunctionMode):
         if mask is None:
             return func(*args, **kwargs)
         moved = _moved(given, mask.to(given.device))
+        _move_twin(given, moved)
         result = func(*((moved, *args[1:]) if args else ()), **(kwargs if args else {**kwargs, "input": moved}))
         return given.copy_(result) if _in_place(func, args, kwargs) else result
 
@@ -168,6 +170,34 @@ def _moved(given: Tensor, positive: Tensor) -> Tensor:
         wrong = near & (positive != (given > 0))
         side = torch.where(positive, _BARELY, -_BARELY).to(given.dtype)
     return torch.where(wrong, given - given.detach() + side, given)
+
+
+def _move_twin(given: Tensor, moved: Tensor) -> None:
+    """Give `moved` the folded twin of `given`, if it has one (the runtime's twins.py), with the same sides taken.
+
+    Without it the layers that go on with the twin would take the plain signal: other code than without the judge.
+    """
+    twin = getattr(given, _TWIN, None)
+    if twin is None or twin.version != given._version:
+        return
+    wrong = (moved.detach() != given.detach()).to(given.dtype)
+    value = moved.detach() * wrong
+    missing = twin.signal.shape[2] * twin.factor - given.shape[2]
+    wrong, value = (_folded(functional.pad(part, _after_time(part, missing)), twin.factor) for part in (wrong, value))
+    signal = torch.where(wrong > 0, twin.signal - twin.signal.detach() + value, twin.signal)
+    setattr(moved, _TWIN, twin._replace(signal=signal, version=moved._version))
+
+
+def _after_time(value: Tensor, count: int) -> list[int]:
+    """What `pad` takes to put `count` zeros behind the third axis."""
+    return [0, 0] * (value.dim() - 3) + [0, count]
+
+
+def _folded(value: Tensor, factor: int) -> Tensor:
+    """[B, C, T, ...] -> [B, factor * C, T / factor, ...], channel `phase * C + c`."""
+    batch, channels, time, *rest = value.shape
+    phases = value.reshape(batch, channels, time // factor, factor, *rest)
+    return phases.movedim(3, 1).reshape(batch, factor * channels, time // factor, *rest)
 
 
 def _in_place(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,23 @@ class Manifest:
     ignore: tuple[str, ...] = ()
     rulebook: str = ""  # hashes of the rules and of the engine, where the manifest tells
     engine: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)  # generated file → SHA-256, where the manifest tells
 
     @property
     def package(self) -> Path:
         """The folder of the emitted package."""
         return self.root / "module" / "tpu"
+
+    def edited_by_hand(self) -> tuple[str, ...]:
+        """Files inside the package, as it is now, that are not as they were generated."""
+        prefix = "module/tpu/"
+        found = []
+        for name, expected in self.outputs.items():
+            path = self.root / name
+            if name.startswith(prefix) and is_inside(name) and path.is_file():
+                if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+                    found.append(name.removeprefix(prefix))
+        return tuple(sorted(found))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -73,6 +86,7 @@ def read_manifest(folder: Path) -> Manifest:
             tuple(map(str, options.get("ignore", ()))),
             str(told.get("rulebook", "")),
             str(told.get("engine", "")),
+            _outputs(told),
         )
     except OSError as error:
         raise PortError(f"cannot read {path}: {error.strerror or error}") from error
@@ -121,6 +135,12 @@ def _inputs(told: Mapping[str, Any]) -> dict[str, str]:
         for entry in files
         if entry.get("upstream") and entry.get("input_sha256")
     }
+
+
+def _outputs(told: Mapping[str, Any]) -> dict[str, str]:
+    """Hashes of the generated files by path; {} where the manifest tells none."""
+    files = told["files"].items() if isinstance(told["files"], dict) else ()
+    return {str(name): str(entry["sha256"]) for name, entry in files if entry.get("sha256")}
 
 
 def _common_folder(paths: Mapping[str, str]) -> str:

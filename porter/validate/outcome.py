@@ -115,11 +115,14 @@ class Outcome:
     not_validated: tuple[str, ...] = ()  # FILE:NAME of those that none ran
     host_only: tuple[tuple[str, str], ...] = ()  # those that never see a tensor of the device, and why
     reference: str = ""  # where upstream's side was recorded, "" where it ran beside the port
+    not_judged: tuple[str, ...] = ()  # what this run did not look at, in sentences
+    by_hand: tuple[str, ...] = ()  # files of the package that were changed since they were generated
+    stopped: str = ""  # what ended the run before its end: "Ctrl-C" or "SIGTERM"
 
     @property
     def passed(self) -> bool:
         """Whether every case did."""
-        return all(case.passed for case in self.cases)
+        return not self.stopped and all(case.passed for case in self.cases)
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
@@ -135,6 +138,9 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "reference": outcome.reference,
         "passed": outcome.passed,
         "validated": outcome.validated,
+        "not_judged": list(outcome.not_judged),
+        "edited_by_hand": list(outcome.by_hand),
+        "stopped": outcome.stopped,
         "not_validated": list(outcome.not_validated),
         "host_only": [{"name": name, "reason": reason} for name, reason in outcome.host_only],
         "cases": [_case_json(case) for case in outcome.cases],

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from porter.validate.compare import TensorReport, least_db
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
-from porter.validate.wording import FIGURES, costs, decibels, distance, setting, summary
+from porter.validate.wording import FIGURES, costs, decibels, distance, next_steps, setting, summary
 from porter.views.console import plain_table
 
 _STYLES = {"pass": "green", "over budget": "yellow"}
@@ -47,12 +47,16 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         console.print(_table(judged, console.width))
         console.print("Ratios: the least of a group. Costs: of the first step / the most of a later one.", style="dim")
     for case in judged:
-        _print_details(case, console)
+        _print_details(case, outcome, console)
     console.print()
     for case in outcome.cases:
         if case not in judged:
             console.print(f"{case.name}: {'; '.join(case.findings)}", soft_wrap=True, style="dim")
     _print_coverage(outcome, console)
+    for left in outcome.not_judged:
+        console.print(f"Not judged: {left}.", soft_wrap=True, markup=False, highlight=False, style="dim")
+    if outcome.stopped:
+        console.print(f"Stopped by {outcome.stopped} before the end.", style=_WRONG)
     console.print(f"{summary(outcome.cases)}.", style="green" if outcome.passed else _WRONG, soft_wrap=True)
 
 
@@ -104,7 +108,7 @@ def _costs(case: CaseOutcome) -> list[Text]:
     return [Text(text, _WRONG if name in over else "") for name, text in zip(FIGURES, costs(case.budget), strict=True)]
 
 
-def _print_details(case: CaseOutcome, console: Console) -> None:
+def _print_details(case: CaseOutcome, outcome: Outcome, console: Console) -> None:
     lines = [*case.findings]
     lines += [f"{report.group} {report.name}: {distance(report)}" for report in case.worst(_MOST)]
     failed = sum(not report.passed for report in case.tensors)
@@ -129,6 +133,7 @@ def _print_details(case: CaseOutcome, console: Console) -> None:
     if case.bisected:
         lines.append(case.bisected)
         lines += [f"  {culprit}" for culprit in case.culprits]
+    lines += next_steps(case, outcome)
     if lines:
         console.print(Text.assemble("\n", (case.name, "bold"), ": ", (case.verdict, _STYLES.get(case.verdict, _WRONG))))
         for line in lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, replace
@@ -15,7 +16,7 @@ from porter.validate.cases import load_case
 from porter.validate.cases.base import Batch, Case, Library, Subjects, Unavailable
 from porter.validate.cases.standins import StandIns, standing
 from porter.validate.character import methods, traits, watched_seeds
-from porter.validate.coverage import Coverage
+from porter.validate.coverage import Coverage, call_findings, since
 from porter.validate.cuda import exact_cuda
 from porter.validate.exchange import (
     load_batches,
@@ -136,6 +137,8 @@ def port(job: Job) -> Told:
             known = {name: Varied.of(one) for name, one in upstream.items()}
             varied = replay_variations(job, case, model, batches[0], device, known)
             told = replace(told, varied={name: asdict(one) for name, one in varied.items()})
+        if coverage is not None and device.type == "cpu" and os.environ.get("SOVITS_PORT_FORMS", "auto") != "auto":
+            told = replace(told, findings=(*told.findings, *_ways(job, case, model, batches[0], coverage)))
     changed = tuple(
         f"after a step, {finding}" for finding in key_findings(described_state(_read(job, "state.json")), state)
     )
@@ -360,6 +363,21 @@ def _save(job: Job, told: Told, step: StepTensors, trace: Trace) -> Told:
     return replace(
         told, dtypes=dtypes, without_gradient=step.without_gradient, written=step.written, trace=tuple(places)
     )
+
+
+def _ways(job: Job, case: Case, model: Subjects, batch: Batch, coverage: Coverage) -> list[str]:
+    """Whether a step takes the same ways through the runtime when nothing is replayed. The model is not used again."""
+    draws, kinks = load_draws(Path(job.folder)), load_masks(job.path("kinks.safetensors"))
+    counts = []
+    for replayed in (True, False):
+        before = coverage.calls()
+        with ExitStack() as watching:
+            if replayed:
+                watching.enter_context(ReplayKinks(kinks))
+                watching.enter_context(ReplayNoise(draws))
+            run_step(case, model, {name: value.clone() for name, value in batch.items()}, {})
+        counts.append(since(before, coverage.calls()))
+    return call_findings(*counts)
 
 
 def _base(step: StepTensors, seeds: Sequence[str]) -> Varied:

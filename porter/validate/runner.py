@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from porter.errors import PortError
 from porter.upstream import Snapshot
-from porter.validate.cases import chosen
+from porter.validate.cases import TITLES, chosen
 from porter.validate.checkpoint import check_fitted, converted
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment
@@ -28,10 +28,11 @@ from porter.validate.judge import (
     judge_timeout,
 )
 from porter.validate.manifest import Manifest, check_same_upstream, read_manifest
+from porter.validate.omitted import not_judged
 from porter.validate.outcome import CaseOutcome, Divergence, Outcome
 from porter.validate.recording import Recording
+from porter.validate.request import Request
 from porter.validate.rounding import confirm, doubtful, measure_rounding, read_rounding, relieve
-from porter.validate.settings import Preset
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
 
@@ -48,45 +49,42 @@ _SIDES: Mapping[Role, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to validate, and how."""
-
-    device: str = "xla"  # cpu, xla or tpu
-    preset: Preset = "full"
-    cases: tuple[str, ...] = ()  # all, where empty
-    seed: int = 0
-    steps: int = 10  # steps after the first that the graph budget measures
-    timeout: float = 1800.0  # seconds for each process
-    reference: Path | None = None  # a recording of upstream's side; preset, seed and steps are then its own
-    checkpoint: Path | None = None  # upstream's weights, where they fit
-    probes: int = 0  # how often to run a failed case again to find the edits to blame
-    rules: tuple[Path, ...] = ()  # folders of rules that the package was made with
-    forms: str = "auto"  # "tpu" for a TPU's own forms of operations, on whatever device
-
-
 def validate(
-    snapshot: Snapshot, folder: Path, request: Request, progress: Progress = lambda case, state: None
+    snapshot: Snapshot,
+    folder: Path,
+    request: Request,
+    progress: Progress = lambda case, state: None,
+    ended: Callable[[CaseOutcome], None] = lambda outcome: None,
 ) -> Outcome:
-    """Judge the package at `folder` against `snapshot`. PortError for input that cannot be judged."""
-    names = chosen(request.cases)
-    outcomes = []
+    """Judge the package at `folder` against `snapshot`. PortError for input that cannot be judged.
+
+    `ended` is told each case's outcome as it ends. Ctrl-C, or SIGTERM (as SystemExit), ends the run with what there is.
+    """
+    names, manifest = chosen(request.cases), read_manifest(folder)
+    outcomes: list[CaseOutcome] = []
+    stopped = ""
     with open_judge(snapshot, folder, request) as judge:
         if judge.recording is not None:
             names = judge.recording.chosen(request.cases, names)
         bisector = _bisector(snapshot, folder, judge) if request.probes else None
-        for name, place, outcome in judge.run_ahead(names, progress):
-            reference = outcome
-            if not isinstance(reference, CaseOutcome):
-                outcome = judge.run_port(name, place, reference, progress)
-                if bisector is not None and not outcome.passed:
-                    outcome = bisector.blame(outcome, place, reference, progress)
-            assert isinstance(outcome, CaseOutcome)
-            outcomes.append(outcome)
-            progress(name, outcome.verdict)
-            shutil.rmtree(place)
-    check_fitted(request.checkpoint, (case.fitted for case in outcomes))
-    inventory = Inventory() if request.cases else take_inventory(judge.texts)
+        try:
+            for name, place, outcome in judge.run_ahead(names, progress):
+                reference = outcome
+                if not isinstance(reference, CaseOutcome):
+                    outcome = judge.run_port(name, place, reference, progress)
+                    if bisector is not None and not outcome.passed:
+                        outcome = bisector.blame(outcome, place, reference, progress)
+                assert isinstance(outcome, CaseOutcome)
+                outcomes.append(outcome)
+                ended(outcome)
+                shutil.rmtree(place)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            stopped = "Ctrl-C" if isinstance(stop, KeyboardInterrupt) else "SIGTERM"
+            judge.stop()
+    left = names[len(outcomes) :]
+    if not left:
+        check_fitted(request.checkpoint, (case.fitted for case in outcomes))
+    inventory = Inventory() if request.cases or left else take_inventory(judge.texts)
     missing = inventory.missing(name for case in outcomes if case.passed for name in case.ran)
     return Outcome(
         upstream=snapshot.spec,
@@ -102,6 +100,9 @@ def validate(
         not_validated=missing,
         host_only=inventory.excused,
         reference=judge.recording.header.words if judge.recording is not None else "",
+        not_judged=not_judged(judge.request, tuple(TITLES), names, left, stopped),
+        by_hand=manifest.edited_by_hand(),
+        stopped=stopped,
     )
 
 
@@ -166,6 +167,12 @@ class Judge:
     workplace: Path
     versions: dict[str, str]
     explain: bool = True  # whether to look for the first difference
+
+    def stop(self) -> None:
+        """End all processes at once; nobody looks at what they do."""
+        for server in (self.upstream, self.ported, self.anew):
+            if server is not None:
+                server.close()
 
     def place(self, name: str) -> Path:
         """A new folder for one case."""

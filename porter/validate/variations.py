@@ -58,10 +58,12 @@ class Variation:
     precision: str = ""  # whose tolerances count, "" for each tensor's own
     only: Callable[[Case], bool] = lambda case: True  # which cases it is for
     devices: tuple[str, ...] = ("cpu",)
+    shared: bool = True  # whether cases of the same code take turns with it
 
-    def applies(self, case: Case, device: str) -> bool:
-        """Whether a case is run so on a device, "cpu" or "xla"."""
-        return (device in self.devices or case.on_host) and self.only(case)
+    def applies(self, case: Case, device: str, turn: int) -> bool:
+        """Whether a case is run so on a device, "cpu" or "xla"; `turn` is its place among all."""
+        mine = not self.shared or turn % case.turns == case.turn
+        return mine and (device in self.devices or case.on_host) and self.only(case)
 
     def batch(
         self, case: Case, model: Subjects, told: Told, settings: Settings, base: Batch, seed: int
@@ -69,14 +71,17 @@ class Variation:
         """The tensors of its step, on the CPU; None where there is nothing to change."""
         generator = torch.Generator().manual_seed(seed + zlib.crc32(self.name.encode()))
         sized = self.sizes(settings) if self.sizes else settings
-        made = base if self.same_batch else case.batch(model, told, sized, generator)
+        try:
+            made = base if self.same_batch else case.batch(model, told, sized, generator)
+        except (RuntimeError, ValueError):  # nobody could make a batch of these sizes
+            return None
         return made if self.change is None else self.change(case, {**made}, generator)
 
 
 def varied(case: Case, batch: Batch, device: str) -> Iterator[Variation]:
     """The variations of a case on a device, in the order in which they run."""
-    for variation in (*VARIATIONS, *_pairs(case, batch)):
-        if variation.applies(case, device):
+    for turn, variation in enumerate((*VARIATIONS, *_pairs(case, batch))):
+        if variation.applies(case, device, turn):
             yield variation
 
 
@@ -97,6 +102,7 @@ def _pairs(case: Case, batch: Batch) -> Iterator[Variation]:
                 same_batch=True,
                 mode="forward",
                 devices=("cpu", "xla"),
+                shared=False,
             )
 
 
@@ -280,9 +286,9 @@ def _autocast(device: str) -> AbstractContextManager[object]:
 
 VARIATIONS: tuple[Variation, ...] = (
     Variation("step 2", "state", "another batch on weights that AdamW moved", prepare=_advance, only=_may_change,
-              devices=("cpu", "xla")),
+              devices=("cpu", "xla"), shared=False),
     Variation("step 3", "state", "and another after one step more", prepare=_advance, only=_may_change,
-              devices=("cpu", "xla")),
+              mode="forward", devices=("cpu", "xla"), shared=False),
     Variation("other batch", "state", "another batch after the first", only=lambda case: not _may_change(case),
               devices=("cpu", "xla")),
     Variation("loaded", "state", "after load_state_dict", prepare=_load, mode="forward", only=_may_change),
@@ -290,15 +296,17 @@ VARIATIONS: tuple[Variation, ...] = (
     Variation("in training", "state", "after train(), where the case is in evaluation", training=True,
               mode="forward", only=lambda case: _has_weights(case) and not case.training),
     Variation("in evaluation", "state", "after eval(), where the case is in training", training=False,
+              mode="forward",
               only=lambda case: _has_weights(case) and case.training),
     Variation("again", "state", "the first batch again, after all that", same_batch=True, mode="forward"),
     Variation("gradients on", "result", "with gradients enabled: what requires one", same_batch=True, mode="gradients",
               only=_inferring),
     Variation("inference mode", "result", "under torch.inference_mode", mode="inference", only=_inferring),
     Variation("batch of one", "size", "a batch of one", sizes=_sized(1, 0, 0, 0)),
-    Variation("odd", "size", "a batch of three, odd lengths", sizes=_sized(3, _ODD_FRAMES, 37, 331)),
+    Variation("odd", "size", "a batch of three, odd lengths", sizes=_sized(3, _ODD_FRAMES, 37, 331), shared=False),
     Variation("short", "size", "a short batch", sizes=_sized(2, _SHORT_FRAMES, 3, -1021)),
-    Variation("shortest", "size", "shorter than windows and kernels", sizes=_sized(2, _LEAST_FRAMES, 1, -1801)),
+    Variation("shortest", "size", "shorter than windows and kernels", sizes=_sized(2, _LEAST_FRAMES, 1, -1801),
+              mode="forward"),
     Variation("long", "size", "a long sample", sizes=_sized(1, _LONG_FRAMES, 211, 18459), mode="forward"),
     Variation("zeros", "values", "zeros in all inputs", change=_floats(lambda n, v, g: torch.zeros_like(v))),
     Variation("large", "values", "large inputs", change=_floats(lambda n, v, g: v * _LARGE), mode="forward"),

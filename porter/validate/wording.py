@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 
 from porter.validate.budget import Budget
-from porter.validate.compare import TensorReport
-from porter.validate.outcome import CaseOutcome, Outcome
+from porter.validate.compare import TensorReport, least_db
+from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
 
 FIGURES = ("compiles", "fallbacks", "host syncs", "down", "up", "seconds")
 
@@ -51,6 +51,13 @@ def costs(budget: Budget) -> tuple[str, ...]:
     return (*cells, f"{first.seconds:.1f}{slowest}")
 
 
+def row(case: CaseOutcome) -> str:
+    """A case that ended, in one line: verdict, the least ratio of each group, seconds."""
+    parts = [f"{case.name}: {case.verdict}"]
+    parts += [f"{name} {decibels(least_db(found))}" for name in GROUPS if (found := case.group(name))]
+    return ", ".join([*parts, f"{case.seconds:.0f} s"])
+
+
 def setting(outcome: Outcome) -> str:
     """Preset, where the port ran, and seed."""
     backends = {case.backend for case in outcome.cases if case.backend}
@@ -70,3 +77,19 @@ def summary(cases: Iterable[CaseOutcome]) -> str:
     if absent:
         parts.append(f"{absent} not in this upstream")
     return ", ".join(parts)
+
+
+def next_steps(case: CaseOutcome, outcome: Outcome) -> list[str]:
+    """What to do about a case that failed: files with hand edits, and how to find the edits to blame."""
+    if case.passed:
+        return []
+    ran = {name.partition(":")[0] for name in case.ran}
+    found = [f"{name} was changed by hand since it was generated" for name in outcome.by_hand if name in ran or not ran]
+    if not case.bisected and case.verdict != "timeout":
+        device = f" --device {outcome.device}" if outcome.device != "xla" else ""
+        forms = f" --forms {outcome.forms}" if outcome.forms != "auto" else ""
+        options = f"--preset {outcome.preset} --seed {outcome.seed}{device}{forms}"
+        found.append(
+            f"next: sovits-port validate {outcome.upstream} {outcome.port} {options} --case {case.name} --bisect"
+        )
+    return found

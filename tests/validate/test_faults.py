@@ -19,7 +19,7 @@ from porter.generate import Settings, generate
 from porter.store import Place
 from porter.upstream import Snapshot, open_upstream
 from porter.upstream.cache import cached_upstream
-from porter.validate.runner import Request
+from porter.validate.request import Request
 
 GITHUB = "https://github.com/RVC-Boss/GPT-SoVITS"
 NEWEST = "48b1a0169a28582a8984402f82cf438d3bfa6aca"

@@ -136,6 +136,8 @@ class Case:
     process_group: bool = False  # whether upstream needs one, of one process
     on_host: bool = False  # runs in the data loader, on the CPU whatever the device
     allowance: Callable[[Subjects], Allowance] = _no_allowance
+    turn: int = 0  # of the variations that `turns` cases of the same code share, each takes its own
+    turns: int = 1
 
     def part(self, label: str) -> Part:
         """The part with this label."""
@@ -235,8 +237,8 @@ def offering(**offered: Any) -> Callable[[Callable[..., Any], Settings], dict[st
 
 
 def lengths(count: int, least: int, most: int, generator: torch.Generator) -> Tensor:
-    """`count` lengths from `least` to `most`, int64."""
-    return torch.randint(least, most + 1, (count,), generator=generator)
+    """`count` lengths from `least`, or from `most` where that is less, to `most`, int64."""
+    return torch.randint(min(least, most), most + 1, (count,), generator=generator)
 
 
 def within(values: Tensor, ends: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def _spectral(settings: Settings) -> bool:
 
 def _audio(count: int, settings: Settings, generator: torch.Generator) -> torch.Tensor:
     """(count, 1, samples) in -1 … 1."""
-    return torch.rand((count, 1, settings.sized(settings.samples, 512)), generator=generator) * 2 - 1
+    return torch.rand((count, 1, settings.sized(settings.samples, settings.samples // 4)), generator=generator) * 2 - 1
 
 
 def _pair(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
@@ -59,8 +59,10 @@ CASES = (
         Case(
             f"discriminator.{version}",
             (Part("models", "MultiPeriodDiscriminator", _pair, _arguments(version), finish=_move, constant=("y",)),),
+            turn=turn,
+            turns=2,
         )
-        for version in ("v2", "v2Pro")
+        for turn, version in enumerate(("v2", "v2Pro"))
     ),
     Case(
         "discriminator.other_norm",

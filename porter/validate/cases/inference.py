@@ -121,7 +121,15 @@ def _cases(version: str) -> tuple[Case, ...]:
         "extract_latent": Part("models", "SynthesizerTrn", _features, _told(version, "extract_latent"), _extract),
     }
     return tuple(
-        Case(f"synthesizer.{version}.{name}", (part,), training=False, gradients=False) for name, part in parts.items()
+        Case(
+            f"synthesizer.{version}.{name}",
+            (part,),
+            training=False,
+            gradients=False,
+            turn=VERSIONS.index(version),
+            turns=len(VERSIONS),
+        )
+        for name, part in parts.items()
     )
 
 

@@ -97,6 +97,8 @@ CASES = tuple(
                 audio="0",  # the decoded segment
             ),
         ),
+        turn=turn,
+        turns=len(VERSIONS),
     )
-    for version in VERSIONS
+    for turn, version in enumerate(VERSIONS)
 )

@@ -36,6 +36,7 @@ _SMALL = {"dim": 64, "depth": 2, "heads": 2, "conv_layers": 1}
 _STEPS = 2
 _GUIDANCE = 0.5
 _SPEED = 1.25
+_KIN = 3  # models that share their variations
 
 # CFM.forward asks Python's generator which of two graphs to take: for which seed its first number is low, or high.
 _LOW = next(seed for seed in itertools.count() if random.Random(seed).random() < 0.01)
@@ -177,7 +178,7 @@ def _sample(guidance: float) -> Callable[[Any, Batch], object]:
     return call
 
 
-def _cases(name: str, entry: str, version: str, *checks: Callable[[Any], None]) -> tuple[Case, ...]:
+def _cases(turn: int, name: str, entry: str, version: str, *checks: Callable[[Any], None]) -> tuple[Case, ...]:
     def part(inputs: Callable[..., Batch], call: Callable[[Any, Batch], object], *checks: Any) -> Part:
         told = _arguments(version, *checks)
         return Part("models", entry, inputs, told, call, _make, constant=("ssl", "y", "mel"))
@@ -186,10 +187,11 @@ def _cases(name: str, entry: str, version: str, *checks: Callable[[Any], None]) 
         def there(constructor: Any) -> None:
             method(constructor, label)
 
-        return Case(f"{name}.{label}", (part(inputs, call, there),), training=False, gradients=False)
+        made = part(inputs, call, there)
+        return Case(f"{name}.{label}", (made,), training=False, gradients=False, turn=turn, turns=_KIN)
 
     return (
-        Case(f"{name}.forward", (part(_training(version), _forward, *checks),)),
+        Case(f"{name}.forward", (part(_training(version), _forward, *checks),), turn=turn, turns=_KIN),
         inference("decode_encp", codes_batch, _decode),
         inference("extract_latent", _features, _extract),
     )
@@ -223,9 +225,9 @@ def _sampling_case(name: str, guidance: float, *needed: str) -> Case:
 
 
 CASES = (
-    *_cases("synthesizer_v3.v3", "SynthesizerTrnV3", "v3"),
-    *_cases("synthesizer_v3.v4", "SynthesizerTrnV3", "v4"),
-    *_cases("synthesizer_v3b", "SynthesizerTrnV3b", "v3", _runs_forward),
+    *_cases(0, "synthesizer_v3.v3", "SynthesizerTrnV3", "v3"),
+    *_cases(1, "synthesizer_v3.v4", "SynthesizerTrnV3", "v4"),
+    *_cases(2, "synthesizer_v3b", "SynthesizerTrnV3b", "v3", _runs_forward),
     _matching_case("cfm.forward", _HIGH, checkpoint=False),
     _matching_case("cfm.bootstrap", _LOW, checkpoint=False),
     _matching_case("cfm.checkpoint", _HIGH, checkpoint=True),

@@ -14,7 +14,7 @@ from porter.validate.html.listening import Listening, listening
 from porter.validate.html.plots import Bar, Ratios, Value, bars, ratios
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome, Verdict
 from porter.validate.sourcemap import Origin
-from porter.validate.wording import FIGURES, costs, decibels, distance, number, setting, summary
+from porter.validate.wording import FIGURES, costs, decibels, distance, next_steps, number, setting, summary
 
 _TONES: dict[Verdict, str] = {
     "pass": "good",
@@ -68,7 +68,7 @@ def render(outcome: Outcome) -> str:
     """The whole page. It holds everything that it shows."""
     templates = environment(Path(__file__).parent / "templates")
     templates.filters |= {"decibels": decibels, "distance": distance, "number": number}
-    cases = [_case(case, f"case-{index}") for index, case in enumerate(outcome.cases)]
+    cases = [_case(case, f"case-{index}", outcome) for index, case in enumerate(outcome.cases)]
     cases.sort(key=lambda case: case.tone != "bad")  # what is wrong comes first
     return templates.get_template("page.html.j2").render(
         outcome=outcome,
@@ -82,7 +82,7 @@ def render(outcome: Outcome) -> str:
     )
 
 
-def _case(case: CaseOutcome, anchor: str) -> CasePage:
+def _case(case: CaseOutcome, anchor: str, outcome: Outcome) -> CasePage:
     failed = [report for report in case.tensors if not report.passed]
     close = sorted((report for report in case.tensors if report.passed), key=_room)[:_CLOSEST]
     found = case.divergence
@@ -95,7 +95,12 @@ def _case(case: CaseOutcome, anchor: str) -> CasePage:
         name=case.name,
         verdict=case.verdict,
         tone=_TONES[case.verdict],
-        findings=(*case.findings, *(str(overrun) for overrun in case.overruns), *filter(None, [case.bisected])),
+        findings=(
+            *case.findings,
+            *(str(overrun) for overrun in case.overruns),
+            *filter(None, [case.bisected]),
+            *next_steps(case, outcome),
+        ),
         divergence=divergence,
         places=tuple(_places(case)),
         cells=(*(_least(case.group(group)) for group in GROUPS), _compiles(case), Cell(f"{case.seconds:.0f}")),
