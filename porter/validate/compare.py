@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from porter.validate.tolerances import NEGLIGIBLE, tolerance
+from porter.validate.tolerances import NEGLIGIBLE, negligible, tolerance
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -36,7 +36,7 @@ class TensorReport:
 
 
 def compare_group(
-    group: str, reference: Arrays, port: Arrays, dtypes: Mapping[str, str], device: str
+    group: str, reference: Arrays, port: Arrays, dtypes: Mapping[str, str], device: str, slack: float = 0.0
 ) -> list[TensorReport]:
     """Reports on all tensors of a group, in the order of `reference`, then those that only the port has.
 
@@ -44,10 +44,10 @@ def compare_group(
     ignores) is nothing but rounding noise on both sides, so its own magnitude says nothing. One that is below
     NEGLIGIBLE times that of its siblings, the other tensors of the same submodule, is measured against theirs
     (or of those in the submodule around, where it has none). No further: whole parts of a model may well get
-    small gradients.
+    small gradients. `slack` is taken off the limits, in dB.
     """
     scales = _Scales(reference)
-    result = [_compare(group, name, reference, port, dtypes, device, scales) for name in reference]
+    result = [_compare(group, name, reference, port, dtypes, device, scales, slack) for name in reference]
     for name in port:
         if name not in reference:
             result.append(TensorReport(group, name, tuple(port[name].shape), "", False, problem="only the port has it"))
@@ -90,6 +90,7 @@ def _compare(
     dtypes: Mapping[str, str],
     device: str,
     scales: _Scales,
+    slack: float,
 ) -> TensorReport:
     old = reference[name]
     dtype = dtypes.get(name, str(old.dtype))
@@ -111,14 +112,14 @@ def _compare(
         return TensorReport(group, name, shape, dtype, False, problem="infinite or NaN on one side only")
     finite = np.isfinite(old)
     old, new = np.where(finite, old, 0), np.where(finite, new, 0)
-    return _distance(group, name, old, new, dtype, tolerance(device, dtype).of(group), scales)
+    return _distance(group, name, old, new, dtype, tolerance(device, dtype).of(group) - slack, scales)
 
 
 def _distance(group: str, name: str, old: Array, new: Array, dtype: str, limit: float, scales: _Scales) -> TensorReport:
     difference = np.abs(new.astype(np.float64) - old.astype(np.float64))
     largest = float(difference.max(initial=0.0))
     magnitude = float(np.abs(old).max(initial=0.0))
-    sibling, scale = scales.of(name)
+    sibling, scale = scales.of(name, negligible(dtype))
     ratio = snr_db(old, new, scale)
     return TensorReport(
         group=group,
@@ -145,14 +146,14 @@ class _Scales:
             for prefix in _around(name):
                 self._families.setdefault(prefix, []).append((name, tensors[name].size))
 
-    def of(self, name: str) -> tuple[str, float | None]:
+    def of(self, name: str, least: float = NEGLIGIBLE) -> tuple[str, float | None]:
         """Family and magnitude to measure a tensor's noise against; ("", None) for its own."""
         own = self._magnitude(name) if name in self._tensors else 0.0
         for prefix in _around(name):
             family = [(self._magnitude(other), size) for other, size in self._families[prefix] if other != name]
             if family:
                 scale = math.sqrt(sum(r * r * n for r, n in family) / max(1, sum(n for _, n in family)))
-                return (f"{prefix}.*" if prefix else "all", scale) if own < NEGLIGIBLE * scale else ("", None)
+                return (f"{prefix}.*" if prefix else "all", scale) if own < least * scale else ("", None)
         return "", None
 
     def _magnitude(self, name: str) -> float:

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 
-
 _RUNTIME = "ops/"
 _DISPATCHING = "handle_torch_function"  # a function that uses it is called once more for each mode
 

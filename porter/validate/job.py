@@ -8,6 +8,7 @@ run. They share a folder:
 
     arguments.json       constructor arguments                  reference → port, budget
     standins.json        packages that are stood in for         reference → port, budget
+    initial.safetensors  a sample of what a new model holds     reference → port
     weights.safetensors  state_dict before the step             reference → port, budget
     signatures.json      parameters of functions and methods    reference → port
     scales.json          mean square of each result             reference → port, budget

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from porter.validate.compare import Array, TensorReport, compare_group
 from porter.validate.job import Told, Varied
 from porter.validate.outcome import GROUPS
+from porter.validate.tolerances import VARIED
 
 _KEPT = ("results",)  # groups whose tensors are all told; of the others those that fail, and the worst
 
@@ -56,7 +57,8 @@ def variation_tensors(reference: Told, port: Told, folder: Path, device: str) ->
                 dtypes = {k.removeprefix(f"{group}/"): v for k, v in told.dtypes.items() if k.startswith(f"{group}/")}
                 limits = dict.fromkeys(dtypes, told.precision) if told.precision else dtypes
                 one, other = _part(old, prefix), _part(new, prefix)
-                reports += _kept(group, compare_group(group, one, other, limits, device))
+                slack = 0.0 if told.precision else VARIED
+                reports += _kept(group, compare_group(group, one, other, limits, device, slack))
         found[name] = [replace(report, name=f"{name}: {report.name}") for report in reports]
     return found
 
@@ -96,7 +98,9 @@ def _traits(told: Mapping[str, Mapping[str, str]], own: Mapping[str, Mapping[str
 
 
 def _part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    own.pop("loss", None)  # of zeros it may be a sum that cancels, and it tells nothing that its parts do not
+    return own
 
 
 def _kept(group: str, reports: Iterable[TensorReport]) -> list[TensorReport]:

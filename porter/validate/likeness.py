@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+_SAMPLE = 1 << 12  # elements of each initial tensor that are compared
+_CLOSE = 1e-6
 
 
 def signatures(entry: Any) -> dict[str, list[str]]:
@@ -30,6 +33,29 @@ def signature_findings(name: str, told: Mapping[str, list[str]], entry: Any) -> 
         for method, parameters in told.items()
         if own.get(method) != parameters
     ]
+
+
+def initial(model: nn.Module) -> dict[str, Tensor]:
+    """A sample of each tensor that a new model holds, the same places for the same shape."""
+    found = {}
+    for name, value in model.state_dict().items():
+        flat = value.detach().reshape(-1)
+        found[name] = flat[:: max(1, -(-flat.numel() // _SAMPLE))].clone()
+    return found
+
+
+def initial_findings(told: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """Tensors of a new model that are not upstream's, where both began with the same seed."""
+    differing = []
+    for name, value in told.items():
+        other = own.get(name)
+        if other is not None and other.shape == value.shape and other.dtype == value.dtype:
+            same = torch.equal(value, other)
+            if not same and value.is_floating_point():
+                same = torch.allclose(value, other, rtol=_CLOSE, atol=_CLOSE, equal_nan=True)
+            if not same:
+                differing.append(name)
+    return [f"the port begins with other values than upstream in {_some(differing)}"] if differing else []
 
 
 def key_findings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:

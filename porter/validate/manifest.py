@@ -56,9 +56,9 @@ class Manifest:
         found = []
         for name, expected in self.outputs.items():
             path = self.root / name
-            if name.startswith(prefix) and is_inside(name) and path.is_file():
-                if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-                    found.append(name.removeprefix(prefix))
+            own = name.startswith(prefix) and is_inside(name) and path.is_file()
+            if own and hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+                found.append(name.removeprefix(prefix))
         return tuple(sorted(found))
 
 

@@ -36,6 +36,8 @@ from porter.validate.kinks import RecordKinks, ReplayKinks
 from porter.validate.likeness import (
     describe_state,
     described_state,
+    initial,
+    initial_findings,
     key_findings,
     signature_findings,
     signatures,
@@ -60,7 +62,9 @@ def reference(job: Job) -> Told:
     seed_all(job.seed)
     with _process_group() if case.process_group else nullcontext():
         told = case.describe(library, settings)
+        seed_all(job.seed)
         model = case.build(library, told)
+        save_tensors(initial(model), job.path("initial.safetensors"))
         prepare(model, job.seed)
         fitted = _fit(job, case, model)
         generator = torch.Generator().manual_seed(job.seed)
@@ -301,7 +305,9 @@ def _load_model(job: Job, case: Case, findings: list[str]) -> Subjects | None:
             findings.append(f"{part.module}.py of the port has no {part.entry}, which upstream has")
             return None
         findings += signature_findings(case.part(label).entry, _read(job, "signatures.json")[label], entry)
+    seed_all(job.seed)
     model = case.build(library, told)
+    findings += initial_findings(load_tensors(job.path("initial.safetensors")), initial(model))
     weights, own = load_tensors(job.path("weights.safetensors")), model.state_dict()
     findings += key_findings(weights, own)
     if weights.keys() != own.keys() or any(weights[k].shape != own[k].shape for k in own):

@@ -31,7 +31,7 @@ from porter.validate.manifest import Manifest, check_same_upstream, read_manifes
 from porter.validate.omitted import not_judged
 from porter.validate.outcome import CaseOutcome, Divergence, Outcome
 from porter.validate.recording import Recording
-from porter.validate.request import Request
+from porter.validate.request import Request as Request
 from porter.validate.rounding import confirm, doubtful, measure_rounding, read_rounding, relieve
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
@@ -338,7 +338,9 @@ class Judge:
 
     @property
     def _variations(self) -> str:
-        return "cpu" if self.request.device == "cpu" else "xla"
+        if self.request.device != "cpu":
+            return "xla"
+        return "cpu" if self.request.forms == "auto" else "forms"
 
     def _device(self, reference: Told, port: Told) -> str:
         """Whose tolerances count; a reference from CUDA is as far from the CPU as XLA is."""

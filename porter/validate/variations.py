@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ Change = Callable[[Case, Batch, torch.Generator], Batch | None]
 Prepare = Callable[["Session", Subjects], None]
 Mode = Literal["backward", "forward", "gradients", "inference"]
 
+_EVERYWHERE = ("cpu", "forms", "xla")
 _RATE = 1e-3  # learning rate of the optimizer's steps, large enough that stale weights show
 _PART = 0.97  # what weights are multiplied by, where no optimizer moves them
 _ODD_FRAMES, _SHORT_FRAMES, _LEAST_FRAMES, _LONG_FRAMES = 129, 9, 3, 703
@@ -57,11 +58,14 @@ class Variation:
     mode: Mode = "backward"  # a case without gradients runs forward
     precision: str = ""  # whose tolerances count, "" for each tensor's own
     only: Callable[[Case], bool] = lambda case: True  # which cases it is for
-    devices: tuple[str, ...] = ("cpu",)
+    devices: tuple[str, ...] = ("cpu", "forms")
     shared: bool = True  # whether cases of the same code take turns with it
 
     def applies(self, case: Case, device: str, turn: int) -> bool:
-        """Whether a case is run so on a device, "cpu" or "xla"; `turn` is its place among all."""
+        """Whether a case is run so on a device: "cpu", "forms" (a TPU's, on the CPU) or "xla".
+
+        `turn` is its place among all variations.
+        """
         mine = not self.shared or turn % case.turns == case.turn
         return mine and (device in self.devices or case.on_host) and self.only(case)
 
@@ -101,7 +105,7 @@ def _pairs(case: Case, batch: Batch) -> Iterator[Variation]:
                 change=change,
                 same_batch=True,
                 mode="forward",
-                devices=("cpu", "xla"),
+                devices=_EVERYWHERE,
                 shared=False,
             )
 
@@ -198,7 +202,7 @@ def _extremes(case: Case, batch: Batch, generator: torch.Generator) -> Batch | N
     for name, value in batch.items():
         if is_length(name, value):
             found[name] = value.clone()
-            found[name][0] = 1
+            found[name][0] = max(1, int(value.max()) // 3)  # a segment long: of less upstream can make none
             found[name][-1] = int(value.max())
         elif value.dtype == torch.int64 and value.dim() > 1 and value.shape[-1] > 2:
             found[name] = value.clone()
@@ -280,17 +284,30 @@ def _inferring(case: Case) -> bool:
     return not case.gradients and not case.on_host
 
 
-def _autocast(device: str) -> AbstractContextManager[object]:
-    return torch.autocast(device, dtype=torch.bfloat16)
+@contextmanager
+def _autocast(device: str) -> Iterator[None]:
+    """bfloat16 autocast; what upstream asks of CUDA's is asked of this device's, as it would be there."""
+    kind: Any = torch.amp.autocast_mode.autocast
+    own = kind.__init__
+
+    def initialise(self: object, device_type: str, *args: Any, **kwargs: Any) -> None:
+        own(self, device if device_type == "cuda" else device_type, *args, **kwargs)
+
+    kind.__init__ = initialise
+    try:
+        with torch.autocast(device, dtype=torch.bfloat16):
+            yield
+    finally:
+        kind.__init__ = own
 
 
 VARIATIONS: tuple[Variation, ...] = (
     Variation("step 2", "state", "another batch on weights that AdamW moved", prepare=_advance, only=_may_change,
-              devices=("cpu", "xla"), shared=False),
+              devices=_EVERYWHERE, shared=False),
     Variation("step 3", "state", "and another after one step more", prepare=_advance, only=_may_change,
-              mode="forward", devices=("cpu", "xla"), shared=False),
+              mode="forward", devices=_EVERYWHERE, shared=False),
     Variation("other batch", "state", "another batch after the first", only=lambda case: not _may_change(case),
-              devices=("cpu", "xla")),
+              devices=_EVERYWHERE),
     Variation("loaded", "state", "after load_state_dict", prepare=_load, mode="forward", only=_may_change),
     Variation("moved", "state", "after .to()", prepare=_move, mode="forward", only=_may_change),
     Variation("in training", "state", "after train(), where the case is in evaluation", training=True,
@@ -311,13 +328,14 @@ VARIATIONS: tuple[Variation, ...] = (
     Variation("zeros", "values", "zeros in all inputs", change=_floats(lambda n, v, g: torch.zeros_like(v))),
     Variation("large", "values", "large inputs", change=_floats(lambda n, v, g: v * _LARGE), mode="forward"),
     Variation("huge", "values", "inputs whose squares are infinite", change=_floats(lambda n, v, g: v * _HUGE),
-              mode="forward"),
+              mode="forward", devices=("cpu",)),
     Variation("not finite", "values", "an infinity and a NaN in each input", change=_floats(_not_finite),
-              mode="forward"),
+              mode="forward", devices=("cpu",)),  # a TPU's forms multiply it by zeros
     Variation("extremes", "values", "zeros in texts and codes, least and greatest lengths", change=_extremes),
     Variation("masks anywhere", "values", "masks that begin and end anywhere", change=_masks(_anywhere)),
     Variation("masked out", "values", "masks of zeros alone", change=_masks(lambda m, g: torch.zeros_like(m))),
-    Variation("too wide", "result", "one channel too many: which exception", change=_widened, mode="forward"),
+    Variation("too wide", "result", "one channel too many: which exception", change=_widened, mode="forward",
+              shared=False),
     Variation("bfloat16", "precision", "under bfloat16 autocast", around=_autocast, precision="bfloat16",
               only=_has_weights),
 )  # fmt: skip

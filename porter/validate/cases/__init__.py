@@ -25,7 +25,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         for method, title in {
             "infer": "from features and text to audio",
             "decode": "from codes, text and several references to audio",
-            "decode_folded": "the same with weight norms folded",
+            "decode_folded": "the same with weight norms folded, slower",
             "decode_streaming": "one chunk of audio, at another speed",
             "extract_latent": "from features to codes",
         }.items()
@@ -58,7 +58,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     },
     "text_encoder": {
         "text_encoder.plain": "TextEncoder in training",
-        "text_encoder.speed": "TextEncoder at another speed",
+        "text_encoder.speed": "TextEncoder at other speeds",
         "text_encoder.streaming": "TextEncoder for one chunk of a stream",
         "text_encoder.without_text": "TextEncoder with the text and the style left out",
     },
@@ -119,7 +119,11 @@ FAMILIES: dict[str, dict[str, str]] = {
         "mrte": "MRTE with and without timbre, and its tests",
         "mrte.encoders": "the other encoders of mrte_model.py",
     },
-    "mel": {"mel": "spectrograms and what is made of them"},
+    "mel": {
+        "mel": "spectrograms and what is made of them",
+        "mel.geometry": "spectrograms as upstream's own configurations size them",
+        "mel.pairs": "spectrograms of calls that differ in one argument",
+    },
     "commons": {
         "commons.masks": "masks, paths and squeezing",
         "commons.segments": "segments at given and at random places",

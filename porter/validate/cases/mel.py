@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from porter.validate.cases.base import Batch, Case, Part
 from porter.validate.settings import Settings
+
+Call = Callable[[Any, Batch], object]
 
 _RATE = 32000
 _MELS = 40
@@ -57,7 +60,77 @@ def _mel_of_band(function: Any, given: Batch) -> object:
     return function(given["y"], 512, _MELS, _RATE, 128, 400, 80.0, 7500.0)  # not the band of other filters, as above
 
 
+# Geometries of upstream's own: s2.json's, and those that its loaders of v3 and v4 ask for. None is a highest frequency.
+_OWN: dict[str, tuple[int, int, int, int, int]] = {  # window, mel bands, samples a second, hop, filter length
+    "v2": (2048, 128, 32000, 640, 2048),
+    "v3": (1024, 100, 24000, 256, 1024),
+    "v4": (1280, 100, 32000, 320, 1280),
+}
+
+
+def _own_spectrogram(version: str) -> Call:
+    window, _, rate, hop, length = _OWN[version]
+    return lambda f, given: f(given["y"], length, rate, hop, window, center=False)
+
+
+def _own_mel(version: str) -> Call:
+    window, mels, rate, hop, length = _OWN[version]
+    return lambda f, given: f(given["y"], length, mels, rate, hop, window, 0, None)
+
+
+def _pairs(key: str, base: dict[str, Any], others: dict[str, Any]) -> Call:
+    """Calls that differ from the first in one argument each: what a function keeps must not be taken for another's."""
+
+    def call(function: Any, given: Batch) -> object:
+        value = given[key]
+        found = [function(value, **base)]
+        found += [function(value, **{**base, name: other}) for name, other in others.items()]
+        if value.device.type == "cpu":  # the type is a key as well, and costs nothing there
+            found.append(function(value.double(), **base))
+        return [*found, function(value, **base)]
+
+    return call
+
+
+_FILTERS = {"n_fft": 512, "sampling_rate": _RATE, "hop_size": 128, "win_size": 400}
+_BANDS = {"n_fft": 2048, "num_mels": _MELS, "sampling_rate": _RATE, "fmin": 0.0, "fmax": None}
+_OTHER_FILTERS = {"n_fft": 480, "sampling_rate": 24000, "hop_size": 160, "win_size": 512, "center": True}
+_OTHER_BANDS = {"num_mels": 32, "sampling_rate": 24000, "fmin": 60.0, "fmax": 9000.0}
+
+
+def _bins(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    return {"spec": torch.rand(settings.batch, 1025, settings.frames, generator=generator)}
+
+
 CASES = (
+    Case(
+        "mel.geometry",
+        (
+            *(
+                Part("mel_processing", "spectrogram_torch", _audio, call=_own_spectrogram(v), label=f"spectrogram {v}")
+                for v in _OWN
+            ),
+            *(
+                Part("mel_processing", "mel_spectrogram_torch", _audio, call=_own_mel(v), label=f"mels {v}")
+                for v in _OWN
+            ),
+        ),
+    ),
+    Case(
+        "mel.pairs",
+        (
+            Part("mel_processing", "spectrogram_torch", _audio, call=_pairs("y", _FILTERS, _OTHER_FILTERS)),
+            Part("mel_processing", "spec_to_mel_torch", _bins, call=_pairs("spec", _BANDS, _OTHER_BANDS)),
+            Part(
+                "mel_processing",
+                "mel_spectrogram_torch",
+                _audio,
+                call=_pairs("y", {**_BANDS, **_FILTERS}, {**_OTHER_BANDS, **_OTHER_FILTERS}),
+            ),
+        ),
+        training=False,
+        gradients=False,
+    ),
     Case(
         "mel",
         (
