@@ -33,15 +33,17 @@ def measure(
     device: torch.device,
     scales: Mapping[str, Tensor],
     after_first: Callable[[StepTensors], None] | None = None,
+    traced: Callable[[StepTensors], None] = lambda step: None,
 ) -> Budget:
     """Cost of one step for each batch, from the very first, of a model that is on the device.
 
-    `after_first` is given what the first step computed; what it costs is not counted.
+    `after_first` is given what the first step computed; what it costs is not counted. `traced` is given each step
+    before it is computed.
     """
     torch_xla.sync(wait=True)
     steps = []
     for index, batch in enumerate(batches):
-        cost, computed = _measure_step(case, model, batch, device, scales)
+        cost, computed = _measure_step(case, model, batch, device, scales, traced)
         steps.append(cost)
         if index == 0 and after_first is not None:
             after_first(computed)
@@ -129,11 +131,17 @@ def first_difference(one: Watch, two: Watch) -> Drift | None:
 
 
 def _measure_step(
-    case: Case, model: Subjects, batch: Batch, device: torch.device, scales: Mapping[str, Tensor]
+    case: Case,
+    model: Subjects,
+    batch: Batch,
+    device: torch.device,
+    scales: Mapping[str, Tensor],
+    traced: Callable[[StepTensors], None],
 ) -> tuple[StepCost, StepTensors]:
     started = time.perf_counter()
     before = figures()
     computed = run_step(case, model, materialized(batch, device), scales)
+    traced(computed)
     torch_xla.sync()
     xla_model.wait_device_ops()
     cost = figures() - before

@@ -14,6 +14,7 @@ run. They share a folder:
     scales.json          mean square of each result             reference → port, budget
     batches.safetensors  one batch a step, `STEP/NAME`          reference → port, budget
     noise.safetensors    base values of the draws               reference → port, exact
+    wide.json            operators of upstream in float64       reference → port
     kinks.safetensors    side of each rectifier's kink          reference → port, exact
     noise.json           family and line of each draw           reference → port
     rounding.json        upstream's float32 from its float64    exact → parent

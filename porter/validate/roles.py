@@ -49,6 +49,7 @@ from porter.validate.step import StepTensors, loss_scales, materialized, run_ste
 from porter.validate.trace import Trace
 from porter.validate.varied import record_variations, replay_variations
 from porter.validate.weights import prepare
+from porter.validate.wide import WideOperators, wide_findings, wide_nodes
 
 _SYNTHESIZER = "SynthesizerTrn"  # what the classes that a checkpoint belongs to are called, or begin with
 _WORDS = 300  # characters of an error
@@ -82,12 +83,14 @@ def reference(job: Job) -> Told:
         seed_all(job.seed)
         with ExitStack() as watching:
             seeds = watching.enter_context(watched_seeds())
+            wide = watching.enter_context(WideOperators())
             kinks = watching.enter_context(RecordKinks()) if case.gradients else RecordKinks()
             noise = watching.enter_context(RecordNoise([Path(root) for root in job.roots]))
             step, trace = _traced(job, case, model, batch, device)
         _write(job, "state.json", describe_state(model.state_dict()))
         save_draws(noise.draws, Path(job.folder))
         save_masks(kinks.masks, job.path("kinks.safetensors"))
+        _write(job, "wide.json", dict(wide.counts))
         base = _base(step, seeds)
         saved = _save(job, Told(base=asdict(base), **_looks(model)), step, trace)
         varied = {}
@@ -218,6 +221,7 @@ def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, device: torch
     kinks, draws = load_masks(job.path("kinks.safetensors")), load_draws(Path(job.folder))
     with watched_seeds() as seeds, ReplayKinks(kinks), ReplayNoise(draws, [Path(root) for root in job.roots]) as noise:
         step, trace = _traced(job, case, model, batch, device)
+    told = replace(told, findings=(*told.findings, *_wide(job, step, device)))
     _settle(device)
     told = replace(told, base=asdict(_base(step, seeds)))
     return _save(job, replace(told, noise=noise_told(noise.findings()), draws=noise.replayed), step, trace)
@@ -245,8 +249,15 @@ def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], devic
     def keep(step: StepTensors) -> None:
         saved.append(_save(job, replace(told, base=asdict(_base(step, ()))), step, Trace(model)))
 
-    found = measure(case, model, batches, device, scales, keep if job.measure else None)
+    wide: list[str] = []
+
+    def look(step: StepTensors) -> None:
+        if not wide:
+            wide.extend(_wide(job, step, device))
+
+    found = measure(case, model, batches, device, scales, keep if job.measure else None, look)
     told = replace(saved[0] if saved else told, budget=asdict(found))
+    told = replace(told, findings=(*told.findings, *wide))
     if found.overruns():
         told.save(job.path(f"{job.role}.json"))  # in case the search for the lines takes too long
         told = replace(told, budget=asdict(diagnose(found, case, model, batches, device, scales, job.roots)))
@@ -384,6 +395,13 @@ def _ways(job: Job, case: Case, model: Subjects, batch: Batch, coverage: Coverag
             run_step(case, model, {name: value.clone() for name, value in batch.items()}, {})
         counts.append(since(before, coverage.calls()))
     return call_findings(*counts)
+
+
+def _wide(job: Job, step: StepTensors, device: torch.device) -> list[str]:
+    if device.type != "xla" or job.role != "port":
+        return []
+    tensors = (value for group in step.groups().values() for value in group.values())
+    return wide_findings(_read(job, "wide.json"), wide_nodes(tensors))
 
 
 def _base(step: StepTensors, seeds: Sequence[str]) -> Varied:

@@ -121,6 +121,7 @@ class _Runs:
         try:
             if variation.prepare is not None:
                 variation.prepare(self._session, model)
+                _settle(self._device)  # or it would be a part of the step's graph, which is compiled already
             model.train(training)
             seed_all(self._job.seed)
             with watched_seeds() as seeds, ExitStack() as stack:
@@ -161,10 +162,7 @@ class _Runs:
         for group, tensors in step.groups().items():
             for key, value in tensors.items():
                 own[f"{group}/{key}"] = value.detach() if group == "results" else _thinned(value)
-        if self._device.type == "xla":
-            import torch_xla
-
-            torch_xla.sync(wait=True)
+        _settle(self._device)
         self._groups[name] = {key: value.cpu().clone() for key, value in own.items()}
 
     def _path(self, variation: Variation, name: str) -> Path:
@@ -173,6 +171,14 @@ class _Runs:
 
 def _file(variation: Variation) -> str:
     return variation.name.replace(" ", "-")
+
+
+def _settle(device: torch.device) -> None:
+    """Compute what waits on XLA's device."""
+    if device.type == "xla":
+        import torch_xla
+
+        torch_xla.sync(wait=True)
 
 
 def _thinned(value: Tensor) -> Tensor:

@@ -197,7 +197,8 @@ def _worst_of_cases(cases: Sequence[CaseOutcome]) -> list[Value]:
     for index, case in enumerate(cases):
         if case.verdict == "not in this upstream":
             continue
-        value = Value("cases", f"{case.name}: {case.verdict}", -math.inf, None, case.passed, f"#case-{index}")
+        family = case.name.partition(".")[0]
+        value = Value(family, f"{case.name}: {case.verdict}", -math.inf, None, case.passed, f"#case-{index}")
         if case.tensors:
             worst = _value(min(case.tensors, key=_room))
             title = f"{case.name}: {worst.title}"

@@ -9,6 +9,7 @@ from itertools import groupby
 
 _EQUAL, _TOP, _BOTTOM, _LOST = 6.0, 15.0, 84.0, 94.0  # heights of: equal, the scale's ends, no match
 _LEAST_SHARE = 0.22  # of the width, for a group's label
+_SIDE_BY_SIDE = 4  # groups whose names have room beside each other
 _TICK = 20  # dB
 _ROOM = 20  # dB around what there is
 _TALLEST, _SEEN = 80.0, 4.0  # heights of bars: the largest count, and the least that is seen beside it
@@ -66,6 +67,7 @@ class Ratios:
     ticks: tuple[Label, ...]
     groups: tuple[Label, ...]
     borders: tuple[float, ...]
+    upright: bool = False  # many groups, whose names stand on end
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def ratios(values: Sequence[Value], noun: str) -> Ratios | None:
         ),
         groups=tuple(groups),
         borders=tuple(borders[:-1]),
+        upright=len(kinds) > _SIDE_BY_SIDE,
     )
 
 
@@ -171,7 +174,7 @@ def _limits(places: Sequence[tuple[Value, float, float]], low: float, high: floa
 def _shares(sizes: Sequence[int]) -> list[float]:
     """Parts of the width: by the root of the size, since a group of hundreds would leave nothing for one of three."""
     roots = [math.sqrt(size) for size in sizes]
-    least = min(_LEAST_SHARE, 1 / len(sizes))
+    least = min(_LEAST_SHARE, (1 if len(sizes) <= _SIDE_BY_SIDE else 0.6) / len(sizes))
     rest = 1 - least * len(sizes)
     return [least + rest * root / sum(roots) for root in roots]
 
