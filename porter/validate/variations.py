@@ -66,6 +66,8 @@ class Variation:
 
         `turn` is its place among all variations.
         """
+        if self.name in case.left_out:
+            return False
         mine = not self.shared or turn % case.turns == case.turn
         return mine and (device in self.devices or case.on_host) and self.only(case)
 
@@ -310,8 +312,6 @@ VARIATIONS: tuple[Variation, ...] = (
               devices=_EVERYWHERE),
     Variation("loaded", "state", "after load_state_dict", prepare=_load, mode="forward", only=_may_change),
     Variation("moved", "state", "after .to()", prepare=_move, mode="forward", only=_may_change),
-    Variation("in training", "state", "after train(), where the case is in evaluation", training=True,
-              mode="forward", only=lambda case: _has_weights(case) and not case.training),
     Variation("in evaluation", "state", "after eval(), where the case is in training", training=False,
               mode="forward",
               only=lambda case: _has_weights(case) and case.training),

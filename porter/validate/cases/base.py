@@ -138,6 +138,7 @@ class Case:
     allowance: Callable[[Subjects], Allowance] = _no_allowance
     turn: int = 0  # of the variations that `turns` cases of the same code share, each takes its own
     turns: int = 1
+    left_out: tuple[str, ...] = ()  # names of variations that are known to differ; a comment beside it says why
 
     def part(self, label: str) -> Part:
         """The part with this label."""

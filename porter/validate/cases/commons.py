@@ -34,9 +34,10 @@ def _lengths_of_padded(subject: Any, settings: Settings, generator: torch.Genera
 
 
 def _segments(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    frames = max(settings.frames, _SEGMENT)  # no segment is longer than what it is cut out of
     return {
-        "x": normal(generator, settings.batch, size(settings, "width"), settings.frames),
-        "ids_str": lengths(settings.batch, 0, settings.frames - _SEGMENT, generator),
+        "x": normal(generator, settings.batch, size(settings, "width"), frames),
+        "ids_str": lengths(settings.batch, 0, frames - _SEGMENT, generator),
     }
 
 

@@ -158,9 +158,13 @@ def _splines() -> tuple[Part, ...]:
     )
 
 
+# Of inputs that are not finite upstream computes none, or refuses a spline without any inside its interval; the port
+# computes all of them and takes what is inside, which eagerly ends in an index beyond the bins.
+_BEYOND = ("huge", "not finite")
+
 CASES = (
-    Case("flows.forward", _parts(reverse=False)),
-    Case("flows.reverse", _parts(reverse=True)),
+    Case("flows.forward", _parts(reverse=False), left_out=_BEYOND),
+    Case("flows.reverse", _parts(reverse=True), left_out=_BEYOND),
     Case(
         "splines",
         (

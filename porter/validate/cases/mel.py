@@ -85,8 +85,7 @@ def _pairs(key: str, base: dict[str, Any], others: dict[str, Any]) -> Call:
         value = given[key]
         found = [function(value, **base)]
         found += [function(value, **{**base, name: other}) for name, other in others.items()]
-        if value.device.type == "cpu":  # the type is a key as well, and costs nothing there
-            found.append(function(value.double(), **base))
+        found.append(function(value.double(), **base))
         return [*found, function(value, **base)]
 
     return call
@@ -130,6 +129,7 @@ CASES = (
         ),
         training=False,
         gradients=False,
+        on_host=True,
     ),
     Case(
         "mel",
