@@ -30,7 +30,7 @@ def test_a_stopped_run_cleans_up(tmp_path: Path, sent: signal.Signals, status: i
     started = subprocess.Popen(
         [sys.executable, "-m", "porter.cli", "validate", *arguments],
         env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
@@ -40,5 +40,9 @@ def test_a_stopped_run_cleans_up(tmp_path: Path, sent: signal.Signals, status: i
         assert started.poll() is None and time.monotonic() < deadline, started.stderr.read()
         time.sleep(0.1)
     started.send_signal(sent)
-    assert started.wait(SECONDS) == status
+    printed, said = started.communicate(timeout=SECONDS)
+    assert started.returncode == status
+    assert b"Traceback" not in said
+    assert b"1 cases that had not ended" in printed
+    assert b"Stopped by" in printed
     assert list((tmp_path / "temporary").iterdir()) == []

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from porter.runtime import ops
-from porter.runtime.ops import folding
+from porter.runtime.ops import folding, twins
 from porter.validate.kinks import RecordKinks, ReplayKinks
 from porter.validate.noise import RecordNoise, ReplayNoise
 
@@ -173,3 +173,20 @@ def test_a_rectifier_between_two_layers_in_one_kernel_takes_the_recorded_side() 
         assert x.grad is not None
         found[name] = x.grad.flatten().tolist()
     assert found == {"recorded": [2.0, 1.0, 0.0], "own": [2.0, 2.0, 0.0]}
+
+
+@pytest.mark.parametrize("time", [21, 24])
+def test_a_folded_twin_takes_the_recorded_side_too(time: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(2, 3, time, 2, generator=generator)
+    folded = folding.fold(F.pad(values, (0, 0, 0, -time % 4)), 4)
+    recorded = values > 0
+    recorded[:, 0, 1], folded[:, 3] = True, folded[:, 3].clone()
+    folded[:, 3, 0] = -1e-9  # phase 1 of channel 0: sample 1, on the other side by rounding
+    signal = twins.unfolded(folded, 4, time)
+    with ReplayKinks([recorded]):
+        result = ops.leaky_relu(signal, 0.1)
+    twin = twins.folded(result)
+    assert twin is not None
+    assert torch.equal(folding.unfold(twin.signal, 4)[:, :, :time], result)
+    assert (result[:, 0, 1] > 0).all()

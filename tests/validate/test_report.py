@@ -105,3 +105,26 @@ def test_progress_on_a_terminal_is_a_bar_with_case_and_count() -> None:
     assert "1/3" in shown
     assert "b[x]: the port on xla" in shown
     assert "a: mismatch" in shown
+
+
+def test_a_failed_case_names_the_next_step_and_hand_edits() -> None:
+    told = replace(outcome(), by_hand=("models.py",), not_judged=("models of full size",))
+    sink = io.StringIO()
+    print_outcome(told, Console(file=sink, width=100, markup=False, highlight=False))
+    lines = [line.strip() for line in sink.getvalue().splitlines()]
+    assert "models.py was changed by hand since it was generated" in lines
+    assert "next: sovits-port validate upstream@v1 generated --preset tiny --seed 3 --case wrong --bisect" in lines
+    assert not any("--case good" in line for line in lines)
+    assert "Not judged: models of full size." in lines
+    assert to_json(told)["not_judged"] == ["models of full size"]
+
+
+def test_rows_appear_as_cases_end(capsys: pytest.CaptureFixture[str]) -> None:
+    told = outcome()
+    with CaseProgress(len(told.cases)) as progress:
+        for case in told.cases:
+            progress(case.name, "the port on cpu")
+            progress.ended(case)
+    lines = capsys.readouterr().err.splitlines()
+    assert "[1/5] good: pass, results 120 dB, 0 s" in lines
+    assert "[4/5] late: timeout, 9 s" in lines

@@ -1,0 +1,32 @@
+"""Whether a step takes the same ways with the judge's instruments as without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from porter.validate.coverage import Coverage, call_findings, since
+
+SOURCE = "def taken(x):\n    return x\n\n\ndef other(x):\n    return taken(x)\n"
+
+
+def test_calls_of_the_runtime_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "ops" / "forms.py"
+    path.parent.mkdir()
+    path.write_text(SOURCE)
+    module = ModuleType("forms")
+    exec(compile(SOURCE, path, "exec"), module.__dict__)
+    with Coverage([str(tmp_path)]) as coverage:
+        module.other(1)
+        first = coverage.calls()
+        module.taken(1)
+        later = since(first, coverage.calls())
+    assert first == {"ops/forms.py:other": 1, "ops/forms.py:taken": 1}
+    assert later == {"ops/forms.py:taken": 1}
+
+
+def test_a_form_that_only_runs_without_instruments_is_a_finding() -> None:
+    assert call_findings({"ops/a.py:f": 2}, {"ops/a.py:f": 2}) == []
+    (finding,) = call_findings({"ops/a.py:f": 2}, {"ops/a.py:f": 2, "ops/periodic.py:Conv2d._folded": 22})
+    assert finding.startswith("ops/periodic.py:Conv2d._folded of the package ran 0 times under the judge's instruments")
+    assert call_findings({"ops/a.py:f": 1}, {})

@@ -1,0 +1,34 @@
+"""What a run leaves out is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from porter.validate.omitted import not_judged
+from porter.validate.request import Request
+
+CASES = ("a", "b", "c")
+
+
+def test_a_full_run_on_a_tpu_leaves_out_only_what_runs_eagerly() -> None:
+    (left,) = not_judged(Request("tpu", "full"), CASES, CASES, (), "")
+    assert "--device cpu" in left
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (Request("cpu", "full"), "--device xla"),
+        (Request("xla", "full"), "--forms tpu"),
+        (Request("xla", "tiny"), "--preset full"),
+        (Request("xla", "tiny", ("a",)), "2 of 3 cases"),
+    ],
+)
+def test_devices_sizes_and_cases(request_: Request, words: str) -> None:
+    asked = request_.cases or CASES
+    assert any(words in told for told in not_judged(request_, CASES, asked, (), ""))
+
+
+def test_cases_that_had_not_ended() -> None:
+    first, *_ = not_judged(Request("cpu"), CASES, CASES, ("b", "c"), "SIGTERM")
+    assert first == "2 cases that had not ended at SIGTERM: b, c"
