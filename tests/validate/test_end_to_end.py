@@ -40,6 +40,11 @@ def judge(tmp_path: Path, old: str = "", new: str = "", *options: str) -> tuple[
     return done.exit_code, json.loads(done.stdout)
 
 
+def base(case: dict[str, Any], group: str) -> list[dict[str, Any]]:
+    """Reports of the step itself, without its variations."""
+    return [told for told in case["groups"][group]["tensors"] if ":" not in told["name"]]
+
+
 def test_a_faithful_port_passes(tmp_path: Path) -> None:
     status, told = judge(tmp_path, "", "", *BOTH)
     assert status == 0
@@ -47,8 +52,8 @@ def test_a_faithful_port_passes(tmp_path: Path) -> None:
     assert synthesizer["verdict"] == "pass"
     assert synthesizer["draws"] == 4  # two masks, a number, a noise
     assert synthesizer["groups"]["results"]["least_db"] is None
-    assert synthesizer["groups"]["gradients"]["count"] == 11
-    assert [t["name"] for t in synthesizer["groups"]["buffers"]["tensors"]] == ["SynthesizerTrn.seen"]
+    assert len(base(synthesizer, "gradients")) == 11
+    assert [t["name"] for t in base(synthesizer, "buffers")] == ["SynthesizerTrn.seen"]
     assert discriminator["verdict"] == "not in this upstream"
     assert str(tmp_path) not in json.dumps(told)
 

@@ -269,3 +269,13 @@ def test_a_page_that_cannot_be_written_stops_the_command_at_once(tmp_path: Path)
     done = CliRunner().invoke(cli, ["validate", "no upstream at all", "--html", str(place)])
     assert done.exit_code == 2
     assert done.stderr == f"sovits-port: error: {place} cannot be written: No such file or directory\n"
+
+
+def test_the_overview_tells_which_case_is_which() -> None:
+    names = ("a.one", "a.two", "b", "c", "d.one", "e", "f")
+    told = replace(outcome(), cases=tuple(CaseOutcome(name, "pass") for name in names))
+    text = render(told)
+    (axis,) = re.findall(r'<svg class="names upright".*?</div>', text, re.DOTALL)
+    assert re.findall(r">(\w+)</text>", axis) == ["a", "b", "c", "d", "e", "f"]
+    places = [float(x) for x in re.findall(r'<svg x="([\d.]+)%"', axis)]
+    assert places == sorted(places) and len(set(places)) == 6

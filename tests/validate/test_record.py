@@ -95,7 +95,11 @@ def test_a_recording_holds_what_a_port_is_compared_with(made: Made) -> None:
         results = load(archive.read(f"{CASE}/reference.safetensors"))
     assert {"arguments.json", "signatures.json", "scales.json", "noise.json", "state.json", "reference.json"} <= names
     tensors = {name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors")}
-    assert tensors == {"weights", "batches", "noise", "kinks", "reference"}
+    base = {"initial", "weights", "batches", "noise", "kinks", "reference", "reference.varied"}
+    assert tensors >= base
+    varied = {name.partition(".")[0] for name in tensors - base}
+    assert {"step-2", "odd"} <= varied
+    assert tensors - base == {f"{name}.{part}" for name in varied for part in ("batch", "noise", "kinks")}
     assert weights["SynthesizerTrn.pre.weight"].any()
     assert {name.partition("/")[0] for name in results} == {"results", "gradients", "buffers", "trace"}
 
