@@ -10,10 +10,10 @@ import libcst as cst
 
 from .engine import visit
 from .errors import PortError
+from .examples.texts import place
 from .project import Project, SourceFile
 from .rule import Example, Replacement, Rule
 from .scan.known import READS, SLOW, UNLOWERED_PREFIXES
-from .sources.layout import TRAINERS
 from .syntax.walk import brief, descendants, dotted
 from .torch_facts.operators import reasons
 from .torch_facts.reading import canonical, table
@@ -88,7 +88,7 @@ def _first_use(rule: type[Rule], full: str) -> Use | None:
 def _use(rule: type[Rule], example: Example, full: str) -> Use | None:
     """What a rule does with a name in one example: the smallest edit that leaves fewer of it than there were."""
     files = {example.path: example.before, **example.others}
-    project = Project.parse({path: (_place(path), text) for path, text in files.items()})
+    project = Project.parse({path: (place(path), text) for path, text in files.items()})
     visit(project, [rule])
     file = project.files[example.path]
     edits = [edit for edit in file.replacements if _loses(file, edit, full)]
@@ -101,12 +101,6 @@ def _use(rule: type[Rule], example: Example, full: str) -> Use | None:
             if canonical(f"{file.imported_module(node)}.{dotted(alias.name)}") == full:
                 return Use(rule, brief(node), move.target)
     return None
-
-
-def _place(path: str) -> str:
-    """Where an example's file goes inside the emitted package: a trainer stands beside the folder `module`."""
-    folder, _, rest = path.partition("/")
-    return rest or f"{TRAINERS}/{folder}"
 
 
 def _loses(file: SourceFile, edit: Replacement, full: str) -> bool:

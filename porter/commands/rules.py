@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,20 +27,29 @@ _LIKENESS = 0.65  # of a mistyped code and one that is suggested
 @click.option(
     "--find", "name", metavar="NAME", help="What is done with torch.stft, F.pad or Tensor.item: hazards, and rules."
 )
+@click.option("--test", "tested", is_flag=True, help="Try the examples: those of CODE, of --rules, or of all rules.")
 @json_option
 def rules(
-    codes: tuple[str, ...], folders: tuple[Path, ...], as_markdown: bool, name: str | None, as_json: bool
+    codes: tuple[str, ...],
+    folders: tuple[Path, ...],
+    as_markdown: bool,
+    name: str | None,
+    tested: bool,
+    as_json: bool,
 ) -> None:
     """List the rules, or tell some in full with their examples as diffs.
 
-    CODE is a rule's, or a family's such as RNG, which lists its rules.
+    CODE is a rule's, or a family's such as RNG, which lists its rules. Exit status 1 where --test finds something.
     """
     one_format(json=as_json, markdown=as_markdown)
     book = _book(folders)
     if name is not None:
-        if codes or as_markdown:
-            raise PortError("--find tells of one name, so neither CODE nor --markdown goes with it")
+        if codes or as_markdown or tested:
+            raise PortError("--find tells of one name, so neither CODE, --markdown nor --test goes with it")
         _find(name, book, as_json)
+        return
+    if tested:
+        _test(codes, [rule for rule in book if rule.examples], folders, as_json)
         return
     chosen = [(code.upper(), _meant(book, code)) for code in codes]
     picked = {rule.code: rule for _, found in chosen for rule in found} if codes else {r.code: r for r in book}
@@ -78,6 +88,28 @@ def _meant(book: list[type[Rule]], code: str) -> list[type[Rule]]:
         raise PortError(f"no rule has the code {code!r}; did you mean {last}?")
     families = sorted({rule.code.rstrip("0123456789") for rule in book})
     raise PortError(f"no rule has the code {code!r}; the families are {', '.join(families)}")
+
+
+def _test(codes: tuple[str, ...], book: list[type[Rule]], folders: tuple[Path, ...], as_json: bool) -> None:
+    """Try examples, and end with status 1 where one is not as it says."""
+    from ..examples.trial import can_execute, try_rules
+    from .progress import Progress
+
+    own = [rule for rule in book if not rule.ours] if folders else book
+    picked = list(dict.fromkeys(rule for code in codes for rule in _meant(book, code))) if codes else own
+    results = []
+    with Progress() as progress:
+        for result in try_rules(picked, folders):
+            results.append(result)
+            progress.step(f"{result.rule}, example {result.example}")
+    if as_json:
+        print_json({"executed": can_execute(), "results": [asdict(result) for result in results]})
+    else:
+        from ..views.rules import print_trial
+
+        print_trial(results, executed=can_execute())
+    if not all(result.passed for result in results):
+        click.get_current_context().exit(1)
 
 
 def _find(name: str, book: list[type[Rule]], as_json: bool) -> None:

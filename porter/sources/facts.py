@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeVar
 
 from ..errors import PortError
 from ..stack import with_room
@@ -15,6 +17,9 @@ from .frameworks import OTHERS, framework_of
 
 _OTHERS = frozenset(OTHERS)
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +49,24 @@ class Facts:
 
 def read_facts(path: str, text: str) -> Facts:
     """Facts of one file. PortError if it is not valid Python."""
-    return facts_of(read_syntax(path, text))
+    return _read(path, text, _facts)
 
 
 def read_syntax(path: str, text: str) -> ast.Module:
     """The syntax tree of one file. PortError if it is not valid Python."""
+    return _read(path, text, syntax)
+
+
+@lru_cache(maxsize=1024)
+def _facts(text: str) -> Facts:
+    """Facts by a file's text; who asks for imports, for the scope and for what is missing asks for the same files."""
+    return facts_of(syntax(text))
+
+
+def _read(path: str, text: str, work: Callable[[str], T]) -> T:
+    """What `work` makes of a text that it parses. PortError if that is not valid Python."""
     try:
-        return syntax(text)
+        return work(text)
     except SyntaxError as error:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         newer = f"; if it is written for a newer Python than {version}, run sovits-port with that" * _parses(text)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import PortError
-from .facts import Facts, Import, facts_of, read_syntax
+from .facts import Facts, Import, read_facts, read_syntax
 from .layout import folder_of
 from .resolve import resolve
 from .root import sources_below
@@ -38,19 +38,19 @@ class Survey:
 
     def text(self, path: str) -> str:
         """The text of a file, "" for one that is not Python."""
-        self.syntax(path)
+        self.facts(path)
         return self._texts[path]
 
     def facts(self, path: str) -> Facts:
         """What a file imports and defines."""
         if path not in self._facts:
-            self._facts[path] = facts_of(self.syntax(path))
+            self._texts[path], self._facts[path] = _read(path, self._content(path))
         return self._facts[path]
 
     def syntax(self, path: str) -> ast.Module:
         """The syntax tree of a file."""
         if path not in self._syntax:
-            self._texts[path], self._syntax[path] = _parsed(path, self._content(path))
+            self._syntax[path] = read_syntax(path, self.text(path))
         return self._syntax[path]
 
     def _content(self, path: str) -> bytes:
@@ -110,9 +110,9 @@ def _ends(folder: str, text: str) -> bool:
 _LONGEST = 200  # characters of a path in a source
 
 
-def _parsed(path: str, content: bytes) -> tuple[str, ast.Module]:
+def _read(path: str, content: bytes) -> tuple[str, Facts]:
     try:
         text = decode(path, content)[0]
-        return text, read_syntax(path, text)
+        return text, read_facts(path, text)
     except PortError:
-        return "", ast.Module([], [])  # it stays upstream's, whatever it is
+        return "", Facts()  # it stays upstream's, whatever it is

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ class Uses:
     role: Role
 
 
+_LINE_END = re.compile(r"\r\n|\r|\n")  # as Python counts lines
 _EXPORTS = re.compile(r"^[^#\n]*\btorch\.(?:jit|onnx)\b", re.MULTILINE)
 _SAVES = re.compile(r"^[^#\n]*\btorch\.save[ \t]*\(", re.MULTILINE)
 _LEARNS = re.compile(r"^[^#\n]*\.(?:manual_)?backward[ \t]*\(", re.MULTILINE)
@@ -76,7 +78,7 @@ def _built(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) ->
     classes: dict[str, set[Network]] = {}  # by local name
     modules: dict[str, str] = {}  # local name → file
     known = constants(tree)
-    for node in ast.walk(tree):
+    for node in _statements(tree, sorted(linked)):
         if not isinstance(node, (ast.Import, ast.ImportFrom)) or node.lineno not in linked:
             continue
         for statement, files in survey.links(path).items():
@@ -88,7 +90,11 @@ def _built(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) ->
                     else:
                         modules[local] = files[-1]
     found: dict[Network, frozenset[str]] = {}
-    for call, versions in _calls(tree, frozenset(), known):
+    named = re.compile(
+        rf"\b(?:{'|'.join(map(re.escape, {*classes, *(name.partition('.')[0] for name in modules)}))})\b"
+    )
+    lines = [n for n, line in enumerate(_LINE_END.split(survey.text(path)), 1) if named.search(line)]
+    for call, versions in _calls(tree, lines, known):
         function = call.func
         if isinstance(function, ast.Name):
             meant = classes.get(function.id, set())
@@ -102,13 +108,32 @@ def _built(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) ->
     return found
 
 
+def _holds(node: ast.AST, lines: Sequence[int]) -> bool:
+    """Whether a statement stands on one of some lines, which are in order; True for what is none."""
+    if not isinstance(node, ast.stmt):
+        return True
+    at = bisect_left(lines, node.lineno)
+    return at < len(lines) and lines[at] <= (node.end_lineno or node.lineno)
+
+
+def _statements(tree: ast.AST, lines: Sequence[int]) -> Iterator[ast.AST]:
+    """The statements that hold one of some lines, outer ones first."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending += [n for n in ast.iter_child_nodes(node) if not isinstance(n, ast.expr) and _holds(n, lines)]
+
+
 def _calls(
-    tree: ast.AST, versions: frozenset[str], known: Mapping[str, frozenset[str]]
+    tree: ast.AST, lines: Sequence[int], known: Mapping[str, frozenset[str]]
 ) -> Iterator[tuple[ast.Call, frozenset[str]]]:
-    """All calls, each with the versions that the conditions around it ask for."""
-    pending: list[tuple[ast.AST, frozenset[str]]] = [(tree, versions)]
+    """All calls in statements that hold one of some lines, each with the versions that conditions around it ask for."""
+    pending: list[tuple[ast.AST, frozenset[str]]] = [(tree, frozenset())]
     while pending:
         node, inside = pending.pop()
+        if not _holds(node, lines):
+            continue
         if isinstance(node, ast.Call):
             yield node, inside
         if isinstance(node, (ast.If, ast.IfExp)):

@@ -19,6 +19,7 @@ from .diff import style_of
 from .families import ABOUT
 
 if TYPE_CHECKING:
+    from ..examples.texts import Result
     from ..named import Named
     from ..rule import Rule
 
@@ -92,6 +93,25 @@ def print_named(found: Named) -> None:
     for use in found.uses:
         _print_heading(console, f"{use.rule.code}  {use.rule.title} ({use.rule.safety.value})")
         _print_code(console, [f"-{use.before}", f"+{use.after}"])
+
+
+def print_trial(results: Sequence[Result], *, executed: bool) -> None:
+    """Print what failed, and how many checks of each kind passed."""
+    console = stdout_console()
+    for result in results:
+        if not result.passed:
+            console.print(
+                Text.assemble(
+                    (result.rule, "cyan"), f" example {result.example}: ", (result.check, "red"), f": {result.why}"
+                )
+            )
+    table = plain_table("Check", "Passed", "Failed")
+    for check in dict.fromkeys(result.check for result in results):
+        passed = [result.passed for result in results if result.check == check]
+        table.add_row(check, str(sum(passed)), str(len(passed) - sum(passed)))
+    console.print(table)
+    if not executed:
+        console.print(Text("Nothing was executed: torch is not installed here."))
 
 
 def safety(rule: type[Rule]) -> str:

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from porter import rulebook
+from porter.examples.executing import difference, load, runner
+from porter.examples.texts import apply
 from porter.rule import Rule, Safety
-from tests.rules.running import Case, apply, cases, load, runner
+from tests.rules.running import Case, cases
 from tests.runtime.graphs import cost_of, decibels, device, needs_xla
 
 RULES = rulebook.load().rules
@@ -51,15 +53,7 @@ def test_both_compute_the_same_on_the_cpu(
     name = str(case).replace("-", "_")
     before = runner(load(case.example.before, f"{name}_before", tmp_path, case.example), case.example)()
     after = runner(load(case.example.after, f"{name}_after", tmp_path, case.example), case.example)()
-    assert len(before) == len(after) and before
-    for old, new in zip(before, after, strict=True):
-        if case.example.trim:
-            shared = new[tuple(slice(0, n) for n in old.shape)]
-            assert torch.equal(old, shared) and torch.count_nonzero(new) == torch.count_nonzero(shared)
-        elif case.rule.safety is Safety.EXACT:
-            assert old.dtype == new.dtype and torch.equal(old, new)
-        else:
-            assert decibels(new, old) >= 100
+    assert difference(case.rule, case.example, before, after) == ""
 
 
 @needs_xla

@@ -9,10 +9,12 @@ import torch
 
 from porter import rulebook
 from porter.engine import Rewrites, rewrite
+from porter.examples.executing import load, runner
+from porter.examples.texts import place
 from porter.project import Project
 from porter.suppress import Suppressions
 from porter.syntax.loose_names import problem
-from tests.rules.running import Case, cases, load, place, runner
+from tests.rules.running import Case, cases
 from tests.runtime.graphs import decibels
 
 BOOK = rulebook.load().selected()

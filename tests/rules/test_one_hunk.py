@@ -6,11 +6,11 @@ import pytest
 
 from porter import rulebook
 from porter.engine import rewrite
+from porter.examples.texts import place
 from porter.hunks import Hunk, Sides, hunks_in
 from porter.manifest.describe import edit_record
 from porter.project import Project
 from porter.sources.text import split_lines
-from tests.rules.running import place
 
 RULES = {rule.code: rule for rule in rulebook.load().rules}
 SAVED_AND_MOVED = """import shutil

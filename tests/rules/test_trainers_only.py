@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from porter import rulebook
-from tests.rules.running import apply
+from porter.examples.texts import apply
 
 RULES = {rule.code: rule for rule in rulebook.load().rules}
 CODE = {
