@@ -1,0 +1,196 @@
+"""Text in, sound out: `python -m module.tpu.speak --gpt … --sovits … --ref … --text … --lang … --out x.wav`."""
+
+import argparse
+import contextlib
+import io
+import sys
+import time
+import wave
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from . import utils
+from .training.files import write
+
+_SILENT = 1e-4  # a reference whose samples, of 1 at most, are all smaller is silence
+
+
+class Refused(Exception):  # noqa: N818  # what the user can change, in one sentence
+    """Input that cannot be used."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(
+        prog="python -m module.tpu.speak",
+        description="Speak a text with GPT-SoVITS: its GPT and its synthesizer on the device, the rest on the host.",
+    )
+    add = found.add_argument
+    add("--gpt", required=True, metavar="CKPT", help="weights of the GPT (s1), a .ckpt of upstream's")
+    add(
+        "--sovits",
+        required=True,
+        metavar="PTH",
+        help="weights of the synthesizer (s2), a .pth of either trainer",
+    )
+    add("--ref", required=True, metavar="WAV", help="a clip of the voice, 3 to 10 seconds")
+    add("--ref-text", default="", metavar="TEXT", help="what the clip says")
+    add("--ref-lang", default="", metavar="LANG", help="the clip's language; default: that of --lang")
+    add("--text", required=True, help="what to say; a long one is split as upstream does")
+    add("--lang", required=True, help="the text's language, such as en, zh, ja or auto")
+    add("--out", required=True, metavar="WAV", help="where the sound goes: 16 bits, one channel")
+    add("--bert", metavar="FOLDER", help="chinese-roberta-wwm-ext-large; default: upstream's pretrained_models")
+    add("--hubert", metavar="FOLDER", help="chinese-hubert-base; default: upstream's pretrained_models")
+    add("--seed", type=int, default=-1, help="of the noise; default: another one each time")
+    add("--device", choices=("xla", "cpu"), help="default: xla where torch_xla is there")
+    add("--stream", action="store_true", help="synthesise in chunks, and tell when the first one is there")
+    add("--warm", action="store_true", help="speak once before, so that all is compiled, and tell how long that took")
+    return found
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Speak; 0, or 2 for what cannot be used, which stderr tells in one sentence."""
+    options = parser().parse_args(given)
+    try:
+        _speak(options)
+    except Refused as error:
+        print(f"speak: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _speak(options: argparse.Namespace) -> None:
+    _check(options)
+    utils.use_device(options.device)
+    with contextlib.redirect_stdout(sys.stderr):  # upstream tells a lot
+        speaker = _loaded(options)
+        _check_language(options, speaker)
+        inputs = _inputs(options)
+        if options.warm:
+            begun, before = time.monotonic(), utils.compiles()
+            list(_spoken(speaker, inputs))
+            _tell(f"compiled {utils.compiles() - before} graphs in {time.monotonic() - begun:.1f} s")
+        begun = time.monotonic()
+        pieces: list[tuple[int, Any]] = []
+        for piece in _spoken(speaker, inputs):
+            if options.stream and not pieces:
+                _tell(f"the first chunk is there after {time.monotonic() - begun:.1f} s")
+            pieces.append(piece)
+    rate = pieces[0][0]
+    sound = numpy.concatenate([samples for _, samples in pieces])
+    _write(Path(options.out), rate, sound)
+    _tell(f"{options.out}: {len(sound) / rate:.1f} s of sound in {time.monotonic() - begun:.1f} s")
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What can be told before anything is loaded."""
+    for name in ("gpt", "sovits", "ref"):
+        if not Path(getattr(options, name)).is_file():
+            raise Refused(f"--{name}: there is no file {getattr(options, name)}")
+    for name in ("bert", "hubert"):
+        folder = getattr(options, name)
+        if folder is not None and not Path(folder).is_dir():
+            raise Refused(f"--{name}: there is no folder {folder}")
+    if not any(letter.isalnum() for letter in options.text):
+        raise Refused("--text holds nothing to say")
+    if not Path(options.out).absolute().parent.is_dir() or Path(options.out).is_dir():
+        raise Refused(f"--out: {options.out} is no place for a file")
+    if _peak(Path(options.ref)) < _SILENT:
+        raise Refused(f"--ref: {options.ref} is silent")
+
+
+def _peak(path: Path) -> float:
+    """The largest sample of a wave file of 16 bits, of 1; 1 for what only upstream can read."""
+    try:
+        with wave.open(str(path)) as file:
+            if file.getsampwidth() != 2:
+                return 1.0
+            samples = numpy.frombuffer(file.readframes(file.getnframes()), "<i2")
+    except (wave.Error, EOFError):
+        return 1.0
+    return float(numpy.abs(samples.astype(numpy.int32)).max(initial=0)) / 32768
+
+
+def _loaded(options: argparse.Namespace) -> Any:
+    """Upstream's TTS on the device, with these weights."""
+    try:
+        from .tts import TTS, TTS_Config
+    except ImportError as error:
+        raise Refused(
+            f"upstream's TTS_infer_pack cannot be imported ({error}): run this in a checkout, with its folder "
+            "GPT_SoVITS on PYTHONPATH and what its requirements.txt names installed"
+        ) from None
+    told = {
+        "device": "cpu",
+        "is_half": False,
+        "version": "v2",  # upstream reads the synthesizer's own from its weights
+        "t2s_weights_path": options.gpt,
+        "vits_weights_path": options.sovits,
+        "bert_base_path": options.bert,
+        "cnhuhbert_base_path": options.hubert,
+    }
+    try:
+        return TTS(TTS_Config({"custom": told}))
+    except Exception as error:  # whatever reading a file that is no checkpoint, or another model's, raises
+        raise Refused(f"the weights cannot be loaded: {type(error).__name__}: {_line(error)}") from None
+
+
+def _check_language(options: argparse.Namespace, speaker: Any) -> None:
+    known = list(speaker.configs.languages)
+    for name in ("lang", "ref_lang"):
+        asked = getattr(options, name)
+        if asked and asked not in known:
+            raise Refused(f"--{name.replace('_', '-')}: {asked} is none of {', '.join(known)}")
+
+
+def _inputs(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "text": options.text,
+        "text_lang": options.lang,
+        "ref_audio_path": options.ref,
+        "prompt_text": options.ref_text,
+        "prompt_lang": options.ref_lang or options.lang,
+        "seed": options.seed,
+        "parallel_infer": not options.stream,
+        "streaming_mode": options.stream,
+        "split_bucket": not options.stream,
+    }
+
+
+def _spoken(speaker: Any, inputs: dict[str, Any]) -> Iterator[tuple[int, Any]]:
+    """Samples per second and samples, int16, piece by piece."""
+    if inputs["seed"] != -1:
+        utils.manual_seed(inputs["seed"])
+    try:
+        yield from speaker.run(inputs)
+    except (OSError, ValueError) as error:  # a clip that is too short, say
+        raise Refused(_line(error)) from None
+
+
+def _write(path: Path, rate: int, samples: Any) -> None:
+    """A whole wave file or none."""
+    held = io.BytesIO()
+    with wave.open(held, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(numpy.asarray(samples, "<i2").tobytes())
+    try:
+        write(held.getvalue(), path)
+    except OSError as error:
+        raise Refused(f"--out: {path} cannot be written: {error.strerror or error}") from None
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _tell(words: str) -> None:
+    print(f"speak: {words}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
