@@ -83,6 +83,12 @@ def test_what_does_not_run_has_no_mutants(text: str) -> None:
     assert [m for group in mutants("code.py", source, readers_of({})) for m in group] == []
 
 
+def test_an_order_that_means_nothing_is_not_changed() -> None:
+    assert changed("x.transpose(0, 1)", "arguments swapped") == set()
+    assert changed("torch.transpose(x, 0, 1)", "arguments swapped") != set()
+    assert changed("torch.maximum(a, b)", "arguments swapped") == set()
+
+
 def test_all_mutants_of_a_text_are_its_own_and_other_texts() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     source = Source(text)
@@ -209,6 +215,7 @@ def test_the_report_tells_what_survived_and_counts() -> None:
     show(found, console)
     text = console.export_text()
     assert "2 of 4 mutants seen, 50.0 %: 1 killed, 1 timeout, 1 survived, 1 not reached" in text
+    assert "of the 3 that a case reaches, 66.7 %" in text
     assert "code.py:7" in text and "survived, 4 cases" in text and "far.py:7" in text
     assert "speaks against the unbroken package: mel: mismatch" in text
     told = json.loads(json.dumps(to_json(found)))

@@ -10,16 +10,9 @@ from pathlib import Path
 
 from bench.mutation.source import Source
 
-_NAME = "_reached_cells"  # the module that the package gets besides its own
 _LOCAL = "__reached__"  # ends with underscores, so that classes leave it as it is
-_MODULE = '''"""The cells of the statements, shared by all processes."""
-
-import mmap
-import pathlib
-
-with pathlib.Path({path!r}).open("r+b") as file:
-    cells = mmap.mmap(file.fileno(), 0)
-'''
+# In each file for itself, since a package may run one of its files as a program.
+_OPENED = "with open({path!r}, 'r+b') as {local}: {local} = __import__('mmap').mmap({local}.fileno(), 0)"
 
 
 @dataclass(frozen=True)
@@ -55,15 +48,13 @@ def instrument(package: Path, cells: Path) -> Cells:
         file = path.relative_to(package).as_posix()
         source = Source(path.read_text(encoding="utf-8"))
         first[file], counts[file] = total, len(source.statements)
-        depth = len(Path(file).parts)
-        path.write_text(_instrumented(source, total, f"{'.' * depth}{_NAME}"), encoding="utf-8")
+        path.write_text(_instrumented(source, total, cells), encoding="utf-8")
         total += counts[file]
     cells.write_bytes(bytes(max(1, total)))
-    (package / f"{_NAME}.py").write_text(_MODULE.format(path=str(cells)), encoding="utf-8")
     return Cells(cells, first, counts)
 
 
-def _instrumented(source: Source, first: int, module: str) -> str:
+def _instrumented(source: Source, first: int, cells: Path) -> str:
     numbers = source.statements
     scripted = {node for node in numbers if _is_scripted(source, node)}
     for node in ast.walk(source.tree):
@@ -71,7 +62,7 @@ def _instrumented(source: Source, first: int, module: str) -> str:
             block = getattr(node, name, None)
             if isinstance(block, list) and block and isinstance(block[0], ast.stmt):
                 setattr(node, name, _marked(block, numbers, scripted, first))
-    _import_cells(source.tree, module)
+    _open_cells(source.tree, cells)
     return ast.unparse(ast.fix_missing_locations(source.tree))
 
 
@@ -94,7 +85,7 @@ def _is_scripted(source: Source, statement: ast.stmt) -> bool:
     return any("script" in ast.unparse(mark) for function in around for mark in function.decorator_list)
 
 
-def _import_cells(tree: ast.Module, module: str) -> None:
+def _open_cells(tree: ast.Module, cells: Path) -> None:
     """After the docstring and the imports from the future, which have to come first."""
     place = 0
     for index, statement in enumerate(tree.body):
@@ -103,6 +94,4 @@ def _import_cells(tree: ast.Module, module: str) -> None:
             place = index + 1
         else:
             break
-    level = len(module) - len(module.lstrip("."))
-    name = ast.alias("cells", _LOCAL)
-    tree.body.insert(place, ast.ImportFrom(module.lstrip("."), [name], level))
+    tree.body[place:place] = ast.parse(_OPENED.format(path=str(cells), local=_LOCAL)).body

@@ -69,6 +69,8 @@ class Bencher:
         judge = bench.judge.other(self.root)
         request = judge.request
         environment = child_environment(request.device, quick=request.preset == "tiny", forms=request.forms)
+        kept = self.root.parent / "compiled"  # what mutants compile is for nobody else
+        environment["SOVITS_PORT_COMPILATION_CACHE"] = str(kept)
         server = Server(
             environment,
             bench.judge.port.search,

@@ -31,12 +31,17 @@ def summary(found: Found) -> str:
     """The figure, in a sentence."""
     counts = count(found.trials)
     total = len(found.trials)
-    share = f"{100 * found.seen / total:.1f} %" if total else "none"
     told = ", ".join(f"{counts[state]} {state}" for state in _STATES)
+    reached = total - counts["not reached"]
     return (
-        f"{found.seen} of {total} mutants seen, {share}: {told}; "
+        f"{found.seen} of {total} mutants seen, {_share(found.seen, total)}: {told}; "
+        f"of the {reached} that a case reaches, {_share(found.seen, reached)}; "
         f"not counted: {found.equal} that change nothing, {found.elsewhere} that belong to another device"
     )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "none"
 
 
 def to_json(found: Found) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from bench.mutation.change import Edit
 from bench.mutation.operators.writing import given, rewritten, without
 from bench.mutation.source import Source
 
+_EITHER_WAY = frozenset({"transpose", "swapaxes", "swapdims", "maximum", "minimum"})  # whose order means nothing
+
 
 def keyword_removed(source: Source, node: ast.AST) -> Iterator[Edit]:
     """One argument that is given by name less."""
@@ -26,7 +28,7 @@ def argument_dropped(source: Source, node: ast.AST) -> Iterator[Edit]:
 
 def arguments_swapped(source: Source, node: ast.AST) -> Iterator[Edit]:
     """Two neighbours the other way round."""
-    if not isinstance(node, ast.Call):
+    if not isinstance(node, ast.Call) or (len(node.args) == 2 and _called(node) in _EITHER_WAY):
         return
     for index in range(len(node.args) - 1):
         first, second = node.args[index : index + 2]
@@ -36,3 +38,7 @@ def arguments_swapped(source: Source, node: ast.AST) -> Iterator[Edit]:
             continue
         order: dict[ast.expr | ast.keyword, ast.expr] = {first: second, second: first}
         yield rewritten(source, "arguments swapped", node, [order.get(a, a) for a in given(node)])
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

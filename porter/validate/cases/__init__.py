@@ -139,6 +139,11 @@ FAMILIES: dict[str, dict[str, str]] = {
     },
     "collate": {"collate": "collate functions and the sampler, on the host"},
     "loaders": {"collate.loaders": "the data sets, on the host"},
+    "files": {
+        "files.exported": "weights that trainers export, on the host",
+        "files.checkpoints": "checkpoints of trainers, on the host",
+        "files.configuration": "configurations and logs of trainers, on the host",
+    },
     "distributed": {
         "distributed": "what processes share, with one process",
         "distributed.group": "gathering in a group of one process, on the host",

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from porter.sources.layout import TRAINERS
 from porter.validate.budget import Allowance
 from porter.validate.cases.standins import StandIns
 from porter.validate.settings import Settings
@@ -38,7 +39,8 @@ class Library:
         around = self.package.rpartition(".")[0]
         places = [f"{self.package}.{name}"]
         if "." in name:
-            places.append(f"{around}.{name}" if around else name)
+            beside = name.removeprefix(f"{TRAINERS}.")  # upstream has its trainers there
+            places.append(f"{around}.{beside}" if around else beside)
         for full in places:
             try:
                 return self.standins.import_module(full)
@@ -154,6 +156,8 @@ class Case:
                 told[part.name] = {} if part.arguments is None else part.arguments(entry, settings)
             except Unavailable as reason:
                 reasons.append(str(reason))
+            except ModuleNotFoundError as error:  # as a wheel may lack what one of its own files imports
+                reasons.append(f"{part.module} of this upstream cannot be imported: {error}")
         if not told:
             raise Unavailable(reasons[0])
         return told
