@@ -3,9 +3,9 @@
     python bench/family.py UPSTREAM... [--json]
 
 UPSTREAM is what `sovits-port generate` takes. Columns: the main folder, or why it was refused; the files of upstream in
-the port; hazards fixed, waived and residual; how many of the port's modules can be imported, with upstream behind the
-port on the path. Modules that want a package that is not installed here are counted apart. Nothing is written outside
-a temporary folder.
+the port; hazards fixed, waived and residual; how many of the modules whose networks others build (with --all: of all
+modules of the port) can be imported, with upstream behind the port on the path. Modules that want a package that is not
+installed here are counted apart. Nothing is written outside a temporary folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.manifest import folder_around
+from porter.manifest import folders_to_import
 from porter.store import Place
 from porter.upstream import open_upstream
 from porter.upstream.spec import base_name, is_path
@@ -62,6 +62,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("upstreams", nargs="+", metavar="UPSTREAM")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--all", action="store_true", help="import every module of the port, trainers too")
     arguments = parser.parse_args()
     good = True
     if not arguments.json:
@@ -69,7 +70,7 @@ def main() -> int:
         print(f"| {' | '.join(heads)} |")
         print("|---|---|---|---|---|---|---|")
     for upstream in arguments.upstreams:
-        row = try_upstream(upstream)
+        row = try_upstream(upstream, whole=arguments.all)
         good &= bool(row.files) and not row.wrong
         if arguments.json:
             print(json.dumps(asdict(row)), flush=True)
@@ -82,8 +83,8 @@ def main() -> int:
     return int(not good)
 
 
-def try_upstream(upstream: str) -> Row:
-    """Port one upstream and import all of its modules."""
+def try_upstream(upstream: str, *, whole: bool) -> Row:
+    """Port one upstream, and import its modules: those with networks that others build, or the `whole`."""
     shown = base_name(Path(upstream)) if is_path(upstream) and Path(upstream).is_dir() else upstream
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -94,12 +95,13 @@ def try_upstream(upstream: str) -> Row:
         behind = Path(folder, "upstream")
         snapshot.materialize([path for path in snapshot.files() if path.endswith((".py", ".json"))], behind)
         records = manifest["files"]
+        wanted = {network["file"] for network in manifest["scope"]["networks"]}
         names = [
             name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
             for name, record in records.items()
-            if record["upstream"] is not None and "-" not in name
+            if record["upstream"] is not None and "-" not in name and (whole or record["upstream"] in wanted)
         ]
-        found = _import(names, (Path(folder, "port"), behind / folder_around(manifest), behind))
+        found = _import(names, (Path(folder, "port"), *(behind / f for f in folders_to_import(manifest))))
         hazards = manifest["hazards"]
         wrong = tuple(f"{name}: {why.splitlines()[0][:200]}" for name, why in found["wrong"].items())
         return Row(

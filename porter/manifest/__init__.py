@@ -39,6 +39,7 @@ __all__ = [
     "UpstreamRecord",
     "dump",
     "folder_around",
+    "folders_to_import",
     "input_hashes",
     "is_inside",
     "output_hashes",
@@ -61,6 +62,13 @@ def folder_around(manifest: Manifest) -> str:
     """The folder of upstream that bare imports start from: the one around `module`, or flat sources' own."""
     told = manifest["upstream"]
     return told.get("around", told["module"].rpartition("/")[0])
+
+
+def folders_to_import(manifest: Manifest) -> tuple[str, ...]:
+    """The folders of upstream that have to be on Python's path beside the package, first come first served."""
+    told, around = manifest["upstream"], folder_around(manifest)
+    scripts = "around" in told or told["module"].rpartition("/")[2] == "module"
+    return (around, "") if around and scripts else ("",)
 
 
 def input_hashes(manifest: Manifest) -> dict[str, str]:

@@ -54,6 +54,8 @@ def _is_outside(file: SourceFile, target: str) -> bool:
     top = target.partition(".")[0]
     if target.startswith("torch.ops."):
         return True
+    if target.startswith("module.tpu."):  # the emitted package's own, its runtime too
+        return False
     if top in _KNOWN or file.project.definition(target) is not None or file.runtime_value(target) is not None:
         return False
     parts = target.split(".")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import rulebook
-from ..manifest import folder_around
+from ..manifest import folder_around, folders_to_import
 from ..store import remembered
 from ..upstream.revision import short
 from ..upstream.spec import is_path
@@ -97,7 +97,7 @@ def _usage(outcome: Outcome) -> str:
     around = folder_around(manifest)
     checkout = _checkout(outcome)
     shown = checkout or Path("CHECKOUT")
-    folders = [shown / around, shown] if around else [shown]
+    folders = [shown / folder for folder in folders_to_import(manifest)]
     if manifest["options"]["install"]:
         outer = f"{around}." if around and around != "GPT_SoVITS" else ""
         told = f"Installed. Where upstream imports module.models, import {outer}module.tpu.models instead."
