@@ -52,7 +52,7 @@ def told(value: object) -> object:
     return told(vars(value)) if hasattr(value, "__dict__") else None
 
 
-def _raised(function: Callable[[], object]) -> object:
+def raised(function: Callable[[], object]) -> object:
     """What a call gives, or the kind of exception that it raises."""
     try:
         return told(function())
@@ -81,8 +81,8 @@ def _load_exported(load: Any, given: Batch, folder: Path) -> object:
     for head in ("PK", "05", "00"):
         path = folder / f"{head}.pth"
         path.write_bytes(head.encode() + file.getvalue()[2:])
-        found[head] = _raised(lambda path=path: load(str(path)))  # type: ignore[misc]
-    found["absent"] = _raised(lambda: load(str(folder / "absent")))
+        found[head] = raised(lambda path=path: load(str(path)))  # type: ignore[misc]
+    found["absent"] = raised(lambda: load(str(folder / "absent")))
     return found
 
 
@@ -91,11 +91,11 @@ def _tell_version(tell: Any, given: Batch, folder: Path) -> object:
     found = {}
     for head in (*_HEADS, "07"):
         path.write_bytes(head.encode() + given["weight"].numpy().tobytes())
-        found[head] = _raised(lambda: tell(str(path)))
+        found[head] = raised(lambda: tell(str(path)))
     for size in _SIZES:
         path.write_bytes(b"PK")
         os.truncate(path, size)  # a file with a hole takes no room
-        found[str(size)] = _raised(lambda: tell(str(path)))
+        found[str(size)] = raised(lambda: tell(str(path)))
     known: Any = inspect.getmodule(tell)
     found["known"] = told(known.hash_pretrained_dict)
     path.write_bytes(given["weight"].numpy().tobytes() * 300)
@@ -173,11 +173,11 @@ def _load_checkpoint(load: Any, given: Batch, folder: Path) -> object:
                     fresh.bias.fill_(2.0)
                 other = torch.optim.AdamW(fresh.parameters(), 0.5)
                 target = _Wrapped(fresh) if wrapped else fresh
-                result = _raised(lambda target=target, other=other, skip=skip: load(str(path), target, other, skip)[2:])  # type: ignore[misc]
+                result = raised(lambda target=target, other=other, skip=skip: load(str(path), target, other, skip)[2:])  # type: ignore[misc]
                 state = {"model": told(fresh.state_dict()), "optimizer": told(other.state_dict()), "result": result}
                 found[f"{name} {wrapped} {skip}"] = state
-    found["without"] = _raised(lambda: load(str(path), nn.Linear(4, 3))[1:])
-    found["absent"] = _raised(lambda: load(str(folder / "absent"), model))
+    found["without"] = raised(lambda: load(str(path), nn.Linear(4, 3))[1:])
+    found["absent"] = raised(lambda: load(str(folder / "absent"), model))
     return found
 
 
@@ -194,7 +194,7 @@ def _latest(latest: Any, given: Batch, folder: Path) -> object:
         (folder / name).touch()
     asked = {"default": (), "D": ("D_*.pth",), "none": ("E_*.pth",)}
     return {
-        name: _raised(lambda more=more: Path(latest(str(folder), *more)).name)  # type: ignore[misc]
+        name: raised(lambda more=more: Path(latest(str(folder), *more)).name)  # type: ignore[misc]
         for name, more in asked.items()
     }
 
@@ -210,7 +210,7 @@ def _clean(clean: Any, given: Batch, folder: Path) -> object:
                     path = place / f"{network}_{number}.pth"
                     path.touch()
                     os.utime(path, (1000 + age, 1000 + age))
-            said = _raised(lambda place=place, keep=keep, by_time=by_time: clean(str(place), keep, by_time))  # type: ignore[misc]
+            said = raised(lambda place=place, keep=keep, by_time=by_time: clean(str(place), keep, by_time))  # type: ignore[misc]
             found[place.name] = {"said": said, "left": told(" ".join(sorted(os.listdir(place))))}  # noqa: PTH208
     return found
 

@@ -17,12 +17,15 @@ import torch
 from torch import Tensor
 
 from porter.validate.cases.base import Batch, Case, Part, accepted
+from porter.validate.cases.files import raised
+from porter.validate.cases.files import told as as_told
 from porter.validate.cases.shapes import normal
 from porter.validate.settings import Settings
 
 _RATE, _HOP, _WINDOW = 32000, 640, 2048
 _FRAMES = (36, 41)  # more than the 0.6 s that upstream asks for
 _PHONEMES = ("AA1", "B", "!", "SP")
+_NEEDED = ("2-name2text.txt", "4-cnhubert", "5-wav32k", "7-sv_cn")
 _FEATURES, _SPEAKER = 768, 20480
 
 
@@ -46,7 +49,9 @@ def _write(folder: Path, given: Batch) -> None:
         given[f"audio:{index}"].numpy().tofile(folder / "5-wav32k" / name)
         torch.save(given[f"ssl:{index}"], folder / "4-cnhubert" / f"{name}.pt")
         torch.save(given[f"speaker:{index}"], folder / "7-sv_cn" / f"{name}.pt")
-        lines.append("\t".join((name, " ".join(_PHONEMES[: 3 + index]), "[]", "text")))
+        lines.append("\t".join((name, " ".join(_PHONEMES[: 3 + index]), "[]", "text é")))
+    lines.append("3.wav\tAA1\t[]")  # a column less, and recordings that are not there
+    lines.append("absent.wav\tAA1 B\t[]\ttext")
     (folder / "2-name2text.txt").write_text("\n".join(lines), encoding="utf-8")
 
 
@@ -66,17 +71,27 @@ def _load(loader: Any, given: Batch, **offered: Any) -> object:
     try:
         with tempfile.TemporaryDirectory() as place:
             _write(Path(place), given)
-            data = loader(SimpleNamespace(**vars(told), exp_dir=place), **accepted(loader, offered))
-            return _contents(data)
+            asked = SimpleNamespace(**vars(told), exp_dir=place)
+            found = _contents(loader(asked, **accepted(loader, offered)))
+            for name in _NEEDED:  # one after the other is taken away
+                (Path(place) / name).rename(Path(place) / "away")
+                found[f"without {name}"] = raised(lambda: len(loader(asked, **accepted(loader, offered))))
+                (Path(place) / "away").rename(Path(place) / name)
+            return found
     finally:
         module.load_audio = decode
 
 
-def _contents(data: Any) -> object:
+def _contents(data: Any) -> dict[str, object]:
     """Every recording by name (upstream's order follows the hashes of strings), lengths, and a random cut."""
     order = [path for path, _ in data.audiopaths_sid_text]
     samples = {path.removesuffix(".wav"): data[order.index(path)] for path in sorted(set(order))}
     found: dict[str, object] = {"samples": samples, "count": len(data), "lengths": sorted(data.lengths)}
+    found["attributes"] = {
+        name: as_told(value)
+        for name, value in vars(data).items()
+        if isinstance(value, (int, float, str, type(None))) and not name.startswith("path")
+    }
     found["speaker"] = data.get_sid("7")
     if hasattr(data, "random_slice"):
         found["cut"] = data.random_slice(*_whole(samples["0"]))
