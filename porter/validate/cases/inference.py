@@ -13,6 +13,7 @@ from porter.validate.cases.base import Batch, Case, Part, accepted, method, requ
 from porter.validate.cases.synthesizer import (
     SPEAKER_CHANNELS,
     SSL_CHANNELS,
+    TURNS,
     VERSIONS,
     arguments,
     symbols,
@@ -130,8 +131,8 @@ def _cases(version: str) -> tuple[Case, ...]:
             (part,),
             training=False,
             gradients=False,
-            turn=VERSIONS.index(version),
-            turns=len(VERSIONS),
+            turn=VERSIONS.index(version) % TURNS,
+            turns=TURNS,
         )
         for name, part in parts.items()
     )
