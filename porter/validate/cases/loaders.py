@@ -50,7 +50,7 @@ def _write(folder: Path, given: Batch) -> None:
         torch.save(given[f"ssl:{index}"], folder / "4-cnhubert" / f"{name}.pt")
         torch.save(given[f"speaker:{index}"], folder / "7-sv_cn" / f"{name}.pt")
         lines.append("\t".join((name, " ".join(_PHONEMES[: 3 + index]), "[]", "text é")))
-    lines.append("3.wav\tAA1\t[]")  # a column less, and recordings that are not there
+    lines.append("0.wav\tB\t[]")  # a column less, which is no line; and a recording that is not there
     lines.append("absent.wav\tAA1 B\t[]\ttext")
     (folder / "2-name2text.txt").write_text("\n".join(lines), encoding="utf-8")
 
