@@ -42,9 +42,10 @@ def _segments(subject: Any, settings: Settings, generator: torch.Generator) -> B
 
 
 def _padded(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    frames = max(settings.frames, 2 * _SEGMENT)
     return {
-        "x": normal(generator, settings.batch, size(settings, "width"), settings.frames),
-        "x_lengths": lengths(settings.batch, settings.frames // 2, settings.frames, generator),
+        "x": normal(generator, settings.batch, size(settings, "width"), frames),
+        "x_lengths": lengths(settings.batch, frames // 2, frames, generator),
     }
 
 
