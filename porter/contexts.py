@@ -259,6 +259,7 @@ class Contexts:
         return any(
             node not in targets and other.resolve(node) in callers and self._reaches(other, node, reached)
             for other in self._files
+            if any(name in other.source for name in last)
             for node in other.index.nodes
             if type(node) in (cst.Name, cst.Attribute)
             and (node.value if type(node) is cst.Name else node.attr.value) in last  # type: ignore[attr-defined]

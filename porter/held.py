@@ -46,7 +46,8 @@ def holds(file: SourceFile, constructor: cst.FunctionDef) -> Iterator[Hold]:
         if type(part) not in _VALUES:
             continue
         assert isinstance(part, (cst.Attribute, cst.Name, cst.Call))
-        label = part in (getattr(file.parent(part), "keyword", None), getattr(file.parent(part), "attr", None))
+        parent = file.parent(part)
+        label = part in (getattr(parent, "keyword", None), getattr(parent, "attr", None))
         if not label and _is_parameter(file, part):
             yield from _held(file, constructor, part)
 
@@ -98,14 +99,11 @@ def _is_kept(file: SourceFile, constructor: cst.FunctionDef, node: cst.BaseExpre
 
 def _is_parameter(file: SourceFile, node: cst.CSTNode, depth: int = 0) -> bool:
     """Whether an expression is a module's parameter or buffer, or all of them."""
-    owner = file.owner(node)
     if isinstance(node, cst.Attribute):
         if file.kind(node.value) is Kind.MODULE:
             return is_tensor(file.kind(node))
-        name = dotted(node) or ""
-        if owner is None or not name.startswith("self.") or name.count(".") != 1:
-            return False
-        return _registers(file, owner, node.attr.value)
+        owner = file.owner(node) if type(node.value) is cst.Name and node.value.value == "self" else None
+        return owner is not None and _registers(file, owner, node.attr.value)
     if isinstance(node, cst.Call):
         found = method_call(node, *_ALL)
         return found is not None and (dotted(found[0]) == "self" or file.kind(found[0]) is Kind.MODULE)

@@ -64,7 +64,7 @@ def survey_scope(tree: Tree, ported: Collection[str], trainers: Collection[str])
     host = _on_host(survey, ported, left, used)
     built = _built(survey, ported, networks, used)
     versions = _versions(survey, built, used, trainers)
-    rest = tuple(path for path in left if path not in host and survey.facts(path).uses_torch)
+    rest = tuple(path for path in left if path not in host and survey.uses_torch(path))
     return Scope(
         networks=tuple(PortedNetwork(name, file, tuple(in_order(versions[file, name]))) for file, name in built),
         trainers=tuple(_trainer(survey, path, used[path], versions) for path in sorted(trainers)),
@@ -115,7 +115,7 @@ def _speaking(survey: Survey, used: Mapping[str, Uses], host: Collection[str]) -
     first = {path for path, use in used.items() if _is_role(path, use, Role.SPEAKS, host) and use.built}
     others = (path for path, use in used.items() if _is_role(path, use, Role.OTHER, host))
     inside = survey.reach(first)
-    others = (path for path in others if path not in inside and survey.facts(path).uses_torch)
+    others = (path for path in others if path not in inside and survey.uses_torch(path))
     around = {path for path in others if survey.reach([path]) & first}
     return tuple(sorted(first | around))
 
@@ -127,7 +127,7 @@ def _on_host(survey: Survey, ported: Collection[str], left: Sequence[str], used:
     preparing |= {path for path in left if folder_of(path) in folders}
     reached = survey.reach({*ported, *preparing}) - set(ported)
     host = frozenset(path for path in reached if path in preparing or survey.text(path).strip())  # what does something
-    computing = {path for path in left if survey.facts(path).uses_torch}
+    computing = {path for path in left if survey.uses_torch(path)}
     around = {path for path in computing - host if path in used and used[path].role is Role.OTHER}
     around -= {path for path in around if survey.facts(path).networks}
     return host | {path for path in around if _only(survey.reach([path]) & computing - {path}, host)}

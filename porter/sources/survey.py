@@ -36,6 +36,15 @@ class Survey:
         """The files beside and below the folder around the main one, less ports and installed packages."""
         return sources_below(self.tree.snapshot, self.tree.prefix)
 
+    def uses_torch(self, path: str) -> bool:
+        """Whether a file imports torch."""
+        return b"torch" in self._content(path) and self.facts(path).uses_torch
+
+    def names(self, path: str, words: Iterable[str]) -> bool:
+        """Whether a file's text has one of some names in it, as far as its bytes tell."""
+        content = self._content(path)
+        return any(word.encode() in content for word in words)
+
     def text(self, path: str) -> str:
         """The text of a file, "" for one that is not Python."""
         self.facts(path)

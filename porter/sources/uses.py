@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from .versions import constants, guarded_versions
@@ -44,6 +45,8 @@ _LEARNS = re.compile(r"^[^#\n]*\.(?:manual_)?backward[ \t]*\(", re.MULTILINE)
 
 def uses(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) -> Uses:
     """What the file `path` does with `networks`: names of classes by file."""
+    if not survey.names(path, {"torch", *map(_module_name, networks)}):
+        return Uses({}, Role.OTHER)  # an import of a file names it
     facts, text = survey.facts(path), survey.text(path)
     built = _built(survey, path, networks)
     if facts.uses_torch and not survey.tree.inside(path):
@@ -54,6 +57,12 @@ def uses(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) -> U
         if not facts.networks and _SAVES.search(text):
             return Uses(built, Role.PREPARES)
     return Uses(built, Role.SPEAKS if built else Role.OTHER)
+
+
+def _module_name(path: str) -> str:
+    """The last part of the name by which a file is imported."""
+    parts = PurePosixPath(path).with_suffix("").parts
+    return parts[-2] if parts[-1] == "__init__" and parts[1:] else parts[-1]
 
 
 def _has_trainer(survey: Survey, path: str) -> bool:
