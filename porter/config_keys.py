@@ -129,28 +129,28 @@ _NUMBERS = (cst.Integer, cst.Float)
 def _computes(file: SourceFile, node: cst.CSTNode) -> bool:
     """Whether an expression has to be a number, where it stands."""
     parent = file.parent(node)
-    if isinstance(parent, cst.BinaryOperation):
+    if type(parent) is cst.BinaryOperation:
         other = parent.right if parent.left is node else parent.left
-        if isinstance(parent.operator, cst.Modulo):
+        if type(parent.operator) is cst.Modulo:
             around = file.parent(parent)
-            compared = isinstance(around, cst.Comparison) and isinstance(around.comparisons[0].comparator, _NUMBERS)
+            compared = type(around) is cst.Comparison and isinstance(around.comparisons[0].comparator, _NUMBERS)
             return compared or (parent.left is node and not isinstance(other, (cst.Tuple, cst.Dict)))
-        is_sum = isinstance(parent.operator, cst.Add) and isinstance(other, _NUMBERS)
+        is_sum = type(parent.operator) is cst.Add and isinstance(other, _NUMBERS)
         texts = (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString, cst.List, cst.Tuple)
         return is_sum or (isinstance(parent.operator, _ARITHMETIC) and not isinstance(other, texts))
-    if isinstance(parent, cst.Comparison):
+    if type(parent) is cst.Comparison:
         sides = [part.comparator for part in parent.comparisons]
         return len(sides) == 1 and isinstance(sides[0] if parent.left is node else parent.left, _NUMBERS)
-    if isinstance(parent, cst.ComparisonTarget):
+    if type(parent) is cst.ComparisonTarget:
         around = file.parent(parent)
-        return isinstance(around, cst.Comparison) and isinstance(around.left, _NUMBERS)
-    if isinstance(parent, cst.UnaryOperation):
-        return isinstance(parent.operator, cst.Minus)
-    call = file.parent(parent) if isinstance(parent, cst.Arg) and not parent.star else None
-    if not isinstance(call, cst.Call):
+        return type(around) is cst.Comparison and isinstance(around.left, _NUMBERS)
+    if type(parent) is cst.UnaryOperation:
+        return type(parent.operator) is cst.Minus
+    call = file.parent(parent) if type(parent) is cst.Arg and not parent.star else None
+    if type(call) is not cst.Call:
         return False
     called = file.resolve(call.func) or ""
-    is_range = isinstance(call.func, cst.Name) and call.func.value == "range"
+    is_range = type(call.func) is cst.Name and call.func.value == "range"
     return is_range or called in _TAKES_NUMBERS or called.startswith(_TAKE_NUMBERS)
 
 
@@ -176,9 +176,9 @@ def _guarded(file: SourceFile, node: cst.CSTNode, name: str) -> bool:
     for around in file.ancestors(node):
         if isinstance(around, (cst.If, cst.IfExp)) and child is not around.test and _asks_for_key(around.test, name):
             return True
-        if isinstance(around, cst.BooleanOperation) and child is around.right and _asks_for_key(around.left, name):
+        if type(around) is cst.BooleanOperation and child is around.right and _asks_for_key(around.left, name):
             return True
-        if isinstance(around, cst.Try) and child is around.body and around.handlers:
+        if type(around) is cst.Try and child is around.body and around.handlers:
             handlers = [h.type for h in around.handlers]
             if any(t is not None and (dotted(t) or "") in ("AttributeError", "KeyError") for t in handlers):
                 return True

@@ -83,17 +83,17 @@ class Contexts:
             if type(around) not in _GUARDING:
                 child = around
                 continue
-            if isinstance(around, cst.If) and child is around.body and _asks_distributed(file, around.test):
+            if type(around) is cst.If and child is around.body and _asks_distributed(file, around.test):
                 return _distributed_reason(file, around)
-            if isinstance(around, cst.BooleanOperation) and child is around.right and asks_host(around):
+            if type(around) is cst.BooleanOperation and child is around.right and asks_host(around):
                 return "evaluated for host tensors only"
-            if isinstance(around, cst.If) and child is around.body and asks_host(around.test):
+            if type(around) is cst.If and child is around.body and asks_host(around.test):
                 return "evaluated for host tensors only"
-            if isinstance(around, cst.IndentedBlock):
+            if type(around) is cst.IndentedBlock:
                 for leaving, reason in self._exits_of(file, around):
                     if around.body.index(leaving) < around.body.index(child):
                         return reason
-            if isinstance(around, cst.FunctionDef):
+            if type(around) is cst.FunctionDef:
                 return None
             child = around
         return None
@@ -547,15 +547,15 @@ def _references(project: Project) -> dict[cst.CSTNode, list[Reference]]:
             if last not in names or not isinstance(node, (cst.Name, cst.Attribute)):
                 continue
             parent = file.parent(node)
-            if isinstance(parent, cst.Attribute) and parent.attr is node:
+            if type(parent) is cst.Attribute and parent.attr is node:
                 continue
             if isinstance(parent, (cst.FunctionDef, cst.ClassDef)) and parent.name is node:
                 continue
             if isinstance(parent, (cst.ImportAlias, cst.ImportFrom, cst.AsName)):
                 continue
-            if isinstance(parent, cst.Param) and parent.name is node:
+            if type(parent) is cst.Param and parent.name is node:
                 continue
-            if isinstance(parent, cst.Arg) and parent.keyword is node:
+            if type(parent) is cst.Arg and parent.keyword is node:
                 continue
             definition = project.definition(file.resolve(node) or _starred(file, node))
             if definition is not None:

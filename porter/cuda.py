@@ -29,38 +29,38 @@ def is_cuda_text(node: cst.CSTNode) -> bool:
 
 def _device_type(node: cst.CSTNode) -> str:
     """The part before the colon of a text that may name a device; empty for anything else."""
-    if isinstance(node, cst.BinaryOperation):
-        return _device_type(node.left) if isinstance(node.operator, cst.Modulo) else ""
-    if isinstance(node, cst.FormattedString):
+    if type(node) is cst.BinaryOperation:
+        return _device_type(node.left) if type(node.operator) is cst.Modulo else ""
+    if type(node) is cst.FormattedString:
         first = node.parts[0] if node.parts else None
-        text = first.value if isinstance(first, cst.FormattedStringText) else ""
+        text = first.value if type(first) is cst.FormattedStringText else ""
     else:
-        text = str(node.evaluated_value) if isinstance(node, cst.SimpleString) else ""
+        text = str(node.evaluated_value) if type(node) is cst.SimpleString else ""
     return text.split(":")[0]
 
 
 def is_cuda_device(file: SourceFile, node: cst.CSTNode) -> bool:
     """A text that names CUDA, or `torch.device` of one."""
-    if isinstance(node, cst.Call) and file.resolve(node.func) == "torch.device":
+    if type(node) is cst.Call and file.resolve(node.func) == "torch.device":
         return bool(node.args) and len(node.args) <= 2 and is_cuda_text(node.args[0].value)
     return is_cuda_text(node)
 
 
 def is_other_device(file: SourceFile, node: cst.CSTNode) -> bool:
     """A text or `torch.device` that names another device, or a choice between such: what CUDA is preferred to."""
-    if isinstance(node, cst.IfExp):
+    if type(node) is cst.IfExp:
         return is_other_device(file, node.body) and is_other_device(file, node.orelse)
-    if isinstance(node, cst.Call) and file.resolve(node.func) == "torch.device" and len(node.args) == 1:
+    if type(node) is cst.Call and file.resolve(node.func) == "torch.device" and len(node.args) == 1:
         node = node.args[0].value
     return _device_type(node) in _DEVICE_TYPES and not is_cuda_text(node)
 
 
 def asks_for_cuda(file: SourceFile, node: cst.CSTNode) -> bool | None:
     """True for `torch.cuda.is_available()`, False for its negation, None for any other condition."""
-    if isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Not):
+    if type(node) is cst.UnaryOperation and type(node.operator) is cst.Not:
         inner = asks_for_cuda(file, node.expression)
         return None if inner is None else not inner
-    if isinstance(node, cst.Call) and file.resolve(node.func) == "torch.cuda.is_available" and not node.args:
+    if type(node) is cst.Call and file.resolve(node.func) == "torch.cuda.is_available" and not node.args:
         return True
     return None
 
@@ -129,9 +129,9 @@ def _is_device_name(file: SourceFile, name: str) -> bool:
 
 def is_setting(file: SourceFile, node: cst.CSTNode) -> bool:
     """A statement that only sets something of CUDA's: a switch of its libraries, its device, its seed."""
-    if isinstance(node, cst.Assign):
+    if type(node) is cst.Assign:
         return all(_is_switch(file, t.target) for t in node.targets)
-    if not isinstance(node, cst.Expr) or not isinstance(node.value, cst.Call):
+    if type(node) is not cst.Expr or type(node.value) is not cst.Call:
         return False
     call = node.value
     target = file.resolve(call.func) or ""
@@ -143,12 +143,10 @@ def is_setting(file: SourceFile, node: cst.CSTNode) -> bool:
 
 
 def _is_switch(file: SourceFile, target: cst.BaseExpression) -> bool:
-    if isinstance(target, cst.Subscript):
+    if type(target) is cst.Subscript:
         index = target.slice[0].slice
         return (
-            file.resolve(target.value) == "os.environ"
-            and isinstance(index, cst.Index)
-            and _is_visible_devices(index.value)
+            file.resolve(target.value) == "os.environ" and type(index) is cst.Index and _is_visible_devices(index.value)
         )
     return (file.resolve(target) or "").startswith(SETTINGS)
 

@@ -80,14 +80,14 @@ class Flows:
 
 
 def _writes(node: cst.CSTNode) -> bool:
-    if isinstance(node, cst.AugAssign):
+    if type(node) is cst.AugAssign:
         return True
     if isinstance(node, (cst.AssignTarget, cst.AnnAssign)):
-        return any(isinstance(part, cst.Subscript) for part in descendants(node.target))
-    if isinstance(node, cst.Arg):
+        return any(type(part) is cst.Subscript for part in descendants(node.target))
+    if type(node) is cst.Arg:
         given = node.keyword is not None and node.keyword.value in ("inplace", "out")
         return given and dotted(node.value) not in ("False", "None")
-    if isinstance(node, cst.Call):
+    if type(node) is cst.Call:
         name = (dotted(node.func) or "").rpartition(".")[2]
         flags = [
             argument for argument in node.args[1:] if argument.keyword is None and dotted(argument.value) == "True"
@@ -98,4 +98,4 @@ def _writes(node: cst.CSTNode) -> bool:
 
 def _is_particular(node: cst.CSTNode) -> bool:
     """Whether a call asks for tensors, or deals with gradients."""
-    return isinstance(node, cst.Call) and (dotted(node.func) or "").rpartition(".")[2] in _PARTICULAR
+    return type(node) is cst.Call and (dotted(node.func) or "").rpartition(".")[2] in _PARTICULAR

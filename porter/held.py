@@ -99,22 +99,22 @@ def _is_kept(file: SourceFile, constructor: cst.FunctionDef, node: cst.BaseExpre
 
 def _is_parameter(file: SourceFile, node: cst.CSTNode, depth: int = 0) -> bool:
     """Whether an expression is a module's parameter or buffer, or all of them."""
-    if isinstance(node, cst.Attribute):
+    if type(node) is cst.Attribute:
         if file.kind(node.value) is Kind.MODULE:
             return is_tensor(file.kind(node))
         owner = file.owner(node) if type(node.value) is cst.Name and node.value.value == "self" else None
         return owner is not None and _registers(file, owner, node.attr.value)
-    if isinstance(node, cst.Call):
+    if type(node) is cst.Call:
         found = method_call(node, *_ALL)
         return found is not None and (dotted(found[0]) == "self" or file.kind(found[0]) is Kind.MODULE)
-    if not isinstance(node, cst.Name) or depth > 2:
+    if type(node) is not cst.Name or depth > 2:
         return False
     scope = file.index.scope_of(node).lookup(node.value)
     bound = scope[1] if scope is not None and isinstance(scope[0].node, cst.FunctionDef) else []
     made = file.parent(bound[0]) if len(bound) == 1 and isinstance(bound[0], cst.AssignTarget) else None
-    if not isinstance(made, cst.Assign) or made.targets[0].target is node:
+    if type(made) is not cst.Assign or made.targets[0].target is node:
         return False
-    if isinstance(made.value, cst.Call) and file.resolve(made.value.func) == "torch.nn.Parameter":
+    if type(made.value) is cst.Call and file.resolve(made.value.func) == "torch.nn.Parameter":
         return True
     return isinstance(made.value, (cst.Attribute, cst.Name)) and _is_parameter(file, made.value, depth + 1)
 

@@ -44,8 +44,8 @@ def read_value(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | None
             tensor = step[0]
         return tensor if is_tensor(file.kind(tensor)) else None
     if (
-        isinstance(node, cst.Call)
-        and isinstance(node.func, cst.Name)
+        type(node) is cst.Call
+        and type(node.func) is cst.Name
         and node.func.value == "float"
         and len(node.args) == 1
         and is_tensor(file.kind(node.args[0].value))
@@ -68,9 +68,9 @@ def kept_numbers(file: SourceFile, function: cst.FunctionDef) -> frozenset[str]:
 def _given_alone(function: cst.FunctionDef) -> Iterator[tuple[str, cst.BaseExpression]]:
     """Names that a function gives something, `x = y` and `x += y`, but not in tuples and chains."""
     for node in own_of_type(function.body, cst.Assign, cst.AugAssign):
-        if isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Name):
+        if type(node) is cst.Assign and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Name):
             yield node.targets[0].target.value, node.value
-        elif isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Name):
+        elif type(node) is cst.AugAssign and type(node.target) is cst.Name:
             yield node.target.value, node.value
 
 
@@ -243,9 +243,9 @@ def _reads(file: SourceFile, scope: Scope, given: cst.Name) -> Iterator[cst.Name
         if type(node) is not cst.Name or node.value != given.value:
             continue
         parent = file.parent(node)
-        if isinstance(parent, cst.Attribute) and parent.attr is node:
+        if type(parent) is cst.Attribute and parent.attr is node:
             continue
-        if isinstance(parent, cst.Arg) and parent.keyword is node:
+        if type(parent) is cst.Arg and parent.keyword is node:
             continue
         if isinstance(parent, (cst.Param, cst.Del)) or _is_target(file, node):
             continue

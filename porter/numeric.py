@@ -169,9 +169,9 @@ def _constant(file: SourceFile, node: cst.BaseExpression | None) -> cst.BaseExpr
 
 def _value(node: cst.CSTNode, name: str) -> cst.BaseExpression | bool | None:
     """What a node binds to a name: an expression, True for an int, False for something else; None if it does not."""
-    if isinstance(node, cst.Assign):
+    if type(node) is cst.Assign:
         for target in node.targets:
-            if isinstance(target.target, cst.Name) and target.target.value == name:
+            if type(target.target) is cst.Name and target.target.value == name:
                 return node.value
             if isinstance(target.target, (cst.Tuple, cst.List)) and name in _names(target.target):
                 return is_shape(node.value)
@@ -179,12 +179,10 @@ def _value(node: cst.CSTNode, name: str) -> cst.BaseExpression | bool | None:
         return node.value
     if isinstance(node, (cst.AsName, cst.Del, cst.Global, cst.Nonlocal)) and name in _names(node):
         return False
-    if isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Name) and node.target.value == name:
+    if type(node) is cst.AugAssign and type(node.target) is cst.Name and node.target.value == name:
         return _changed_by(node)
-    if isinstance(node, cst.For) and name in _names(node.target):
-        return (
-            isinstance(node.target, cst.Name) and isinstance(node.iter, cst.Call) and dotted(node.iter.func) == "range"
-        )
+    if type(node) is cst.For and name in _names(node.target):
+        return type(node.target) is cst.Name and type(node.iter) is cst.Call and dotted(node.iter.func) == "range"
     return None
 
 

@@ -34,15 +34,15 @@ def is_pointwise(
     if not _spares_bare(file, function, bare, depth):
         return False
     for node in own_descendants(function.body):
-        if isinstance(node, cst.Call) and not _in_check(file, node) and not _call_ok(file, node, depth):
+        if type(node) is cst.Call and not _in_check(file, node) and not _call_ok(file, node, depth):
             return False
-        if isinstance(node, cst.Subscript) and file.kind(node.value) is not Kind.HOST and not _index_ok(file, node):
+        if type(node) is cst.Subscript and file.kind(node.value) is not Kind.HOST and not _index_ok(file, node):
             return False
         if isinstance(node, (cst.For, cst.While, cst.AugAssign)) and not _own(node, params):
             return False
-        if isinstance(node, cst.AssignTarget) and not _own(node, params):
+        if type(node) is cst.AssignTarget and not _own(node, params):
             return False
-        if isinstance(node, cst.If) and is_tensor_truth(file, node.test) and not only_reports(node.body):
+        if type(node) is cst.If and is_tensor_truth(file, node.test) and not only_reports(node.body):
             return False
     return True
 

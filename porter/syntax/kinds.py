@@ -161,21 +161,21 @@ class Kinds:
     def _class_attributes(self, owner: cst.ClassDef) -> Env:
         found: Env = {}
         for method in owner.body.body:
-            if not isinstance(method, cst.FunctionDef):
+            if type(method) is not cst.FunctionDef:
                 continue
             for node in own_of_type(method, cst.Assign, cst.Expr):
-                if isinstance(node, cst.Expr):
+                if type(node) is cst.Expr:
                     call = node.value
-                    if not (isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute) and call.args):
+                    if not (type(call) is cst.Call and type(call.func) is cst.Attribute and call.args):
                         continue
                     name, first = call.func.attr.value, call.args[0].value
-                    if name in ("register_buffer", "register_parameter") and isinstance(first, cst.SimpleString):
+                    if name in ("register_buffer", "register_parameter") and type(first) is cst.SimpleString:
                         found[str(first.evaluated_value)] = Kind.TENSOR
                 else:
                     assert isinstance(node, cst.Assign)
                     for target in node.targets:
                         t = target.target
-                        if isinstance(t, cst.Attribute) and isinstance(t.value, cst.Name) and t.value.value == "self":
+                        if type(t) is cst.Attribute and type(t.value) is cst.Name and t.value.value == "self":
                             value = self._quick(node.value)
                             old = found.get(t.attr.value)
                             found[t.attr.value] = value if old is None else self._join(old, value)
@@ -211,12 +211,12 @@ class Kinds:
                 self._statement(statement, env, function)
 
     def _statement(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
-        if isinstance(node, cst.SimpleStatementLine):
+        if type(node) is cst.SimpleStatementLine:
             for small in node.body:
                 self._small(small, env, function)
-        elif isinstance(node, cst.If):
+        elif type(node) is cst.If:
             self._if(node, env, function)
-        elif isinstance(node, cst.For):
+        elif type(node) is cst.For:
             item = element(self._eval(node.iter, env))
             for _ in range(2):  # a second time, for what the first turn of the loop assigned
                 self._assign(node.target, self._loop_value(node.iter, item, env), env)
@@ -226,27 +226,27 @@ class Kinds:
                     break
             if node.orelse is not None:
                 self._block(node.orelse.body, env, function)
-        elif isinstance(node, cst.While):
+        elif type(node) is cst.While:
             for _ in range(2):
                 before = dict(env)
                 self._eval(node.test, env)
                 self._block(node.body, env, function)
                 if env == before:
                     break
-        elif isinstance(node, cst.With):
+        elif type(node) is cst.With:
             for with_item in node.items:
                 value = self._eval(with_item.item, env)
                 if with_item.asname is not None:
                     self._entered(with_item.asname.name, value, env)
             self._block(node.body, env, function)
-        elif isinstance(node, cst.Try):
+        elif type(node) is cst.Try:
             self._block(node.body, env, function)
             for handler in node.handlers:
                 self._block(handler.body, env, function)
             for extra in (node.orelse, node.finalbody):
                 if extra is not None:
                     self._block(extra.body, env, function)
-        elif isinstance(node, cst.Match):
+        elif type(node) is cst.Match:
             self._eval(node.subject, env)
             before, after = dict(env), dict(env)
             for case in node.cases:
@@ -255,7 +255,7 @@ class Kinds:
                 for name in inside:
                     after[name] = self._join(after[name], inside[name]) if name in after else inside[name]
             env.update(after)
-        elif isinstance(node, cst.FunctionDef):
+        elif type(node) is cst.FunctionDef:
             env[node.name.value] = Kind.UNKNOWN
 
     def _if(self, node: cst.If, env: Env, function: cst.CSTNode) -> None:
@@ -273,18 +273,18 @@ class Kinds:
         """`with value as target`: what a context manager gives is not known."""
 
     def _small(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
-        if isinstance(node, cst.Assign):
+        if type(node) is cst.Assign:
             value = self._eval(node.value, env)
             for target in node.targets:
                 self._assign(target.target, value, env)
-        elif isinstance(node, cst.AnnAssign):
+        elif type(node) is cst.AnnAssign:
             if node.value is not None:
                 self._assign(node.target, self._eval(node.value, env), env)
-        elif isinstance(node, cst.AugAssign):
+        elif type(node) is cst.AugAssign:
             value = self._join(self._eval(node.target, env), self._eval(node.value, env))
-            if isinstance(node.target, cst.Name):
+            if type(node.target) is cst.Name:
                 env[node.target.value] = value
-        elif isinstance(node, cst.Return):
+        elif type(node) is cst.Return:
             value = self._eval(node.value, env) if node.value is not None else Kind.HOST
             old = self._returns.get(function)
             self._returns[function] = value if old is None else self._join(old, value)
@@ -294,7 +294,7 @@ class Kinds:
                     self._eval(child, env)
 
     def _assign(self, target: cst.CSTNode, value: Value, env: Env) -> None:
-        if isinstance(target, cst.Name):
+        if type(target) is cst.Name:
             env[target.value] = value
             self._known[target] = value
         elif isinstance(target, (cst.Tuple, cst.List)):
@@ -480,7 +480,7 @@ class Kinds:
                     self._eval(child, env)
         if isinstance(base, tuple):
             index = node.slice[0].slice
-            if isinstance(index, cst.Index) and isinstance(index.value, cst.Integer):
+            if type(index) is cst.Index and type(index.value) is cst.Integer:
                 at = int(index.value.value)
                 return base[at] if at < len(base) else Kind.UNKNOWN
             return Kind.UNKNOWN
@@ -511,7 +511,7 @@ def arithmetic(arguments: list[Value]) -> Value:
 
 def is_plain(default: cst.BaseExpression | None) -> bool:
     """Whether a parameter's default is a number, a string or a truth value."""
-    if isinstance(default, cst.Name):
+    if type(default) is cst.Name:
         return default.value in ("True", "False")
     return isinstance(default, (cst.Integer, cst.Float, cst.SimpleString, cst.UnaryOperation))
 

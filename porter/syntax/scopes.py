@@ -59,7 +59,7 @@ class Scope:
         scope: Scope | None = self
         first = True
         while scope is not None:
-            visible = first or not isinstance(scope.node, cst.ClassDef)
+            visible = first or type(scope.node) is not cst.ClassDef
             if visible and name in scope.bindings and name not in scope.outer:
                 return scope, scope.bindings[name]
             first = False
@@ -156,10 +156,10 @@ class Index:
             self._bind_import(node, scope)
         elif isinstance(node, (cst.AssignTarget, cst.AnnAssign, cst.AugAssign, cst.For, cst.CompFor, cst.NamedExpr)):
             _bind_target(node.target, node, scope)
-        elif isinstance(node, cst.AsName):
+        elif type(node) is cst.AsName:
             if not isinstance(self.parents.get(node), cst.ImportAlias):
                 _bind_target(node.name, node, scope)
-        elif isinstance(node, cst.Param):
+        elif type(node) is cst.Param:
             scope.bind(node.name.value, node)
         elif isinstance(node, (cst.Global, cst.Nonlocal)):
             for item in node.names:
@@ -200,19 +200,19 @@ def imported_module(node: cst.ImportFrom, package: tuple[str, ...]) -> str:
 
 
 def _bind_target(target: cst.CSTNode, binding: cst.CSTNode, scope: Scope) -> None:
-    if isinstance(target, cst.Name):
+    if type(target) is cst.Name:
         scope.bind(target.value, binding)
     elif isinstance(target, (cst.Tuple, cst.List)):
         for element in target.elements:
             _bind_target(element.value, binding, scope)
-    elif isinstance(target, cst.StarredElement):
+    elif type(target) is cst.StarredElement:
         _bind_target(target.value, binding, scope)
 
 
 def _evaluated_outside(owner: cst.CSTNode, child: cst.CSTNode) -> bool:
     """Whether `child`, directly below a function or class, is evaluated in the scope around it."""
-    if isinstance(owner, cst.FunctionDef):
+    if type(owner) is cst.FunctionDef:
         return child is not owner.body and child is not owner.params
-    if isinstance(owner, cst.ClassDef):
+    if type(owner) is cst.ClassDef:
         return child is not owner.body
     return False

@@ -30,9 +30,9 @@ class Followed(Expressions):
         target = self.file.resolve(node.func)
         if target is not None:
             return self._named_call(node, target, values)
-        if isinstance(node.func, cst.Attribute):
+        if type(node.func) is cst.Attribute:
             return self._method_call(node, node.func, values, env)
-        if isinstance(node.func, cst.Name):
+        if type(node.func) is cst.Name:
             local = self._local_function(node.func)
             if local is not None:
                 return self._follow(self.file, local, node, values, 0)
@@ -235,8 +235,8 @@ class Followed(Expressions):
 
     def _method_call(self, node: cst.Call, func: cst.Attribute, values: list[Value], env: Env) -> Value:
         name, receiver = func.attr.value, func.value
-        above = isinstance(receiver, cst.Call) and dotted(receiver.func) == "super"
-        if above or (isinstance(receiver, cst.Name) and receiver.value in ("self", "cls")):
+        above = type(receiver) is cst.Call and dotted(receiver.func) == "super"
+        if above or (type(receiver) is cst.Name and receiver.value in ("self", "cls")):
             owner = self._class_of(func)
             if owner is not None:
                 return self._own_method(node, owner, name, values, above=above)

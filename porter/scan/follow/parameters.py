@@ -123,13 +123,13 @@ def used_as_mask(file: SourceFile, function: cst.FunctionDef) -> Iterator[str]:
     """Names that are inverted, given to `masked_fill`, or chosen by: `~m`, `torch.where(m, x, y)`."""
     for node in own_of_type(function.body, cst.UnaryOperation, cst.Call):
         asked: cst.BaseExpression | None = None
-        if isinstance(node, cst.UnaryOperation):
-            asked = node.expression if isinstance(node.operator, cst.BitInvert) else None
-        elif isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.args:
+        if type(node) is cst.UnaryOperation:
+            asked = node.expression if type(node.operator) is cst.BitInvert else None
+        elif type(node) is cst.Call and type(node.func) is cst.Attribute and node.args:
             if node.func.attr.value in ("masked_fill", "masked_fill_", "masked_select", "masked_scatter"):
                 at = 1 if file.resolve(node.func) is not None and len(node.args) > 1 else 0
                 asked = node.args[at].value
             elif len(node.args) == 3 and file.resolve(node.func) == "torch.where":
                 asked = node.args[0].value
-        if isinstance(asked, cst.Name):
+        if type(asked) is cst.Name:
             yield asked.value

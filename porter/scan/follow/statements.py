@@ -15,7 +15,7 @@ class Statements(Parameters):
     """Kinds of one file, statement by statement."""
 
     def _statement(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
-        if isinstance(node, cst.ClassDef):
+        if type(node) is cst.ClassDef:
             self._fields(node, env, function)
         else:
             super()._statement(node, env, function)
@@ -79,18 +79,18 @@ class Statements(Parameters):
             self._assign(node.target, self._known.get(node.value, Kind.UNKNOWN), env)
 
     def _assign(self, target: cst.CSTNode, value: Value, env: Env) -> None:
-        if isinstance(target, cst.Name):
+        if type(target) is cst.Name:
             env.pop(f"{GUARD}{target.value}", None)
         super()._assign(target, value, env)
-        if isinstance(target, cst.Attribute):
+        if type(target) is cst.Attribute:
             for owner in self._classes(target.value, env):
                 self._flow.set_attribute(owner.owner, target.attr.value, target, value)
-        elif isinstance(target, cst.Subscript):
+        elif type(target) is cst.Subscript:
             index = target.slice[0].slice
-            self._keep(target.value, value, env, key_of(index.value) if isinstance(index, cst.Index) else None)
+            self._keep(target.value, value, env, key_of(index.value) if type(index) is cst.Index else None)
         elif isinstance(target, (cst.Tuple, cst.List)):
             for part in target.elements:
-                if isinstance(part, cst.StarredElement):
+                if type(part) is cst.StarredElement:
                     self._assign(part.value, several([element(value)]), env)
 
     def _keep(self, container: cst.BaseExpression, value: Value, env: Env, key: str | None = None) -> None:
