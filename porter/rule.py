@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import libcst as cst
@@ -205,13 +206,18 @@ class RedirectRule(Rule):
 
     def visit_Attribute(self, node: cst.Attribute) -> None:
         """Replace a chain such as `F.interpolate` where it stands."""
-        target = self.file.resolve(node)
+        target = self.file.resolve(node) if node.attr.value in self._last_parts else None
         if target is None or target not in self.targets or not self.wanted(node) or self.file.inside_import(node):
             return
         parent = self.file.parent(node)
         if isinstance(parent, cst.Del) or (isinstance(parent, _ASSIGNING) and parent.target is node):
             return  # the library's own name is meant
         self.replace(node, self.runtime(self.targets[target]))
+
+    @cached_property
+    def _last_parts(self) -> frozenset[str]:
+        """The names behind the last dots of what is redirected."""
+        return frozenset(target.rpartition(".")[2] for target in self.targets)
 
     def redirects(self, func: cst.BaseExpression) -> list[Hashable]:
         """The keys of the edits, imports or the attribute itself, by which what is called becomes the runtime's."""

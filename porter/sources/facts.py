@@ -20,6 +20,8 @@ _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "
 
 
 T = TypeVar("T")
+_SIMPLE = frozenset({ast.Expr, ast.Return, ast.Raise, ast.Assert, ast.Pass, ast.Break, ast.Continue, ast.Delete})
+_ASSIGNING = frozenset({ast.Assign, ast.AnnAssign, ast.AugAssign})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ def _read_blocks(body: list[ast.stmt], facts: Facts) -> None:
     pending = [(statement, False, True, False) for statement in reversed(body)]
     while pending:
         statement, optional, top, later = pending.pop()
+        if type(statement) in _SIMPLE or (not top and type(statement) in _ASSIGNING):
+            continue  # nothing is imported or defined, nor is a name of the file bound
         _read_statement(statement, facts, optional=optional, top=top, later=later)
         function = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
         inner_top = top and not function and not isinstance(statement, ast.ClassDef)
