@@ -121,8 +121,29 @@ def match(text: str, node: cst.CSTNode, resolve: Resolver | None = None) -> Bind
             pattern = pattern.body[0]
     if type(pattern) is not type(node) and type(pattern) not in _NAMING:
         return None
+    if type(node) is cst.Call and not _may_call(text, node, resolve):
+        return None
     found: Bindings = {}
     return found if _unify(pattern, node, found, resolve) else None
+
+
+def _may_call(text: str, node: cst.Call, resolve: Resolver | None) -> bool:
+    """Whether a call's function has the last name of the one that the expression `text` calls; a quick look."""
+    name = _called(text)
+    if name is None:
+        return True
+    if type(node.func) is cst.Attribute:
+        return node.func.attr.value == name
+    target = resolve(node.func) if resolve is not None else None
+    return target is not None and target.rpartition(".")[2] == name
+
+
+@cache
+def _called(text: str) -> str | None:
+    """The last name of `a.b(...)`; None for what is no such call."""
+    pattern = _expression(text)
+    called = pattern.func if isinstance(pattern, cst.Call) else None
+    return called.attr.value if isinstance(called, cst.Attribute) and not is_hole(called.attr) else None
 
 
 def _unify(pattern: cst.CSTNode, node: cst.CSTNode, found: Bindings, resolve: Resolver | None) -> bool:
