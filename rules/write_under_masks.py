@@ -85,8 +85,8 @@ class ComputeUnderMasks(Rule):
 
     `out[inside] = f(x[inside])` computes on as many elements as the mask is true for: another shape, another graph,
     each time. If `f` treats every element alike (this rule proves it from f's own source), computing everywhere and
-    selecting gives the same values and gradients. Elements outside are clamped into the range that the mask allows
-    first, so that no infinity can reach a gradient.
+    selecting gives the same values and gradients. Elements outside get the lower bound of the range that the
+    mask allows first, so that nothing that is not finite, theirs or their gradient's, reaches the others.
     """
 
     code = "SHP005"
@@ -106,12 +106,27 @@ class ComputeUnderMasks(Rule):
             after=(
                 "import torch\nfrom . import ops\n\n\ndef curve(inputs, slopes):\n    return torch.sqrt(1 - inputs**2) * slopes[..., 0], inputs * 2\n\n\n"
                 "def bent(x, slopes):\n    inside = (x >= -0.5) & (x <= 0.5)\n    y = torch.zeros_like(x)\n    z = torch.zeros_like(x)\n"
-                "    all_y, all_z = curve(\n        inputs=torch.clamp(x, -0.5, 0.5),\n        slopes=slopes,\n    )\n"
+                "    all_y, all_z = curve(\n        inputs=torch.where(inside, x, -0.5),\n        slopes=slopes,\n    )\n"
                 "    ops.masked_write_(y, inside, all_y)\n    ops.masked_write_(z, inside, all_z)\n    return y, z\n"
             ),
             call="bent(x, slopes)",
             inputs="x = torch.linspace(-2, 2, 9)\nslopes = torch.ones(9, 2)",
             grad=("x", "slopes"),
+        ),
+        # an element that is no number stays where it is
+        Example(
+            before=(
+                "import torch\n\n\ndef root(v):\n    return torch.sqrt(4 - v * v)\n\n\n"
+                "def bent(x):\n    inside = (x >= -1) & (x <= 1)\n    y = torch.zeros_like(x)\n    y[inside] = root(x[inside])\n    return y\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef root(v):\n    return torch.sqrt(4 - v * v)\n\n\n"
+                "def bent(x):\n    inside = (x >= -1) & (x <= 1)\n    y = torch.zeros_like(x)\n    all_y = root(torch.where(inside, x, -1))\n"
+                "    ops.masked_write_(y, inside, all_y)\n    return y\n"
+            ),
+            call="bent(x)",
+            inputs="x = torch.tensor([0.3, float('nan'), -0.6, float('inf'), 2.0])",
+            grad=("x",),
         ),
     )
     untouched: ClassVar = (
@@ -162,8 +177,8 @@ class ComputeUnderMasks(Rule):
         bare = bare_parameters(definition[1], node.value, rows)
         if not is_pointwise(*definition, bare) or self.file.host_reason(node) is not None:
             return
-        call, clamped = self._everywhere(node.value, mask, bounds)
-        if not clamped or any(masked(n) and same(masked(n)[1], mask) for n in own_descendants(call)):  # type: ignore[index]
+        call, bounded = self._everywhere(node.value, mask, bounds)
+        if not bounded or any(masked(n) and same(masked(n)[1], mask) for n in own_descendants(call)):  # type: ignore[index]
             return
         names = [f"all_{code(w[0])}" for w in written]
         if any(self.file.index.scope_of(node).lookup(n) for n in names):
@@ -180,26 +195,26 @@ class ComputeUnderMasks(Rule):
         mask: cst.BaseExpression,
         bounds: dict[str, tuple[cst.BaseExpression, cst.BaseExpression]],
     ) -> tuple[cst.Call, bool]:
-        """The call on whole tensors, the bounded ones clamped into their range; and whether one was clamped."""
-        clamped = False
+        """The call on whole tensors, bounded ones with their lower bound outside; and whether one was bounded."""
+        bounded = False
         torch = self.file.alias("torch")
         if torch is None:
             return call, False
 
         def put(part: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
-            nonlocal clamped
+            nonlocal bounded
             read = masked(part)
             if read is None or not same(read[1], mask):
                 return None
             if code(read[0]) in bounds:
-                clamped = True
-                low, high = bounds[code(read[0])]
-                return self.fill("__torch.clamp(__x, __low, __high)", torch=torch, x=read[0], low=low, high=high)
+                bounded = True
+                low, _ = bounds[code(read[0])]
+                return self.fill("__torch.where(__m, __x, __low)", torch=torch, m=mask, x=read[0], low=low)
             return read[0]
 
         new = substitute(call, put)
         assert isinstance(new, cst.Call)
-        return new, clamped
+        return new, bounded
 
     def _bound_once(self, function: cst.FunctionDef, name: str) -> bool:
         return len(self.file.index.scopes[function].bindings.get(name, ())) <= 1

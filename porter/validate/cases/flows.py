@@ -158,9 +158,9 @@ def _splines() -> tuple[Part, ...]:
     )
 
 
-# Of inputs that are not finite upstream computes none, or refuses a spline without any inside its interval; the port
-# computes all of them and takes what is inside, which eagerly ends in an index beyond the bins.
-_BEYOND = ("huge", "not finite")
+# Upstream refuses a spline of which no input is inside its interval; the port computes all of them and takes what is
+# inside, which is nothing.
+_BEYOND = ("huge",)
 
 CASES = (
     Case("flows.forward", _parts(reverse=False), left_out=_BEYOND),
