@@ -231,7 +231,7 @@ def test_files_that_are_left_out_are_named(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "up", files)
     told = run("generate", root, "--out", tmp_path / "out", "--sources", "voice").stdout
     line = next(line for line in told.splitlines() if line.startswith("Of that"))
-    assert line.endswith("import what is ported: speak.py")
+    assert line.endswith("imports what is ported: speak.py")
 
 
 @pytest.mark.parametrize(

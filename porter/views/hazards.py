@@ -47,7 +47,7 @@ def print_hazards(manifest: Manifest, checked: Checked, *, everything: bool) -> 
     counts = {"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]}
     if "not_ported" in hazards:
         counts["not ported"] = hazards["not_ported"]
-    console.print(counts_line(counts).append(f", {_of_what(checked)}"), soft_wrap=True)
+    console.print(counts_line(counts).append(f", {_of_what(checked)}"), soft_wrap=console.width >= NARROW)
 
 
 def _of_what(checked: Checked) -> str:
