@@ -1,4 +1,4 @@
-"""Text in, sound out: `python -m module.tpu.speak --gpt … --sovits … --ref … --text … --lang … --out x.wav`."""
+"""Text in, sound out: `python -m module.tpu.speak --gpt FILE --sovits FILE --ref WAV --ref-lang L --text T ...`."""
 
 import argparse
 import contextlib

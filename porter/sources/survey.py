@@ -43,7 +43,7 @@ class Survey:
     def names(self, path: str, words: Iterable[str]) -> bool:
         """Whether a file's text has one of some names in it, as far as its bytes tell."""
         content = self._content(path)
-        return any(word.encode() in content for word in words)
+        return any(word.encode("utf-8", "surrogateescape") in content for word in words)
 
     def text(self, path: str) -> str:
         """The text of a file, "" for one that is not Python."""

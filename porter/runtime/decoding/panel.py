@@ -27,7 +27,7 @@ class Panel:
     def infer_panel(
         self, x: Tensor, x_lens: Tensor, prompts: Tensor | None, bert_feature: Tensor, *given: Any, **named: Any
     ) -> tuple[Tensor, int]:
-        """One sentence, (1, …) each: codes behind those of the prompt, (1, P + N), and the index of the last step."""
+        """One sentence, (1, ...) each: codes behind those of the prompt, (1, P + N), and the index of the last step."""
         found: tuple[Tensor, int] = next(self.infer_panel_naive(x, x_lens, prompts, bert_feature, *given, **named))
         return found
 
