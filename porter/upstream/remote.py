@@ -47,9 +47,14 @@ def open_url(spec: GitUrlSpec, *, offline: bool) -> Snapshot:
             raise PortError(f"{spec.text} has no commit on its default branch")
         raise unknown_revision(mirror, spec.revision, spec.url)
 
+    here: set[str] = set()  # what the mirror has: git takes longer to list it than to read a few files
+
     def obtain(blobs: list[str]) -> None:
-        if not offline:
-            _fetch_blobs(mirror, blobs, spec.text)
+        if offline or here.issuperset(blobs):
+            return
+        here.update(_listed(mirror))
+        _fetch_blobs(mirror, set(blobs) - here, spec.text)
+        here.update(blobs)
 
     return GitSnapshot(mirror, commit, spec.text, notes=notes, obtain=obtain)
 
@@ -138,11 +143,15 @@ def _fetch_commit(mirror: Path, commit: str) -> None:
         _network("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", commit, at=mirror)
 
 
-def _fetch_blobs(mirror: Path, blobs: list[str], shown: str) -> None:
-    """Fetch those of `blobs` that the mirror lacks, all in one go."""
+def _listed(mirror: Path) -> list[str]:
+    """The hashes of all objects that the mirror has."""
     # Any other question about a missing object, some version of git answers by fetching it alone.
     here = run_git("cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectname)", at=mirror)
-    missing = set(blobs).difference(here.decode("ascii").split())
+    return here.decode("ascii").split()
+
+
+def _fetch_blobs(mirror: Path, missing: set[str], shown: str) -> None:
+    """Fetch blobs that the mirror lacks, all in one go."""
     if not missing:
         return
     request = "".join(f"{blob}\n" for blob in sorted(missing)).encode()
