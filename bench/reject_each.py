@@ -21,8 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from porter import rulebook
 from porter.commands.memory import no_collection
+
+from porter import rulebook
 from porter.decisions import decision
 from porter.decisions.account import account_for
 from porter.decisions.applying import Decided, decide

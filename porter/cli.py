@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -37,6 +39,7 @@ _COMMANDS = {
     "rules": "porter.commands.rules:rules",
     "doctor": "porter.commands.doctor:doctor",
 }
+_LONG = frozenset({"validate", "record", "bench", "estimate", "doctor"})  # these run models, and make garbage all along
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _PIPE_CLOSED = 141  # 128 + SIGPIPE
 _TERMINATED = 143  # 128 + SIGTERM
@@ -59,6 +62,8 @@ class LazyGroup(click.Group):
         """The command of this name."""
         if cmd_name not in self._lazy or not _installed(self._lazy[cmd_name]):
             return super().get_command(ctx, cmd_name)
+        if cmd_name in _LONG:
+            gc.enable()
         module, _, name = self._lazy[cmd_name].partition(":")
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)
@@ -132,6 +137,9 @@ def cli(context: click.Context, config: Path | None, no_config: bool) -> None:
 def main() -> NoReturn:
     """Run the command line and leave with its exit status."""
     signal.signal(signal.SIGTERM, _end)
+    # Most commands build syntax trees that live to the end, which is soon: walking them for garbage is a fifth of it.
+    gc.disable()
+    atexit.register(gc.freeze)
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

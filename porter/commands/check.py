@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from .memory import no_collection
 from .options import json_option, one_format, rule_options, sarif_option, sources_option, upstream_argument
 from .output import print_json, say_missing, say_notes
 from .progress import Progress
@@ -65,7 +64,7 @@ def check(
     from ..upstream import open_upstream
 
     one_format(json=as_json, sarif=as_sarif)
-    with no_collection(), Progress() as progress:
+    with Progress() as progress:
         source, settings = _asked(context, upstream, select, ignore, folders, sources, decisions)
         progress.step("opening upstream")
         snapshot = open_upstream(source)

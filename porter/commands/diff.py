@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .memory import no_collection
 from .options import directory_argument, json_option
 from .output import print_json, say
 from .progress import Progress
@@ -46,7 +45,7 @@ def diff(
     `git apply` in a checkout of upstream makes its files what the port's are.
     """
     folder = directory_of(directory)
-    with no_collection(), Progress() as progress:
+    with Progress() as progress:
         progress.step("reading the package")
         from ..comparison import choose, compare
 

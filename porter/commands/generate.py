@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from .memory import no_collection
 from .options import decisions_option, json_option, rule_options, sources_option, upstream_argument
 from .output import print_json, say, say_missing, say_notes, tell
 from .progress import Progress
@@ -63,7 +62,7 @@ def generate(
     from ..upstream import open_upstream
 
     upstream = upstream_of(upstream)
-    with no_collection(), Progress() as progress:
+    with Progress() as progress:
         progress.step("opening upstream")
         snapshot = open_upstream(upstream)
         place = place_for(snapshot, upstream, out, install=install, sources=sources)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .memory import no_collection
 from .options import decisions_option, json_option, one_format, package_arguments, rules_option, sarif_option
 from .output import print_json, say_notes
 from .progress import Progress
@@ -53,7 +52,7 @@ def status(
     one_format(json=as_json, sarif=as_sarif)
     upstream, folder = package_of(context, upstream, directory)
     place = Place(folder)
-    with no_collection(), Progress() as progress:
+    with Progress() as progress:
         read_package(place)  # before a URL is fetched for nothing
         progress.step("opening upstream")
         snapshot = open_upstream(upstream)
