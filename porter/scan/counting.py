@@ -18,6 +18,7 @@ from .asking import Found, on_host
 from .follow import Followed
 from .follow.binding import CONSTRUCTORS
 
+_GENERATORS = ("random.", "numpy.random.", "secrets.")  # a number of its own in each step
 _MOST_CALLS = 8  # how far a number is followed through callers
 
 
@@ -32,7 +33,7 @@ def counted(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
         asked: cst.BaseExpression | None = None
         if isinstance(index, cst.Index):
             asked = index.value
-        elif isinstance(index, cst.Slice) and kept:
+        elif isinstance(index, cst.Slice) and (kept or _drawn(file, index.lower)):
             asked = index.lower
         if asked is None or isinstance(asked, (cst.Integer, cst.UnaryOperation)) or may_be_tensor(file.kind(asked)):
             continue
@@ -46,6 +47,25 @@ def counted(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
             return
 
 
+def _drawn(file: SourceFile, node: cst.BaseExpression | None, left: int = _MOST_CALLS) -> bool:
+    """Whether a number comes from Python's own generator, at this place or where a name in it was assigned."""
+    if node is None or left <= 0:
+        return False
+    for part in own_of_type(node, cst.Call, cst.Name):
+        if isinstance(part, cst.Call):
+            if (file.resolve(part.func) or "").startswith(_GENERATORS):
+                return True
+            continue
+        assert isinstance(part, cst.Name)
+        found = file.index.scope_of(part).lookup(part.value)
+        for binding in found[1] if found is not None else ():
+            assign = file.parent(binding) if isinstance(binding, cst.AssignTarget) else None
+            if isinstance(assign, cst.Assign) and not _inside(file, part, assign):
+                if _drawn(file, assign.value, left - 1):
+                    return True
+    return False
+
+
 def _is_kept(file: SourceFile, node: cst.Subscript) -> bool:
     """Whether a tensor lives on from step to step: an attribute, or one that is written to."""
     return isinstance(node.value, cst.Attribute) or isinstance(file.parent(node), cst.AssignTarget)
@@ -57,6 +77,9 @@ def changing(file: SourceFile, node: cst.BaseExpression, left: int = _MOST_CALLS
     while stack:
         part = stack.pop()
         if isinstance(part, cst.Call):
+            target = file.resolve(part.func) or ""
+            if target.startswith(_GENERATORS):
+                return target
             if (dotted(part.func) or "") in ("len", "int", "min", "max", "abs", "round"):
                 stack += [] if dotted(part.func) == "len" else [a.value for a in part.args]
         elif isinstance(part, cst.Attribute):

@@ -108,6 +108,19 @@ def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
         return
     if moves_to_cuda(file, node):
         yield "DEV", node, "cuda() names one backend"
+    name, values = node.func.attr.value, [a.value for a in node.args]
+    if not values or not is_tensor(file.kind(node.func.value)):
+        return
+    if name == "new_tensor" and not is_tensor(file.kind(values[0])) and not _belongs_on_host(file, node):
+        yield "DEV", node, "new_tensor copies Python values to the host and uploads them each time"
+    elif name == "type" and _host_type(file, values[0]):
+        yield "SYN", node, f"type({brief(values[0])}) is a type of the CPU's, and to the CPU waits for the device"
+
+
+def _host_type(file: SourceFile, node: cst.BaseExpression) -> bool:
+    """`torch.LongTensor`, or its name as text."""
+    name = str(node.evaluated_value) if isinstance(node, cst.SimpleString) else file.resolve(node)
+    return name in tn.TYPE_FACTORIES
 
 
 def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
@@ -230,7 +243,7 @@ DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
     cst.Name: (names, operators.functions),
     cst.SimpleString: (texts,),
     cst.FormattedString: (texts,),
-    cst.BinaryOperation: (texts, reads.percents),
+    cst.BinaryOperation: (texts, reads.percents, reads.repeats),
     cst.If: (reads.conditions, choices),
     cst.While: (reads.conditions, steps),
     cst.Assert: (reads.conditions,),

@@ -164,8 +164,7 @@ def percents(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 def conditions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Python asking a tensor for its truth."""
     assert isinstance(node, (cst.If, cst.While, cst.Assert, cst.IfExp, cst.CompIf))
-    if not asks_host(node.test):
-        yield from _truth(file, node.test, node.test)
+    yield from _truth(file, node.test, node.test)
 
 
 def truths(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
@@ -194,6 +193,8 @@ def _truth(file: SourceFile, place: cst.CSTNode, test: cst.BaseExpression) -> It
 
 
 def _asked(test: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+    if asks_host(test):
+        return  # no part of it is asked about a device tensor
     if isinstance(test, cst.BooleanOperation):
         yield from _asked(test.left)
         yield from _asked(test.right)
@@ -246,32 +247,49 @@ def cases(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
         yield from told(file, "SYN", node.subject, node.subject, f"matching {brief(node.subject)} waits for the device")
 
 
+_LISTS = frozenset({"list", "tuple", "sorted", "range"})
+_MODULE_LISTS = frozenset(f"torch.nn.{name}" for name in ("ModuleList", "ParameterList", "Sequential"))
+
+
 def positions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
-    """A list or tuple of Python's, or of modules, indexed by a tensor."""
+    """A text, list or tuple of Python's, or a list of modules, indexed by a tensor."""
     assert isinstance(node, cst.Subscript)
     index = node.slice[0].slice
     if len(node.slice) == 1 and isinstance(index, cst.Index) and is_tensor(file.kind(index.value)):
-        listed = isinstance(node.value, (cst.List, cst.Tuple))
         shape = isinstance(node.value, cst.Attribute) and node.value.attr.value == "shape"
-        if listed or shape or is_sequence(file.kind(node.value)) or _names_list(file, node.value):
+        if shape or is_sequence(file.kind(node.value)) or _is_listing(file, node.value):
             yield "SYN", node, f"{brief(index.value)} picks from a list of Python's, which waits for the device"
 
 
-def _names_list(file: SourceFile, node: cst.BaseExpression) -> bool:
-    """Whether an expression is a name that only ever is a list or tuple, as its function says."""
-    found = file.index.scope_of(node).lookup(node.value) if isinstance(node, cst.Name) else None
-    return found is not None and all(_is_list(file, binding) for binding in found[1])
+def repeats(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """A text or list of Python's repeated as often as a tensor says: `[0] * n`."""
+    assert isinstance(node, cst.BinaryOperation)
+    if not isinstance(node.operator, cst.Multiply):
+        return
+    for listing, count in ((node.left, node.right), (node.right, node.left)):
+        if is_tensor(file.kind(count)) and _is_listing(file, listing):
+            yield "SYN", node, f"{brief(count)} says how often a list is repeated, which waits for the device"
 
 
-def _is_list(file: SourceFile, binding: object) -> bool:
+def _is_listing(file: SourceFile, node: cst.BaseExpression) -> bool:
+    """Whether an expression is a text or a list, or a name or attribute that only ever is one."""
+    if isinstance(node, cst.Name):
+        found = file.index.scope_of(node).lookup(node.value)
+        return found is not None and all(_binds_listing(file, binding) for binding in found[1])
+    if isinstance(node, cst.Attribute) and dotted(node.value) == "self":
+        owner = file.owner(node)
+        made = file.attribute_value(owner, node.attr.value) if owner is not None else None
+        return made is not None and not isinstance(made, (cst.Name, cst.Attribute)) and _is_listing(file, made)
+    if isinstance(node, cst.Call):
+        return dotted(node.func) in _LISTS or file.resolve(node.func) in _MODULE_LISTS
+    return is_text(node) or isinstance(node, (cst.List, cst.Tuple, cst.ListComp))
+
+
+def _binds_listing(file: SourceFile, binding: object) -> bool:
     if isinstance(binding, cst.Param) and binding.annotation is not None:
         note = binding.annotation.annotation
         name = dotted(note.value if isinstance(note, cst.Subscript) else note) or ""
-        return name.rpartition(".")[2] in ("list", "List", "tuple", "Tuple", "Sequence")
-    if not isinstance(binding, cst.AssignTarget):
-        return False
-    assign = file.parent(binding)
+        return name.rpartition(".")[2] in ("list", "List", "tuple", "Tuple", "Sequence", "str")
+    assign = file.parent(binding) if isinstance(binding, cst.AssignTarget) else None
     made = assign.value if isinstance(assign, cst.Assign) else None
-    return isinstance(made, (cst.List, cst.Tuple, cst.ListComp)) or (
-        isinstance(made, cst.Call) and dotted(made.func) in ("list", "tuple", "sorted")
-    )
+    return made is not None and not isinstance(made, (cst.Name, cst.Attribute)) and _is_listing(file, made)

@@ -9,7 +9,7 @@ from porter.rulebook import load
 
 BOOK = load().selected()
 HEAD = (
-    "import math\nimport operator\n\nimport numpy as np\nimport torch\nfrom torch import Tensor, nn\n"
+    "import math\nimport operator\nimport random\n\nimport numpy as np\nimport torch\nfrom torch import Tensor, nn\n"
     "from torch.nn import functional as F\n\n\n"
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scan.marked import HEAD, wrong
+from tests.scan.marked import HEAD, reasons, wrong
 
 # Lines of a method that is given tensors x and y, a boolean mask, lengths, and the Python numbers n and width.
 READS = [
@@ -58,6 +58,14 @@ READS = [
     "return [v for v in x if v.sum() > 0]",
     "return [x, y][lengths.argmax()]",
     "return x.shape[lengths.argmax()]",
+    "return 'abc'[lengths[0]]",
+    "names = ['a', 'b']; return names[lengths[0]]",
+    "return [0.0] * lengths[0]",
+    "return lengths[0] * 'ab'",
+    "return nn.ModuleList([nn.Linear(2, 2)])[lengths[0]](x)",
+    "return x.new_tensor([1.0, 2.0])",
+    "return x.type(torch.LongTensor)",
+    "return x.type('torch.FloatTensor')",
     "return range(n, lengths.max())",
     "return slice(0, lengths.max())",
     "print('x', x.mean())",
@@ -183,6 +191,10 @@ CLEAN = [
     "return np.prod(x.shape)",
     "return x.size(0) and n",
     "return [n, width][0]",
+    "return [x] * n",
+    "return 'ab' * 2",
+    "return x.type(torch.float16)",
+    "return x.new_tensor(y)",
     "return list(zip([1, 2], [x, y]))",
     "return enumerate([x, y])",
 ]
@@ -223,7 +235,10 @@ def test_what_reads_nothing_is_not(line: str) -> None:
         "for _ in range(n):\n            x = torch.cat([x, y], 1)  # clean\n            x = x[:, -8:]\n        return x",
         "for _ in range(n):\n            z = x * 2\n            z = torch.cat([z, y], 1)  # clean\n        return z",
         "parts = []\n        for t in (x, y):\n            parts.append(t)  # clean\n        return torch.cat(parts, 1)  # clean",
-        # places that the host counts
+        # places that the host draws or counts
+        "start = random.randint(0, 9)\n        return x[:, start : start + 8]  # hazard",
+        "return x[random.choice([1, 2])]  # hazard",
+        "return x * random.random()  # clean",
         "self.buffer[n % 100] = x.mean()  # hazard\n        return x",
         "return self.buffer[:, width + n]  # hazard",
         "place = n * 2\n        return self.buffer[place]  # hazard",
@@ -247,3 +262,11 @@ def test_what_differs_from_step_to_step_is_listed(body: str) -> None:
         f"    def run(self, x: Tensor, y: Tensor, lengths: torch.LongTensor, n: int, width: int):\n        {body}\n"
     )
     assert wrong(net=HEAD + text) == []
+
+
+def test_a_condition_whose_reading_part_is_kept_to_the_host_is_no_read() -> None:
+    told = reasons(
+        net=HEAD + "def checked(x: Tensor):\n    if x.dim() != 2 or x.size(1) < 2 or torch.max(x) > 9:\n"
+        "        raise ValueError('bad')\n    assert x.dim() == 2 and not torch.isnan(x).any()\n    return x * 2\n"
+    )
+    assert {(code, state) for code, _, state, _ in told} == {("SYN002", "fixed")}
