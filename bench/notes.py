@@ -22,13 +22,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from porter.commands.memory import no_collection
-
 from bench.faults.trial import Bench, copy_package, figure
 from bench.whole import problems
 from porter import rulebook
 from porter.emit import layout
-from porter.engine import Edit, Rewrites, apply, visit
+from porter.engine import Edit, Rewrites, apply, no_collection, visit
 from porter.errors import PortError
 from porter.generate import Settings, generate
 from porter.hazards import account, family

@@ -148,8 +148,7 @@ def row(
 
 def port(upstream: str, out: Path) -> Outcome:
     """Generate over whatever is in `out`."""
-    from porter.commands.memory import no_collection
-
+    from porter.engine import no_collection
     from porter.generate import Settings, generate
     from porter.store import Place
     from porter.upstream import open_upstream

@@ -21,13 +21,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from porter.commands.memory import no_collection
-
 from porter import rulebook
 from porter.decisions import decision
 from porter.decisions.account import account_for
 from porter.decisions.applying import Decided, decide
-from porter.engine import Rewrites, rewrite
+from porter.engine import Rewrites, no_collection, rewrite
 from porter.errors import PortError
 from porter.hazards import Hazard, Status, account, count
 from porter.hunks import Hunk, Sides, hunks_in, numbered

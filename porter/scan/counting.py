@@ -60,9 +60,10 @@ def _drawn(file: SourceFile, node: cst.BaseExpression | None, left: int = _MOST_
         found = file.index.scope_of(part).lookup(part.value)
         for binding in found[1] if found is not None else ():
             assign = file.parent(binding) if isinstance(binding, cst.AssignTarget) else None
-            if isinstance(assign, cst.Assign) and not _inside(file, part, assign):
-                if _drawn(file, assign.value, left - 1):
-                    return True
+            if not isinstance(assign, cst.Assign) or _inside(file, part, assign):
+                continue
+            if _drawn(file, assign.value, left - 1):
+                return True
     return False
 
 
