@@ -66,6 +66,20 @@ class SliceSegmentsByGather(Rule):
             inputs="x = torch.arange(12.0).reshape(2, 6)\nstarts = torch.tensor([1, 3])",
             grad=("x",),
         ),
+        Example(  # of rows, where nobody knows how many axes follow
+            before=(
+                "import torch\n\n\ndef windows(pitch, starts, size):\n    out = torch.zeros_like(pitch[:, :size])\n"
+                "    for i in range(pitch.size(0)):\n        first = starts[i]\n        last = first + size\n"
+                "        out[i] = pitch[i, first:last]\n    return out\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef windows(pitch, starts, size):\n"
+                "    out = ops.slice_segments(pitch, starts, size, rows_of_samples=True)\n    return out\n"
+            ),
+            call="(windows(x, starts, 2), windows(x[..., 0], starts, 3))",
+            inputs="x = torch.arange(24.0).reshape(2, 6, 2)\nstarts = torch.tensor([1, 3])",
+            grad=("x",),
+        ),
         Example(  # a signal that is shorter than the windows
             before=(
                 "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :, :size])\n"
@@ -87,6 +101,9 @@ class SliceSegmentsByGather(Rule):
         "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n",
         "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :9])\n"
         "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n",
+        # windows of rows, and a place for windows of the last axis
+        "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :, :size])\n"
+        "    for b in range(x.shape[0]):\n        out[b] = x[b, starts[b] : starts[b] + size]\n    return out\n",
         # fewer windows than there are samples, maybe
         "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :, :size])\n"
         "    for i in range(len(starts)):\n        first = starts[i]\n        out[i] = x[i, :, first : first + size]\n"
@@ -110,16 +127,17 @@ class SliceSegmentsByGather(Rule):
         if size is None or not isinstance(target.tensor, cst.Name) or source.start is None:
             return
         planes = of_last_axis(self.file, source) or of_last_axis(self.file, source, replace(target, axes=0))
-        if not source.moves or source.axes > 1 or not planes:
+        if not source.moves or source.axes > 1:
             return
         made = assigned_before(self.file, node, target.tensor.value)
         if made is None:
             return
-        cut, whole = self._holds_windows(made, source.tensor, size)
+        cut, whole = self._holds_windows(made, source.tensor, size, rows=not planes)
         if not cut and not whole:
             return
+        how = "" if planes else ", rows_of_samples=True"
         new = self.fill(
-            "__f(__x, __starts, __size, whole=True)" if whole else "__f(__x, __starts, __size)",
+            "__f(__x, __starts, __size, whole=True)" if whole else f"__f(__x, __starts, __size{how})",
             f="ops.slice_segments",
             x=source.tensor,
             starts=source.start,
@@ -129,10 +147,10 @@ class SliceSegmentsByGather(Rule):
         self.replace(node, [_assign(target.tensor, new)])
 
     def _holds_windows(
-        self, line: cst.SimpleStatementLine, source: cst.BaseExpression, size: cst.BaseExpression
+        self, line: cst.SimpleStatementLine, source: cst.BaseExpression, size: cst.BaseExpression, *, rows: bool
     ) -> tuple[bool, bool]:
         """Whether `line` makes a tensor of the source's type with a place of just this size for each window: cut out of
-        the source, which may be shorter, or in its whole length.
+        the source, which may be shorter, or in its whole length. `rows`: along axis 1, of however many axes.
         """
         assign = line.body[0]
         assert isinstance(assign, cst.Assign)
@@ -144,10 +162,10 @@ class SliceSegmentsByGather(Rule):
                 (found := match(pattern, made.args[0].value)) is not None
                 and same(found["x"], source)
                 and same(found["n"], size)
-                for pattern in ("__x[:, :, :__n]", "__x[:, :__n]", "__x[..., :__n]")
+                for pattern in (("__x[:, :__n]",) if rows else ("__x[:, :, :__n]", "__x[:, :__n]", "__x[..., :__n]"))
             ), False
         fresh = method_call(made, "new_zeros", "new_empty")
-        return False, fresh is not None and same(fresh[0], source) and same(made.args[-1].value, size)
+        return False, not rows and fresh is not None and same(fresh[0], source) and same(made.args[-1].value, size)
 
 
 class CopyRangesByMask(Rule):

@@ -3,10 +3,13 @@
 import torch
 
 
-def slice_segments(x: torch.Tensor, starts: torch.Tensor, size: int, *, whole: bool = False) -> torch.Tensor:
+def slice_segments(
+    x: torch.Tensor, starts: torch.Tensor, size: int, *, whole: bool = False, rows_of_samples: bool = False
+) -> torch.Tensor:
     """Cut `size` positions out of each sample: x [B, C, T] or [B, T] -> [B, C, size] or [B, size].
 
     Where T is less than `size` that is T positions; `whole` windows of one position are that one, `size` times.
+    With `rows_of_samples` the positions are those of axis 1, whatever follows: x [B, T, ...] -> [B, size, ...].
 
     starts is int64 [B]: position j of sample b is x[b, ..., starts[b] + j]. A start is at least 0 and at most
     T - size: beyond that the CPU raises IndexError, and XLA, which cannot, repeats the last position.
@@ -14,10 +17,10 @@ def slice_segments(x: torch.Tensor, starts: torch.Tensor, size: int, *, whole: b
     if whole and x.shape[-1] == 1:
         x = x.expand(*x.shape[:-1], size)
     elif not whole:
-        size = min(size, x.shape[-1])
+        size = min(size, x.shape[1 if rows_of_samples else -1])
     rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
     columns = starts.to(x.device).unsqueeze(1) + torch.arange(size, device=x.device)
-    if x.dim() == 2:
+    if x.dim() == 2 or rows_of_samples:
         return x[rows, columns]
     # Reads whole columns of channels: faster on XLA than a gather of single values. In the layout of a copied window,
     # since the CPU's convolutions round differently in another.
