@@ -6,12 +6,11 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import bind, without
+from porter.arguments import bind
 from porter.bounds import labels_below
 from porter.rule import Example, RedirectRule, Rule, Safety
-from porter.syntax.calls import has_star, method_call, with_keywords
+from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor
-from porter.syntax.walk import dotted, own_of_type
 
 _COMMA = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
 
@@ -161,182 +160,6 @@ class NormSpectraOnDevice(RedirectRule):
     )
 
 
-class TransformOnDevice(Rule):
-    """Take short-time Fourier transforms in real arithmetic.
-
-    `_fft_r2c` has no lowering, and complex tensors have no gradient on XLA. With `return_complex=False` the transform
-    is a product with cosines and sines, which is what a TPU does best; on the CPU torch's own transform is used.
-    """
-
-    code = "LOW003"
-    title = "stft on the device"
-    safety = Safety.EXACT
-    message = "the FFT has no lowering and runs on the host; as a product with cosines and sines it runs on the device"
-    examples: ClassVar = (
-        Example(
-            before=(
-                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, win_length=16, window=w, center=False, return_complex=False)\n"
-                "    return torch.sqrt(s.pow(2).sum(-1) + 1e-8)\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    s = ops.stft(y, 16, hop_length=4, win_length=16, window=w, center=False, return_complex=False)\n"
-                "    return torch.sqrt(s.pow(2).sum(-1) + 1e-8)\n"
-            ),
-            call="spectrum(y, w)",
-            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
-            grad=("y",),
-        ),
-        Example(  # as it was written for torch 1, which gave what is real
-            before=(
-                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, window=w)\n"
-                "    return s.pow(2).sum(-1)\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n"
-                "    s = ops.stft(y, 16, hop_length=4, window=w, return_complex=False)\n    return s.pow(2).sum(-1)\n"
-            ),
-        ),
-        Example(
-            before=(
-                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, window=w, return_complex=True)\n"
-                "    return torch.view_as_real(s).pow(2).sum(-1)\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    s = ops.stft_as_real(y, 16, hop_length=4, window=w)\n"
-                "    return s.pow(2).sum(-1)\n"
-            ),
-            call="spectrum(y, w)",
-            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
-            grad=("y",),
-        ),
-        Example(  # all of it by place
-            before='import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True).abs() + 1\n',
-            after='import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, 4, 16, w, True, "reflect", False, True) + 1\n',
-            call="spectrum(y, w)",
-            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
-            grad=("y",),
-        ),
-        Example(
-            before="import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, window=w, return_complex=True).abs() + 1\n",
-            after="import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, window=w) + 1\n",
-            call="spectrum(y, w)",
-            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
-            grad=("y",),
-        ),
-        Example(
-            before=(
-                'import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True).abs()\n'
-            ),
-            after=(
-                'import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, 4, 16, w, True, "reflect", False, True)\n'
-            ),
-            call="spectrum(y, w)",
-            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
-            grad=("y",),
-        ),
-    )
-    untouched: ClassVar = (
-        # torch raises, or gives what is complex
-        "import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, window=w)\n",
-        # complex on one of the ways
-        "import torch\n\n\ndef parts(y, c):\n    s = torch.stft(y, 16, return_complex=True)\n    if c:\n"
-        "        s = torch.view_as_real(s)\n    return s\n",
-        "import torch\n\n\ndef parts(y):\n    out = []\n    for k in range(2):\n        if k:\n            out.append(s.abs())\n"
-        "        s = torch.stft(y, 16, return_complex=True)\n        out.append(torch.view_as_real(s))\n    return out\n",
-        "import torch\n\n\ndef phases(y, w):\n    return torch.angle(torch.stft(y, 16, window=w, return_complex=True))\n",
-        # what stands behind it by place would move, and what a star hides cannot be read
-        'import torch\n\n\ndef f(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True, None).abs()\n',
-        "import torch\n\n\ndef f(y, *options):\n    return torch.stft(y, *options).abs()\n",
-    )
-
-    def visit_Call(self, node: cst.Call) -> None:
-        if self.file.resolve(node.func) != "torch.stft" or self.file.host_reason(node) is not None:
-            return
-        given = bind(self.file, node)
-        if given is None or "align_to_window" in given:
-            return
-        # Not given, torch 2 raises, unless something is complex; before it, the result was real.
-        wanted = given.get("return_complex")
-        if wanted is None and self._is_squared(node):
-            asked = with_keywords(node, return_complex=cst.Name("False"))
-            self.replace(node, asked.with_changes(func=self.runtime("ops.stft")))
-            return
-        if isinstance(wanted, cst.Name) and wanted.value == "False":
-            self.replace(node.func, self.runtime("ops.stft"))
-            return
-        real = without(self.file, node, "return_complex")
-        if isinstance(wanted, cst.Name) and wanted.value == "True" and real is not None:
-            self._complex(node, real)
-
-    def _is_squared(self, node: cst.Call) -> bool:
-        """Whether the result is read as real: `s.pow(2).sum(-1)` adds the squares of both parts."""
-        made = self.file.parent(node)
-        function = self.file.function(node)
-        if not isinstance(made, cst.Assign) or len(made.targets) != 1 or function is None or has_star(node):
-            return False
-        name = made.targets[0].target
-        return isinstance(name, cst.Name) and any(
-            squared is not None and dotted(squared["s"]) == name.value
-            for call in own_of_type(function.body, cst.Call)
-            if (squared := self.match("__s.pow(2).sum(-1)", call)) is not None
-        )
-
-    def _complex(self, node: cst.Call, real: cst.Call) -> None:
-        read = self.file.parent(node)
-        outer = self.file.parent(read) if read is not None else None
-        if (
-            isinstance(read, cst.Attribute)
-            and read.attr.value == "abs"
-            and isinstance(outer, cst.Call)
-            and not outer.args
-        ):
-            self.replace(outer, real.with_changes(func=self.runtime("ops.stft_magnitude")))
-        elif isinstance(read, cst.Arg) and isinstance(outer, cst.Call) and self._reads(outer):
-            self.replace(outer, real.with_changes(func=self.runtime("ops.stft_as_real")))
-        elif isinstance(read, cst.Assign) and len(read.targets) == 1 and isinstance(read.targets[0].target, cst.Name):
-            reads = self._later_reads(read, read.targets[0].target)
-            if reads:
-                self.replace(node, real.with_changes(func=self.runtime("ops.stft_as_real")))
-                for call in reads:
-                    self.replace(call, call.args[0].value)
-
-    def _reads(self, call: cst.Call) -> bool:
-        return self.file.resolve(call.func) == "torch.view_as_real"
-
-    def _later_reads(self, made: cst.Assign, name: cst.Name) -> list[cst.Call]:
-        """The uses of a complex spectrum up to its next assignment, if all are `view_as_real`; else none."""
-        found: list[cst.Call] = []
-        function = self.file.function(made)
-        seen = False
-        block = self.file.siblings(self.file.statement(made))
-        again = any(isinstance(a, (cst.For, cst.While)) for a in self.file.ancestors(made))
-        for node in self.file.index.nodes:
-            if node is name:
-                seen = True
-            if not (seen or again) or not isinstance(node, cst.Name) or node.value != name.value or node is name:
-                continue
-            if self.file.function(node) is not function:
-                continue
-            arg = self.file.parent(node)
-            call = self.file.parent(arg) if arg is not None else None
-            if isinstance(arg, cst.AssignTarget):
-                continue
-            if isinstance(call, cst.Call) and self._reads(call) and seen and self.file.statement(call) in block:
-                found.append(call)
-                if self._rebinds(call, name):
-                    return found
-            else:
-                return []
-        return found
-
-    def _rebinds(self, call: cst.Call, name: cst.Name) -> bool:
-        statement = self.file.statement(call)
-        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
-        return isinstance(small, cst.Assign) and any(
-            isinstance(t.target, cst.Name) and t.target.value == name.value for t in small.targets
-        )
-
-
 class CountOnDevice(Rule):
     """Count labels with a comparison instead of `bincount`.
 
@@ -456,6 +279,26 @@ class GateOnDevice(RedirectRule):
         ),
     )
     untouched: ClassVar = ("def gate(layer, x):\n    return layer.glu(x)\n",)
+
+
+class RippleOnDevice(RedirectRule):
+    """Compute `sinc` by a sine and a division, which have a lowering; it has none itself."""
+
+    code = "LOW011"
+    title = "sinc on the device"
+    safety = Safety.EXACT
+    message = "sinc has no lowering and runs on the host; a sine and a division run on the device"
+    targets: ClassVar = {"torch.sinc": "ops.sinc", "torch.special.sinc": "ops.sinc"}
+    examples: ClassVar = (
+        Example(
+            before="import torch\n\n\ndef low(t, cut):\n    return 2 * cut * torch.sinc(2 * cut * t)\n",
+            after="import torch\nfrom . import ops\n\n\ndef low(t, cut):\n    return 2 * cut * ops.sinc(2 * cut * t)\n",
+            call="low(t, 0.3)",
+            inputs="t = torch.arange(-3.0, 4.0)",
+            grad=("t",),
+        ),
+    )
+    untouched: ClassVar = ("def low(maths, t):\n    return maths.sinc(t)\n",)
 
 
 class RememberOnDevice(RedirectRule):

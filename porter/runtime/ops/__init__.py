@@ -16,6 +16,7 @@ from .grouped import Conv1d
 from .host_flags import HostFlags
 from .in_place import keep_in_place
 from .interpolate import Upsample, interpolate, upsample
+from .istft import istft
 from .lengths import static_max
 from .linalg import inverse, logdet
 from .lstm import LSTM
@@ -29,6 +30,8 @@ from .relative import relative_scores, relative_values
 from .residual import residual_on_chip
 from .sample_rows import sample_rows
 from .segments import slice_segments
+from .sinc import sinc
+from .spectra import complex_abs, complex_angle, complex_parts, phasor_parts, polar_parts
 from .stft import stft, stft_as_real, stft_magnitude
 from .weight_norm import fold_weight_norms, remove_weight_norm, weight_norm
 
@@ -45,6 +48,9 @@ __all__ = [
     "bucket",
     "buckets",
     "cdist",
+    "complex_abs",
+    "complex_angle",
+    "complex_parts",
     "copy_ranges_",
     "device_forms",
     "features_on_chip",
@@ -55,6 +61,7 @@ __all__ = [
     "glu",
     "interpolate",
     "inverse",
+    "istft",
     "keep_in_place",
     "leaky_relu",
     "logdet",
@@ -63,6 +70,8 @@ __all__ = [
     "maximum_path",
     "parametrized_spectral_norm",
     "parametrized_weight_norm",
+    "phasor_parts",
+    "polar_parts",
     "range_mask",
     "ranges_l1",
     "ranges_mse",
@@ -75,6 +84,7 @@ __all__ = [
     "scaled_dot_product_attention",
     "scores",
     "set_buckets",
+    "sinc",
     "slice_segments",
     "static_max",
     "stft",

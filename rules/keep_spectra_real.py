@@ -1,0 +1,390 @@
+"""Short-time Fourier transforms and their inverses in real arithmetic: XLA has no gradients of complex tensors."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.arguments import bind, without
+from porter.rule import Example, Rule, Safety
+from porter.syntax.calls import has_star, with_keywords
+from porter.syntax.walk import dotted, own_of_type
+
+_READS = {"torch.view_as_real": "", "torch.abs": "complex_abs", "torch.angle": "complex_angle"}
+_READS |= {"torch.real": "0", "torch.imag": "1"}
+_METHODS = {"abs": "complex_abs", "angle": "complex_angle"}
+_PARTS = {"real": "0", "imag": "1"}
+
+
+class TransformOnDevice(Rule):
+    """Take short-time Fourier transforms in real arithmetic.
+
+    `_fft_r2c` has no lowering, and complex tensors have no gradient on XLA. With `return_complex=False` the transform
+    is a product with cosines and sines, which is what a TPU does best; on the CPU torch's own transform is used.
+    """
+
+    code = "LOW003"
+    title = "stft on the device"
+    safety = Safety.EXACT
+    message = "the FFT has no lowering and runs on the host; as a product with cosines and sines it runs on the device"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, win_length=16, window=w, center=False, return_complex=False)\n"
+                "    return torch.sqrt(s.pow(2).sum(-1) + 1e-8)\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    s = ops.stft(y, 16, hop_length=4, win_length=16, window=w, center=False, return_complex=False)\n"
+                "    return torch.sqrt(s.pow(2).sum(-1) + 1e-8)\n"
+            ),
+            call="spectrum(y, w)",
+            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            grad=("y",),
+        ),
+        Example(  # as it was written for torch 1, which gave what is real
+            before=(
+                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, window=w)\n"
+                "    return s.pow(2).sum(-1)\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n"
+                "    s = ops.stft(y, 16, hop_length=4, window=w, return_complex=False)\n    return s.pow(2).sum(-1)\n"
+            ),
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, window=w, return_complex=True)\n"
+                "    return torch.view_as_real(s).pow(2).sum(-1)\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    s = ops.stft_as_real(y, 16, hop_length=4, window=w)\n"
+                "    return s.pow(2).sum(-1)\n"
+            ),
+            call="spectrum(y, w)",
+            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            grad=("y",),
+        ),
+        Example(  # all of it by place
+            before='import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True).abs() + 1\n',
+            after='import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, 4, 16, w, True, "reflect", False, True) + 1\n',
+            call="spectrum(y, w)",
+            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            grad=("y",),
+        ),
+        Example(
+            before="import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, window=w, return_complex=True).abs() + 1\n",
+            after="import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, window=w) + 1\n",
+            call="spectrum(y, w)",
+            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            grad=("y",),
+        ),
+        Example(
+            before=(
+                'import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True).abs()\n'
+            ),
+            after=(
+                'import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, 4, 16, w, True, "reflect", False, True)\n'
+            ),
+            call="spectrum(y, w)",
+            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            grad=("y",),
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef polar(y, w):\n    s = torch.stft(y, 16, window=w, return_complex=True)\n"
+                "    return torch.abs(s), torch.angle(s)\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef polar(y, w):\n    s = ops.stft_as_real(y, 16, window=w)\n"
+                "    return ops.complex_abs(s), ops.complex_angle(s)\n"
+            ),
+            call="[a * b for a, b in [polar(y, w)]][0]",
+            inputs="y = torch.linspace(-99, 99, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            grad=("y",),
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, window=w, return_complex=True)\n"
+                "    s = torch.sqrt(s.real.pow(2) + s.imag.pow(2) + 1)\n    return 2 * s\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    s = ops.stft_as_real(y, 16, window=w)\n"
+                "    s = torch.sqrt(s[..., 0].pow(2) + s[..., 1].pow(2) + 1)\n    return 2 * s\n"
+            ),
+            call="spectrum(y, w)",
+            inputs="y = torch.linspace(-99, 99, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            grad=("y",),
+        ),
+        Example(  # for torch 1 too
+            before=(
+                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, 4, 16, w)\n    real = s[..., 0]\n"
+                "    imag = s[..., 1]\n    return real**2 + imag**2\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n"
+                "    s = ops.stft(y, 16, 4, 16, w, return_complex=False)\n    real = s[..., 0]\n"
+                "    imag = s[..., 1]\n    return real**2 + imag**2\n"
+            ),
+        ),
+    )
+    untouched: ClassVar = (
+        # torch raises, or gives what is complex
+        "import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, window=w)\n",
+        # complex on one of the ways
+        "import torch\n\n\ndef parts(y, c):\n    s = torch.stft(y, 16, return_complex=True)\n    if c:\n"
+        "        s = torch.view_as_real(s)\n    return s\n",
+        "import torch\n\n\ndef parts(y):\n    out = []\n    for k in range(2):\n        if k:\n            out.append(s.abs())\n"
+        "        s = torch.stft(y, 16, return_complex=True)\n        out.append(torch.view_as_real(s))\n    return out\n",
+        "import torch\n\n\ndef spectrum(y, w, m):\n    return torch.stft(y, 16, window=w, return_complex=True) * m\n",
+        "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, window=w, return_complex=True)\n    return s, s.abs()\n",
+        # what stands behind it by place would move, and what a star hides cannot be read
+        'import torch\n\n\ndef f(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True, None).abs()\n',
+        "import torch\n\n\ndef f(y, *options):\n    return torch.stft(y, *options).abs()\n",
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        if self.file.resolve(node.func) != "torch.stft" or self.file.host_reason(node) is not None:
+            return
+        given = bind(self.file, node)
+        if given is None or "align_to_window" in given:
+            return
+        # Not given, torch 2 raises, unless something is complex; before it, the result was real.
+        wanted = given.get("return_complex")
+        if wanted is None and self._is_squared(node):
+            asked = with_keywords(node, return_complex=cst.Name("False"))
+            self.replace(node, asked.with_changes(func=self.runtime("ops.stft")))
+            return
+        if isinstance(wanted, cst.Name) and wanted.value == "False":
+            self.replace(node.func, self.runtime("ops.stft"))
+            return
+        real = without(self.file, node, "return_complex")
+        if isinstance(wanted, cst.Name) and wanted.value == "True" and real is not None:
+            self._complex(node, real)
+
+    def _is_squared(self, node: cst.Call) -> bool:
+        """Whether the result is read as real: `s.pow(2).sum(-1)` adds the squares of both parts, `s[..., 0]` is one."""
+        made = self.file.parent(node)
+        function = self.file.function(node)
+        if not isinstance(made, cst.Assign) or len(made.targets) != 1 or function is None or has_star(node):
+            return False
+        name = made.targets[0].target
+        if not isinstance(name, cst.Name):
+            return False
+
+        def read(pattern: str, kind: type[cst.BaseExpression]) -> bool:
+            found = (self.match(pattern, part) for part in own_of_type(function.body, kind))
+            return any(one is not None and dotted(one["s"]) == name.value for one in found)
+
+        parts = all(read(f"__s[..., {part}]", cst.Subscript) for part in "01")
+        return parts or read("__s.pow(2).sum(-1)", cst.Call)
+
+    def _complex(self, node: cst.Call, real: cst.Call) -> None:
+        """Replace a spectrum that is complex, where all that reads it reads its parts, or what they make together."""
+        direct = self._read(node)
+        if direct is not None:
+            place, how = direct
+            if how == "complex_abs":
+                self.replace(place, real.with_changes(func=self.runtime("ops.stft_magnitude")))
+            else:
+                self.replace(place, self._of_pairs(self._as_pairs(real), how))
+            return
+        made = self.file.parent(node)
+        if isinstance(made, cst.Assign) and len(made.targets) == 1 and isinstance(made.targets[0].target, cst.Name):
+            reads = self._later_reads(made, made.targets[0].target)
+            if reads:
+                self.replace(node, self._as_pairs(real))
+                for name, place, how in reads:
+                    self.replace(place, self._of_pairs(name, how))
+
+    def _as_pairs(self, real: cst.Call) -> cst.Call:
+        return real.with_changes(func=self.runtime("ops.stft_as_real"))
+
+    def _read(self, node: cst.BaseExpression) -> tuple[cst.BaseExpression, str] | None:
+        """What reads a complex spectrum right where it stands, as a whole, and how: a function, or a part's number."""
+        around = self.file.parent(node)
+        outer = self.file.parent(around) if around is not None else None
+        if isinstance(around, cst.Arg) and isinstance(outer, cst.Call) and len(outer.args) == 1:
+            how = _READS.get(self.file.resolve(outer.func) or "")
+            return (outer, how) if how is not None and around.keyword is None and not around.star else None
+        if not isinstance(around, cst.Attribute) or around.value is not node:
+            return None
+        name = around.attr.value
+        if isinstance(outer, cst.Call) and outer.func is around:
+            return (outer, _METHODS[name]) if name in _METHODS and not outer.args else None
+        return (around, _PARTS[name]) if name in _PARTS else None
+
+    def _of_pairs(self, pairs: cst.BaseExpression, how: str) -> cst.BaseExpression:
+        """What reads a complex spectrum, of its parts side by side."""
+        if not how:
+            return pairs
+        return (
+            self.fill(f"__s[..., {how}]", s=pairs) if how.isdigit() else self.fill("__f(__s)", f=f"ops.{how}", s=pairs)
+        )
+
+    def _later_reads(self, made: cst.Assign, name: cst.Name) -> list[tuple[cst.Name, cst.BaseExpression, str]]:
+        """The uses of a complex spectrum up to its next assignment, if all read its parts; else none."""
+        found: list[tuple[cst.Name, cst.BaseExpression, str]] = []
+        function = self.file.function(made)
+        first = self.file.statement(made)
+        block = self.file.siblings(first)
+        after = block[block.index(first) + 1 :] if isinstance(first, cst.BaseStatement) and first in block else ()
+        again = any(isinstance(a, (cst.For, cst.While)) for a in self.file.ancestors(made))
+        rebound = next((s for s in after if self._rebinds(s, name)), None)
+        seen = False
+        for node in self.file.index.nodes:
+            if node is name:
+                seen = True
+            if not (seen or again) or not isinstance(node, cst.Name) or node.value != name.value or node is name:
+                continue
+            if self.file.function(node) is not function or isinstance(self.file.parent(node), cst.AssignTarget):
+                continue
+            statement = next((a for a in (node, *self.file.ancestors(node)) if a in after), None)
+            if rebound is not None and statement in after and after.index(statement) > after.index(rebound):
+                return found
+            read = self._read(node)
+            if read is None or not seen or statement is None or self.file.statement(node) not in block:
+                return []
+            found.append((node, *read))
+        return found
+
+    def _rebinds(self, statement: cst.CSTNode, name: cst.Name) -> bool:
+        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
+        return isinstance(small, cst.Assign) and any(
+            isinstance(t.target, cst.Name) and t.target.value == name.value for t in small.targets
+        )
+
+
+class InvertOnDevice(Rule):
+    """Take inverse short-time Fourier transforms of spectra that are made of real tensors.
+
+    `torch.istft` ends the process on XLA, and complex tensors have no gradient there. A spectrum that is made of a
+    magnitude and a phase, or of its two parts, stays a pair of real tensors; the transform is a product with cosines and
+    sines, and a sum of shifted frames. Windows that cancel somewhere raise on the CPU alone: on the device that would
+    have to be waited for. Spectra of which it is not known what they are made of stay as they are.
+    """
+
+    code = "LOW010"
+    title = "istft on the device"
+    safety = Safety.EXACT
+    message = "istft ends the process on XLA; in real arithmetic it runs on the device, with its gradient"
+    examples: ClassVar = (
+        Example(
+            before=(
+                "import torch\n\n\ndef sound(m, p, w):\n    return torch.istft(m * torch.exp(p * 1j), 8, 2, 8, window=w)\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef sound(m, p, w):\n"
+                "    return ops.istft(ops.phasor_parts(m, p), 8, 2, 8, window=w)\n"
+            ),
+            call="sound(m, p, w)",
+            inputs="m = torch.linspace(0, 1, 30).reshape(1, 5, 6)\np = torch.linspace(-3, 3, 30).reshape(1, 5, 6).sin()\nw = torch.hann_window(8)",
+            grad=("m", "p"),
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef sound(m, p, w):\n    spectrum = torch.complex(m * torch.cos(p), m * torch.sin(p))\n"
+                "    return torch.istft(spectrum, n_fft=8, window=w, length=9)\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef sound(m, p, w):\n"
+                "    spectrum = ops.complex_parts(m * torch.cos(p), m * torch.sin(p))\n"
+                "    return ops.istft(spectrum, n_fft=8, window=w, length=9)\n"
+            ),
+            call="sound(m, p, w)",
+            inputs="m = torch.linspace(0, 1, 30).reshape(1, 5, 6)\np = torch.linspace(-3, 3, 30).reshape(1, 5, 6).sin()\nw = torch.hann_window(8)",
+            grad=("m", "p"),
+        ),
+        Example(
+            before=(
+                "import torch\n\n\ndef sound(s, w):\n"
+                "    return torch.istft(input=torch.view_as_complex(s), n_fft=8, window=w, return_complex=False)\n"
+            ),
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef sound(s, w):\n    return ops.istft(parts=s, n_fft=8, window=w)\n"
+            ),
+            call="sound(s, w)",
+            inputs="s = torch.linspace(0, 9, 60).sin().reshape(1, 5, 6, 2)\nw = torch.hann_window(8)",
+            grad=("s",),
+        ),
+        Example(
+            before="import torch\n\n\ndef sound(m, p, w):\n    return torch.istft(torch.polar(m, p), 8, window=w)\n",
+            after=(
+                "import torch\nfrom . import ops\n\n\ndef sound(m, p, w):\n"
+                "    return ops.istft(ops.polar_parts(m, p), 8, window=w)\n"
+            ),
+            call="sound(m, p, w)",
+            inputs="m = torch.linspace(0, 1, 30).reshape(1, 5, 6)\np = torch.linspace(-3, 3, 30).reshape(1, 5, 6).sin()\nw = torch.hann_window(8)",
+            grad=("m", "p"),
+        ),
+    )
+    untouched: ClassVar = (
+        # whatever that is
+        "import torch\n\n\ndef sound(s, w):\n    return torch.istft(s, 8, window=w)\n",
+        # what is read as complex elsewhere
+        "import torch\n\n\ndef sound(m, p, w):\n    s = torch.polar(m, p)\n    return torch.istft(s, 8, window=w), s.abs()\n",
+        "import torch\n\n\ndef sound(m, p, w, c):\n    s = torch.polar(m, p)\n    if c:\n        s = c\n"
+        "    return torch.istft(s, 8, window=w)\n",
+        "import torch\n\n\ndef sound(m, p, w):\n    return torch.istft(torch.polar(m, p), 8, window=w, return_complex=True)\n",
+        "import torch\n\n\ndef sound(m, p, *how):\n    return torch.istft(torch.polar(m, p), *how)\n",
+    )
+    _phasors: ClassVar = (
+        "__m * torch.exp(__p * 1j)",
+        "__m * torch.exp(1j * __p)",
+        "torch.exp(__p * 1j) * __m",
+        "torch.exp(1j * __p) * __m",
+    )
+    _made: ClassVar = {
+        "torch.polar(__a, __b)": "ops.polar_parts",
+        "torch.complex(__a, __b)": "ops.complex_parts",
+    }
+
+    def visit_Call(self, node: cst.Call) -> None:
+        if self.file.resolve(node.func) != "torch.istft" or self.file.host_reason(node) is not None:
+            return
+        given, bare = bind(self.file, node), without(self.file, node, "return_complex")
+        if given is None or bare is None or dotted(given.get("return_complex", cst.Name("False"))) != "False":
+            return
+        spectrum = given["input"]
+        made = self._pairs(spectrum)
+        if made is None:
+            value = self._only_value(spectrum)
+            pairs = self._pairs(value) if value is not None else None
+            if value is None or pairs is None:
+                return
+            self.replace(value, pairs)
+            made = spectrum
+        args = [
+            arg.with_changes(value=made, keyword=cst.Name("parts") if arg.keyword else None)
+            if arg.value is spectrum
+            else arg
+            for arg in bare.args
+        ]
+        self.replace(node, bare.with_changes(func=self.runtime("ops.istft"), args=args))
+
+    def _pairs(self, spectrum: cst.BaseExpression) -> cst.BaseExpression | None:
+        """The parts of a complex spectrum side by side, where an expression makes it of real tensors."""
+        for pattern in self._phasors:
+            found = self.match(pattern, spectrum)
+            if found is not None:
+                return self.fill("__f(__m, __p)", f="ops.phasor_parts", m=found["m"], p=found["p"])
+        for pattern, name in self._made.items():
+            found = self.match(pattern, spectrum)
+            if found is not None:
+                return self.fill("__f(__a, __b)", f=name, a=found["a"], b=found["b"])
+        found = self.match("torch.view_as_complex(__s)", spectrum)
+        viewed = found["s"] if found is not None else None
+        return viewed if isinstance(viewed, cst.BaseExpression) else None
+
+    def _only_value(self, spectrum: cst.BaseExpression) -> cst.BaseExpression | None:
+        """What a local name is assigned, if that happens once and nothing but one expression reads it."""
+        function = self.file.function(spectrum)
+        if not isinstance(spectrum, cst.Name) or function is None:
+            return None
+        names = [n for n in self.file.index.nodes if isinstance(n, cst.Name) and n.value == spectrum.value]
+        own = [n for n in names if self.file.function(n) is function]
+        made = self.file.parent(own[0]) if len(own) == 2 and own[1] is spectrum else None
+        assign = self.file.parent(made) if isinstance(made, cst.AssignTarget) else None
+        if not isinstance(assign, cst.Assign) or len(assign.targets) != 1:
+            return None
+        return assign.value
