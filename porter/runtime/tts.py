@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from . import ops, utils
-from .decoding import attach
+from .decoding import attach, sound
 
 _UPSTREAM = "TTS_infer_pack.TTS"
 _NETWORKS = ("SynthesizerTrn", "SynthesizerTrnV3")  # built from the port in upstream's loading code
@@ -52,6 +52,18 @@ class OnDevice:
             found = function(*given[0], **given[1])
         utils.run_pending()
         return _moved(found, lambda tensor: tensor.detach().cpu())
+
+
+class SynthesizerOnDevice(OnDevice):
+    """A synthesizer whose sentences are padded to buckets, so that few lengths compile."""
+
+    def decode(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The network's `decode`."""
+        return sound.decode(self._network, *args, **kwargs)
+
+    def decode_streaming(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+        """The network's `decode_streaming`."""
+        return sound.decode_streaming(self._network, *args, **kwargs)
 
 
 def _moved(value: Any, move: Any) -> Any:
@@ -92,7 +104,7 @@ def _tts_class() -> type:
                 super().init_vits_weights(weights_path)
             network = self.vits_model.to(self._place).eval()
             ops.fold_weight_norms(network)
-            self.vits_model = OnDevice(network, self._place)
+            self.vits_model = SynthesizerOnDevice(network, self._place)
 
     return TTS
 

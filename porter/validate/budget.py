@@ -79,10 +79,12 @@ class Drift:
 
 @dataclass(frozen=True)
 class Allowance:
-    """What each step costs because upstream's own behaviour asks for it."""
+    """What each step costs because upstream's own behaviour, or what the port is for, asks for it."""
 
     printed: int = 0  # values that upstream prints; each is read once the step is over
     restarts: int = 0  # of the device's generator, each from a number of the host: one a checkpointed region that draws
+    fetched: int = 0  # tensors that are wanted on the host
+    sent: int = 0  # tensors that the host computes
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,10 @@ class Budget:
             Overrun("compiles", index, step.compiles, compile_limit(index)),
             *(Overrun("fallbacks", index, n, 0, op) for op, n in sorted(step.fallbacks.items())),
             Overrun("host syncs", index, step.syncs, printed),
-            Overrun("device-to-host transfers", index, step.downloads, printed),
+            Overrun("device-to-host transfers", index, step.downloads, printed + self.allowance.fetched),
         ]
         if not first:
-            limit = self.batch_tensors + _SEEDS + self.allowance.restarts
+            limit = self.batch_tensors + _SEEDS + self.allowance.restarts + self.allowance.sent
             found.append(Overrun("host-to-device transfers", index, step.uploads, limit))
         return [overrun for overrun in found if overrun.count > overrun.limit]
 

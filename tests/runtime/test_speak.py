@@ -68,7 +68,7 @@ class TTS:
         row = a_row(len(inputs["text"]), 6, 4)
         given = ([row.phonemes], torch.tensor([6]), row.prompt[None], [row.bert])
         codes, steps = self.t2s_model.model.infer_panel_batch_infer(*given, top_k=5, top_p=1, early_stop_num=30)
-        sound = self.vits_model.decode(codes[0][None, None, -steps[0]:], [row.prompt])
+        sound = self.vits_model.decode(codes[0][None, None, -steps[0]:], row.phonemes, [row.prompt])
         yield 100, (sound.numpy() * 32767).astype(np.int16)
         yield 100, np.zeros(30, np.int16)
 """
@@ -81,8 +81,8 @@ class Synthesizer(torch.nn.Module):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.tensor(0.05))
 
-    def decode(self, codes: torch.Tensor, others: list[torch.Tensor]) -> torch.Tensor:
-        assert {part.device for part in (codes, *others)} == {self.scale.device}
+    def decode(self, codes: torch.Tensor, text: torch.Tensor, refer: list[torch.Tensor]) -> torch.Tensor:
+        assert {part.device for part in (codes, text, *refer)} == {self.scale.device}
         return torch.sin(codes[0, 0].repeat_interleave(4) * self.scale)
 
 

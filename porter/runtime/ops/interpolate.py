@@ -186,8 +186,17 @@ def _linear_constants(
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Left and right neighbour of each result, the right one's weight and the left one's."""
+    """What `linear_positions` gives, as data on the device."""
     real: np.dtype[np.floating] = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+    arrays = linear_positions(source, length, factor, align_corners, real)
+    sent = [utils.constant(torch.from_numpy(array), device) for array in arrays]
+    return sent[0], sent[1], sent[2], sent[3]
+
+
+def linear_positions(
+    source: int, length: int, factor: float | None, align_corners: bool, real: np.dtype[np.floating]
+) -> tuple[npt.NDArray[Any], ...]:
+    """Left and right neighbour of each of `length` results, the right one's weight and the left one's, in `real`."""
     place = np.arange(length).astype(real)
     if length == source:  # whatever the factor: torch's linear kernel, unlike its nearest one, copies then
         where = place
@@ -200,9 +209,7 @@ def _linear_constants(
     left = np.minimum(where.astype(np.int64), source - 1)
     right = np.minimum(left + 1, source - 1)
     weight = np.clip(where - left.astype(real), 0, 1).astype(real)
-    arrays = (left, right, weight, real.type(1) - weight)
-    sent = [utils.constant(torch.from_numpy(array), device) for array in arrays]
-    return sent[0], sent[1], sent[2], sent[3]
+    return left, right, weight, real.type(1) - weight
 
 
 def _step(source: int, length: int, factor: float | None, real: np.dtype[np.floating]) -> np.floating:

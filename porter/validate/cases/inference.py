@@ -26,17 +26,17 @@ _SPEED, _SLOW = 1.25, 0.8
 _CODES = 1024  # entries of the codebook, fixed by upstream's code
 
 
-def _told(version: str, name: str, *needed: str) -> Callable[[Callable[..., Any], Settings], dict[str, Any]]:
+def told(version: str, name: str, *needed: str) -> Callable[[Callable[..., Any], Settings], dict[str, Any]]:
     """Constructor arguments. Unavailable where the method `name` lacks one of the parameters `needed`."""
 
-    def told(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+    def arguments_of(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
         built = arguments(version)(constructor, settings)
         # The v2Pro family adds the speaker's features to the style, and widens it.
         speaker = ("sv_emb",) if version.startswith("v2Pro") and name != "extract_latent" else ()
         require(method(constructor, name), *needed, *speaker)
         return built
 
-    return told
+    return arguments_of
 
 
 def _features(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
@@ -86,7 +86,8 @@ def _infer(model: Any, given: Batch) -> object:
     return model.infer(**given)
 
 
-def _decode(model: Any, given: Batch, **more: Any) -> object:
+def decoded(model: Any, given: Batch, **more: Any) -> object:
+    """The result of `decode`; references that are called `other_…` go into lists with those that are not."""
     asked: dict[str, Any] = {name: value for name, value in given.items() if not name.startswith("other_")}
     for name in ("refer", "sv_emb"):
         if f"other_{name}" in given:
@@ -95,7 +96,7 @@ def _decode(model: Any, given: Batch, **more: Any) -> object:
 
 
 def _decode_slowly(model: Any, given: Batch) -> object:
-    return _decode(model, given, **accepted(model.decode, {"speed": _SLOW}))
+    return decoded(model, given, **accepted(model.decode, {"speed": _SLOW}))
 
 
 def _stream(model: Any, given: Batch) -> object:
@@ -115,15 +116,15 @@ def _fold(model: Any) -> None:
 
 def _cases(version: str) -> tuple[Case, ...]:
     parts = {
-        "infer": Part("models", "SynthesizerTrn", _whole, _told(version, "infer"), _infer, audio="0"),
-        "decode": Part("models", "SynthesizerTrn", _references, _told(version, "decode"), _decode, audio=""),
+        "infer": Part("models", "SynthesizerTrn", _whole, told(version, "infer"), _infer, audio="0"),
+        "decode": Part("models", "SynthesizerTrn", _references, told(version, "decode"), decoded, audio=""),
         "decode_folded": Part(
-            "models", "SynthesizerTrn", _references, _told(version, "decode"), _decode_slowly, settle=_fold, audio=""
+            "models", "SynthesizerTrn", _references, told(version, "decode"), _decode_slowly, settle=_fold, audio=""
         ),
         "decode_streaming": Part(
-            "models", "SynthesizerTrn", _chunk, _told(version, "decode_streaming", "speed"), _stream, audio="0"
+            "models", "SynthesizerTrn", _chunk, told(version, "decode_streaming", "speed"), _stream, audio="0"
         ),
-        "extract_latent": Part("models", "SynthesizerTrn", _features, _told(version, "extract_latent"), _extract),
+        "extract_latent": Part("models", "SynthesizerTrn", _features, told(version, "extract_latent"), _extract),
     }
     return tuple(
         Case(

@@ -49,24 +49,28 @@ def _sharpen(model: Any) -> None:
         model.ar_predict_layer.weight.mul_(_SHARP)
 
 
+def _send_tables(model: Any) -> None:
+    """Put the tables of positions where the weights are; they are no buffers, and stay behind."""
+    for places in (model.ar_text_position, model.ar_audio_position):
+        places.pe = places.pe.to(places.alpha.device)
+
+
 def _steps(settings: Settings) -> int:
     return settings.sized(16, 24)
 
 
-def _row(model: Any, settings: Settings, generator: torch.Generator, codes: int) -> dict[str, Tensor]:
-    """One sentence: phonemes (X), bert (1024, X), prompt (P), and noise (steps, V) for what it becomes."""
-    length = settings.phonemes
-    count = int(torch.randint(length // 2, length + 1, (1,), generator=generator)) if codes < 0 else length
+def _row(settings: Settings, generator: torch.Generator, count: int) -> dict[str, Tensor]:
+    """One sentence: phonemes (count), bert (1024, count), prompt (P), and noise (steps, V) for what it becomes."""
     return {
         "phonemes": torch.randint(1, 512, (count,), generator=generator),
         "bert": torch.randn(_BERT, count, generator=generator),
-        "prompt": torch.randint(_VOCABULARY - 1, (abs(codes),), generator=generator),
+        "prompt": torch.randint(_VOCABULARY - 1, (settings.phonemes,), generator=generator),
         "noise": torch.empty(_steps(settings), _VOCABULARY).exponential_(generator=generator),
     }
 
 
 def _one(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
-    return _row(model, settings, generator, settings.phonemes)
+    return _row(settings, generator, settings.phonemes)
 
 
 def _forced(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
@@ -79,7 +83,7 @@ def _forced(model: Any, settings: Settings, generator: torch.Generator) -> Batch
 
 def _rows(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
     """Four rows with lengths of their own; noise makes all but the first one end, each in a step of its own."""
-    rows = [_row(model, settings, generator, -settings.phonemes) for _ in range(4)]
+    rows = [_row(settings, generator, max(1, settings.phonemes * (index + 1) // 4)) for index in range(4)]
     found: Batch = {}
     for index, row in enumerate(rows):
         row["noise"][:, -1] = 1e9
@@ -267,7 +271,7 @@ _NO_NOISE = ("zeros", "not finite")
 def _case(
     name: str, inputs: Callable[..., Batch], call: Callable[[Any, Batch], object], left_out: tuple[str, ...] = ()
 ) -> Case:
-    part = Part(_MODULE, "Text2SemanticDecoder", inputs, _arguments, call, finish=_sharpen)
+    part = Part(_MODULE, "Text2SemanticDecoder", inputs, _arguments, call, finish=_sharpen, settle=_send_tables)
     return Case(f"t2s.{name}", (part,), training=False, gradients=False, left_out=left_out)
 
 
