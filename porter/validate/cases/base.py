@@ -92,6 +92,7 @@ class Part:
     settle: Callable[[Any], None] = _nothing  # and once it is on its device
     label: str = ""  # tells parts of one entry apart
     constant: tuple[str, ...] = ()  # floating-point inputs that get no gradient: masks, mostly
+    needs: tuple[str, str] | None = None  # module and member without which no caller of upstream's asks for it
     audio: str | None = None  # the result that is sound, (batch, 1, samples): its name as in reports, "" for the whole
 
     @property
@@ -153,6 +154,8 @@ class Case:
         for part in self.parts:
             try:
                 entry = library.member(part.module, part.entry)
+                if part.needs is not None:
+                    library.member(*part.needs)
                 told[part.name] = {} if part.arguments is None else part.arguments(entry, settings)
             except Unavailable as reason:
                 reasons.append(str(reason))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from porter.validate.cases.base import Batch, Case, Part
 from porter.validate.settings import Settings
@@ -68,6 +69,11 @@ _OWN: dict[str, tuple[int, int, int, int, int]] = {  # window, mel bands, sample
 }
 
 
+def _of(version: str) -> tuple[str, str] | None:
+    """What an upstream has that has this version."""
+    return None if version == "v2" else ("models", "SynthesizerTrnV3")
+
+
 def _own_spectrogram(version: str) -> Call:
     window, _, rate, hop, length = _OWN[version]
     return lambda f, given: f(given["y"], length, rate, hop, window, center=False)
@@ -79,14 +85,22 @@ def _own_mel(version: str) -> Call:
 
 
 def _pairs(key: str, base: dict[str, Any], others: dict[str, Any]) -> Call:
-    """Calls that differ from the first in one argument each: what a function keeps must not be taken for another's."""
+    """Calls that differ from the first in one argument each: what a function keeps must not be taken for another's.
+
+    Revisions that keep filters by less than all of their arguments take others' for their own, which may not fit.
+    """
+
+    def attempt(function: Any, value: Tensor, arguments: dict[str, Any]) -> object:
+        try:
+            return function(value, **arguments)
+        except RuntimeError as error:
+            return type(error).__name__
 
     def call(function: Any, given: Batch) -> object:
         value = given[key]
-        found = [function(value, **base)]
-        found += [function(value, **{**base, name: other}) for name, other in others.items()]
-        found.append(function(value.double(), **base))
-        return [*found, function(value, **base)]
+        calls = [base, *({**base, name: other} for name, other in others.items())]
+        found = [attempt(function, value, arguments) for arguments in calls]
+        return [*found, attempt(function, value.double(), base), attempt(function, value, base)]
 
     return call
 
@@ -106,11 +120,25 @@ CASES = (
         "mel.geometry",
         (
             *(
-                Part("mel_processing", "spectrogram_torch", _audio, call=_own_spectrogram(v), label=f"spectrogram {v}")
+                Part(
+                    "mel_processing",
+                    "spectrogram_torch",
+                    _audio,
+                    call=_own_spectrogram(v),
+                    label=f"spectrogram {v}",
+                    needs=_of(v),
+                )
                 for v in _OWN
             ),
             *(
-                Part("mel_processing", "mel_spectrogram_torch", _audio, call=_own_mel(v), label=f"mels {v}")
+                Part(
+                    "mel_processing",
+                    "mel_spectrogram_torch",
+                    _audio,
+                    call=_own_mel(v),
+                    label=f"mels {v}",
+                    needs=_of(v),
+                )
                 for v in _OWN
             ),
         ),
