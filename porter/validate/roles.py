@@ -245,9 +245,11 @@ def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], devic
 
     scales = _scales(job, device)
     saved: list[Told] = []
+    buffers: dict[str, torch.Tensor] = {}
 
     def keep(step: StepTensors) -> None:
         saved.append(_save(job, replace(told, base=asdict(_base(step, ()))), step, Trace(model)))
+        buffers.update({name: value.detach().cpu().clone() for name, value in model.named_buffers()})
 
     wide: list[str] = []
 
@@ -258,6 +260,10 @@ def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], devic
     found = measure(case, model, batches, device, scales, keep if job.measure else None, look)
     told = replace(saved[0] if saved else told, budget=asdict(found))
     told = replace(told, findings=(*told.findings, *wide))
+    with torch.no_grad():
+        for name, value in model.named_buffers():
+            if name in buffers:  # as after the one step that upstream made
+                value.copy_(buffers[name])
     if found.overruns():
         told.save(job.path(f"{job.role}.json"))  # in case the search for the lines takes too long
         told = replace(told, budget=asdict(diagnose(found, case, model, batches, device, scales, job.roots)))

@@ -158,12 +158,13 @@ class _Runs:
             modes=step.modes,
             seeds=tuple(seeds),
         )
+        _settle(self._device)  # before anything else is asked of the tensors, or it would be in the step's graph
         own: dict[str, Tensor] = {}
         for group, tensors in step.groups().items():
             for key, value in tensors.items():
-                own[f"{group}/{key}"] = value.detach() if group == "results" else _thinned(value)
-        _settle(self._device)
-        self._groups[name] = {key: value.cpu().clone() for key, value in own.items()}
+                kept = value.detach().cpu()
+                own[f"{group}/{key}"] = (kept if group == "results" else _thinned(kept)).clone()
+        self._groups[name] = own
 
     def _path(self, variation: Variation, name: str) -> Path:
         return self._job.path(f"{_file(variation)}.{name}")
@@ -182,7 +183,7 @@ def _settle(device: torch.device) -> None:
 
 
 def _thinned(value: Tensor) -> Tensor:
-    flat = value.detach().reshape(-1)
+    flat = value.reshape(-1)
     return flat[:: max(1, -(-flat.numel() // _MOST))]
 
 

@@ -71,3 +71,10 @@ def test_a_new_shape_compiles_anew_and_is_found(told: dict[str, Any]) -> None:
 
 def test_noise_is_replayed_on_the_device(told: dict[str, Any]) -> None:
     assert {name: error for name, error in told["replay"].items() if error > 1e-5} == {}
+
+
+@pytest.mark.parametrize("first", ["measured", "replayed"])
+def test_later_steps_begin_where_the_first_ended_and_compile_nothing(told: dict[str, Any], first: str) -> None:
+    found = told["steps"][first]
+    assert found["verdicts"] == ["pass, 0", "pass, 2"]
+    assert found["compiles"][1] == 0, "what runs without variations compiled it all"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,9 +15,13 @@ import torch_xla
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from porter.validate import roles
 from porter.validate.cases.base import Batch, Case, Part, Subjects
-from porter.validate.counting import diagnose, measure
+from porter.validate.counting import diagnose, figures, measure
+from porter.validate.job import Job, Told
+from porter.validate.judge import judge_tensors
 from porter.validate.noise import RecordNoise, ReplayNoise
+from porter.validate.sourcemap import SourceMap
 
 HERE = str(Path(__file__).parent.resolve())
 
@@ -109,6 +115,60 @@ def replay() -> dict[str, float]:
     return result
 
 
+VARIED = """
+import torch
+from torch import nn
+
+
+class SynthesizerTrn(nn.Module):
+    def __init__(self, spec_channels, segment_size, **kwargs):
+        super().__init__()
+        self.embed = nn.Embedding(50, 8)
+        self.pre = nn.Linear(spec_channels, 8)
+        self.register_buffer("mean", torch.zeros(8))
+
+    def forward(self, ssl, y, y_lengths, text, text_lengths):
+        x = NOISE(self.pre(y.transpose(1, 2)) + self.embed(text).mean(1, keepdim=True))
+        result = x - self.mean
+        self.mean.data.mul_(0.5).add_(x.detach().mean((0, 1)), alpha=0.5)
+        return result
+"""
+
+
+def steps() -> dict[str, Any]:
+    """Of a model that keeps an average: what later steps compile, and what they show, its first step measured or not."""
+    found = {}
+    for name, noise in (("measured", ""), ("replayed", "torch.nn.functional.dropout")):
+        compiled, passed = [], []
+        for variations in ("", "xla"):
+            with tempfile.TemporaryDirectory() as folder:
+                before = figures()["compiles"]
+                passed.append(_judged(folder, VARIED.replace("NOISE", noise), variations, not noise))
+                compiled.append(figures()["compiles"] - before)
+        found[name] = {"compiles": compiled, "verdicts": passed}
+    return found
+
+
+def _judged(folder: str, text: str, variations: str, measured: bool) -> str:
+    name = "synthesizer.v2.forward"
+    told: dict[str, Told] = {}
+    for role in ("reference", "port"):
+        package, models = ModuleType("made_up"), ModuleType("made_up.models")
+        exec(text, models.__dict__)
+        sys.modules.update({"made_up": package, "made_up.models": models})
+        job = Job(
+            role="port" if role == "port" else "reference", case=name, device="xla" if role == "port" else "cpu",
+            preset="tiny", seed=0, steps=2, trace=False, cover=False, measure=measured, package="made_up", search=(),
+            roots=(), config=None, folder=folder, variations=variations,
+        )  # fmt: skip
+        told[role] = (roles.port if role == "port" else roles.reference)(job)
+        told[role].save(job.path(f"{role}.json"))
+    varied = len(told["port"].varied)
+    return (
+        f"{judge_tensors(name, told['reference'], told['port'], Path(folder), 'xla', SourceMap(())).verdict}, {varied}"
+    )
+
+
 def run(draw: Any, device: torch.device) -> tuple[Tensor, Tensor]:
     x = (torch.arange(12.0).view(3, 4) / 10).to(device).requires_grad_()
     result = draw(x)
@@ -121,5 +181,6 @@ if __name__ == "__main__":
     torch_xla.device()
     told: dict[str, Any] = {kind.__name__: budget(kind) for kind in (Good, Item, Fallback, NewShape)}
     told["replay"] = replay()
+    told["steps"] = steps()
     told["lines"] = {mark: line_of(mark) for mark in ("SYNC", "FALLBACK", "SHAPE")}
     sys.stdout.write("\n" + json.dumps(told) + "\n")
