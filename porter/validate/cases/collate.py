@@ -16,7 +16,6 @@ from porter.validate.cases.base import Batch, Case, Part, lengths, offering
 from porter.validate.cases.shapes import Inputs, normal
 from porter.validate.settings import Settings
 
-_SAMPLES = 3
 _CHANNELS = {"ssl": 5, "spec": 7, "mel": 9, "wav": 1}  # all different, so that a result tells what it holds
 _SPEAKER = 20480
 _HOP = 4  # audio samples a frame
@@ -26,10 +25,10 @@ def _rows(names: tuple[str, ...], mels: float) -> Inputs:
     """Samples of several lengths, `NAME:INDEX`, each as upstream's loader hands it out; `mels` are those a frame."""
 
     def inputs(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
-        frames = lengths(_SAMPLES, settings.frames // 2, settings.frames, generator).tolist()
-        phonemes = lengths(_SAMPLES, settings.phonemes // 2, settings.phonemes, generator).tolist()
+        frames = lengths(settings.batch, settings.frames // 2, settings.frames, generator).tolist()
+        phonemes = lengths(settings.batch, settings.phonemes // 2, settings.phonemes, generator).tolist()
         batch: Batch = {}
-        for index in range(_SAMPLES):
+        for index in range(settings.batch):
             sizes = {"ssl": frames[index], "spec": frames[index], "wav": frames[index] * _HOP}
             sizes["mel"] = int(frames[index] * mels)
             for name in names:
@@ -49,8 +48,9 @@ def _sample(name: str, length: int, generator: torch.Generator) -> Tensor:
 
 
 def _collate(collate: Any, names: tuple[str, ...], given: Batch) -> object:
-    rows = [tuple(given[f"{name}:{index}"] for name in names) for index in range(_SAMPLES)]
-    longest = {name: max(given[f"{name}:{index}"].shape[-1] for index in range(_SAMPLES)) for name in names}
+    count = len(given) // len(names)
+    rows = [tuple(given[f"{name}:{index}"] for name in names) for index in range(count)]
+    longest = {name: max(given[f"{name}:{index}"].shape[-1] for index in range(count)) for name in names}
     by_channels = {_CHANNELS[name]: longest[name] for name in names if name in _CHANNELS}
     found = []
     for padded in collate(rows):

@@ -51,10 +51,14 @@ def _reverse(model: Any, given: Batch) -> object:
     return model(**given, reverse=True, noise_scale=0.8)
 
 
+# Upstream refuses a spline of which no input is inside its interval; the port takes what is inside, which is nothing.
+_BEYOND = ("huge", "not finite")
+
 CASES = (
     Case(
         "duration.stochastic",
         (Part("models", "StochasticDurationPredictor", _durations, _arguments, constant=("x_mask",)),),
+        left_out=_BEYOND,
     ),
     Case(
         "duration.stochastic.reverse",

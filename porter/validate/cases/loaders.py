@@ -61,13 +61,14 @@ def _read(file: str, rate: int) -> npt.NDArray[np.float32]:
     return samples[: len(samples) * rate // _RATE]
 
 
-def _load(loader: Any, given: Batch, **offered: Any) -> object:
+def _load(loader: Any, given: Batch, symbols: str, **offered: Any) -> object:
+    """`symbols`: whose phonemes, where the environment says so; "" where it says nothing."""
     told = SimpleNamespace(
         max_wav_value=32768.0, sampling_rate=_RATE, filter_length=_WINDOW, hop_length=_HOP, win_length=_WINDOW
     )
     module: Any = inspect.getmodule(loader)
-    decode = module.load_audio
-    module.load_audio = _read
+    decode, version = module.load_audio, module.version
+    module.load_audio, module.version = _read, symbols or version
     try:
         with tempfile.TemporaryDirectory() as place:
             _write(Path(place), given)
@@ -79,7 +80,7 @@ def _load(loader: Any, given: Batch, **offered: Any) -> object:
                 (Path(place) / "away").rename(Path(place) / name)
             return found
     finally:
-        module.load_audio = decode
+        module.load_audio, module.version = decode, version
 
 
 def _contents(data: Any) -> dict[str, object]:
@@ -103,10 +104,11 @@ def _whole(sample: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
     return ssl, wav, spec
 
 
-def _part(name: str, label: str = "", **offered: Any) -> Part:
-    return Part(
-        "data_utils", name, _recordings, call=lambda loader, given: _load(loader, given, **offered), label=label
-    )
+def _part(name: str, label: str = "", symbols: str = "", **offered: Any) -> Part:
+    def call(loader: Any, given: Batch) -> object:
+        return _load(loader, given, symbols, **offered)
+
+    return Part("data_utils", name, _recordings, call=call, label=label)
 
 
 CASES = (
@@ -114,8 +116,13 @@ CASES = (
         "collate.loaders",
         (
             _part("TextAudioSpeakerLoader"),
+            _part("TextAudioSpeakerLoader", "v1", version="v1"),
             _part("TextAudioSpeakerLoader", "v2Pro", version="v2Pro", val=True),
             *(_part(f"TextAudioSpeakerLoader{version}") for version in ("V3", "V3b", "V4")),
+            *(
+                _part(f"TextAudioSpeakerLoader{version}", f"{version} v1", symbols="v1")
+                for version in ("V3", "V3b", "V4")
+            ),
         ),
         gradients=False,
         on_host=True,
