@@ -158,6 +158,30 @@ def test_a_name_that_is_set_on_import_matters_where_it_is_read(package: Path) ->
     assert found["B = 2"].cells == ((file, numbers["B = 2"]),)
 
 
+def test_what_an_attribute_holds_matters_where_it_is_read() -> None:
+    text = "K.known = 1\n\n\ndef f(k):\n    return k.known\n"
+    (found,) = [m for m in all_of(text) if m.old == "K.known = 1"]
+    assert found.cells == numbered(text, "return k.known")
+
+
+def test_a_condition_that_is_deleted_matters_where_what_it_guards_runs() -> None:
+    text = "def f(x):\n    if x:\n        x = 2\n    return x\n"
+    (found,) = [m for m in all_of(text) if m.old.startswith("if")]
+    assert found.cells == numbered(text, "x = 2")
+    (negated,) = [m for m in all_of(text) if m.operator == "condition negated"]
+    assert negated.cells == numbered(text, "if x:\n        x = 2")
+
+
+def all_of(text: str) -> list[Mutant]:
+    source = Source(text)
+    return [m for group in mutants("code.py", source, readers_of({"code.py": source})) for m in group]
+
+
+def numbered(text: str, code: str) -> tuple[tuple[str, int], ...]:
+    source = Source(text)
+    return tuple(("code.py", number) for node, number in source.statements.items() if source.code(node) == code)
+
+
 def test_the_cheapest_case_comes_first_and_a_failing_one_takes_no_part() -> None:
     reach = Reach(
         {
@@ -187,7 +211,15 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
 
 
 def mutant(**given: str) -> Mutant:
-    told = {"file": "code.py", "operator": "constant", "inside": "f", "old": "x[1]", "new": "x[2]", **given}
+    told = {
+        "file": "code.py",
+        "operator": "constant",
+        "inside": "f",
+        "old": "x[1]",
+        "new": "x[2]",
+        "written": "y = x[1]",
+    }
+    told |= given
     return Mutant(start=0, end=1, line=7, cells=(("code.py", 0),), **told)
 
 
@@ -196,6 +228,9 @@ def test_a_note_covers_what_it_names() -> None:
     assert note.covers(mutant())
     assert not note.covers(mutant(old="x[0]"))
     assert not note.covers(mutant(file="other.py"))
+    one = Note("code.py", "nobody reads y", line="y = *")
+    assert one.covers(mutant())
+    assert not one.covers(mutant(written="z = x[1]"))
     assert all(note.reason for note in read_notes())
 
 
@@ -209,6 +244,7 @@ def test_the_report_tells_what_survived_and_counts() -> None:
         ),
         equal=1,
         elsewhere=2,
+        unreached=3,
         alarms=("mel: mismatch: results",),
     )
     console = Console(width=160, record=True, file=io.StringIO())
@@ -216,6 +252,7 @@ def test_the_report_tells_what_survived_and_counts() -> None:
     text = console.export_text()
     assert "2 of 4 mutants seen, 50.0 %: 1 killed, 1 timeout, 1 survived, 1 not reached" in text
     assert "of the 3 that a case reaches, 66.7 %" in text
+    assert "3 in code that nobody runs" in " ".join(text.split())
     assert "code.py:7" in text and "survived, 4 cases" in text and "far.py:7" in text
     assert "speaks against the unbroken package: mel: mismatch" in text
     told = json.loads(json.dumps(to_json(found)))

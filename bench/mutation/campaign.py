@@ -21,6 +21,7 @@ from bench.mutation.reach import Reach
 from bench.mutation.trial import attempt
 from porter.upstream import Snapshot
 from porter.upstream.cache import cache_root
+from porter.validate.inventory import take_inventory
 from porter.validate.manifest import read_manifest
 from porter.validate.runner import Request
 
@@ -52,6 +53,7 @@ class Found:
     trials: tuple[Trial, ...]
     equal: int  # mutants of the sample that a note proves to change nothing; not counted
     elsewhere: int  # those that only cases of another device reach; not counted
+    unreached: int  # those in code that nobody runs, which validate says that it does not judge; not counted
     alarms: tuple[str, ...]  # cases that speak against the unbroken package, which took no part
 
     @property
@@ -81,7 +83,7 @@ def run(
         bench = stack.enter_context(open_bench(snapshot, folder, request))
         reach = _reach(bench, folder, package, workplace, jobs, say)
         others = _others(snapshot, folder, package, request, workplace, jobs, say)
-        picked = _Picked(reach, others, request, notes)
+        picked = _Picked(reach, others, request, notes, take_inventory(bench.judge.texts).unreached)
         wanted = list(islice(picked.of(sample(package, sampling.files, sampling.seed)), sampling.count))
         ledger = Ledger(_ledger_path(package, request), judge, sampling.trusting)
         trials: dict[str, Trial] = {}
@@ -99,16 +101,19 @@ def run(
             trials[trial.mutant.key] = trial
             step(trial, len(trials))
         alarms = tuple(f"{name}: {case.failure}" for name, case in reach.cases.items() if case.failure)
-        return Found(tuple(trials[m.key] for m in wanted), picked.equal, picked.elsewhere, alarms)
+        found = tuple(trials[mutant.key] for mutant in wanted)
+        return Found(found, picked.equal, picked.elsewhere, picked.unreached, alarms)
 
 
 class _Picked:
     """Those of a sample that count."""
 
-    def __init__(self, reach: Reach, others: Sequence[Reach], request: Request, notes: Sequence[Note]) -> None:
-        self._reach, self._others, self._notes = reach, others, notes
+    def __init__(
+        self, reach: Reach, others: Sequence[Reach], request: Request, notes: Sequence[Note], unreached: Sequence[str]
+    ) -> None:
+        self._reach, self._others, self._notes, self._unreached = reach, others, notes, frozenset(unreached)
         self._plain = (request.device, request.forms) == PLAIN
-        self.equal = self.elsewhere = 0
+        self.equal = self.elsewhere = self.unreached = 0
 
     def of(self, sampled: Iterator[Mutant]) -> Iterator[Mutant]:
         for mutant in sampled:
@@ -116,6 +121,8 @@ class _Picked:
             other = any(others.reaching(mutant.cells) for others in self._others)
             if any(note.covers(mutant) for note in self._notes):
                 self.equal += 1
+            elif not reached and f"{mutant.file}:{mutant.inside.partition('.')[0]}" in self._unreached:
+                self.unreached += 1
             elif (other and not reached) if self._plain else (other or not reached):
                 self.elsewhere += 1
             else:
@@ -176,7 +183,7 @@ def _others(
     """What counts elsewhere: for plain runs what other records tell, for any other what the plain run reaches."""
     if (request.device, request.forms) == PLAIN:
         others = [replace(request, forms="tpu"), replace(request, device="xla")]
-        return [found for other in others if (found := reaching.load(reaching.kept(package, other))) is not None]
+        return [found for other in others if (found := reaching.newest(package, other)) is not None]
     plain = replace(request, device="cpu", forms="auto")
     with open_bench(snapshot, folder, plain) as bench:
         return [_reach(bench, folder, package, workplace / "plain", jobs, say)]

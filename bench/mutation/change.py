@@ -29,6 +29,7 @@ class Mutant:
     start: int  # bytes of the file's UTF-8
     end: int
     line: int  # from 1
+    written: str  # the whole line, without what indents it
     inside: str  # qualified name of the function or class around it, "" at the top of the file
     old: str
     new: str

@@ -22,6 +22,7 @@ class Note:
     operator: str = "*"
     old: str = "*"  # the code before and after, each on one line: patterns
     new: str = "*"
+    line: str = "*"  # the whole line before the change, a pattern
 
     def covers(self, mutant: Mutant) -> bool:
         """Whether the note is about a mutant."""
@@ -31,6 +32,7 @@ class Note:
             (mutant.operator, self.operator),
             (" ".join(mutant.old.split()), self.old),
             (" ".join(mutant.new.split()), self.new),
+            (mutant.written, self.line),
         )
         return all(fnmatchcase(text, pattern) for text, pattern in pairs)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.mutation.change import Edit, Mutant, same_code
 from bench.mutation.operators import OPERATORS
+from bench.mutation.operators.statements import DELETED
 from bench.mutation.readers import Readers, readers_of
 from bench.mutation.source import Source
 
@@ -76,14 +77,17 @@ def _running(source: Source) -> Iterator[ast.AST]:
 
 
 def _mutant(file: str, source: Source, node: ast.AST, edit: Edit, readers: Readers) -> Mutant:
+    statement = source.statement(node)
+    deleted = edit.operator == DELETED and (edit.start, edit.end) == source.span(statement)
     return Mutant(
         file=file,
         operator=edit.operator,
         start=edit.start,
         end=edit.end,
         line=source.line(edit.start),
+        written=source.text.splitlines()[source.line(edit.start) - 1].strip(),
         inside=source.inside(node),
         old=source.raw[edit.start : edit.end].decode(),
         new=edit.new,
-        cells=readers.cells(file, source, source.statement(node)),
+        cells=readers.cells(file, source, statement, deleted),
     )

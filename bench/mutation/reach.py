@@ -85,9 +85,18 @@ def record(bench: Bench, package: Path, workplace: Path, jobs: int, say: Say) ->
 
 def kept(package: Path, request: Request) -> Path:
     """Where the record for a package, these cases and this device is kept, there or not."""
-    told = (digest(package), judge_digest(), request.device, request.forms, request.preset, str(request.seed))
-    names = hashlib.sha256("\0".join((*told, *request.cases)).encode()).hexdigest()[:24]
-    return cache_root() / "mutants" / f"reach-{names}.json"
+    names = hashlib.sha256("\0".join((judge_digest(), str(request.seed), *request.cases)).encode()).hexdigest()[:16]
+    return cache_root() / "mutants" / f"{_stem(package, request)}-{names}.json"
+
+
+def newest(package: Path, request: Request) -> Reach | None:
+    """The newest record for a package and this device, by whichever judge; None where there is none."""
+    found = (cache_root() / "mutants").glob(f"{_stem(package, request)}-*.json")
+    return next(map(load, sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)), None)
+
+
+def _stem(package: Path, request: Request) -> str:
+    return f"reach-{digest(package)}-{request.device}-{request.forms}-{request.preset}"
 
 
 def load(path: Path) -> Reach | None:

@@ -17,13 +17,15 @@ class Readers:
         """`by_name`: a name, with or without an object before it, and who reads it."""
         self._by_name = by_name
 
-    def cells(self, file: str, source: Source, statement: ast.stmt) -> tuple[Cell, ...]:
+    def cells(self, file: str, source: Source, statement: ast.stmt, deleted: bool = False) -> tuple[Cell, ...]:
         """The statements of which one at least runs where a change of `statement` matters.
 
         What is written in a function's head matters once the function runs. What is set on import matters where it is
-        read; every run imports it.
+        read; every run imports it. A condition that is `deleted` with what it guards matters where that runs.
         """
         own = (file, source.statements.get(statement, 0))
+        if deleted and isinstance(statement, ast.If) and source.function(statement) is not None:
+            return tuple((file, source.statements[block[0]]) for block in (statement.body, statement.orelse) if block)
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
             body = [inner for inner in statement.body if inner in source.statements]
             return ((file, source.statements[body[0]]),) if body else (own,)
@@ -54,4 +56,6 @@ def _set(statement: ast.stmt) -> Iterator[str]:
     if isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
         targets = [statement.target]
     for target in targets:
-        yield from (node.id for node in ast.walk(target) if isinstance(node, ast.Name))
+        for node in ast.walk(target):
+            if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+                yield node.id if isinstance(node, ast.Name) else node.attr

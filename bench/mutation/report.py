@@ -36,7 +36,8 @@ def summary(found: Found) -> str:
     return (
         f"{found.seen} of {total} mutants seen, {_share(found.seen, total)}: {told}; "
         f"of the {reached} that a case reaches, {_share(found.seen, reached)}; "
-        f"not counted: {found.equal} that change nothing, {found.elsewhere} that belong to another device"
+        f"not counted: {found.equal} that change nothing, {found.elsewhere} that belong to another device, "
+        f"{found.unreached} in code that nobody runs"
     )
 
 
@@ -51,6 +52,7 @@ def to_json(found: Found) -> dict[str, Any]:
         "count": len(found.trials),
         "equal": found.equal,
         "elsewhere": found.elsewhere,
+        "unreached": found.unreached,
         "alarms": list(found.alarms),
         "states": count(found.trials),
         "files": {name: count(trials) for name, trials in group_by(found.trials, _file).items()},

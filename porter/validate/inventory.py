@@ -26,6 +26,7 @@ class Inventory:
     judged: tuple[str, ...] = ()  # those that a case has to run
     excused: tuple[tuple[str, str], ...] = ()  # those that never see a device's tensor, and why
     bare: frozenset[str] = frozenset()  # classes with a constructor and nothing else of their own
+    unreached: tuple[str, ...] = ()  # all that nobody runs: neither upstream's module/ nor its trainers come to it
 
     def missing(self, ran: Iterable[str]) -> tuple[str, ...]:
         """Those that no case ran, given the names of the functions that ran (`FILE:CLASS.METHOD`)."""
@@ -45,15 +46,19 @@ def take_inventory(texts: Mapping[str, tuple[str, str]]) -> Inventory:
     judged: list[str] = []
     excused: list[tuple[str, str]] = []
     bare: set[str] = set()
+    unreached: list[str] = []
     handling = _handling(project)
     for file in project.files.values():
         for node in file.module.body:
-            if node not in handling or not isinstance(node, (cst.ClassDef, cst.FunctionDef)):
+            if not isinstance(node, (cst.ClassDef, cst.FunctionDef)):
                 continue
-            if node.name.value.startswith("_"):
+            name = f"{file.target}:{node.name.value}"
+            contexts = file.project.contexts
+            if contexts.unreached(file, node) is not None or contexts.uncalled(file, node) is not None:
+                unreached.append(name)
+            if node not in handling or node.name.value.startswith("_"):
                 continue
             functions = _functions(node)
-            name = f"{file.target}:{node.name.value}"
             if not functions:
                 bare.add(name)
             reason = _excuse(file, node, functions)
@@ -61,7 +66,7 @@ def take_inventory(texts: Mapping[str, tuple[str, str]]) -> Inventory:
                 judged.append(name)
             else:
                 excused.append((name, reason))
-    return Inventory(tuple(judged), tuple(excused), frozenset(bare))
+    return Inventory(tuple(judged), tuple(excused), frozenset(bare), tuple(unreached))
 
 
 def _inside(name: str, used: set[str]) -> bool:

@@ -10,14 +10,27 @@ _SHOWN = 5  # names in a sentence, before the rest is only counted
 
 
 def not_judged(
-    request: Request, every: Sequence[str], asked: Sequence[str], left: Sequence[str], stopped: str
+    request: Request,
+    every: Sequence[str],
+    asked: Sequence[str],
+    left: Sequence[str],
+    stopped: str,
+    unreached: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """What this run did not look at: cases (`every` there is, those `asked` for, those `left`), devices, sizes."""
+    """What this run did not look at: cases (`every` there is, those `asked` for, those `left`), devices, sizes.
+
+    `unreached` is code of the package that nobody runs, `FILE:NAME`.
+    """
     found = []
     if left:
         found.append(f"{len(left)} cases that had not ended at {stopped or 'the end'}: {_some(left)}")
     if len(asked) < len(every):
         found.append(f"{len(every) - len(asked)} of {len(every)} cases, which were not asked for, or not recorded")
+    if unreached:
+        found.append(
+            f"{len(unreached)} classes and functions that neither upstream's module/ nor its trainers reach: "
+            f"{_some(unreached)}"
+        )
     if request.device == "cpu":
         found.append("XLA: lowering and rounding there, and the graph budget; --device xla does")
     else:

@@ -100,7 +100,7 @@ def validate(
         not_validated=missing,
         host_only=inventory.excused,
         reference=judge.recording.header.words if judge.recording is not None else "",
-        not_judged=not_judged(judge.request, tuple(TITLES), names, left, stopped),
+        not_judged=not_judged(judge.request, tuple(TITLES), names, left, stopped, inventory.unreached),
         by_hand=manifest.edited_by_hand(),
         stopped=stopped,
     )

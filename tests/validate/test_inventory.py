@@ -85,3 +85,12 @@ def test_a_class_counts_once_a_method_of_its_own_ran() -> None:
     ran = ["models.py:Net.__init__", "models.py:Layer.forward", "parts.py:distance", "models.py:Alias.__init__"]
     assert set(inventory.missing(ran)) == {"models.py:Net", "models.py:pairs", "parts.py:Base"}
     assert "models.py:Net" not in inventory.missing(["models.py:Net.forward.inner"])
+
+
+def test_what_nobody_runs_is_told_apart() -> None:
+    far = "import torch\n\n\ndef used(x):\n    return torch.abs(x)\n\n\ndef unused(x):\n    return torch.abs(x)\n"
+    models = "from AR import far\n\n\ndef f(x):\n    return far.used(x)\n"
+    texts = {"GPT_SoVITS/module/models.py": ("models.py", models), "GPT_SoVITS/AR/far.py": ("AR/far.py", far)}
+    inventory = take_inventory(texts)
+    assert inventory.unreached == ("AR/far.py:unused",)
+    assert "AR/far.py:used" in inventory.judged

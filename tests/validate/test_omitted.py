@@ -32,3 +32,8 @@ def test_devices_sizes_and_cases(request_: Request, words: str) -> None:
 def test_cases_that_had_not_ended() -> None:
     first, *_ = not_judged(Request("cpu"), CASES, CASES, ("b", "c"), "SIGTERM")
     assert first == "2 cases that had not ended at SIGTERM: b, c"
+
+
+def test_code_that_nobody_runs() -> None:
+    told = not_judged(Request("cpu"), CASES, CASES, (), "", ("AR/far.py:unused",))
+    assert "1 classes and functions that neither upstream's module/ nor its trainers reach: AR/far.py:unused" in told

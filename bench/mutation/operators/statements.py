@@ -9,6 +9,7 @@ from bench.mutation.change import Edit
 from bench.mutation.operators.writing import instead
 from bench.mutation.source import Source
 
+DELETED = "statement deleted"
 _DELETED = (
     *(ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Raise, ast.Assert, ast.Delete),
     *(ast.Break, ast.Continue, ast.If, ast.For, ast.While),
@@ -23,4 +24,4 @@ def statement_deleted(source: Source, node: ast.AST) -> Iterator[Edit]:
         return
     if isinstance(node, ast.If) and source.raw[slice(*source.span(node))].startswith(b"elif"):
         return  # it is written inside another
-    yield instead(source, "statement deleted", node, "pass")
+    yield instead(source, DELETED, node, "pass")
