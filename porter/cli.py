@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import cleandoc
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +21,7 @@ from typing import Any, NoReturn
 import click
 
 from . import __version__
+from .commands.forms import json_asked
 from .errors import PortError
 from .visible import visible
 
@@ -40,6 +42,7 @@ _COMMANDS = {
     "doctor": "porter.commands.doctor:doctor",
 }
 _LONG = frozenset({"validate", "record", "bench", "estimate", "doctor"})  # these run models, and make garbage all along
+_JSON = "porter.json"  # in a context's meta: whether the command line asks for JSON
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _PIPE_CLOSED = 141  # 128 + SIGPIPE
 _TERMINATED = 143  # 128 + SIGTERM
@@ -79,14 +82,30 @@ class LazyGroup(click.Group):
             ctx.fail(f"there is no command {name!r}" + f"; did you mean {' or '.join(near)}?" * bool(near))
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, each with the whole first sentence of its help."""
+        names = self.list_commands(ctx)
+        told = {name: command for name in names if (command := self.get_command(ctx, name)) is not None}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, first_sentence(command.help)) for name, command in told.items()])
+
+    def make_context(self, info_name: str | None, args: list[str], *given: Any, **extra: Any) -> click.Context:
+        """The context of a run, which knows from the start whether JSON is asked for."""
+        as_json = json_asked(args)
+        with _usage_as_json(as_json):
+            context = super().make_context(info_name, args, *given, **extra)
+        context.meta[_JSON] = as_json
+        return context
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; unusable input ends in one sentence and status 2."""
+        """Run a command; unusable input ends in one sentence and status 2, and in an object where JSON is asked for."""
         try:
-            result = super().invoke(ctx)
+            with _usage_as_json(ctx.meta[_JSON]):
+                result = super().invoke(ctx)
             sys.stdout.flush()
             return result
         except PortError as error:
-            _say_error(str(error))
+            _refuse(ctx, str(error))
             ctx.exit(2)
         except (KeyboardInterrupt, click.Abort):
             ctx.exit(_INTERRUPTED)
@@ -98,7 +117,7 @@ class LazyGroup(click.Group):
             _close_stdout()
             ctx.exit(2)
         except MemoryError:
-            _say_error("there is not enough memory for this")
+            _refuse(ctx, "there is not enough memory for this")
             ctx.exit(2)
 
 
@@ -171,6 +190,34 @@ def _installed(place: str) -> bool:
 def _end(signal_number: int, frame: object) -> NoReturn:
     """Ends like Ctrl-C does: processes are stopped and temporary folders removed on the way out."""
     raise SystemExit(_TERMINATED)
+
+
+@contextlib.contextmanager
+def _usage_as_json(wanted: bool) -> Iterator[None]:
+    """Print wrong usage as JSON too, where that is wanted; click tells it on stderr and ends with its status."""
+    try:
+        yield
+    except click.UsageError as error:
+        if wanted:
+            from .commands.output import print_error
+
+            print_error(error.format_message(), error.exit_code)
+        raise
+
+
+def _refuse(context: click.Context, text: str) -> None:
+    """One sentence on stderr, and an object on stdout where JSON is asked for."""
+    _say_error(text)
+    if context.meta[_JSON]:
+        from .commands.output import print_error
+
+        print_error(" ".join(text.split()), 2)
+
+
+def first_sentence(text: str | None) -> str:
+    """The first sentence of a command's help, in one line."""
+    line = " ".join(cleandoc(text or "").split("\n\n")[0].split())
+    return f"{line.partition('. ')[0].rstrip('.')}."
 
 
 def _say_error(text: str) -> None:

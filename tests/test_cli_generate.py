@@ -46,7 +46,7 @@ def fails(*arguments: str | Path) -> str:
 
 class TestWriting:
     def test_package(self, upstream: Path, rules: Path, out: Path) -> None:
-        told = ok(upstream, "--rules", rules, "--out", out)
+        told = ok(upstream, "--rules", rules, "--out", out, "-v")
         assert "torch.swapped(x)" in (out / "module/tpu/models.py").read_text()
         for part in ("SYN900", "swap me", "fixed", "residual", str(out), "PYTHONPATH="):
             assert part in told

@@ -12,6 +12,7 @@ import pytest
 from bench.explained import disagreements
 from porter.base import Base, read_base
 from porter.manifest import Manifest, read
+from porter.plain import plain
 from porter.status.changes import RewriteChanges
 from porter.status.code import difference, normal
 from porter.status.compare import compare
@@ -81,7 +82,7 @@ def generated(upstream: Path, rules: Path, out: Path) -> dict[str, Any]:
     told = run_json("generate", upstream, "--rules", rules, "--out", out)
     new = load(out)
     changes = compare(old, new)
-    assert json.loads(json.dumps(changes.to_json())) == told["changes"]
+    assert json.loads(json.dumps(plain(changes))) == told["changes"]
     lines, _, wrong = disagreements(changes, old, new)
     assert wrong == []
     assert lines or told["changes"]["package"] == []
@@ -106,7 +107,7 @@ class TestUpToDate:
     def test_json(self, status: Any, out: Path) -> None:
         told = status(0)
         assert told["package"] == str(out / "module/tpu")
-        assert (told["stale"], told["changes"], told["edited"], told["missing"]) == (False, None, [], [])
+        assert (told["stale"], told["changes"], told["edited_by_hand"], told["missing"]) == (False, None, [], [])
 
     def test_options_are_those_of_the_package(self, upstream: Path, tmp_path: Path) -> None:
         run("generate", upstream, "--out", tmp_path / "less", "--ignore", "RNG", "--select", "SYN,RNG")
@@ -122,20 +123,20 @@ class TestFilesOnDisk:
         (out / "module/tpu/commons.py").write_text("mine\n")
         (out / "module/tpu/own.py").write_text("mine\n")
         told = status(0)
-        assert told["edited"] == ["module/tpu/commons.py", "module/tpu/own.py"]
+        assert told["edited_by_hand"] == ["module/tpu/commons.py", "module/tpu/own.py"]
         assert not told["stale"]
 
     @pytest.mark.parametrize("name", ["module/tpu/commons.py", "module/__init__.py", "port.base"])
     def test_missing_files_are_stale(self, status: Any, out: Path, name: str) -> None:
         (out / name).unlink()
         told = status(1)
-        assert (told["missing"], told["edited"], told["changes"]) == ([name], [], None)
+        assert (told["missing"], told["edited_by_hand"], told["changes"]) == ([name], [], None)
 
     def test_hand_edits_do_not_hide_what_upstream_did(self, upstream: Path, status: Any, out: Path) -> None:
         (out / "module/tpu/commons.py").write_text("mine\n")
         change(upstream, "commons.py", ("* 2", "* 3"))
         told = status()
-        assert told["edited"] == ["module/tpu/commons.py"]
+        assert told["edited_by_hand"] == ["module/tpu/commons.py"]
         assert [f["path"] for f in told["changes"]["upstream"]] == [f"{MODULE}/commons.py"]
 
 

@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from porter.cli import cli
 
+from .json_form import answer_of, check
+
 MODELS = '''"""Networks."""
 
 import torch
@@ -113,11 +115,12 @@ def run(*arguments: str | Path) -> Result:
 
 
 def run_json(*arguments: str | Path, status: int = 0) -> dict[str, Any]:
-    """Run a command with --json; its answer."""
+    """Run a command with --json; its answer, which has the documented form."""
     result = run(*arguments, "--json")
     assert result.exit_code == status, result.stderr or repr(result.exception)
     told = json.loads(result.stdout)
     assert isinstance(told, dict)
+    check(answer_of([str(a) for a in arguments]), told)
     return told
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import click
 
-from porter.cli import cli
+from porter.cli import cli, first_sentence
 
 
 def page() -> str:
@@ -24,18 +24,18 @@ def page() -> str:
         "",
         *_prose(cli.help),
         "",
-        "All but `init` print one JSON object with `--json`. Data goes to stdout, progress to stderr.",
+        "All but `init` print one JSON object with `--json`, also for an error: [JSON](json.md) has their fields. "
+        "Data goes to stdout, notes and progress to stderr; `-q` leaves the latter out.",
         "",
         'A shell completes commands, options and codes: `eval "$(_SOVITS_PORT_COMPLETE=bash_source sovits-port)"` in '
         "`~/.bashrc`, `zsh_source` and `fish_source` for those shells.",
         "",
-        *(f"- [`{name}`](#{name}): {_first(cli.get_command(context, name))}" for name in names),
+        *(f"- [`{name}`](#{name}): {first_sentence(_command(name, context).help)}" for name in names),
         "",
         *_table(cli, context),
     ]
     for name in names:
-        command = cli.get_command(context, name)
-        assert command is not None
+        command = _command(name, context)
         own = click.Context(command, info_name=name, parent=context, **command.context_settings)
         usage = " ".join(command.collect_usage_pieces(own))
         lines += ["", f"## {name}", "", f"`sovits-port {name} {usage}`", "", *_prose(command.help), ""]
@@ -43,10 +43,10 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _first(command: click.Command | None) -> str:
-    """The first sentence of a command's help."""
+def _command(name: str, context: click.Context) -> click.Command:
+    command = cli.get_command(context, name)
     assert command is not None
-    return " ".join(inspect.cleandoc(command.help or "").split("\n\n")[0].split())
+    return command
 
 
 def _prose(text: str | None) -> Iterator[str]:

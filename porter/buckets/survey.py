@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import PortError
 from ..runtime.training.dataset import Clip, Reading
@@ -11,6 +12,11 @@ from ..runtime.training.plan import Plan, is_rising, plan_for
 from .cost import Bucket, buckets_of, filling, wasted
 from .model import Model
 from .partition import partitions
+
+if TYPE_CHECKING:
+    from ..answers import BucketsAnswer
+    from ..answers.runs import BucketRecord, BucketTotals
+    from ..answers.runs import Plan as BucketPlan
 
 _TRADE_OFF = (1, 2, 4, 8, 16, 32)
 
@@ -100,7 +106,7 @@ def parse_boundaries(text: str) -> tuple[int, ...]:
     return found
 
 
-def as_json(found: Survey) -> dict[str, object]:
+def as_json(found: Survey) -> BucketsAnswer:
     """All of it, for machines."""
     return {
         "dataset": str(found.reading.folder),
@@ -115,7 +121,7 @@ def as_json(found: Survey) -> dict[str, object]:
     }
 
 
-def _totals(buckets: Sequence[Bucket]) -> dict[str, object]:
+def _totals(buckets: Sequence[Bucket]) -> BucketTotals:
     return {
         "graphs": len(buckets),
         "batches": sum(bucket.batches for bucket in buckets),
@@ -125,9 +131,9 @@ def _totals(buckets: Sequence[Bucket]) -> dict[str, object]:
     }
 
 
-def _told(buckets: Sequence[Bucket]) -> dict[str, object]:
+def _told(buckets: Sequence[Bucket]) -> BucketPlan:
     limits = [buckets[0].above, *(bucket.upto for bucket in buckets)] if buckets else []
-    rows = [
+    rows: list[BucketRecord] = [
         {
             "above": bucket.above,
             "upto": bucket.upto,

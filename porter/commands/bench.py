@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from .options import json_option, package_arguments, preset_option, timeout_option
-from .output import print_json, say, say_notes
+from .forms import Form, output_options, quiet_option
+from .options import package_arguments, preset_option, timeout_option
+from .output import print_json, report, say_notes, shows_progress
 from .target import package_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ _STATES = {
 @preset_option
 @click.option("--steps", default=5, show_default=True, type=click.IntRange(min=1), help="Steps after the first.")
 @timeout_option
-@json_option
+@quiet_option("Keep notes and progress off stderr.")
+@output_options("json")
 @click.pass_context
 def bench(
     context: click.Context,
@@ -52,7 +53,7 @@ def bench(
     preset: str,
     steps: int,
     timeout: float,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """Run UPSTREAM as it is, and the package in DIR (default: generated), on XLA, and count what each costs.
 
@@ -72,8 +73,8 @@ def bench(
     if cases:
         request = BenchRequest(cases, request.preset, steps, timeout)
     outcome = _run(upstream, folder, other, request)
-    if as_json:
-        print_json(to_json(outcome))
+    if form == "json":
+        print_json("bench", to_json(outcome))
     else:
         from ..views.bench import print_bench
 
@@ -88,8 +89,8 @@ def _run(upstream: str, directory: Path, other: Path | None, request: BenchReque
 
     snapshot = open_upstream(upstream)
     say_notes(snapshot)
-    if not sys.stderr.isatty():
-        return measure(snapshot, directory, other, request, lambda case, side: say(f"{case}: {_STATES[side]}"))
+    if not shows_progress():
+        return measure(snapshot, directory, other, request, lambda case, side: report(f"{case}: {_STATES[side]}"))
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from ..views.console import stderr_console

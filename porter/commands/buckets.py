@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import PortError
-from .options import json_option
-from .output import print_json, say
+from .forms import Form, output_options, quiet_option
+from .output import note, print_json, report
 
 if TYPE_CHECKING:
     from ..runtime.training.dataset import Unknown
@@ -43,7 +43,8 @@ def _positive(_: click.Context, option: click.Parameter, value: int | None) -> i
 )  # fmt: skip
 @click.option("--boundaries", metavar="A,B,...", help="These boundaries instead; the lowest one is exclusive.")
 @click.option("--write", is_flag=True, help="Write the plan to DATASET/buckets.json, where the trainer finds it.")
-@json_option
+@quiet_option("Keep notes and progress off stderr.")
+@output_options("json")
 def buckets(
     dataset: Path,
     batch_size: int | None,
@@ -53,7 +54,7 @@ def buckets(
     upstream: str | None,
     boundaries: str | None,
     write: bool,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """Plan buckets for DATASET, a folder with upstream's 2-name2text.txt, 4-cnhubert and 5-wav32k.
 
@@ -80,18 +81,18 @@ def buckets(
         raise PortError(str(error)) from None
     found = survey(reading, model, replicas=replicas, graphs=graphs, boundaries=limits)
     if blind:
-        say(f"sovits-port: note: {blind}")
+        note(f"{blind}")
     for reason, names in reading.left_out.items():
-        say(f"sovits-port: note: upstream leaves out {_clips(names)} {reason}")
+        note(f"upstream leaves out {_clips(names)} {reason}")
     if found.too_short:
-        say(f"sovits-port: note: the sampler leaves out {found.too_short} not above the lowest boundary")
+        note(f"the sampler leaves out {found.too_short} not above the lowest boundary")
     if write:
         from ..store import write_file
 
         write_file(dataset / PLAN, found.plan.to_bytes())
-        say(f"wrote {dataset / PLAN}")
-    if as_json:
-        print_json(told(found))
+        report(f"wrote {dataset / PLAN}")
+    if form == "json":
+        print_json("buckets", told(found))
     else:
         from ..views.buckets import print_survey
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..validate.outcome import VERDICTS, CaseOutcome
 from ..validate.wording import row
 from ..views.console import stderr_console
-from .output import say
+from .output import is_quiet, report
 
 _GOOD = ("pass", "not in this upstream")
 
@@ -27,7 +27,7 @@ class CaseProgress(AbstractContextManager["CaseProgress"]):
         self._done = 0
         self._bar: Progress | None = None
         self._console = console or stderr_console()
-        if self._console.is_terminal:
+        if self._console.is_terminal and not is_quiet():
             self._bar = Progress(
                 MofNCompleteColumn(),
                 BarColumn(bar_width=min(20, self._console.width // 5)),
@@ -42,7 +42,7 @@ class CaseProgress(AbstractContextManager["CaseProgress"]):
         """`state` is what the case does now, or its verdict."""
         ended = state in VERDICTS
         if self._bar is None:
-            say(f"[{self._done + 1}/{self._total}] {case}: {state}")
+            report(f"[{self._done + 1}/{self._total}] {case}: {state}")
         elif not ended:
             self._bar.update(self._task, description=escape(f"{case}: {state}"))
         elif state not in _GOOD:
@@ -56,7 +56,7 @@ class CaseProgress(AbstractContextManager["CaseProgress"]):
         self._done += 1
         words = row(outcome)
         if self._bar is None:
-            say(f"[{self._done}/{self._total}] {words}")
+            report(f"[{self._done}/{self._total}] {words}")
             return
         style = "" if outcome.verdict == "pass" else "dim" if outcome.passed else "red"
         self._bar.console.print(words, style=style, markup=False, highlight=False, soft_wrap=True)

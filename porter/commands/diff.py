@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import directory_argument, json_option
-from .output import print_json, say
+from .forms import Form, output_options
+from .options import directory_argument
+from .output import note, print_json, report
 from .progress import Progress
 from .target import directory_of
 
@@ -35,9 +36,20 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write a page instead: side by side, with filters and the account of hazards. It needs no network.",
 )
-@json_option
+@click.option(
+    "--pager/--no-pager",
+    default=True,
+    help="Show it in $PAGER (less, where none is named) on a terminal that it does not fit.  [default: pager]",
+)
+@output_options("json")
 def diff(
-    directory: Path | None, rules: tuple[str, ...], files: tuple[str, ...], stat: bool, html: Path | None, as_json: bool
+    directory: Path | None,
+    rules: tuple[str, ...],
+    files: tuple[str, ...],
+    stat: bool,
+    html: Path | None,
+    pager: bool,
+    form: Form,
 ) -> None:
     """Show upstream against the package in DIR (default: generated), each hunk with its rule and its reason.
 
@@ -58,17 +70,17 @@ def diff(
             progress.step("writing the page")
             _write_page(found, html)
     if html is not None:
-        say(f"wrote {html}")
-    if as_json:
+        report(f"wrote {html}")
+    if form == "json":
         from ..comparison.as_json import to_json, totals_to_json
 
-        print_json(totals_to_json(found) if stat else to_json(found))
+        print_json("diff", totals_to_json(found) if stat else to_json(found))
     elif stat:
         from ..views.totals import print_totals
 
         print_totals(found)
     elif html is None:
-        _print(found)
+        _print(found, pager=pager)
 
 
 def _write_page(found: Comparison, place: Path) -> None:
@@ -78,16 +90,16 @@ def _write_page(found: Comparison, place: Path) -> None:
     write_page(render(found), place)
 
 
-def _print(found: Comparison) -> None:
+def _print(found: Comparison, *, pager: bool) -> None:
     from ..comparison.patch import patch_of
     from ..views.hunks import left_out_words, print_changes
 
     if sys.stdout.isatty():
-        print_changes(found)
+        print_changes(found, pager=pager and sys.stdin.isatty())  # a pager that nobody can type to never ends
         return
     click.echo(b"".join(patch_of(found)), nl=False)
     if found.left_out:
-        say(f"sovits-port: note: {left_out_words(found)}")
+        note(f"{left_out_words(found)}")
 
 
 def _inside(directory: Path, name: str) -> str:

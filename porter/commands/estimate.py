@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
 from ..estimate.chips import CHIPS
-from .options import json_option, package_arguments, preset_option, timeout_option
-from .output import print_json, say, say_notes
+from .forms import Form, output_options, quiet_option
+from .options import package_arguments, preset_option, timeout_option
+from .output import print_json, report, say_notes, shows_progress
 from .target import package_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     help="Also write a page: the roofline as a plot, and a bar for each graph. It needs no network.",
 )
 @timeout_option
-@json_option
+@quiet_option("Keep notes and progress off stderr.")
+@output_options("json")
 @click.pass_context
 def estimate(
     context: click.Context,
@@ -75,7 +76,7 @@ def estimate(
     fresh: bool,
     html: Path | None,
     timeout: float,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """Compile the package in DIR (default: generated) for a TPU, on a machine that needs none.
 
@@ -94,9 +95,9 @@ def estimate(
     from ..validate.environment import check_packages
 
     versions = check_packages("xla", "estimate")  # before what needs them is imported
+    from ..estimate.as_json import to_json
     from ..estimate.compiler import LibTpu, Remembering, check_compiler, kept_verdicts
     from ..estimate.names import TRAINING
-    from ..estimate.outcome import to_json
     from ..estimate.runner import EstimateRequest
 
     versions |= check_compiler()
@@ -119,9 +120,9 @@ def estimate(
         from ..html import write_page
 
         write_page(render(outcome), html)
-        say(f"wrote {html}")
-    if as_json:
-        print_json(to_json(outcome))
+        report(f"wrote {html}")
+    if form == "json":
+        print_json("estimate", to_json(outcome))
     else:
         from ..views.estimate import print_estimate
 
@@ -138,7 +139,7 @@ def _run(
 
     snapshot = open_upstream(upstream)
     say_notes(snapshot)
-    if not sys.stderr.isatty():
+    if not shows_progress():
         return ask(snapshot, directory, request, compiler, versions, _line)
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
@@ -162,4 +163,4 @@ def _run(
 
 
 def _line(what: str, done: int, total: int | None) -> None:
-    say(f"[{done + 1}/{total}] {what}" if total else what)
+    report(f"[{done + 1}/{total}] {what}" if total else what)

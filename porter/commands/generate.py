@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import decisions_option, json_option, rule_options, sources_option, upstream_argument
-from .output import print_json, say, say_missing, say_notes, tell
+from .forms import Form, output_options, quiet_option, verbose_option
+from .options import decisions_option, rule_options, sources_option, upstream_argument
+from .output import is_quiet, note, print_json, say_missing, say_notes, tell
 from .progress import Progress
+from .shown import facts_of
 from .target import upstream_of
 
 if TYPE_CHECKING:
+    from ..answers import GenerateAnswer, GenerateDiffAnswer
     from ..generate import Outcome
     from ..generate.building import Built
     from ..manifest import Manifest
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 @click.option("--diff", "as_diff", is_flag=True, help="Write nothing; print what the rules change.")
 @click.option("--force", is_flag=True, help="Discard what was edited by hand; it is kept in a backup folder.")
 @decisions_option
-@json_option
+@quiet_option("Print only conflicts and residual hazards.")
+@verbose_option("List the rules at work, with the number of edits of each; cut no list.")
+@output_options("json")
 @click.pass_context
 def generate(
     context: click.Context,
@@ -49,7 +53,8 @@ def generate(
     as_diff: bool,
     force: bool,
     decisions: Path | None,
-    as_json: bool,
+    verbose: bool,
+    form: Form,
 ) -> None:
     """Rewrite UPSTREAM's modules for TPU: DIR/module/tpu, and DIR/port.json that tells every edit.
 
@@ -76,59 +81,54 @@ def generate(
     say_notes(snapshot)
     say_missing(decisions)
     if as_diff:
-        _print_diff(built, as_json)
+        _print_diff(built, form)
         _say_stale(built.manifest, told)
         return
     _say_stale(outcome.manifest, told)
     if outcome.written and "chosen" in outcome.manifest["upstream"]:
-        say(f"sovits-port: note: {outcome.manifest['upstream']['chosen']}; --sources says otherwise")
-    if as_json:
-        print_json(_told(outcome))
+        note(f"{outcome.manifest['upstream']['chosen']}; --sources says otherwise")
+    if form == "json":
+        print_json("generate", _told(outcome))
     else:
-        _print(outcome, folders)
+        _print(outcome, folders, quiet=is_quiet(), verbose=verbose)
     if not as_diff and outcome.conflicts:
         context.exit(1)
 
 
-def _print_diff(built: Built, as_json: bool) -> None:
+def _print_diff(built: Built, form: Form) -> None:
     from ..generate.difference import difference
     from ..views.diff import print_diff
 
     lines = list(difference(built))
-    if as_json:
-        print_json(
-            {
-                "diff": "".join(lines),
-                "rules": built.manifest["rules"],
-                "edits": built.manifest["edits"],
-                **_decided(built.manifest),
-            }
-        )
+    if form == "json":
+        manifest = built.manifest
+        told: GenerateDiffAnswer = {
+            "diff": "".join(lines),
+            "rules": manifest["rules"],
+            "edits": manifest["edits"],
+            "decisions": manifest["decisions"]["list"],
+        }
+        print_json("generate", told)
     else:
         print_diff(lines)
 
 
-def _told(outcome: Outcome) -> dict[str, object]:
-    manifest = cast(dict[str, object], outcome.manifest)
+def _told(outcome: Outcome) -> GenerateAnswer:
+    manifest = outcome.manifest
     return {
         "package": str(outcome.place.package_dir),
         "manifest": str(outcome.place.manifest),
+        "version": manifest["version"],
         "written": outcome.written,
         "backup": str(outcome.backup) if outcome.backup else None,
-        "changes": outcome.changes.to_json() if outcome.changes else None,
-        "by_hand": {
-            "edited": outcome.edited,
-            "added": outcome.added,
-            "restored": outcome.restored,
-            "conflicts": [asdict(conflict) for conflict in outcome.conflicts],
-        },
-        **{key: manifest[key] for key in _SHOWN},
-        **_decided(outcome.manifest),
+        "changes": outcome.changes,
+        "edited_by_hand": list(outcome.edited),
+        "added_by_hand": list(outcome.added),
+        "restored": list(outcome.restored),
+        "conflicts": list(outcome.conflicts),
+        "decisions": manifest["decisions"]["list"],
+        **facts_of(manifest),
     }
-
-
-def _decided(manifest: Manifest) -> dict[str, object]:
-    return {"decisions": manifest["decisions"]["list"]}
 
 
 def _say_stale(manifest: Manifest, told: Path) -> None:
@@ -137,33 +137,26 @@ def _say_stale(manifest: Manifest, told: Path) -> None:
         where = f"{d['file']}:{d['line']}" + (f", {d['scope']}" if d["scope"] else "")
         if d["stale"]:
             why = "is stale: upstream's code there or the rules for it are others now; it is kept in"
-            say(f"sovits-port: note: the decision {d['key']} ({d['what']} {where}) {why} {told}")
+            note(f"the decision {d['key']} ({d['what']} {where}) {why} {told}")
         elif d["outdated"]:
             why = "was made about another rewrite than the rules make now; look at it with sovits-port review"
-            say(f"sovits-port: note: the decision {d['key']} ({d['what']} {where}) {why}")
+            note(f"the decision {d['key']} ({d['what']} {where}) {why}")
 
 
-_SHOWN = (
-    "version",
-    "upstream",
-    "options",
-    "rules",
-    "files",
-    "scope",
-    "edits",
-    "hazards",
-    "unused_ignores",
-    "needs",
-)
-
-
-def _print(outcome: Outcome, folders: tuple[Path, ...]) -> None:
+def _print(outcome: Outcome, folders: tuple[Path, ...], *, quiet: bool, verbose: bool) -> None:
     manifest, place = outcome.manifest, outcome.place
+    if quiet:
+        from ..views.handwork import print_conflicts
+        from ..views.summary import print_residual
+
+        print_residual(manifest)
+        print_conflicts(outcome)
+        return
     if not outcome.written and any(conflict.kind == "still marked" for conflict in outcome.conflicts):
         from ..views.handwork import print_handwork
 
         print_handwork(outcome)
-        say("sovits-port: note: nothing was written; solve what is marked, then generate again")
+        note("nothing was written; solve what is marked, then generate again")
         return
     if not outcome.written:
         hazards = manifest["hazards"]
@@ -173,12 +166,12 @@ def _print(outcome: Outcome, folders: tuple[Path, ...]) -> None:
         if outcome.edited or outcome.added:
             from ..views.handwork import print_handwork
 
-            print_handwork(outcome)
+            print_handwork(outcome, whole=verbose)
         return
     from ..views.handwork import print_handwork
     from ..views.summary import print_summary
 
-    print_summary(outcome, folders)
-    print_handwork(outcome)
+    print_summary(outcome, folders, verbose=verbose)
+    print_handwork(outcome, whole=verbose)
     if outcome.backup:
-        say(f"sovits-port: note: the files that were edited by hand are kept in {outcome.backup}")
+        note(f"the files that were edited by hand are kept in {outcome.backup}")

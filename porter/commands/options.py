@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import click
 
-from ..errors import PortError
 from .completion import complete_codes
 
 decisions_option = click.option(
@@ -79,25 +78,6 @@ def checkpoint_option(function: Function) -> Function:
         "--checkpoint", metavar="FILE", type=click.Path(path_type=Path),
         help="Upstream's checkpoint (s2G*.pth): its weights in SynthesizerTrn, where they fit.",
     )(function)  # fmt: skip
-
-
-def json_option(function: Function) -> Function:
-    """--json."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for machines.")(function)
-
-
-def sarif_option(function: Function) -> Function:
-    """--sarif."""
-    return click.option("--sarif", "as_sarif", is_flag=True, help="A SARIF 2.1.0 log on stdout, for code scanning.")(
-        function
-    )
-
-
-def one_format(**asked: bool) -> None:
-    """PortError where several of these forms of output were asked for, each by its option's name."""
-    names = [f"--{name}" for name, wanted in asked.items() if wanted]
-    if len(names) > 1:
-        raise PortError(f"{' and '.join(names)} both print to stdout; give one of them")
 
 
 def codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..visible import visible
+from .output import shows_progress
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -34,7 +34,7 @@ class Progress:
                 self._status.update(f"{text} …")
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty():
+        if shows_progress():
             self._timer.start()
         return self
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
 from ..visible import visible
+from .forms import Form, output_options, quiet_option
 from .options import (
     cases_option,
     checkpoint_option,
-    json_option,
     preset_option,
     seed_option,
     steps_of,
@@ -20,10 +19,11 @@ from .options import (
     timeout_option,
     upstream_argument,
 )
-from .output import print_json, say, say_notes, tell
+from .output import print_json, report, say_notes, shows_progress, tell
 from .target import upstream_of
 
 if TYPE_CHECKING:
+    from ..answers import RecordAnswer
     from ..validate.record import Recorded, RecordRequest
 
 
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 @steps_option
 @timeout_option
 @checkpoint_option
-@json_option
+@quiet_option("Keep notes and progress off stderr.")
+@output_options("json")
 @click.pass_context
 def record(
     context: click.Context,
@@ -54,7 +55,7 @@ def record(
     steps: int | None,
     timeout: float,
     checkpoint: Path | None,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """Run UPSTREAM itself and write what it computes to a file.
 
@@ -71,8 +72,8 @@ def record(
     size = cast('Literal["tiny", "full"]', preset)
     request = RecordRequest(device or "", size, cases, seed, steps_of(steps, preset), timeout, checkpoint)
     recorded = _run(upstream_of(upstream), out, request)
-    if as_json:
-        print_json(_to_json(recorded, out))
+    if form == "json":
+        print_json("record", _to_json(recorded, out))
     else:
         _print(recorded, out)
     if recorded.failures:
@@ -85,8 +86,8 @@ def _run(upstream: str, out: Path, request: RecordRequest) -> Recorded:
 
     snapshot = open_upstream(upstream)
     say_notes(snapshot)
-    if not sys.stderr.isatty():
-        return run(snapshot, out, request, lambda case, state: say(f"{case}: {state}"))
+    if not shows_progress():
+        return run(snapshot, out, request, lambda case, state: report(f"{case}: {state}"))
     from ..views.console import stderr_console
 
     with stderr_console().status("reading upstream …") as status:
@@ -104,7 +105,7 @@ def _print(recorded: Recorded, out: Path) -> None:
     tell(f"{out}: {size:.1f} MB, {header.preset}, {header.device}, seed {header.seed}")
 
 
-def _to_json(recorded: Recorded, out: Path) -> dict[str, object]:
+def _to_json(recorded: Recorded, out: Path) -> RecordAnswer:
     from ..validate.record import state
 
     header = recorded.header

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import PortError
-from .options import codes, decisions_option, directory_argument, json_option
+from .forms import Form, output_options
+from .options import codes, decisions_option, directory_argument
 from .output import print_json, say
 from .target import directory_of
 
 if TYPE_CHECKING:
+    from ..answers import ReviewAnswer
+    from ..answers.package import ReviewedHunk
     from ..decisions.walk import Walk
     from ..hunks import Hunk
     from ..manifest import Manifest
@@ -27,14 +30,14 @@ if TYPE_CHECKING:
 )
 @click.option("--file", "files", multiple=True, metavar="F", help="Only hunks of this file, by its name or path.")
 @click.option("--list", "as_list", is_flag=True, help="List the hunks with what was decided, and ask nothing.")
-@json_option
+@output_options("json")
 def review(
     directory: Path | None,
     decisions: Path | None,
     rules: tuple[str, ...],
     files: tuple[str, ...],
     as_list: bool,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """Walk the hunks of the package in DIR (default: generated): accept, reject, edit or skip each.
 
@@ -50,8 +53,8 @@ def review(
     made = remembered(folder, manifest["upstream"]["spec"])
     told = decisions or made.decisions or folder / NAME
     walk = _walk(folder, manifest, told, rules, files)
-    if as_json:
-        print_json(_to_json(walk, told))
+    if form == "json":
+        print_json("review", _to_json(walk, told))
     elif as_list:
         from ..views.review import print_list
 
@@ -88,15 +91,17 @@ def _is(hunk: Hunk, name: str) -> bool:
     return any(path == name or path.endswith(f"/{name}") for path in (hunk.path, f"module/tpu/{hunk.target}"))
 
 
-def _to_json(walk: Walk, told: Path) -> dict[str, object]:
+def _to_json(walk: Walk, told: Path) -> ReviewAnswer:
     return {
-        "decisions": str(told),
+        "decisions_file": str(told),
         "hunks": [_hunk(walk, hunk) for hunk in walk.in_order],
-        "stale": [{"key": d.key, "what": d.what, "file": d.file, "line": d.line, "scope": d.scope} for d in walk.stale],
+        "stale_decisions": [
+            {"key": d.key, "what": d.what, "file": d.file, "line": d.line, "scope": d.scope} for d in walk.stale
+        ],
     }
 
 
-def _hunk(walk: Walk, hunk: Hunk) -> dict[str, object]:
+def _hunk(walk: Walk, hunk: Hunk) -> ReviewedHunk:
     told = walk.told(hunk)
     return {
         "key": hunk.key,
@@ -106,7 +111,10 @@ def _hunk(walk: Walk, hunk: Hunk) -> dict[str, object]:
         "scope": hunk.scope,
         "old": "".join(hunk.old),
         "new": "".join(hunk.new),
-        "edits": [{name: edit[name] for name in ("rule", "safety", "reason", "line")} for edit in hunk.edits],
+        "edits": [
+            {"rule": edit["rule"], "safety": edit["safety"], "reason": edit["reason"], "line": edit["line"]}
+            for edit in hunk.edits
+        ],
         "state": walk.state(hunk),
         "reason": told.reason if told else "",
         "text": told.text if told and told.what == "edit" else None,

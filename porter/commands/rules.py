@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +10,13 @@ import click
 
 from ..errors import PortError
 from .completion import complete_codes
-from .options import json_option, one_format, rules_option
-from .output import print_json
+from .forms import Form, output_options, quiet_option
+from .options import rules_option
+from .output import is_quiet, print_json
 
 if TYPE_CHECKING:
+    from ..answers import FoundAnswer, FullRulesAnswer, RulesAnswer, TrialAnswer
+    from ..answers.tool import FullRule, RuleRecord
     from ..rule import Rule
 
 _LIKENESS = 0.65  # of a mistyped code and one that is suggested
@@ -23,42 +25,40 @@ _LIKENESS = 0.65  # of a mistyped code and one that is suggested
 @click.command()
 @click.argument("codes", nargs=-1, metavar="[CODE]...", shell_complete=complete_codes)
 @rules_option
-@click.option("--markdown", "as_markdown", is_flag=True, help="The rules as one page in Markdown: docs/rules.md.")
 @click.option(
     "--find", "name", metavar="NAME", help="What is done with torch.stft, F.pad or Tensor.item: hazards, and rules."
 )
 @click.option("--test", "tested", is_flag=True, help="Try the examples: those of CODE, of --rules, or of all rules.")
-@json_option
+@quiet_option("With --test: print only what failed.")
+@output_options("json", "markdown")
 def rules(
     codes: tuple[str, ...],
     folders: tuple[Path, ...],
-    as_markdown: bool,
     name: str | None,
     tested: bool,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """List the rules, or tell some in full with their examples as diffs.
 
     CODE is a rule's, or a family's such as RNG, which lists its rules. Exit status 1 where --test finds something.
     """
-    one_format(json=as_json, markdown=as_markdown)
     book = _book(folders)
     if name is not None:
-        if codes or as_markdown or tested:
+        if codes or form == "markdown" or tested:
             raise PortError("--find tells of one name, so neither CODE, --markdown nor --test goes with it")
-        _find(name, book, as_json)
+        _find(name, book, form)
         return
     if tested:
-        _test(codes, [rule for rule in book if rule.examples], folders, as_json)
+        _test(codes, [rule for rule in book if rule.examples], folders, form)
         return
     chosen = [(code.upper(), _meant(book, code)) for code in codes]
     picked = {rule.code: rule for _, found in chosen for rule in found} if codes else {r.code: r for r in book}
-    if as_markdown:
+    if form == "markdown":
         from ..views.rules_page import rules_page
 
         click.echo(rules_page(list(picked.values())), nl=False)
-    elif as_json:
-        _print_json(chosen, picked)
+    elif form == "json":
+        _print_json(list(picked.values()), full=bool(codes))
     elif not codes:
         from ..views.rules import print_book
 
@@ -90,7 +90,7 @@ def _meant(book: list[type[Rule]], code: str) -> list[type[Rule]]:
     raise PortError(f"no rule has the code {code!r}; the families are {', '.join(families)}")
 
 
-def _test(codes: tuple[str, ...], book: list[type[Rule]], folders: tuple[Path, ...], as_json: bool) -> None:
+def _test(codes: tuple[str, ...], book: list[type[Rule]], folders: tuple[Path, ...], form: Form) -> None:
     """Try examples, and end with status 1 where one is not as it says."""
     from ..examples.trial import can_execute, try_rules
     from .progress import Progress
@@ -102,42 +102,42 @@ def _test(codes: tuple[str, ...], book: list[type[Rule]], folders: tuple[Path, .
         for result in try_rules(picked, folders):
             results.append(result)
             progress.step(f"{result.rule}, example {result.example}")
-    if as_json:
-        print_json({"executed": can_execute(), "results": [asdict(result) for result in results]})
+    if form == "json":
+        trial: TrialAnswer = {"executed": can_execute(), "results": results}
+        print_json("rules", trial)
     else:
         from ..views.rules import print_trial
 
-        print_trial(results, executed=can_execute())
+        print_trial(results, executed=can_execute(), quiet=is_quiet())
     if not all(result.passed for result in results):
         click.get_current_context().exit(1)
 
 
-def _find(name: str, book: list[type[Rule]], as_json: bool) -> None:
+def _find(name: str, book: list[type[Rule]], form: Form) -> None:
     """Tell what is done with a name."""
     from ..named import find
 
     found = find(name, [rule for rule in book if rule.examples])
-    if not as_json:
+    if form != "json":
         from ..views.rules import print_named
 
         print_named(found)
         return
-    print_json(
-        {
-            "name": found.name,
-            "hazards": [{"code": code, "reason": reason} for code, reason in found.hazards],
-            "rules": [{**_short(use.rule), "before": use.before, "after": use.after} for use in found.uses],
-        }
-    )
+    told: FoundAnswer = {
+        "name": found.name,
+        "hazards": [{"code": code, "reason": reason} for code, reason in found.hazards],
+        "rules": [{**_short(use.rule), "before": use.before, "after": use.after} for use in found.uses],
+    }
+    print_json("rules", told)
 
 
-def _print_json(chosen: list[tuple[str, list[type[Rule]]]], picked: dict[str, type[Rule]]) -> None:
-    if not chosen:
-        print_json({"rules": [_short(rule) for rule in picked.values()]})
-    elif len(chosen) == 1 and chosen[0][0] in picked:
-        print_json(_full(picked[chosen[0][0]]))
+def _print_json(picked: list[type[Rule]], *, full: bool) -> None:
+    if full:
+        whole: FullRulesAnswer = {"rules": [_full(rule) for rule in picked]}
+        print_json("rules", whole)
     else:
-        print_json({"rules": [_full(rule) for rule in picked.values()]})
+        short: RulesAnswer = {"rules": [_short(rule) for rule in picked]}
+        print_json("rules", short)
 
 
 def _print_chosen(chosen: list[tuple[str, list[type[Rule]]]]) -> None:
@@ -152,7 +152,7 @@ def _print_chosen(chosen: list[tuple[str, list[type[Rule]]]]) -> None:
             print_family(code, found)
 
 
-def _short(rule: type[Rule]) -> dict[str, object]:
+def _short(rule: type[Rule]) -> RuleRecord:
     from ..views.rules import family
 
     return {
@@ -164,7 +164,7 @@ def _short(rule: type[Rule]) -> dict[str, object]:
     }
 
 
-def _full(rule: type[Rule]) -> dict[str, object]:
+def _full(rule: type[Rule]) -> FullRule:
     from ..views.rules import can_be_kept_off, documentation
 
     return {

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .options import decisions_option, json_option, one_format, package_arguments, rules_option, sarif_option
-from .output import print_json, say_notes
+from .forms import Form, output_options, quiet_option, verbose_option
+from .options import decisions_option, package_arguments, rules_option
+from .output import is_quiet, print_json, say_notes
 from .progress import Progress
 from .target import package_of
 
 if TYPE_CHECKING:
+    from ..answers import StatusAnswer
     from ..status import Standing
 
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 @rules_option
 @decisions_option
 @click.option("--content", is_flag=True, help="Exit status 1 only if more than the files' headers would change.")
-@json_option
-@sarif_option
+@quiet_option("Print one line if generating would change anything, else nothing.")
+@verbose_option("Cut no list.")
+@output_options("json", "sarif", "github", "junit")
 @click.pass_context
 def status(
     context: click.Context,
@@ -32,8 +34,8 @@ def status(
     folders: tuple[Path, ...],
     decisions: Path | None,
     content: bool,
-    as_json: bool,
-    as_sarif: bool,
+    verbose: bool,
+    form: Form,
 ) -> None:
     """Say whether generating the package in DIR (default: generated) from UPSTREAM again would change it, and why.
 
@@ -49,7 +51,6 @@ def status(
     from ..store import Place
     from ..upstream import open_upstream
 
-    one_format(json=as_json, sarif=as_sarif)
     upstream, folder = package_of(context, upstream, directory)
     place = Place(folder)
     with Progress() as progress:
@@ -58,33 +59,33 @@ def status(
         snapshot = open_upstream(upstream)
         found = standing(snapshot, place, folders, progress.step, decisions)
     say_notes(snapshot)
-    if as_sarif:
+    if form in ("sarif", "github", "junit"):
         from .. import rulebook
-        from ..views.sarif import sarif_log
+        from ..views.logs import log
         from ..views.status_findings import status_findings, status_rules
 
         rules = status_rules(rulebook.load(folders).rules)
-        print_json(sarif_log("status", status_findings(found), rules, found.after["upstream"]))
-    elif as_json:
-        print_json(_told(found))
+        log(form, "status", status_findings(found), rules, found.after["upstream"])
+    elif form == "json":
+        print_json("status", _told(found))
     else:
         from ..views.status import print_standing
 
-        print_standing(found, snapshot.spec)
+        print_standing(found, snapshot.spec, quiet=is_quiet(), whole=verbose)
     if found.marked or (found.outdated if content else found.stale):
         context.exit(1)
 
 
-def _told(found: Standing) -> dict[str, object]:
+def _told(found: Standing) -> StatusAnswer:
     return {
         "package": str(found.place.package_dir),
         "manifest": str(found.place.manifest),
         "stale": found.stale,
         "outdated": found.outdated,
         "upstream": found.after["upstream"],
-        "edited": found.edited,
-        "missing": found.missing,
-        "conflicts": [asdict(conflict) for conflict in found.marked],
-        "stale_decisions": found.lost,
-        "changes": None if found.changes is None else found.changes.to_json(),
+        "edited_by_hand": list(found.edited),
+        "missing": list(found.missing),
+        "conflicts": list(found.marked),
+        "stale_decisions": list(found.lost),
+        "changes": found.changes,
     }

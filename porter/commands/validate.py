@@ -9,10 +9,10 @@ import click
 from click.core import ParameterSource
 
 from ..errors import PortError
+from .forms import Form, output_options, quiet_option
 from .options import (
     cases_option,
     checkpoint_option,
-    json_option,
     package_arguments,
     preset_option,
     rules_option,
@@ -21,10 +21,11 @@ from .options import (
     steps_option,
     timeout_option,
 )
-from .output import print_json, say, say_notes, tell
+from .output import is_quiet, print_json, report, say_notes, tell
 from .target import package_of
 
 if TYPE_CHECKING:
+    from ..answers import CasesAnswer
     from ..validate.outcome import Outcome
     from ..validate.request import Request
 
@@ -79,7 +80,8 @@ _STOPPED = {"Ctrl-C": 130, "SIGTERM": 143}  # as shells have it
     help="Runs of a failed case at most.",
 )
 @rules_option
-@json_option
+@quiet_option("Print only cases that speak against the port, and keep progress off stderr.")
+@output_options("json", "github", "junit")
 @click.pass_context
 def validate(
     context: click.Context,
@@ -99,7 +101,7 @@ def validate(
     bisect: bool,
     probes: int,
     folders: tuple[Path, ...],
-    as_json: bool,
+    form: Form,
 ) -> None:
     """Run the package in DIR (default: generated) against UPSTREAM itself.
 
@@ -116,7 +118,7 @@ def validate(
     Exit status 1 for a mismatch, a case that fails, or a cost above the budget.
     """
     if list_cases:
-        _print_cases(as_json)
+        _print_cases(form)
         return
     upstream, folder = package_of(context, upstream, directory)
     if html is not None:
@@ -127,8 +129,8 @@ def validate(
 
     check_packages(device)  # before what needs them is imported
     from ..store import remembered
+    from ..validate.as_json import to_json
     from ..validate.manifest import read_manifest
-    from ..validate.outcome import to_json
     from ..validate.request import Request
 
     if reference is not None:
@@ -145,14 +147,19 @@ def validate(
         from ..validate.html import render
 
         write_page(render(outcome), html)
-        say(f"wrote {html}")
-    if as_json:
-        print_json(to_json(outcome))
+        report(f"wrote {html}")
+    if form == "json":
+        print_json("validate", to_json(outcome))
+    elif form in ("github", "junit"):
+        from ..views.logs import print_findings
+        from ..views.validate_findings import passed_cases, validate_findings
+
+        print_findings(form, "validate", validate_findings(outcome), passed_cases(outcome))
     else:
         from ..validate.report import print_outcome
         from ..views.console import stdout_console
 
-        print_outcome(outcome, stdout_console())
+        print_outcome(outcome, stdout_console(), quiet=is_quiet())
     if outcome.stopped:
         context.exit(_STOPPED[outcome.stopped])
     if not outcome.passed:
@@ -168,7 +175,7 @@ def _check_as_recorded(context: click.Context, reference: Path) -> None:
         given, recorded = context.params[name], getattr(header, name)
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and given != recorded:
             raise PortError(f"{reference} was recorded with --{name} {recorded}, not {given}; leave --{name} out")
-    say(header.words)
+    report(header.words)
 
 
 def _run(upstream: str, directory: Path, request: Request) -> Outcome:
@@ -184,11 +191,12 @@ def _run(upstream: str, directory: Path, request: Request) -> Outcome:
         return judge(snapshot, directory, request, progress, progress.ended)
 
 
-def _print_cases(as_json: bool) -> None:
+def _print_cases(form: Form) -> None:
     from ..validate.cases import TITLES
 
-    if as_json:
-        print_json({"cases": [{"name": name, "title": title} for name, title in TITLES.items()]})
+    if form == "json":
+        told: CasesAnswer = {"cases": [{"name": name, "title": title} for name, title in TITLES.items()]}
+        print_json("validate", told)
         return
     width = max(map(len, TITLES))
     for name, title in TITLES.items():

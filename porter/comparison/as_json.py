@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from .records import Change, Comparison, FileChanges
-from .totals import Total, by_file, by_rule, total_of
+from .totals import by_file, by_rule, total_of
+
+if TYPE_CHECKING:
+    from ..answers import DiffAnswer, HunksAnswer
+    from ..answers.package import ChangeRecord
 
 
-def to_json(comparison: Comparison) -> dict[str, object]:
+def to_json(comparison: Comparison) -> HunksAnswer:
     """Hunks as objects, totals, and files that no hunk can tell of. Lines keep their ends."""
     return {
         **totals_to_json(comparison),
@@ -17,28 +20,25 @@ def to_json(comparison: Comparison) -> dict[str, object]:
     }
 
 
-def totals_to_json(comparison: Comparison) -> dict[str, object]:
+def totals_to_json(comparison: Comparison) -> DiffAnswer:
     """Everything but the hunks."""
     return {
         "upstream": comparison.manifest["upstream"],
-        "rules": _totals(by_rule(comparison)),
-        "files": _totals(by_file(comparison)),
-        "all": asdict(total_of(change for _, change in comparison.changes)),
+        "rules": by_rule(comparison),
+        "files": by_file(comparison),
+        "all": total_of(change for _, change in comparison.changes),
         "added_by_hand": list(comparison.added),
-        "removed_by_hand": [{"path": path, "name": name} for path, name in comparison.removed],
+        "removed_by_hand": [{"file": path, "name": name} for path, name in comparison.removed],
         "edited_without_upstream": list(comparison.edited_alone),
         "left_out": comparison.left_out,
-        "conflicts": [asdict(conflict) for conflict in comparison.marked],
+        "conflicts": list(comparison.marked),
     }
 
 
-def _totals(totals: Mapping[str, Total]) -> dict[str, object]:
-    return {name: asdict(total) for name, total in totals.items()}
-
-
-def _hunk(file: FileChanges, change: Change) -> dict[str, object]:
+def _hunk(file: FileChanges, change: Change) -> ChangeRecord:
+    told = change.decision
     return {
-        "path": file.path,
+        "file": file.path,
         "line": change.line,
         "old": b"".join(change.old).decode(file.encoding, "replace"),
         "target": file.target,
@@ -49,6 +49,6 @@ def _hunk(file: FileChanges, change: Change) -> dict[str, object]:
         "safety": change.safety,
         "reasons": list(dict.fromkeys(reason for _, _, reason in change.reasons)),
         "by_hand": change.by_hand,
-        "decision": None if change.decision is None else {k: change.decision[k] for k in ("what", "reason")},
+        "decision": None if told is None else {"what": told["what"], "reason": told["reason"]},
         "key": change.key,
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from porter.estimate.chips import CHIPS, Chip
 from porter.estimate.exchange import Sizes
@@ -137,49 +137,3 @@ class Outcome:
     def passed(self) -> bool:
         """Whether every graph compiles and fits, and every search came to an end."""
         return all(graph.passed for graph in self.graphs) and not any(fit.found.problem for fit in self.fits)
-
-
-def to_json(outcome: Outcome) -> dict[str, Any]:
-    """One object for machines. Sizes are in bytes, times in seconds; what is not known is null."""
-    return {
-        "upstream": {"spec": outcome.upstream, "revision": outcome.revision},
-        "port": outcome.port,
-        "preset": outcome.preset,
-        **asdict(outcome.sizes),
-        "bf16": outcome.bf16,
-        "timeout": outcome.timeout,
-        "versions": outcome.versions,
-        "compiler": {"words": outcome.compiler, "named_by_torch_xla": outcome.usual},
-        "chips": [asdict(CHIPS[name]) for name in outcome.chips],
-        "passed": outcome.passed,
-        "graphs": [_graph_json(graph) for graph in outcome.graphs],
-        "fit": [
-            {"graph": fit.graph, "chip": fit.chip, "what": fit.what, "at": asdict(fit.at), **asdict(fit.found)}
-            for fit in outcome.fits
-        ],
-    }
-
-
-def _graph_json(graph: GraphOutcome) -> dict[str, Any]:
-    return {
-        "name": graph.name,
-        "unavailable": graph.unavailable,
-        "problem": graph.problem,
-        "bytecode": graph.size or None,
-        "moments": graph.moments,
-        "notes": [{"chip": chip, "note": note} for chip, note in graph.notes],
-        "chips": {chip: _said_json(said, graph.roof(chip)) for chip, said in graph.said},
-    }
-
-
-def _said_json(said: Said, roof: Roofline | None) -> dict[str, Any]:
-    return {
-        "verdict": said.verdict,
-        "error": said.error,
-        "cached": said.cached,
-        "needs": said.needs or None,
-        "compiled": asdict(said.compiled) if said.compiled else None,
-        "roofline": {**asdict(roof), "seconds": roof.seconds, "bound": roof.bound, "reach": roof.reach}
-        if roof
-        else None,
-    }

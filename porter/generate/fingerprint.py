@@ -10,10 +10,12 @@ _TOOL = Path(__file__).parent.parent
 _NOT_THE_ENGINE = frozenset(
     (
         "cli.py",
+        "answers",
         "commands",
         "comparison",
         "generate",
         "html",
+        "plain.py",
         "regular.py",
         "rules",
         "status",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints, is_typeddict
@@ -32,6 +32,12 @@ def read(folder: Path) -> Manifest | None:
         return None
     except OSError as error:
         raise PortError(f"cannot read {path}: {error.strerror or error}") from None
+    return _checked(path, content)
+
+
+@lru_cache(maxsize=1)  # a command that looks for its package and then reads it needs to check it once
+def _checked(path: Path, content: bytes) -> Manifest:
+    """What the bytes of port.json say, which nobody may change. PortError where they are damaged."""
     try:
         told = json.loads(content)
     except (ValueError, RecursionError):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .account import Asked, Checked, check_run
+from .account import Asked, Checked, check_ported, check_run
 
-__all__ = ["Asked", "Checked", "check_run"]
+__all__ = ["Asked", "Checked", "check_ported", "check_run"]

@@ -14,7 +14,7 @@ from .reached import Reached
 
 if TYPE_CHECKING:
     from ..generate.building import Built
-    from ..manifest import HazardRecord, HazardsRecord, ScopeRecord
+    from ..manifest import HazardRecord, HazardsRecord, Manifest, ScopeRecord
     from ..upstream import Snapshot
 
 Asked = Literal["ported", "inference", "training", "all"]
@@ -32,16 +32,6 @@ class Checked:
     hazards: HazardsRecord
     contents: Mapping[str, bytes]  # of the files that are not ported
 
-    def to_json(self) -> dict[str, object]:
-        """What was looked at, without the hazards."""
-        return {
-            "scope": self.scope,
-            "start": list(self.start),
-            "ported": list(self.ported),
-            "host": list(self.host),
-            "not_ported": list(self.not_ported),
-        }
-
 
 def check_run(snapshot: Snapshot, built: Built, asked: Asked, step: Callable[[str], None]) -> Checked:
     """The hazards of what `asked` reaches. PortError where upstream holds nothing that such a run could start with."""
@@ -49,7 +39,7 @@ def check_run(snapshot: Snapshot, built: Built, asked: Asked, step: Callable[[st
     scope = manifest["scope"]
     ported = tuple(sorted(built.sources.texts))
     if asked == "ported":
-        return Checked(asked, (), ported, (), (), manifest["hazards"], {})
+        return check_ported(manifest)
     step(f"looking at what {asked} reaches" if asked != "all" else "looking at what is not ported")
     survey = Survey(Tree(snapshot, built.sources.layout))
     start = _start(scope, asked)
@@ -90,6 +80,12 @@ def check_run(snapshot: Snapshot, built: Built, asked: Asked, step: Callable[[st
         told,
         snapshot.read_many(left),
     )
+
+
+def check_ported(manifest: Manifest) -> Checked:
+    """The hazards of what is ported, which a package's own port.json tells."""
+    ported = {record["upstream"] for record in manifest["files"].values() if record["upstream"] is not None}
+    return Checked("ported", (), tuple(sorted(ported)), (), (), manifest["hazards"], {})
 
 
 _SAYS = {"inference": "builds a ported network to speak with", "training": "trains one"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from ..decisions.model import REJECTED
 
@@ -135,7 +135,3 @@ class Changes:
     def fact(self, name: str) -> Fact | None:
         """The entry of this name, if it differs."""
         return next((fact for fact in self.facts if fact.name == name), None)
-
-    def to_json(self) -> dict[str, Any]:
-        """The whole as plain data."""
-        return asdict(self)

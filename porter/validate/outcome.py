@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from porter.validate.budget import Budget, Overrun
-from porter.validate.compare import TensorReport, least_db
+from porter.validate.compare import TensorReport
 from porter.validate.sound import Sound
 from porter.validate.sourcemap import Origin
 
@@ -123,68 +122,3 @@ class Outcome:
     def passed(self) -> bool:
         """Whether every case did."""
         return not self.stopped and all(case.passed for case in self.cases)
-
-
-def to_json(outcome: Outcome) -> dict[str, Any]:
-    """One object for machines. Ratios in dB: null where both sides are equal, -1000 for no likeness."""
-    told: dict[str, Any] = {
-        "upstream": {"spec": outcome.upstream, "revision": outcome.revision},
-        "port": outcome.port,
-        "device": outcome.device,
-        "forms": outcome.forms,
-        "preset": outcome.preset,
-        "seed": outcome.seed,
-        "versions": outcome.versions,
-        "reference": outcome.reference,
-        "passed": outcome.passed,
-        "validated": outcome.validated,
-        "not_judged": list(outcome.not_judged),
-        "edited_by_hand": list(outcome.by_hand),
-        "stopped": outcome.stopped,
-        "not_validated": list(outcome.not_validated),
-        "host_only": [{"name": name, "reason": reason} for name, reason in outcome.host_only],
-        "cases": [_case_json(case) for case in outcome.cases],
-    }
-    finite = _finite(told)
-    assert isinstance(finite, dict)
-    return finite
-
-
-def _case_json(case: CaseOutcome) -> dict[str, Any]:
-    return {
-        "name": case.name,
-        "verdict": case.verdict,
-        "backend": case.backend,
-        "findings": list(case.findings),
-        "draws": case.draws,
-        "fitted": case.fitted,
-        "groups": {name: _group_json(case.group(name)) for name in GROUPS},
-        "divergence": asdict(case.divergence) if case.divergence else None,
-        "budget": asdict(case.budget) if case.budget else None,
-        "overruns": [asdict(overrun) for overrun in case.overruns],
-        "costs": [asdict(cost) for cost in case.costs],
-        "drift": asdict(case.drift) if case.drift else None,
-        "culprits": [asdict(culprit) for culprit in case.culprits],
-        "bisected": case.bisected,
-        "seconds": round(case.seconds, 1),
-    }
-
-
-def _group_json(reports: Sequence[TensorReport]) -> dict[str, Any]:
-    return {
-        "count": len(reports),
-        "failed": sum(not report.passed for report in reports),
-        "least_db": least_db(reports),
-        "tensors": [asdict(report) for report in reports],
-    }
-
-
-def _finite(value: object) -> object:
-    """JSON knows no infinity."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return -1000.0 if value < 0 else 1000.0
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    return value

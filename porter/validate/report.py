@@ -38,8 +38,16 @@ class _Column:
         return max(len(self.heading), *(cell.cell_len for cell in self.cells))
 
 
-def print_outcome(outcome: Outcome, console: Console) -> None:
-    """Print the table, the details of all cases that did not pass, and a summary, which a long run leaves in sight."""
+def print_outcome(outcome: Outcome, console: Console, *, quiet: bool = False) -> None:
+    """Print the table, the details of all cases that did not pass, and a summary, which a long run leaves in sight.
+
+    With `quiet` that is only what speaks against the port.
+    """
+    if quiet:
+        for case in outcome.cases:
+            if not case.passed:
+                _print_details(case, outcome, console)
+        return
     console.print(f"{outcome.port} against {outcome.upstream}: {setting(outcome)}", soft_wrap=True)
     judged = [case for case in outcome.cases if case.verdict != "not in this upstream"]
     if judged:

@@ -39,12 +39,13 @@ _WHY = {
 _STYLES = {"new": "green", "gone": "red", "changed": "yellow", "to elsewhere": "cyan"}
 
 
-def print_changes(console: Console, changes: Changes) -> None:
-    """Print why, what became of rewrites and hazards, and the details."""
+def print_changes(console: Console, changes: Changes, *, whole: bool = False) -> None:
+    """Print why, what became of rewrites and hazards, and the details; with `whole` no list is cut."""
+    files, rows, lines = (None, None, None) if whole else (_FILES, _ROWS, _LINES)
     print_counts(console, [*causes(changes), *effects(changes)])
-    _print_files(console, changes.upstream)
-    _print_hazards(console, changes)
-    _print_rewrites(console, changes)
+    _print_files(console, changes.upstream, files)
+    _print_hazards(console, changes, rows)
+    _print_rewrites(console, changes, rows, lines)
 
 
 def print_counts(console: Console, rows: Sequence[tuple[str, str]]) -> None:
@@ -118,7 +119,7 @@ def _kinds(files: Iterable[FileChange]) -> list[str]:
     return [f"{counts[kind]} {words}" for kind, words in _KINDS.items() if kind in counts]
 
 
-def _print_files(console: Console, files: Sequence[FileChange]) -> None:
+def _print_files(console: Console, files: Sequence[FileChange], most: int | None) -> None:
     if not files:
         return
     console.print()
@@ -126,34 +127,34 @@ def _print_files(console: Console, files: Sequence[FileChange]) -> None:
     table.columns[0].overflow = "fold"
     order = list(_KINDS)
     ranked = sorted(files, key=lambda f: (order.index(f.kind), -f.added - f.removed, f.path))
-    for change in ranked[:_FILES]:
+    for change in ranked[:most]:
         place = f"{change.path} (was {change.was})" if change.was else change.path
         table.add_row(Text(place), Text(_KINDS[change.kind]), Text(f"+{change.added} −{change.removed}"))
-    _print_cut(console, table, len(files) - _FILES)
+    _print_cut(console, table, len(files) - len(files[:most]))
 
 
-def _print_hazards(console: Console, changes: Changes) -> None:
-    _print_residual(console, "Hazards that no rule knows", changes.hazards.unknown)
-    _print_residual(console, "Hazards whose rewrite a person rejected", changes.hazards.rejected)
+def _print_hazards(console: Console, changes: Changes, most: int | None) -> None:
+    _print_residual(console, "Hazards that no rule knows", changes.hazards.unknown, most)
+    _print_residual(console, "Hazards whose rewrite a person rejected", changes.hazards.rejected, most)
 
 
-def _print_residual(console: Console, heading: str, found: Sequence[HazardChange]) -> None:
+def _print_residual(console: Console, heading: str, found: Sequence[HazardChange], most: int | None) -> None:
     if not found:
         return
     console.print()
     console.print(Text(f"{heading} ({len(found)})", style=STATUS_STYLES["residual"]))
     table = plain_table("Code", "Place", "Reason")
     table.columns[0].no_wrap = table.columns[1].no_wrap = console.width >= NARROW
-    for hazard in found[:_ROWS]:
+    for hazard in found[:most]:
         table.add_row(Text(hazard.code, style="cyan"), Text(f"{hazard.file}:{hazard.line}"), Text(_reason(hazard)))
-    _print_cut(console, table, len(found) - _ROWS)
+    _print_cut(console, table, len(found) - len(found[:most]))
 
 
 def _reason(hazard: HazardChange) -> str:
     return f"{hazard.reason} (was {hazard.before})" if hazard.before else hazard.reason
 
 
-def _print_rewrites(console: Console, changes: Changes) -> None:
+def _print_rewrites(console: Console, changes: Changes, most: int | None, lines_most: int | None) -> None:
     made = changes.rewrites
     groups: dict[str, list[tuple[Rewrite, str]]] = {
         "new": [(rewrite, rewrite.reason) for rewrite in made.new],
@@ -176,12 +177,15 @@ def _print_rewrites(console: Console, changes: Changes) -> None:
         rows: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for rewrite, reason in group:
             rows[rewrite.rule, rewrite.file, _short(reason)].append(rewrite.line)
-        for (rule, path, reason), lines in list(rows.items())[:_ROWS]:
+        for (rule, path, reason), lines in list(rows.items())[:most]:
             style = _STYLES[kind]
             table.add_row(
-                Text(kind, style), Text(rule, "cyan"), Text(f"{path[len(shared) :]}:{_listed(lines)}"), Text(reason)
+                Text(kind, style),
+                Text(rule, "cyan"),
+                Text(f"{path[len(shared) :]}:{_listed(lines, lines_most)}"),
+                Text(reason),
             )
-        left = sum(len(lines) for lines in list(rows.values())[_ROWS:])
+        left = sum(map(len, rows.values())) - sum(map(len, list(rows.values())[:most]))
         if left:
             table.add_row(Text(""), Text(""), Text(f"and {left} more {kind}"), Text(""))
     console.print(table)
@@ -202,9 +206,9 @@ def _short(reason: str) -> str:
     return shorten(_CLAUSE.split(reason)[0], _REASON, placeholder=" …")
 
 
-def _listed(lines: Sequence[int]) -> str:
-    shown = ",".join(str(line) for line in lines[:_LINES])
-    return f"{shown} and {len(lines) - _LINES} more" if len(lines) > _LINES else shown
+def _listed(lines: Sequence[int], most: int | None) -> str:
+    shown, left = ",".join(map(str, lines[:most])), len(lines) - len(lines[:most])
+    return f"{shown} and {left} more" if left else shown
 
 
 def _print_cut(console: Console, table: Table, left: int) -> None:

@@ -16,14 +16,21 @@ if TYPE_CHECKING:
 _SHOWN = 20  # names on a screen
 
 
-def print_handwork(outcome: Outcome) -> None:
-    """Print it on stdout; nothing where nobody edited anything."""
+def print_handwork(outcome: Outcome, *, whole: bool = False) -> None:
+    """Print it on stdout, with `whole` uncut; nothing where nobody edited anything."""
     console = stdout_console()
-    _print_names(console, "Edited by hand, and kept", outcome.edited)
-    _print_names(console, "Added by hand, and kept", outcome.added)
-    _print_names(console, "Deleted by hand, and written again", outcome.restored)
+    most = None if whole else _SHOWN
+    _print_names(console, "Edited by hand, and kept", outcome.edited, most)
+    _print_names(console, "Added by hand, and kept", outcome.added, most)
+    _print_names(console, "Deleted by hand, and written again", outcome.restored, most)
+    print_conflicts(outcome)
+
+
+def print_conflicts(outcome: Outcome) -> None:
+    """Print on stdout what a person has to solve; nothing where that is nothing."""
     if not outcome.conflicts:
         return
+    console = stdout_console()
     console.print(Text(f"Conflicts ({len(outcome.conflicts)})", style="bold red"))
     table = plain_table("Place", "What to solve")
     table.columns[0].no_wrap = True
@@ -33,9 +40,10 @@ def print_handwork(outcome: Outcome) -> None:
     console.print(table)
 
 
-def _print_names(console: Console, heading: str, names: Sequence[str]) -> None:
+def _print_names(console: Console, heading: str, names: Sequence[str], most: int | None) -> None:
     if not names:
         return
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    line = Text(f"{heading}: ", style="yellow").append(f"{', '.join(names[:_SHOWN])}{more}", style="default")
+    left = len(names) - len(names[:most])
+    more = f" and {left} more" if left else ""
+    line = Text(f"{heading}: ", style="yellow").append(f"{', '.join(names[:most])}{more}", style="default")
     console.print(line, soft_wrap=True)

@@ -26,10 +26,16 @@ _HEADINGS = {
 }
 
 
-def print_hazards(manifest: Manifest, checked: Checked, *, everything: bool) -> None:
-    """Print the account on stdout, and what was looked at; fixed ones are only counted unless `everything`."""
+def print_hazards(manifest: Manifest, checked: Checked, *, everything: bool, quiet: bool = False) -> None:
+    """Print the account on stdout, and what was looked at; fixed ones are only counted unless `everything`.
+
+    With `quiet` only those that count are printed: residual ones, and those of files that are not ported.
+    """
     console = stdout_console()
     hazards = manifest["hazards"]
+    if quiet:
+        print_group(console, [h for h in hazards["list"] if h["status"] in ("residual", "not ported")])
+        return
     print_scope(console, manifest, looked_at=checked.scope != "ported")
     console.print()
     for status, heading in _HEADINGS.items():

@@ -13,6 +13,7 @@ from ..comparison.patch import notes_of
 from ..comparison.rows import CONTEXT, groups_of
 from .console import stdout_console
 from .diff import style_of
+from .pager import ShellPager
 
 if TYPE_CHECKING:
     from ..comparison import Change, Comparison, FileChanges
@@ -21,9 +22,17 @@ HAND_STYLE = "magenta"
 SAFETY_STYLES = {"exact": "green", "close": "yellow", "changed": "bold red"}
 
 
-def print_changes(comparison: Comparison) -> None:
-    """Print it on stdout."""
+def print_changes(comparison: Comparison, *, pager: bool = False) -> None:
+    """Print it on stdout, with `pager` through the one that $PAGER names."""
     console = stdout_console()
+    if not pager:
+        _print(console, comparison)
+        return
+    with console.pager(ShellPager(), styles=not console.no_color):
+        _print(console, comparison)
+
+
+def _print(console: Console, comparison: Comparison) -> None:
     shown = [file for file in comparison.files if file.changes]
     for number, file in enumerate(shown):
         if number:

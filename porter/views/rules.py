@@ -95,8 +95,8 @@ def print_named(found: Named) -> None:
         _print_code(console, [f"-{use.before}", f"+{use.after}"])
 
 
-def print_trial(results: Sequence[Result], *, executed: bool) -> None:
-    """Print what failed, and how many checks of each kind passed."""
+def print_trial(results: Sequence[Result], *, executed: bool, quiet: bool = False) -> None:
+    """Print what failed, and how many checks of each kind passed; with `quiet` only what failed."""
     console = stdout_console()
     for result in results:
         if not result.passed:
@@ -105,6 +105,8 @@ def print_trial(results: Sequence[Result], *, executed: bool) -> None:
                     (result.rule, "cyan"), f" example {result.example}: ", (result.check, "red"), f": {result.why}"
                 )
             )
+    if quiet:
+        return
     table = plain_table("Check", "Passed", "Failed")
     for check in dict.fromkeys(result.check for result in results):
         passed = [result.passed for result in results if result.check == check]

@@ -34,8 +34,8 @@ class Waiver:
 class Finding:
     """One result: what was found at a place upstream; level "none" means that all is well there.
 
-    Lines count from 1, columns in characters from 0. `fingerprint` names it by content, so that it stays the same
-    finding when its line moves; it has to be the only one with its code in its file.
+    Lines count from 1 (0: none is known), columns in characters from 0. `fingerprint` names it by content, so that it
+    stays the same finding when its line moves; it has to be the only one with its code in its file.
     """
 
     code: str  # of one of the log's rules

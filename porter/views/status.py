@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -16,31 +17,40 @@ if TYPE_CHECKING:
 _NAMES = 5  # most names of files in a row
 
 
-def print_standing(standing: Standing, upstream: str) -> None:
-    """Print it on stdout: whether generating would change anything, why, and what it would do."""
+def print_standing(standing: Standing, upstream: str, *, quiet: bool = False, whole: bool = False) -> None:
+    """Print it on stdout: whether generating would change anything, why, and what it would do.
+
+    With `quiet` that is one line where it would, and nothing otherwise; with `whole` no list is cut.
+    """
     console = stdout_console()
     place = standing.place.package_dir
     if standing.stale:
         head = Text(f"{place} is stale: generating it from {upstream} would change it", style="bold yellow")
     else:
         head = Text(f"{place} is up to date with {upstream}", style="bold green")
-    console.print(head, soft_wrap=True)
+    if not (quiet and not standing.stale):
+        console.print(head, soft_wrap=True)
+    listed = partial(_listed, most=None if whole else _NAMES)
+    if quiet:
+        for conflict in standing.marked:
+            console.print(Text(f"{conflict.file}:{conflict.line}: {conflict.message}"), soft_wrap=True)
+        return
     rows = []
     if standing.missing:
-        rows.append(("Missing", f"{_count(standing.missing)} written again: {_listed(standing.missing)}"))
+        rows.append(("Missing", f"{_count(standing.missing)} written again: {listed(standing.missing)}"))
     if standing.edited:
-        rows.append(("By hand", f"{_count(standing.edited)} edited: {_listed(standing.edited)}"))
+        rows.append(("By hand", f"{_count(standing.edited)} edited: {listed(standing.edited)}"))
     if standing.marked:
         marked = [f"{conflict.file}:{conflict.line}" for conflict in standing.marked]
-        rows.append(("Conflict", f"of an earlier merge, still marked: {_listed(marked)}"))
+        rows.append(("Conflict", f"of an earlier merge, still marked: {listed(marked)}"))
     if standing.lost:
         places = [f"{decision['file']}:{decision['line']}" for decision in standing.lost]
         count = f"{len(places)} stale decision{'' if len(places) == 1 else 's'}"
-        rows.append(("Decided", f"{count}, about code that is another now: {_listed(places)}"))
+        rows.append(("Decided", f"{count}, about code that is another now: {listed(places)}"))
     if rows:
         print_counts(console, rows)
     if standing.changes is not None:
-        print_changes(console, standing.changes)
+        print_changes(console, standing.changes, whole=whole)
         if standing.changes.fact("rulebook"):
             console.print()
             console.print(Text("If the package was made with --rules, give status the same."))
@@ -50,6 +60,6 @@ def _count(names: Sequence[str]) -> str:
     return f"{len(names)} file{'' if len(names) == 1 else 's'}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return ", ".join(names[:_NAMES]) + more
+def _listed(names: Sequence[str], most: int | None) -> str:
+    left = len(names) - len(names[:most])
+    return ", ".join(names[:most]) + (f" and {left} more" if left else "")

@@ -26,18 +26,17 @@ if TYPE_CHECKING:
     from ..manifest import Manifest
 
 
-def print_summary(outcome: Outcome, folders: tuple[Path, ...] = ()) -> None:
-    """Print it on stdout."""
+def print_summary(outcome: Outcome, folders: tuple[Path, ...] = (), *, verbose: bool = False) -> None:
+    """Print it on stdout: the result first. With `verbose` the rules with their edits follow, and no list is cut."""
     manifest, place = outcome.manifest, outcome.place
     console = stdout_console()
     console.print(Text(f"{_upstream(manifest)} → {place.package_dir}", style="bold"))
     console.print(_files(manifest))
     print_scope(console, manifest)
-    if outcome.changes is None:
-        _print_rules(console, manifest, folders)
-    else:
-        print_changes(console, outcome.changes)
-        console.print()
+    if outcome.changes is not None:
+        print_changes(console, outcome.changes, whole=verbose)
+    console.print()
+    console.print(_edits(manifest, told=verbose))
     hazards = manifest["hazards"]
     console.print(
         counts_line({"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]}).append(
@@ -49,8 +48,15 @@ def print_summary(outcome: Outcome, folders: tuple[Path, ...] = ()) -> None:
     elif hazards["residual"]:
         console.print(Text("check lists those that are residual."))
     print_unused(console, manifest["unused_ignores"])
+    if verbose:
+        _print_rules(console, manifest, folders)
     console.print()
     console.print(Text(_usage(outcome)), soft_wrap=True)
+
+
+def print_residual(manifest: Manifest) -> None:
+    """Print on stdout what is residual; nothing where nothing is."""
+    print_group(stdout_console(), [h for h in manifest["hazards"]["list"] if h["status"] == "residual"])
 
 
 def _upstream(manifest: Manifest) -> str:
@@ -68,9 +74,17 @@ def _files(manifest: Manifest) -> Text:
     )
 
 
+def _edits(manifest: Manifest, *, told: bool) -> Text:
+    """How many edits there are."""
+    rules = manifest["rules"]
+    if not rules:
+        return Text("No rule found anything to change.")
+    words = f"{sum(rules.values())} edits by {len(rules)} rules"
+    return Text(words if told else f"{words} (-v counts them by rule)")
+
+
 def _print_rules(console: Console, manifest: Manifest, folders: tuple[Path, ...]) -> None:
     if not manifest["rules"]:
-        console.print(Text("No rule found anything to change."))
         return
     titles = {rule.code: rule.title for rule in rulebook.load(folders).rules} | _own_titles()
     table = plain_table("Rule", "What it does", "Edits")
@@ -82,7 +96,6 @@ def _print_rules(console: Console, manifest: Manifest, folders: tuple[Path, ...]
     table.add_row(Text(""), Text("all edits"), Text(str(sum(manifest["rules"].values()))))
     console.print()
     console.print(table)
-    console.print()
 
 
 def _own_titles() -> dict[str, str]:

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from porter.estimate.as_json import to_json
 from porter.estimate.chips import CHIPS
 from porter.estimate.html import render
 from porter.estimate.html.plots import roof_plot, share, time_bars
-from porter.estimate.outcome import to_json
 from porter.estimate.roofline import roofline
 from porter.views.estimate import print_estimate
 from tests.html_reader import Page

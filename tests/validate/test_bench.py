@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from porter.cli import cli
-from porter.validate.bench.outcome import BenchOutcome, CaseFigures, SideFigures, ratios, to_json
+from porter.validate.bench.as_json import to_json
+from porter.validate.bench.outcome import BenchOutcome, CaseFigures, SideFigures, ratios
 from porter.validate.bench.steps import read_steps
 from porter.validate.budget import StepCost
 from porter.views.bench import print_bench

@@ -30,7 +30,7 @@ class TestDecisions:
         write(out / NAME, [decision(hunk, what, **more)])
         run_json("generate", *self.arguments)
         told = run_json("diff", out)
-        (found,) = (h for h in told["hunks"] if h["path"].endswith("commons.py"))
+        (found,) = (h for h in told["hunks"] if h["file"].endswith("commons.py"))
         assert found["key"] == hunk.key
         return {**found, "totals": told}
 

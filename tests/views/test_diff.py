@@ -192,7 +192,7 @@ def test_a_rewrite_taken_back_by_hand_is_told(tmp_path: Path) -> None:
     edit(out / "module/tpu/models.py", without_header(out, "module/tpu/models.py"), MODELS.encode())
     after = run_json("diff", out)
     assert len(after["hunks"]) == len(before["hunks"])
-    assert all(h["by_hand"] and h["old"] == h["new"] for h in after["hunks"] if h["path"] == "module/models.py")
+    assert all(h["by_hand"] and h["old"] == h["new"] for h in after["hunks"] if h["file"] == "module/models.py")
     assert b"models.py" not in patch(out)
 
 

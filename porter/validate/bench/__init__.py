@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from porter.validate.bench.outcome import BenchOutcome, CaseFigures, SideFigures, to_json
+from porter.validate.bench.as_json import to_json
+from porter.validate.bench.outcome import BenchOutcome, CaseFigures, SideFigures
 from porter.validate.bench.runner import BenchRequest, bench
 
 __all__ = ["BenchOutcome", "BenchRequest", "CaseFigures", "SideFigures", "bench", "to_json"]

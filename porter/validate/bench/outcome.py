@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Any, Literal
+from typing import Literal
 
 from porter.validate.budget import StepCost
 
@@ -104,47 +104,6 @@ def ratios(side: Figures | None, unported: Figures | None) -> dict[str, float | 
     if side is None or unported is None:
         return dict.fromkeys(FIGURES)
     return {name: side[name] / unported[name] if unported[name] else None for name in FIGURES}
-
-
-def to_json(outcome: BenchOutcome) -> dict[str, Any]:
-    """One object for machines. Figures that a side did not reach are null."""
-    return {
-        "upstream": {"spec": outcome.upstream, "revision": outcome.revision},
-        "port": outcome.port,
-        "other": outcome.other or None,
-        "preset": outcome.preset,
-        "steps": outcome.steps,
-        "timeout": outcome.timeout,
-        "versions": outcome.versions,
-        "passed": outcome.passed,
-        "cases": [
-            {
-                "name": case.name,
-                "unavailable": case.unavailable,
-                "problem": case.problem,
-                "sides": {side.side: _side_json(side, case.side("unported")) for side in case.sides},
-            }
-            for case in outcome.cases
-        ],
-    }
-
-
-def _side_json(side: SideFigures, unported: SideFigures | None) -> dict[str, Any]:
-    told = {
-        "verdict": side.verdict,
-        "error": side.error,
-        "where": side.where,
-        "findings": list(side.findings),
-        "backend": side.backend,
-        "seconds": round(side.seconds, 1),
-        "first": side.first,
-        "later": side.later,
-        "later_seconds": dict(zip(("least", "most"), side.spread, strict=True)) if side.spread else None,
-        "steps": [asdict(step) for step in side.steps],
-    }
-    if unported is not None and side.side != "unported":
-        told["ratios"] = {"first": ratios(side.first, unported.first), "later": ratios(side.later, unported.later)}
-    return told
 
 
 def _figures(step: StepCost) -> dict[str, float]:
