@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,14 @@ from .writing import check_place, write_page
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["check_place", "environment", "write_page"]
+__all__ = ["check_place", "environment", "today", "write_page"]
+
+
+def today() -> str:
+    """The day on which a page is written, in UTC; $SOURCE_DATE_EPOCH says another, for pages that can be made again."""
+    told = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(told), UTC) if told.isdecimal() else datetime.now(UTC)
+    return moment.date().isoformat()
 
 
 def environment(*folders: Path) -> Environment:

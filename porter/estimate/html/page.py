@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from porter import __version__
 from porter.estimate.chips import CHIPS, Chip
 from porter.estimate.html.plots import RoofPlot, TimeBar, roof_plot, share, time_bars
 from porter.estimate.outcome import GraphOutcome, Outcome, Said
 from porter.estimate.pair import described
 from porter.estimate.roofline import Roofline, ridge
-from porter.html import environment
+from porter.html import environment, today
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def render(outcome: Outcome) -> str:
     asked = [said for graph in outcome.graphs for _, said in graph.said]
     return templates.get_template("page.html.j2").render(
         outcome=outcome,
+        version=__version__,
+        date=today(),
         chips=[_chip(CHIPS[name], outcome.graphs) for name in outcome.chips],
         without=[graph for graph in outcome.graphs if graph.unavailable or graph.problem],
         compiled=sum(said.verdict == "compiles" for said in asked),

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from porter.html import environment
+from porter import __version__
+from porter.html import environment, today
 from porter.validate.budget import Budget, compile_limit
 from porter.validate.compare import TensorReport, least_db
 from porter.validate.html.listening import Listening, listening
@@ -72,14 +73,19 @@ def render(outcome: Outcome) -> str:
     cases.sort(key=lambda case: case.tone != "bad")  # what is wrong comes first
     return templates.get_template("page.html.j2").render(
         outcome=outcome,
+        version=__version__,
+        date=today(),
         setting=setting(outcome),
         summary=summary(outcome.cases),
         cases=cases,
-        headings=(*GROUPS, "compiles", "seconds"),
+        headings=(*GROUPS, *_COST_HEADINGS, "total s"),
         tiles=_tiles(outcome),
         overview=ratios(_worst_of_cases(outcome.cases), "cases"),
         steps=_all_steps(outcome.cases),
     )
+
+
+_COST_HEADINGS = tuple("step s" if name == "seconds" else name for name in FIGURES)
 
 
 def _case(case: CaseOutcome, anchor: str, outcome: Outcome) -> CasePage:
@@ -103,7 +109,7 @@ def _case(case: CaseOutcome, anchor: str, outcome: Outcome) -> CasePage:
         ),
         divergence=divergence,
         places=tuple(_places(case)),
-        cells=(*(_least(case.group(group)) for group in GROUPS), _compiles(case), Cell(f"{case.seconds:.0f}")),
+        cells=(*(_least(case.group(group)) for group in GROUPS), *_cost_cells(case), Cell(f"{case.seconds:.0f}")),
         plot=ratios([_value(report) for report in case.tensors], "tensors"),
         tensors=(*sorted(failed, key=_room), *close),
         failed=len(failed),
@@ -138,10 +144,10 @@ def _least(reports: Sequence[TensorReport]) -> Cell:
     return Cell(f"{text}, {failed} of {len(reports)} fail" if failed else text, bool(failed))
 
 
-def _compiles(case: CaseOutcome) -> Cell:
-    if case.budget is None:
-        return Cell("–")
-    return Cell(costs(case.budget)[0], any(overrun.figure == "compiles" for overrun in case.overruns))
+def _cost_cells(case: CaseOutcome) -> tuple[Cell, ...]:
+    """What XLA counted, a cell for each of FIGURES."""
+    told = _costs(case)
+    return tuple(cell for _, cell in told) if told else (Cell("–"),) * len(FIGURES)
 
 
 def _steps(budget: Budget | None) -> tuple[Bar, ...]:

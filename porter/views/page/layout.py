@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...comparison import Change, FileChanges
@@ -35,6 +35,7 @@ class HunkPiece:
 
     change: Change
     blocks: tuple[Block, ...]
+    kinds: tuple[str, ...]  # who was at work: "rule", "hand", "decided", "conflict"
     gap: int  # lines of upstream since the change before it, or since the file's start
 
 
@@ -51,9 +52,12 @@ Piece = HunkPiece | FoldPiece
 class Layout:
     """Cuts a file into pieces; `anchors` names lines of upstream, from 1, that something links to."""
 
-    def __init__(self, file: FileChanges, anchors: dict[int, str]) -> None:
-        """Both texts are highlighted whole: a line alone does not tell that it is inside a string."""
-        self._file, self._anchors = file, anchors
+    def __init__(self, file: FileChanges, anchors: dict[int, str], marked: Collection[int] = ()) -> None:
+        """Both texts are highlighted whole: a line alone does not tell that it is inside a string.
+
+        `marked` are lines on disk where a conflict begins.
+        """
+        self._file, self._anchors, self._marked = file, anchors, marked
         self._old = highlighted([file.old_text(line) for line in file.lines])
         new: list[str] = []
         self._new_at: list[int] = []  # of each change's first new line, in the new text
@@ -83,7 +87,9 @@ class Layout:
                 *self._changed(change, self._new_at[index]),
                 *self._same(ends[index], shown),
             )
-            yield HunkPiece(change, blocks, starts[index] - (ends[index - 1] if index else 0))
+            yield HunkPiece(
+                change, blocks, kinds_of(change, self._marked), starts[index] - (ends[index - 1] if index else 0)
+            )
         if shown < total:
             yield FoldPiece(self._lines(shown, total))
 
@@ -103,6 +109,22 @@ class Layout:
             yield Block(kind == "equal", self._lines(first + a, first + b), new)
 
 
-def pieces_of(file: FileChanges, anchors: dict[int, str]) -> Sequence[Piece]:
+def pieces_of(file: FileChanges, anchors: dict[int, str], marked: Collection[int] = ()) -> Sequence[Piece]:
     """All pieces of a file."""
-    return list(Layout(file, anchors).pieces())
+    return list(Layout(file, anchors, marked).pieces())
+
+
+def kinds_of(change: Change, marked: Collection[int]) -> tuple[str, ...]:
+    """Who was at work in a change; `marked` are lines on disk where a conflict begins."""
+    told = {
+        "rule": bool(change.edits) and change.stands,
+        "hand": change.by_hand,
+        "decided": change.decision is not None,
+        "conflict": holds_line(change, marked),
+    }
+    return tuple(name for name, holds in told.items() if holds)
+
+
+def holds_line(change: Change, lines: Collection[int]) -> bool:
+    """Whether one of these lines on disk is in what stands there."""
+    return any(change.target_line <= line < change.target_line + len(change.new) for line in lines)

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from ... import __version__
 from ...comparison import HAND, Comparison, FileChanges
 from ...comparison.patch import notes_of
 from ...comparison.totals import Total, by_file, by_rule, total_of
-from ...html import environment
+from ...html import environment, today
 from ...upstream.revision import short
 from ..hunks import left_out_words
-from .layout import Block, Line, Piece, pieces_of
+from .layout import Block, Line, Piece, holds_line, kinds_of, pieces_of
 
 if TYPE_CHECKING:
-    from ...manifest import HazardRecord
+    from ...generate.merging import Conflict
+    from ...manifest import DecisionRecord, HazardRecord
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATUSES = {
     "residual": "Residual: each costs a graph, a transfer or a fallback",
     "waived": "Waived, with the reason",
     "fixed": "Fixed by a rule",
+}
+
+_SAFETIES = ("exact", "close", "changed")
+_KINDS = {
+    "rule": "rules",
+    "hand": "edited by hand",
+    "decided": "decided by a person",
+    "conflict": "conflict to solve",
 }
 
 
@@ -42,10 +52,10 @@ class FilePage:
 
 
 @dataclass(frozen=True, slots=True)
-class HazardRow:
-    """One hazard, and where its line is on the page."""
+class Row:
+    """A hazard, a conflict or a decision, and where its line is on the page; "" where it is not."""
 
-    record: HazardRecord
+    record: HazardRecord | Conflict | DecisionRecord
     link: str
 
 
@@ -55,6 +65,9 @@ def render(comparison: Comparison) -> str:
     templates.filters |= {"code": _code, "words": _words}
     script = (_TEMPLATES / "filter.js").read_text("utf-8")
     manifest = comparison.manifest
+    marked: dict[str, set[int]] = defaultdict(set)
+    for conflict in comparison.marked:
+        marked[conflict.file].add(conflict.line)
     ids = {file.path: f"f{number}" for number, file in enumerate(comparison.files, 1)}
     hazards = [h for h in manifest["hazards"]["list"] if h["file"] in ids]
     anchors: dict[str, dict[int, str]] = {path: {} for path in ids}
@@ -66,16 +79,25 @@ def render(comparison: Comparison) -> str:
         script_hash=_hash(script),
         upstream=_upstream(comparison),
         manifest=manifest,
+        version=__version__,
+        date=today(),
+        conflicts=[Row(found, _hunk_at(comparison, found)) for found in comparison.marked],
+        decisions=[Row(told, _hunk_with(comparison, told["key"])) for told in manifest["decisions"]["list"]],
+        safeties=_counted(change.safety or "" for _, change in comparison.changes),
+        kinds=_counted(kind for file, change in comparison.changes for kind in kinds_of(change, marked[file.name])),
+        kind_words=_KINDS,
         total=total_of(change for _, change in comparison.changes),
         by_hand=sum(change.by_hand for _, change in comparison.changes),
         rules=by_rule(comparison),
         totals=by_file(comparison),
         files=[
-            FilePage(ids[file.path], file, total_of(file.changes), pieces_of(file, anchors[file.path]))
+            FilePage(
+                ids[file.path], file, total_of(file.changes), pieces_of(file, anchors[file.path], marked[file.name])
+            )
             for file in comparison.files
         ],
         hazards={
-            heading: [HazardRow(h, anchors[h["file"]][h["line"]]) for h in hazards if h["status"] == status]
+            heading: [Row(h, anchors[h["file"]][h["line"]]) for h in hazards if h["status"] == status]
             for status, heading in _STATUSES.items()
         },
         counts=[(status, counts[status]) for status in ("fixed", "waived", "residual")],
@@ -83,6 +105,24 @@ def render(comparison: Comparison) -> str:
         left_out=left_out_words(comparison) if comparison.left_out else "",
         hand=HAND,
     )
+
+
+def _hunk_at(comparison: Comparison, conflict: Conflict) -> str:
+    """The id of the hunk that a conflict is in."""
+    hunks = (c for file, c in comparison.changes if file.name == conflict.file and holds_line(c, [conflict.line]))
+    return next((f"h-{change.key}" for change in hunks), "")
+
+
+def _hunk_with(comparison: Comparison, key: str) -> str:
+    """The id of the hunk that was decided about."""
+    decided = (change for _, change in comparison.changes if change.decision and change.decision["key"] == key)
+    return next((f"h-{change.key}" for change in decided), "")
+
+
+def _counted(names: Iterable[str]) -> dict[str, int]:
+    """How often each name comes, without the empty one, in the order in which a page lists them."""
+    counts = Counter(names)
+    return {name: counts[name] for name in (*_SAFETIES, *_KINDS) if counts[name]}
 
 
 def _upstream(comparison: Comparison) -> str:
