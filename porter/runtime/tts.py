@@ -65,6 +65,10 @@ class SynthesizerOnDevice(OnDevice):
         """The network's `decode_streaming`."""
         return sound.decode_streaming(self._network, *args, **kwargs)
 
+    def extract_latent(self, features: torch.Tensor) -> torch.Tensor:
+        """The network's `extract_latent`."""
+        return sound.extract_latent(self._network, features)
+
 
 def _moved(value: Any, move: Any) -> Any:
     """Lists, tuples and dicts with each tensor moved."""

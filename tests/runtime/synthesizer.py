@@ -102,8 +102,13 @@ class Synthesizer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.codes = nn.Embedding(CODES, WIDTH)
+        self.ssl_proj = nn.Conv1d(BANDS, CODES, 2, stride=2)
         self.ref_enc, self.enc_p, self.dec = _Reference(), _Encoder(), _Decoder()
         self.eval()
+
+    def extract_latent(self, x: Tensor) -> Tensor:
+        codes: Tensor = self.ssl_proj(x).argmax(1, keepdim=True)
+        return codes
 
     def decode(
         self, codes: Tensor, text: Tensor, refer: Any, noise_scale: float = 0.5, speed: float = 1, **chunk: Any

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from porter.runtime import ops
 from porter.runtime.decoding import padding, sound
 
 from .graphs import cost_of, device, needs_xla
@@ -47,6 +48,17 @@ def test_chunks_of_a_stream_are_the_same(network: Synthesizer, chunk: tuple[int 
     wanted = repeated(network.decode_streaming, *spoken(1, 19, 11, 37), **given)
     found = repeated(sound.decode_streaming, network, *spoken(1, 19, 11, 37), **given)
     assert all(distance(one, other) > 110 for one, other in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("length", [2, 3, 37, 40, 41])
+@torch.no_grad()
+def test_codes_of_a_reference_are_the_same(network: Synthesizer, length: int) -> None:
+    (features,) = spoken(1, 1, 1, length)[2]
+    wanted = network.extract_latent(features)
+    seen: list[int] = []
+    network.ssl_proj.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[-1]))
+    assert torch.equal(sound.extract_latent(network, features), wanted)
+    assert seen == [ops.bucket(length)]
 
 
 @torch.no_grad()

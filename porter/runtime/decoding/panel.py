@@ -76,10 +76,8 @@ class Panel:
         **named: Any,
     ) -> tuple[list[Tensor], list[int]]:
         """Several sentences: codes behind those of the prompt, (P + N) each, and the index of each one's last step."""
-        rows = [_row(text, prompts, i, bert_feature[i]) for i, text in enumerate(x)]
-        options = Options(top_k, top_p, temperature, repetition_penalty, self._forced["infer_panel_naive"])
-        most = _most(early_stop_num)
-        found = decode(self._network, rows, options, most=most)
+        drawing = (top_k, top_p, temperature, repetition_penalty)
+        rows, found, most = self._several("infer_panel_naive", x, prompts, bert_feature, early_stop_num, drawing)
         codes = [torch.cat([row.prompt, one.tokens]) for row, one in zip(rows, found, strict=True)]
         return codes, [0 if prompts is None else _last(one, most) for one in found]
 
@@ -100,13 +98,25 @@ class Panel:
         given = (top_k, top_p, early_stop_num, temperature)
         if prompts is None:  # upstream leaves the penalty at its default here
             return self.infer_panel_naive_batched(x, x_lens, prompts, bert_feature, *given)
-        rows = [_row(text, prompts, i, bert_feature[i]) for i, text in enumerate(x)]
-        options = Options(top_k, top_p, temperature, repetition_penalty, self._forced["infer_panel_batch_infer"])
-        most = _most(early_stop_num)
-        found = decode(self._network, rows, options, most=most)
+        drawing = (top_k, top_p, temperature, repetition_penalty)
+        rows, found, most = self._several("infer_panel_batch_infer", x, prompts, bert_feature, early_stop_num, drawing)
         kept = [one.tokens if one.ended else one.tokens[:-1] for one in found]
         codes = [torch.cat([row.prompt, tokens]) for row, tokens in zip(rows, kept, strict=True)]
         return codes, [_last(one, most) for one in found]
+
+    def _several(
+        self,
+        loop: str,
+        texts: Sequence[Tensor],
+        prompts: Tensor | None,
+        berts: Sequence[Tensor],
+        early_stop: int,
+        drawing: tuple[int, float, float, float],
+    ) -> tuple[list[Row], list[Decoded], int]:
+        """Rows, what became of them as in upstream's `loop`, and its most steps."""
+        rows = [_row(text, prompts, index, berts[index]) for index, text in enumerate(texts)]
+        most = _most(early_stop)
+        return rows, decode(self._network, rows, Options(*drawing, self._forced[loop]), most=most), most
 
     def _pieces(
         self, row: Row, options: Options, most: int, length: int, mute: Tensor | None, least: float

@@ -45,6 +45,21 @@ def decode_streaming(
     return sound, latents, mask
 
 
+@torch.no_grad()
+def extract_latent(network: Any, features: Tensor) -> Tensor:
+    """What `network.extract_latent` gives for features (1, channels, T) of a reference, on the host."""
+    device = next(network.parameters()).device
+    length, layer = features.shape[-1], getattr(network, "ssl_proj", None)
+    kept = None
+    # Without padding of its own, none of the results that are kept sees beyond the end.
+    if isinstance(layer, nn.Conv1d) and layer.padding == (0,) and length >= layer.kernel_size[0]:
+        kept = (length - layer.dilation[0] * (layer.kernel_size[0] - 1) - 1) // layer.stride[0] + 1
+        features = padded_to(features, ops.bucket(length))
+    codes: Tensor = network.extract_latent(utils.constant(features, device))
+    utils.run_pending()
+    return codes.cpu()[..., :kept]
+
+
 def _called(network: Any, name: str, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Tensor, ...]:
     """Results of a method of the network, each on the host and without what was padded."""
     method = getattr(network, name)

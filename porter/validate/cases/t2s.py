@@ -77,7 +77,7 @@ def _forced(model: Any, settings: Settings, generator: torch.Generator) -> Batch
     """The same with the tokens that upstream draws, (steps)."""
     given = _one(model, settings, generator)
     with torch.no_grad():
-        tokens, _, _ = _upstream(model, given, top_k=5)
+        tokens, _, _ = upstream_tokens(model, given, top_k=5)
     return {**given, "tokens": tokens.clamp(min=0)}
 
 
@@ -128,7 +128,7 @@ class _Watch:
         return found
 
 
-def _upstream(
+def upstream_tokens(
     model: Any, given: Batch, tokens: Tensor | None = None, **options: Any
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Upstream's tokens (steps) with -1 behind the end, the step of the end or -1, and each step's logits."""
@@ -203,7 +203,7 @@ def _forced_steps(model: Any) -> int:
 def _prefill(model: Any, given: Batch) -> object:
     if (decoding := _decoding(model)) is not None:
         return _without_end(_begun(model, decoding, [given], 1)[1].logits[0])
-    return _whole(_upstream(model, {**given, "noise": given["noise"][:1]}, top_k=1)[2][0])
+    return _whole(upstream_tokens(model, {**given, "noise": given["noise"][:1]}, top_k=1)[2][0])
 
 
 def _without_end(logits: Tensor) -> Tensor:
@@ -222,7 +222,7 @@ def _teacher(model: Any, given: Batch) -> object:
     tokens = given["tokens"]
     forced = _forced_steps(model)
     if (decoding := _decoding(model)) is None:
-        seen = _upstream(model, given, tokens, top_k=1)[2]
+        seen = upstream_tokens(model, given, tokens, top_k=1)[2]
         return torch.stack([_whole(logits) for logits in seen])
     network, state = _begun(model, decoding, [given], len(tokens))
     found = []
@@ -239,7 +239,7 @@ def _speaking(**options: Any) -> Callable[[Any, Batch], object]:
 
     def call(model: Any, given: Batch) -> object:
         if _decoding(model) is None:
-            tokens, end, _ = _upstream(model, given, **options)
+            tokens, end, _ = upstream_tokens(model, given, **options)
             return {"tokens": tokens, "end": end}
         tokens, ends = _static(model, [given], options)
         return {"tokens": tokens[0], "end": ends[0]}
@@ -255,7 +255,7 @@ def _together(**options: Any) -> Callable[[Any, Batch], object]:
         if _decoding(model) is not None:
             tokens, ends = _static(model, rows, options)
             return {"tokens": tokens, "end": ends}
-        found = [_upstream(model, row, **options) for row in rows]
+        found = [upstream_tokens(model, row, **options) for row in rows]
         return {"tokens": torch.stack([f[0] for f in found]), "end": torch.stack([f[1] for f in found])}
 
     return call
