@@ -117,7 +117,7 @@ class Tracing(AbstractContextManager["Tracing"]):
         """`manifest` is of the package to trace. PortError where the sizes asked for cannot be."""
         self._request = request
         self._manifest = manifest
-        self._tree = UpstreamTree(snapshot)
+        self._tree = UpstreamTree(snapshot, manifest.sources)
         self._config: dict[str, Any] | None = self._tree.config()
         settings = make_settings(self._config, request.preset)
         usual = Sizes(settings.batch, settings.frames, settings.phonemes) if settings.tiny else _FULL

@@ -44,6 +44,7 @@ class Manifest:
     rulebook: str = ""  # hashes of the rules and of the engine, where the manifest tells
     engine: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)  # generated file → SHA-256, where the manifest tells
+    sources: tuple[str, ...] = ()  # main folders that generate was told
 
     @property
     def package(self) -> Path:
@@ -87,6 +88,7 @@ def read_manifest(folder: Path) -> Manifest:
             str(told.get("rulebook", "")),
             str(told.get("engine", "")),
             _outputs(told),
+            tuple(map(str, options.get("sources", ()))),
         )
     except OSError as error:
         raise PortError(f"cannot read {path}: {error.strerror or error}") from error

@@ -112,7 +112,7 @@ def open_judge(snapshot: Snapshot, folder: Path, request: Request) -> Iterator[J
     manifest = read_manifest(folder)
     check_same_upstream(manifest, snapshot)
     versions = check_packages(request.device)
-    tree = UpstreamTree(snapshot)
+    tree = UpstreamTree(snapshot, manifest.sources)
     with ExitStack() as stack:
         recording = None
         if request.reference is not None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +39,15 @@ class Paths:
 class UpstreamTree:
     """The files of a snapshot that running the modules takes."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        """Nothing is read before it is needed."""
+    def __init__(self, snapshot: Snapshot, asked: Sequence[str] = ()) -> None:
+        """Nothing is read before it is needed; `asked` are the main folders that `generate` was told."""
         self._snapshot = snapshot
+        self._asked = asked
 
     @cached_property
     def sources(self) -> Sources:
         """The files in scope of a port, and those that they read."""
-        return collect(self._snapshot)
+        return collect(self._snapshot, self._asked)
 
     def config(self) -> dict[str, Any] | None:
         """`configs/s2.json`, which upstream's trainers read; None where the snapshot has none.
@@ -74,7 +77,7 @@ class UpstreamTree:
 
     def lay_out_reference(self, folder: Path) -> Paths:
         """Write all files to `folder`; how to import them."""
-        self._write([*self.sources.texts, *self.sources.consulted], folder)
+        self._write([*self.sources.texts, *self.sources.consulted, *self._compiled], folder)
         return Paths(self._package, self._search(folder), (str(folder / self._around), str(folder)))
 
     def lay_out_rest(self, folder: Path, port: Path) -> Paths:
@@ -97,6 +100,19 @@ class UpstreamTree:
     def _write(self, paths: list[str], folder: Path) -> None:
         place = folder if self.sources.prefix else folder / _CHECKOUT
         self._snapshot.materialize([*paths, *self._data], place)
+        for entry in self._search(folder):
+            _make_packages(Path(entry))
+
+    @cached_property
+    def _compiled(self) -> list[str]:
+        """Extension modules that somebody built in the tree, as the search of VITS is, which its sources import."""
+        folders = {path.rpartition("/")[0] for path in (*self.sources.texts, *self.sources.consulted)}
+        return sorted(
+            path
+            for path in self._snapshot.files()
+            if path.endswith(tuple(EXTENSION_SUFFIXES))
+            and any(path.startswith(f"{folder}/") or not folder for folder in folders)
+        )
 
     @cached_property
     def _data(self) -> list[str]:
@@ -133,3 +149,16 @@ class UpstreamTree:
     def _search(self, folder: Path) -> tuple[str, ...]:
         inside, around = str(folder / self._around), str(folder)
         return (around, inside) if self._is_package else (inside, around)
+
+
+def _make_packages(folder: Path) -> None:
+    """Make packages of the folders in `folder` that an installed package of their name would hide.
+
+    Python takes a package with an `__init__.py` from anywhere on its path before a folder without one.
+    """
+    for inner in sorted(folder.iterdir()) if folder.is_dir() else ():
+        start = inner / "__init__.py"
+        if inner.is_dir() and inner.name.isidentifier() and not start.exists() and any(inner.rglob("*.py")):
+            installed = PathFinder.find_spec(inner.name)
+            if installed is not None and installed.origin is not None:
+                start.touch()

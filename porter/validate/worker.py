@@ -29,8 +29,8 @@ import torch
 from porter.estimate.lowering import lowered
 from porter.validate import roles
 from porter.validate.cases import load_case
-from porter.validate.cases.base import Unavailable
-from porter.validate.cases.standins import StandIns, standing
+from porter.validate.cases.base import Library, Unavailable
+from porter.validate.cases.standins import standing
 from porter.validate.job import Job, Told
 from porter.validate.lifetime import die_with_parent
 from porter.validate.stacks import write_stacks
@@ -88,7 +88,7 @@ def _serve(first: dict[str, object]) -> int:
         assert isinstance(names, list)
         _import_ahead(str(first["package"]), names, search)
         if not first["anew"]:
-            StandIns().import_module(f"{first['package']}.models")
+            Library(str(first["package"])).module("models")
     for line in sys.stdin:
         child = _fork(Path(line.strip()), threads)
         print("started", child, file=channel)
@@ -105,7 +105,7 @@ def _import_ahead(package: str, names: Sequence[str], search: Sequence[str]) -> 
     modules = {"models", *(part.module for name in names for part in load_case(name).parts)}
     for module in sorted(modules):
         with contextlib.suppress(Exception):
-            StandIns().import_module(f"{package}.{module}")
+            Library(package).module(module)
     places = tuple(f"{Path(entry).resolve()}/" for entry in search)
     own = [name for name, module in sys.modules.items() if any(p.startswith(places) for p in _files(module))]
     for name in [*own, *standing()]:

@@ -60,7 +60,7 @@ def bench(
     environment = child_environment(_DEVICE, quick=request.preset == "tiny")
     with tempfile.TemporaryDirectory(prefix="sovits-port-") as temporary, ExitStack() as servers:
         workplace = Path(temporary).resolve()
-        tree = UpstreamTree(snapshot)
+        tree = UpstreamTree(snapshot, manifest.sources)
         upstream = tree.lay_out_reference(workplace / "upstream")
         paths: dict[Side, Paths] = {
             "unported": upstream,

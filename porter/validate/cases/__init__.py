@@ -19,6 +19,10 @@ FAMILIES: dict[str, dict[str, str]] = {
         "synthesizer.v2Pro.forward": "SynthesizerTrn of v2Pro in training",
         "synthesizer.v2ProPlus.forward": "SynthesizerTrn of v2ProPlus in training",
     },
+    "vits": {
+        f"vits.{ordinal}": f"the {ordinal} synthesizer of VITS or one of its relatives, in training"
+        for ordinal in ("first", "second", "third", "fourth")
+    },
     "inference": {
         f"synthesizer.{version}.{method}": f"SynthesizerTrn of {version}: {title}"
         for version in ("v1", "v2", "v2Pro", "v2ProPlus")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -37,7 +39,7 @@ class Library:
         Unavailable where there is no such file.
         """
         around = self.package.rpartition(".")[0]
-        places = [f"{self.package}.{name}"]
+        places = [f"{self.package}.{name}" if self.package else name]  # files that lie bare have no package
         if "." in name:
             beside = name.removeprefix(f"{TRAINERS}.")  # upstream has its trainers there
             places.append(f"{around}.{beside}" if around else beside)
@@ -55,11 +57,25 @@ class Library:
         raise Unavailable(f"this upstream has no {name.replace('.', '/')}.py")
 
     def member(self, module: str, name: str) -> Any:
-        """A class or function. Unavailable where the module has none of that name."""
-        found = getattr(self.module(module), name, None)
+        """A class or function; of `Kind*[2]`, the third network of such a name that the file itself defines.
+
+        Unavailable where the module has none.
+        """
+        found = self._numbered(module, name) if name.endswith("]") else getattr(self.module(module), name, None)
         if found is None:
             raise Unavailable(f"{module}.py of this upstream has no {name}")
         return found
+
+    def _numbered(self, module: str, name: str) -> Any:
+        pattern, _, number = name.removesuffix("]").rpartition("[")
+        file = self.module(module)
+        own = [
+            one
+            for title, one in vars(file).items()
+            if isinstance(one, type) and issubclass(one, nn.Module) and one.__module__ == file.__name__
+            if fnmatchcase(title, pattern)
+        ]
+        return dict(enumerate(own)).get(int(number))
 
 
 def _call(subject: Any, inputs: Batch) -> object:
@@ -72,6 +88,12 @@ def _nothing(model: Any) -> None:
 
 def _make(entry: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     return entry(**arguments)
+
+
+def _drawing_alike(state: Tensor, part: Part, entry: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """An instance, its weights drawn from a generator in this state, however often it is tried."""
+    torch.set_rng_state(state)
+    return part.make(entry, arguments)
 
 
 @dataclass(frozen=True)
@@ -171,7 +193,11 @@ class Case:
         for label, arguments in told.items():
             part = self.part(label)
             entry = library.member(part.module, part.entry)
-            made[label] = entry if part.arguments is None else part.make(entry, arguments)
+            made[label] = entry
+            if part.arguments is not None:  # constructors may import more: the decoder that they are asked for
+                made[label] = library.standins.run(
+                    partial(_drawing_alike, torch.get_rng_state(), part, entry, arguments)
+                )
         return Subjects(made)
 
     def batch(self, model: Subjects, told: Told, settings: Settings, generator: torch.Generator) -> Batch:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class StandIns:
@@ -27,17 +30,21 @@ class StandIns:
 
     def import_module(self, name: str) -> ModuleType:
         """Import `name`, with stand-ins where allowed. ModuleNotFoundError as ever."""
+        return self.run(lambda: importlib.import_module(name), name)
+
+    def run(self, function: Callable[[], T], name: str = "") -> T:
+        """What `function` gives, run again with a stand-in for each package that it misses; `name` gets none."""
         for other in standing():
             if not self._allows(other):
                 raise ModuleNotFoundError(f"No module named {other!r}", name=other)
         while True:
             before = frozenset(sys.modules)
             try:
-                return importlib.import_module(name)
+                return function()
             except ModuleNotFoundError as error:
                 _drop_orphans(before)
                 missing = error.name or ""
-                wanted = f"{name}.".startswith(f"{missing}.")  # what was asked for, not what it imports
+                wanted = bool(name) and f"{name}.".startswith(f"{missing}.")  # what was asked for, not what it imports
                 inner = "." in missing and not isinstance(sys.modules.get(missing.partition(".")[0]), _StandIn)
                 if wanted or inner or missing in sys.modules or not self._allows(missing):
                     raise
