@@ -234,6 +234,54 @@ def _teacher(model: Any, given: Batch) -> object:
     return torch.stack(found)
 
 
+def _caches(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """What one step reads: a token, its position and slot, and caches (1, H, T, D) with rubbish from that slot on."""
+    slots, filled = settings.sized(512, 16), settings.sized(440, 11)
+    width = model.model_dim // model.num_head
+    shape = 1, model.num_head, slots, width
+    found = {
+        "token": torch.randint(_VOCABULARY - 1, (1,), generator=generator),
+        "position": torch.full((1,), filled // 2),
+        "slot": torch.full((1,), filled),
+    }
+    for layer in range(model.num_layers):
+        for name in ("key", "value"):
+            cache = torch.randn(shape, generator=generator)
+            cache[:, :, filled:] = _RUBBISH
+            found[f"{name}{layer}"] = cache
+    return found
+
+
+@torch.no_grad()
+def _step(model: Any, given: Batch) -> object:
+    """Logits behind one token."""
+    keys, values = ([given[f"{name}{n}"] for n in range(model.num_layers)] for name in ("key", "value"))
+    if (decoding := _decoding(model)) is None:
+        filled, places = int(given["slot"]), model.ar_audio_position
+        keys, values = ([c[:, :, :filled].transpose(1, 2).flatten(2) for c in caches] for caches in (keys, values))
+        placed = places.alpha * places.pe[:, given["position"]]
+        hidden = model.ar_audio_embedding(given["token"][None]) * places.x_scale + placed
+        hidden, _, _ = model.t2s_transformer.decode_next_token(hidden, keys, values)
+        return model.ar_predict_layer(hidden[:, -1])
+    slots, device = keys[0].shape[2], keys[0].device
+    state = _part_of(decoding, "slots").State(
+        keys=[cache.clone() for cache in keys],
+        values=[cache.clone() for cache in values],
+        valid=torch.arange(slots, device=device)[None] < given["slot"],
+        tokens=torch.zeros(1, slots, dtype=torch.int64, device=device),
+        seen=torch.zeros(1, _VOCABULARY, dtype=torch.bool, device=device),
+        logits=torch.zeros(1, _VOCABULARY, dtype=keys[0].dtype, device=device),
+        ended=torch.full((1,), -1, device=device),
+        position=given["position"].clone(),
+        slot=given["slot"].clone(),
+        step=torch.zeros(1, dtype=torch.int64, device=device),
+        over=torch.zeros((), dtype=torch.bool, device=device),
+    )
+    never = torch.zeros(1, dtype=torch.bool, device=device)
+    _part_of(decoding, "steps").advance(decoding.Network.of(model), state, given["token"], never)
+    return state.logits
+
+
 def _speaking(**options: Any) -> Callable[[Any, Batch], object]:
     """Tokens of one row, and when it ended."""
 
@@ -280,6 +328,7 @@ def _case(
 CASES = (
     _case("prefill", _one, _prefill),
     _case("teacher", _forced, _teacher),
+    _case("step", _caches, _step, ("bfloat16",)),  # autocast makes keys of another dtype than the caches given here
     _case("greedy", _one, _speaking(top_k=1), _CLOSE),
     _case("sampled", _one, _speaking(**_SAMPLED), _NO_NOISE),
     _case("rows", _rows, _together(**{**_SAMPLED, "top_k": _VOCABULARY, "top_p": 1.0}), _NO_NOISE),
