@@ -133,7 +133,7 @@ def _loaded(options: argparse.Namespace) -> Any:
         "cnhuhbert_base_path": options.hubert,
     }
     try:
-        return TTS(TTS_Config({"custom": told}))
+        return TTS(TTS_Config({"custom": told}), _bar if sys.stderr.isatty() else None)
     except Exception as error:  # whatever reading a file that is no checkpoint, or another model's, raises
         raise Refused(f"the weights cannot be loaded: {type(error).__name__}: {_line(error)}") from None
 
@@ -168,6 +168,8 @@ def _spoken(speaker: Any, inputs: dict[str, Any]) -> Iterator[tuple[int, Any]]:
         yield from speaker.run(inputs)
     except (OSError, ValueError) as error:  # a clip that is too short, say
         raise Refused(_line(error)) from None
+    except Exception as error:  # what upstream's front end lacks: data of nltk, or a model that it would download
+        raise Refused(f"upstream's TTS cannot speak this: {type(error).__name__}: {_line(error)}") from error
 
 
 def _write(path: Path, rate: int, samples: Any) -> None:
@@ -182,6 +184,11 @@ def _write(path: Path, rate: int, samples: Any) -> None:
         write(held.getvalue(), path)
     except OSError as error:
         raise Refused(f"--out: {path} cannot be written: {error.strerror or error}") from None
+
+
+def _bar(codes: int) -> None:
+    """How many codes there are, in place of the line before."""
+    print(f"\rspeak: {'#' * min(40, codes // 16)} {codes} codes ", end="", file=sys.stderr, flush=True)
 
 
 def _line(error: BaseException) -> str:

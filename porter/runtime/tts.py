@@ -7,7 +7,7 @@ with `TTS_infer_pack`, has to be on sys.path; it is imported when `TTS` is first
 import contextlib
 import functools
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -90,7 +90,9 @@ def _tts_class() -> type:
 
         vits_model: Any
 
-        def __init__(self, configs: Any) -> None:
+        def __init__(self, configs: Any, progress: Callable[[int], object] | None = None) -> None:
+            """`progress` hears now and then how many codes of a sentence, or of sentences at a time, are there."""
+            self._progress = progress
             if not isinstance(configs, upstream.TTS_Config):
                 configs = upstream.TTS_Config(configs)
             configs.device, configs.is_half = torch.device("cpu"), False
@@ -100,7 +102,7 @@ def _tts_class() -> type:
         def init_t2s_weights(self, weights_path: str) -> None:
             """Load the GPT as upstream does; its codes are drawn on the device."""
             super().init_t2s_weights(weights_path)
-            attach(self.t2s_model.model, self._place)
+            attach(self.t2s_model.model, self._place, self._progress)
 
         def init_vits_weights(self, weights_path: str) -> None:
             """Load the synthesizer as upstream does, into the port's class, on the device."""

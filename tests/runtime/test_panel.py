@@ -55,6 +55,16 @@ def test_several_sentences(model: Any, limit: int) -> None:
     assert (one.tolist(), step) == ([wanted[0]], last[0])
 
 
+def test_progress_is_told() -> None:
+    torch.manual_seed(3)
+    model: Any = Panelled()
+    heard: list[int] = []
+    attach(model, "cpu", heard.append)
+    with torch.no_grad():
+        model.infer_panel_naive_batched(*several(), early_stop_num=60, **GIVEN)
+    assert heard and all(count % 16 == 0 for count in heard) and heard == sorted(heard)
+
+
 def test_without_a_reference(model: Any) -> None:
     codes, index = model.infer_panel_naive_batched(*several(prompts=False), early_stop_num=20, **GIVEN)
     assert index == [0, 0, 0]

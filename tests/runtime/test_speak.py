@@ -65,6 +65,8 @@ class TTS:
         print("upstream tells a lot")
         if "short" in inputs["ref_audio_path"]:
             raise OSError("the reference is too short")
+        if "words" in inputs["text"]:
+            raise LookupError("\\n  Resource 'words' not found.\\n")
         row = a_row(len(inputs["text"]), 6, 4)
         given = ([row.phonemes], torch.tensor([6]), row.prompt[None], [row.bert])
         codes, steps = self.t2s_model.model.infer_panel_batch_infer(*given, top_k=5, top_p=1, early_stop_num=30)
@@ -136,6 +138,14 @@ def test_a_text_becomes_a_wave_file(files: Path, capsys: pytest.CaptureFixture[s
     assert heard(files / "z.wav") != (rate, sound)
 
 
+def test_a_terminal_sees_how_many_codes_there_are(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert spoken(files) == 0
+    assert "\rspeak: # 16 codes " in capsys.readouterr().err
+
+
 def test_warming_and_streaming_tell_what_they_took(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert spoken(files, "--warm", "--stream") == 0
     told = capsys.readouterr().err
@@ -151,6 +161,7 @@ def test_warming_and_streaming_tell_what_they_took(files: Path, capsys: pytest.C
         ({"gpt": "ref.wav"}, "the weights cannot be loaded"),
         ({"ref": "silent.wav"}, "silent.wav is silent"),
         ({"ref": "short.wav"}, "the reference is too short"),
+        ({"text": "words"}, "upstream's TTS cannot speak this: LookupError: Resource 'words' not found."),
         ({"text": " … "}, "--text holds nothing to say"),
         ({"lang": "tlh"}, "--lang: tlh is none of en, zh"),
         ({"out": "no/x.wav"}, "is no place for a file"),

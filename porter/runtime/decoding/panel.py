@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,9 +19,9 @@ _CALLS = ("infer_panel", "infer_panel_naive", "infer_panel_naive_batched", "infe
 class Panel:
     """Decodes in the place of a Text2SemanticDecoder; takes tensors of any device and answers on the host."""
 
-    def __init__(self, model: nn.Module, network: Network) -> None:
-        """`model` tells how upstream's loops behave; `network` holds its weights."""
-        self._network = network
+    def __init__(self, model: nn.Module, network: Network, progress: Callable[[int], object] | None = None) -> None:
+        """`model` tells how upstream's loops behave; `network` holds its weights; `progress` hears of steps done."""
+        self._network, self._progress = network, progress
         self._forced = {name: _forced(getattr(type(model), name, None)) for name in _CALLS}
 
     def infer_panel(
@@ -56,7 +56,7 @@ class Panel:
             least = named.get("chunk_split_thershold", 0.3)
             yield from self._pieces(row, options, most, chunk_length, mute, least)
             return
-        (found,) = decode(self._network, [row], options, most=most)
+        (found,) = decode(self._network, [row], options, most=most, progress=self._progress)
         codes = torch.cat([row.prompt, found.tokens])[None]
         if prompts is None:
             yield codes, 0
@@ -116,7 +116,8 @@ class Panel:
         """Rows, what became of them as in upstream's `loop`, and its most steps."""
         rows = [_row(text, prompts, index, berts[index]) for index, text in enumerate(texts)]
         most = _most(early_stop)
-        return rows, decode(self._network, rows, Options(*drawing, self._forced[loop]), most=most), most
+        options = Options(*drawing, self._forced[loop])
+        return rows, decode(self._network, rows, options, most=most, progress=self._progress), most
 
     def _pieces(
         self, row: Row, options: Options, most: int, length: int, mute: Tensor | None, least: float
@@ -124,6 +125,8 @@ class Panel:
         """Codes in pieces of `length`, or, with `mute`, up to where two codes in a row sound most like silence."""
         done = given = 0  # codes looked at, and handed on
         for tokens, last in stream(self._network, row, options, most=most):
+            if self._progress is not None:
+                self._progress(len(tokens))
             steps_left = len(tokens) if not last else max(done, len(tokens) - (len(tokens) == most))
             while done < steps_left:
                 done += 1
@@ -141,16 +144,18 @@ class Panel:
                 yield (tokens[None, given:] if given < len(tokens) else None), True
 
 
-def attach(model: nn.Module, device: torch.device | str | None = None) -> None:
+def attach(
+    model: nn.Module, device: torch.device | str | None = None, progress: Callable[[int], object] | None = None
+) -> None:
     """Let the static decoder answer `infer_panel` and its kin of this Text2SemanticDecoder, upstream's or the port's.
 
     `device` gets a copy of the weights as they are now; without one, the decoder reads those of the model. The model
-    itself stays where it is.
+    itself stays where it is. `progress` hears now and then how many steps of a call are done.
     """
     network = Network.of(model)
     if device is not None:
         network = network.to(device)
-    panel = Panel(model, network)
+    panel = Panel(model, network, progress)
     for name in _CALLS:
         if hasattr(type(model), name):
             setattr(model, name, getattr(panel, name))
