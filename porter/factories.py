@@ -187,6 +187,27 @@ def drawn_in_place(file: SourceFile, node: cst.Call) -> Moved | None:
     return Moved(draw[0].with_changes(func=same), move.device, move.dtype, move.dtype is None)
 
 
+def drawn_within(file: SourceFile, node: cst.Call) -> cst.Call | None:
+    """The same draw on the device, of `torch.Tensor(...).uniform_(a, b)` and its kin that are moved at once."""
+    found = method_call(node, "to")
+    draw = method_call(found[0], *_DRAWS) if found is not None else None
+    if draw is None or not isinstance(draw[0], cst.Call) or not draw[1].args:
+        return None
+    move, torch = read_move(file, node), file.alias("torch")
+    if move is None or move.device is None or move.dtype is not None or torch is None:
+        return None
+    made = draw[0]
+    if file.resolve(made.func) not in ("torch.FloatTensor", "torch.Tensor", "torch.empty") or not _are_sizes(
+        file, made
+    ):
+        return None
+    if not all(is_number(file, arg.value) and not arg.star for arg in draw[1].args):
+        return None
+    empty = with_keywords(made.with_changes(func=fill(f"{torch}.empty")), device=move.device)
+    assert isinstance(draw[1].func, cst.Attribute)
+    return draw[1].with_changes(func=draw[1].func.with_changes(value=empty))
+
+
 def _are_sizes(file: SourceFile, call: cst.Call) -> bool:
     """Whether a legacy constructor is given sizes; a list would be taken for values."""
     given = positional(call)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.factories import Moved, drawn_in_place, moved_factory, place_factory
+from porter.factories import Moved, drawn_in_place, drawn_within, moved_factory, place_factory
 from porter.rule import Example, Rule, Safety
 from porter.syntax.torch_names import RANDOM_FACTORIES
 
@@ -47,6 +47,14 @@ class DrawNoiseOnDevice(Rule):
             inputs="x = torch.ones(3, 4)",
             draws=True,
         ),
+        Example(
+            before="import torch\n\n\ndef scaled(x):\n    return x * torch.Tensor(x.size(0), 1).uniform_(0.8, 1.2).to(x.device)\n",
+            after="import torch\n\n\ndef scaled(x):\n    return x * torch.empty(x.size(0), 1, device=x.device).uniform_(0.8, 1.2)\n",
+            call="scaled(x)",
+            inputs="x = torch.ones(3, 4)",
+            grad=("x",),
+            draws=True,
+        ),
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef jitter(x):\n    return x + torch.randn(2, device=x.device)\n",
@@ -61,3 +69,7 @@ class DrawNoiseOnDevice(Rule):
         moved = moved_factory(self.file, node, RANDOM_FACTORIES) or drawn_in_place(self.file, node)
         if isinstance(moved, Moved) and self.file.host_reason(node) is None:
             self.replace(node, place_factory(moved))
+            return
+        drawn = drawn_within(self.file, node)
+        if drawn is not None and self.file.host_reason(node) is None:
+            self.replace(node, drawn)
