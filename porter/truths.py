@@ -13,6 +13,7 @@ from .syntax.values import is_tensor
 from .syntax.walk import code, dotted, own_descendants, own_of_type
 
 _REPORTS = ("print", "warn", "warning", "info", "debug", "error", "exception", "critical", "log")
+_ENDS = ("exit", "quit", "sys.exit")
 _READS = ("bool", "float", "int")
 
 
@@ -59,7 +60,7 @@ def reads_value(file: SourceFile, part: cst.BaseExpression) -> bool:
 
 
 def only_reports(body: cst.BaseSuite) -> bool:
-    """Whether a block does nothing but print, warn, log, assert or raise."""
+    """Whether a block does nothing but print, warn, log, assert, raise or end the process."""
     return all(_reports(statement) for statement in body.body)
 
 
@@ -69,7 +70,8 @@ def _reports(statement: cst.CSTNode) -> bool:
     if isinstance(statement, (cst.Raise, cst.Pass, cst.Assert)):
         return True
     if isinstance(statement, cst.Expr) and isinstance(statement.value, cst.Call):
-        return (dotted(statement.value.func) or "").rsplit(".", 1)[-1] in _REPORTS
+        name = dotted(statement.value.func) or ""
+        return name in _ENDS or name.rsplit(".", 1)[-1] in _REPORTS
     return False
 
 

@@ -95,6 +95,18 @@ class CheckValuesOnHost(Rule):
             inputs="y = torch.linspace(-1, 2, 5)",
             grad=("y",),
         ),
+        Example(
+            before=(
+                "import torch\n\n\ndef normed(x):\n    y = torch.relu(x) - 1\n    if torch.isnan(y).any():\n        exit(0)\n    return y\n"
+            ),
+            after=(
+                "import torch\nfrom . import utils\n\n\ndef normed(x):\n    y = torch.relu(x) - 1\n"
+                "    if utils.on_host(y) and torch.isnan(y).any():\n        exit(0)\n    return y\n"
+            ),
+            call="normed(x)",
+            inputs="x = torch.linspace(-1, 2, 5)",
+            grad=("x",),
+        ),
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef scale(x, n):\n    if n < 0:\n        raise ValueError('negative')\n    return torch.relu(x) * n\n",
