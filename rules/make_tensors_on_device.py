@@ -14,6 +14,8 @@ from porter.numeric import is_number
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, method_call, with_keywords
 from porter.syntax.torch_names import PLAIN_FACTORIES
+from porter.syntax.values import may_be_tensor
+from porter.syntax.walk import dotted
 
 _COPIES = frozenset({"torch.tensor", "torch.as_tensor", "torch.scalar_tensor"})
 _HOST_ARITHMETIC = frozenset(
@@ -138,6 +140,13 @@ class MakeLengthsOnDevice(Rule):
             inputs="x = torch.ones(2)",
             grad=("x",),
         ),
+        Example(
+            before="import torch\n\n\ndef overtones(f0, n):\n    return f0 * torch.FloatTensor([[range(1, n + 2)]]).to(f0.device)\n",
+            after="import torch\n\n\ndef overtones(f0, n):\n    return f0 * torch.arange(1, n + 2, dtype=torch.float32, device=f0.device)[None, None]\n",
+            call="overtones(x, 3)",
+            inputs="x = torch.linspace(1, 2, 6).reshape(2, 3, 1)",
+            grad=("x",),
+        ),
     )
     untouched: ClassVar = (
         "import torch\n\n\ndef table(x, rows):\n    return torch.tensor(rows, device=x.device)\n",
@@ -147,6 +156,9 @@ class MakeLengthsOnDevice(Rule):
         "import torch\n\n\ndef whole(x):\n    return torch.tensor([abs(x.sum())], device=x.device)\n",
         "import torch\n\n\ndef most(x, n):\n    return torch.tensor([max(x.max(), n)], device=x.device)\n",
         "import torch\n\n\ndef total(x):\n    return torch.tensor([sum(x)], device=x.device) + torch.relu(x)\n",
+        # no range of Python's, or one of tensors
+        "import torch\n\n\ndef steps(x, range):\n    return torch.FloatTensor([range(1, 4)]).to(x.device)\n",
+        "import torch\n\n\ndef steps(x):\n    return torch.FloatTensor([range(x.argmax())]).to(x.device)\n",
         # a float of an int
         "import torch\n\n\ndef three(x):\n    return torch.scalar_tensor(3, device=x.device) * x\n",
         # no device is named, so this one stays on the host for all that is known
@@ -158,7 +170,7 @@ class MakeLengthsOnDevice(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        found = self._typed(node) or self._plain(node)
+        found = self._typed(node) or self._counted(node) or self._plain(node)
         if found is not None and self.file.host_reason(node) is None:
             self.replace(node, found)
 
@@ -179,6 +191,30 @@ class MakeLengthsOnDevice(Rule):
                 dtype=f"{torch}.{dtype}",
                 device=moved.device,
             )
+        return None
+
+    def _counted(self, node: cst.Call) -> cst.BaseExpression | None:
+        """`torch.FloatTensor([[range(a, b)]]).to(device)`."""
+        for name, dtype in (("LongTensor", "long"), ("IntTensor", "int"), ("FloatTensor", "float32")):
+            moved = moved_factory(self.file, node, {f"torch.{name}"})
+            if moved is None or len(moved.factory.args) != 1 or moved.dtype is not None:
+                continue
+            value, around = moved.factory.args[0].value, 0
+            while isinstance(value, cst.List) and len(value.elements) == 1:
+                value, around = value.elements[0].value, around + 1
+            torch = self.file.alias("torch")
+            counts = isinstance(value, cst.Call) and dotted(value.func) == "range" and len(value.args) in (1, 2)
+            if torch is None or not around or not counts or not self._is_builtin():
+                return None
+            assert isinstance(value, cst.Call)
+            if any(arg.keyword or arg.star or may_be_tensor(self.file.kind(arg.value)) for arg in value.args):
+                return None
+            made = with_keywords(
+                value.with_changes(func=cst.parse_expression(f"{torch}.arange")),
+                dtype=cst.parse_expression(f"{torch}.{dtype}"),
+                device=moved.device,
+            )
+            return self.fill(f"__made[{', '.join(['None'] * around)}]", made=made)
         return None
 
     def _plain(self, node: cst.Call) -> cst.BaseExpression | None:
@@ -211,6 +247,15 @@ class MakeLengthsOnDevice(Rule):
             *call.args[1:],
         ]
         return call.with_changes(func=cst.parse_expression(f"{torch}.full"), args=args)
+
+    def _is_builtin(self) -> bool:
+        """Whether nothing in the file is called `range` but Python's own."""
+        return not any(
+            (isinstance(n, cst.Param) and n.name.value == "range")
+            or (isinstance(n, cst.AssignTarget) and dotted(n.target) == "range")
+            or (isinstance(n, cst.FunctionDef) and n.name.value == "range")
+            for n in self.file.index.nodes
+        )
 
     def _single(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
         """The one element of a list, if it is a Python number."""
