@@ -5,6 +5,7 @@ from .attention import scaled_dot_product_attention, scores
 from .bincount import bincount
 from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
+from .cumsum import cumsum
 from .dropout import Dropout, matmul
 from .features import features_on_chip
 from .feed_forward import wide
@@ -52,6 +53,7 @@ __all__ = [
     "complex_angle",
     "complex_parts",
     "copy_ranges_",
+    "cumsum",
     "device_forms",
     "features_on_chip",
     "fill_ranges_",
