@@ -1,3 +1,3 @@
 """sovits-port: GPT-SoVITS from CUDA to TPU, by machine."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

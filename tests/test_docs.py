@@ -15,7 +15,7 @@ import click
 import pytest
 import yaml
 
-from porter import rulebook
+from porter import __version__, rulebook
 from porter.cli import cli
 from tests.tiny_upstream import own_rules, run
 from tools.command_reference import page
@@ -130,6 +130,10 @@ def commands() -> Iterator[str]:
 
 
 class TestCi:
+    def test_it_names_the_version(self) -> None:
+        text = (DOCS / "ci.md").read_text("utf-8")
+        assert f'sovits-port@v{__version__}"' in text and f"rev: v{__version__}\n" in text
+
     @pytest.mark.parametrize("line", list(commands()))
     def test_commands_can_be_parsed(self, line: str) -> None:
         words = shlex.split(re.split(r"[|>]", line)[0])[1:]

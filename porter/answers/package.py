@@ -176,3 +176,4 @@ class StatusAnswer(TypedDict):
     conflicts: list[Conflict]  # of an earlier merge, still marked
     stale_decisions: list[DecisionRecord]
     changes: Changes | None  # null where tool, rules, options and upstream are what they were
+    changelog: list[str]  # of the versions of the tool since the one that made the package

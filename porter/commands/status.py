@@ -88,4 +88,5 @@ def _told(found: Standing) -> StatusAnswer:
         "conflicts": list(found.marked),
         "stale_decisions": list(found.lost),
         "changes": found.changes,
+        "changelog": list(found.news),
     }

@@ -11,6 +11,7 @@ _NOT_THE_ENGINE = frozenset(
     (
         "cli.py",
         "answers",
+        "changelog.py",
         "commands",
         "comparison",
         "generate",

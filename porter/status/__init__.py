@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..changelog import changes_since
 from ..stack import with_room
 from ..store import Place, edited_files, remembered
 
@@ -40,6 +41,11 @@ class Standing:
     def lost(self) -> tuple[DecisionRecord, ...]:
         """Decisions that do nothing today: upstream's code there, or the rules for it, are others."""
         return tuple(decision for decision in self.after["decisions"]["list"] if decision["stale"])
+
+    @property
+    def news(self) -> tuple[str, ...]:
+        """What the changelog tells of the versions of the tool since the one that made the package."""
+        return changes_since(self.manifest["version"]) if self.changes is not None else ()
 
     @property
     def outdated(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.text import Text
 
 from .changes import print_changes, print_counts
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..status import Standing
 
 _NAMES = 5  # most names of files in a row
+_NEWS = 6  # most entries of the changelog
 
 
 def print_standing(standing: Standing, upstream: str, *, quiet: bool = False, whole: bool = False) -> None:
@@ -54,6 +56,19 @@ def print_standing(standing: Standing, upstream: str, *, quiet: bool = False, wh
         if standing.changes.fact("rulebook"):
             console.print()
             console.print(Text("If the package was made with --rules, give status the same."))
+    if standing.news:
+        _print_news(console, standing, whole)
+
+
+def _print_news(console: Console, standing: Standing, whole: bool) -> None:
+    news = standing.news
+    console.print()
+    console.print(Text(f"New in sovits-port since {standing.manifest['version']}, which made the package:"))
+    most = None if whole else _NEWS
+    for entry in news[:most]:
+        console.print(Text(f"  - {entry}"), soft_wrap=not console.is_terminal)
+    if news[most or len(news) :]:
+        console.print(Text(f"  and {len(news) - len(news[:most])} more (-v lists them)"))
 
 
 def _count(names: Sequence[str]) -> str:
