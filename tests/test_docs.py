@@ -129,6 +129,44 @@ def commands() -> Iterator[str]:
     yield from re.findall(r"^sovits-port .*$", (DOCS / "ci.md").read_text("utf-8"), re.MULTILINE)
 
 
+def command_lines(page: str) -> list[str]:
+    """Every command line of the tool in the blocks of a page."""
+    blocks = re.findall(r"^```\n(.*?)^```$", (DOCS / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [part.strip() for line in lines for part in line.split("&&") if part.strip().startswith("sovits-port ")]
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md") if path.name != "rules.md"))
+def test_commands_of_pages_can_be_parsed(page: str) -> None:
+    for line in command_lines(page):
+        words = shlex.split(re.split(r"[|>]| # ", line.partition("#")[0])[0])[1:]
+        if words[0].startswith("-"):
+            continue
+        command = cli.get_command(click.Context(cli), words[0])
+        assert command is not None, line
+        with command.make_context(words[0], words[1:]):
+            pass
+
+
+class TestCompared:
+    TEXT = (DOCS / "compared.md").read_text("utf-8")
+
+    def test_it_names_what_there_is(self) -> None:
+        ours = [row.split("|")[2] for row in self.TEXT.splitlines() if row.startswith("| ")]
+        context = click.Context(cli)
+        names = {word for cell in ours for word in re.findall(r"`(\w+)[ `]", cell)} & {
+            "generate",
+            "check",
+            "rules",
+            "diff",
+        }
+        assert names == {"generate", "check", "rules", "diff"}
+        for cell in ours:
+            for name, option in re.findall(r"`(\w+) (--[\w-]+)", cell):
+                command = cli.get_command(context, name)
+                assert command is not None and option in {o for p in command.params for o in p.opts}
+
+
 class TestCi:
     def test_it_names_the_version(self) -> None:
         text = (DOCS / "ci.md").read_text("utf-8")

@@ -136,7 +136,7 @@ class TestJunit:
 
     def test_status(self, out: Path, tmp_path: Path) -> None:
         good = ElementTree.fromstring(run("status", out, "--output-format", "junit").stdout)[0]
-        assert good.get("failures") == "0"
+        assert (good.get("tests"), good.get("failures")) == ("1", "0")
         (out / "module/tpu/models.py").unlink()
         bad = ElementTree.fromstring(run("status", out, "--output-format", "junit").stdout)[0]
         assert "models.py of the package is missing" in str(bad[0][0].get("message"))

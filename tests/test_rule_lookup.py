@@ -9,6 +9,7 @@ from porter import rulebook
 from porter.cli import cli
 from porter.errors import PortError
 from porter.named import find
+from porter.validate.cases import TITLES
 from tests.tiny_upstream import run, run_json
 
 RULES = rulebook.load().rules
@@ -64,5 +65,13 @@ def test_a_mistyped_command() -> None:
 @pytest.mark.parametrize(("typed", "completed"), [("RNG", "RNG001"), ("SYN,lo", "SYN,LOW003"), ("LOW", "LOW")])
 def test_a_shell_completes_codes(typed: str, completed: str) -> None:
     shell = ShellComplete(cli, {}, "sovits-port", "_SOVITS_PORT_COMPLETE")
-    for arguments in (["generate", "--select"], ["rules"]):
+    for arguments in (["generate", "--select"], ["rules"], ["diff", "--rule"], ["review", "--rule"]):
         assert completed in {item.value for item in shell.get_completions(arguments, typed)}
+
+
+@pytest.mark.parametrize("command", ["validate", "record", "bench", "estimate"])
+def test_a_shell_completes_cases(command: str) -> None:
+    shell = ShellComplete(cli, {}, "sovits-port", "_SOVITS_PORT_COMPLETE")
+    found = shell.get_completions([command, "--case"], "synthesizer.v2.")
+    assert {item.value for item in found} == {name for name in TITLES if name.startswith("synthesizer.v2.")} != set()
+    assert all(item.help for item in found)

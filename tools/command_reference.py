@@ -27,7 +27,8 @@ def page() -> str:
         "All but `init` print one JSON object with `--json`, also for an error: [JSON](json.md) has their fields. "
         "Data goes to stdout, notes and progress to stderr; `-q` leaves the latter out.",
         "",
-        'A shell completes commands, options and codes: `eval "$(_SOVITS_PORT_COMPLETE=bash_source sovits-port)"` in '
+        "A shell completes commands, options, codes and cases: "
+        '`eval "$(_SOVITS_PORT_COMPLETE=bash_source sovits-port)"` in '
         "`~/.bashrc`, `zsh_source` and `fish_source` for those shells.",
         "",
         *(f"- [`{name}`](#{name}): {first_sentence(_command(name, context).help)}" for name in names),

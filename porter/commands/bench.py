@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from .completion import complete_cases
 from .forms import Form, output_options, quiet_option
 from .options import package_arguments, preset_option, timeout_option
 from .output import print_json, report, say_notes, shows_progress
@@ -36,6 +37,7 @@ _STATES = {
     "cases",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_cases,
     help="This case instead of synthesizer.v2.forward and discriminator.v2; may be repeated.",
 )
 @preset_option

@@ -1,4 +1,4 @@
-"""What a shell completes: the codes of rules and of families."""
+"""What a shell completes: codes of rules and of families, and names of cases."""
 
 from __future__ import annotations
 
@@ -17,3 +17,10 @@ def complete_codes(context: click.Context, parameter: click.Parameter, incomplet
         for code, title in sorted(titles.items())
         if code.startswith(begun.upper())
     ]
+
+
+def complete_cases(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Cases whose names begin with what was typed, each with its title."""
+    from ..validate.cases import TITLES
+
+    return [CompletionItem(name, help=title) for name, title in TITLES.items() if name.startswith(incomplete)]

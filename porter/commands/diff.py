@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .completion import complete_codes
 from .forms import Form, output_options
 from .options import directory_argument
 from .output import note, print_json, report
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @directory_argument
 @click.option(
-    "--rule", "rules", multiple=True, metavar="CODE",
+    "--rule", "rules", multiple=True, metavar="CODE", shell_complete=complete_codes,
     help="Only hunks by this rule or family; HAND for lines edited by hand. May be repeated.",
 )  # fmt: skip
 @click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from ..estimate.chips import CHIPS
+from .completion import complete_cases
 from .forms import Form, output_options, quiet_option
 from .options import package_arguments, preset_option, timeout_option
 from .output import print_json, report, say_notes, shows_progress
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     "cases",
     multiple=True,
     metavar="NAME[/PART]",
+    shell_complete=complete_cases,
     help="This case of `validate --list`, or the submodule PART of its network (synthesizer.v2.forward/dec); may be "
     "repeated.  [default: training and inference of v2, and the parts of SynthesizerTrn]",
 )

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from .completion import complete_codes
+from .completion import complete_cases, complete_codes
 
 decisions_option = click.option(
     "--decisions",
@@ -98,6 +98,7 @@ cases_option = click.option(
     "cases",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_cases,
     help="Only this case, those below it (synthesizer.v2) or a pattern; may be repeated.",
 )
 seed_option = click.option(

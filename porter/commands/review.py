@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import PortError
+from .completion import complete_codes
 from .forms import Form, output_options
 from .options import codes, decisions_option, directory_argument
 from .output import print_json, say
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 @directory_argument
 @decisions_option
 @click.option(
-    "--rule", "rules", multiple=True, metavar="CODES", callback=codes, help="Only hunks of these rules or families."
+    "--rule",
+    "rules",
+    multiple=True,
+    metavar="CODES",
+    callback=codes,
+    shell_complete=complete_codes,
+    help="Only hunks of these rules or families.",
 )
 @click.option("--file", "files", multiple=True, metavar="F", help="Only hunks of this file, by its name or path.")
 @click.option("--list", "as_list", is_flag=True, help="List the hunks with what was decided, and ask nothing.")

@@ -65,7 +65,8 @@ def status(
         from ..views.status_findings import status_findings, status_rules
 
         rules = status_rules(rulebook.load(folders).rules)
-        log(form, "status", status_findings(found), rules, found.after["upstream"])
+        told = found.after["upstream"]
+        log(form, "status", status_findings(found), rules, told, looked_at=[told["module"]])
     elif form == "json":
         print_json("status", _told(found))
     else:
