@@ -184,20 +184,20 @@ def by_rule(edits: Iterable[EditRecord]) -> Counter[str]:
 
 def files(changes: Changes, old: Package, new: Package) -> list[str]:
     """What is wrong with the lists of files, and with what is called reformatted."""
-    told = {change.path for change in changes.package}
+    told = {change.file for change in changes.package}
     before, after = old[1].generated, new[1].generated
     differ = {name for name in {*before, *after} if before.get(name) != after.get(name)}
     wrong = [f"{name} differs and is not told, or the other way round" for name in sorted(told ^ differ)]
     ours, theirs = old[1].upstream, new[1].upstream
     there = {path for path in {*ours, *theirs} if ours.get(path) != theirs.get(path)}
-    named = {change.path for change in changes.upstream} | {c.was for c in changes.upstream if c.was}
+    named = {change.file for change in changes.upstream} | {c.was for c in changes.upstream if c.was}
     wrong += [f"{path} changed upstream and is not told, or the other way round" for path in sorted(named ^ there)]
-    return wrong + [f"{c.path}: told as {c.kind}" for c in changes.upstream if misnamed(c, ours, theirs)]
+    return wrong + [f"{c.file}: told as {c.kind}" for c in changes.upstream if misnamed(c, ours, theirs)]
 
 
 def misnamed(change: FileChange, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> bool:
     """Whether a file is called laid out anew whose code without docstrings changed, or the other way round."""
-    before, after = old.get(change.was or change.path), new.get(change.path)
+    before, after = old.get(change.was or change.file), new.get(change.file)
     if before is None or after is None:
         return change.kind != ("added" if before is None else "removed")
     if ast.dump(ast.parse(before)) == ast.dump(ast.parse(after)):

@@ -189,7 +189,7 @@ def reformatted(repository: Path, commit: str, folder: Path) -> list[str]:
         return ["reformatted: generate told no changes"]
     wrong = row(commit, "formatted", changes, old, load(out), time.perf_counter() - start)
     made = changes.rewrites
-    wrong += [f"{change.path} is told as {change.kind}" for change in changes.upstream if change.kind != "reformatted"]
+    wrong += [f"{change.file} is told as {change.kind}" for change in changes.upstream if change.kind != "reformatted"]
     wrong += [f"{r.file}:{r.line}: {r.rule} is told as new or gone" for r in (*made.new, *made.gone)]
     wrong += [f"{p.after.file}:{p.after.line}: {p.after.rule} is told as changed ({p.why})" for p in made.changed]
     wrong += [

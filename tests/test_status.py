@@ -137,7 +137,7 @@ class TestFilesOnDisk:
         change(upstream, "commons.py", ("* 2", "* 3"))
         told = status()
         assert told["edited_by_hand"] == ["module/tpu/commons.py"]
-        assert [f["path"] for f in told["changes"]["upstream"]] == [f"{MODULE}/commons.py"]
+        assert [f["file"] for f in told["changes"]["upstream"]] == [f"{MODULE}/commons.py"]
 
 
 class TestUpstream:
@@ -154,7 +154,7 @@ class TestUpstream:
     ) -> None:
         change(upstream, "thrice.py", *pairs)
         (told,) = status()["changes"]["upstream"]
-        assert (told["path"], told["kind"]) == (f"{MODULE}/thrice.py", kind)
+        assert (told["file"], told["kind"]) == (f"{MODULE}/thrice.py", kind)
         assert told["added"] > 0
 
     def test_layout_changes_no_rewrite(self, upstream: Path, rules: Path, out: Path) -> None:
@@ -168,12 +168,12 @@ class TestUpstream:
         (upstream / MODULE / "thrice.py").unlink()
         (upstream / MODULE / "fresh.py").write_text(COMMONS)
         changes = generated(upstream, rules, out)
-        assert {(f["path"].rpartition("/")[2], f["kind"]) for f in changes["upstream"]} == {
+        assert {(f["file"].rpartition("/")[2], f["kind"]) for f in changes["upstream"]} == {
             ("thrice.py", "removed"),
             ("fresh.py", "added"),
         }
         assert {("module/tpu/thrice.py", "removed"), ("module/tpu/fresh.py", "added")} <= {
-            (f["path"], f["kind"]) for f in changes["package"]
+            (f["file"], f["kind"]) for f in changes["package"]
         }
         made = changes["rewrites"]
         assert {r["file"] for r in made["new"]} == {f"{MODULE}/fresh.py"}
@@ -189,7 +189,7 @@ class TestUpstream:
         (upstream / "GPT_SoVITS/text/__init__.py").write_text("symbols = ['b']\n")
         changes = status()["changes"]
         assert changes["upstream"] == []
-        assert [(f["path"], f["kind"]) for f in changes["consulted"]] == [("GPT_SoVITS/text/__init__.py", "changed")]
+        assert [(f["file"], f["kind"]) for f in changes["consulted"]] == [("GPT_SoVITS/text/__init__.py", "changed")]
 
     def test_only_the_revision(self, upstream: Path, rules: Path, out: Path) -> None:
         git = ["git", "-C", str(upstream), "-c", "user.name=t", "-c", "user.email=t@t.invalid"]

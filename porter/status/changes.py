@@ -19,7 +19,7 @@ class FileChange:
     path; header: of the package, the same text below another header.
     """
 
-    path: str
+    file: str  # upstream, or in the package
     kind: FileKind
     was: str = ""  # the old path, where that is another one
     added: int = 0  # lines; of the package without headers

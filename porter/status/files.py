@@ -33,7 +33,7 @@ def upstream_files(before: Mapping[str, Source], after: Mapping[str, Source]) ->
             found.append(FileChange(new.path, kind, was, *_changed_lines(old.lines, new.lines)))
         elif was:
             found.append(FileChange(new.path, "renamed", was))
-    return tuple(sorted(found, key=lambda change: change.path))
+    return tuple(sorted(found, key=lambda change: change.file))
 
 
 def _counts(new: Source | None, count: int) -> tuple[int, int]:

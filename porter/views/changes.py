@@ -126,9 +126,9 @@ def _print_files(console: Console, files: Sequence[FileChange], most: int | None
     table = plain_table("Upstream's files", "", "Lines")
     table.columns[0].overflow = "fold"
     order = list(_KINDS)
-    ranked = sorted(files, key=lambda f: (order.index(f.kind), -f.added - f.removed, f.path))
+    ranked = sorted(files, key=lambda f: (order.index(f.kind), -f.added - f.removed, f.file))
     for change in ranked[:most]:
-        place = f"{change.path} (was {change.was})" if change.was else change.path
+        place = f"{change.file} (was {change.was})" if change.was else change.file
         table.add_row(Text(place), Text(_KINDS[change.kind]), Text(f"+{change.added} −{change.removed}"))
     _print_cut(console, table, len(files) - len(files[:most]))
 

@@ -74,4 +74,4 @@ def status_rules(book: Sequence[type[Rule]]) -> list[About]:
 def _file(change: FileChange) -> Finding:
     renamed = f" It was {change.was}." if change.was else ""
     lines = f" (+{change.added} -{change.removed})" if change.added or change.removed else ""
-    return Finding(_FILE, "warning", f"{_WORDS[change.kind]}{renamed}{lines}", change.path, fingerprint="file:1")
+    return Finding(_FILE, "warning", f"{_WORDS[change.kind]}{renamed}{lines}", change.file, fingerprint="file:1")
