@@ -137,7 +137,7 @@ def _handles_tensors(file: SourceFile, function: cst.FunctionDef, known: set[cst
 def _excuse(file: SourceFile, node: cst.ClassDef | cst.FunctionDef, functions: list[cst.FunctionDef]) -> str | None:
     """Why a class or function never sees a tensor of the device; None where it may."""
     if file.target.startswith(f"{TRAINERS}/"):
-        return "part of a trainer, which is judged by training: python bench/train_alike.py UPSTREAM"
+        return "part of a trainer: trainers.* run it for some steps, python bench/train_alike.py UPSTREAM for many"
     unreached = file.project.contexts.unreached(file, node)
     if unreached is not None:
         return unreached

@@ -163,6 +163,10 @@ FAMILIES: dict[str, dict[str, str]] = {
         "files.checkpoints": "checkpoints of trainers, on the host",
         "files.configuration": "configurations and logs of trainers, on the host",
     },
+    "trainers": {
+        "trainers.s2": "s2_train.py: steps, checkpoints, and resumed, on the host",
+        "trainers.s2_v3": "s2_train_v3.py: the same",
+    },
     "distributed": {
         "distributed": "what processes share, with one process",
         "distributed.group": "gathering in a group of one process, on the host",

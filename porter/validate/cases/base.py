@@ -161,6 +161,7 @@ class Case:
     process_group: bool = False  # whether upstream needs one, of one process
     on_host: bool = False  # runs in the data loader, on the CPU whatever the device
     allowance: Callable[[Subjects], Allowance] = _no_allowance
+    varies: bool = True  # whether it runs under variations
     turn: int = 0  # of the variations that `turns` cases of the same code share, each takes its own
     turns: int = 1
     left_out: tuple[str, ...] = ()  # names of variations that are known to differ; a comment beside it says why
