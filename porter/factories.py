@@ -18,6 +18,7 @@ from .syntax.values import Kind, is_tensor
 from .syntax.walk import dotted, own_names, own_of_type
 from .torch_facts.signatures import signatures
 
+COPIES = frozenset({"torch.tensor", "torch.as_tensor", "torch.scalar_tensor"})  # they copy Python's values
 _DRAWS = {"normal_": "randn", "uniform_": "rand"}
 # What these hold is zero or one: the same on every device.
 _PLAIN = frozenset({"torch.zeros", "torch.ones", "torch.empty", "torch.eye"})
@@ -116,7 +117,8 @@ def moved_factory(file: SourceFile, node: cst.Call, factories: Collection[str]) 
         return None
     if not _takes_device(file, factory):
         return None
-    return Moved(factory, move.device, move.dtype, move.dtype is None or _same_in_any_dtype(file, factory))
+    merges = move.dtype is None or _same_in_dtype(file, factory, move.dtype)
+    return Moved(factory, move.device, move.dtype, merges)
 
 
 def _takes_device(file: SourceFile, factory: cst.Call) -> bool:
@@ -124,14 +126,36 @@ def _takes_device(file: SourceFile, factory: cst.Call) -> bool:
     return file.resolve(factory.func) != "torch.normal" or "size" in (bind(file, factory, "size") or {})
 
 
-def _same_in_any_dtype(file: SourceFile, factory: cst.Call) -> bool:
-    """Whether a factory gives in any dtype what it gives by default, converted; draws and fractions do not."""
+# Every Python int that is a size fits into these; others wrap around, or raise where they are filled.
+_WIDE = frozenset(f"torch.{n}" for n in "float float32 float64 double int int32 int64 long bool".split())
+_SMALL = 128  # below this an int fits into any dtype
+
+
+def _same_in_dtype(file: SourceFile, factory: cst.Call, dtype: cst.BaseExpression) -> bool:
+    """Whether a factory gives in a dtype what it gives by default, converted; draws and fractions do not."""
     name = file.resolve(factory.func)
     if name == "torch.full":
         value = (bind(file, factory, "fill_value") or {}).get("fill_value")
-        return value is not None and (is_whole(file, value) or _fits_float32(value))
-    whole = _steps(file, factory) if name == "torch.arange" else []
-    return name in _PLAIN or (bool(whole) and all(whole))
+        values = [] if value is None else [value]
+    elif name in COPIES:
+        values = _copied(factory)
+    else:
+        whole = _steps(file, factory) if name == "torch.arange" else []
+        return name in _PLAIN or (bool(whole) and all(whole))
+    wide = file.resolve(dtype) in _WIDE
+    return bool(values) and all(_is_small(v) or (wide and is_whole(file, v)) or _fits_float32(v) for v in values)
+
+
+def _is_small(node: cst.BaseExpression) -> bool:
+    return isinstance(node, cst.Integer) and node.evaluated_value < _SMALL
+
+
+def _copied(factory: cst.Call) -> list[cst.BaseExpression]:
+    """The values of `torch.tensor(value)` and `torch.tensor([value, ...])`; none where they are not given by place."""
+    first = positional(factory)[:1]
+    if first and isinstance(first[0], (cst.List, cst.Tuple)):
+        return [element.value for element in first[0].elements]
+    return first
 
 
 def _fits_float32(node: cst.BaseExpression) -> bool:

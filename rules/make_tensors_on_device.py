@@ -9,15 +9,15 @@ import libcst as cst
 
 from porter.arguments import bind, lacks
 from porter.caches import fill_around
-from porter.factories import computed_on_host, input_device, moved_factory, place_factory, same_on_device
+from porter.factories import COPIES, computed_on_host, input_device, moved_factory, place_factory, same_on_device
 from porter.numeric import is_number
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, method_call, with_keywords
+from porter.syntax.template import fill
 from porter.syntax.torch_names import PLAIN_FACTORIES
 from porter.syntax.values import may_be_tensor
 from porter.syntax.walk import dotted
 
-_COPIES = frozenset({"torch.tensor", "torch.as_tensor", "torch.scalar_tensor"})
 _HOST_ARITHMETIC = frozenset(
     f"torch.{n}"
     for n in (
@@ -94,7 +94,7 @@ class MakeTensorsOnDevice(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        moved = moved_factory(self.file, node, PLAIN_FACTORIES - _COPIES)
+        moved = moved_factory(self.file, node, PLAIN_FACTORIES - COPIES)
         if moved is None or self.file.host_reason(node) is not None:
             return
         if fill_around(self.file, node) is not None:
@@ -146,6 +146,18 @@ class MakeLengthsOnDevice(Rule):
             call="overtones(x, 3)",
             inputs="x = torch.linspace(1, 2, 6).reshape(2, 3, 1)",
             grad=("x",),
+        ),
+        Example(  # 0.001 as float32, then as float64
+            before="import torch\n\n\ndef least(x):\n    return torch.tensor([1e-3]).to(x.device, torch.float64)\n",
+            after="import torch\n\n\ndef least(x):\n    return torch.full((1,), 1e-3, device=x.device).to(dtype=torch.float64)\n",
+            call="least(x)",
+            inputs="x = torch.ones(2)",
+        ),
+        Example(  # a number that wraps around
+            before="import torch\n\n\ndef width(x):\n    return torch.tensor([x.numel()]).to(x.device, x.dtype)\n",
+            after="import torch\n\n\ndef width(x):\n    return torch.full((1,), x.numel(), device=x.device).to(dtype=x.dtype)\n",
+            call="width(x)",
+            inputs="x = torch.ones(300, dtype=torch.uint8)",
         ),
     )
     untouched: ClassVar = (
@@ -219,16 +231,17 @@ class MakeLengthsOnDevice(Rule):
 
     def _plain(self, node: cst.Call) -> cst.BaseExpression | None:
         """`torch.tensor(n or [n], device=device)`, or the same moved afterwards."""
-        call = node
+        call, converted = node, None
         if method_call(node, "to"):
-            moved = moved_factory(self.file, node, _COPIES)
+            moved = moved_factory(self.file, node, COPIES)
             if moved is None:
                 return None
-            call = place_factory(replace(moved, merges=True))
+            converted = None if moved.merges else moved.dtype  # 0.1 as float32, then as float64, is not 0.1
+            call = place_factory(moved if moved.merges else replace(moved, dtype=None))
             resolved = self.file.resolve(moved.factory.func)
         else:
             resolved = self.file.resolve(node.func)
-        if resolved not in _COPIES or not bind(self.file, call, "device"):
+        if resolved not in COPIES or not bind(self.file, call, "device"):
             return None
         first, *others = call.args
         if first.keyword is not None or any(a.keyword is None for a in others):
@@ -246,7 +259,8 @@ class MakeLengthsOnDevice(Rule):
             first.with_changes(value=value),
             *call.args[1:],
         ]
-        return call.with_changes(func=cst.parse_expression(f"{torch}.full"), args=args)
+        made = call.with_changes(func=cst.parse_expression(f"{torch}.full"), args=args)
+        return made if converted is None else fill("__made.to(dtype=__dtype)", made=made, dtype=converted)
 
     def _is_builtin(self) -> bool:
         """Whether nothing in the file is called `range` but Python's own."""
@@ -310,7 +324,7 @@ class MakeTensorsBesideInputs(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         target = self.file.resolve(node.func)
-        if target not in PLAIN_FACTORIES - _COPIES or not lacks(self.file, node, "device"):
+        if target not in PLAIN_FACTORIES - COPIES or not lacks(self.file, node, "device"):
             return
         parent = self.file.parent(node)
         if isinstance(parent, cst.Attribute) and parent.attr.value in ("to", "cuda", "type_as"):
