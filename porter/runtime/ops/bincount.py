@@ -15,7 +15,7 @@ def bincount(input: torch.Tensor, weights: torch.Tensor | None = None, minlength
     values, and this counts the labels 0 to minlength - 1. It is for labels [N] that are known to be no others, which
     the rule that puts it there proves. Whatever torch turns down, and weights with a gradient, go to torch.
     """
-    if not wants_device_form(input) or not _plain(input, weights, minlength):
+    if not _plain(input, weights, minlength) or not wants_device_form(input):
         return on_the_host(torch.bincount, input, weights, minlength)
     hits = input.unsqueeze(1) == torch.arange(minlength, device=input.device)
     if weights is None or not len(input):  # of no labels torch gives integers, with weights too
@@ -26,6 +26,8 @@ def bincount(input: torch.Tensor, weights: torch.Tensor | None = None, minlength
 
 
 def _plain(input: torch.Tensor, weights: torch.Tensor | None, minlength: int) -> bool:
+    if not isinstance(input, torch.Tensor) or not isinstance(weights, (torch.Tensor, type(None))):
+        return False
     if input.dim() != 1 or input.dtype not in _DTYPES or not isinstance(minlength, int) or minlength < 1:
         return False
     return weights is None or (weights.shape == input.shape and not weights.requires_grad and not weights.is_complex())

@@ -33,6 +33,8 @@ def cdist(
 
 
 def _plain(x1: torch.Tensor, x2: torch.Tensor, p: float, compute_mode: str) -> bool:
+    if not isinstance(x1, torch.Tensor) or not isinstance(x2, torch.Tensor):
+        return False
     if not isinstance(p, (int, float)) or not p >= 0 or compute_mode not in _MODES:
         return False
     if x1.dtype not in _DTYPES or x1.dtype != x2.dtype or min(x1.dim(), x2.dim()) < 2:

@@ -25,7 +25,9 @@ def inverse(input: torch.Tensor) -> torch.Tensor:
 
 
 def _plain(input: torch.Tensor) -> bool:
-    """Whether these are matrices that torch takes, of real numbers."""
+    """Whether these are matrices that torch takes, of real numbers; what is no tensor is torch's to turn down."""
+    if not isinstance(input, torch.Tensor):
+        return False
     known = input.dtype in (torch.float32, torch.float64) and input.dim() > 1
     return known and input.shape[-1] == input.shape[-2] and input.numel() > 0
 

@@ -9,7 +9,7 @@ from .forms import wants_device_form
 
 def sinc(input: torch.Tensor) -> torch.Tensor:
     """sin(pi x) / (pi x) of each number, and 1 at 0."""
-    if not wants_device_form(input) or not input.is_floating_point():
+    if not isinstance(input, torch.Tensor) or not input.is_floating_point() or not wants_device_form(input):
         return torch.sinc(input)
     zero = input == 0
     angle = math.pi * torch.where(zero, 1.0, input)
