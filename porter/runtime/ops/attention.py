@@ -29,7 +29,7 @@ def scores(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     result computes itself when it is looked at.
     """
     tensors = isinstance(queries, torch.Tensor) and isinstance(keys, torch.Tensor)
-    if tensors and not torch.is_inference_mode_enabled() and _fit(queries, keys) and _may_wait(queries, keys):
+    if tensors and _fit(queries, keys) and _may_wait(queries, keys) and not torch.is_inference_mode_enabled():
         return _Scores(queries, keys)  # type: ignore[return-value]
     return torch.matmul(queries, keys)
 

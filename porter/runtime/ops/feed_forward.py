@@ -216,7 +216,7 @@ def _plan(steps: _Steps, weight: torch.Tensor) -> "Plan | None":
 
 def _may_wait(layer: nn.Conv1d, signal: torch.Tensor) -> bool:
     """Whether calling a layer is a convolution of stride 1 without groups, and it fits a signal [B, C, T]."""
-    if signal.dim() != 3 or torch.is_inference_mode_enabled() or not on_chip.wanted(signal, "feed_forward"):
+    if signal.dim() != 3 or not on_chip.wanted(signal, "feed_forward") or torch.is_inference_mode_enabled():
         return False
     if isinstance(layer.padding, str):
         return False

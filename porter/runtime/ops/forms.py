@@ -8,7 +8,6 @@ with kernels that no other device can run, "tpu:v5e" and so on. `SOVITS_PORT_KER
 import contextlib
 import os
 from collections.abc import Iterator
-from contextvars import ContextVar
 
 import torch
 
@@ -23,8 +22,9 @@ _CHOICES = ("auto", "tpu", *(f"tpu:{chip}" for chip in _VMEM))
 
 _KERNELS = ("auto", "off")
 
-_forced: ContextVar[str] = ContextVar("forms", default="")
-_as_tpu: ContextVar[bool] = ContextVar("interpreter", default=False)
+# What `device_forms` asks for, in the whole process. torch.compile follows no ContextVar.
+_forced = ""
+_as_tpu = False
 
 
 @contextlib.contextmanager
@@ -34,12 +34,13 @@ def device_forms(*, tpu: bool = False, interpret_as_tpu: bool = False) -> Iterat
     `interpret_as_tpu`: kernels on the CPU are run by Pallas's interpreter of a TPU, which finds races, reads out of
     bounds and memory that was never written.
     """
-    token, other = _forced.set("tpu" if tpu else "xla"), _as_tpu.set(interpret_as_tpu)
+    global _forced, _as_tpu
+    before = _forced, _as_tpu
+    _forced, _as_tpu = "tpu" if tpu else "xla", interpret_as_tpu
     try:
         yield
     finally:
-        _forced.reset(token)
-        _as_tpu.reset(other)
+        _forced, _as_tpu = before
 
 
 def wants_device_form(*tensors: torch.Tensor) -> bool:
@@ -69,7 +70,7 @@ def kernels_off() -> bool:
 
 def as_tpu() -> bool:
     """Whether Pallas's interpreter of a TPU is to run kernels on the CPU."""
-    return _as_tpu.get()
+    return _as_tpu
 
 
 def kernel_memory() -> int:
@@ -79,8 +80,8 @@ def kernel_memory() -> int:
 
 def _asked() -> str:
     """The form that was asked for; "" leaves it to the device. ValueError for an unknown one."""
-    if _forced.get():
-        return _forced.get()
+    if _forced:
+        return _forced
     asked = os.environ.get("SOVITS_PORT_FORMS", "auto").lower()
     if asked not in _CHOICES:
         raise ValueError(f"SOVITS_PORT_FORMS is {asked!r}; it may be {' or '.join(_CHOICES)}")
