@@ -21,6 +21,7 @@ _ATTRIBUTES = ("__getattr__", "__getattribute__")
 _TRANSPARENT = frozenset(
     {"contextlib.nullcontext", "contextlib.closing", "contextlib.redirect_stdout", "contextlib.redirect_stderr"}
     | {"contextlib.chdir", "warnings.catch_warnings", "tempfile.TemporaryDirectory", "tempfile.NamedTemporaryFile"}
+    | {"rich.progress.Progress", "rich.live.Live", "rich.status.Status", "tqdm.tqdm", "tqdm.auto.tqdm"}
 )
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
 _CALLED = frozenset({"forward", "__call__"})
@@ -90,7 +91,9 @@ class Catching:
         return function is not None and any(
             function in self._reach(file, region)
             for file, region in self._regions
-            if any(self._may_take(file, region, r) for r in raised) and not _loads(file, region)
+            if any(self._may_take(file, region, r) for r in raised)
+            and not _loads(file, region)
+            and self._project.contexts.unreached(file, region) is None  # what nothing runs takes nothing
         )
 
     # -- handlers ---------------------------------------------------------------------------------------------------

@@ -130,6 +130,7 @@ def test_callers_take_what_they_may_call(around: str) -> None:
         "with torch.no_grad(), Loud(), timed():\n    return check(x)",
         "quiet = torch.no_grad() if self.training else contextlib.nullcontext()\nwith quiet:\n    return check(x)",
         "with contextlib.suppress(KeyError):\n    return check(x)",
+        "from rich.progress import Progress\nwith Progress(transient=True) as bar:\n    return check(x)",
     ],
 )
 def test_what_calls_no_check_takes_nothing(around: str) -> None:
@@ -139,3 +140,17 @@ def test_what_calls_no_check_takes_nothing(around: str) -> None:
 @pytest.mark.parametrize("what", ["StopIteration", "SystemExit(1)", "KeyboardInterrupt"])
 def test_python_itself_takes_what_controls_it(what: str) -> None:
     assert is_taken("return check(x)", what)
+
+
+@pytest.mark.parametrize(("call", "taken"), [("", False), ("\n\n\ndef g(x):\n    return played(check, x)", True)])
+def test_code_that_nothing_reaches_takes_nothing(call: str, taken: bool) -> None:
+    text = CHECK.replace("WHAT", "ValueError").replace("AROUND", "return x")
+    player = (
+        "from module.a import check\n\n\ndef played(function, x):\n    try:\n        return check(x)\n"
+        "    except Exception:\n        return function(x)\n\n\ndef used(x):\n    return x\n"
+    )
+    imports = "from player import played, used\n" + text + "\n\ndef f(x):\n    return used(x)\n" + call + "\n"
+    project = Project.parse({"module/a.py": ("a.py", imports), "player.py": ("player.py", player)})
+    file = project.files["module/a.py"]
+    check = next(n for n in file.index.nodes if isinstance(n, cst.If))
+    assert project.catching.takes(file, check) is taken
