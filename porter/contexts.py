@@ -8,9 +8,9 @@ from functools import cached_property
 import libcst as cst
 
 from .project import Project, SourceFile
-from .steps import asks_interval, is_training_loop, training_loop
+from .steps import asks_interval, ends_step, is_training_loop, training_loop
 from .syntax.calls import method_call
-from .syntax.walk import descendants, dotted, own_of_type
+from .syntax.walk import descendants, dotted, own_names, own_of_type
 
 _CONSTRUCTORS = ("__init__", "__init_subclass__", "__post_init__", "reset_parameters", "_init_weights")
 _LOADING_BASES = ("Dataset", "IterableDataset", "Sampler", "BatchSampler", "DistributedSampler", "DataLoader")
@@ -163,6 +163,19 @@ class Contexts:
             steps = self._between_steps(file, function, frozenset()) if file.in_trainers else None
             self._between[function] = steps or self._evaluates(file, function)
         return self._between[function]
+
+    def logged(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+        """In a loop over batches: code behind the end of the step that runs every so many steps, for itself."""
+        loop = training_loop(file, node)
+        if loop is None or not _now_and_then(file, node, loop) or not _keeps_to_itself(file, node, loop):
+            return None
+        around = [node, *file.ancestors(node)]
+        for statement in around[: around.index(loop)]:
+            if isinstance(statement, cst.BaseStatement) and isinstance(file.parent(statement), cst.IndentedBlock):
+                before = file.siblings(statement)
+                if any(ends_step(file, one) for one in before[: before.index(statement)]):
+                    return _LOGGED
+        return None
 
     def _evaluates(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
         """A function that goes through batches with a network that it sets to evaluation, without gradients."""
@@ -451,6 +464,24 @@ def _now_and_then(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> boo
             return True
         child = around
     return False
+
+
+def _keeps_to_itself(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
+    """Whether what a step now and then binds around a place is read by no other step: each binds it anew before."""
+    around = [a for a in file.ancestors(node) if isinstance(a, cst.If) and asks_interval(a.test)]
+    within = next((a for a in around if loop in file.ancestors(a)), None)
+    function = file.function(node)
+    if within is None or function is None:
+        return False
+    inside = {n for n in descendants(within) if isinstance(n, cst.Name)}
+    bound = {n.value for n in inside if isinstance(file.parent(n), (cst.AssignTarget, cst.AugAssign))}
+    line = file.span(within).line
+    for name in bound:
+        others = [n for n in own_names(function.body).get(name, ()) if n not in inside]
+        anew = any(isinstance(file.parent(n), cst.AssignTarget) and loop in file.ancestors(n) for n in others)
+        if others and (not anew or any(file.span(n).line > line for n in others)):
+            return False
+    return True
 
 
 def _handed_on(function: cst.FunctionDef | cst.ClassDef) -> bool:

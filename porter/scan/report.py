@@ -139,7 +139,7 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
     if once is not None:
         return once
     if code == "SYN":
-        return contexts.between_steps(file, node)
+        return contexts.between_steps(file, node) or contexts.logged(file, node)
     if code == "EXT":
         return harmless(file, node)
     if code in ("DEV", "RNG"):

@@ -298,6 +298,14 @@ def test_a_training_loop_ends_its_step_and_logs_after_it() -> None:
     assert "nothing calls unused" in reasons
 
 
+def test_a_log_that_caps_what_it_shows_is_read_after_the_step() -> None:
+    capped = "            if shown > 75:\n                shown = 75\n            print(f'{shown:.3f}')\n"
+    found = trained("        shown = loss.detach()\n        if step % 10 == 0:\n" + capped)
+    assert {status for code, status, _ in found if code == "SYN"} == {"waived"}
+    later = trained("        shown = loss.detach()\n        if step % 10 == 0:\n" + capped + "        step = shown\n")
+    assert ("SYN", "residual") in {(code, status) for code, status, _ in later}
+
+
 @pytest.mark.parametrize(
     "tail",
     [
