@@ -251,6 +251,15 @@ def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[s
 _OPTIONAL = frozenset({"version"})
 
 
+def complete(constructor: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor. Unavailable where it asks for one that is not among them."""
+    for name, parameter in inspect.signature(constructor).parameters.items():
+        named = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if named and parameter.default is parameter.empty and name not in given:
+            raise Unavailable(f"{constructor.__name__} of this upstream asks for {name}, which no case knows")
+    return given
+
+
 def require(function: Callable[..., Any], *names: str) -> None:
     """Unavailable where a function of upstream lacks one of these parameters."""
     missing = [name for name in names if name not in inspect.signature(function).parameters]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted, lengths, within
+from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted, complete, lengths, within
 from porter.validate.settings import Settings
 
 SSL_CHANNELS = 768  # CN-HuBERT's features
@@ -26,18 +26,16 @@ def arguments(version: str) -> Callable[[Callable[..., Any], Settings], dict[str
         wide = version in ("v2Pro", "v2ProPlus")
         if wide and not _knows(constructor, version):
             raise Unavailable(f"models.py of this upstream knows no {version}")
-        return accepted(
-            constructor,
-            {
-                "spec_channels": settings.spec_channels,
-                "segment_size": settings.segment,
-                "n_speakers": settings.n_speakers,
-                "version": version,
-                **settings.model,
-                **({"gin_channels": 1024} if wide else {}),
-                **settings.versions.get(version, {}),
-            },
-        )
+        offered = {
+            "spec_channels": settings.spec_channels,
+            "segment_size": settings.segment,
+            "n_speakers": settings.n_speakers,
+            "version": version,
+            **settings.model,
+            **({"gin_channels": 1024} if wide else {}),
+            **settings.versions.get(version, {}),
+        }
+        return complete(constructor, accepted(constructor, offered))
 
     return told
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted, lengths, within
+from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted, complete, lengths, within
 from porter.validate.settings import Settings
 
 SYMBOLS = 100  # of texts
@@ -45,29 +45,22 @@ _OPTIONS: dict[str, Any] = {
 def arguments(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
     """Constructor arguments of a synthesizer of the family. Unavailable where it asks for one that is not known."""
     channels = settings.model["inter_channels"]
-    given = accepted(
-        constructor,
-        {
-            **_OPTIONS,
-            **settings.model,
-            "hidden_channels": channels,  # what all of the family has alike
-            "n_layers": max(_LAYERS, settings.model["n_layers"]),
-            "n_vocab": SYMBOLS,
-            "spec_channels": settings.spec_channels,
-            "segment_size": settings.segment,
-            "n_speakers": settings.n_speakers,
-            "spk_embed_dim": settings.n_speakers,
-            "sr": settings.sampling_rate,
-            "sampling_rate": settings.sampling_rate,
-            "ssl_dim": channels,
-            "text_enc_hidden_dim": channels,
-        },
-    )
-    for name, parameter in inspect.signature(constructor).parameters.items():
-        named = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        if named and parameter.default is parameter.empty and name not in given:
-            raise Unavailable(f"{constructor.__name__} of this upstream asks for {name}, which no case knows")
-    return given
+    offered = {
+        **_OPTIONS,
+        **settings.model,
+        "hidden_channels": channels,  # what all of the family has alike
+        "n_layers": max(_LAYERS, settings.model["n_layers"]),
+        "n_vocab": SYMBOLS,
+        "spec_channels": settings.spec_channels,
+        "segment_size": settings.segment,
+        "n_speakers": settings.n_speakers,
+        "spk_embed_dim": settings.n_speakers,
+        "sr": settings.sampling_rate,
+        "sampling_rate": settings.sampling_rate,
+        "ssl_dim": channels,
+        "text_enc_hidden_dim": channels,
+    }
+    return complete(constructor, accepted(constructor, offered))
 
 
 def batch(model: nn.Module, settings: Settings, generator: torch.Generator) -> Batch:
