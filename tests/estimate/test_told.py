@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
+from porter import __version__
 from porter.estimate.as_json import to_json
 from porter.estimate.chips import CHIPS
 from porter.estimate.html import render
@@ -90,6 +92,12 @@ def test_the_page_is_whole_and_closed() -> None:
     for name in ("x", "y", "cx", "cy", "x1", "x2", "y1", "y2", "width", "height"):
         percents = [float(v[:-1]) for v in page.values(name) if v.endswith("%")]
         assert all(0 <= value <= 100 for value in percents)
+
+
+def test_the_page_tells_day_version_and_compiler() -> None:
+    page = Page(render(outcome()))
+    assert re.search(rf"sovits-port {re.escape(__version__)}, \d{{4}}-\d\d-\d\d", page.text)
+    assert outcome().compiler in page.text
 
 
 def test_marks_lie_on_the_roof() -> None:

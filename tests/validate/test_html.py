@@ -20,6 +20,7 @@ from click.testing import CliRunner
 pytest.importorskip("jinja2", reason="needs jinja2 (the extra xla)")
 pytest.importorskip("safetensors", reason="needs safetensors (the extra xla)")
 
+from porter import __version__
 from porter.cli import cli
 from porter.errors import PortError
 from porter.validate.html import check_place, render, write_page
@@ -279,3 +280,11 @@ def test_the_overview_tells_which_case_is_which() -> None:
     assert re.findall(r">(\w+)</text>", axis) == ["a", "b", "c", "d", "e", "f"]
     places = [float(x) for x in re.findall(r'<svg x="([\d.]+)%"', axis)]
     assert places == sorted(places) and len(set(places)) == 6
+
+
+def test_xla_has_its_columns_and_the_page_its_day_and_version(page: Page) -> None:
+    assert {"compiles", "fallbacks", "host syncs", "down", "up", "step s", "total s"} <= set(page.values("data-name"))
+    assert re.search(rf"sovits-port {re.escape(__version__)}, \d{{4}}-\d\d-\d\d", page.text)
+    (dear,) = (row for row in re.findall(r"<tr>.*?</tr>", render(outcome()), re.DOTALL) if ">dear</a>" in row)
+    assert re.search(r'data-name="compiles" class="figure bad">1 / 2<', dear)
+    assert re.search(r'data-name="fallbacks" class="figure">0 / 0<', dear)
