@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .kinds import SCALAR, Other, Plain, Tensor
-from .phrases import checks, devices, factories, loops, masks, operators, reads, sentences
+from .phrases import checks, devices, factories, loops, masks, operators, reads, sentences, sounds
 from .writer import Writer
 
 Phrase = Callable[[Writer], None]
@@ -18,6 +18,7 @@ FAMILIES: tuple[tuple[Phrase, ...], ...] = (
     operators.PHRASES,
     devices.PHRASES,
     sentences.PHRASES,
+    sounds.PHRASES,
 )
 
 
