@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
+
+from torch import Tensor, nn
 
 _RUNTIME = "ops/"
 _DISPATCHING = "handle_torch_function"  # a function that uses it is called once more for each mode
@@ -21,6 +23,8 @@ class Coverage(AbstractContextManager["Coverage"]):
         """`roots` are the folders whose files count."""
         self._roots = tuple(f"{root}/" for root in roots)
         self._seen: Counter[CodeType] = Counter()
+        self._handling: Counter[str] = Counter()  # calls of the runtime's functions that are given a tensor or a module
+        self._names: dict[CodeType, str] = {}
 
     def __enter__(self) -> Coverage:
         threading.setprofile(self._note)
@@ -34,21 +38,36 @@ class Coverage(AbstractContextManager["Coverage"]):
         threading.setprofile(None)
 
     def _note(self, frame: FrameType, event: str, argument: object) -> None:
-        if event == "call":
-            self._seen[frame.f_code] += 1
+        if event != "call":
+            return
+        code = frame.f_code
+        self._seen[code] += 1
+        name = self._runtime(code)
+        if name:
+            given = frame.f_locals
+            if any(isinstance(given.get(one), (Tensor, nn.Module)) for one in code.co_varnames[: code.co_argcount]):
+                self._handling[name] += 1
 
     def names(self) -> tuple[str, ...]:
         """`FILE:QUALIFIED NAME` of each, sorted."""
         return tuple(sorted({name for code in list(self._seen) if (name := self._name(code))}))
 
     def calls(self) -> dict[str, int]:
-        """How often each function of the package's runtime was called so far, those excepted that modes call again."""
-        found: Counter[str] = Counter()
-        for code, count in list(self._seen.items()):
+        """How often each function of the package's runtime was given a tensor or a module so far.
+
+        Those are left out that modes call again. What only reads a plan, or names a type, is called as often as the
+        judge's own arguments ask for.
+        """
+        return dict(sorted(self._handling.items()))
+
+    def _runtime(self, code: CodeType) -> str:
+        """The name of a function of the runtime whose calls count, "" for any other."""
+        known = self._names.get(code)
+        if known is None:
             name = self._name(code)
-            if name.startswith(_RUNTIME) and _DISPATCHING not in code.co_names and "<" not in name:
-                found[name] += count
-        return dict(sorted(found.items()))
+            counts = name.startswith(_RUNTIME) and _DISPATCHING not in code.co_names and "<" not in name
+            known = self._names[code] = name if counts else ""
+        return known
 
     def _name(self, code: CodeType) -> str:
         for root in self._roots:
@@ -56,6 +75,17 @@ class Coverage(AbstractContextManager["Coverage"]):
                 file = Path(code.co_filename.removeprefix(root)).as_posix()
                 return f"{file}:{code.co_qualname.replace('.<locals>', '')}"
         return ""
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """What the judge itself asks of the package during the block is no call of the package's."""
+    hook = sys.getprofile()
+    sys.setprofile(None)
+    try:
+        yield
+    finally:
+        sys.setprofile(hook)
 
 
 def since(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from .coverage import unseen
 from .waiting import is_waiting
 
 _KINKED = frozenset(
@@ -104,7 +105,9 @@ class ReplayKinks(TorchFunctionMode):
     def _fed(self, func: Callable[..., Any], signal: Tensor, *others: Any) -> Any:
         """Two convolutions in one kernel, with a rectifier between them."""
         *given, plan, _ = others
-        mask = self._recorded((plan.batch, plan.inner, plan.times[1]))
+        with unseen():
+            shape = plan.batch, plan.inner, plan.times[1]
+        mask = self._recorded(shape)
         return func(signal, *given, plan, None if mask is None else mask.to(signal.device))
 
     def _featured(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from porter.validate.coverage import Coverage, call_findings, since
+import pytest
+
+pytest.importorskip("torch", reason="needs torch (the extra xla)")
+
+import torch
+
+from porter.validate.coverage import Coverage, call_findings, since, unseen
 
 SOURCE = "def taken(x):\n    return x\n\n\ndef other(x):\n    return taken(x)\n"
 
@@ -17,9 +23,12 @@ def test_calls_of_the_runtime_are_counted(tmp_path: Path) -> None:
     module = ModuleType("forms")
     exec(compile(SOURCE, path, "exec"), module.__dict__)
     with Coverage([str(tmp_path)]) as coverage:
-        module.other(1)
+        module.other(torch.ones(1))
+        module.taken("float32")  # no tensor
         first = coverage.calls()
-        module.taken(1)
+        module.taken(torch.ones(1))
+        with unseen():  # what the judge asks
+            module.other(torch.ones(1))
         later = since(first, coverage.calls())
     assert first == {"ops/forms.py:other": 1, "ops/forms.py:taken": 1}
     assert later == {"ops/forms.py:taken": 1}
