@@ -33,7 +33,7 @@ def _attention(**more: Any) -> Arguments:
     return built(
         lambda s: {
             "channels": width(s),
-            "out_channels": width(s),
+            "out_channels": width(s) + 4,
             "n_heads": _HEADS,
             "p_dropout": 0.1,
             **more,
@@ -45,7 +45,7 @@ def _feed_forward(**more: Any) -> Arguments:
     return built(
         lambda s: {
             "in_channels": width(s),
-            "out_channels": width(s),
+            "out_channels": width(s) + 4,
             "filter_channels": 2 * width(s),
             "kernel_size": 3,
             "p_dropout": 0.1,

@@ -62,7 +62,7 @@ CASES = (
                 "modules",
                 "ConvReluNorm",
                 _MASKED,
-                _sized("in_channels", "hidden_channels", "out_channels", kernel_size=5, n_layers=2, p_dropout=0.1),
+                _sized("in_channels", "out_channels", hidden_channels=24, kernel_size=5, n_layers=2, p_dropout=0.1),
                 constant=_MASKS,
             ),
             Part(

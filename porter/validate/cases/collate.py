@@ -1,13 +1,15 @@
 """data_utils.py: what its collate functions make of a batch, and how its sampler deals batches out.
 
 The port pads to a bucket where upstream pads to the batch's own longest sample. So what is compared is the part that
-holds samples, and that there is nothing but zeros behind it.
+holds samples, and that there is nothing but zeros behind it; and with buckets off, all.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -27,6 +29,7 @@ def _rows(names: tuple[str, ...], mels: float) -> Inputs:
     def inputs(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
         frames = lengths(settings.batch, settings.frames // 2, settings.frames, generator).tolist()
         phonemes = lengths(settings.batch, settings.phonemes // 2, settings.phonemes, generator).tolist()
+        frames[0] = settings.frames  # of which upstream rounds some up further than others
         batch: Batch = {}
         for index in range(settings.batch):
             sizes = {"ssl": frames[index], "spec": frames[index], "wav": frames[index] * _HOP}
@@ -52,7 +55,8 @@ def _collate(collate: Any, names: tuple[str, ...], given: Batch) -> object:
     rows = [tuple(given[f"{name}:{index}"] for name in names) for index in range(count)]
     longest = {name: max(given[f"{name}:{index}"].shape[-1] for index in range(count)) for name in names}
     by_channels = {_CHANNELS[name]: longest[name] for name in names if name in _CHANNELS}
-    found = []
+    with mock.patch.dict(os.environ, {"SOVITS_PORT_BUCKETS": "off"}):
+        found: list[object] = [tuple(collate(rows))]  # padded as upstream does
     for padded in collate(rows):
         if padded.dim() == 3:
             found.append(_held(padded, by_channels[padded.shape[1]]))

@@ -207,7 +207,7 @@ CASES = (
         "dit.embeddings",
         (
             _block("SinusPositionEmbedding", _times),
-            _block("TimestepEmbedding", _timesteps, freq_embed_dim=32),
+            _block("TimestepEmbedding", _timesteps, freq_embed_dim=24),
             _block("ConvPositionEmbedding", _frames_of(x=("frames", "width")), kernel_size=5),
             _block("GRN", _X),
             _block("ConvNeXtV2Block", _X, intermediate_dim=24, dilation=2),

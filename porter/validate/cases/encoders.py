@@ -12,7 +12,7 @@ from porter.validate.settings import Settings
 
 
 def _arguments(layers: int) -> Callable[[Callable[..., Any], Settings], dict[str, Any]]:
-    """Constructor arguments as SynthesizerTrn has them, with so many layers in full size."""
+    """Constructor arguments as SynthesizerTrn has them, but no two alike, with so many layers in full size."""
 
     def told(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
         width = settings.model["inter_channels"]
@@ -21,8 +21,8 @@ def _arguments(layers: int) -> Callable[[Callable[..., Any], Settings], dict[str
             {
                 "channels": width,
                 "in_channels": settings.spec_channels,
-                "out_channels": width,
-                "hidden_channels": width,
+                "out_channels": width + 4,
+                "hidden_channels": width + 8,
                 "kernel_size": 5,
                 "dilation_rate": 1,
                 "n_layers": settings.sized(layers, 2),

@@ -70,7 +70,7 @@ def _parts(reverse: bool) -> tuple[Part, ...]:
     def part(
         name: str, inputs: Inputs, label: str = "", module: str = "modules", call: Call = call, **more: Any
     ) -> Part:
-        arguments = built(lambda s: {"channels": width(s), "hidden_channels": width(s), **more})
+        arguments = built(lambda s: {"channels": width(s), "hidden_channels": width(s) + 8, **more})
         return Part(module, name, inputs, arguments, call, label=label or name, constant=_MASKS)
 
     return (
@@ -89,7 +89,7 @@ def _parts(reverse: bool) -> tuple[Part, ...]:
             n_layers=2,
             n_heads=2,
             p_dropout=0.1,
-            filter_channels=32,
+            filter_channels=24,
             gin_channels=16,
         ),
         Part(

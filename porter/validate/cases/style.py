@@ -48,7 +48,7 @@ def _mrte(label: str, timbre: bool, **more: Any) -> Part:
             lambda s: {
                 "content_enc_channels": width(s),
                 "hidden_size": _HIDDEN,
-                "out_channels": width(s),
+                "out_channels": width(s) + 4,
                 "kernel_size": 5,
                 "n_heads": 4,
                 "ge_layer": 2,
