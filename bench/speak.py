@@ -5,8 +5,8 @@
 Each row is compared with upstream's own loop for that row alone, eager on the CPU, with the same noise: greedy and
 drawn, for several seeds, alone and four together. DIR holds a generated package (default: generated). With
 `--device xla` the port's tokens come from XLA; compiles, reads and fallbacks are those of a second sentence, which has
-other lengths in the same bucket. `--upstream-on-xla` lets upstream decode so many tokens there. Exit status 1 where a
-token differs.
+other lengths in the same bucket. `--upstream-on-xla` lets upstream decode so many tokens there, with the last size; its
+graphs want `sysctl -w vm.max_map_count=2000000`. Exit status 1 where a token differs.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def main() -> int:
     parser.add_argument("--upstream-on-xla", default=0, type=int, metavar="N")
     asked = parser.parse_args()
     equal = True
+    costs: dict[str, list[str]] = {}
     tokens = Table("size", "rows", "kind", "equal tokens", title=f"the port on {asked.device}, upstream on the CPU")
     speeds = Table("size", "rows", "decoder", "tokens a second", "of upstream's")
     with _both(asked.upstream, asked.directory) as (upstream, port), torch.no_grad():
@@ -75,10 +76,11 @@ def main() -> int:
                     tokens.add_row(name, str(batch), kind, f"{same} of {count}")
                 for decoder, rate, times in bench.rates(batch):
                     speeds.add_row(name, str(batch), decoder, f"{rate:.1f}", f"{times:.1f}")
-            Console().print(*bench.costs(), sep="\n")
-            if asked.upstream_on_xla:
-                Console().print(*bench.upstream_on_xla(asked.upstream_on_xla), sep="\n")
-    Console().print(tokens, speeds)
+            costs[name] = [*bench.costs()]
+        Console().print(tokens, speeds, *(f"{name}: {line}" for name, lines in costs.items() for line in lines))
+        sys.stdout.flush()  # upstream's graphs may end the process
+        if asked.upstream_on_xla:
+            Console().print(*bench.upstream_on_xla(asked.upstream_on_xla), sep="\n")
     return 0 if equal else 1
 
 
