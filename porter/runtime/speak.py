@@ -15,6 +15,7 @@ import numpy
 from . import utils
 from .training.files import write
 
+_SHORTEST, _LONGEST = 3, 10  # seconds of a reference that upstream takes
 _SILENT = 1e-4  # a reference whose samples, of 1 at most, are all smaller is silence
 
 
@@ -98,20 +99,23 @@ def _check(options: argparse.Namespace) -> None:
         raise Refused("--text holds nothing to say")
     if not Path(options.out).absolute().parent.is_dir() or Path(options.out).is_dir():
         raise Refused(f"--out: {options.out} is no place for a file")
-    if _peak(Path(options.ref)) < _SILENT:
-        raise Refused(f"--ref: {options.ref} is silent")
+    _check_clip(Path(options.ref))
 
 
-def _peak(path: Path) -> float:
-    """The largest sample of a wave file of 16 bits, of 1; 1 for what only upstream can read."""
+def _check_clip(path: Path) -> None:
+    """Refuse a clip of a length that upstream refuses, or a silent one; what only upstream can read is left to it."""
     try:
         with wave.open(str(path)) as file:
             if file.getsampwidth() != 2:
-                return 1.0
+                return
             samples = numpy.frombuffer(file.readframes(file.getnframes()), "<i2")
+            seconds = file.getnframes() / file.getframerate()
     except (wave.Error, EOFError):
-        return 1.0
-    return float(numpy.abs(samples.astype(numpy.int32)).max(initial=0)) / 32768
+        return
+    if numpy.abs(samples.astype(numpy.int32)).max(initial=0) < _SILENT * 32768:
+        raise Refused(f"--ref: {path} is silent")
+    if not _SHORTEST <= seconds <= _LONGEST:
+        raise Refused(f"--ref: {path} lasts {seconds:.1f} s; a clip of {_SHORTEST} to {_LONGEST} seconds is needed")
 
 
 def _loaded(options: argparse.Namespace) -> Any:

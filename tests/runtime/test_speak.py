@@ -63,8 +63,8 @@ class TTS:
 
     def run(self, inputs):
         print("upstream tells a lot")
-        if "short" in inputs["ref_audio_path"]:
-            raise OSError("the reference is too short")
+        if "odd" in inputs["ref_audio_path"]:
+            raise OSError("the reference is odd")
         if "words" in inputs["text"]:
             raise LookupError("\\n  Resource 'words' not found.\\n")
         row = a_row(len(inputs["text"]), 6, 4)
@@ -99,10 +99,15 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     torch.manual_seed(1)
     torch.save({"weight": Speaker().state_dict()}, tmp_path / "a.ckpt")
     torch.save({"weight": Synthesizer().state_dict()}, tmp_path / "b.pth")
-    for name, loud in (("ref.wav", 9000), ("silent.wav", 0), ("short.wav", 9000)):
+    for name, loud, seconds in (
+        ("ref.wav", 9000, 3),
+        ("silent.wav", 0, 4),
+        ("short.wav", 9000, 2),
+        ("odd.wav", 9000, 10),
+    ):
         with wave.open(str(tmp_path / name), "wb") as file:
             file.setparams((1, 2, 16000, 0, "NONE", ""))
-            file.writeframes((np.sin(np.arange(1600)) * loud).astype("<i2").tobytes())
+            file.writeframes((np.sin(np.arange(16000 * seconds)) * loud).astype("<i2").tobytes())
     yield tmp_path
     utils.use_device(None)
     tts._tts_class.cache_clear()
@@ -160,7 +165,8 @@ def test_warming_and_streaming_tell_what_they_took(files: Path, capsys: pytest.C
         ({"gpt": "b.pth"}, "the weights cannot be loaded"),
         ({"gpt": "ref.wav"}, "the weights cannot be loaded"),
         ({"ref": "silent.wav"}, "silent.wav is silent"),
-        ({"ref": "short.wav"}, "the reference is too short"),
+        ({"ref": "short.wav"}, "short.wav lasts 2.0 s; a clip of 3 to 10 seconds is needed"),
+        ({"ref": "odd.wav"}, "the reference is odd"),
         ({"text": "words"}, "upstream's TTS cannot speak this: LookupError: Resource 'words' not found."),
         ({"text": " … "}, "--text holds nothing to say"),
         ({"lang": "tlh"}, "--lang: tlh is none of en, zh"),
