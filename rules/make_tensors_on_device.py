@@ -312,8 +312,17 @@ class MakeTensorsBesideInputs(Rule):
             call="places(x)",
             inputs="x = torch.ones(3)",
         ),
+        Example(
+            before="import torch\n\n\ndef doubled(x, n):\n    return torch.relu(x) + torch.log(torch.tensor(2)) * n\n",
+            after="import torch\n\n\ndef doubled(x, n):\n    return torch.relu(x) + torch.log(torch.full((), 2, device=x.device)) * n\n",
+            call="doubled(x, 3)",
+            inputs="x = torch.ones(3)",
+            grad=("x",),
+        ),
     )
     untouched: ClassVar = (
+        # as many as somebody says
+        "import torch\n\n\ndef table(x, rows):\n    return torch.relu(x) + torch.tensor(rows)\n",
         "import torch\n\n\ndef positions(length):\n    return torch.arange(length)\n",
         "import torch\n\n\ndef rows(x):\n    return torch.zeros_like(x) + torch.zeros(1, device=x.device)\n",
         # whoever wrote the block chose a device
@@ -324,7 +333,8 @@ class MakeTensorsBesideInputs(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         target = self.file.resolve(node.func)
-        if target not in PLAIN_FACTORIES - COPIES or not lacks(self.file, node, "device"):
+        number = target == "torch.tensor" and self._is_number(node)
+        if not (number or target in PLAIN_FACTORIES - COPIES) or not lacks(self.file, node, "device"):
             return
         parent = self.file.parent(node)
         if isinstance(parent, cst.Attribute) and parent.attr.value in ("to", "cuda", "type_as"):
@@ -337,8 +347,22 @@ class MakeTensorsBesideInputs(Rule):
         if device is None:
             return
         placed = with_keywords(node, device=device)
+        if number:
+            torch, comma = self.file.alias("torch"), cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+            if torch is not None:
+                size = cst.Arg(cst.Tuple([]), comma=comma)
+                full = cst.parse_expression(f"{torch}.full")
+                self.replace(node, placed.with_changes(func=full, args=[size, *placed.args]))
+            return
         exact = same_on_device(self.file, node)
         self.replace(node, placed if exact else computed_on_host(placed, self.runtime("utils.computed_on_host")))
+
+    def _is_number(self, node: cst.Call) -> bool:
+        """Whether a tensor is made of a literal number, with nothing but a type told of it."""
+        first, *others = node.args or [cst.Arg(cst.Name("None"))]
+        value = first.value.expression if isinstance(first.value, cst.UnaryOperation) else first.value
+        told = all(arg.keyword is not None and arg.keyword.value == "dtype" for arg in others)
+        return first.keyword is None and not first.star and isinstance(value, (cst.Integer, cst.Float)) and told
 
     def _on_given_device(self, node: cst.Call) -> bool:
         """Inside `with torch.device(...)`, or as an index or operand that already says its device."""
