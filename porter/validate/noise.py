@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from porter.validate.draws import Request, interpret, is_idle, is_random, mutates
 
@@ -171,10 +171,11 @@ class GivenNoise(TorchFunctionMode, ABC):
         if not _MAY_DRAW.search(name):
             return func(*args, **kwargs)
         with _Answer(self):
-            if name not in _FILLS or not args or not isinstance(args[0], Tensor):
-                return func(*args, **kwargs)  # an initialisation, which calls the method in here
-            filled = func(torch.empty_like(args[0], requires_grad=False), *args[1:], **kwargs)
-        return args[0].copy_(filled)
+            if name in _FILLS and args and isinstance(args[0], Tensor):
+                made = func(torch.empty_like(args[0], requires_grad=False), *args[1:], **kwargs)
+            else:  # a factory, a layer, or an initialisation, which calls the method in here
+                return _writable(func(*args, **kwargs))
+        return args[0].copy_(made)
 
     def _backward(self, tensor: Tensor, gradient: Tensor | None = None, *args: Any, **kwargs: Any) -> None:
         """`Tensor.backward` with this mode on: checkpointed code runs, and draws, a second time in there."""
@@ -183,6 +184,14 @@ class GivenNoise(TorchFunctionMode, ABC):
             torch.autograd.backward(tensor, gradient, *args, **kwargs)
         finally:
             super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+
+def _writable(made: Any) -> Any:
+    """What a call gave; of a tensor that XLA made while a dispatch mode was on, one whose views write to it."""
+    if not isinstance(made, Tensor) or made.device.type != "xla" or torch._is_functional_tensor(made):
+        return made
+    with _disable_current_modes():
+        return made if made.requires_grad else made.clone()
 
 
 class ReplayNoise(GivenNoise):

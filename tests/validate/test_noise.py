@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from porter.validate.noise import RecordNoise, ReplayNoise
+from tests.runtime.graphs import device, needs_xla
 
 HERE = Path(__file__).parent.resolve()
 LSTM = nn.LSTM(4, 4, 2, dropout=0.5)
@@ -230,6 +231,20 @@ def test_python_random_is_restored() -> None:
     with pytest.raises(ZeroDivisionError), RecordNoise():
         _ = 1 // 0
     assert before == (random.random, random.uniform, random.randint)
+
+
+@needs_xla
+def test_what_is_drawn_on_xla_can_be_written_to_through_views() -> None:
+    def phases(where: torch.device) -> Tensor:
+        x = torch.rand(2, 3, device=where)
+        x[:, 0] = 0  # as a harmonic source begins the fundamental at no phase
+        return x.cpu()
+
+    with RecordNoise() as recorder:
+        recorded = phases(torch.device("cpu"))
+    with ReplayNoise(recorder.draws):
+        replayed = phases(device())
+    assert torch.equal(replayed, recorded) and not recorded[:, 0].any()
 
 
 def test_initialisation_by_keyword_is_replayed() -> None:
