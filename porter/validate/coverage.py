@@ -13,6 +13,7 @@ from types import CodeType, FrameType, TracebackType
 from torch import Tensor, nn
 
 _RUNTIME = "ops/"
+_ASKED = frozenset({"ops/forms.py:wants_tpu_form", "ops/on_chip.py:wanted", "ops/on_chip.py:available"})
 _DISPATCHING = "handle_torch_function"  # a function that uses it is called once more for each mode
 
 
@@ -25,6 +26,7 @@ class Coverage(AbstractContextManager["Coverage"]):
         self._seen: Counter[CodeType] = Counter()
         self._handling: Counter[str] = Counter()  # calls of the runtime's functions that are given a tensor or a module
         self._names: dict[CodeType, str] = {}
+        self._forms: dict[str, bool] = {}  # by who asks for a TPU's form: whether it was ever to be had
 
     def __enter__(self) -> Coverage:
         threading.setprofile(self._note)
@@ -38,9 +40,12 @@ class Coverage(AbstractContextManager["Coverage"]):
         threading.setprofile(None)
 
     def _note(self, frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        if event == "return" and code in self._names and frame.f_back is not None and self._names[code] in _ASKED:
+            place = self._name(frame.f_back.f_code)
+            self._forms[place] = self._forms.get(place, False) or argument is True
         if event != "call":
             return
-        code = frame.f_code
         self._seen[code] += 1
         name = self._runtime(code)
         if name:
@@ -51,6 +56,10 @@ class Coverage(AbstractContextManager["Coverage"]):
     def names(self) -> tuple[str, ...]:
         """`FILE:QUALIFIED NAME` of each, sorted."""
         return tuple(sorted({name for code in list(self._seen) if (name := self._name(code))}))
+
+    def forms(self, *, taken: bool) -> tuple[str, ...]:
+        """The functions that asked whether a TPU's form is to be had, and had it once, or never."""
+        return tuple(sorted(place for place, had in self._forms.items() if had is taken and place not in _ASKED))
 
     def calls(self) -> dict[str, int]:
         """How often each function of the package's runtime was given a tensor or a module so far.

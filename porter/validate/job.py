@@ -115,6 +115,8 @@ class Told:
     draws: int = 0
     kinks: int = 0
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
+    took: tuple[str, ...] = ()  # FILE:NAME of those that asked for a TPU's form, and had it
+    missed: tuple[str, ...] = ()  # and of those that never had it
     without_gradient: tuple[str, ...] = ()
     written: tuple[str, ...] = ()  # members of the batch that were written in place
     dtypes: dict[str, str] | None = None

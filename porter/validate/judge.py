@@ -50,6 +50,8 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
         draws=port.draws,
         backend=port.backend,
         ran=port.ran,
+        took=port.took,
+        missed=port.missed,
         sounds=sounds(reference.audio, old.get("results", {}), new.get("results", {})),
         seconds=reference.seconds + port.seconds,
     )

@@ -16,10 +16,12 @@ def not_judged(
     left: Sequence[str],
     stopped: str,
     unreached: Sequence[str] = (),
+    untaken: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """What this run did not look at: cases (`every` there is, those `asked` for, those `left`), devices, sizes.
 
-    `unreached` is code of the package that nobody runs, `FILE:NAME`.
+    `unreached` is code of the package that nobody runs, `FILE:NAME`; `untaken` are those that ask for a TPU's form and
+    never had it, though such forms were asked for.
     """
     found = []
     if left:
@@ -31,6 +33,8 @@ def not_judged(
             f"{len(unreached)} classes and functions that neither upstream's module/ nor its trainers reach: "
             f"{_some(unreached)}"
         )
+    if untaken:
+        found.append(f"a TPU's forms in {len(untaken)} functions, which no case took: {_some(untaken)}")
     if request.device == "cpu":
         found.append("XLA: lowering and rounding there, and the graph budget; --device xla does")
     else:

@@ -71,6 +71,8 @@ class CaseOutcome:
     draws: int = 0
     backend: str = ""
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
+    took: tuple[str, ...] = ()  # FILE:NAME of those that asked for a TPU's form, and had it
+    missed: tuple[str, ...] = ()  # and of those that never had it
     sounds: tuple[Sound, ...] = ()  # for the page; JSON leaves them out
     seconds: float = 0.0
     fitted: int = 0  # tensors of the weights that came from --checkpoint

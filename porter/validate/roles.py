@@ -149,8 +149,11 @@ def port(job: Job) -> Told:
     changed = tuple(
         f"after a step, {finding}" for finding in key_findings(described_state(_read(job, "state.json")), state)
     )
-    ran = coverage.names() if coverage is not None else ()
-    return replace(told, findings=(*told.findings, *changed), ran=ran)
+    told = replace(told, findings=(*told.findings, *changed))
+    if coverage is None:
+        return told
+    took, missed = coverage.forms(taken=True), coverage.forms(taken=False)
+    return replace(told, ran=coverage.names(), took=took, missed=missed)
 
 
 def port_exact(job: Job) -> Told:

@@ -85,6 +85,9 @@ def validate(
     if not left:
         check_fitted(request.checkpoint, (case.fitted for case in outcomes))
     inventory = Inventory() if request.cases or left else take_inventory(judge.texts)
+    untaken: set[str] = set()
+    if (request.forms == "tpu" or request.device == "tpu") and not (request.cases or left):
+        untaken = {name for case in outcomes for name in case.missed} - {n for case in outcomes for n in case.took}
     missing = inventory.missing(name for case in outcomes if case.passed for name in case.ran)
     return Outcome(
         upstream=snapshot.spec,
@@ -100,7 +103,7 @@ def validate(
         not_validated=missing,
         host_only=inventory.excused,
         reference=judge.recording.header.words if judge.recording is not None else "",
-        not_judged=not_judged(judge.request, tuple(TITLES), names, left, stopped, inventory.unreached),
+        not_judged=not_judged(judge.request, tuple(TITLES), names, left, stopped, inventory.unreached, sorted(untaken)),
         by_hand=manifest.edited_by_hand(),
         stopped=stopped,
     )

@@ -39,3 +39,19 @@ def test_a_form_that_only_runs_without_instruments_is_a_finding() -> None:
     (finding,) = call_findings({"ops/a.py:f": 2}, {"ops/a.py:f": 2, "ops/periodic.py:Conv2d._folded": 22})
     assert finding.startswith("ops/periodic.py:Conv2d._folded of the package ran 0 times under the judge's instruments")
     assert call_findings({"ops/a.py:f": 1}, {})
+
+
+def test_who_asks_for_a_form_and_has_it_or_not(tmp_path: Path) -> None:
+    text = (
+        "def wants_tpu_form(x):\n    return x.numel() > 1\n\n\n"
+        "def large(x):\n    return wants_tpu_form(x)\n\n\ndef small(x):\n    return wants_tpu_form(x)\n"
+    )
+    path = tmp_path / "ops" / "forms.py"
+    module = ModuleType("forms")
+    exec(compile(text, path, "exec"), module.__dict__)
+    with Coverage([str(tmp_path)]) as coverage:
+        for count in (1, 2):
+            module.large(torch.ones(count))
+        module.small(torch.ones(1))
+    assert coverage.forms(taken=True) == ("ops/forms.py:large",)
+    assert coverage.forms(taken=False) == ("ops/forms.py:small",)

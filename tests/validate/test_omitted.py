@@ -34,6 +34,11 @@ def test_cases_that_had_not_ended() -> None:
     assert first == "2 cases that had not ended at SIGTERM: b, c"
 
 
+def test_forms_that_no_case_took() -> None:
+    first, *_ = not_judged(Request("cpu", forms="tpu"), CASES, CASES, (), "", (), ("ops/a.py:f", "ops/b.py:g"))
+    assert first == "a TPU's forms in 2 functions, which no case took: ops/a.py:f, ops/b.py:g"
+
+
 def test_code_that_nobody_runs() -> None:
     told = not_judged(Request("cpu"), CASES, CASES, (), "", ("AR/far.py:unused",))
     assert "1 classes and functions that neither upstream's module/ nor its trainers reach: AR/far.py:unused" in told
