@@ -218,7 +218,8 @@ class Bench:
         yield f"upstream on XLA: {rate:.2f} tokens a second, {compiles} compiles and {reads} reads for {tokens}"
 
     def _decoded(self, network: Any, rows: list[dict[str, Tensor]], own_noise: bool = False, **options: Any) -> Any:
-        noise = torch.stack([row["noise"] for row in rows], 1).to(network.device)
+        # One tensor a step: a place in a larger one would be part of the step's graph.
+        noise = [part.to(network.device) for part in torch.stack([row["noise"] for row in rows], 1)]
         given = [self.decoding.Row(row["phonemes"], row["bert"], row["prompt"]) for row in rows]
         replayed = None if own_noise else lambda index, shape: noise[index]
         return self.decoding.decode(network, given, self.decoding.Options(**options), most=self.tokens, noise=replayed)
