@@ -57,6 +57,7 @@ class Variation:
     around: Callable[[str], AbstractContextManager[object]] = nullcontext  # of a device type
     training: bool | None = None  # train() or eval() for the step, None for the case's own
     mode: Mode = "backward"  # a case without gradients runs forward
+    dtype: torch.dtype | None = None  # of weights and inputs during the step, None for their own
     precision: str = ""  # whose tolerances count, "" for each tensor's own
     only: Callable[[Case], bool] = lambda case: True  # which cases it is for
     devices: tuple[str, ...] = ("cpu", "forms")
@@ -165,6 +166,10 @@ def _floats(change: Callable[[str, Tensor, torch.Generator], Tensor | None]) -> 
         return {**batch, **found} if found else None
 
     return changed
+
+
+def _zeros(name: str, value: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.zeros_like(value)
 
 
 def _not_finite(name: str, value: Tensor, generator: torch.Generator) -> Tensor:
@@ -279,8 +284,8 @@ def _may_change(case: Case) -> bool:
     return _has_weights(case) and all(part.unsettled for part in case.parts)
 
 
-def _training(case: Case) -> bool:
-    return case.gradients
+def _may_be_wide(case: Case) -> bool:
+    return not case.on_host and all(part.unsettled for part in case.parts)
 
 
 def _inferring(case: Case) -> bool:
@@ -326,7 +331,9 @@ VARIATIONS: tuple[Variation, ...] = (
     Variation("shortest", "size", "shorter than windows and kernels", sizes=_sized(2, _LEAST_FRAMES, 1, -1801),
               mode="forward"),
     Variation("long", "size", "a long sample", sizes=_sized(1, _LONG_FRAMES, 211, 18459), mode="forward"),
-    Variation("zeros", "values", "zeros in all inputs", change=_floats(lambda n, v, g: torch.zeros_like(v))),
+    Variation("zeros", "values", "zeros in all inputs", change=_floats(_zeros), devices=("cpu",)),
+    Variation("zeros", "values", "zeros in all inputs", change=_floats(_zeros), mode="forward",
+              devices=("forms",)),  # true gradients are zero as well, and rounded in another order
     Variation("large", "values", "large inputs", change=_floats(lambda n, v, g: v * _LARGE), mode="forward"),
     Variation("huge", "values", "inputs whose squares are infinite", change=_floats(lambda n, v, g: v * _HUGE),
               mode="forward", devices=("cpu",)),
@@ -337,6 +344,8 @@ VARIATIONS: tuple[Variation, ...] = (
     Variation("masked out", "values", "masks of zeros alone", change=_masks(lambda m, g: torch.zeros_like(m))),
     Variation("too wide", "result", "one channel too many: which exception", change=_widened, mode="forward",
               shared=False),
+    Variation("float64", "precision", "in float64: what is float32 by name", dtype=torch.float64, mode="forward",
+              only=_may_be_wide, devices=("cpu",)),
     Variation("bfloat16", "precision", "under bfloat16 autocast", around=_autocast, precision="bfloat16",
               only=_has_weights),
 )  # fmt: skip

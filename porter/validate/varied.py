@@ -122,6 +122,9 @@ class _Runs:
             if variation.prepare is not None:
                 variation.prepare(self._session, model)
                 _settle(self._device)  # or it would be a part of the step's graph, which is compiled already
+            if variation.dtype is not None:
+                model.to(variation.dtype)
+                batch = {n: v.to(variation.dtype) if v.is_floating_point() else v for n, v in batch.items()}
             model.train(training)
             seed_all(self._job.seed)
             with watched_seeds() as seeds, ExitStack() as stack:
@@ -134,6 +137,8 @@ class _Runs:
             self._found[name] = Varied(raised=type(error).__name__, words=_one_line(error))
             model.zero_grad(set_to_none=True)
         finally:
+            if variation.dtype is not None:
+                model.to(torch.float32)
             if training != case.training:
                 model.train(case.training)
 

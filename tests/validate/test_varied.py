@@ -86,6 +86,7 @@ def test_the_same_code_passes_in_all_variations(tmp_path: Path, monkeypatch: pyt
 
 FAULTS = {
     "beyond 128 frames": ("* inside\n", "* inside + 0.1 * (torch.arange(y.shape[2]) > 127)[:, None]\n", "odd"),
+    "float32 by name": ("* inside\n", "* inside.to(torch.float32)\n        x = x.float().to(y.dtype)\n", "float64: "),
     "of an odd batch": ("self.kept())[", "self.kept() * (1 + y.shape[0] % 2))[", "odd"),
     "weights kept from the first call": (
         "    def kept(self):\n        return self.post.weight * self.scale\n",
