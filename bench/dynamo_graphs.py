@@ -88,18 +88,17 @@ def _explain(name: str, package: str, config: dict[str, Any] | None) -> dict[str
 
     case, library, settings = load_case(name), Library(package), make_settings(config, "tiny")
     seed_all(0)
-    try:
-        told = case.describe(library, settings)
-    except Unavailable:
-        return None
-    model = case.build(library, told)
-    prepare(model, 0)
-    batch = case.batch(model, told, settings, torch.Generator().manual_seed(0))
-    case.finish(model)
-    model.train(case.training)
     torch._dynamo.reset()
     try:
+        told = case.describe(library, settings)
+        model = case.build(library, told)
+        prepare(model, 0)
+        batch = case.batch(model, told, settings, torch.Generator().manual_seed(0))
+        case.finish(model)
+        model.train(case.training)
         found = torch._dynamo.explain(lambda: case.run(model, batch))()
+    except Unavailable:
+        return None
     except Exception as error:  # of torch's own, or of a case that only a process group can run
         return {"failed": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
     return {"graphs": found.graph_count, "breaks": [_place(reason) for reason in found.break_reasons]}
