@@ -21,6 +21,7 @@ _GIVEN: list[Any] = [None, 2, "a", [1.0, 2.0], _TENSOR]
 @pytest.mark.parametrize(
     ("ours", "theirs", "most"),
     [
+        (ops.amax, torch.amax, 2),
         (ops.bincount, torch.bincount, 2),
         (ops.cdist, torch.cdist, 2),
         (ops.glu, F.glu, 2),

@@ -7,6 +7,7 @@ from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
 from .cumsum import cumsum
 from .dropout import Dropout, matmul
+from .extremes import amax, amin
 from .features import features_on_chip
 from .feed_forward import wide
 from .folded_layers import fold_time
@@ -45,6 +46,8 @@ __all__ = [
     "HostFlags",
     "Pads",
     "Upsample",
+    "amax",
+    "amin",
     "bincount",
     "bucket",
     "buckets",
