@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -67,20 +68,18 @@ def _load(loader: Any, given: Batch, symbols: str, **offered: Any) -> object:
         max_wav_value=32768.0, sampling_rate=_RATE, filter_length=_WINDOW, hop_length=_HOP, win_length=_WINDOW
     )
     module: Any = inspect.getmodule(loader)
-    decode, version = module.load_audio, module.version
-    module.load_audio, module.version = _read, symbols or version
-    try:
-        with tempfile.TemporaryDirectory() as place:
-            _write(Path(place), given)
-            asked = SimpleNamespace(**vars(told), exp_dir=place)
-            found = _contents(loader(asked, **accepted(loader, offered)))
-            for name in _NEEDED:  # one after the other is taken away
-                (Path(place) / name).rename(Path(place) / "away")
-                found[f"without {name}"] = raised(lambda: len(loader(asked, **accepted(loader, offered))))
-                (Path(place) / "away").rename(Path(place) / name)
-            return found
-    finally:
-        module.load_audio, module.version = decode, version
+    replaced: dict[str, Any] = {"load_audio": _read}
+    if symbols and hasattr(module, "version"):  # some upstreams know one set of symbols
+        replaced["version"] = symbols
+    with patch.multiple(module, **replaced), tempfile.TemporaryDirectory() as place:
+        _write(Path(place), given)
+        asked = SimpleNamespace(**vars(told), exp_dir=place)
+        found = _contents(loader(asked, **accepted(loader, offered)))
+        for name in _NEEDED:  # one after the other is taken away
+            (Path(place) / name).rename(Path(place) / "away")
+            found[f"without {name}"] = raised(lambda: len(loader(asked, **accepted(loader, offered))))
+            (Path(place) / "away").rename(Path(place) / name)
+        return found
 
 
 def _contents(data: Any) -> dict[str, object]:
