@@ -59,7 +59,7 @@ def run(tmp_path: Path, what: str, how: str = "fail()", ask: bool = False) -> tu
             if ask:
                 process.send_signal(ASK)
                 for _ in range(200):
-                    if PLACE.rpartition(":")[2] in log.read_text() and "in main" in log.read_text():
+                    if f", line {PLACE.rpartition(':')[2]} in fail" in log.read_text() and "in main" in log.read_text():
                         break
                     select.select([], [], [], 0.05)
                 process.kill()

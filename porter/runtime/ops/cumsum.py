@@ -50,5 +50,5 @@ def _exact(input: torch.Tensor, dim: int) -> torch.Tensor:
 
 @functools.lru_cache(maxsize=4)
 def _powers(device: torch.device) -> torch.Tensor:
-    """2^-126 … 2^126, which no device has to compute."""
+    """2^-126 to 2^126, which no device has to compute."""
     return utils.constant(torch.tensor([2.0**k for k in range(-_RANGE, _RANGE + 1)]), device, torch.float32)
