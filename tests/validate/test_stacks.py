@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def run(tmp_path: Path, what: str, how: str = "fail()", ask: bool = False) -> tu
             assert select.select([process.stdout], [], [], 60)[0]
             process.stdout.readline()
             if ask:
+                time.sleep(1)  # it said so a line before the one where it hangs
                 process.send_signal(ASK)
                 for _ in range(200):
                     if f", line {PLACE.rpartition(':')[2]} in fail" in log.read_text() and "in main" in log.read_text():
