@@ -281,7 +281,7 @@ class GateOnDevice(RedirectRule):
     untouched: ClassVar = ("def gate(layer, x):\n    return layer.glu(x)\n",)
 
 
-class RippleOnDevice(RedirectRule):
+class ComputeSincOnDevice(RedirectRule):
     """Compute `sinc` by a sine and a division, which have a lowering; it has none itself."""
 
     code = "LOW011"

@@ -22,6 +22,8 @@ from porter.validate.cases.synthesizer import (
 from porter.validate.cases.text_encoder import OVERLAP, PADDING, RESULT
 from porter.validate.settings import Settings
 
+Inputs = Callable[[Any, Settings, torch.Generator], Batch]
+
 _SPEED, _SLOW = 1.25, 0.8
 _CODES = 1024  # entries of the codebook, fixed by upstream's code
 
@@ -56,30 +58,30 @@ def codes_batch(model: Any, settings: Settings, generator: torch.Generator) -> B
     }
 
 
-def _spoken(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
-    """The same, and the speaker's features (1, channels) where this version asks for them."""
-    given = codes_batch(model, settings, generator)
+def spoken(model: Any, settings: Settings, generator: torch.Generator, sentence: Inputs = codes_batch) -> Batch:
+    """A `sentence`, and the speaker's features (1, channels) where this version asks for them."""
+    given = sentence(model, settings, generator)
     if getattr(model, "is_v2pro", False):
         given["sv_emb"] = torch.randn(1, SPEAKER_CHANNELS, generator=generator)
     return given
 
 
-def _references(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
-    """The same with a second, shorter reference, where `decode` takes a list of them."""
-    given = _spoken(model, settings, generator)
+def references(model: Any, settings: Settings, generator: torch.Generator, sentence: Inputs = codes_batch) -> Batch:
+    """`spoken` with a second, shorter reference, where `decode` takes a list of them."""
+    given = spoken(model, settings, generator, sentence)
     if "list" not in inspect.unwrap(model.decode).__code__.co_names:
         return given
-    other = _spoken(model, settings, generator)
+    other = spoken(model, settings, generator, sentence)
     given["other_refer"] = other["refer"][..., : settings.frames * 2 // 3]
     if "sv_emb" in other:
         given["other_sv_emb"] = other["sv_emb"]
     return given
 
 
-def _chunk(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
-    """The same, and the end of the chunk before, (1, channels, OVERLAP)."""
+def chunk(model: Any, settings: Settings, generator: torch.Generator, sentence: Inputs = codes_batch) -> Batch:
+    """`spoken`, and the end of the chunk before, (1, channels, OVERLAP)."""
     overlap = torch.randn(1, model.hidden_channels, OVERLAP, generator=generator)
-    return {**_spoken(model, settings, generator), "overlap_frames": overlap}
+    return {**spoken(model, settings, generator, sentence), "overlap_frames": overlap}
 
 
 def _infer(model: Any, given: Batch) -> object:
@@ -117,12 +119,12 @@ def _fold(model: Any) -> None:
 def _cases(version: str) -> tuple[Case, ...]:
     parts = {
         "infer": Part("models", "SynthesizerTrn", _whole, told(version, "infer"), _infer, audio="0"),
-        "decode": Part("models", "SynthesizerTrn", _references, told(version, "decode"), decoded, audio=""),
+        "decode": Part("models", "SynthesizerTrn", references, told(version, "decode"), decoded, audio=""),
         "decode_folded": Part(
-            "models", "SynthesizerTrn", _references, told(version, "decode"), _decode_slowly, settle=_fold, audio=""
+            "models", "SynthesizerTrn", references, told(version, "decode"), _decode_slowly, settle=_fold, audio=""
         ),
         "decode_streaming": Part(
-            "models", "SynthesizerTrn", _chunk, told(version, "decode_streaming", "speed"), _stream, audio="0"
+            "models", "SynthesizerTrn", chunk, told(version, "decode_streaming", "speed"), _stream, audio="0"
         ),
         "extract_latent": Part("models", "SynthesizerTrn", _features, told(version, "extract_latent"), _extract),
     }

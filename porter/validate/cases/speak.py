@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,9 +13,8 @@ from torch import Tensor
 
 from porter.validate.budget import Allowance
 from porter.validate.cases.base import Batch, Case, Part, Subjects
-from porter.validate.cases.inference import codes_batch, decoded, told
-from porter.validate.cases.synthesizer import SPEAKER_CHANNELS, TURNS, VERSIONS
-from porter.validate.cases.text_encoder import OVERLAP
+from porter.validate.cases.inference import chunk, codes_batch, decoded, references, told
+from porter.validate.cases.synthesizer import TURNS, VERSIONS
 from porter.validate.settings import Settings
 
 _SLOW = 0.87  # so that the lengths of the small preset, which share a bucket, share one when they are stretched too
@@ -29,30 +29,9 @@ def _inside(tensor: Tensor, generator: torch.Generator) -> Tensor:
     return tensor[..., : length - int(torch.randint(max(1, length // 8) + 1, (1,), generator=generator))]
 
 
-def _spoken(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+def _sentence(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
     """What `decode` takes for one sentence, with lengths of their own in every step."""
-    given = {name: _inside(value, generator) for name, value in codes_batch(model, settings, generator).items()}
-    if getattr(model, "is_v2pro", False):
-        given["sv_emb"] = torch.randn(1, SPEAKER_CHANNELS, generator=generator)
-    return given
-
-
-def _references(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
-    """The same with a second, shorter reference, where `decode` takes a list of them."""
-    given = _spoken(model, settings, generator)
-    if "list" not in inspect.unwrap(model.decode).__code__.co_names:
-        return given
-    other = _spoken(model, settings, generator)
-    given["other_refer"] = other["refer"][..., : settings.frames * 2 // 3]
-    if "sv_emb" in other:
-        given["other_sv_emb"] = other["sv_emb"]
-    return given
-
-
-def _chunk(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
-    """The same, and the end of the chunk before, (1, channels, OVERLAP)."""
-    overlap = torch.randn(1, model.hidden_channels, OVERLAP, generator=generator)
-    return {**_spoken(model, settings, generator), "overlap_frames": overlap}
+    return {name: _inside(value, generator) for name, value in codes_batch(model, settings, generator).items()}
 
 
 def _sound(model: Any) -> Any:
@@ -124,10 +103,15 @@ def _cases(version: str) -> tuple[Case, ...]:
     def part(inputs: Callable[..., Batch], call: Callable[..., object], audio: str, *asked: str) -> Part:
         return Part("models", "SynthesizerTrn", inputs, told(version, *asked), call, audio=audio)
 
+    whole, piece = partial(references, sentence=_sentence), partial(chunk, sentence=_sentence)
     return (
-        _case(version, "decode", part(_references, _speak, "", "decode")),
-        _case(version, "slow", part(_references, _speak_slowly, "", "decode", "speed")),
-        _case(version, "stream", part(_chunk, _stream, "0", "decode_streaming", "speed", "result_length")),
+        _case(version, "decode", part(whole, _speak, "", "decode")),
+        _case(version, "slow", part(whole, _speak_slowly, "", "decode", "speed")),
+        _case(
+            version,
+            "stream",
+            part(piece, _stream, "0", "decode_streaming", "speed", "result_length"),
+        ),
     )
 
 
