@@ -28,7 +28,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from porter.errors import PortError
-from porter.upstream import Snapshot, open_upstream
+from porter.inputs.upstream import Snapshot, open_upstream
 
 ROOT = Path(__file__).resolve().parent.parent
 _CHILD = """

@@ -24,7 +24,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from porter.errors import PortError
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from porter.validate.cases import TITLES, chosen, load_case
 from porter.validate.tree import Paths, UpstreamTree
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from porter.base import Base
-    from porter.manifest import EditRecord, Manifest
-    from porter.status.changes import Changed, Changes, FileChange, Rewrite
+    from porter.changes.status.changes import Changed, Changes, FileChange, Rewrite
+    from porter.package.base import Base
+    from porter.package.manifest import EditRecord, Manifest
 
     Package = tuple[Manifest, Base]
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.manifest import folders_to_import
-from porter.store import Place
-from porter.upstream import open_upstream
-from porter.upstream.spec import base_name, is_path
+from porter.inputs.upstream import open_upstream
+from porter.inputs.upstream.spec import base_name, is_path
+from porter.package.manifest import folders_to_import
+from porter.package.store import Place
 
 _SECONDS = 300.0
 _IMPORT = """

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.store import Place
-from porter.upstream import open_upstream
-from porter.upstream.spec import base_name, is_path
+from porter.inputs.upstream import open_upstream
+from porter.inputs.upstream.spec import base_name, is_path
+from porter.package.store import Place
 from porter.validate.compare import least_db
 from porter.validate.outcome import CaseOutcome
 from porter.validate.request import Request

@@ -62,8 +62,8 @@ def main() -> int:
 
 def in_scope(upstream: str, folder: Path) -> list[str]:
     """Copies of the files that are ported, by path."""
-    from porter.sources import collect
-    from porter.upstream import open_upstream
+    from porter.inputs.sources import collect
+    from porter.inputs.upstream import open_upstream
 
     snapshot = open_upstream(upstream)
     paths = tuple(collect(snapshot).texts)

@@ -31,8 +31,8 @@ from bench.faults.record import Fault
 from bench.faults.trial import Alarm, Bench, Trial, copy_package, false_alarms, try_fault
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.store import Place
-from porter.upstream import Snapshot, open_upstream
+from porter.inputs.upstream import Snapshot, open_upstream
+from porter.package.store import Place
 from porter.validate.request import Request
 
 _STYLES = {"caught": "green", "MISSED": "bold red", "not in this upstream": "dim"}

@@ -30,8 +30,8 @@ from porter.estimate.chips import CHIPS
 from porter.estimate.exchange import Sizes
 from porter.estimate.pair import described, installed
 from porter.estimate.runner import EstimateRequest, Tracing
+from porter.inputs.upstream import open_upstream
 from porter.runtime.ops.programs import kept_program
-from porter.upstream import open_upstream
 from porter.validate.manifest import read_manifest
 
 _GENERATE = "from porter.cli import main; main()"

@@ -32,7 +32,7 @@ _MOMENTS = ("*", _WORK, f"{_WORK}/journal.json")  # what is there once a stretch
 
 def main() -> int:
     """Kill and look; status 1 where a package was not whole."""
-    from porter.commands.progress import Progress
+    from porter.cli.progress import Progress
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("upstream")
@@ -60,7 +60,7 @@ def kill_often(
 
     `folder` is empty, `off` a rule or family that the old package was made without.
     """
-    from porter.store import Place, recover
+    from porter.package.store import Place, recover
 
     old, new, out = folder / "old", folder / "new", folder / "out"
     generate(upstream, old, *more, "--ignore", off)

@@ -25,7 +25,7 @@ def main() -> int:
     """Run all cases; status 1 where an edit was lost."""
     from bench.hand_edits.packages import judge_package
     from bench.hand_edits.texts import judge_texts
-    from porter.commands.progress import Progress
+    from porter.cli.progress import Progress
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", type=int, default=1000, metavar="N", help="of one text each")

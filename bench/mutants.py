@@ -34,8 +34,8 @@ from bench.mutation.judging import cores
 from bench.mutation.report import show, to_json
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.store import Place
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
+from porter.package.store import Place
 from porter.validate.runner import Request
 from porter.views.console import stdout_console
 

@@ -24,19 +24,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.faults.trial import Bench, copy_package, figure
 from bench.whole import problems
-from porter import rulebook
-from porter.emit import layout
-from porter.engine import Edit, Rewrites, apply, no_collection, visit
+from porter.analysis.project import Project
+from porter.changes.hunks import scopes_of
+from porter.codemod import rulebook
+from porter.codemod.engine import Edit, Rewrites, apply, no_collection, visit
+from porter.codemod.suppress import Suppressions
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.hazards import account, family
-from porter.hunks import scopes_of
-from porter.project import Project
-from porter.sources import collect
-from porter.sources.text import split_lines
-from porter.store import Place
-from porter.suppress import Suppressions
-from porter.upstream import open_upstream
+from porter.hazards.account import account, family
+from porter.inputs.sources import collect
+from porter.inputs.sources.text import split_lines
+from porter.inputs.upstream import open_upstream
+from porter.package.emit import layout
+from porter.package.store import Place
 from porter.validate.request import Request
 
 

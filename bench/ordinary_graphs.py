@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from porter.errors import PortError
 from porter.estimate.exchange import Sizes
 from porter.estimate.runner import EstimateRequest, Tracing
-from porter.upstream import Snapshot, open_upstream
+from porter.inputs.upstream import Snapshot, open_upstream
 from porter.validate.manifest import read_manifest
 
 _GENERATE = "from porter.cli import main; main()"

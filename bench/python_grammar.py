@@ -72,10 +72,10 @@ def error_of(content: bytes) -> str:
 
 def outcome(path: Path, folder: Path) -> tuple[str, str]:
     """What became of one file, in a word, and what there is to tell."""
+    from porter.changes.hunks import hunks_of
     from porter.errors import PortError
     from porter.generate import Settings, build
-    from porter.hunks import hunks_of
-    from porter.upstream import open_upstream
+    from porter.inputs.upstream import open_upstream
 
     module = folder / "upstream" / "module"
     module.mkdir(parents=True, exist_ok=True)

@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 if TYPE_CHECKING:
-    from porter.base import Base
+    from porter.changes.status.changes import Changes
     from porter.generate import Outcome
-    from porter.manifest import Manifest
-    from porter.status.changes import Changes
+    from porter.package.base import Base
+    from porter.package.manifest import Manifest
 
 _WIDTH = "{:>9} {:>9}  {:>8} {:>5}  {:>4} {:>4} {:>7} {:>5} {:>5}  {:>6}  {:>6} {:>11}  {:>5}"
 
@@ -99,7 +99,7 @@ def spread(commits: list[str], count: int) -> list[str]:
 def inputs(upstream: str) -> list[str]:
     """Paths of upstream's files that a port is made from or consults."""
     from porter.generate import Settings, build
-    from porter.upstream import open_upstream
+    from porter.inputs.upstream import open_upstream
 
     manifest = build(open_upstream(upstream), Settings()).manifest
     ported = [record["upstream"] for record in manifest["files"].values()]
@@ -108,7 +108,7 @@ def inputs(upstream: str) -> list[str]:
 
 def step(upstream: str, out: Path, before: str, commit: str) -> list[str]:
     """Port one commit over the package in `out`; print a row; what is wrong."""
-    from porter.manifest import read
+    from porter.package.manifest import read
 
     old = None if read(out) is None else load(out)
     start = time.perf_counter()
@@ -148,10 +148,10 @@ def row(
 
 def port(upstream: str, out: Path) -> Outcome:
     """Generate over whatever is in `out`."""
-    from porter.engine import no_collection
+    from porter.codemod.engine import no_collection
     from porter.generate import Settings, generate
-    from porter.store import Place
-    from porter.upstream import open_upstream
+    from porter.inputs.upstream import open_upstream
+    from porter.package.store import Place
 
     with no_collection():
         return generate(open_upstream(upstream), Place(out), Settings())
@@ -159,9 +159,9 @@ def port(upstream: str, out: Path) -> Outcome:
 
 def up_to_date(upstream: str, out: Path) -> list[str]:
     """What is wrong with generating again, which must write nothing, and with status, which must say so."""
-    from porter.status import standing
-    from porter.store import Place
-    from porter.upstream import open_upstream
+    from porter.changes.status import standing
+    from porter.inputs.upstream import open_upstream
+    from porter.package.store import Place
 
     wrong = ["a second generate wrote again"] if port(upstream, out).written else []
     if standing(open_upstream(upstream), Place(out)).stale:
@@ -171,7 +171,7 @@ def up_to_date(upstream: str, out: Path) -> list[str]:
 
 def reformatted(repository: Path, commit: str, folder: Path) -> list[str]:
     """Port one commit as it is and after `ruff format`; what the summary says beyond that."""
-    from porter.upstream import open_upstream
+    from porter.inputs.upstream import open_upstream
 
     snapshot = open_upstream(f"{repository}@{commit}")
     checkout, out = folder / "checkout", folder / "formatted"
@@ -210,8 +210,8 @@ def folders(paths: list[str]) -> set[str]:
 
 def load(out: Path) -> tuple[Manifest, Base]:
     """The package in `out`, as it was written."""
-    from porter.base import read_base
-    from porter.manifest import read
+    from porter.package.base import read_base
+    from porter.package.manifest import read
 
     manifest = read(out)
     assert manifest is not None

@@ -21,19 +21,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from porter import rulebook
-from porter.decisions import decision
-from porter.decisions.account import account_for
-from porter.decisions.applying import Decided, decide
-from porter.engine import Rewrites, no_collection, rewrite
+from porter.analysis.project import Project
+from porter.changes.decisions import decision
+from porter.changes.decisions.account import account_for
+from porter.changes.decisions.applying import Decided, decide
+from porter.changes.hunks import Hunk, Sides, hunks_in, numbered
+from porter.codemod import rulebook
+from porter.codemod.engine import Rewrites, no_collection, rewrite
 from porter.errors import PortError
-from porter.hazards import Hazard, Status, account, count
-from porter.hunks import Hunk, Sides, hunks_in, numbered
-from porter.manifest.describe import edit_record
-from porter.project import Project
-from porter.sources import collect
-from porter.sources.text import split_lines
-from porter.upstream import open_upstream
+from porter.hazards.account import Hazard, Status, account, count
+from porter.inputs.sources import collect
+from porter.inputs.sources.text import split_lines
+from porter.inputs.upstream import open_upstream
+from porter.package.manifest.describe import edit_record
 
 
 def main() -> int:

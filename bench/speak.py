@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rich.console import Console
 from rich.table import Table
 
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from porter.validate.cases.t2s import upstream_tokens
 from porter.validate.tree import UpstreamTree
 

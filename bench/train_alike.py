@@ -50,8 +50,8 @@ from bench.training.running import Conditions, Run, run_side
 from bench.training.workplace import ALONE, BATCH, Workplace, prepare_workplace
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.store import Place
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
+from porter.package.store import Place
 
 _WORST = 5
 _EXTRA = 32  # frames of longer padding

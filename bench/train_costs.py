@@ -26,8 +26,8 @@ from bench.training.running import Conditions, Run, run_side
 from bench.training.workplace import prepare_workplace
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.store import Place
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
+from porter.package.store import Place
 
 
 def main() -> int:

@@ -26,8 +26,8 @@ from bench.training.layout import Side, lay_out_upstream, port_side
 from bench.training.running import Conditions, read_log, run_side
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.store import Place
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
+from porter.package.store import Place
 from tests.training_set import make_dataset
 
 _CLIPS = 34

@@ -40,8 +40,8 @@ from bench.training.running import ROOT, Conditions, Run, read_log, run_side
 from bench.training.workplace import STEPS_AN_EPOCH, Workplace, prepare_workplace
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.store import Place
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
+from porter.package.store import Place
 
 _EPOCHS = 3
 

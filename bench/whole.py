@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import PurePosixPath
 
-from porter.emit.parts import runtime_files
+from porter.package.emit.parts import runtime_files
 from porter.syntax.loose_names import problem
 
 

@@ -14,7 +14,7 @@ from .syntax.template import Bindings, fill, match
 from .syntax.walk import brief
 
 if TYPE_CHECKING:
-    from .project import SourceFile
+    from .analysis.project import SourceFile
 
 
 class Safety(Enum):

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.analysis.windowed import windowed_products
 from porter.rule import Example, Rule, Safety
 from porter.syntax.walk import dotted
-from porter.windowed import windowed_products
 
 _HELPERS = """
     def near(self, table, n):

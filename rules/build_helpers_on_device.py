@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import lacks
-from porter.factories import input_device, read_move
+from porter.analysis.arguments import lacks
+from porter.analysis.factories import input_device, read_move
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star, method_call
 from porter.syntax.template import names_in

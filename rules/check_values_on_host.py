@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.contexts import asks_host
-from porter.project import SourceFile
+from porter.analysis.contexts import asks_host
+from porter.analysis.project import SourceFile
+from porter.analysis.truths import parts, reads_value, tensors_in, value_check
 from porter.rule import Example, Rule, Safety
 from porter.syntax.torch_names import RANDOM_FACTORIES
 from porter.syntax.values import is_tensor
 from porter.syntax.walk import own_of_type
-from porter.truths import parts, reads_value, tensors_in, value_check
 
 # Builtins that change nothing.
 _PURE = frozenset("abs all any bool float getattr hasattr int isinstance len max min range round sum tuple".split())

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.module_uses import asked_in_functions
-from porter.project import SourceFile
+from porter.analysis.module_uses import asked_in_functions
+from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.walk import dotted, own_of_type

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.factories import Moved, drawn_in_place, drawn_within, moved_factory, place_factory
+from porter.analysis.factories import Moved, drawn_in_place, drawn_within, moved_factory, place_factory
 from porter.rule import Example, Rule, Safety
 from porter.syntax.torch_names import RANDOM_FACTORIES
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.analysis.steps import Loop, ends_step, is_training_loop, log_blocks, read_step
 from porter.rule import Example, Needed, Rule, Safety
-from porter.steps import Loop, ends_step, is_training_loop, log_blocks, read_step
 from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor
 from porter.syntax.walk import own_descendants

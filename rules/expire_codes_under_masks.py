@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.analysis.truths import tensors_in
 from porter.rule import Example, Rule, Safety
 from porter.syntax.template import match
 from porter.syntax.values import Kind
 from porter.syntax.walk import own_of_type
-from porter.truths import tensors_in
 
 _BEFORE = """import torch
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import Arguments, bind
+from porter.analysis.arguments import Arguments, bind
 from porter.rule import Example, Rule, Safety
 from porter.syntax.walk import same
 

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.layers import is_list, layer_classes
-from porter.project import SourceFile
+from porter.analysis.layers import is_list, layer_classes
+from porter.analysis.project import SourceFile
+from porter.analysis.signals import Form, Passage
 from porter.rule import Example, Rule, Safety
-from porter.signals import Form, Passage
 from porter.syntax.walk import dotted, own_descendants, own_of_type
 
 _BEFORE = """import torch

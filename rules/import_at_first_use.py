@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.module_uses import asked_in_functions
+from porter.analysis.module_uses import asked_in_functions
+from porter.inputs.sources.standard import STANDARD
 from porter.rule import Example, Rule, Safety
-from porter.sources.standard import STANDARD
 from porter.syntax.scopes import Imported
 from porter.syntax.walk import code, dotted
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.loops import (
+from porter.analysis.loops import (
     Range,
     SampleLoop,
     assigned_before,

@@ -6,14 +6,14 @@ from typing import ClassVar, TypeGuard
 
 import libcst as cst
 
-from porter.arguments import lacks
+from porter.analysis.arguments import lacks
+from porter.analysis.truths import tensors_in
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, positional, with_keywords
 from porter.syntax.torch_names import FACTORIES
 from porter.syntax.values import Kind, is_tensor
 from porter.syntax.walk import descendants, dotted, own_descendants
 from porter.torch_facts.signatures import takes
-from porter.truths import tensors_in
 
 _BEFORE = """import torch
 from torch import nn

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.attention import attention_scores
+from porter.analysis.attention import attention_scores
 from porter.rule import Example, Rule, Safety
 
 _BEFORE = """import math

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.features import feature_loop
+from porter.analysis.features import feature_loop
 from porter.rule import Example, Rule, Safety
 
 _BEFORE = """import torch

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.feed_forward import wide_layers
+from porter.analysis.feed_forward import wide_layers
 from porter.rule import Example, Rule, Safety
 
 _BEFORE = """import torch

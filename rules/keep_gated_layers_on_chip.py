@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.gated import gated_loop
+from porter.analysis.gated import gated_loop
 from porter.rule import Example, Rule, Safety
 
 _BEFORE = """import torch

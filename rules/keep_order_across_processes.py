@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.analysis.strings import Strings
 from porter.rule import Example, Rule, Safety
-from porter.strings import Strings
 
 _DATASETS = ("torch.utils.data.Dataset", "torch.utils.data.IterableDataset", "torch.utils.data.dataset.Dataset")
 

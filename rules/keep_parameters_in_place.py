@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.held import KEPT, Hold, holds, statement_of
-from porter.project import SourceFile
+from porter.analysis.held import KEPT, Hold, holds, statement_of
+from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.walk import descendants, same
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import bind
+from porter.analysis.arguments import bind
 from porter.rule import Example, Rule, Safety
 
 _BEFORE = """import torch

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import bind
-from porter.project import SourceFile
+from porter.analysis.arguments import bind
+from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.residual import residual_loop
+from porter.analysis.residual import residual_loop
 from porter.rule import Example, Rule, Safety
 
 _BEFORE = """import torch.nn.functional as F

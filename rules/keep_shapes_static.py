@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.factories import sizes
-from porter.numeric import is_whole
+from porter.analysis.factories import sizes
+from porter.analysis.numeric import is_whole
 from porter.rule import Example, Rule, Safety
 from porter.syntax.template import names_in, substitute
 from porter.syntax.values import is_tensor

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import bind, without
+from porter.analysis.arguments import bind, without
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star, with_keywords
 from porter.syntax.walk import dotted, own_of_type

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.logged import is_kept, kept_numbers, only_logged, read_value
+from porter.analysis.logged import is_kept, kept_numbers, only_logged, read_value
+from porter.analysis.truths import only_reports, parts, reads_value
 from porter.rule import Example, Needed, Rule, Safety
 from porter.syntax.calls import has_star, positional, with_keywords
 from porter.syntax.values import is_tensor
-from porter.truths import only_reports, parts, reads_value
 
 
 class KeepValuesOnDevice(Rule):

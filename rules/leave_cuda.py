@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter import cuda
-from porter.arguments import bind
-from porter.project import SourceFile
+from porter.analysis import cuda
+from porter.analysis.arguments import bind
+from porter.analysis.project import SourceFile
 from porter.rule import Example, Needed, RedirectRule, Rule, Safety
 from porter.syntax.walk import own_of_type
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.project import SourceFile
+from porter.analysis.project import SourceFile
 from porter.rule import Example, Needed, Rule, Safety
 from porter.syntax.template import names_in
 from porter.syntax.values import is_tensor

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.project import Definition, SourceFile
+from porter.analysis.project import Definition, SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, without_argument
 

@@ -7,10 +7,17 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import bind, lacks
-from porter.caches import fill_around
-from porter.factories import COPIES, computed_on_host, input_device, moved_factory, place_factory, same_on_device
-from porter.numeric import is_number
+from porter.analysis.arguments import bind, lacks
+from porter.analysis.caches import fill_around
+from porter.analysis.factories import (
+    COPIES,
+    computed_on_host,
+    input_device,
+    moved_factory,
+    place_factory,
+    same_on_device,
+)
+from porter.analysis.numeric import is_number
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, method_call, with_keywords
 from porter.syntax.template import fill

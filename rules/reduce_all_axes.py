@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import bind
+from porter.analysis.arguments import bind
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.config_keys import ConfigUse, callees, listing, longest
-from porter.project import SourceFile
+from porter.analysis.config_keys import ConfigUse, callees, listing, longest
+from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call
 from porter.syntax.walk import descendants, dotted, own_of_type

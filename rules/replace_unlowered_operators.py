@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import bind
-from porter.bounds import labels_below
+from porter.analysis.arguments import bind
+from porter.analysis.bounds import labels_below
 from porter.rule import Example, RedirectRule, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor

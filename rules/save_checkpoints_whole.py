@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.listings import head_calls, is_settled, listed, lists_checkpoints
-from porter.project import SourceFile
+from porter.analysis.listings import head_calls, is_settled, listed, lists_checkpoints
+from porter.analysis.project import SourceFile
+from porter.analysis.steps import training_loop
 from porter.rule import Example, Needed, Rule, Safety
-from porter.steps import training_loop
 from porter.syntax.calls import argument, has_star, method_call, positional
 from porter.syntax.walk import descendants, own_descendants, own_of_type, same
 

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.optimizers import is_optimizer
+from porter.analysis.optimizers import is_optimizer
+from porter.analysis.steps import training_loop
 from porter.rule import Example, Rule, Safety
-from porter.steps import training_loop
 from porter.syntax.calls import method_call
 
 _MAKE = """import torch

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import bind
-from porter.project import SourceFile
+from porter.analysis.arguments import bind
+from porter.analysis.project import SourceFile
 from porter.rule import Example, Needed, RedirectRule, Rule, Safety
 from porter.syntax.walk import own_of_type, same
 

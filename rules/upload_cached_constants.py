@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.arguments import bind, without
-from porter.caches import fills
-from porter.factories import read_move
+from porter.analysis.arguments import bind, without
+from porter.analysis.caches import fills
+from porter.analysis.factories import read_move
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.template import substitute

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.loops import scalar
-from porter.numeric import is_number
-from porter.pointwise import bare_parameters, is_pointwise
+from porter.analysis.loops import scalar
+from porter.analysis.numeric import is_number
+from porter.analysis.pointwise import bare_parameters, is_pointwise
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star
 from porter.syntax.template import names_in, substitute

@@ -24,7 +24,7 @@ def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     """Run the real command in a process of its own."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(
-        [sys.executable, "-m", "porter.cli", *map(str, arguments)],
+        [sys.executable, "-m", "porter", *map(str, arguments)],
         capture_output=True,
         text=True,
         env=env,
@@ -58,7 +58,7 @@ class TestGroup:
         assert "module/tpu" in done.stdout
 
     def test_a_command_that_is_not_installed_is_not_listed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(cli._lazy, "magic", "porter.commands.magic:magic")
+        monkeypatch.setitem(cli._lazy, "magic", "porter.cli.magic:magic")
         assert "magic" not in run("--help").stdout
         assert run("magic").exit_code == 2
 
@@ -70,7 +70,7 @@ class TestGroup:
         def interrupt(*_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("porter.upstream.open_upstream", interrupt)
+        monkeypatch.setattr("porter.inputs.upstream.open_upstream", interrupt)
         result = run("generate", upstream)
         assert (result.exit_code, result.output) == (130, "")
 
@@ -100,7 +100,7 @@ class TestProcess:
     def test_a_closed_pipe_is_quiet(self) -> None:
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         with subprocess.Popen(
-            [sys.executable, "-m", "porter.cli", "rules", "--json"],
+            [sys.executable, "-m", "porter", "rules", "--json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=env,
@@ -118,7 +118,7 @@ class TestProcess:
         (rules / "slow.py").write_text("import time\nprint('asleep', flush=True)\ntime.sleep(60)\n")
         arguments = ("generate", upstream, "--rules", rules, "--out", tmp_path / "out")
         with subprocess.Popen(
-            [sys.executable, "-m", "porter.cli", *map(str, arguments)],
+            [sys.executable, "-m", "porter", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -174,7 +174,7 @@ def in_terminal(arguments: list[str], **environment: str) -> str:
         "TERM": "xterm",
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "porter.cli", *arguments], stdout=theirs, stderr=theirs, env=env | environment
+        [sys.executable, "-m", "porter", *arguments], stdout=theirs, stderr=theirs, env=env | environment
     ) as process:
         os.close(theirs)
         told = b""
@@ -275,7 +275,7 @@ class TestRules:
 
 class TestDoctor:
     def versions(self, monkeypatch: pytest.MonkeyPatch, chips: int = 0, /, **found: str) -> None:
-        from porter.commands import diagnosis
+        from porter.cli import diagnosis
 
         monkeypatch.setattr(diagnosis, "_version", lambda name: found.get(name))
         monkeypatch.setattr(diagnosis, "tpu_chips", lambda: chips)

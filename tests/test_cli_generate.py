@@ -354,7 +354,7 @@ class TestOtherPythons:
     def test_strings_of_upstream_warn_of_nothing(self, tmp_path: Path, out: Path) -> None:
         text = "import torch\n\n\ndef f(x, device='\\d'):\n    return torch.zeros(3).to('cu\\da')\n"
         root = tiny(tmp_path / "tiny", {"GPT_SoVITS/module/strings.py": text})
-        command = [sys.executable, "-W", "default", "-m", "porter.cli", "generate", str(root), "--out", str(out)]
+        command = [sys.executable, "-W", "default", "-m", "porter", "generate", str(root), "--out", str(out)]
         told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path.parent)
         assert told.stderr == ""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from porter.config_keys import ConfigUse, longest
-from porter.project import Project
+from porter.analysis.config_keys import ConfigUse, longest
+from porter.analysis.project import Project
 
 OTHERS = """class Sampler:
     def __init__(self, data, batch_size, name=None):

@@ -12,13 +12,13 @@ import platformdirs
 import pytest
 import yaml
 
-from porter.base import read_base
-from porter.decisions import NAME as DECISIONS
-from porter.decisions import decision
-from porter.decisions.undecided import undecided_hunks
-from porter.decisions.writing import write
+from porter.changes.decisions import NAME as DECISIONS
+from porter.changes.decisions import decision
+from porter.changes.decisions.undecided import undecided_hunks
+from porter.changes.decisions.writing import write
 from porter.errors import PortError
-from porter.manifest import read as read_manifest
+from porter.package.base import read_base
+from porter.package.manifest import read as read_manifest
 from tests.tiny_upstream import own_rules, run, run_json, tiny
 
 NETS = """import torch
@@ -267,7 +267,7 @@ def test_all_commands_count_the_same_hazards(home: Path, seed: int) -> None:
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    from porter.configuration import read
+    from porter.cli.configuration import read
 
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(PortError, match=r"x\.toml is not TOML"):

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from porter import rulebook
-from porter.base import read_base
-from porter.decisions import NAME, Decision, What, decision, fingerprint, read
-from porter.decisions.applying import _hunks, decide
-from porter.decisions.undecided import undecided_hunks
-from porter.decisions.writing import write
-from porter.engine import rewrite
+from porter.analysis.project import Project
+from porter.changes.decisions import NAME, Decision, What, decision, fingerprint, read
+from porter.changes.decisions.applying import _hunks, decide
+from porter.changes.decisions.undecided import undecided_hunks
+from porter.changes.decisions.writing import write
+from porter.changes.hunks import Hunk, hunks_of
+from porter.codemod import rulebook
+from porter.codemod.engine import rewrite
 from porter.errors import PortError
-from porter.hunks import Hunk, hunks_of
-from porter.manifest import Manifest
-from porter.manifest import read as read_manifest
-from porter.project import Project
+from porter.package.base import read_base
+from porter.package.manifest import Manifest
+from porter.package.manifest import read as read_manifest
 from porter.syntax.loose_names import problem
 from tests.tiny_upstream import own_rules, run, run_json, tiny
 

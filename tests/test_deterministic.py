@@ -11,8 +11,8 @@ import pytest
 from bench.deterministic import Run, compare
 from bench.listing_order import shuffle_listings
 from porter.generate import Settings, generate
-from porter.store import Place
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
+from porter.package.store import Place
 from tests.tiny_upstream import own_rules, snapshot_of, tiny
 
 FILES: Mapping[str, str] = {

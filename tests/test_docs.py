@@ -15,8 +15,9 @@ import click
 import pytest
 import yaml
 
-from porter import __version__, rulebook
+from porter import __version__
 from porter.cli import cli
+from porter.codemod import rulebook
 from tests.tiny_upstream import own_rules, run
 from tools.command_reference import page
 from tools.diff_picture import draw

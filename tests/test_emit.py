@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from porter import __version__, rulebook
-from porter.emit import Header, Origin
-from porter.emit.header import headed
+from porter import __version__
+from porter.codemod import rulebook
 from porter.errors import PortError
 from porter.generate import Settings, build
 from porter.generate.building import Built
 from porter.generate.difference import difference
-from porter.manifest import dump
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
+from porter.package.emit import Header, Origin
+from porter.package.emit.header import headed
+from porter.package.manifest import dump
 from tests.tiny_upstream import own_rules, run, tiny
 
 HEADER = Header.of_upstream("up@1.0", "0123456789abcdef" * 2 + "01234567", "module/x.py", "MIT License")
@@ -215,7 +216,7 @@ class TestManifest:
         ],
     )
     def test_damage_is_told(self, tmp_path: Path, key: str, value: Any) -> None:
-        from porter.manifest import read
+        from porter.package.manifest import read
 
         told = json.loads(dump(built(tmp_path).manifest))
         (tmp_path / "port.json").write_text(json.dumps(told))

@@ -14,9 +14,9 @@ import pytest
 
 from bench.hand_edits.packages import judge_package
 from bench.kill_generate import kill_often
-from porter.manifest import SCHEMA
-from porter.store import Place, recover, write_package
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
+from porter.package.manifest import SCHEMA
+from porter.package.store import Place, recover, write_package
 from porter.validate.manifest import read_manifest
 from porter.validate.sourcemap import SourceMap
 from porter.validate.variants import Variants

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from porter.base import Base, pack, read_base, unpack
+from porter.changes.hunks import Hunk, hunks_of, plain_code, scopes_of, sides_of
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.hunks import Hunk, hunks_of, plain_code, scopes_of, sides_of
-from porter.manifest import read
-from porter.store import Place
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
+from porter.package.base import Base, pack, read_base, unpack
+from porter.package.manifest import read
+from porter.package.store import Place
 
 SOURCE = """import torch
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import libcst as cst
 import pytest
 
-from porter.inlining import NotStraightError, final_values
-from porter.project import Project
+from porter.analysis.inlining import NotStraightError, final_values
+from porter.analysis.project import Project
 from porter.syntax.walk import descendants
 
 HEAD = """import torch.nn.functional as F

@@ -10,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from porter.arrays import Array, ShapeError
-from porter.interpret import Interpreter, UnsupportedError
-from porter.project import Project
+from porter.analysis.arrays import Array, ShapeError
+from porter.analysis.interpret import Interpreter, UnsupportedError
+from porter.analysis.project import Project
 
 MOVES: dict[str, Callable[[Any], Any]] = {
     "x.reshape(2, -1)": lambda x: x.reshape([2, -1]),

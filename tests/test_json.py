@@ -10,11 +10,11 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from porter.answers import ANSWERS
-from porter.commands.output import SCHEMA
+from porter.cli.output import SCHEMA
 from porter.estimate.as_json import to_json as estimated
-from porter.plain import plain
 from porter.validate.as_json import to_json as validated
 from porter.validate.bench.as_json import to_json as benched
+from porter.views.plain import plain
 from tests.estimate import made_up as made_up_estimate
 from tests.json_form import check
 from tests.tiny_upstream import own_rules, run, run_json, tiny

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from porter.errors import PortError
-from porter.sources import Layout, collect, find_layout
-from porter.upstream import open_upstream
+from porter.inputs.sources import Layout, collect, find_layout
+from porter.inputs.upstream import open_upstream
 from tests.tiny_upstream import run, write_tree
 
 HALF = "from torch.nn import functional as F\n\n\ndef half(x):\n    return F.relu(x) / 2\n"

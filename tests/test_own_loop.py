@@ -13,7 +13,7 @@ import pytest
 
 from porter.errors import PortError
 from porter.generate import Settings, generate, place_for
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from tests.runtime.graphs import needs_xla
 
 PAGE = Path(__file__).parent.parent / "docs" / "own-loop.md"

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from porter.engine import Rewrites, rewrite
+from porter.analysis.project import Project
+from porter.codemod.engine import Rewrites, rewrite
+from porter.codemod.rulebook import load
 from porter.errors import PortError
-from porter.hazards import Status, account
-from porter.project import Project
-from porter.rulebook import load
-from porter.sources import collect
+from porter.hazards.account import Status, account
+from porter.inputs.sources import collect
+from porter.inputs.upstream import open_upstream
+from porter.inputs.upstream.cache import cached_upstream
 from porter.syntax.spans import Rendering, Span
 from porter.syntax.walk import descendants
-from porter.upstream import open_upstream
-from porter.upstream.cache import cached_upstream
 
 GITHUB = "https://github.com/RVC-Boss/GPT-SoVITS"
 NEWEST = "48b1a0169a28582a8984402f82cf438d3bfa6aca"

@@ -15,7 +15,7 @@ import pytest
 from packaging.version import Version
 
 from porter import __version__
-from porter.changelog import changes_since, sections
+from porter.changes.status.changelog import changes_since, sections
 from tests.tiny_upstream import own_rules, run, run_json, tiny
 
 ROOT = Path(__file__).parent.parent
@@ -45,8 +45,8 @@ class TestChangelog:
         text = "# Changes\n\n## Unreleased\n\n- d\n\n## 1.10.0 (2030-01-02)\n\n- c [it](x.md)\n  goes on\n- b\n\n"
         text += "## 1.9.0 (2030-01-01)\n\n- a\n\n## 1.0.0\n\nThe first.\n"
         (tmp_path / "CHANGELOG.md").write_text(text)
-        monkeypatch.setattr("porter.changelog.place", lambda: tmp_path / "CHANGELOG.md")
-        monkeypatch.setattr("porter.changelog.__version__", "1.10.0")
+        monkeypatch.setattr("porter.changes.status.changelog.place", lambda: tmp_path / "CHANGELOG.md")
+        monkeypatch.setattr("porter.changes.status.changelog.__version__", "1.10.0")
         assert changes_since("1.0.0") == ("c it goes on", "b", "a")
         assert changes_since("1.9.0") == ("c it goes on", "b")
         assert changes_since("1.10.0") == changes_since("2.0.0") == changes_since("none") == ()

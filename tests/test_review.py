@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.decisions import NAME, read
+from porter.changes.decisions import NAME, read
 from tests.tiny_upstream import own_rules, run, run_json, tiny
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +40,7 @@ class Terminal:
         if self.pid == 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # shells let background jobs ignore it
             env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment}
-            os.execve(sys.executable, [sys.executable, "-m", "porter.cli", *arguments], env)
+            os.execve(sys.executable, [sys.executable, "-m", "porter", *arguments], env)
         self.screen = ""
         self.resize(30, 100)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from click.shell_completion import ShellComplete
 
-from porter import rulebook
 from porter.cli import cli
+from porter.codemod import rulebook
 from porter.errors import PortError
-from porter.named import find
+from porter.hazards.named import find
 from porter.validate.cases import TITLES
 from tests.tiny_upstream import run, run_json
 

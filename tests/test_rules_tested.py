@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from porter.examples import trial
+from porter.codemod.examples import trial
 from tests.runtime.graphs import needs_xla
 from tests.tiny_upstream import run
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from porter.manifest import UpstreamRecord
-from porter.rulebook import FAMILIES
+from porter.codemod.rulebook import FAMILIES
+from porter.package.manifest import UpstreamRecord
 from porter.views.families import ABOUT
 from porter.views.sarif import About, Finding, Waiver, sarif_log
 from tests.sarif_form import complaints

@@ -10,11 +10,11 @@ from textwrap import dedent
 
 import pytest
 
-from porter.runs.reached import Reached
-from porter.sources import collect
-from porter.sources.scope import in_groups
-from porter.upstream import open_upstream
-from porter.upstream.cache import cached_upstream
+from porter.hazards.runs.reached import Reached
+from porter.inputs.sources import collect
+from porter.inputs.sources.scope import in_groups
+from porter.inputs.upstream import open_upstream
+from porter.inputs.upstream.cache import cached_upstream
 from tests.sarif_form import complaints
 from tests.test_configuration import refused
 from tests.test_real_upstreams import GITHUB, NEWEST

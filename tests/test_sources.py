@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from porter.errors import PortError
-from porter.sources import Sources, collect
-from porter.upstream import open_upstream
+from porter.inputs.sources import Sources, collect
+from porter.inputs.upstream import open_upstream
 from tests.tiny_upstream import UPSTREAM, tiny, write_tree
 
 NET = "import torch\nfrom torch import nn\n\n\nclass Net(nn.Module):\n    pass\n"

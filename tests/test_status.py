@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from bench.explained import disagreements
-from porter.base import Base, read_base
-from porter.manifest import Manifest, read
-from porter.plain import plain
-from porter.status.changes import RewriteChanges
-from porter.status.code import difference, normal
-from porter.status.compare import compare
+from porter.changes.status.changes import RewriteChanges
+from porter.changes.status.code import difference, normal
+from porter.changes.status.compare import compare
+from porter.package.base import Base, read_base
+from porter.package.manifest import Manifest, read
+from porter.views.plain import plain
 from tests.tiny_upstream import COMMONS, MODELS, SYNC, own_rules, run, run_json, snapshot_of, tiny
 
 MODULE = "GPT_SoVITS/module"

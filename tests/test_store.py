@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 
 from porter.errors import PortError
-from porter.store import ChangedMeanwhileError, Place, edited_files, is_ours, recover, state_of, write_package
-from porter.store import transaction as transaction_module
+from porter.package.store import ChangedMeanwhileError, Place, edited_files, is_ours, recover, state_of, write_package
+from porter.package.store import transaction as transaction_module
 
 _STEPS = ("open", "os.rename", "os.mkdir", "os.chmod", "os.remove", "os.rmdir", "shutil.rmtree")
 
@@ -31,7 +31,7 @@ _WRITER = """
 from __future__ import annotations
 import hashlib, json, sys, itertools
 from pathlib import Path
-from porter.store import Place, write_package, transaction
+from porter.package.store import Place, write_package, transaction
 if sys.argv[2] == "rename":
     transaction.exchange = lambda first, second: False
 {package}

@@ -28,7 +28,7 @@ from bench.training.program import narrow, narrow_transformer, padded_to, widene
 from bench.training.running import Conditions, Run, Step, read_log, run_side
 from bench.training.workplace import CLIPS, STEPS_AN_EPOCH, Workplace
 from porter.errors import PortError
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from porter.validate.compare import Array
 from tests.training_set import make_dataset, write_config
 

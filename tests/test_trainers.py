@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from porter.sources import collect
-from porter.upstream import open_upstream
+from porter.inputs.sources import collect
+from porter.inputs.upstream import open_upstream
 from tests.tiny_upstream import own_rules, run, tiny
 
 LOOP = """import torch

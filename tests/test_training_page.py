@@ -17,11 +17,11 @@ pytest.importorskip("torch_xla", reason="needs torch_xla (the extra xla)")
 
 import torch
 
-from porter.config_keys import ConfigUse, longest
-from porter.project import Project
-from porter.sources import collect
-from porter.upstream import open_upstream
-from porter.upstream.cache import cached_upstream
+from porter.analysis.config_keys import ConfigUse, longest
+from porter.analysis.project import Project
+from porter.inputs.sources import collect
+from porter.inputs.upstream import open_upstream
+from porter.inputs.upstream.cache import cached_upstream
 from tests.test_real_upstreams import GITHUB, NEWEST
 from tests.training_set import make_dataset
 

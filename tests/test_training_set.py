@@ -18,8 +18,8 @@ pytest.importorskip("torch", reason="needs torch (the extra xla)")
 import torch
 
 from bench.training.layout import Side, lay_out_upstream
-from porter.upstream import open_upstream
-from porter.upstream.cache import cached_upstream
+from porter.inputs.upstream import open_upstream
+from porter.inputs.upstream.cache import cached_upstream
 from tests.test_real_upstreams import GITHUB, NEWEST
 from tests.training_set import PHONES, RATE, make_dataset, write_config
 

@@ -17,11 +17,11 @@ from rich.text import Text
 
 from porter.cli import cli
 from porter.errors import PortError
-from porter.sources.depth import deepest
-from porter.sources.facts import read_facts
-from porter.stack import with_room
+from porter.inputs.sources.depth import deepest
+from porter.inputs.sources.facts import read_facts
+from porter.syntax.stack import with_room
 from porter.views.console import stdout_console
-from porter.visible import visible
+from porter.views.visible import visible
 from tests.tiny_upstream import tiny
 
 _HEAD = "import torch\n\n\ndef f(x):\n"
@@ -52,7 +52,7 @@ def refused(*arguments: object) -> str:
 
 
 def process(*arguments: str, **streams: Any) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-m", "porter.cli", *arguments], check=False, **streams)
+    return subprocess.run([sys.executable, "-m", "porter", *arguments], check=False, **streams)
 
 
 DEEP: dict[str, Callable[[int], str]] = {
@@ -124,9 +124,7 @@ class TestStreams:
         ]
 
     def test_a_closed_stdout(self) -> None:
-        done = subprocess.run(
-            ["sh", "-c", f"{sys.executable} -m porter.cli rules >&-"], capture_output=True, check=False
-        )
+        done = subprocess.run(["sh", "-c", f"{sys.executable} -m porter rules >&-"], capture_output=True, check=False)
         assert done.returncode == 2
         assert done.stderr.decode().startswith("sovits-port: error: stdout is closed")
 

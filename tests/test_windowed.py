@@ -5,9 +5,9 @@ from __future__ import annotations
 import libcst as cst
 import pytest
 
-from porter.project import Project
+from porter.analysis.project import Project
+from porter.analysis.windowed import windowed_products
 from porter.syntax.walk import code
-from porter.windowed import windowed_products
 
 ATTENTION = """
 import torch

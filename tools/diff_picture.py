@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from porter import rulebook
+from porter.codemod import rulebook
 from porter.errors import PortError
 from porter.views.diff import style_of
 from porter.views.rules import example_diff

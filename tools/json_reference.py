@@ -19,7 +19,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from porter.answers import ANSWERS, ErrorAnswer
-from porter.commands.output import SCHEMA
+from porter.cli.output import SCHEMA
 
 _DOCS = Path(__file__).parent.parent / "docs"
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}

@@ -1,4 +1,4 @@
-"""Write porter/scan/number_parameters.json: which parameters of torch's functions take Python numbers and no tensor.
+"""Write porter/hazards/scan/number_parameters.json: which of torch's parameters take Python numbers only.
 
 Read from the stubs of the torch that is installed: `python -m tools.number_parameters`. A tensor given for such a
 parameter is read by the host, and its value becomes part of the graph.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-PLACE = Path(__file__).parent.parent / "porter" / "scan" / "number_parameters.json"
+PLACE = Path(__file__).parent.parent / "porter" / "hazards" / "scan" / "number_parameters.json"
 _WHOLE = re.compile(r"\b(_?int|SymInt|_size|Size|BroadcastingList\d)\b")
 _NUMBER = re.compile(r"\b(_?float|Number|_complex|complex)\b")
 _TENSOR = re.compile(r"\b(Tensor|Any|object)\b")

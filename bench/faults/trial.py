@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.faults.record import Device, Fault, NoPlace, plant
-from porter.upstream import Snapshot
+from porter.inputs.upstream import Snapshot
 from porter.validate.cases import chosen
 from porter.validate.job import Told
 from porter.validate.outcome import CaseOutcome

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from porter import rulebook
+from porter.codemod import rulebook
 from porter.rule import Rule
 
 from .judging import Verdict, blamed, compare, judge

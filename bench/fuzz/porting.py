@@ -14,7 +14,7 @@ from types import ModuleType
 
 from porter.errors import PortError
 from porter.generate import Settings, build
-from porter.upstream.snapshot import Snapshot
+from porter.inputs.upstream.snapshot import Snapshot
 
 from .programs import Program
 

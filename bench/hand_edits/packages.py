@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
-from porter.base import Base, read_base
 from porter.errors import PortError
 from porter.generate import Outcome, Settings, generate
-from porter.manifest import read
-from porter.store import Place
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
+from porter.package.base import Base, read_base
+from porter.package.manifest import read
+from porter.package.store import Place
 
 from .cases import Case, Text, edit
 from .judge import lost

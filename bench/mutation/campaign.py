@@ -19,8 +19,8 @@ from bench.mutation.judging import Bench, Bencher, Say, open_bench
 from bench.mutation.ledger import Fate, Ledger
 from bench.mutation.reach import Reach
 from bench.mutation.trial import attempt
-from porter.upstream import Snapshot
-from porter.upstream.cache import cache_root
+from porter.inputs.upstream import Snapshot
+from porter.inputs.upstream.cache import cache_root
 from porter.validate.inventory import take_inventory
 from porter.validate.manifest import read_manifest
 from porter.validate.runner import Request

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
-from porter.upstream import Snapshot
+from porter.inputs.upstream import Snapshot
 from porter.validate.cases import chosen
 from porter.validate.children import Server
 from porter.validate.environment import child_environment

@@ -19,7 +19,7 @@ from bench.faults.trial import figure
 from bench.mutation.cells import Cells, instrument
 from bench.mutation.change import Cell
 from bench.mutation.judging import Bench, Bencher, Say, failed
-from porter.upstream.cache import cache_root
+from porter.inputs.upstream.cache import cache_root
 from porter.validate.runner import Request
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porter.errors import PortError
-from porter.sources import collect
-from porter.upstream import Snapshot
+from porter.inputs.sources import collect
+from porter.inputs.upstream import Snapshot
 from porter.validate.tree import PORT_PACKAGE
 
 _READ = (".py", ".json")

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from ..comparison.totals import Total
-from ..decisions.walk import State
+from ..changes.comparison.totals import Total
+from ..changes.decisions.walk import State
+from ..changes.status.changes import Changes
 from ..generate.merging import Conflict
-from ..manifest import DecisionRecord, EditRecord, FileRecord, HazardsRecord, NeedsRecord, ScopeRecord, UpstreamRecord
-from ..manifest.records import IgnoreRecord, OptionsRecord
-from ..runs.account import Asked
-from ..status.changes import Changes
+from ..hazards.runs.account import Asked
+from ..package.manifest import (
+    DecisionRecord,
+    EditRecord,
+    FileRecord,
+    HazardsRecord,
+    NeedsRecord,
+    ScopeRecord,
+    UpstreamRecord,
+)
+from ..package.manifest.records import IgnoreRecord, OptionsRecord
 
 
 class PackageFacts(TypedDict):

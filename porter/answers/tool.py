@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from ..commands.diagnosis import State
-from ..examples.texts import Result
+from ..cli.diagnosis import State
+from ..codemod.examples.texts import Result
 
 
 class RuleRecord(TypedDict):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PortError
-from ..regular import read_regular
+from ..inputs.regular import read_regular
 
 UPSTREAM = (32, *range(300, 2000, 100))  # boundaries in upstream's trainer, in frames; the lowest one is exclusive
 UPSTREAM_LATER = (32, *range(300, 1100, 100))  # in its trainers of v3 and v4

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PortError
-from ..sources import find_layout
-from ..sources.text import decode
+from ..inputs.sources import find_layout
+from ..inputs.sources.text import decode
 
 if TYPE_CHECKING:
-    from ..upstream import Snapshot
+    from ..inputs.upstream import Snapshot
 
 _FIRST, _LATER = "text/symbols.py", "text/symbols2.py"  # of version 1, and of all others
 _CALLS: Mapping[str, Callable[[Any], Any]] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from porter.estimate.chips import CHIPS
 from porter.estimate.outcome import Fit, GraphOutcome, Outcome, Said
 from porter.estimate.roofline import Roofline
-from porter.plain import plain
+from porter.views.plain import plain
 
 if TYPE_CHECKING:
     from porter.answers import EstimateAnswer

@@ -21,8 +21,8 @@ from porter.estimate.chips import Chip
 from porter.estimate.compiling import REPORT, compile_only
 from porter.estimate.outcome import Compiled, Said
 from porter.estimate.pair import PACKAGES, installed
-from porter.store import write_file
-from porter.upstream.cache import cache_root
+from porter.inputs.upstream.cache import cache_root
+from porter.package.store import write_file
 from porter.validate.children import last_words
 
 _INSTALL = 'pip install "sovits-port[xla,aot]"'

@@ -21,7 +21,7 @@ from porter.estimate.lengths import batches, buckets, longer
 from porter.estimate.names import graph_name, wanted
 from porter.estimate.outcome import Fit, GraphOutcome, Outcome, Said
 from porter.estimate.pair import named_by_torch_xla
-from porter.upstream import Snapshot
+from porter.inputs.upstream import Snapshot
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import child_environment
 from porter.validate.job import Job

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PortError
-from ..stack import with_room
-from ..store import ChangedMeanwhileError, Place, recover, refuse_foreign, remember, write_package
+from ..package.store import ChangedMeanwhileError, Place, recover, refuse_foreign, remember, write_package
+from ..syntax.stack import with_room
 from .freshness import unchanged
 from .guard import back_up, old_manifest, read_edited, read_pristine, survey
 from .merging import Conflict, Merged, Side, merge_package, troubles
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..base import Base
-    from ..manifest import FileRecord, Manifest
-    from ..status.changes import Changes
-    from ..upstream import Snapshot
+    from ..changes.status.changes import Changes
+    from ..inputs.upstream import Snapshot
+    from ..package.base import Base
+    from ..package.manifest import FileRecord, Manifest
     from .building import Built
 
 __all__ = ["Outcome", "Settings", "build", "generate", "place_for"]
@@ -108,7 +108,7 @@ def _generate(
     built = make()
     changes = _changes(old, before, built)
     step("writing the package")
-    from ..manifest import dump
+    from ..package.manifest import dump
 
     merged = Merged(built.base.generated, ())
     if keep:
@@ -133,7 +133,7 @@ def _generate(
 
 def _base_of(place: Place, old: Manifest | None) -> Base | None:
     """What the package that is there was made from; None where that cannot be read, which is made good now."""
-    from ..base import read_base
+    from ..package.base import read_base
 
     try:
         return None if old is None else read_base(place.root, old)
@@ -144,7 +144,7 @@ def _base_of(place: Place, old: Manifest | None) -> Base | None:
 def _changes(old: Manifest | None, before: Base | None, built: Built) -> Changes | None:
     if old is None or before is None:
         return None
-    from ..status.compare import compare
+    from ..changes.status.compare import compare
 
     return with_room(lambda: compare((old, before), (built.manifest, built.base)))
 
@@ -163,13 +163,13 @@ def place_for(snapshot: Snapshot, upstream: str, out: Path, *, install: bool, so
 
     `sources` are the folders of upstream that a person named, if any.
     """
-    from ..sources import find_layout
+    from ..inputs.sources import find_layout
 
     if not install:
         _refuse_place(snapshot, upstream, out, sources)
         return Place(out)
-    from ..upstream import DirectorySpec, parse
-    from ..upstream.directory import DirectorySnapshot
+    from ..inputs.upstream import DirectorySpec, parse
+    from ..inputs.upstream.directory import DirectorySnapshot
 
     spec = parse(upstream)
     if not isinstance(spec, DirectorySpec) or not isinstance(snapshot, DirectorySnapshot):
@@ -179,8 +179,8 @@ def place_for(snapshot: Snapshot, upstream: str, out: Path, *, install: bool, so
 
 def _refuse_place(snapshot: Snapshot, upstream: str, out: Path, sources: Iterable[str]) -> None:
     """PortError for the top of the file system, and for what the next run would take for upstream's own."""
-    from ..sources import find_layout
-    from ..upstream import DirectorySpec, GitSpec, parse
+    from ..inputs.sources import find_layout
+    from ..inputs.upstream import DirectorySpec, GitSpec, parse
 
     try:
         place = out.resolve()

@@ -7,24 +7,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .. import rulebook
-from ..base import NAME, Base, pack
-from ..decisions import fingerprint
-from ..decisions.account import account_for
-from ..decisions.applying import Decided, decide
-from ..emit import Emitted, layout
-from ..engine import Rewrites, no_collection, rewrite
+from ..analysis.project import Project
+from ..changes.decisions import fingerprint
+from ..changes.decisions.account import account_for
+from ..changes.decisions.applying import Decided, decide
+from ..codemod import rulebook
+from ..codemod.engine import Rewrites, no_collection, rewrite
 from ..errors import PortError
-from ..manifest import DecisionsRecord, Manifest
-from ..manifest.describe import describe, edit_record
-from ..project import Project
-from ..sources import Sources, collect
-from ..sources.depth import deepest
-from ..stack import with_room
+from ..inputs.sources import Sources, collect
+from ..inputs.sources.depth import deepest
+from ..package.base import NAME, Base, pack
+from ..package.emit import Emitted, layout
+from ..package.manifest import DecisionsRecord, Manifest
+from ..package.manifest.describe import describe, edit_record
+from ..syntax.stack import with_room
 from .fingerprint import engine_hash
 
 if TYPE_CHECKING:
-    from ..upstream import Snapshot
+    from ..inputs.upstream import Snapshot
     from .settings import Settings
 
 

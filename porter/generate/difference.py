@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..emit import PACKAGE
-from ..sources.text import split_lines
+from ..inputs.sources.text import split_lines
+from ..package.emit import PACKAGE
 
 if TYPE_CHECKING:
     from .building import Built

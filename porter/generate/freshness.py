@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..decisions import fingerprint
+from ..changes.decisions import fingerprint
 from ..errors import PortError
-from ..manifest import input_hashes
-from ..sources import (
+from ..inputs.sources import (
     Layout,
     Tree,
     digest,
@@ -21,14 +20,15 @@ from ..sources import (
     top_names,
     trainer_files,
 )
-from ..store import Place
+from ..package.manifest import input_hashes
+from ..package.store import Place
 from .fingerprint import engine_hash
 from .guard import survey
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..manifest import Manifest
-    from ..upstream import Snapshot
+    from ..inputs.upstream import Snapshot
+    from ..package.manifest import Manifest
 
 
 def unchanged(snapshot: Snapshot, place: Place, settings: Settings, manifest: Manifest) -> bool:
@@ -86,7 +86,9 @@ def _same_scope(tree: Tree, manifest: Manifest) -> bool:
     ported = input_hashes(manifest)
     if scope is None or scope_digest(tree, ported) == scope["digest"]:
         return scope is not None
-    from ..manifest.describe import scope_record  # late: only files that are not ported are others than they were
+    from ..package.manifest.describe import (
+        scope_record,  # late: only files that are not ported are others than they were
+    )
 
     now = scope_record(survey_scope(tree, ported, [trainer["file"] for trainer in scope["trainers"]]))
     return {**now, "digest": ""} == {**scope, "digest": ""}

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base import NAME, read_base
 from ..errors import PortError
-from ..manifest import output_hashes, read
-from ..sources import digest
-from ..store import MANIFEST, ChangedMeanwhileError, Place, state_of
+from ..inputs.sources import digest
+from ..package.base import NAME, read_base
+from ..package.manifest import output_hashes, read
+from ..package.store import MANIFEST, ChangedMeanwhileError, Place, state_of
 from .merging import Conflict, troubles
 
 if TYPE_CHECKING:
-    from ..manifest import Manifest
+    from ..package.manifest import Manifest
 
 BACKUP = ".backup-"
 

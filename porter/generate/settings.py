@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import rulebook
-from ..decisions import Decision
-from ..store import MadeWith
+from ..changes.decisions import Decision
+from ..codemod import rulebook
+from ..package.store import MadeWith
 
 if TYPE_CHECKING:
-    from ..manifest import OptionsRecord
+    from ..package.manifest import OptionsRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from porter.plain import plain
 from porter.validate.compare import TensorReport, least_db
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
+from porter.views.plain import plain
 
 if TYPE_CHECKING:
     from porter.answers import ValidateAnswer

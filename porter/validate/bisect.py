@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porter.upstream import Snapshot
+from porter.inputs.upstream import Snapshot
 from porter.validate.ddmin import Found, smallest_cure
 from porter.validate.job import Told
 from porter.validate.manifest import Manifest

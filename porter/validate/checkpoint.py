@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porter.errors import PortError
-from porter.regular import read_regular
+from porter.inputs.regular import read_regular
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from porter.project import Project, SourceFile
-from porter.sources import TRAINERS
+from porter.analysis.project import Project, SourceFile
+from porter.inputs.sources import TRAINERS
 from porter.syntax.torch_names import TENSOR_ONLY_METHODS
 from porter.syntax.values import is_tensor
 from porter.syntax.walk import own_of_type

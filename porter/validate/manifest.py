@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import PortError
-from porter.manifest import is_inside
-from porter.regular import read_regular
-from porter.store.place import MANIFEST, TOOL
-from porter.upstream import Snapshot
-from porter.upstream.revision import short
+from porter.inputs.regular import read_regular
+from porter.inputs.upstream import Snapshot
+from porter.inputs.upstream.revision import short
+from porter.package.manifest import is_inside
+from porter.package.store.place import MANIFEST, TOOL
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def check_same_upstream(manifest: Manifest, snapshot: Snapshot) -> None:
     """PortError unless the package was made from these very sources."""
     made = f"{manifest.spec} ({short(manifest.revision)})" if manifest.revision else manifest.spec
     if manifest.inputs:
-        from porter.sources import digest
+        from porter.inputs.sources import digest
 
         held = set(snapshot.files(_common_folder(manifest.inputs)))
         for path, expected in manifest.inputs.items():

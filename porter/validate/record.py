@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from porter.upstream import Snapshot
+from porter.inputs.upstream import Snapshot
 from porter.validate.cases import chosen
 from porter.validate.checkpoint import check_fitted, converted
 from porter.validate.children import Server, Timeout

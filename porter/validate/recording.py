@@ -28,10 +28,10 @@ from typing import IO, Any
 
 import porter
 from porter.errors import PortError
-from porter.regular import refuse_other_than_file
-from porter.sources import Sources
-from porter.store.place import TOOL
-from porter.upstream.revision import short
+from porter.inputs.regular import refuse_other_than_file
+from porter.inputs.sources import Sources
+from porter.inputs.upstream.revision import short
+from porter.package.store.place import TOOL
 from porter.validate.job import Told
 from porter.validate.manifest import Manifest
 from porter.validate.settings import Preset

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porter.errors import PortError
-from porter.upstream import Snapshot
+from porter.inputs.upstream import Snapshot
 from porter.validate.cases import TITLES, chosen
 from porter.validate.checkpoint import check_fitted, converted
 from porter.validate.children import Server, Timeout

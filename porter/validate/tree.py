@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import PortError
-from porter.sources import Sources, collect
-from porter.upstream import Snapshot
+from porter.inputs.sources import Sources, collect
+from porter.inputs.upstream import Snapshot
 
 PORT_PACKAGE = "module.tpu"
 _CONFIG = re.compile(r"s2(?P<version>\w+)\.json")

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from porter import rulebook
-from porter.emit import PACKAGE, Emitted, layout
-from porter.engine import Asked, apply, no_collection, visit
+from porter.analysis.project import Project
+from porter.codemod import rulebook
+from porter.codemod.engine import Asked, apply, no_collection, visit
 from porter.errors import PortError
 from porter.generate.fingerprint import engine_hash
 from porter.generate.settings import Settings
-from porter.project import Project
+from porter.inputs.sources import Sources, collect
+from porter.inputs.upstream import Snapshot
+from porter.package.emit import PACKAGE, Emitted, layout
 from porter.rule import Rule
-from porter.sources import Sources, collect
-from porter.stack import with_room
-from porter.upstream import Snapshot
+from porter.syntax.stack import with_room
 from porter.validate.manifest import Manifest
 from porter.validate.outcome import Culprit
 

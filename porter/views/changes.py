@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..upstream.revision import short
+from ..inputs.upstream.revision import short
 from .console import NARROW, STATUS_STYLES, PlainTable, plain_table
 
 if TYPE_CHECKING:
-    from ..status.changes import Changed, Changes, FileChange, HazardChange, Rewrite
+    from ..changes.status.changes import Changed, Changes, FileChange, HazardChange, Rewrite
 
 _CLAUSE = re.compile(r"[;,:(]")
 _REASON = 60  # characters

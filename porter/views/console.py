@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ..visible import visible
+from .visible import visible
 
 _PIPE_WIDTH = 160  # a pipe has no width; long lines serve grep better than wrapped ones
 NARROW = 84  # columns below which places and reasons go on lines of their own

@@ -9,15 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..hunks import key_of, lines_of, scopes_of
-from ..rulebook import FAMILIES
+from ..changes.hunks import key_of, lines_of, scopes_of
+from ..codemod.rulebook import FAMILIES
 from .families import ABOUT
 from .hazards import unused
 from .rules import documentation, family
 from .sarif import About, Finding, Level, Waiver
 
 if TYPE_CHECKING:
-    from ..manifest import HazardRecord, Manifest
+    from ..package.manifest import HazardRecord, Manifest
     from ..rule import Rule
 
 UNUSED_NOTE = "unused-ignore"

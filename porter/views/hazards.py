@@ -15,8 +15,8 @@ from .scope import print_scope
 from .trainers import print_missing
 
 if TYPE_CHECKING:
-    from ..manifest import HazardRecord, IgnoreRecord, Manifest
-    from ..runs import Checked
+    from ..hazards.runs import Checked
+    from ..package.manifest import HazardRecord, IgnoreRecord, Manifest
 
 _HEADINGS = {
     "fixed": "Fixed by a rule",

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ..comparison import counts, rows_of
-from ..comparison.patch import notes_of
-from ..comparison.rows import CONTEXT, groups_of
+from ..changes.comparison import counts, rows_of
+from ..changes.comparison.patch import notes_of
+from ..changes.comparison.rows import CONTEXT, groups_of
 from .console import stdout_console
 from .diff import style_of
 from .pager import ShellPager
 
 if TYPE_CHECKING:
-    from ..comparison import Change, Comparison, FileChanges
+    from ..changes.comparison import Change, Comparison, FileChanges
 
 HAND_STYLE = "magenta"
 SAFETY_STYLES = {"exact": "green", "close": "yellow", "changed": "bold red"}

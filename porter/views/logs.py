@@ -8,14 +8,14 @@ from xml.etree import ElementTree
 
 import click
 
-from ..commands.output import print_log
-from ..store import TOOL
-from ..visible import visible
+from ..cli.output import print_log
+from ..package.store import TOOL
 from .sarif import About, Finding, sarif_log
+from .visible import visible
 
 if TYPE_CHECKING:
-    from ..commands.forms import Form
-    from ..manifest import UpstreamRecord
+    from ..cli.forms import Form
+    from ..package.manifest import UpstreamRecord
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 

@@ -12,18 +12,18 @@ from rich.console import Console, Group, RenderableType
 from rich.segment import Segment, Segments
 from rich.text import Text
 
-from .. import rulebook
-from ..decisions.splicing import lines_for
+from ..changes.decisions.splicing import lines_for
+from ..codemod import rulebook
+from ..codemod.imports import RuntimeImport
 from ..generate.difference import unified
-from ..imports import RuntimeImport
-from ..visible import visible
 from .console import NARROW, plain_table, stdout_console
 from .diff import style_of
+from .visible import visible
 
 if TYPE_CHECKING:
-    from ..decisions import Decision
-    from ..decisions.walk import State, Walk
-    from ..hunks import Hunk
+    from ..changes.decisions import Decision
+    from ..changes.decisions.walk import State, Walk
+    from ..changes.hunks import Hunk
     from ..rule import Rule
 
 KEYS = (

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from ..codemod.imports import RuntimeImport
+from ..codemod.rulebook import FAMILIES
 from ..generate.difference import unified
-from ..imports import RuntimeImport
-from ..rulebook import FAMILIES
 from .console import plain_table, stdout_console
 from .diff import style_of
 from .families import ABOUT
 
 if TYPE_CHECKING:
-    from ..examples.texts import Result
-    from ..named import Named
+    from ..codemod.examples.texts import Result
+    from ..hazards.named import Named
     from ..rule import Rule
 
 _READABLE = 100  # columns of a line of prose at most

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from ..rulebook import FAMILIES
+from ..codemod.rulebook import FAMILIES
 from .families import ABOUT
 from .rules import can_be_kept_off, documentation, example_diff, family, safety, source_file
 

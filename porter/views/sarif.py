@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from .. import __version__
-from ..store import TOOL
+from ..package.store import TOOL
 
 if TYPE_CHECKING:
-    from ..manifest import UpstreamRecord
+    from ..package.manifest import UpstreamRecord
 
 Level = Literal["error", "warning", "note", "none"]
 

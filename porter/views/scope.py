@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ..manifest import folder_around
-from ..sources.scope import in_groups
+from ..inputs.sources.scope import in_groups
+from ..package.manifest import folder_around
 from .console import NARROW
 
 if TYPE_CHECKING:
-    from ..manifest import Manifest, ScopeRecord
+    from ..package.manifest import Manifest, ScopeRecord
 
 _HOST = "On the host, as upstream has it"
 _LEFT = "Not ported, and not looked at, though it computes with torch"

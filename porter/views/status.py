@@ -13,7 +13,7 @@ from .changes import print_changes, print_counts
 from .console import stdout_console
 
 if TYPE_CHECKING:
-    from ..status import Standing
+    from ..changes.status import Standing
 
 _NAMES = 5  # most names of files in a row
 _NEWS = 6  # most entries of the changelog

@@ -10,9 +10,9 @@ from .hazard_findings import hazard_rules
 from .sarif import About, Finding
 
 if TYPE_CHECKING:
+    from ..changes.status import Standing
+    from ..changes.status.changes import FileChange
     from ..rule import Rule
-    from ..status import Standing
-    from ..status.changes import FileChange
 
 _STALE, _FILE, _MISSING, _CONFLICT = "stale", "upstream-changed", "missing-file", "conflict"
 _WORDS = {

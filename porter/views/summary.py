@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from .. import rulebook
-from ..manifest import folder_around, folders_to_import
-from ..store import remembered
-from ..upstream.revision import short
-from ..upstream.spec import is_path
+from ..codemod import rulebook
+from ..inputs.upstream.revision import short
+from ..inputs.upstream.spec import is_path
+from ..package.manifest import folder_around, folders_to_import
+from ..package.store import remembered
 from .changes import print_changes
 from .console import counts_line, plain_table, stdout_console
 from .hazards import print_group, print_unused
@@ -23,7 +23,7 @@ from .trainers import modules
 
 if TYPE_CHECKING:
     from ..generate import Outcome
-    from ..manifest import Manifest
+    from ..package.manifest import Manifest
 
 
 def print_summary(outcome: Outcome, folders: tuple[Path, ...] = (), *, verbose: bool = False) -> None:
@@ -99,7 +99,7 @@ def _print_rules(console: Console, manifest: Manifest, folders: tuple[Path, ...]
 
 
 def _own_titles() -> dict[str, str]:
-    from ..imports import RuntimeImport
+    from ..codemod.imports import RuntimeImport
 
     return {RuntimeImport.code: RuntimeImport.title}
 

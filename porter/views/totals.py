@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from .. import rulebook
-from ..comparison.choosing import HAND
-from ..comparison.patch import notes_of
-from ..comparison.records import BY_HAND
-from ..comparison.totals import Total, by_file, by_rule, total_of
-from ..imports import RuntimeImport
+from ..changes.comparison.choosing import HAND
+from ..changes.comparison.patch import notes_of
+from ..changes.comparison.records import BY_HAND
+from ..changes.comparison.totals import Total, by_file, by_rule, total_of
+from ..codemod import rulebook
+from ..codemod.imports import RuntimeImport
 from .console import NARROW, plain_table, stdout_console
 from .hunks import HAND_STYLE, left_out_words
 
 if TYPE_CHECKING:
-    from ..comparison import Comparison
+    from ..changes.comparison import Comparison
 
 _FIGURES = ("Hunks", "Edits", "+", "-")
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ..installed import absent, install
+from .installed import absent, install
 
 if TYPE_CHECKING:
-    from ..manifest import Manifest
+    from ..package.manifest import Manifest
 
 
 _OF_XLA = ("torch", "torch_xla")  # `check` needs neither, and `doctor` tells of them

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from porter.buckets.symbols import read_symbols
+from porter.inputs.upstream import open_upstream
 from porter.runtime.training.dataset import FEATURES, SOUNDS, TEXTS, read_clips
 from porter.runtime.training.plan import PLAN, plan_for, read_plan
-from porter.upstream import open_upstream
 from tests.tiny_dataset import HOP, RATE, write_dataset
 from tests.tiny_upstream import run, run_json, tiny
 

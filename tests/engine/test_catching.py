@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 import pytest
 
-from porter.project import Project
+from porter.analysis.project import Project
 
 CHECK = """import contextlib
 import torch

@@ -5,8 +5,8 @@ from __future__ import annotations
 import libcst as cst
 import pytest
 
-from porter.engine import rewrite
-from porter.project import Project
+from porter.analysis.project import Project
+from porter.codemod.engine import rewrite
 from porter.rule import Rule, Safety
 from porter.syntax.walk import own_of_type
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from porter import rulebook
-from porter.engine import rewrite
-from porter.project import Project
+from porter.analysis.project import Project
+from porter.codemod import rulebook
+from porter.codemod.engine import rewrite
 
 LOOK = "import torch.nn.functional as F\n\n\ndef look(q, k, v):\n    return F.scaled_dot_product_attention(q, k, v)\n"
 RULES = [rule for rule in rulebook.load().rules if rule.code == "TPU012"]

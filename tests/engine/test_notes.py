@@ -8,13 +8,13 @@ import textwrap
 import libcst as cst
 import pytest
 
-from porter import rulebook
-from porter.engine import Rewrites, rewrite
+from porter.analysis.project import Project
+from porter.codemod import rulebook
+from porter.codemod.engine import Rewrites, rewrite
+from porter.codemod.suppress import Suppressions
 from porter.errors import PortError
-from porter.hazards import Status, account
-from porter.project import Project
+from porter.hazards.account import Status, account
 from porter.rule import Needed, Rule, Safety
-from porter.suppress import Suppressions
 from porter.syntax.walk import own_of_type
 
 

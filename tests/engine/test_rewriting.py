@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from porter.engine import Rewrites, apply, rewrite, visit
+from porter.analysis.project import Project
+from porter.codemod.engine import Rewrites, apply, rewrite, visit
+from porter.codemod.rulebook import load
 from porter.errors import PortError
-from porter.project import Project
 from porter.rule import Rule, Safety
-from porter.rulebook import load
 from porter.syntax.spans import Rendering
 
 

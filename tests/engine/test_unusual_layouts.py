@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from porter.engine import rewrite
-from porter.project import Project
-from porter.rulebook import load
+from porter.analysis.project import Project
+from porter.codemod.engine import rewrite
+from porter.codemod.rulebook import load
 
 BOOK = load().selected()
 

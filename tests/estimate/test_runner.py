@@ -17,7 +17,7 @@ from porter.estimate.chips import Chip
 from porter.estimate.exchange import Sizes
 from porter.estimate.outcome import Compiled, GraphOutcome, Outcome, Said
 from porter.estimate.runner import EstimateRequest, Tracing, estimate
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from porter.validate.manifest import read_manifest
 from tests.validate.tiny import write_port, write_upstream
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from porter import rulebook
+from porter.codemod import rulebook
 from porter.rule import Example, Rule
 
 

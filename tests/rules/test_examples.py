@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from porter import rulebook
-from porter.examples.executing import difference, load, runner
-from porter.examples.texts import apply
+from porter.codemod import rulebook
+from porter.codemod.examples.executing import difference, load, runner
+from porter.codemod.examples.texts import apply
 from porter.rule import Rule, Safety
 from tests.rules.running import Case, cases
 from tests.runtime.graphs import cost_of, decibels, device, needs_xla

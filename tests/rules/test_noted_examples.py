@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from porter import rulebook
-from porter.engine import Rewrites, rewrite
-from porter.examples.executing import load, runner
-from porter.examples.texts import place
-from porter.project import Project
-from porter.suppress import Suppressions
+from porter.analysis.project import Project
+from porter.codemod import rulebook
+from porter.codemod.engine import Rewrites, rewrite
+from porter.codemod.examples.executing import load, runner
+from porter.codemod.examples.texts import place
+from porter.codemod.suppress import Suppressions
 from porter.syntax.loose_names import problem
 from tests.rules.running import Case, cases
 from tests.runtime.graphs import decibels

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from porter import rulebook
-from porter.engine import rewrite
-from porter.examples.texts import place
-from porter.hunks import Hunk, Sides, hunks_in
-from porter.manifest.describe import edit_record
-from porter.project import Project
-from porter.sources.text import split_lines
+from porter.analysis.project import Project
+from porter.changes.hunks import Hunk, Sides, hunks_in
+from porter.codemod import rulebook
+from porter.codemod.engine import rewrite
+from porter.codemod.examples.texts import place
+from porter.inputs.sources.text import split_lines
+from porter.package.manifest.describe import edit_record
 
 RULES = {rule.code: rule for rule in rulebook.load().rules}
 SAVED_AND_MOVED = """import shutil

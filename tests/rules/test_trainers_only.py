@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from porter import rulebook
-from porter.examples.texts import apply
+from porter.codemod import rulebook
+from porter.codemod.examples.texts import apply
 
 RULES = {rule.code: rule for rule in rulebook.load().rules}
 CODE = {

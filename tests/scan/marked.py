@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from porter.engine import rewrite
-from porter.hazards import Hazard, account
-from porter.project import Project
-from porter.rulebook import load
+from porter.analysis.project import Project
+from porter.codemod.engine import rewrite
+from porter.codemod.rulebook import load
+from porter.hazards.account import Hazard, account
 
 BOOK = load().selected()
 HEAD = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.hazards import Status
+from porter.hazards.account import Status
 from tests.scan.test_scan import hazards
 
 NET = """import functools

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from porter.hazards import Status
+from porter.hazards.account import Status
 from tests.scan.test_scan import hazards, residual
 
 MASK = (

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from porter.engine import rewrite
+from porter.analysis.project import Project
+from porter.codemod.engine import rewrite
+from porter.codemod.rulebook import load
 from porter.generate import Settings, build
-from porter.hazards import Hazard, Status, account, count
-from porter.project import Project
-from porter.rulebook import load
-from porter.upstream import open_upstream
+from porter.hazards.account import Hazard, Status, account, count
+from porter.inputs.upstream import open_upstream
 
 BOOK = load().selected()
 

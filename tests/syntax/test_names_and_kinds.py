@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 import pytest
 
-from porter.project import Project, SourceFile
+from porter.analysis.project import Project, SourceFile
 from porter.syntax.values import Kind, Value
 from porter.syntax.walk import code
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from porter.engine import Rewritten, rewrite
+from porter.analysis.project import Project
+from porter.codemod.engine import Rewritten, rewrite
+from porter.codemod.rulebook import load
 from porter.errors import PortError
-from porter.project import Project
 from porter.rule import Rule, Safety
-from porter.rulebook import load
 from porter.syntax.spans import Rendering
 from porter.syntax.splice import Spliced
 from porter.syntax.walk import descendants

@@ -5,8 +5,8 @@ from __future__ import annotations
 import libcst as cst
 import pytest
 
-from porter.arguments import bind, lacks, values, without
-from porter.project import Project, SourceFile
+from porter.analysis.arguments import bind, lacks, values, without
+from porter.analysis.project import Project, SourceFile
 from porter.syntax.walk import code
 from porter.torch_facts.signatures import parse
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from porter.engine import rewrite
-from porter.hazards import Status, account
-from porter.project import Project
+from porter.analysis.project import Project
+from porter.codemod.engine import rewrite
+from porter.hazards.account import Status, account
 
 _HEAD = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n\n\n"
 

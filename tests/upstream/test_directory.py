@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from porter.errors import PortError
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 
 from .conftest import FILES, Repository
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from porter.errors import PortError
-from porter.upstream import open_upstream
-from porter.upstream.cache import cached_upstream
-from porter.upstream.git_command import run_git
+from porter.inputs.upstream import open_upstream
+from porter.inputs.upstream.cache import cached_upstream
+from porter.inputs.upstream.git_command import run_git
 
 from .conftest import FILES, Repository
 
@@ -58,7 +58,7 @@ def test_many_files_are_read_through_one_process(bare: Path, monkeypatch: pytest
         calls.append(arguments[0])
         return run_git(*arguments, at=at, stdin=stdin)
 
-    monkeypatch.setattr("porter.upstream.git_tree.run_git", watched)
+    monkeypatch.setattr("porter.inputs.upstream.git_tree.run_git", watched)
     assert snapshot.read_many(FILES) == {name: text.encode() for name, text in FILES.items()}
     assert snapshot.read("README.md") == b"readme\n"
     assert calls == ["cat-file"]

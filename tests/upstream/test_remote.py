@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from porter.errors import PortError
-from porter.upstream import open_upstream
-from porter.upstream.cache import cache_root, cached_upstream, git_mirror_path, seed_git_mirror
-from porter.upstream.git_command import run_git
+from porter.inputs.upstream import open_upstream
+from porter.inputs.upstream.cache import cache_root, cached_upstream, git_mirror_path, seed_git_mirror
+from porter.inputs.upstream.git_command import run_git
 
 from .conftest import FILES, Repository
 
@@ -55,7 +55,7 @@ def test_blobs_come_only_when_they_are_read_and_all_at_once(
         calls.append(arguments[0])
         return run_git(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("porter.upstream.remote.run_git", watched)
+    monkeypatch.setattr("porter.inputs.upstream.remote.run_git", watched)
     snapshot = open_upstream(f"{url_of(repository)}@v1")
     snapshot.files()
     assert "fetch" not in calls
@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_told_so(
 
 def test_many_processes_may_fetch_the_same_url_at_once(server: Repository) -> None:
     code = (
-        "import sys; from porter.upstream import open_upstream; s = open_upstream(sys.argv[1]);"
+        "import sys; from porter.inputs.upstream import open_upstream; s = open_upstream(sys.argv[1]);"
         "print(s.revision, len(s.read_many(s.files())))"
     )
     root = Path(__file__).parents[2]

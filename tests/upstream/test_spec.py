@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from porter.errors import PortError
-from porter.upstream import DirectorySpec, GitSpec, GitUrlSpec, WheelSpec, parse
+from porter.inputs.upstream import DirectorySpec, GitSpec, GitUrlSpec, WheelSpec, parse
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from porter.errors import PortError
-from porter.upstream import open_upstream
-from porter.upstream import wheel as wheel_module
-from porter.upstream.cache import wheel_path
-from porter.upstream.wheel import unpack
+from porter.inputs.upstream import open_upstream
+from porter.inputs.upstream import wheel as wheel_module
+from porter.inputs.upstream.cache import wheel_path
+from porter.inputs.upstream.wheel import unpack
 
 _NAME = "sovits_port_sample"
 

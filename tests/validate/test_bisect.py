@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="needs torch (the extra xla)")
 pytest.importorskip("safetensors", reason="needs safetensors (the extra xla)")
 
 from porter.cli import cli
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from porter.validate.manifest import read_manifest
 from porter.validate.variants import Change, Variants, merged
 

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from porter.validate.cases import TITLES, load_case
 from porter.validate.cases.shapes import drawn, varying_mask
 from porter.validate.likeness import signature_findings, signatures

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from porter.validate.cases.base import Library, Unavailable, method, require
 from porter.validate.cases.discriminator import CASES as DISCRIMINATOR
 from porter.validate.cases.inference import CASES as INFERENCE

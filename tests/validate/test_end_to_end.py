@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="needs torch (the extra xla)")
 pytest.importorskip("safetensors", reason="needs safetensors (the extra xla)")
 
 from porter.cli import cli
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from porter.validate.children import Server
 from porter.validate.job import Job, Told
 from porter.validate.judge import judge_failure, judge_tensors

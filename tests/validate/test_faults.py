@@ -16,9 +16,9 @@ from bench.faults.record import Fault, NoPlace, plant
 from bench.judge_faults import judge_faults, select
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.store import Place
-from porter.upstream import Snapshot, open_upstream
-from porter.upstream.cache import cached_upstream
+from porter.inputs.upstream import Snapshot, open_upstream
+from porter.inputs.upstream.cache import cached_upstream
+from porter.package.store import Place
 from porter.validate.request import Request
 
 GITHUB = "https://github.com/RVC-Boss/GPT-SoVITS"

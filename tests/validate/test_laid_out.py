@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from porter.validate.cases.base import Case, Library, Part
 from porter.validate.cases.shapes import nothing
 from porter.validate.tree import UpstreamTree

@@ -11,7 +11,7 @@ from rich.console import Console
 
 pytest.importorskip("safetensors", reason="needs safetensors (the extra xla)")
 
-from porter.commands.case_progress import CaseProgress
+from porter.cli.case_progress import CaseProgress
 from porter.validate.as_json import to_json
 from porter.validate.report import print_outcome
 from porter.validate.wording import decibels

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.upstream import open_upstream
+from porter.inputs.upstream import open_upstream
 from porter.validate.children import Server, Timeout
 from porter.validate.job import Job
 from porter.validate.stacks import ASK, innermost, without_stacks

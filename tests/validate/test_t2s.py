@@ -13,9 +13,9 @@ from bench.faults.decoding import FAULTS
 from bench.judge_faults import judge_faults
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.store import Place
-from porter.upstream import open_upstream
-from porter.upstream.cache import cached_upstream
+from porter.inputs.upstream import open_upstream
+from porter.inputs.upstream.cache import cached_upstream
+from porter.package.store import Place
 from porter.validate.runner import Request
 
 GITHUB = "https://github.com/RVC-Boss/GPT-SoVITS"

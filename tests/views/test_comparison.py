@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from porter.comparison.composing import MARK, Texts, compose
-from porter.comparison.records import Change
-from porter.hunks import Hunk
-from porter.manifest import EditRecord
+from porter.changes.comparison.composing import MARK, Texts, compose
+from porter.changes.comparison.records import Change
+from porter.changes.hunks import Hunk
+from porter.package.manifest import EditRecord
 
 HEADER = (b"# one of the header\n", b"# two of the header\n", b"\n# three of the header\n".strip(b"\n") + b"\n")
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import pytest
 
-from porter.base import read_base
-from porter.decisions import NAME, decision
-from porter.decisions.undecided import undecided_hunks
-from porter.decisions.writing import write
-from porter.manifest import read as read_manifest
+from porter.changes.decisions import NAME, decision
+from porter.changes.decisions.undecided import undecided_hunks
+from porter.changes.decisions.writing import write
+from porter.package.base import read_base
+from porter.package.manifest import read as read_manifest
 from tests.tiny_upstream import own_rules, run, run_json, tiny
 
 

@@ -72,7 +72,7 @@ def without_header(out: Path, name: str) -> bytes:
 def patch(*arguments: str | Path) -> bytes:
     """What the real command writes into a pipe."""
     done = subprocess.run(
-        [sys.executable, "-m", "porter.cli", "diff", *map(str, arguments)],
+        [sys.executable, "-m", "porter", "diff", *map(str, arguments)],
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -175,9 +175,9 @@ def test_a_hunk_names_rule_and_hand(tmp_path: Path) -> None:
 
 
 def test_keys_are_those_of_the_hunks(tmp_path: Path) -> None:
-    from porter.base import read_base
-    from porter.hunks import hunks_of
-    from porter.manifest import read
+    from porter.changes.hunks import hunks_of
+    from porter.package.base import read_base
+    from porter.package.manifest import read
 
     _, out = generated(tmp_path)
     manifest = read(out)
@@ -268,7 +268,7 @@ def test_on_a_terminal_reasons_stand_above_the_lines(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")}
     child = subprocess.Popen(
-        [sys.executable, "-m", "porter.cli", "diff", str(out), "--file", "models.py"],
+        [sys.executable, "-m", "porter", "diff", str(out), "--file", "models.py"],
         stdout=theirs,
         stderr=theirs,
         env={**environment, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"},

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from porter import __version__
-from porter.base import read_base
-from porter.decisions import NAME, decision
-from porter.decisions.undecided import undecided_hunks
-from porter.decisions.writing import write
-from porter.manifest import read as read_manifest
+from porter.changes.decisions import NAME, decision
+from porter.changes.decisions.undecided import undecided_hunks
+from porter.changes.decisions.writing import write
+from porter.package.base import read_base
+from porter.package.manifest import read as read_manifest
 from porter.views.page.layout import kinds_of
 from tests.tiny_upstream import own_rules, run, run_json, tiny
 
@@ -108,7 +108,7 @@ def test_the_date_can_be_given(out: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_who_was_at_work(out: Path) -> None:
-    from porter.comparison import compare
+    from porter.changes.comparison import compare
 
     found = compare(out)
     kinds = {c.key: kinds_of(c, [m.line for m in found.marked if m.file == f.name]) for f, c in found.changes}

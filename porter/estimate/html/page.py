@@ -11,7 +11,7 @@ from porter.estimate.html.plots import RoofPlot, TimeBar, roof_plot, share, time
 from porter.estimate.outcome import GraphOutcome, Outcome, Said
 from porter.estimate.pair import described
 from porter.estimate.roofline import Roofline, ridge
-from porter.html import environment, today
+from porter.views.html import environment, today
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import ops, utils
-from ..ops import folding
+from porter.runtime import ops, utils
+from porter.runtime.ops import folding
 
 
 class Padded:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from . import folding
+from porter.runtime.ops import folding
 
 _TWIN = "_sovits_port_folded"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from porter.plain import plain
 from porter.validate.bench.outcome import BenchOutcome, Figures, SideFigures, ratios
+from porter.views.plain import plain
 
 if TYPE_CHECKING:
     from porter.answers import BenchAnswer

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import PortError
-from porter.upstream import Snapshot
+from porter.inputs.upstream import Snapshot
 from porter.validate.bench.outcome import BenchOutcome, CaseFigures, Side, SideFigures, Verdict
 from porter.validate.bench.steps import read_steps
 from porter.validate.cases import chosen

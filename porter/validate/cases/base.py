@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from porter.sources.layout import TRAINERS
+from porter.inputs.sources.layout import TRAINERS
 from porter.validate.budget import Allowance
 from porter.validate.cases.standins import StandIns
 from porter.validate.settings import Settings

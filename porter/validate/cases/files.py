@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from porter.sources.layout import TRAINERS
+from porter.inputs.sources.layout import TRAINERS
 from porter.validate.cases.base import Batch, Case, Part
 from porter.validate.cases.shapes import normal
 from porter.validate.settings import Settings

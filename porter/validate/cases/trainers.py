@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from porter.sources.layout import TRAINERS
+from porter.inputs.sources.layout import TRAINERS
 from porter.validate.cases.base import Batch, Case, Part, Unavailable
 from porter.validate.cases.files import told
 from porter.validate.cases.shapes import normal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from porter.html import check_place, write_page
 from porter.validate.html.page import render
+from porter.views.html import check_place, write_page
 
 __all__ = ["check_place", "render", "write_page"]

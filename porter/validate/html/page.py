@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import __version__
-from porter.html import environment, today
 from porter.validate.budget import Budget, compile_limit
 from porter.validate.compare import TensorReport, least_db
 from porter.validate.html.listening import Listening, listening
@@ -16,6 +15,7 @@ from porter.validate.html.plots import Bar, Ratios, Value, bars, ratios
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome, Verdict
 from porter.validate.sourcemap import Origin
 from porter.validate.wording import FIGURES, costs, decibels, distance, next_steps, number, setting, summary
+from porter.views.html import environment, today
 
 _TONES: dict[Verdict, str] = {
     "pass": "good",

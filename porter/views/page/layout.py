@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from ...comparison import Change, FileChanges
-from ...comparison.rows import CONTEXT
+from ...changes.comparison import Change, FileChanges
+from ...changes.comparison.rows import CONTEXT
 from .highlight import highlighted
 
 

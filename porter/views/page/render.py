@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from ... import __version__
-from ...comparison import HAND, Comparison, FileChanges
-from ...comparison.patch import notes_of
-from ...comparison.totals import Total, by_file, by_rule, total_of
-from ...html import environment, today
-from ...upstream.revision import short
+from ...changes.comparison import HAND, Comparison, FileChanges
+from ...changes.comparison.patch import notes_of
+from ...changes.comparison.totals import Total, by_file, by_rule, total_of
+from ...inputs.upstream.revision import short
+from ..html import environment, today
 from ..hunks import left_out_words
 from .layout import Block, Line, Piece, holds_line, kinds_of, pieces_of
 
 if TYPE_CHECKING:
     from ...generate.merging import Conflict
-    from ...manifest import DecisionRecord, HazardRecord
+    from ...package.manifest import DecisionRecord, HazardRecord
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATUSES = {

@@ -1,0 +1,260 @@
+"""What a trainer reads of its configuration: which keys, and which of them as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from ..syntax.walk import code, descendants, dotted, own_of_type
+from .project import Definition, SourceFile
+
+
+def longest(keys: set[str]) -> list[str]:
+    """Keys in order, but those that are the beginning of another."""
+    return sorted(k for k in keys if k and not any(o.startswith(f"{k}.") for o in keys))
+
+
+def listing(keys: list[str]) -> str:
+    """The keys as a tuple, one line or more for each of their first parts."""
+    lines: list[str] = []
+    for i, key in enumerate(keys):
+        item = f'"{key}",'
+        new = i == 0 or (key.split(".")[0] != keys[i - 1].split(".")[0] and "." in key)
+        if new or len(lines[-1]) + len(item) + 1 > 112:
+            lines.append(f"        {item}")
+        else:
+            lines[-1] += f" {item}"
+    return "(\n" + "\n".join(lines) + "\n    )"
+
+
+class ConfigUse:
+    """What code does with the parts of a configuration; remembers what it has looked at."""
+
+    def __init__(self) -> None:
+        """Nothing is looked at yet."""
+        self._chains: dict[cst.CSTNode, dict[str, list[tuple[cst.CSTNode, str]]]] = {}
+        self._numbers: dict[tuple[cst.CSTNode, str, int], set[str]] = {}
+
+    def keys(self, file: SourceFile, space: cst.CSTNode, name: str, depth: int) -> set[str]:
+        """The chains of attributes that code reads of a name, and that functions read which are given it or a part.
+
+        Calls are followed so many deep.
+        """
+        found: set[str] = set()
+        assigned: set[str] = set()
+        for node, chain in self._of(file, space, name):
+            if (
+                _guarded(file, node, name)
+                or _is_for_cuda(file, node)
+                or file.project.contexts.uncalled(file, node) is not None
+            ):
+                continue
+            parent = file.parent(node)
+            if isinstance(parent, (cst.AssignTarget, cst.AugAssign)):
+                assigned.add(chain)
+                continue
+            if isinstance(parent, cst.Call) and parent.func is node:  # a method of the value
+                chain = chain.rpartition(".")[0]
+            found.add(chain)
+            call = file.parent(parent) if isinstance(parent, cst.Arg) else None
+            if not isinstance(parent, cst.Arg) or not isinstance(call, cst.Call) or depth == 0:
+                continue
+            for other, function in callees(file, call.func):
+                method = other.owner(function) is not None
+                if parent.star == "**":
+                    found |= {f"{chain}.{key}" for key, needed in _open(function, call, method) if needed}
+                    continue
+                given = _parameter(function, call, parent, method)
+                if given is not None:
+                    inner = self.keys(other, function.body, given, depth - 1)
+                    found |= {f"{chain}.{key}" if chain else key for key in inner if key}
+        return {key for key in found if key not in assigned}
+
+    def numbers(self, file: SourceFile, space: cst.CSTNode, name: str, depth: int) -> set[str]:
+        """Those chains of attributes of a name that code computes with, or hands to others that do; "" for itself.
+
+        What a class does with the attribute that it keeps a value in counts too.
+        """
+        asked = (space, name, depth)
+        if asked in self._numbers:
+            return self._numbers[asked]
+        found = self._numbers[asked] = set()  # recursion: nothing, unless something else says so
+        for node, chain in self._of(file, space, name):
+            if _computes(file, node):
+                found.add(chain)
+            parent = file.parent(node)
+            if depth == 0:
+                continue
+            if isinstance(parent, cst.Assign) and parent.value is node:
+                found |= {chain for target in parent.targets if self._is_kept(file, parent, target.target, depth)}
+            call = file.parent(parent) if isinstance(parent, cst.Arg) else None
+            if not isinstance(parent, cst.Arg) or not isinstance(call, cst.Call):
+                continue
+            for other, function in callees(file, call.func):
+                method = other.owner(function) is not None
+                if parent.star == "**":
+                    names = [parameter for parameter, _ in _open(function, call, method)]
+                    inner = {n for n in names if "" in self.numbers(other, function.body, n, depth - 1)}
+                else:
+                    given = _parameter(function, call, parent, method)
+                    inner = self.numbers(other, function.body, given, depth - 1) if given is not None else set()
+                found |= {f"{chain}.{key}".strip(".") for key in inner}
+        return found
+
+    def _is_kept(self, file: SourceFile, assign: cst.Assign, target: cst.BaseExpression, depth: int) -> bool:
+        """Whether a value is put in `self.x`, and the class computes with that."""
+        owner, kept = file.owner(assign), dotted(target)
+        if owner is None or kept is None or not kept.startswith("self."):
+            return False
+        return kept.removeprefix("self.") in self.numbers(file, owner.body, "self", depth - 1)
+
+    def _of(self, file: SourceFile, space: cst.CSTNode, name: str) -> list[tuple[cst.CSTNode, str]]:
+        """The whole chains `name.a.b` in a part of a file, each with `a.b`; with "" for the name alone."""
+        if space not in self._chains:
+            found = self._chains[space] = {}
+            for node in descendants(space):
+                if (type(node) is cst.Name or type(node) is cst.Attribute) and (full := _chain(file, node)):
+                    first, _, rest = full.partition(".")
+                    found.setdefault(first, []).append((node, rest))
+        return self._chains[space].get(name, [])
+
+
+_TAKE_NUMBERS = ("torch.optim.", "librosa.filters.", "math.")
+_TAKES_NUMBERS = ("torch.manual_seed", "random.seed", "numpy.random.seed")
+_ARITHMETIC = (cst.Subtract, cst.Multiply, cst.Divide, cst.FloorDivide, cst.Power)
+_NUMBERS = (cst.Integer, cst.Float)
+
+
+def _computes(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether an expression has to be a number, where it stands."""
+    parent = file.parent(node)
+    if type(parent) is cst.BinaryOperation:
+        other = parent.right if parent.left is node else parent.left
+        if type(parent.operator) is cst.Modulo:
+            around = file.parent(parent)
+            compared = type(around) is cst.Comparison and isinstance(around.comparisons[0].comparator, _NUMBERS)
+            return compared or (parent.left is node and not isinstance(other, (cst.Tuple, cst.Dict)))
+        is_sum = type(parent.operator) is cst.Add and isinstance(other, _NUMBERS)
+        texts = (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString, cst.List, cst.Tuple)
+        return is_sum or (isinstance(parent.operator, _ARITHMETIC) and not isinstance(other, texts))
+    if type(parent) is cst.Comparison:
+        sides = [part.comparator for part in parent.comparisons]
+        return len(sides) == 1 and isinstance(sides[0] if parent.left is node else parent.left, _NUMBERS)
+    if type(parent) is cst.ComparisonTarget:
+        around = file.parent(parent)
+        return type(around) is cst.Comparison and isinstance(around.left, _NUMBERS)
+    if type(parent) is cst.UnaryOperation:
+        return type(parent.operator) is cst.Minus
+    call = file.parent(parent) if type(parent) is cst.Arg and not parent.star else None
+    if type(call) is not cst.Call:
+        return False
+    called = file.resolve(call.func) or ""
+    is_range = type(call.func) is cst.Name and call.func.value == "range"
+    return is_range or called in _TAKES_NUMBERS or called.startswith(_TAKE_NUMBERS)
+
+
+def _chain(file: SourceFile, node: cst.Name | cst.Attribute) -> str | None:
+    """`a.b.c`, where a node is the whole of such a chain and stands for a value."""
+    parent = file.parent(node)
+    if type(parent) is cst.Attribute or type(parent) is cst.Param:
+        return None
+    if type(parent) is cst.Arg and parent.keyword is node:
+        return None
+    return dotted(node)
+
+
+def _is_for_cuda(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether a value only says which GPUs to use."""
+    assign = next((a for a in file.ancestors(node) if isinstance(a, cst.Assign)), None)
+    return assign is not None and "CUDA_VISIBLE_DEVICES" in code(assign.targets[0].target)
+
+
+def _guarded(file: SourceFile, node: cst.CSTNode, name: str) -> bool:
+    """Whether code is reached only where somebody asked if the key is there."""
+    child = node
+    for around in file.ancestors(node):
+        if isinstance(around, (cst.If, cst.IfExp)) and child is not around.test and _asks_for_key(around.test, name):
+            return True
+        if type(around) is cst.BooleanOperation and child is around.right and _asks_for_key(around.left, name):
+            return True
+        if type(around) is cst.Try and child is around.body and around.handlers:
+            handlers = [h.type for h in around.handlers]
+            if any(t is not None and (dotted(t) or "") in ("AttributeError", "KeyError") for t in handlers):
+                return True
+        child = around
+    return False
+
+
+def _asks_for_key(test: cst.BaseExpression, name: str) -> bool:
+    """`hasattr(hps.train, "x")`, `getattr(hps, "x", None)` or `"x" in hps.train`."""
+    for part in descendants(test):
+        if type(part) is cst.Call and isinstance(part.func, cst.Name) and part.func.value in ("hasattr", "getattr"):
+            asked = part.args[0].value if part.args else part.func
+            if (dotted(asked) or "").split(".")[0] == name:
+                return True
+        if type(part) is cst.Comparison and isinstance(part.left, cst.SimpleString):
+            for target in part.comparisons:
+                inside = isinstance(target.operator, (cst.In, cst.NotIn))
+                if inside and (dotted(target.comparator) or "").split(".")[0] == name:
+                    return True
+    return False
+
+
+def callees(file: SourceFile, func: cst.BaseExpression) -> Iterator[tuple[SourceFile, cst.FunctionDef]]:
+    """The functions, or constructors of classes, that a call may reach."""
+    for other, definition in _definitions(file, func):
+        if isinstance(definition, cst.FunctionDef):
+            yield other, definition
+        else:
+            for item in definition.body.body:
+                if isinstance(item, cst.FunctionDef) and item.name.value == "__init__":
+                    yield other, item
+
+
+def _definitions(file: SourceFile, func: cst.BaseExpression) -> Iterator[Definition]:
+    """What a name means in the project; a local name that was given one of several classes means all of them."""
+    if isinstance(func, cst.IfExp):
+        yield from _definitions(file, func.body)
+        yield from _definitions(file, func.orelse)
+        return
+    found = file.project.definition(file.resolve(func))
+    if found is not None:
+        yield found
+        return
+    function = file.function(func)
+    if isinstance(func, cst.Name) and function is not None:
+        for assign in own_of_type(function.body, cst.Assign):
+            named = any(dotted(t.target) == func.value for t in assign.targets)
+            if named and isinstance(assign.value, cst.IfExp):
+                yield from _definitions(file, assign.value)
+
+
+def _open(function: cst.FunctionDef, call: cst.Call, method: bool) -> list[tuple[str, bool]]:
+    """The parameters that a call fills by `**`, and whether they have to be there."""
+    plain = [*function.params.posonly_params, *function.params.params][1 if method else 0 :]
+    if any(arg.star == "*" for arg in call.args):
+        return []
+    filled = sum(arg.keyword is None and not arg.star for arg in call.args)
+    named = {arg.keyword.value for arg in call.args if arg.keyword is not None}
+    left = [*plain[filled:], *function.params.kwonly_params]
+    asserted = {n.value for check in own_of_type(function.body, cst.Assert) for n in own_of_type(check.test, cst.Name)}
+    return [
+        (p.name.value, p.default is None or (dotted(p.default) == "None" and p.name.value in asserted))
+        for p in left
+        if p.name.value not in named
+    ]
+
+
+def _parameter(function: cst.FunctionDef, call: cst.Call, arg: cst.Arg, method: bool) -> str | None:
+    """The parameter that an argument is given to."""
+    if arg.star:
+        return None
+    names = [p.name.value for p in (*function.params.posonly_params, *function.params.params)]
+    if arg.keyword is not None:
+        return arg.keyword.value if arg.keyword.value in names else None
+    at = list(call.args).index(arg)
+    if any(a.star or a.keyword is not None for a in call.args[:at]):
+        return None
+    names = names[1:] if method else names
+    return names[at] if at < len(names) else None

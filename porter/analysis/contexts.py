@@ -1,0 +1,692 @@
+"""Code that never meets the device: constructors, data loading, scripts, distributed-only branches."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+
+import libcst as cst
+
+from ..syntax.calls import method_call
+from ..syntax.walk import descendants, dotted, own_names, own_of_type
+from .project import Project, SourceFile
+from .steps import asks_interval, ends_step, is_training_loop, training_loop
+
+_CONSTRUCTORS = ("__init__", "__init_subclass__", "__post_init__", "reset_parameters", "_init_weights")
+_LOADING_BASES = ("Dataset", "IterableDataset", "Sampler", "BatchSampler", "DistributedSampler", "DataLoader")
+_LOADING_ARGUMENTS = ("collate_fn", "worker_init_fn", "sampler", "batch_sampler")
+_DISTRIBUTED = ("is_distributed", "is_initialized")
+# Decorators behind which a function is still called by its own name, and by nobody else.
+_KEEPING = ("no_grad", "inference_mode", "enable_grad", "lru_cache", "cache", "wraps", "staticmethod", "classmethod")
+_STARTERS = ("spawn", "launch", "start_replicas", "Process", "Thread", "elastic_launch", "start_processes")
+
+# Reasons that hold for a helper too, if all its callers have them. What a script of this package calls may well be
+# called for the device by a trainer.
+BUILT = "runs once, when the module is built on the host"
+IMPORTED = "runs once, when the file is imported"
+_COPIED = "its tensors are copied to the host first"
+_LOGGED = "runs after the step, at log steps only"
+_LOADING = "in the data loader, on host tensors"
+_LOADS = f"it runs {_LOADING}"
+DISTRIBUTED_ONLY = "runs only where torch.distributed has a process group"
+
+# Functions of torch that upstream replaces with its own → layers of torch that call them.
+_CALLERS = {
+    "torch.nn.functional.multi_head_attention_forward": (
+        "torch.nn.MultiheadAttention",
+        "torch.nn.TransformerEncoderLayer",
+        "torch.nn.TransformerDecoderLayer",
+        "torch.nn.Transformer",
+    ),
+}
+
+_WITHOUT_GRADIENTS = ("torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled")
+_GUARDING = frozenset({cst.If, cst.BooleanOperation, cst.IndentedBlock, cst.FunctionDef})
+_DEFINED = (cst.FunctionDef, cst.ClassDef)
+Reference = tuple[SourceFile, cst.CSTNode]
+
+
+class Contexts:
+    """For each place of a project: why it runs on the host only, if it does."""
+
+    def __init__(self, project: Project) -> None:
+        """Collect who refers to whom."""
+        self._files = tuple(project.files.values())
+        self._references = _references(project)
+        self._functions: dict[cst.CSTNode, str | None] = {}
+        self._loaded: dict[cst.CSTNode, str | None] = {}
+        self._between: dict[cst.CSTNode, str | None] = {}
+        self._exits: dict[cst.CSTNode, list[tuple[cst.If, str]]] = {}
+
+    def references(self, definition: cst.CSTNode) -> list[Reference]:
+        """Where a top-level function or class of the project is used (not where it is defined or imported)."""
+        return self._references.get(definition, [])
+
+    def host_reason(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+        """Why `node` is only ever evaluated on the host; None when it may run for the device."""
+        guard = self._guard(file, node)
+        if guard is not None:
+            return guard
+        if any(type(a) is cst.Lambda for a in (node, *file.ancestors(node))) and not self._in_loading(file, node):
+            return None  # runs when it is called, wherever that is
+        function = file.function(node)
+        if function is None:
+            if _in_script(file, node):
+                return "runs only when the file is executed as a script"
+            return IMPORTED
+        return self.function_reason(file, function)
+
+    def _guard(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+        """A condition around `node`, or an exit before it, that keeps it from the device."""
+        child: cst.CSTNode = node
+        for around in file.ancestors(node):
+            if type(around) not in _GUARDING:
+                child = around
+                continue
+            if type(around) is cst.If and child is around.body and _asks_distributed(file, around.test):
+                return _distributed_reason(file, around)
+            if type(around) is cst.BooleanOperation and child is around.right and asks_host(around):
+                return "evaluated for host tensors only"
+            if type(around) is cst.If and child is around.body and asks_host(around.test):
+                return "evaluated for host tensors only"
+            if type(around) is cst.IndentedBlock:
+                for leaving, reason in self._exits_of(file, around):
+                    if around.body.index(leaving) < around.body.index(child):
+                        return reason
+            if type(around) is cst.FunctionDef:
+                return None
+            child = around
+        return None
+
+    def _exits_of(self, file: SourceFile, block: cst.IndentedBlock) -> list[tuple[cst.If, str]]:
+        """The statements of a block that are passed on the host only, each with why."""
+        if block not in self._exits:
+            self._exits[block] = [
+                (statement, reason)
+                for statement in block.body
+                if type(statement) is cst.If and (reason := _exit_reason(file, statement)) is not None
+            ]
+        return self._exits[block]
+
+    def _in_loading(self, file: SourceFile, node: cst.CSTNode) -> bool:
+        owner = file.owner(node)
+        return owner is not None and self._loading_reason(file, owner) is not None
+
+    def loaded(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+        """Why a function only ever runs in the data loader, as far as the project calls it.
+
+        No reason for a rule to leave the function alone: a trainer of somebody's own may well run it for the device.
+        """
+        function = file.function(node)
+        if function is None:
+            return None
+        if function not in self._loaded:
+            self._loaded[function] = None
+            self._loaded[function] = self._find_loaded(file, function)
+        return self._loaded[function]
+
+    def _find_loaded(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
+        if file.owner(function) is not None or file.function(function) is not None or _handed_on(function):
+            return None
+        found: str | None = None
+        for other, use in self.references(function):
+            called = _is_local_use(other, use)
+            reason = self.host_reason(other, use) or self.loaded(other, use) if called else _given_to_loader(other, use)
+            if reason is None or _LOADING not in reason:
+                return None
+            found = found or f"{reason} ({function.name.value} is called only at {other.path}:{other.span(use).line})"
+        return found
+
+    def unreached(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+        """In a file that is ported only because module/ or a trainer imports from it: code that neither reaches."""
+        if not file.is_dependency:
+            return None
+        top = [a for a in (node, *file.ancestors(node)) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
+        if not top or top[-1] in self._reached:
+            return None
+        assert isinstance(top[-1], (cst.FunctionDef, cst.ClassDef))
+        return f"neither upstream's module/ nor its trainers reach {top[-1].name.value}"
+
+    def uncalled(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+        """In a trainer: code of a function that the script never comes to call."""
+        top = _top(file, node) if file.is_trainer else None
+        if top is None or top in self._called or _handed_on(top):
+            return None
+        return f"nothing calls {top.name.value}"
+
+    def between_steps(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+        """In a trainer or a file of its helpers: code that no iteration of a loop over batches runs."""
+        function = file.function(node)
+        if function is None or training_loop(file, node) is not None:
+            return None
+        if function not in self._between:
+            steps = self._between_steps(file, function, frozenset()) if file.in_trainers else None
+            self._between[function] = steps or self._evaluates(file, function)
+        return self._between[function]
+
+    def logged(self, file: SourceFile, node: cst.CSTNode) -> str | None:
+        """In a loop over batches: code behind the end of the step that runs every so many steps, for itself."""
+        loop = training_loop(file, node)
+        if loop is None or not _now_and_then(file, node, loop) or not _keeps_to_itself(file, node, loop):
+            return None
+        around = [node, *file.ancestors(node)]
+        for statement in around[: around.index(loop)]:
+            if isinstance(statement, cst.BaseStatement) and isinstance(file.parent(statement), cst.IndentedBlock):
+                before = file.siblings(statement)
+                if any(ends_step(file, one) for one in before[: before.index(statement)]):
+                    return _LOGGED
+        return None
+
+    def _evaluates(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
+        """A function that goes through batches with a network that it sets to evaluation, without gradients."""
+        calls = list(own_of_type(function, cst.Call))
+        set_up = [c for c in calls if (found := method_call(c, "eval")) is not None and type(found[0]) is cst.Name]
+        if not set_up or dotted(set_up[0].func) == "self.eval" or file.owner(function) is not None:
+            return None
+        if not any((file.resolve(n) or "") in _WITHOUT_GRADIENTS for n in descendants(function) if _is_name(n)):
+            return None
+        if not any(True for _ in own_of_type(function.body, cst.For)) or self._runs_in_module(file, function.body):
+            return None
+        return f"evaluates between steps ({function.name.value} calls {dotted(set_up[0].func)}())"
+
+    def _between_steps(self, file: SourceFile, function: cst.FunctionDef, seen: frozenset[cst.CSTNode]) -> str | None:
+        loops = [n for n in descendants(function.body) if isinstance(n, (cst.For, cst.While)) and is_training_loop(n)]
+        if loops:
+            return f"runs outside the loop over batches ({file.path}:{file.span(loops[0]).line}), between steps"
+        outer = file.function(function)
+        if file.owner(function) is not None:
+            return None
+        if outer is not None:
+            name = function.name.value
+            uses: list[Reference] = [
+                (file, n)
+                for n in descendants(outer.body)
+                if isinstance(n, cst.Name) and n.value == name and not isinstance(file.parent(n), cst.FunctionDef)
+            ]
+        else:
+            uses = self.references(function)
+        if _handed_on(function):
+            return None
+        for other, use in uses:
+            if self.uncalled(other, use) is not None:
+                continue
+            if not _is_run(other, use):
+                return None  # a hook, say, that the network calls
+            loop = training_loop(other, use)
+            if loop is not None and not _now_and_then(other, use, loop):
+                return None
+            caller = other.function(use)
+            if loop is not None or caller is None or caller in seen or caller is function:
+                continue  # a script's own lines run no iteration
+            if self._between_steps(other, caller, seen | {function}) is None:
+                return None
+        if any(training_loop(other, use) is not None for other, use in uses):
+            return f"runs between steps, every so many ({function.name.value} is called at intervals only)"
+        return f"runs between steps ({function.name.value} is never called in a loop over batches)" if uses else None
+
+    @cached_property
+    def _called(self) -> set[cst.CSTNode]:
+        """Definitions of trainers that are used by what runs when the script is executed."""
+        called: set[cst.CSTNode] = {d for d in self._references if isinstance(d, _DEFINED) and _handed_on(d)}
+        grew = True
+        while grew:
+            before = len(called)
+            for definition, uses in self._references.items():
+                if definition not in called and any(
+                    not f.is_trainer or (top := _top(f, n)) is None or top in called for f, n in uses
+                ):
+                    called.add(definition)
+            grew = len(called) > before
+        return called
+
+    @cached_property
+    def _reached(self) -> set[cst.CSTNode]:
+        """Definitions of dependencies that module/ or a trainer refers to, directly or through others."""
+        reached: set[cst.CSTNode] = set()
+        grew = True
+        while grew:
+            before = len(reached)
+            for definition, uses in self._references.items():
+                if definition not in reached and any(self._reaches(f, n, reached) for f, n in uses):
+                    reached.add(definition)
+            grew = len(reached) > before
+        return reached
+
+    def _reaches(self, file: SourceFile, use: cst.CSTNode, reached: set[cst.CSTNode]) -> bool:
+        if not file.is_dependency:
+            return True
+        top = [a for a in file.ancestors(use) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
+        if top:
+            return top[-1] in reached
+        return not _in_script(file, use) and self._patch_is_used(file, use, reached)
+
+    def _patch_is_used(self, file: SourceFile, use: cst.CSTNode, reached: set[cst.CSTNode]) -> bool:
+        """Of a function that a file puts in the place of torch's: whether reached code calls that; True for others."""
+        assignment = file.parent(use)
+        targets = [t.target for t in assignment.targets] if isinstance(assignment, cst.Assign) else []
+        names = {file.resolve(target) or "" for target in targets}
+        if not names or not names <= _CALLERS.keys():
+            return True
+        callers = names | {caller for name in names for caller in _CALLERS[name]}
+        last = {name.rpartition(".")[2] for name in callers}
+        return any(
+            node not in targets and other.resolve(node) in callers and self._reaches(other, node, reached)
+            for other in self._files
+            if any(name in other.source for name in last)
+            for node in other.index.nodes
+            if type(node) in (cst.Name, cst.Attribute)
+            and (node.value if type(node) is cst.Name else node.attr.value) in last  # type: ignore[attr-defined]
+            and not isinstance(other.parent(node), (cst.ImportAlias, cst.AsName))
+        )
+
+    def function_reason(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
+        """Why a function never runs for the device; None when it may."""
+        if function not in self._functions:
+            self._functions[function] = None  # recursion: not host-only unless something else says so
+            self._functions[function] = self._find_reason(file, function)
+        return self._functions[function]
+
+    def _find_reason(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
+        name = function.name.value
+        owner = file.owner(function)
+        outer = file.function(function)
+        if _runs_after_step(file, function):
+            return _LOGGED
+        if owner is not None and (loading := self._loading_reason(file, owner)) is not None:
+            return loading
+        if owner is not None and outer is not None and outer in file.ancestors(owner):
+            return None  # of a class that a function makes: its objects run where they are called
+        if outer is not None:
+            return self._inner_reason(file, outer, function)
+        if owner is None:
+            return self._caller_reason(function, name)
+        if name in _CONSTRUCTORS:
+            return BUILT if self._built_once(file, owner) and not self._called_later(name) else None
+        return self._caller_reason(owner, owner.name.value) or self._method_reason(function, name)
+
+    def _inner_reason(self, file: SourceFile, outer: cst.FunctionDef, function: cst.FunctionDef) -> str | None:
+        """A function inside another that is only called, and only from code with a reason."""
+        reason = self.function_reason(file, outer)
+        if reason is None or reason.endswith(_LOADING):
+            return reason
+        name = function.name.value
+        uses = [
+            n
+            for n in descendants(outer.body)
+            if isinstance(n, cst.Name) and n.value == name and not isinstance(file.parent(n), cst.FunctionDef)
+        ]
+        if not uses or _handed_on(function):
+            return None  # a hook, say, that the constructor hands on
+        called = all(isinstance(p := file.parent(n), cst.Call) and p.func is n for n in uses)
+        return reason if called and all(self.host_reason(file, n) is not None for n in uses) else None
+
+    def _caller_reason(self, definition: cst.FunctionDef | cst.ClassDef, name: str) -> str | None:
+        """A function or class all of whose uses in the package are on the host is on the host itself."""
+        reasons = []
+        for file, use in self.references(definition):
+            if isinstance(definition, cst.ClassDef):
+                if not _is_static_use(file, use):
+                    return None
+            elif not _is_local_use(file, use) or _handed_on(definition):
+                return None
+            reason = _host_argument(file, use) or self.host_reason(file, use)
+            if reason is None or not _holds_for_helpers(reason):
+                return None
+            where = f"{file.path}:{file.span(use).line}"
+            reasons.append(f"{reason} ({name} is called only at {where})")
+        return reasons[0] if reasons else None
+
+    def _method_reason(self, function: cst.FunctionDef, name: str) -> str | None:
+        """A method that is only called, of any object, and only while modules are built."""
+        if name == "forward" or name.startswith("__") or function.decorators:
+            return None
+        reasons = []
+        for file, use in self._attributes.get(name, ()):
+            call = file.parent(use)
+            if not isinstance(call, cst.Call) or call.func is not use:
+                return None
+            reason = self.host_reason(file, use)
+            if reason is None or not reason.startswith(BUILT):
+                return None
+            reasons.append(f"{reason} ({name} is called only at {file.path}:{file.span(use).line})")
+        return reasons[0] if reasons else None
+
+    def _built_once(self, file: SourceFile, owner: cst.ClassDef) -> bool:
+        """Whether no object of a class is made for a request or a batch.
+
+        Modules are, unless one is made in what another module runs; of other classes it has to be seen.
+        """
+        module = file.defines_module(owner)
+        made = [
+            (f, n)
+            for one in (owner, *self._derived.get(owner, ()))
+            for f, n in self.references(one)
+            if isinstance(call := f.parent(n), cst.Call) and call.func is n
+        ]
+        for other, use in made:
+            if self.host_reason(other, use) is not None:
+                continue
+            if not (module or self.between_steps(other, use) is not None) or self._runs_in_module(other, use):
+                return False
+        return module or bool(made)
+
+    def _runs_in_module(self, file: SourceFile, node: cst.CSTNode, seen: frozenset[cst.CSTNode] = frozenset()) -> bool:
+        """Whether code is part of what a module does when it is called, directly or by functions that it calls."""
+        function = file.function(node)
+        if function is None or function in seen:
+            return False
+        owner = file.owner(function)
+        if owner is not None:
+            return file.defines_module(owner) and self.function_reason(file, function) is None
+        return any(self._runs_in_module(f, n, seen | {function}) for f, n in self.references(function))
+
+    def _called_later(self, name: str) -> bool:
+        """Whether code that builds nothing calls what usually belongs to the construction of a module."""
+        return name in ("reset_parameters", "_init_weights") and any(
+            (function := file.function(use)) is None or function.name.value not in _CONSTRUCTORS
+            for file, use in self._attributes.get(name, ())
+        )
+
+    @cached_property
+    def _derived(self) -> dict[cst.CSTNode, set[cst.ClassDef]]:
+        """The classes of the project that derive from each of its classes, at any distance."""
+        found: dict[cst.CSTNode, set[cst.ClassDef]] = defaultdict(set)
+        pending = [(f, n, n) for f in self._files for n in f.index.nodes if type(n) is cst.ClassDef]
+        while pending:
+            file, derived, owner = pending.pop()
+            for base in owner.bases:
+                above = file.project.definition(file.resolve(base.value))
+                if above is not None and isinstance(above[1], cst.ClassDef) and derived not in found[above[1]]:
+                    found[above[1]].add(derived)
+                    pending.append((above[0], derived, above[1]))
+        return found
+
+    @cached_property
+    def _attributes(self) -> dict[str, list[Reference]]:
+        """Where each name is asked of an object."""
+        found: dict[str, list[Reference]] = defaultdict(list)
+        for file in self._files:
+            for node in file.index.nodes:
+                if type(node) is cst.Attribute:
+                    found[node.attr.value].append((file, node))
+        return found
+
+    def _loading_reason(self, file: SourceFile, owner: cst.ClassDef) -> str | None:
+        if file.defines_module(owner):
+            return None
+        if _derives_from_loader(file, owner, frozenset()):
+            return f"{owner.name.value} runs {_LOADING}"
+        collates = "collat" in owner.name.value.lower() or any(
+            _given_to_loader(f, n) is not None for f, n in self.references(owner)
+        )
+        if collates and any(isinstance(m, cst.FunctionDef) and m.name.value == "__call__" for m in owner.body.body):
+            return f"{owner.name.value} collates batches {_LOADING}"
+        return None
+
+
+def _holds_for_helpers(reason: str) -> bool:
+    """Whether a reason for code holds for the functions that only this code calls."""
+    return reason.startswith((BUILT, IMPORTED, _COPIED, _LOGGED, DISTRIBUTED_ONLY))
+
+
+def _top(file: SourceFile, node: cst.CSTNode) -> cst.FunctionDef | cst.ClassDef | None:
+    """The outermost function or class around (or at) a node."""
+    found = [a for a in (node, *file.ancestors(node)) if type(a) is cst.FunctionDef or type(a) is cst.ClassDef]
+    return found[-1] if found else None
+
+
+def _runs_after_step(file: SourceFile, function: cst.FunctionDef) -> bool:
+    """Whether the runtime is given a function to run after the step, every so many steps."""
+    given = any((file.resolve(d.decorator) or "").endswith("utils.after_step") for d in function.decorators)
+    return given and any(isinstance(a, cst.If) and asks_interval(a.test) for a in file.ancestors(function))
+
+
+def _is_name(node: cst.CSTNode) -> bool:
+    return isinstance(node, (cst.Name, cst.Attribute))
+
+
+def _is_run(file: SourceFile, use: cst.CSTNode) -> bool:
+    """Whether a function is called where it is named, or started there as a process."""
+    call = file.parent(use)
+    if isinstance(call, cst.Arg):
+        call = file.parent(call)
+        return isinstance(call, cst.Call) and (dotted(call.func) or "").rpartition(".")[2] in _STARTERS
+    return isinstance(call, cst.Call) and call.func is use
+
+
+def _now_and_then(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
+    """Whether a place in a training loop is reached every so many steps only."""
+    child = node
+    for around in file.ancestors(node):
+        if around is loop:
+            return False
+        if isinstance(around, cst.If) and child is around.body and asks_interval(around.test):
+            return True
+        child = around
+    return False
+
+
+def _keeps_to_itself(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
+    """Whether what a step now and then binds around a place is read by no other step: each binds it anew before."""
+    around = [a for a in file.ancestors(node) if isinstance(a, cst.If) and asks_interval(a.test)]
+    within = next((a for a in around if loop in file.ancestors(a)), None)
+    function = file.function(node)
+    if within is None or function is None:
+        return False
+    inside = {n for n in descendants(within) if isinstance(n, cst.Name)}
+    bound = {n.value for n in inside if isinstance(file.parent(n), (cst.AssignTarget, cst.AugAssign))}
+    line = file.span(within).line
+    for name in bound:
+        others = [n for n in own_names(function.body).get(name, ()) if n not in inside]
+        anew = any(isinstance(file.parent(n), cst.AssignTarget) and loop in file.ancestors(n) for n in others)
+        if others and (not anew or any(file.span(n).line > line for n in others)):
+            return False
+    return True
+
+
+def _handed_on(function: cst.FunctionDef | cst.ClassDef) -> bool:
+    """Whether a decorator may give a function to somebody else."""
+    return any(
+        (dotted(d.decorator.func if isinstance(d.decorator, cst.Call) else d.decorator) or "").rpartition(".")[2]
+        not in _KEEPING
+        for d in function.decorators
+    )
+
+
+def _given_to_loader(file: SourceFile, use: cst.CSTNode) -> str | None:
+    """`DataLoader(..., collate_fn=use)`, `collate_fn=use(...)`, or by the name of a variable."""
+    node = use
+    parent = file.parent(node)
+    if isinstance(parent, cst.Call) and parent.func is node:  # an object of a class
+        node, parent = parent, file.parent(parent)
+    if isinstance(parent, cst.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0].target, cst.Name):
+        target, function = parent.targets[0].target, file.function(parent)
+        around: cst.CSTNode = function.body if function is not None else file.module
+        uses = [n for n in descendants(around) if isinstance(n, cst.Name) and n.value == target.value]
+        asked = [n for n in uses if n is not target and not _is_keyword(file, n)]
+        return _LOADS if asked and all(_is_loading_argument(file, n) for n in asked) else None
+    return _LOADS if _is_loading_argument(file, node) else None
+
+
+def _is_keyword(file: SourceFile, node: cst.CSTNode) -> bool:
+    parent = file.parent(node)
+    return isinstance(parent, cst.Arg) and parent.keyword is node
+
+
+def _is_loading_argument(file: SourceFile, node: cst.CSTNode) -> bool:
+    arg = file.parent(node)
+    return isinstance(arg, cst.Arg) and arg.keyword is not None and arg.keyword.value in _LOADING_ARGUMENTS
+
+
+def _is_static_use(file: SourceFile, use: cst.CSTNode) -> bool:
+    """`Class.apply(...)`: the use runs the class's code there and then; a constructor call does not."""
+    parent = file.parent(use)
+    return isinstance(parent, cst.Attribute) and parent.attr.value == "apply"
+
+
+def _is_local_use(file: SourceFile, use: cst.CSTNode) -> bool:
+    """A function called, or called by a local name; kept in an attribute or handed on, anyone may call it."""
+    parent = file.parent(use)
+    if isinstance(parent, cst.Call):
+        return parent.func is use
+    while isinstance(parent, cst.IfExp):
+        parent = file.parent(parent)
+    function = file.function(use)
+    if not isinstance(parent, (cst.Assign, cst.AnnAssign)) or function is None:
+        return False
+    targets = [t.target for t in parent.targets] if isinstance(parent, cst.Assign) else [parent.target]
+    names = {t.value for t in targets if isinstance(t, cst.Name)}
+    others = [
+        n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value in names and n not in targets
+    ]
+    return len(names) == len(targets) and all(
+        isinstance(call := file.parent(n), cst.Call) and call.func is n for n in others
+    )
+
+
+def _host_argument(file: SourceFile, use: cst.CSTNode) -> str | None:
+    """The call hands over host copies, and else only settings: `helper(utils.to_host(x), self.size)`."""
+    call = file.parent(use)
+    if not isinstance(call, cst.Call) or call.func is not use or not call.args:
+        return None
+    values = [arg.value for arg in call.args]
+    copies = [v for v in values if isinstance(v, cst.Call) and (dotted(v.func) or "").endswith("utils.to_host")]
+    return _COPIED if copies and all(v in copies or _is_setting(file, v) for v in values) else None
+
+
+def _is_setting(file: SourceFile, value: cst.BaseExpression) -> bool:
+    if isinstance(value, (cst.Integer, cst.Float, cst.SimpleString)) or dotted(value) in ("True", "False", "None"):
+        return True
+    owner = file.owner(value)
+    if owner is None or not isinstance(value, cst.Attribute) or dotted(value.value) != "self":
+        return False
+    given = file.attribute_value(owner, value.attr.value)
+    return isinstance(given, (cst.Name, cst.Integer, cst.Float)) and value.attr.value not in file.buffers(owner)
+
+
+def _references(project: Project) -> dict[cst.CSTNode, list[Reference]]:
+    names = {
+        name
+        for file in project.files.values()
+        for name, bound in file.index.root.bindings.items()
+        if any(isinstance(b, (cst.FunctionDef, cst.ClassDef)) for b in bound)
+    }
+    found: dict[cst.CSTNode, list[Reference]] = defaultdict(list)
+    for file in project.files.values():
+        for node in file.index.nodes:
+            last = node.value if type(node) is cst.Name else node.attr.value if type(node) is cst.Attribute else None
+            if last not in names or not isinstance(node, (cst.Name, cst.Attribute)):
+                continue
+            parent = file.parent(node)
+            if type(parent) is cst.Attribute and parent.attr is node:
+                continue
+            if isinstance(parent, (cst.FunctionDef, cst.ClassDef)) and parent.name is node:
+                continue
+            if isinstance(parent, (cst.ImportAlias, cst.ImportFrom, cst.AsName)):
+                continue
+            if type(parent) is cst.Param and parent.name is node:
+                continue
+            if type(parent) is cst.Arg and parent.keyword is node:
+                continue
+            definition = project.definition(file.resolve(node) or _starred(file, node))
+            if definition is not None:
+                found[definition[1]].append((file, node))
+    return found
+
+
+def _starred(file: SourceFile, node: cst.Name | cst.Attribute) -> str | None:
+    """What a name means that only `from ... import *` can have brought."""
+    if type(node) is not cst.Name or not file.stars or file.index.scope_of(node).lookup(node.value) is not None:
+        return None
+    names = (f"{module}.{node.value}" for module in file.stars)
+    return next((name for name in names if file.project.definition(name) is not None), None)
+
+
+def _derives_from_loader(file: SourceFile, owner: cst.ClassDef, seen: frozenset[cst.CSTNode]) -> bool:
+    for base in owner.bases:
+        name = file.resolve(base.value)
+        above = file.project.definition(name)
+        if above is None:
+            if name is not None and name.rsplit(".", 1)[-1] in _LOADING_BASES:
+                return True
+        elif isinstance(above[1], cst.ClassDef) and above[1] not in seen:
+            if not _derives_from_loader(above[0], above[1], seen | {owner}):
+                continue
+            return True
+    return False
+
+
+def _in_script(file: SourceFile, node: cst.CSTNode) -> bool:
+    child = node
+    for around in file.ancestors(node):
+        if isinstance(around, cst.If) and child is around.body and _asks_for_script(around.test):
+            return True
+        child = around
+    return False
+
+
+def _asks_for_script(test: cst.BaseExpression) -> bool:
+    """`__name__ == "__main__"`, and whatever else has to hold."""
+    if isinstance(test, cst.BooleanOperation) and isinstance(test.operator, cst.And):
+        return _asks_for_script(test.left) or _asks_for_script(test.right)
+    return (
+        isinstance(test, cst.Comparison)
+        and len(test.comparisons) == 1
+        and isinstance(test.comparisons[0].operator, cst.Equal)
+        and "__name__" in (dotted(test.left), dotted(test.comparisons[0].comparator))
+    )
+
+
+def _exit_reason(file: SourceFile, statement: cst.If) -> str | None:
+    if not _leaves(statement.body):
+        return None
+    if _asks_not_distributed(file, statement.test):
+        return _distributed_reason(file, statement)
+    if isinstance(statement.test, cst.Call) and dotted(statement.test.func) == "self.host_flag":
+        return f"runs once in a codebook's life (returns at {file.path}:{file.span(statement).line} after that)"
+    return None
+
+
+def _distributed_reason(file: SourceFile, guard: cst.If) -> str:
+    return (
+        f"{DISTRIBUTED_ONLY} "
+        f"(guarded at {file.path}:{file.span(guard).line}); on XLA the port is one program and has none"
+    )
+
+
+def _asks_distributed(file: SourceFile, test: cst.CSTNode) -> bool:
+    """Whether a condition holds only with a process group, asked by a function that is imported or defined here."""
+    if isinstance(test, cst.BooleanOperation):
+        both = isinstance(test.operator, cst.And)
+        return both and (_asks_distributed(file, test.left) or _asks_distributed(file, test.right))
+    return isinstance(test, cst.Call) and (file.resolve(test.func) or "").rpartition(".")[2] in _DISTRIBUTED
+
+
+def _asks_not_distributed(file: SourceFile, test: cst.CSTNode) -> bool:
+    if isinstance(test, cst.BooleanOperation):
+        one = isinstance(test.operator, cst.Or)
+        return one and (_asks_not_distributed(file, test.left) or _asks_not_distributed(file, test.right))
+    return (
+        isinstance(test, cst.UnaryOperation)
+        and isinstance(test.operator, cst.Not)
+        and _asks_distributed(file, test.expression)
+    )
+
+
+def asks_host(test: cst.CSTNode) -> bool:
+    """Whether a condition already asks the runtime if its tensors are on the host."""
+    if isinstance(test, cst.BooleanOperation) and isinstance(test.operator, cst.And):
+        return asks_host(test.left) or asks_host(test.right)
+    if isinstance(test, cst.BooleanOperation):  # not on_host(x) or ...
+        left = test.left
+        return (
+            isinstance(left, cst.UnaryOperation) and isinstance(left.operator, cst.Not) and asks_host(left.expression)
+        )
+    return isinstance(test, cst.Call) and (dotted(test.func) or "").endswith("utils.on_host")
+
+
+def _leaves(block: cst.BaseSuite) -> bool:
+    last = block.body[-1] if block.body else None
+    if isinstance(last, cst.SimpleStatementLine):
+        last = last.body[-1]
+    return isinstance(last, (cst.Return, cst.Raise))

@@ -1,0 +1,306 @@
+"""Loops over the samples of a batch, read as operations on whole tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import libcst as cst
+
+from ..syntax.calls import method_call, positional
+from ..syntax.template import match, names_in, substitute
+from ..syntax.values import Kind
+from ..syntax.walk import children, descendants, dotted, key, own_descendants, own_of_type, same
+from .numeric import is_number, is_shape
+from .project import SourceFile
+
+_Node = TypeVar("_Node", bound=cst.CSTNode)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`tensor[i, :, start:end]` for every sample i: bounds as whole tensors (or numbers), None where left out."""
+
+    tensor: cst.BaseExpression
+    start: cst.BaseExpression | None
+    end: cst.BaseExpression | None
+    axes: int  # axes named between the sample and the range; an ellipsis counts as two
+    moves: bool = False  # whether the bounds differ from sample to sample
+
+
+@dataclass(frozen=True, slots=True)
+class SampleLoop:
+    """`for i in range(batch)` with the statements of its body, local names put in."""
+
+    node: cst.For
+    index: str
+    statements: tuple[cst.Assign | cst.AugAssign, ...]
+
+
+def sample_loop(file: SourceFile, node: cst.For) -> SampleLoop | None:
+    """`node` as a loop over samples, if its body only assigns."""
+    if not isinstance(node.target, cst.Name) or node.orelse is not None or not _over_batch(file, node.iter):
+        return None
+    if not isinstance(node.body, cst.IndentedBlock):
+        return None
+    index = node.target.value
+    local: dict[str, cst.BaseExpression] = {}
+    statements: list[cst.Assign | cst.AugAssign] = []
+    for line in node.body.body:
+        if not isinstance(line, cst.SimpleStatementLine) or len(line.body) != 1:
+            return None
+        small = line.body[0]
+        if isinstance(small, cst.Assign) and len(small.targets) == 1 and isinstance(small.targets[0].target, cst.Name):
+            name = small.targets[0].target.value
+            value = _inlined(small.value, local)
+            if name in names_in(value) or name in local:
+                return None  # carried from one sample to the next
+            local[name] = value
+        elif isinstance(small, (cst.Assign, cst.AugAssign)):
+            inlined = _inlined(small, local)
+            assert isinstance(inlined, (cst.Assign, cst.AugAssign))
+            statements.append(inlined)
+        else:
+            return None
+    if not statements or _used_outside(file, node, set(local) | {index}):
+        return None
+    if any(_is_bound(file, s, node, index) for s in statements):
+        return None  # there may be fewer bounds than samples
+    if any(set(local) & set(_names(s)) for s in statements) or any(set(local) & names_in(v) for v in local.values()):
+        return None  # read before it is assigned: the value of the sample before
+    return SampleLoop(node, index, tuple(statements))
+
+
+def _over_batch(file: SourceFile, iterable: cst.BaseExpression) -> bool:
+    return (
+        isinstance(iterable, cst.Call)
+        and isinstance(iterable.func, cst.Name)
+        and iterable.func.value == "range"
+        and len(iterable.args) == 1
+        and _counted(file, iterable.args[0].value) is not None
+    )
+
+
+def _counted(file: SourceFile, count: cst.BaseExpression) -> cst.CSTNode | None:
+    """The tensor whose first axis a number is the length of: of `x.size(0)`, `len(x)`, or a name for just that."""
+    for pattern in ("__x.size(0)", "__x.shape[0]", "__x.size()[0]", "len(__x)"):
+        found = match(pattern, count)
+        if found is not None:
+            return found["x"]
+    function = file.function(count)
+    if not isinstance(count, cst.Name) or function is None:
+        return None
+    bound = file.index.scope_of(count).bindings.get(count.value, [])
+    if len(bound) != 1 or not isinstance(bound[0], cst.AssignTarget):
+        return None
+    made, target = file.parent(bound[0]), bound[0].target
+    if not isinstance(made, cst.Assign):
+        return None
+    if isinstance(target, cst.Tuple):
+        if not is_shape(made.value) or dotted(target.elements[0].value) != count.value:
+            return None
+        shape = made.value.func if isinstance(made.value, cst.Call) else made.value
+        return shape.value if isinstance(shape, cst.Attribute) else None
+    return None if isinstance(made.value, cst.Name) else _counted(file, made.value)
+
+
+def _is_bound(file: SourceFile, statement: cst.CSTNode, loop: cst.For, index: str) -> bool:
+    """Whether the tensor that a loop counts is one of numbers for the samples, `lengths[i]`, in a statement."""
+    assert isinstance(loop.iter, cst.Call)
+    counted = _counted(file, loop.iter.args[0].value)
+    bounds = [n for part in own_of_type(statement, cst.Slice) for n in own_of_type(part, cst.Subscript)]
+    return counted is not None and any(same(n.value, counted) and index in names_in(n) for n in bounds)
+
+
+def _inlined(node: _Node, local: dict[str, cst.BaseExpression]) -> _Node:
+    def put(part: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
+        if isinstance(part, cst.Name) and part.value in local and not isinstance(parent, cst.Attribute):
+            return local[part.value]
+        return None
+
+    return cast(_Node, substitute(node, put))
+
+
+def _used_outside(file: SourceFile, loop: cst.For, names: set[str]) -> bool:
+    """Whether a name that the loop binds may be read outside it, with what the loop left there."""
+    function = file.function(loop)
+    body = function.body if function is not None else file.module
+    around = list(file.ancestors(loop))
+    later = any(isinstance(a, (cst.For, cst.While)) for a in around)  # then what stands before comes again
+    stack: list[cst.CSTNode] = [body]
+    while stack:
+        node = stack.pop()
+        if node is loop:
+            later = True
+            continue
+        if type(node) is cst.Name and later and node.value in names:
+            parent = file.parent(node)
+            if not isinstance(parent, (cst.AssignTarget, cst.Attribute, cst.Arg)):
+                return True
+            if isinstance(parent, cst.AssignTarget) or parent.value is node:
+                return True
+        if isinstance(node, (cst.ListComp, cst.SetComp, cst.DictComp, cst.GeneratorExp)):
+            own = {n for c in descendants(node) if isinstance(c, cst.CompFor) for n in _names(c.target)}
+            if not (names - own) & {n.value for n in descendants(node) if isinstance(n, cst.Name)}:
+                continue
+        if isinstance(node, cst.For) and later and node not in around and isinstance(node.target, cst.Name):
+            bound = {node.target.value} | (names & _assigned_first(node.body))
+            inside = {n.value for n in descendants(node) if isinstance(n, cst.Name)}
+            if not (names - bound) & inside:
+                continue
+        stack.extend(reversed(list(children(node))))
+    return False
+
+
+def _assigned_first(body: cst.BaseSuite) -> set[str]:
+    """Names that a block assigns before it reads them."""
+    bound: set[str] = set()
+    read: set[str] = set()
+    for statement in body.body:
+        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
+        if isinstance(small, cst.Assign) and isinstance(small.targets[0].target, cst.Name):
+            read |= names_in(small.value)
+            bound |= {small.targets[0].target.value} - read
+        else:
+            read |= set(_names(statement))
+    return bound
+
+
+def sample_range(node: cst.CSTNode, index: str) -> Range | None:
+    """`node` as `tensor[i, ..., start:end]`, with per-sample bounds `L[i]` read as the whole tensor `L`."""
+    if not isinstance(node, cst.Subscript) or index in names_in(node.value):
+        return None
+    elements = [e.slice for e in node.slice]
+    first = elements[0]
+    if not (isinstance(first, cst.Index) and isinstance(first.value, cst.Name) and first.value.value == index):
+        return None
+    middle, last = elements[1:-1], elements[-1] if len(elements) > 1 else None
+    if not all(_whole(e) for e in middle):
+        return None
+    if last is None or _whole(last):
+        return Range(node.value, None, None, len(elements) - 1)
+    if not isinstance(last, cst.Slice) or last.step is not None:
+        return None
+    bounds = []
+    for bound in (last.lower, last.upper):
+        whole = vectorized(bound, index) if bound is not None else None
+        if bound is not None and whole is None:
+            return None
+        bounds.append(whole)
+    any_rank = any(isinstance(e, cst.Index) for e in middle)  # an ellipsis, and as many axes as there are
+    return Range(node.value, bounds[0], bounds[1], len(middle) + any_rank, index in names_in(last))
+
+
+def _whole(element: cst.CSTNode) -> bool:
+    if isinstance(element, cst.Index):
+        return isinstance(element.value, cst.Ellipsis)
+    return isinstance(element, cst.Slice) and element.lower is None and element.upper is None and element.step is None
+
+
+def vectorized(bound: cst.BaseExpression, index: str) -> cst.BaseExpression | None:
+    """A per-sample number as a tensor over samples: `L[i] + 1` → `L + 1`; None if it depends on i otherwise."""
+
+    def put(part: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
+        if isinstance(part, cst.Subscript) and len(part.slice) == 1 and isinstance(part.slice[0].slice, cst.Index):
+            inner = part.slice[0].slice.value
+            if isinstance(inner, cst.Name) and inner.value == index:
+                return part.value
+        return None
+
+    whole = substitute(bound, put)
+    assert isinstance(whole, cst.BaseExpression)
+    if index in names_in(whole) or not all(_arithmetic(n) for n in own_descendants(whole)):
+        return None
+    return whole
+
+
+def _arithmetic(node: cst.CSTNode) -> bool:
+    # A difference may be negative, which Python counts from the end.
+    return not isinstance(node, (cst.Call, cst.Subscript, cst.Lambda, cst.IfExp, cst.Subtract, cst.UnaryOperation))
+
+
+def of_last_axis(file: SourceFile, *ranges: Range) -> bool:
+    """Whether ranges that are copied or compared are of their tensors' last axis. `x[i, a:b]` is one of rows if every
+    sample is a matrix, so that there one of the tensors has to be known to have two axes.
+    """
+    return all(r.axes for r in ranges) or any(_is_plane(file, r.tensor) for r in ranges)
+
+
+def _is_plane(file: SourceFile, tensor: cst.BaseExpression) -> bool:
+    """Whether a local tensor is known to have two axes: unpacked as `b, t = x.shape`, or made with two sizes."""
+    if not isinstance(tensor, cst.Name):
+        return False
+    function = file.function(tensor)
+    for node in own_descendants(function.body) if function is not None else ():
+        if not isinstance(node, cst.Assign) or len(node.targets) != 1:
+            continue
+        target = node.targets[0].target
+        if isinstance(target, cst.Tuple) and len(target.elements) == 2 and is_shape(node.value):
+            shaped = node.value.func if isinstance(node.value, cst.Call) else node.value
+            if isinstance(shaped, cst.Attribute) and same(shaped.value, tensor):
+                return True
+        if dotted(target) == tensor.value and isinstance(node.value, cst.Call):
+            made = method_call(node.value, "new_zeros", "new_empty", "new_ones")
+            if (
+                made is not None
+                and len(positional(node.value)) == 2
+                and all(is_number(file, v) or isinstance(v, cst.Name) for v in positional(node.value))
+            ):
+                return True
+    return False
+
+
+def window_size(start: cst.BaseExpression | None, end: cst.BaseExpression | None) -> cst.BaseExpression | None:
+    """K, if `end` is `start + K`."""
+    if start is None or not isinstance(end, cst.BinaryOperation) or not isinstance(end.operator, cst.Add):
+        return None
+    if same(end.left, start):
+        return end.right
+    return end.left if same(end.right, start) else None
+
+
+def same_range(a: Range, b: Range) -> bool:
+    """Whether two ranges cover the same positions."""
+    return _key(a.start) == _key(b.start) and _key(a.end) == _key(b.end)
+
+
+def _key(node: cst.CSTNode | None) -> object:
+    return None if node is None else key(node)
+
+
+def scalar(file: SourceFile, node: cst.BaseExpression) -> bool:
+    """Whether an expression is a Python number."""
+    inner = node.expression if isinstance(node, cst.UnaryOperation) else node
+    return isinstance(inner, (cst.Integer, cst.Float)) or file.kind(node) is Kind.HOST
+
+
+def assigned_before(file: SourceFile, statement: cst.BaseStatement, name: str) -> cst.SimpleStatementLine | None:
+    """The closest earlier statement of the same block that is just `name = ...`, if nothing between reads the name."""
+    found: cst.SimpleStatementLine | None = None
+    for sibling in file.siblings(statement):
+        if sibling is statement:
+            break
+        if _assigns(sibling, name):
+            assert isinstance(sibling, cst.SimpleStatementLine)
+            found = sibling
+        elif name in set(_names(sibling)):
+            found = None
+    return found
+
+
+def _assigns(statement: cst.BaseStatement, name: str) -> bool:
+    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
+        return False
+    small = statement.body[0]
+    return (
+        isinstance(small, cst.Assign)
+        and len(small.targets) == 1
+        and isinstance(small.targets[0].target, cst.Name)
+        and small.targets[0].target.value == name
+        and name not in names_in(small.value)
+    )
+
+
+def _names(node: cst.CSTNode) -> Iterator[str]:
+    return (n.value for n in own_of_type(node, cst.Name))

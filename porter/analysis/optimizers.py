@@ -1,0 +1,90 @@
+"""Which names of a script are torch's optimizers: what it makes, and what it hands to its own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from ..syntax.walk import dotted, own_descendants, own_of_type
+from .project import SourceFile
+
+_NAMES = (
+    "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
+    "SparseAdam",
+)  # fmt: skip
+
+
+def is_optimizer(file: SourceFile, node: cst.BaseExpression) -> bool:
+    """Whether a name, or an attribute of `self`, is surely one of torch's optimizers.
+
+    Some function of the file binds that name to one, and nothing in the function around binds it to anything else: it
+    may be a parameter there, or come out of one.
+    """
+    name = dotted(node)
+    if name is None or not isinstance(node, (cst.Name, cst.Attribute)):
+        return False
+    made = [assign.value for assign in _assigns(file) if any(dotted(t.target) == name for t in assign.targets)]
+    if not any(makes_optimizer(file, value) for value in made):
+        return False
+    if isinstance(node, cst.Attribute):
+        return all(makes_optimizer(file, value) for value in made)
+    function = file.function(node)
+    space = function.body if function is not None else file.module
+    return all(_may_be(file, function, part, name) for part in own_descendants(space))
+
+
+def makes_optimizer(file: SourceFile, value: cst.BaseExpression, depth: int = 3) -> bool:
+    """Whether an expression makes one of torch's optimizers, itself or in a function that it calls."""
+    if not isinstance(value, cst.Call):
+        return False
+    target = file.resolve(value.func)
+    if target is not None and target.startswith("torch.optim.") and target.rsplit(".", 1)[-1] in _NAMES:
+        return "lr_scheduler" not in target
+    found = file.project.function(target) or _local_function(file, value.func)
+    if found is None or depth == 0:
+        return False
+    other, function = found
+    returned = [r.value for r in own_of_type(function.body, cst.Return)]
+    return bool(returned) and all(r is not None and makes_optimizer(other, r, depth - 1) for r in returned)
+
+
+def _assigns(file: SourceFile) -> Iterator[cst.Assign]:
+    return (node for node in file.index.nodes if isinstance(node, cst.Assign))
+
+
+def _local_function(file: SourceFile, name: cst.BaseExpression) -> tuple[SourceFile, cst.FunctionDef] | None:
+    """A function inside a function, by its only definition in scope."""
+    if not isinstance(name, cst.Name):
+        return None
+    found = file.index.scope_of(name).lookup(name.value)
+    one = found[1][0] if found is not None and len(found[1]) == 1 else None
+    return (file, one) if isinstance(one, cst.FunctionDef) else None
+
+
+def _may_be(file: SourceFile, function: cst.FunctionDef | None, node: cst.CSTNode, name: str) -> bool:
+    """Whether a node leaves a name what it may be: it binds another, or an optimizer, or a part of a parameter."""
+    if isinstance(node, cst.Assign):
+        for target in node.targets:
+            if dotted(target.target) == name and not makes_optimizer(file, node.value):
+                return False
+            unpacked = isinstance(target.target, (cst.Tuple, cst.List)) and name in _names(target.target)
+            if unpacked and not _is_parameter(function, node.value):
+                return False
+        return True
+    if isinstance(node, (cst.For, cst.NamedExpr, cst.AugAssign, cst.AnnAssign)):
+        return name not in _names(node.target)
+    return not (isinstance(node, cst.AsName) and name in _names(node.name))
+
+
+def _is_parameter(function: cst.FunctionDef | None, value: cst.BaseExpression) -> bool:
+    params = function.params.params if function is not None else ()
+    return isinstance(value, cst.Name) and any(param.name.value == value.value for param in params)
+
+
+def _names(target: cst.BaseExpression) -> set[str]:
+    if isinstance(target, cst.Name):
+        return {target.value}
+    if isinstance(target, (cst.Tuple, cst.List)):
+        return {name for element in target.elements for name in _names(element.value)}
+    return set()

@@ -1,0 +1,227 @@
+"""Proof that a function treats every position of its leading axes alike, so that it may be called on all of them."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from ..syntax.calls import argument, has_star
+from ..syntax.values import Kind, is_tensor
+from ..syntax.walk import children, dotted, own_descendants, own_of_type
+from .arguments import bind
+from .project import SourceFile
+from .truths import is_tensor_truth, only_reports
+
+_POINTWISE = frozenset(
+    "exp log log1p expm1 sqrt rsqrt abs sigmoid tanh softplus relu gelu silu where clamp clamp_min clamp_max "
+    "zeros_like ones_like full_like square sign neg sin cos pow logsigmoid leaky_relu clone detach float to add sub "
+    "mul div reciprocal maximum minimum".split()
+)
+_LAST_AXIS = frozenset("softmax log_softmax cumsum cumprod sum mean prod logsumexp gather argmax flip max min".split())
+_REDUCES = frozenset("sum mean prod logsumexp argmax max min".split())
+_TURNED = frozenset("T mT H mH".split())
+
+
+def is_pointwise(
+    file: SourceFile, function: cst.FunctionDef, bare: frozenset[str] = frozenset(), depth: int = 0
+) -> bool:
+    """Whether `function` mixes no two positions of its tensors' leading axes and changes none of its arguments.
+
+    `bare` are the parameters that have leading axes only, so that even their last axis must be left alone.
+    Conservative: operations are known to be elementwise, or run along the last axis, or the answer is no. Conditions on
+    tensor values that only raise or print do not count: they are checked on the host alone.
+    """
+    params = {p.name.value for p in (*function.params.params, *function.params.kwonly_params)}
+    if not _spares_bare(file, function, bare, depth):
+        return False
+    for node in own_descendants(function.body):
+        if type(node) is cst.Call and not _in_check(file, node) and not _call_ok(file, node, depth):
+            return False
+        if type(node) is cst.Subscript and file.kind(node.value) is not Kind.HOST and not _index_ok(file, node):
+            return False
+        if isinstance(node, (cst.For, cst.While, cst.AugAssign)) and not _own(node, params):
+            return False
+        if type(node) is cst.AssignTarget and not _own(node, params):
+            return False
+        if type(node) is cst.If and is_tensor_truth(file, node.test) and not only_reports(node.body):
+            return False
+    return True
+
+
+def _bare_names(function: cst.FunctionDef, given: frozenset[str]) -> frozenset[str]:
+    """`given`, and the names that get their shape from them or lose their own last axis."""
+    found = set(given)
+    grew = True
+    while grew:
+        before = len(found)
+        for node in own_descendants(function.body):
+            if isinstance(node, cst.Assign) and _is_bare(node.value, found):
+                found |= {n.value for t in node.targets for n in own_of_type(t.target, cst.Name)}
+        grew = len(found) > before
+    return frozenset(found)
+
+
+def _is_bare(node: cst.CSTNode, bare: set[str] | frozenset[str]) -> bool:
+    """Whether an expression may have no last axis of its own."""
+    if isinstance(node, cst.Subscript):
+        if _new_axis(node) or _shape(node.value):
+            return False
+        last = node.slice[-1].slice
+        return isinstance(last, cst.Index) or _is_bare(node.value, bare)
+    if isinstance(node, cst.Name):
+        return node.value in bare
+    if isinstance(node, cst.Attribute):
+        return node.attr.value not in ("shape", "dtype", "device") and _is_bare(node.value, bare)
+    if isinstance(node, cst.Call):
+        name = node.func.attr.value if isinstance(node.func, cst.Attribute) else ""
+        if name in ("size", "dim"):
+            return False
+        if name in _REDUCES and dotted(argument(node, "keepdim") or node.func) != "True":
+            return True
+    return any(_is_bare(c, bare) for c in children(node))
+
+
+def _new_axis(node: cst.Subscript) -> bool:
+    """`x[..., None]`"""
+    last = node.slice[-1].slice
+    return isinstance(last, cst.Index) and isinstance(last.value, cst.Name) and last.value.value == "None"
+
+
+def _mixes(node: cst.CSTNode, bare: frozenset[str]) -> bool:
+    """Whether a node turns or contracts axes, or reads along the last axis of something that has none of its own."""
+    if isinstance(node, (cst.MatrixMultiply, cst.MatrixMultiplyAssign)):
+        return True
+    if isinstance(node, cst.Attribute):
+        return node.attr.value in _TURNED or (node.attr.value == "shape" and _is_bare(node.value, bare))
+    return isinstance(node, cst.Subscript) and not _new_axis(node) and _is_bare(node.value, bare)
+
+
+def _spares_bare(file: SourceFile, function: cst.FunctionDef, given: frozenset[str], depth: int) -> bool:
+    """Whether a function leaves the last axis of what has leading axes only alone, and turns no axes."""
+    bare = _bare_names(function, given)
+    nodes = list(own_descendants(function.body))
+    return not any(_mixes(n, bare) or (isinstance(n, cst.Call) and not _spares(file, n, bare, depth)) for n in nodes)
+
+
+def _spares(file: SourceFile, node: cst.Call, bare: frozenset[str], depth: int) -> bool:
+    """Whether a call works along the last axis only where there is one of its own."""
+    if _in_check(file, node):
+        return True
+    definition = file.project.function(file.resolve(node.func))
+    if definition is not None:
+        names = _bare_arguments(definition[1], node, bare)
+        return names is not None and depth < 3 and _spares_bare(*definition, names, depth + 1)
+    name = node.func.attr.value if isinstance(node.func, cst.Attribute) else ""
+    if name not in _LAST_AXIS and name not in ("pad", "size"):
+        return True
+    receiver = node.func.value if isinstance(node.func, cst.Attribute) and file.resolve(node.func) is None else None
+    first = receiver if receiver is not None else node.args[0].value if node.args else None
+    return first is not None and not _is_bare(first, bare)
+
+
+def _bare_arguments(function: cst.FunctionDef, call: cst.Call, bare: frozenset[str]) -> frozenset[str] | None:
+    """The parameters that a call gives something bare; None for a call with stars."""
+    if has_star(call):
+        return None
+    params = [p.name.value for p in function.params.params]
+    named = [
+        a.keyword.value if a.keyword is not None else n
+        for a, n in zip(call.args, [*params, *"?" * len(call.args)], strict=False)
+    ]
+    return frozenset(n for n, a in zip(named, call.args, strict=True) if _is_bare(a.value, bare))
+
+
+def bare_parameters(function: cst.FunctionDef, call: cst.Call, bare: frozenset[cst.CSTNode]) -> frozenset[str]:
+    """The parameters that receive the arguments in `bare`."""
+    params = [p.name.value for p in function.params.params]
+    named = [
+        a.keyword.value if a.keyword is not None else n
+        for a, n in zip(call.args, [*params, *"?" * len(call.args)], strict=False)
+    ]
+    return frozenset(n for n, a in zip(named, call.args, strict=True) if a.value in bare)
+
+
+def _own(node: cst.CSTNode, params: set[str]) -> bool:
+    """Whether an assignment changes something that the function made itself (or only rebinds a name)."""
+    if isinstance(node, (cst.For, cst.While)):
+        return False
+    target = node.target if isinstance(node, (cst.AugAssign, cst.AssignTarget)) else node
+    if isinstance(target, cst.Subscript):
+        return isinstance(target.value, cst.Name) and target.value.value not in params
+    return isinstance(target, cst.Name) and not (isinstance(node, cst.AugAssign) and target.value in params)
+
+
+def _in_check(file: SourceFile, node: cst.CSTNode) -> bool:
+    child = node
+    for around in file.ancestors(node):
+        if isinstance(around, cst.If) and child is around.test and only_reports(around.body):
+            return True
+        if isinstance(around, (cst.Raise, cst.Assert)):
+            return True
+        child = around
+    return False
+
+
+def _call_ok(file: SourceFile, node: cst.Call, depth: int) -> bool:
+    target = file.resolve(node.func)
+    definition = file.project.function(target)
+    if definition is not None:
+        return depth < 3 and _callee_ok(definition[0], definition[1], depth)
+    if target is not None and not target.startswith("torch."):
+        return target.startswith(("numpy.", "math."))
+    name = node.func.attr.value if isinstance(node.func, cst.Attribute) else getattr(node.func, "value", "")
+    if name == "size":
+        return target is None and len(node.args) == 1 and _minus_one(node.args[0].value)
+    if name in ("format", "ValueError", "RuntimeError"):
+        return True
+    if name in _POINTWISE:  # torch.where of a condition alone gives places
+        return name != "where" or len(node.args) > 1
+    if isinstance(node.func, cst.Name) and name in ("float", "int"):
+        return len(node.args) == 1 and not is_tensor(file.kind(node.args[0].value))
+    if name in _LAST_AXIS:
+        given = bind(file, node, "dim", "dims") or {}
+        return bool(given) and all(map(_minus_one, given.values()))
+    if name == "pad":
+        widths = (bind(file, node, "pad") or {}).get("pad")
+        return isinstance(widths, (cst.Tuple, cst.List)) and len(widths.elements) == 2
+    return False
+
+
+def _callee_ok(file: SourceFile, function: cst.FunctionDef, depth: int) -> bool:
+    """A helper of the package; it may write along the last axis of its argument, which is a local of ours."""
+    return is_pointwise(file, function, depth=depth + 1) or _only_last_axis_writes(file, function, depth + 1)
+
+
+def _only_last_axis_writes(file: SourceFile, function: cst.FunctionDef, depth: int) -> bool:
+    for node in own_descendants(function.body):
+        if isinstance(node, cst.Call) and not _call_ok(file, node, depth):
+            return False
+        if isinstance(node, cst.Subscript) and not _index_ok(file, node):
+            return False
+        if isinstance(node, (cst.For, cst.While, cst.If)):
+            return False
+    return True
+
+
+def _index_ok(file: SourceFile, node: cst.Subscript) -> bool:
+    """`x[..., k]`, `x[..., a:b]`, `x[..., None]`."""
+    elements = [e.slice for e in node.slice]
+    first = elements[0]
+    if isinstance(first, cst.Index) and isinstance(first.value, (cst.Integer, cst.UnaryOperation)):
+        return _shape(node.value) and _minus_one(first.value)
+    if isinstance(file.kind(node.value), tuple):
+        return True  # one of several results
+    leading = isinstance(first, cst.Index) and isinstance(first.value, cst.Ellipsis)
+    return leading and len(elements) == 2 and not any(is_tensor(file.kind(n)) for n in own_descendants(elements[1]))
+
+
+def _shape(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Attribute) and node.attr.value == "shape"
+
+
+def _minus_one(node: cst.CSTNode) -> bool:
+    return (
+        isinstance(node, cst.UnaryOperation)
+        and isinstance(node.operator, cst.Minus)
+        and isinstance(node.expression, cst.Integer)
+        and node.expression.value == "1"
+    )

@@ -1,0 +1,520 @@
+"""Upstream's files as one program: parsed, indexed, and able to say what a name in one file means in another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property, lru_cache
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from ..errors import PortError
+from ..inputs.sources.depth import deepest
+from ..inputs.sources.layout import TRAINERS, Arrangement
+from ..rule import Move, Ties
+from ..syntax.backslashes import with_blank_lines
+from ..syntax.kinds import Kinds
+from ..syntax.scopes import Binding, Imported, Index, imported_module
+from ..syntax.spans import Places, Rendering, Span
+from ..syntax.template import names_in
+from ..syntax.values import Kind, Value
+from ..syntax.walk import descendants, dotted, own_of_type
+from .runtime_names import runtime_result
+
+if TYPE_CHECKING:
+    from ..codemod.engine import Rewritten
+    from ..rule import Replacement, Rule
+    from .catching import Catching
+    from .contexts import Contexts
+
+Definition = tuple["SourceFile", cst.FunctionDef | cst.ClassDef]
+
+
+class SourceFile:
+    """One Python file: its tree, what its names mean, and the edits asked for so far."""
+
+    def __init__(self, project: Project, path: str, target: str, module: cst.Module) -> None:
+        """`path` is where the file stands upstream, `target` where it goes inside the emitted package."""
+        self.project = project
+        self.path = path
+        self.target = target
+        self.module = module
+        self.package = PurePosixPath(path).parts[:-1]
+        arrangement = project.arrangement
+        # A trainer, or what goes with it.
+        self.in_trainers = target.startswith(f"{TRAINERS}/") if arrangement is None else path in arrangement.trainers
+        if arrangement is None and self.in_trainers and not path.endswith(target):
+            # A trainer stands beside the folder `module` and goes below it; its relative imports are the port's.
+            self.package = (*self.package, "module", TRAINERS)
+        self.index = Index(module, self.package)
+        self.kinds = project.kinds_of(self)
+        self.replacements: list[Replacement] = []
+        self.runtime_aliases: dict[str, str] = {}
+        self._runtime_names: dict[str, str | None] = {}  # by which upstream's file imports the runtime itself
+        self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
+        self.visited: cst.CSTNode | None = None  # what rules are being shown
+        self._rendering: Places | None = None
+        self._source: str | None = None
+        self.is_trainer = self.in_trainers and any(map(_computes_gradients, self.index.nodes))
+        # Outside upstream's main folder, and ported because something there or a trainer imports it.
+        outside = PurePosixPath(path.removesuffix(target)).name != "module"
+        if arrangement is not None:
+            outside = path not in arrangement.inside
+        self.is_dependency = outside and not self.is_trainer
+
+    @property
+    def rendering(self) -> Places:
+        """The file's text with the place of each node; computed when first asked for."""
+        if self._rendering is None:
+            self._rendering = Rendering(self.module)
+        return self._rendering
+
+    @property
+    def source(self) -> str:
+        """The file's text as it was read, which libcst prints with less white space in rare places."""
+        return self.rendering.text if self._source is None else self._source
+
+    def span(self, node: cst.CSTNode) -> Span:
+        """Where a node stands in this file."""
+        return self.rendering.span(node)
+
+    # -- names and kinds ----------------------------------------------------------------------------------------
+
+    def resolve(self, node: cst.CSTNode) -> str | None:
+        """The full name that a node refers to: `torch.randn`, or `module.commons.sequence_mask` of the package."""
+        name = self.index.resolve(node)
+        if name is not None and name.startswith("."):
+            return f"{self.dotted_path}{name}"
+        return name
+
+    @cached_property
+    def stars(self) -> tuple[str, ...]:
+        """The modules of which this file imports every name."""
+        return tuple(
+            self.imported_module(node)
+            for node in self.index.nodes
+            if type(node) is cst.ImportFrom and isinstance(node.names, cst.ImportStar)
+        )
+
+    def alias(self, module: str) -> str | None:
+        """The name under which this file has imported a module as a whole."""
+        for name, bound in self.index.root.bindings.items():
+            if all(isinstance(b, Imported) and b.target == module for b in bound) and not self._hidden(name, bound):
+                return name
+        return None
+
+    def _hidden(self, name: str, bound: list[Binding]) -> bool:
+        """Whether some scope of the file gives a name of the module another meaning."""
+        return any(b not in bound for s in self.index.scopes.values() for b in s.bindings.get(name, ()))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All names that stand for a value somewhere in the file, but not what is asked of one (the b of `a.b`)."""
+        return frozenset(names_in(self.module))
+
+    @property
+    def dotted_path(self) -> str:
+        """The file's full import name."""
+        return ".".join(PurePosixPath(self.path).with_suffix("").parts).removesuffix(".__init__")
+
+    def kind(self, node: cst.CSTNode) -> Value:
+        """What kind of value an expression has."""
+        return self.kinds.of(node)
+
+    def call_result(self, name: str) -> Value | None:
+        """The kind of what a function of the package, or of its runtime, returns; None for other names."""
+        found = self.project.definition(f"{self.dotted_path}{name}" if name.startswith(".") else name)
+        if found is None:
+            return self.runtime_value(name)
+        file, node = found
+        if isinstance(node, cst.ClassDef):
+            return Kind.MODULE if file.defines_module(node) else None
+        return file.kinds.returned(node)
+
+    def runtime_value(self, name: str) -> Value | None:
+        """The kind of what a function of the emitted runtime, by its full name, returns; None for other names."""
+        return runtime_result(name.removeprefix(self._top)) if name.startswith(self._top) else None
+
+    def imports(self, package: str) -> bool:
+        """Whether this file imports a package or something of it, at its top."""
+        targets = {b.target for bound in self.index.root.bindings.values() for b in bound if isinstance(b, Imported)}
+        return any(target == package or target.startswith(f"{package}.") for target in targets)
+
+    def imported_module(self, node: cst.ImportFrom) -> str:
+        """The absolute name of the module a from-import reads."""
+        return imported_module(node, self.package)
+
+    # -- places -------------------------------------------------------------------------------------------------
+
+    def parent(self, node: cst.CSTNode) -> cst.CSTNode | None:
+        """The node around a node."""
+        return self.index.parents.get(node)
+
+    def ancestors(self, node: cst.CSTNode) -> Iterable[cst.CSTNode]:
+        """The nodes around a node, innermost first."""
+        current = self.index.parents.get(node)
+        while current is not None:
+            yield current
+            current = self.index.parents.get(current)
+
+    def function(self, node: cst.CSTNode) -> cst.FunctionDef | None:
+        """The innermost function around a node."""
+        return next((a for a in self.ancestors(node) if type(a) is cst.FunctionDef), None)
+
+    def owner(self, node: cst.CSTNode) -> cst.ClassDef | None:
+        """The innermost class around a node."""
+        return next((a for a in self.ancestors(node) if type(a) is cst.ClassDef), None)
+
+    def statement(self, node: cst.CSTNode) -> cst.BaseStatement:
+        """The statement that a node is part of."""
+        current: cst.CSTNode | None = node
+        while current is not None and not isinstance(current, cst.BaseStatement):
+            current = self.index.parents.get(current)
+        assert isinstance(current, cst.BaseStatement)
+        return current
+
+    def alone(self, small: cst.BaseSmallStatement) -> cst.SimpleStatementLine | None:
+        """The line of a small statement that shares it with no other; one behind `if x:` or `;` has none."""
+        line = self.index.parents.get(small)
+        return line if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else None
+
+    def siblings(self, statement: cst.CSTNode) -> tuple[cst.BaseStatement, ...]:
+        """All statements of the block that a statement stands in."""
+        block = self.index.parents[statement]
+        return tuple(s for s in getattr(block, "body", ()) if isinstance(s, cst.BaseStatement))
+
+    def attribute_value(self, owner: cst.ClassDef, name: str) -> cst.BaseExpression | None:
+        """What a class assigns to `self.name`, if it does so exactly once."""
+        found = _assigned(owner).get(f"self.{name}", ())
+        return found[0] if len(found) == 1 else None
+
+    def defines_module(self, owner: cst.ClassDef) -> bool:
+        """Whether a class derives from torch's Module, directly or through classes of the package."""
+        for base in owner.bases:
+            name = self.resolve(base.value)
+            if name == "torch.nn.Module":
+                return True
+            above = self.project.definition(name)
+            if above is None or not isinstance(above[1], cst.ClassDef) or above[1] is owner:
+                continue
+            if above[0].defines_module(above[1]):
+                return True
+        return False
+
+    def buffers(self, owner: cst.ClassDef) -> set[str]:
+        """Names that a class registers as buffers."""
+        return self._buffers.get(owner, set())
+
+    @cached_property
+    def _buffers(self) -> dict[cst.ClassDef, set[str]]:
+        found: dict[cst.ClassDef, set[str]] = {}
+        for node in self.index.nodes:
+            if type(node) is cst.Call and node.args and dotted(node.func) == "self.register_buffer":
+                name, owner = node.args[0].value, self.owner(node)
+                if isinstance(name, cst.SimpleString) and owner is not None:
+                    found.setdefault(owner, set()).add(str(name.evaluated_value))
+        return found
+
+    def host_reason(self, node: cst.CSTNode) -> str | None:
+        """Why a node is only ever evaluated on the host; None when it may run for the device."""
+        return self.project.contexts.host_reason(self, node)
+
+    def inside_import(self, node: cst.CSTNode) -> bool:
+        """Whether a node is part of an import statement."""
+        return any(type(a) is cst.Import or type(a) is cst.ImportFrom for a in self.ancestors(node))
+
+    # -- the emitted runtime ------------------------------------------------------------------------------------
+
+    @property
+    def level(self) -> str:
+        """The dots of a relative import from this file's place to the top of the emitted package."""
+        return "." * len(PurePosixPath(self.target).parts)
+
+    def need_runtime(self, package: str) -> str:
+        """The name by which this file may use a part of the runtime; its import is added on emission."""
+        if package not in self._runtime_names:
+            wanted = f"{self._top}{package}"
+            bindings = self.index.root.bindings.items()
+            found = (n for n, bound in bindings if any(isinstance(b, Imported) and b.target == wanted for b in bound))
+            self._runtime_names[package] = next(found, None)
+        name = self._runtime_names[package]
+        if name is not None:
+            return name
+        if package not in self.runtime_aliases:
+            alias = package
+            while any(alias in scope.bindings for scope in self.index.scopes.values()):
+                alias = f"tpu_{alias}"
+            self.runtime_aliases[package] = alias
+        return self.runtime_aliases[package]
+
+    @property
+    def _top(self) -> str:
+        """The import name of the folder that has the runtime in the emitted package, with a dot behind it."""
+        if self.project.arrangement is not None:
+            return "module.tpu."  # by which upstream itself would import a port
+        kept = self.package[: len(self.package) - len(PurePosixPath(self.target).parts) + 1]
+        return "".join(f"{part}." for part in (*kept, *filter(None, (self.project.runtime,))))
+
+    def of_runtime(self, name: str) -> str:
+        """A name of the runtime, such as `ops.weight_norm`, as a name of the emitted package."""
+        return f"{self.project.runtime}.{name}" if self.project.runtime else name
+
+    def origin(self, target: str) -> str:
+        """Where an import of this file finds a dotted name of the emitted package: `.losses` or `..utils`."""
+        parts, here = target.split("."), PurePosixPath(self.target).parts[:-1]
+        if here and tuple(parts[: len(here)]) == here:
+            return f".{'.'.join(parts[len(here) :])}"
+        return f"{self.level}{target}"
+
+    def redirect_import(self, rule: Rule, node: cst.ImportFrom, moved: Mapping[cst.ImportAlias, str]) -> None:
+        """Ask for some names of a from-import to come from the runtime (or another module) instead."""
+        edit = self.import_edits.setdefault(node, ImportEdit(node))
+        for alias, target in moved.items():
+            edit.moved[alias] = Move(type(rule), node, target, Ties((rule.key_of(node),)))
+
+
+@lru_cache(maxsize=1024)
+def _assigned(owner: cst.ClassDef) -> Mapping[str, list[cst.BaseExpression]]:
+    """The values that the methods of a class assign to names and `self.name`, by those."""
+    found: dict[str, list[cst.BaseExpression]] = {}
+    for method in owner.body.body:
+        if isinstance(method, cst.FunctionDef):
+            for assign in own_of_type(method.body, cst.Assign):
+                for name in {dotted(target.target) for target in assign.targets} - {None}:
+                    found.setdefault(str(name), []).append(assign.value)
+    return found
+
+
+def _computes_gradients(node: cst.CSTNode) -> bool:
+    return type(node) is cst.Call and isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward"
+
+
+class ImportEdit:
+    """What several rules together want of one from-import."""
+
+    def __init__(self, node: cst.ImportFrom) -> None:
+        """Nothing moved yet."""
+        self.node = node
+        self.moved: dict[cst.ImportAlias, Move] = {}
+
+    def without(self, refused: Collection[Move]) -> ImportEdit:
+        """The same, but for some of the names."""
+        left = ImportEdit(self.node)
+        left.moved = {alias: move for alias, move in self.moved.items() if move not in refused}
+        return left
+
+
+class Project:
+    """All files in scope, by path, and their names as a program sees them."""
+
+    def __init__(
+        self, kinds_of: Callable[[SourceFile], Kinds] | None = None, arrangement: Arrangement | None = None
+    ) -> None:
+        """No files yet. `kinds_of` says how the kinds of a file's values are found, where not function by function.
+
+        Without an `arrangement` files stand to each other as they do in the emitted package, or in GPT-SoVITS.
+        """
+        self.arrangement = arrangement
+        self.runtime = "" if arrangement is None else arrangement.runtime  # its folder inside the emitted package
+        self.kinds_of = kinds_of or (lambda file: Kinds(file.index, file.call_result))
+        self.files: dict[str, SourceFile] = {}
+        self._modules: dict[str, SourceFile] = {}
+
+    @cached_property
+    def contexts(self) -> Contexts:
+        """What runs on the host only; computed when first asked for."""
+        from .contexts import Contexts
+
+        return Contexts(self)
+
+    @cached_property
+    def catching(self) -> Catching:
+        """Which exceptions are taken; computed when first asked for."""
+        from .catching import Catching
+
+        return Catching(self)
+
+    @classmethod
+    def parse(cls, sources: Mapping[str, tuple[str, str]], arrangement: Arrangement | None = None) -> Project:
+        """Parse files given as upstream path → (target path, text). PortError names a file that is not Python."""
+        project = cls(arrangement=arrangement)
+        for path, (target, text) in sources.items():
+            project.add(path, target, parse_file(path, text))._source = text
+        for base in arrangement.bases if arrangement is not None else ():
+            for path, file in project.files.items():
+                for name in import_names_below(path, base):
+                    project._modules.setdefault(name, file)
+        return project
+
+    def add(self, path: str, target: str, module: cst.Module, rewritten: Rewritten | None = None) -> SourceFile:
+        """Add one parsed file; or one that was rewritten, with what is already known of it."""
+        file = SourceFile(self, path, target, module)
+        if rewritten is not None:
+            file._rendering = rewritten.rendering
+            file.is_dependency = rewritten.file.is_dependency
+            file.in_trainers, file.is_trainer = rewritten.file.in_trainers, rewritten.file.is_trainer
+        self.files[path] = file
+        for name in import_names(path) if self.arrangement is None else ():
+            self._modules.setdefault(name, file)
+        return file
+
+    @cached_property
+    def methods(self) -> frozenset[str]:
+        """The names of all methods that classes of the project define."""
+        return frozenset(
+            item.name.value
+            for file in self.files.values()
+            for node in file.index.nodes
+            if type(node) is cst.ClassDef
+            for item in node.body.body
+            if isinstance(item, cst.FunctionDef)
+        )
+
+    @cached_property
+    def differentiates_twice(self) -> bool:
+        """Whether any call asks for gradients that have gradients themselves."""
+        return any(_differentiates_twice(file, node) for file in self.files.values() for node in file.index.nodes)
+
+    def module(self, name: str) -> SourceFile | None:
+        """The file that a dotted module name means, with or without the folder upstream keeps it in."""
+        return self._modules.get(name)
+
+    def definition(self, name: str | None) -> Definition | None:
+        """The function or class of the package that a full name means, through re-exports."""
+        seen = 0
+        while name is not None and seen < 5:
+            seen += 1
+            module, _, last = name.rpartition(".")
+            file = self._modules.get(module)
+            if file is None:
+                return self._member(name)
+            bound = file.index.root.bindings.get(last)
+            if not bound:
+                return None
+            if isinstance(bound[-1], (cst.FunctionDef, cst.ClassDef)):
+                return file, bound[-1]
+            name = bound[-1].target if isinstance(bound[-1], Imported) else None
+        return None
+
+    def function(self, name: str | None) -> tuple[SourceFile, cst.FunctionDef] | None:
+        """The function of the package that a full name means."""
+        found = self.definition(name)
+        return (found[0], found[1]) if found is not None and isinstance(found[1], cst.FunctionDef) else None
+
+    def reached(self, file: SourceFile, node: cst.CSTNode) -> dict[cst.CSTNode, SourceFile]:
+        """Some code of a file, and the functions of the project that calls there reach; each with its file."""
+        found = {node: file}
+        waiting = [node]
+        while waiting:
+            here = found[one := waiting.pop()]
+            for part in descendants(one):
+                called = self.function(here.resolve(part.func)) if type(part) is cst.Call else None
+                if called is not None and called[1] not in found:
+                    found[called[1]] = called[0]
+                    waiting.append(called[1])
+        return found
+
+    def _member(self, name: str) -> Definition | None:
+        """A method, by its class's full name."""
+        owner, _, last = name.rpartition(".")
+        if "." not in owner or owner.rpartition(".")[0] not in self._modules:
+            return None
+        found = self.definition(owner)
+        if found is None or not isinstance(found[1], cst.ClassDef):
+            return None
+        for item in found[1].body.body:
+            if isinstance(item, cst.FunctionDef) and item.name.value == last:
+                return found[0], item
+        return None
+
+
+_LEVELS = 100_000  # that fit on the stack of `with_room`, with room to spare
+_FLAT = re.compile(r"\b(?:and|or)\b")  # one level in Python's own tree, however many there are in a row
+
+
+def parse_file(path: str, text: str) -> cst.Module:
+    """The tree of a file that Python itself can parse. PortError, with file and line, where libcst cannot."""
+    if len(_FLAT.findall(text)) > _LEVELS:
+        levels, line = deepest(text)
+        if levels > _LEVELS:
+            raise PortError(f"{path} nests too deeply for libcst to parse (line {line})")
+    try:
+        return cst.parse_module(with_blank_lines(text))
+    except cst.ParserSyntaxError as error:
+        raise PortError(
+            f"{path} is Python that libcst cannot parse: {error.message.splitlines()[0]} "
+            f"(line {error.raw_line}, column {error.raw_column + 1})"
+        ) from None
+
+
+def import_names_below(path: str, base: str) -> tuple[str, ...]:
+    """The dotted names under which imports that start from the folder `base` find a file of upstream."""
+    if base and not path.startswith(f"{base}/"):
+        return ()
+    parts = PurePosixPath(path.removeprefix(f"{base}/") if base else path).with_suffix("").parts
+    name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    if not base and parts[0] in ("module", "f5_tts"):  # upstream's folder GPT_SoVITS itself was given
+        return name, f"GPT_SoVITS.{name}"
+    return (name,) if name else ()
+
+
+def import_names(path: str) -> tuple[str, ...]:
+    """The dotted names under which a file of upstream can be imported: from the root and from its first folder."""
+    parts = PurePosixPath(path).with_suffix("").parts
+    if parts[-1] == "__init__":
+        parts = parts[:-1]
+    names = [".".join(parts), ".".join(parts[1:])]
+    if parts and parts[0] in ("module", "f5_tts"):  # upstream's folder GPT_SoVITS itself was given
+        names = [names[0], f"GPT_SoVITS.{names[0]}"]
+    return tuple(n for n in names if n)
+
+
+_TRANSFORMS = (
+    *("torch.func", "torch.vmap", "functorch"),
+    *("torch.autograd.functional", "torch.autograd.forward_ad", "torch.autograd.gradgradcheck"),
+)
+_LAST = frozenset(name.rpartition(".")[2] for name in _TRANSFORMS)
+
+
+_ASKING = frozenset({cst.ImportFrom, cst.Import, cst.Attribute, cst.Call})
+
+
+def _differentiates_twice(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether code may ask for gradients that have gradients themselves, or that are made another way."""
+    if type(node) not in _ASKING:  # all nodes of a project are looked at
+        return False
+    if type(node) is cst.ImportFrom and not isinstance(node.names, cst.ImportStar):
+        module = file.imported_module(node)
+        return any(_transforms(f"{module}.{dotted(alias.name)}") for alias in node.names)
+    if type(node) is cst.ImportFrom:
+        return _transforms(file.imported_module(node))
+    if type(node) is cst.Import:
+        return any(map(_transforms, map(_imported, node.names)))
+    if type(node) is cst.Attribute:
+        return node.attr.value in _LAST and _transforms(file.resolve(node) or "")
+    return type(node) is cst.Call and _asks_for_graph(file, node)
+
+
+def _imported(alias: cst.ImportAlias) -> str:
+    return dotted(alias.name) or ""
+
+
+def _transforms(name: str) -> bool:
+    """Whether a full name is one of PyTorch's other ways to differentiate, or lies in one."""
+    return any(f"{name}.".startswith(f"{one}.") for one in _TRANSFORMS)
+
+
+def _asks_for_graph(file: SourceFile, call: cst.Call) -> bool:
+    """Whether a call may ask for gradients with a graph of their own."""
+    name = file.resolve(call.func) or ""
+    keywords = {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
+    positional = [arg.value for arg in call.args if arg.keyword is None and not arg.star]
+    places = {"torch.autograd.grad": 4, "torch.autograd.backward": 3}
+    backward = isinstance(call.func, cst.Attribute) and call.func.attr.value == "backward"
+    place = places.get(name, 2 if backward else len(positional))
+    if (name in places or backward) and any(arg.star for arg in call.args):
+        return True
+    asked = keywords.get("create_graph", positional[place] if place < len(positional) else None)
+    return asked is not None and dotted(asked) != "False"

@@ -1,0 +1,332 @@
+"""Training loops: where a step begins and ends, and what only looks at its results."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import libcst as cst
+
+from ..syntax.calls import method_call
+from ..syntax.scopes import Imported
+from ..syntax.values import Kind, is_tensor
+from ..syntax.walk import children, descendants, dotted, own_descendants, own_of_type
+from .project import SourceFile
+
+Loop = cst.For | cst.While
+
+_COPIES = ("item", "tolist", "numpy", "cpu")
+_WRITES = ("add_scalar", "add_scalars", "add_image", "add_images", "add_audio", "add_figure", "add_histogram")
+# Methods that change nothing which a trainer reads.
+_VIEWS = ("detach", "format", "join", "keys", "values", "items", "get", "size", "state_dict", "parameters")
+_LOOKS = frozenset((*_COPIES, *_WRITES, *_VIEWS, "debug", "info", "warning", "error", "log"))
+_MAKES_NUMBER = ("float", "int", "bool", "str", "repr", "print")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The body of a loop over batches, cut where the step's last computation is."""
+
+    loop: Loop
+    after: tuple[cst.BaseStatement, ...]  # statements of the loop's body behind the last optimizer step
+    last: cst.BaseStatement  # the statement of that step
+
+
+def training_loop(file: SourceFile, node: cst.CSTNode) -> Loop | None:
+    """The loop over batches whose body `node` is part of, if there is one."""
+    child = node
+    for around in file.ancestors(node):
+        if isinstance(around, (cst.For, cst.While)) and child is around.body and is_training_loop(around):
+            return around
+        child = around
+    return None
+
+
+def is_training_loop(node: Loop) -> bool:
+    """Whether a loop is the innermost one around both a backward pass and an optimizer step of its own body."""
+    if not _trains(node.body):
+        return False
+    return not any(_trains(inner.body) for inner in own_of_type(node.body, cst.For, cst.While))
+
+
+def _trains(body: cst.BaseSuite) -> bool:
+    nodes = list(own_of_type(body, cst.Call))
+    return any(method_call(n, "backward") for n in nodes) and any(_is_step(n) for n in nodes)
+
+
+def _is_step(call: cst.Call) -> bool:
+    """`optimizer.step()`, `scaler.step(optimizer)`, or the runtime's `optimizer_step(optimizer)`."""
+    return method_call(call, "step", "optimizer_step") is not None
+
+
+def read_step(file: SourceFile, loop: Loop) -> Step | None:
+    """The step of a training loop; None where an iteration may be left before its end."""
+    if not isinstance(loop.body, cst.IndentedBlock) or loop.orelse is not None:
+        return None
+    scalers = {
+        name
+        for call in own_of_type(loop.body, cst.Call)
+        if (found := method_call(call, "scale", "unscale_")) is not None and (name := dotted(found[0])) is not None
+    }
+
+    def steps(statement: cst.CSTNode) -> bool:
+        for call in own_of_type(statement, cst.Call):
+            if _is_step(call) or method_call(call, "backward") is not None:
+                return True
+            updated = method_call(call, "update")
+            if updated is not None and dotted(updated[0]) in scalers:
+                return True
+        return False
+
+    statements = [s for s in loop.body.body if isinstance(s, cst.BaseStatement)]
+    at = max((i for i, s in enumerate(statements) if steps(s)), default=None)
+    if at is None or any(_goes_on(s) for s in statements[: at + 1]):
+        return None
+    return Step(loop, tuple(statements[at + 1 :]), statements[at])
+
+
+def _goes_on(statement: cst.CSTNode) -> bool:
+    """Whether a statement of a loop's body may begin the next iteration."""
+    if isinstance(statement, cst.Continue):
+        return True
+    if isinstance(statement, (cst.For, cst.While, cst.FunctionDef, cst.ClassDef, cst.BaseExpression)):
+        return isinstance(statement, (cst.For, cst.While)) and _goes_on_in_else(statement)
+    return any(_goes_on(child) for child in children(statement))
+
+
+def _goes_on_in_else(loop: Loop) -> bool:
+    return loop.orelse is not None and _goes_on(loop.orelse)
+
+
+def ends_step(file: SourceFile, statement: cst.CSTNode) -> bool:
+    """Whether a statement is the runtime's `mark_step()`."""
+    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
+        return False
+    small = statement.body[0]
+    return (
+        isinstance(small, cst.Expr)
+        and isinstance(small.value, cst.Call)
+        and not small.value.args
+        and (file.resolve(small.value.func) or "").endswith("utils.mark_step")
+    )
+
+
+# --- blocks that only look ----------------------------------------------------------------------------------------
+
+
+def log_blocks(file: SourceFile, step: Step) -> list[cst.If]:
+    """The `if` blocks behind a step that read its results, now and then, and may do so when the step has run.
+
+    Such a block changes nothing that is used elsewhere, and nothing between it and the step's end asks for what it
+    does, or changes what it reads.
+    """
+    found = [
+        (at, block)
+        for at, statement in enumerate(step.after)
+        if isinstance(statement, cst.If)
+        for block in _log_blocks(file, step.loop, statement, False)
+    ]
+    ends = [at for at, statement in enumerate(step.after) if ends_step(file, statement)]
+    while True:
+        last = ends[0] if ends else max((at for at, _ in found), default=0)
+        blocks = {block.body for _, block in found}
+        kept = [
+            (at, block)
+            for at, block in found
+            if not _depends(file, block, _between(file, block, step.after[at : last + 1], blocks))
+        ]
+        if len(kept) == len(found):
+            return [block for _, block in found]
+        found = kept
+
+
+def _between(
+    file: SourceFile, block: cst.If, statements: Sequence[cst.BaseStatement], deferred: Collection[cst.CSTNode]
+) -> list[cst.CSTNode]:
+    """The nodes that run after a block and before the end of `statements`, of which it is part of the first."""
+    later: list[cst.CSTNode] = list(statements[1:])
+    child: cst.CSTNode = block
+    for around in file.ancestors(block):
+        if child is statements[0]:
+            break
+        if isinstance(around, cst.IndentedBlock):
+            later += around.body[around.body.index(child) + 1 :]
+        child = around
+    nodes: list[cst.CSTNode] = []
+    while later:
+        node = later.pop()
+        if node not in deferred:
+            nodes.append(node)
+            later += children(node)
+    return nodes
+
+
+def _depends(file: SourceFile, block: cst.If, later: Sequence[cst.CSTNode]) -> bool:
+    """Whether what runs `later` reads what a block may change, or changes what it reads."""
+    if not later:
+        return False
+    inside = list(descendants(block.body))
+    read = {n.value for n in inside if isinstance(n, cst.Name) and not _is_label(file, n)}
+    changed = {name for node in inside for name in _changed_by(file, node)}
+    mentioned = {n.value for n in later if isinstance(n, cst.Name) and not _is_label(file, n)}
+    rebound = {name for node in later for name in (bound_by(file, node) | _changed_by(file, node) | _stored_by(node))}
+    return bool(read & rebound or changed & mentioned)
+
+
+def _changed_by(file: SourceFile, node: cst.CSTNode) -> set[str]:
+    """Names of objects that a call may change: whose method it is, and what a function of the project is given."""
+    if not isinstance(node, cst.Call) or method_call(node, *_LOOKS) is not None:
+        return set()
+    objects: list[cst.BaseExpression] = []
+    if isinstance(node.func, cst.Attribute) and not (file.resolve(node.func) or "").startswith("torch."):
+        objects.append(node.func.value)
+    if file.project.function(file.resolve(node.func)) is not None:
+        objects += [arg.value for arg in node.args if file.kind(arg.value) is not Kind.HOST]
+    names = (_root(thing) for thing in objects)
+    return {name for name in names if name is not None and not _is_import(file, name)}
+
+
+def _stored_by(node: cst.CSTNode) -> set[str]:
+    """The name of the object that an assignment stores into."""
+    if isinstance(node, (cst.AssignTarget, cst.AugAssign, cst.AnnAssign)) and not isinstance(node.target, cst.Name):
+        name = _root(node.target)
+        return {name} if name is not None else set()
+    return set()
+
+
+def _root(node: cst.BaseExpression) -> str | None:
+    """The name at the beginning of a chain of attributes and items."""
+    while isinstance(node, (cst.Attribute, cst.Subscript)):
+        node = node.value
+    return node.value if isinstance(node, cst.Name) else None
+
+
+def _is_import(file: SourceFile, name: str) -> bool:
+    bound = file.index.root.bindings.get(name, ())
+    return bool(bound) and all(isinstance(b, Imported) for b in bound)
+
+
+def _log_blocks(file: SourceFile, loop: Loop, node: cst.If, sometimes: bool) -> Iterator[cst.If]:
+    here = sometimes or asks_interval(node.test)
+    inner = [s for s in node.body.body if isinstance(s, cst.If)]
+    others = [s for s in node.body.body if not isinstance(s, cst.If)]
+    if here and (any(reads_device(file, s) for s in others) or not inner) and reads_device(file, node.body):
+        if only_looks(file, loop, node.body):
+            yield node
+    else:
+        for block in inner:
+            yield from _log_blocks(file, loop, block, here)
+    if isinstance(node.orelse, cst.If):
+        yield from _log_blocks(file, loop, node.orelse, sometimes)
+
+
+def asks_interval(test: cst.BaseExpression) -> bool:
+    """Whether a condition holds every so many steps: `step % interval == 0`."""
+    return any(
+        isinstance(n, cst.BinaryOperation) and isinstance(n.operator, cst.Modulo) and not _is_text(n.left)
+        for n in own_descendants(test)
+    )
+
+
+def _is_text(node: cst.BaseExpression) -> bool:
+    return isinstance(node, (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString))
+
+
+def reads_device(file: SourceFile, node: cst.CSTNode, seen: frozenset[cst.CSTNode] = frozenset()) -> bool:
+    """Whether code asks for values that are on the device, itself or in the functions of the project that it calls."""
+    for part in descendants(node):
+        if isinstance(part, cst.FormattedStringExpression) and is_tensor(file.kind(part.expression)):
+            return True
+        if not isinstance(part, cst.Call):
+            continue
+        found = method_call(part, *_COPIES)
+        if found is not None and file.resolve(part.func) is None and file.kind(found[0]) is not Kind.HOST:
+            return True
+        if method_call(part, *_WRITES) is not None or file.resolve(part.func) == "torch.save":
+            return True
+        if isinstance(part.func, cst.Name) and part.func.value in _MAKES_NUMBER and _takes_tensor(file, part):
+            return True
+        called = file.project.function(file.resolve(part.func))
+        new = called is not None and called[1] not in seen
+        if called is not None and new and reads_device(called[0], called[1].body, seen | {called[1]}):
+            return True
+    return False
+
+
+def _takes_tensor(file: SourceFile, call: cst.Call) -> bool:
+    return any(is_tensor(file.kind(a.value)) for a in call.args)
+
+
+def only_looks(file: SourceFile, loop: Loop, body: cst.BaseSuite) -> bool:
+    """Whether a block may run a little later in the same iteration: it binds no name that is used outside of it,
+    stores into nothing that it was given, computes no gradients and does not leave.
+    """
+    bound: set[str] = set()
+    for part in own_descendants(body):
+        if isinstance(part, (cst.Return, cst.Yield, cst.Await, cst.Global, cst.Nonlocal, cst.Del)):
+            return False
+        if isinstance(part, (cst.Break, cst.Continue)) and not _leaves_inner_loop(file, part, body):
+            return False
+        if isinstance(part, cst.Call) and (method_call(part, "backward") is not None or _is_step(part)):
+            return False
+        bound |= bound_by(file, part)
+    for part in own_descendants(body):
+        if isinstance(part, (cst.AssignTarget, cst.AugAssign, cst.AnnAssign)):
+            target: cst.CSTNode = part.target
+            while isinstance(target, (cst.Attribute, cst.Subscript)):
+                target = target.value
+            if isinstance(target, cst.Name) and target.value not in bound:
+                return False
+    around = file.function(loop)
+    space = around if around is not None else file.module
+    inside = set(descendants(body))
+    return not any(
+        type(n) is cst.Name and n.value in bound and n not in inside and not _is_label(file, n)
+        for n in descendants(space)
+    )
+
+
+def _leaves_inner_loop(file: SourceFile, node: cst.CSTNode, body: cst.BaseSuite) -> bool:
+    """Whether a break or continue belongs to a loop inside `body`."""
+    for around in file.ancestors(node):
+        if around is body:
+            return False
+        if isinstance(around, (cst.For, cst.While)):
+            return True
+    return False
+
+
+def _is_label(file: SourceFile, name: cst.Name) -> bool:
+    """Whether an identifier is an attribute or a keyword, not the name of a value."""
+    parent = file.parent(name)
+    if isinstance(parent, cst.Attribute):
+        return parent.attr is name
+    return isinstance(parent, cst.Arg) and parent.keyword is name
+
+
+def bound_by(file: SourceFile, node: cst.CSTNode) -> set[str]:
+    """The names that a node binds in the scope it stands in."""
+    if isinstance(node, (cst.FunctionDef, cst.ClassDef)):
+        return {node.name.value}
+    if isinstance(node, (cst.Import, cst.ImportFrom)):
+        if isinstance(node.names, cst.ImportStar):
+            return set()
+        return {_import_name(alias) for alias in node.names}
+    if isinstance(node, cst.AsName):
+        return set() if isinstance(file.parent(node), cst.ImportAlias) else _targets(node.name)
+    if isinstance(node, (cst.AssignTarget, cst.AnnAssign, cst.AugAssign, cst.For, cst.NamedExpr)):
+        return _targets(node.target)
+    return set()
+
+
+def _import_name(alias: cst.ImportAlias) -> str:
+    name = alias.asname.name if alias.asname is not None else alias.name
+    return (dotted(name) or "").split(".")[0]
+
+
+def _targets(node: cst.CSTNode) -> set[str]:
+    if isinstance(node, cst.Name):
+        return {node.value}
+    if isinstance(node, (cst.Tuple, cst.List)):
+        return {name for element in node.elements for name in _targets(element.value)}
+    return _targets(node.value) if isinstance(node, cst.StarredElement) else set()

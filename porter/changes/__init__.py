@@ -1,0 +1,1 @@
+"""What differs between upstream, the package and the next generate, and what people decided about it."""

@@ -1,0 +1,66 @@
+"""A part of a comparison: some rules, some files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+from ...errors import PortError
+from .records import Change, Comparison
+
+HAND = "HAND"  # stands for a rule's code: lines changed by hand
+
+
+def choose(comparison: Comparison, rules: Sequence[str], files: Sequence[str]) -> Comparison:
+    """Only changes by these rules (prefixes count) in these files; all where none is named.
+
+    PortError for a code that nothing in the package has, and for a file that none of it is.
+    """
+    codes = [code.upper() for code in rules]
+    present = {*comparison.manifest["rules"], *(rule for _, change in comparison.changes for rule in change.rules)}
+    for code in codes:
+        if code != HAND and not any(known.startswith(code) for known in present):
+            raise PortError(
+                f"no rule whose code begins with {code!r} changed anything in this package; diff --stat lists those "
+                f"that did, and {HAND} stands for what was edited by hand"
+            )
+    _refuse_unknown(comparison, files)
+
+    def chosen(change: Change) -> bool:
+        if not codes:
+            return True
+        told = (*change.rules, *([HAND] if change.by_hand else []))
+        return any(known.startswith(code) for known in told for code in codes)
+
+    kept = [file for file in comparison.files if _matches((file.path, file.name), files)]
+    return replace(
+        comparison,
+        files=tuple(replace(file, changes=tuple(filter(chosen, file.changes))) for file in kept),
+        added=tuple(name for name in comparison.added if _matches((name,), files)),
+        removed=tuple(names for names in comparison.removed if _matches(names, files)),
+        edited_alone=tuple(name for name in comparison.edited_alone if _matches((name,), files)),
+    )
+
+
+def _refuse_unknown(comparison: Comparison, patterns: Sequence[str]) -> None:
+    compared = [(file.path, file.name) for file in comparison.files]
+    known = [*compared, *comparison.removed, *((name,) for name in comparison.added)]
+    for pattern in patterns:
+        if any(_matches(names, [pattern]) for names in known):
+            continue
+        if any(_matches((name,), [pattern]) for name in comparison.manifest["files"]):
+            raise PortError(f"{pattern} has no counterpart upstream that it could be compared with")
+        raise PortError(f"no file of upstream or of the package matches {pattern!r}")
+
+
+def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return not patterns or any(_match(name, pattern) for name in names for pattern in patterns)
+
+
+def _match(name: str, pattern: str) -> bool:
+    """Whether a pattern names a file, the end of its path, or a folder around it; `*` stops at no slash."""
+    plain = pattern.removeprefix("./").rstrip("/")
+    places = (name, *(folder.as_posix() for folder in PurePosixPath(name).parents))
+    return bool(plain) and any(fnmatchcase(place, plain) or fnmatchcase(place, f"*/{plain}") for place in places)

@@ -1,0 +1,77 @@
+"""Which edits stand and fall together: those that mean nothing without one that is not made are not made either."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import libcst as cst
+
+from ..rule import Move, Replacement
+
+if TYPE_CHECKING:
+    from ..analysis.project import Project, SourceFile
+
+Request = Replacement | Move
+C = TypeVar("C")
+
+
+def requests(file: SourceFile) -> Iterator[Request]:
+    """All that rules ask for in a file."""
+    yield from file.replacements
+    for edit in file.import_edits.values():
+        yield from edit.moved.values()
+
+
+def with_dependants(project: Project, refused: Mapping[Request, C]) -> dict[Request, C]:
+    """What goes along with refused requests, those included, each with the cause of the one that it goes with."""
+    together: dict[Hashable, list[Request]] = defaultdict(list)
+    needing: list[Request] = []
+    places: dict[Request, SourceFile] = {}
+    for file in project.files.values():
+        for request in requests(file):
+            places[request] = file
+            for key in request.ties.keys:
+                together[key].append(request)
+            if request.ties.needs:
+                needing.append(request)
+    result = dict(refused)
+    waiting = list(refused)
+    while waiting:
+        one = waiting.pop()
+        file = places[one]
+        along = [other for key in one.ties.keys for other in together[key]]
+        along += [other for other in needing if _needs(other, one, file)]
+        if one.ties.needed_in:
+            along += [other for other, there in places.items() if _is_inside(there, other.node, one.ties.needed_in)]
+        for other in along:
+            if other not in result:
+                result[other] = result[one]
+                waiting.append(other)
+    return result
+
+
+def with_mates(project: Project, lost: Iterable[Request], refused: Collection[Request]) -> set[Request]:
+    """Those of `lost` that belong to a group, and the rest of each group, as far as that is not refused already."""
+    together: dict[Hashable, set[Request]] = defaultdict(set)
+    for file in project.files.values():
+        for request in requests(file):
+            if request not in refused:
+                for key in request.ties.keys:
+                    together[key].add(request)
+    lost = set(lost)
+    torn = (together[key] for one in lost for key in one.ties.keys)
+    return {one for group in torn if not group <= lost for one in group}
+
+
+def _needs(one: Request, other: Request, file: SourceFile) -> bool:
+    """Whether one request needs another, which stands in `file`."""
+    return any(
+        other.rule.code in need.rules and _is_inside(file, other.node, (need.inside,)) for need in one.ties.needs
+    )
+
+
+def _is_inside(file: SourceFile, node: cst.CSTNode, around: Iterable[cst.CSTNode]) -> bool:
+    wanted = set(around)
+    return node in wanted or any(above in wanted for above in file.ancestors(node))

@@ -1,0 +1,123 @@
+"""The hazards of a run: those of ported code that it reaches, and what is found in files that are not ported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ...errors import PortError
+from ...inputs.sources import TRAINERS, Tree
+from ...inputs.sources.survey import Survey
+from .reached import Reached
+
+if TYPE_CHECKING:
+    from ...generate.building import Built
+    from ...inputs.upstream import Snapshot
+    from ...package.manifest import HazardRecord, HazardsRecord, Manifest, ScopeRecord
+
+Asked = Literal["ported", "inference", "training", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was looked at, and the hazards there; paths are upstream's."""
+
+    scope: Asked
+    start: tuple[str, ...]  # the files that such a run starts with; none for "ported" and "all"
+    ported: tuple[str, ...]
+    not_ported: tuple[str, ...]
+    host: tuple[str, ...]  # reached, and not looked at
+    hazards: HazardsRecord
+    contents: Mapping[str, bytes]  # of the files that are not ported
+
+
+def check_run(snapshot: Snapshot, built: Built, asked: Asked, step: Callable[[str], None]) -> Checked:
+    """The hazards of what `asked` reaches. PortError where upstream holds nothing that such a run could start with."""
+    manifest = built.manifest
+    scope = manifest["scope"]
+    ported = tuple(sorted(built.sources.texts))
+    if asked == "ported":
+        return check_ported(manifest)
+    step(f"looking at what {asked} reaches" if asked != "all" else "looking at what is not ported")
+    survey = Survey(Tree(snapshot, built.sources.layout))
+    start = _start(scope, asked)
+    if asked == "all":
+        files = frozenset({*ported, *scope["not_ported"], *scope["host"]})
+    else:
+        if not start:
+            raise PortError(
+                f"{snapshot.spec} holds no file that {_SAYS[asked]}, so nothing tells what {asked} reaches; "
+                "--scope all looks at all of it"
+            )
+        files = survey.reach(start)
+    host = files & set(scope["host"])
+    left = tuple(sorted(path for path in files - host - set(ported) if survey.facts(path).uses_torch))
+    looked_at = [*(path for path in ported if path in files), *left]
+    reached = None
+    if asked != "all":
+        reached = Reached({path: survey.syntax(path) for path in looked_at}, start, whole=asked == "inference")
+    hazards = [
+        hazard
+        for hazard in (*manifest["hazards"]["list"], *_not_ported(survey, looked_at, left, scope))
+        if hazard["file"] in files and (reached is None or reached.covers(hazard["file"], hazard["line"]))
+    ]
+    counts = Counter(hazard["status"] for hazard in hazards)
+    told: HazardsRecord = {
+        "fixed": counts["fixed"],
+        "waived": counts["waived"],
+        "residual": counts["residual"],
+        "not_ported": counts["not ported"],
+        "list": hazards,
+    }
+    return Checked(
+        asked,
+        start,
+        tuple(path for path in ported if path in files),
+        left,
+        tuple(sorted(host)),
+        told,
+        snapshot.read_many(left),
+    )
+
+
+def check_ported(manifest: Manifest) -> Checked:
+    """The hazards of what is ported, which a package's own port.json tells."""
+    ported = {record["upstream"] for record in manifest["files"].values() if record["upstream"] is not None}
+    return Checked("ported", (), tuple(sorted(ported)), (), (), manifest["hazards"], {})
+
+
+_SAYS = {"inference": "builds a ported network to speak with", "training": "trains one"}
+
+
+def _start(scope: ScopeRecord, asked: Asked) -> tuple[str, ...]:
+    if asked == "inference":
+        return tuple(scope["inference"])
+    return tuple(scope["training"]) if asked == "training" else ()
+
+
+def _not_ported(survey: Survey, looked_at: list[str], left: tuple[str, ...], scope: ScopeRecord) -> list[HazardRecord]:
+    """What the scan finds in files as upstream has them."""
+    from ...analysis.project import parse_file
+    from ...syntax.stack import with_room
+    from ..scan import scan_upstream
+
+    def target(path: str) -> str:
+        if path in scope["training"]:
+            return f"{TRAINERS}/{path.rpartition('/')[2]}"
+        return survey.tree.layout.place(path)
+
+    modules = {path: (target(path), parse_file(path, survey.text(path))) for path in looked_at}
+    return [
+        {
+            "code": hazard.code,
+            "file": hazard.file,
+            "line": hazard.line,
+            "status": "not ported" if hazard.status.value == "residual" else hazard.status.value,
+            "reason": hazard.reason,
+            "target": "",
+            "target_line": 0,
+        }
+        for hazard in with_room(lambda: scan_upstream(modules, left))
+    ]

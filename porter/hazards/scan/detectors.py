@@ -1,0 +1,260 @@
+"""What the scan looks for, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from ...analysis.arguments import bind
+from ...analysis.caches import fills
+from ...analysis.contexts import DISTRIBUTED_ONLY
+from ...analysis.cuda import is_cuda_text, is_setting, moves_to_cuda
+from ...analysis.factories import input_device
+from ...analysis.listings import is_settled, lists_checkpoints
+from ...analysis.numeric import is_number
+from ...analysis.project import SourceFile
+from ...analysis.steps import ends_step, is_training_loop, read_step, training_loop
+from ...syntax import torch_names as tn
+from ...syntax.calls import method_call
+from ...syntax.values import is_tensor
+from ...syntax.walk import brief, dotted, own_of_type
+from . import known, operators, reads, sizes
+from .asking import Detector, Found
+from .counting import counted
+from .growing import growing
+from .held import held_parameters
+from .lengths import left_lengths, read_lengths
+from .outside import outside
+from .sizes import factory_sizes
+
+
+def calls(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Calls that leave the device, wait for it, or make tensors elsewhere."""
+    assert isinstance(node, cst.Call)
+    target = file.resolve(node.func)
+    if target is not None:
+        yield from _library_call(file, node, target)
+        if lists_checkpoints(file, node) and not is_settled(file, node):
+            yield "DEV", node, "what a killed process began to save here is listed half finished"
+    yield from _method(file, node)
+
+
+def _library_call(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
+    if target.startswith("torch.distributions.") and target.rsplit(".", 1)[-1][:1].isupper():
+        of_numbers = bool(node.args) and all(is_number(file, a.value) for a in node.args)
+        if not bind(file, node, "validate_args") and "constraints" not in target and not of_numbers:
+            yield "SYN", node, "a distribution checks its parameters on the host"
+    elif target.startswith("torch.distributed.") and target not in known.DISTRIBUTED_ALLOWED:
+        yield "DST", node, f"{target} needs a process group"
+    elif target in ("torch.nn.parallel.DistributedDataParallel", "torch.nn.DataParallel"):
+        yield "DST", node, f"{target} is for CUDA and a process group"
+    elif target.startswith("torch.jit.") and target.rsplit(".", 1)[-1] in (
+        "script",
+        "trace",
+        "script_method",
+    ):
+        yield "JIT", node, f"{target} keeps the function from being traced"
+    elif target in ("torch.manual_seed", "torch.random.manual_seed"):
+        yield "RNG", node, "torch.manual_seed does not seed the device's generator"
+    elif target.startswith("numpy.random."):
+        yield "RNG", node, f"{target} draws on the host"
+    elif target == "torch.from_numpy" and not _belongs_on_host(file, node):
+        yield "DEV", node, "from_numpy makes a host tensor, which is uploaded each time"
+    elif target == "torch.nn.utils.rnn.pad_sequence":
+        yield (
+            "SHP",
+            node,
+            "pad_sequence pads to the longest of the batch, so every batch has a shape of its own",
+        )
+    elif target in tn.FACTORIES:
+        yield from _factory(file, node, target)
+
+
+def _factory(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
+    """A host tensor made where tensors are on the device. In constructors and data loading the host is right."""
+    yield from factory_sizes(file, node, target)
+    if _belongs_on_host(file, node):
+        return
+    device = (bind(file, node, "device") or {}).get("device")
+    if target in ("torch.tensor", "torch.as_tensor") and not (node.args and is_tensor(file.kind(node.args[0].value))):
+        if device is not None or not _used_as_constant(file, node):
+            yield "DEV", node, f"{target} copies Python values to the host and uploads them each time"
+    elif target in tn.TYPE_FACTORIES:
+        yield "DEV", node, f"{target} makes a host tensor, which is uploaded each time"
+    elif device is None:
+        family = "RNG" if target in tn.RANDOM_FACTORIES else "DEV"
+        yield family, node, f"{target} without a device makes a host tensor"
+
+
+def _belongs_on_host(file: SourceFile, node: cst.Call) -> bool:
+    """In a constructor or data loader, with a host generator, or on its way to be uploaded as a constant."""
+    if bind(file, node, "generator"):
+        return True
+    reason = file.host_reason(node)
+    if reason is not None and not reason.startswith(DISTRIBUTED_ONLY):
+        return True
+    return any(
+        isinstance(a, cst.Call) and (dotted(a.func) or "").endswith("utils.constant") for a in file.ancestors(node)
+    )
+
+
+def _used_as_constant(file: SourceFile, node: cst.Call) -> bool:
+    return file.function(node) is None
+
+
+def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
+    if not isinstance(node.func, cst.Attribute) or file.resolve(node.func) is not None:
+        return
+    if moves_to_cuda(file, node):
+        yield "DEV", node, "cuda() names one backend"
+    name, values = node.func.attr.value, [a.value for a in node.args]
+    if not values or not is_tensor(file.kind(node.func.value)):
+        return
+    if name == "new_tensor" and not is_tensor(file.kind(values[0])) and not _belongs_on_host(file, node):
+        yield "DEV", node, "new_tensor copies Python values to the host and uploads them each time"
+    elif name == "type" and _host_type(file, values[0]):
+        yield "SYN", node, f"type({brief(values[0])}) is a type of the CPU's, and to the CPU waits for the device"
+
+
+def _host_type(file: SourceFile, node: cst.BaseExpression) -> bool:
+    """`torch.LongTensor`, or its name as text."""
+    name = str(node.evaluated_value) if isinstance(node, cst.SimpleString) else file.resolve(node)
+    return name in tn.TYPE_FACTORIES
+
+
+def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Functions of libraries that have no place in the port, called or passed on."""
+    if type(file.parent(node)) is cst.Attribute:
+        return
+    assert isinstance(node, (cst.Attribute, cst.Name))
+    target = file.resolve(node)
+    if target is None or not target.startswith("torch") or file.inside_import(node):
+        return
+    if target.startswith("torch.cuda."):
+        yield "DEV", node, f"{target} names one backend"
+    if target == "torch.inference_mode":
+        yield "DEV", node, "inference tensors cannot be written to in slices on XLA"
+    if target == "torch.utils.checkpoint.checkpoint":
+        yield "DEV", node, "torch's checkpoint knows no XLA device"
+    if target in ("torch.save", "torch.serialization.save") and file.in_trainers:
+        yield "DEV", node, "torch.save writes tensors of the device as such, and a kill leaves half a file"
+
+
+def texts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """`"cuda"` as a device."""
+    if is_cuda_text(node) and isinstance(file.parent(node), (cst.Arg, cst.IfExp, cst.Assign)):
+        yield "DEV", node, '"cuda" names one backend'
+
+
+def settings(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Statements that set something of CUDA's; those that call a function of torch.cuda are found by its name."""
+    call = node.value if isinstance(node, cst.Expr) else None
+    named = isinstance(call, cst.Call) and (file.resolve(call.func) or "").startswith("torch.cuda.")
+    if is_setting(file, node) and not named:
+        yield "DEV", node, f"{brief(node)} is a setting of CUDA's"
+
+
+def choices(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Branches that Python's random generator chooses."""
+    assert isinstance(node, cst.If)
+    if any((file.resolve(c.func) or "").startswith("random.") for c in own_of_type(node.test, cst.Call)):
+        yield "GRF", node.test, f"{brief(node.test)} picks between two graphs"
+
+
+def assignments(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Tensors of one graph kept for the next."""
+    assert isinstance(node, cst.Assign)
+    if fills(file, node) and not (
+        isinstance(node.value, cst.Call) and (dotted(node.value.func) or "").endswith("utils.constant")
+    ):
+        yield "DEV", node, "a cached tensor of one graph is used by later ones"
+
+
+def decorators(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Scripted functions."""
+    assert isinstance(node, cst.Decorator)
+    target = file.resolve(node.decorator) or ""
+    if target in ("torch.jit.script", "torch.jit.script_method"):
+        yield "JIT", node, "a scripted function is not traced"
+
+
+def steps(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Training loops that do not end their step, which then grows into one graph with the next."""
+    assert isinstance(node, (cst.For, cst.While))
+    if not file.is_trainer or not is_training_loop(node):
+        return
+    step = read_step(file, node)
+    if step is None:
+        yield "GRF", node, "an iteration of this training loop may be left before its step ends"
+    elif not any(ends_step(file, statement) for statement in step.after):
+        yield "GRF", node, "this training loop never ends its step: its iterations become one graph"
+
+
+def backward_passes(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Gradients that are computed outside of any loop that steps an optimizer."""
+    assert isinstance(node, cst.Call)
+    found = method_call(node, "backward")
+    if found is None or not file.is_trainer or training_loop(file, node) is not None:
+        return
+    if file.function(node) is not None:
+        yield "GRF", node.func, "gradients are computed where no training loop is in sight that could end the step"
+
+
+def device_of_helper(file: SourceFile, node: cst.CSTNode) -> str | None:
+    """Why a factory without a device is made on the right one after all: its callers say which."""
+    function = file.function(node)
+    if function is None or input_device(file, node) is not None:
+        return None
+    uses = [(f, n) for f, n in file.project.contexts.references(function)] + _method_uses(file, function)
+    placed = [f"{f.path}:{f.span(n).line}" for f, n in uses if _on_device(f, n)]
+    if uses and len(placed) == len(uses):
+        return f"its callers run it on their device (utils.on_device at {placed[0]})"
+    return None
+
+
+def _method_uses(file: SourceFile, function: cst.FunctionDef) -> list[tuple[SourceFile, cst.CSTNode]]:
+    owner = file.owner(function)
+    if owner is None:
+        return []
+    name = f"self.{function.name.value}"
+    return [
+        (file, n)
+        for n in file.index.nodes
+        if isinstance(n, cst.Attribute) and dotted(n) == name and file.owner(n) is owner
+    ]
+
+
+def _on_device(file: SourceFile, use: cst.CSTNode) -> bool:
+    arg = file.parent(use)
+    call = file.parent(arg) if isinstance(arg, cst.Arg) else None
+    return isinstance(call, cst.Call) and (dotted(call.func) or "").endswith("utils.on_device")
+
+
+DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
+    cst.FormattedStringExpression: (reads.formats,),
+    cst.Call: (
+        *(calls, reads.methods, reads.builtins, reads.libraries, sizes.results, sizes.numbers),
+        *(left_lengths, read_lengths, operators.methods, outside, backward_passes),
+    ),
+    cst.For: (steps,),
+    cst.FunctionDef: (held_parameters,),
+    cst.Attribute: (names, operators.functions),
+    cst.Name: (names, operators.functions),
+    cst.SimpleString: (texts,),
+    cst.FormattedString: (texts,),
+    cst.BinaryOperation: (texts, reads.percents, reads.repeats),
+    cst.If: (reads.conditions, choices),
+    cst.While: (reads.conditions, steps),
+    cst.Assert: (reads.conditions,),
+    cst.IfExp: (reads.conditions,),
+    cst.CompIf: (reads.conditions,),
+    cst.UnaryOperation: (reads.truths,),
+    cst.BooleanOperation: (reads.truths,),
+    cst.Comparison: (reads.comparisons,),
+    cst.Match: (reads.cases,),
+    cst.Subscript: (sizes.subscripts, reads.positions, counted),
+    cst.Assign: (assignments, settings, growing),
+    cst.Expr: (settings,),
+    cst.Decorator: (decorators,),
+}

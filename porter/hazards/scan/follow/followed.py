@@ -1,0 +1,377 @@
+"""Kinds of calls, followed into the functions, methods and classes of the project."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import libcst as cst
+
+from ....analysis.project import SourceFile
+from ....syntax import torch_names as tn
+from ....syntax.kinds import ARRAY_METHODS, arithmetic
+from ....syntax.values import Env, Instance, Kind, Record, Value, either, element, is_tensor
+from ....syntax.walk import dotted
+from .. import known
+from .binding import Call, Method, Owner, bind, several
+from .expressions import BUILTINS, Expressions
+from .passing import value_of
+from .shapes import holds, is_cpu, key_of, many, plain
+
+_MOST = 4  # methods of one name; more say nothing about an object
+_CONTAINERS = frozenset("append add insert extend update setdefault appendleft".split())
+
+
+class Followed(Expressions):
+    """Kinds of the expressions of one file, followed through the calls of its project."""
+
+    def _call(self, node: cst.Call, env: Env) -> Value:
+        values = [self._eval(a.value, env) for a in node.args]
+        target = self.file.resolve(node.func)
+        if target is not None:
+            return self._named_call(node, target, values)
+        if type(node.func) is cst.Attribute:
+            return self._method_call(node, node.func, values, env)
+        if type(node.func) is cst.Name:
+            local = self._local_function(node.func)
+            if local is not None:
+                return self._follow(self.file, local, node, values, 0)
+            if node.func.value not in env and node.func.value in BUILTINS:
+                return self._builtin(node, node.func.value, values, env)
+        return self._applied(self._eval(node.func, env), node, values)
+
+    def _local_function(self, name: cst.Name) -> cst.FunctionDef | None:
+        """The function that a function defines inside itself by a name."""
+        found = self._index.scope_of(name).lookup(name.value)
+        if found is None or found[0] is self._index.root or len(found[1]) != 1:
+            return None
+        return found[1][0] if isinstance(found[1][0], cst.FunctionDef) else None
+
+    def _follow(
+        self, file: SourceFile, function: cst.FunctionDef, node: cst.Call, values: Sequence[Value], skipped: int
+    ) -> Value:
+        return self._given(Method(file, None, function), node, node.args, values, skipped)
+
+    def _given(
+        self, to: Method, node: cst.Call, args: Sequence[cst.Arg], values: Sequence[Value], skipped: int
+    ) -> Value:
+        """What a function gives back that gets these arguments by the call `node`."""
+        call = Call(self.file, bind(to.function, args, values, skipped), skipped)
+        returned = self._flow.call((to.file, to.function), node, call)
+        passed = self._flow.handed_back(to.function)
+        return value_of(passed, call.given) if passed else returned
+
+    def _named_call(self, node: cst.Call, target: str, values: list[Value]) -> Value:
+        top = target.partition(".")[0]
+        if top == "torch":
+            return self._torch_call(node, target, values)
+        found = self.file.project.definition(target)
+        if found is not None:
+            file, definition = found
+            if isinstance(definition, cst.ClassDef):
+                return self._make(file, definition, target, node, values)
+            return self._follow(file, definition, node, values, filled_in(definition, bound=False))
+        applied = target.removesuffix(".apply")
+        above = self.file.project.definition(applied) if applied != target else None
+        if above is not None and isinstance(above[1], cst.ClassDef):  # an autograd function
+            forward = self._flow.method(above[0], above[1], "forward")
+            if forward is not None:
+                return self._follow(forward.file, forward.function, node, values, 1)
+        runtime = self.file.runtime_value(target)
+        if runtime is not None:
+            return Kind.HOST if target.endswith("utils.to_host") else runtime
+        if target.endswith(".training.host_copy"):
+            return Kind.HOST
+        if top == "numpy":
+            return Kind.HOST
+        if top in sys.stdlib_module_names:
+            if target in ("copy.copy", "copy.deepcopy") and values:
+                return values[0]
+            return plain(values) if top in known.LEAVE_VALUES_ALONE else Kind.HOST
+        if target.rpartition(".")[2][:1].isupper():
+            return Instance(frozenset({target}))
+        return Kind.MAYBE if any(map(holds, values)) else Kind.UNKNOWN
+
+    def _torch_call(self, node: cst.Call, target: str, values: list[Value]) -> Value:
+        last = target.rpartition(".")[2]
+        if last in ("checkpoint", "Sequential", "ModuleList", "ModuleDict", "DataParallel", "compile"):
+            made = [v for v in values if isinstance(v, Instance)]
+            if last == "checkpoint":
+                return self._applied(values[0], node, values[1:], node.args[1:]) if values else Kind.UNKNOWN
+            if made:
+                classes = frozenset(name for v in made for name in v.classes)
+                return Instance(classes, several=last in ("Sequential", "ModuleList", "ModuleDict"))
+            return Kind.MODULE
+        if target.startswith("torch.nn.utils.") and values and isinstance(values[0], Instance):
+            return values[0]
+        if last in known.READING_FUNCTIONS:
+            return Kind.HOST
+        if last in ("ParameterList", "ParameterDict"):
+            return Kind.SEQUENCE if last == "ParameterList" else Record(others=Kind.TENSOR)
+        if target.startswith("torch.nn.") and last[:1].isupper() and last != "Parameter":
+            return Kind.MODULE
+        asked = [a.value for a in node.args if a.keyword is not None and a.keyword.value == "dtype"]
+        if target in tn.FACTORIES and self._dtype(asked) is Kind.MASK:
+            return Kind.MASK
+        if target in known.TENSORS_BESIDE or last == "pad_sequence":
+            return Kind.TENSOR
+        result: Value = tn.torch_result(target, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.UNKNOWN)
+        return Kind.MAYBE if result is Kind.UNKNOWN and any(map(holds, values)) else result
+
+    def _make(self, file: SourceFile, owner: cst.ClassDef, name: str, node: cst.Call, values: list[Value]) -> Value:
+        """An object of a class of the project."""
+        constructor = self._flow.method(file, owner, "__init__")
+        if constructor is not None:
+            self._follow(constructor.file, constructor.function, node, values, 1)
+        elif not file.defines_module(owner):
+            self._fill_fields(file, owner, node, values)
+        return Instance(frozenset({name}))
+
+    def _fill_fields(self, file: SourceFile, owner: cst.ClassDef, node: cst.Call, values: list[Value]) -> None:
+        """A dataclass, or a named tuple: its annotated names are what its constructor takes."""
+        fields = [
+            small.target.value
+            for _, above in reversed(self._flow.chain(file, owner))
+            for line in above.body.body
+            if isinstance(line, cst.SimpleStatementLine)
+            for small in line.body
+            if isinstance(small, cst.AnnAssign) and isinstance(small.target, cst.Name)
+        ]
+        for i, (arg, value) in enumerate(zip(node.args, values, strict=True)):
+            name = arg.keyword.value if arg.keyword is not None else fields[i] if i < len(fields) else None
+            if name in fields and not arg.star:
+                self._flow.set_attribute(owner, name, arg, value)
+
+    def _applied(
+        self, callee: Value, node: cst.Call, values: Sequence[Value], args: Sequence[cst.Arg] | None = None
+    ) -> Value:
+        """What calling an object gives."""
+        if isinstance(callee, Instance):
+            results = [
+                self._run_instance(o, node, values, node.args if args is None else args) for o in self._owners(callee)
+            ]
+            if not results:
+                return Kind.MAYBE if any(map(holds, values)) else Kind.UNKNOWN
+            merged = results[0]
+            for other in results[1:]:
+                merged = either(merged, other)
+            return Kind.TENSOR if callee.several else merged
+        if callee is Kind.MODULE:
+            return Kind.TENSOR
+        return Kind.MAYBE if any(map(holds, values)) else Kind.UNKNOWN
+
+    def _run_instance(self, owner: Owner, node: cst.Call, values: Sequence[Value], args: Sequence[cst.Arg]) -> Value:
+        is_module = owner.file.defines_module(owner.owner)
+        method = self._flow.method(owner.file, owner.owner, "forward" if is_module else "__call__")
+        if method is None:
+            return Kind.TENSOR if is_module else Kind.UNKNOWN
+        return self._given(method, node, args, values, 1)
+
+    def _builtin(self, node: cst.Call, name: str, values: list[Value], env: Env) -> Value:
+        first = values[0] if values else Kind.HOST
+        if name in ("map", "filter", "sorted", "max", "min") and node.args:
+            self._called_by(node, name, values, env)
+        if name in tn.ARITHMETIC_BUILTINS:
+            if Kind.MAYBE in values:
+                return Kind.MAYBE
+            return element(first) if isinstance(first, tuple) and len(values) == 1 else arithmetic(values)
+        if name in ("list", "tuple", "reversed", "sorted", "set", "iter", "frozenset"):
+            return Kind.SEQUENCE if is_tensor(first) else several(list(first)) if isinstance(first, tuple) else first
+        if name == "next":
+            return element(first)
+        if name == "map" and len(values) > 1:
+            return self._mapped(node.args[0].value, node, values)
+        if name == "filter" and len(values) > 1:
+            return values[1]
+        if name == "getattr" and len(node.args) > 1 and isinstance(node.args[1].value, cst.SimpleString):
+            return self._got(node, str(node.args[1].value.evaluated_value), first)
+        if name == "setattr" and len(node.args) > 2:
+            key = key_of(node.args[1].value)
+            for owner in self._classes(node.args[0].value, env) if key is not None else ():
+                self._flow.set_attribute(owner.owner, str(key), node, values[2])
+            return Kind.HOST
+        if name in ("zip", "enumerate"):
+            return plain(values)
+        if name == "dict" and all(a.keyword is not None for a in node.args):
+            named = [(a.keyword.value, v) for a, v in zip(node.args, values, strict=True) if a.keyword is not None]
+            return Record(tuple(named))
+        if name in ("dict", "vars", "eval", "exec", "getattr", "super", "locals", "globals"):
+            return plain(values) if name in ("dict", "getattr") else Kind.UNKNOWN
+        return Kind.HOST
+
+    def _got(self, node: cst.Call, name: str, base: Value) -> Value:
+        """`getattr(x, "name")`."""
+        receiver = node.args[0].value
+        if isinstance(receiver, cst.Name) and receiver.value == "self":
+            owner = self._class_of(node)
+            return Kind.UNKNOWN if owner is None else self.attribute(owner, name)
+        if isinstance(base, Instance):
+            return self._of_instance(base, name)
+        return Kind.HOST if base is Kind.HOST else Kind.UNKNOWN
+
+    def _called_by(self, node: cst.Call, name: str, values: list[Value], env: Env) -> None:
+        """Lambdas that a builtin calls with the items of what it is given."""
+        if name in ("map", "filter"):
+            function, items = node.args[0].value, values[1:]
+        else:
+            keys = [a.value for a in node.args if a.keyword is not None and a.keyword.value == "key"]
+            if not keys:
+                return
+            function, items = keys[0], values[:1]
+        if isinstance(function, cst.Lambda):
+            names = [p.name.value for p in function.params.params]
+            self._lambda(function, env, dict(zip(names, map(element, items), strict=False)))
+
+    def _mapped(self, function: cst.BaseExpression, node: cst.Call, values: list[Value]) -> Value:
+        if isinstance(function, cst.Lambda):
+            return many(self._known.get(function.body, Kind.UNKNOWN))
+        found = self.file.project.function(self.file.resolve(function))
+        if found is not None:
+            args = [cst.Arg(a.value) for a in node.args[1:]]
+            items = [element(value) for value in values[1:]]
+            return many(self._given(Method(found[0], None, found[1]), node, args, items, 0))
+        host = isinstance(function, cst.Name) and function.value in tn.HOST_BUILTINS
+        return Kind.HOST if host else Kind.UNKNOWN
+
+    def _method_call(self, node: cst.Call, func: cst.Attribute, values: list[Value], env: Env) -> Value:
+        name, receiver = func.attr.value, func.value
+        above = type(receiver) is cst.Call and dotted(receiver.func) == "super"
+        if above or (type(receiver) is cst.Name and receiver.value in ("self", "cls")):
+            owner = self._class_of(func)
+            if owner is not None:
+                return self._own_method(node, owner, name, values, above=above)
+        base = self._eval(receiver, env)
+        if isinstance(base, Record):
+            return self._record_method(node, base, name, values, receiver, env)
+        if isinstance(base, Instance):
+            return self._instance_method(node, base, name, values, func, env)
+        if name in _CONTAINERS and not is_tensor(base) and base is not Kind.MODULE:
+            for value in values[-1:]:
+                self._keep(receiver, element(value) if name in ("extend", "update") else value, env)
+            return Kind.HOST
+        if is_tensor(base):
+            return self._tensor_method(node, name, base)
+        if base is Kind.SEQUENCE:
+            return {"keys": Kind.HOST, "index": Kind.HOST, "count": Kind.HOST}.get(name) or (
+                Kind.SEQUENCE if name in ("values", "items", "copy") else Kind.TENSOR
+            )
+        if base is not Kind.HOST and (held := held_by_module(name)) is not None:
+            return held
+        if base is Kind.MODULE:
+            return super()._method(func, env)
+        if base is Kind.HOST:
+            return Kind.MAYBE if any(map(holds, values)) and name not in known.HOST_METHODS else Kind.HOST
+        if name in ARRAY_METHODS:
+            return Kind.MAYBE
+        if name in known.READS or name in ("bool", "logical_not") or name in tn.TENSOR_ONLY_METHODS:
+            return self._tensor_method(node, name, Kind.TENSOR)
+        return self._by_name(node, name, values)
+
+    def _record_method(
+        self, node: cst.Call, base: Record, name: str, values: list[Value], receiver: cst.BaseExpression, env: Env
+    ) -> Value:
+        """A method of a dictionary whose keys are known."""
+        if name in ("get", "pop", "setdefault") and node.args:
+            found = base.get(key_of(node.args[0].value))
+            return found if found is not None else values[1] if len(values) > 1 else Kind.HOST
+        if name == "update":
+            for arg, value in zip(node.args, values, strict=True):
+                named = Record(((arg.keyword.value, value),)) if arg.keyword is not None else value
+                new = base.joined(named) if isinstance(named, Record) else base.updated(None, Kind.UNKNOWN)
+                self._hold(receiver, new, env)
+            return Kind.HOST
+        return several(base.values) if name == "values" else base if name == "copy" else Kind.HOST
+
+    def _tensor_method(self, node: cst.Call, name: str, base: Value) -> Value:
+        if name in known.READING_METHODS or name == "cpu":
+            return Kind.HOST
+        if name == "to" and any(is_cpu(self.file, a.value) for a in node.args):
+            return Kind.HOST
+        if name in ("to", "type"):
+            made = self._dtype([a.value for a in node.args])
+            if made is not None:
+                return made
+        result: Value = tn.method_result(name, base, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.SEQUENCE)
+        return result
+
+    def _dtype(self, values: Sequence[cst.BaseExpression]) -> Value | None:
+        """What a tensor becomes by the dtype among these values; None where there is none."""
+        for value in values:
+            if self.file.resolve(value) == "torch.bool":
+                return Kind.MASK
+            if (dotted(value) or "").endswith(".dtype") or self.file.resolve(value) in known.NUMBER_TYPES:
+                return Kind.TENSOR
+        return None
+
+    def _own_method(self, node: cst.Call, owner: cst.ClassDef, name: str, values: list[Value], *, above: bool) -> Value:
+        chain = self._flow.chain(self.file, owner)
+        for file, one in chain[1:] if above else chain[:1]:
+            method = self._flow.method(file, one, name)
+            if method is not None:
+                return self._follow(method.file, method.function, node, values, filled_in(method.function, bound=True))
+        if above:
+            return Kind.UNKNOWN
+        if name in ("register_buffer", "register_parameter") and node.args:
+            key = key_of(node.args[0].value)
+            if key is not None:
+                self._flow.set_attribute(owner, key, node, _registered(values[1:]))
+            return Kind.HOST
+        held = held_by_module(name)
+        if held is not None:
+            return held
+        self._known[node.func] = self.attribute(owner, name)
+        return self._applied(self._known[node.func], node, values)
+
+    def _instance_method(
+        self, node: cst.Call, base: Instance, name: str, values: list[Value], func: cst.Attribute, env: Env
+    ) -> Value:
+        if base.several and name in _CONTAINERS:
+            for value in values[-1:]:
+                self._keep(func.value, value, env)
+            return Kind.HOST
+        found: Value | None = None
+        owners = self._owners(base)
+        for owner in owners:
+            method = self._flow.method(owner.file, owner.owner, name)
+            if method is not None:
+                value = self._follow(method.file, method.function, node, values, filled_in(method.function, bound=True))
+                found = value if found is None else either(found, value)
+        if found is not None:
+            return found
+        if name in tn.MODULE_KEEPING_METHODS or (base.several and name in ("values", "items", "children", "modules")):
+            return base
+        held = held_by_module(name)
+        if held is not None and owners:
+            return held
+        return self._applied(self._of_instance(base, name), node, values)
+
+    def _by_name(self, node: cst.Call, name: str, values: list[Value]) -> Value:
+        """A method of an object of which nothing is known: any of the project's by that name."""
+        methods = self._flow.methods_named(name)
+        if not methods or len(methods) > _MOST:
+            return Kind.MAYBE if any(map(holds, values)) else Kind.UNKNOWN
+        found: Value | None = None
+        for method in methods:
+            value = self._follow(method.file, method.function, node, values, filled_in(method.function, bound=True))
+            found = value if found is None else either(found, value)
+        return Kind.UNKNOWN if found is None else found
+
+
+def filled_in(function: cst.FunctionDef, *, bound: bool) -> int:
+    """How many parameters of a method Python fills in itself."""
+    decorators = {(dotted(d.decorator) or "") for d in function.decorators}
+    return 0 if "staticmethod" in decorators else 1 if bound or "classmethod" in decorators else 0
+
+
+def held_by_module(name: str) -> Value | None:
+    """What a module's method gives that tells what the module holds; None for other names."""
+    if name in ("parameters", "buffers"):
+        return Kind.SEQUENCE
+    if name in ("state_dict", "named_parameters", "named_buffers"):
+        return Record(others=Kind.TENSOR)
+    return Kind.UNKNOWN if name in tn.MODULE_HOST_METHODS else None
+
+
+def _registered(values: Sequence[Value]) -> Value:
+    """What a buffer or a parameter is, given these arguments; one that is registered as None is set later."""
+    return values[0] if values and is_tensor(values[0]) else Kind.TENSOR

@@ -1,0 +1,57 @@
+"""What a condition tells of a value where it holds: `isinstance(x, Tensor)`, `x is None`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import libcst as cst
+
+from ....analysis.project import SourceFile
+from ....syntax import torch_names as tn
+from ....syntax.values import Env
+from ....syntax.walk import dotted
+
+GUARD = "isinstance "  # before a name in an environment: what it was before such a question was asked
+
+
+def questions(file: SourceFile, test: cst.BaseExpression, truth: bool) -> list[tuple[str, bool]]:
+    """Names of which a condition tells (where it is `truth`) that they are a tensor, or that they are none."""
+    if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
+        return questions(file, test.expression, not truth)
+    if isinstance(test, cst.BooleanOperation):
+        if isinstance(test.operator, cst.And) is not truth:
+            return []
+        return [*questions(file, test.left, truth), *questions(file, test.right, truth)]
+    if isinstance(test, cst.Comparison) and len(test.comparisons) == 1 and isinstance(test.left, cst.Name):
+        is_none = isinstance(test.comparisons[0].operator, cst.Is) and dotted(test.comparisons[0].comparator) == "None"
+        return [(test.left.value, False)] if is_none and truth else []
+    if not isinstance(test, cst.Call) or not test.args or not isinstance(test.args[0].value, cst.Name):
+        return []
+    name = test.args[0].value.value
+    if file.resolve(test.func) == "torch.is_tensor":
+        return [(name, truth)]
+    if not isinstance(test.func, cst.Name) or test.func.value != "isinstance" or len(test.args) < 2:
+        return []
+    classes = test.args[1].value
+    named = [e.value for e in classes.elements] if isinstance(classes, cst.Tuple) else [classes]
+    tensors = [(dotted(c) or "").rpartition(".")[2] in tn.TENSOR_TYPES for c in named]
+    if all(tensors):
+        return [(name, truth)]
+    return [(name, False)] if truth and not any(tensors) else []
+
+
+def widen(branch: Env, before: Env) -> None:
+    """Forget in a branch what its condition alone told."""
+    for key in [k for k in branch if k.startswith(GUARD) and k not in before]:
+        branch[key.removeprefix(GUARD)] = branch.pop(key)
+
+
+def leaves(block: cst.CSTNode | None) -> bool:
+    """Whether nothing behind a block is reached from it."""
+    if isinstance(block, cst.Else):
+        block = block.body
+    body = getattr(block, "body", None)
+    last = body[-1] if isinstance(body, Sequence) and body else None
+    if isinstance(last, cst.SimpleStatementLine):
+        last = last.body[-1]
+    return isinstance(last, (cst.Return, cst.Raise, cst.Continue, cst.Break))

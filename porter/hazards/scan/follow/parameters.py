@@ -1,0 +1,135 @@
+"""What the parameters of a function are, by callers, annotations, uses and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from ....analysis.project import SourceFile
+from ....syntax.kinds import OF_ARRAYS, is_plain, used_as_tensor
+from ....syntax.values import Env, Kind, Record, Value, is_tensor
+from ....syntax.walk import own_of_type
+from .binding import CONSTRUCTORS
+from .objects import Objects
+from .shapes import is_text
+
+
+class Parameters(Objects):
+    """Kinds of one file, from the parameters on."""
+
+    def parameters(self, function: cst.FunctionDef) -> Env:
+        """The kinds of a function's parameters, by name."""
+        given = self._flow.given(function) or {}
+        used = self._used(function)
+        unsaid = self._unsaid(function)
+        asked = asked_as_python(function) if unsaid is Kind.MAYBE else frozenset()
+        env: Env = {}
+        params = function.params
+        for param in (*params.posonly_params, *params.params, *params.kwonly_params):
+            name = param.name.value
+            noted = self._annotated(param.annotation)
+            value = given.get(name)
+            if name in ("self", "cls"):
+                env[name] = Kind.UNKNOWN
+            elif value is not None and value is not Kind.UNKNOWN:
+                env[name] = agreed(noted, value, param)
+            elif noted is not Kind.UNKNOWN:
+                env[name] = noted
+            elif name in used:
+                env[name] = used[name]
+            elif is_plain(param.default):
+                env[name] = Kind.HOST
+            elif value is None and param.default is None and name not in asked:
+                env[name] = unsaid
+            else:
+                env[name] = Kind.HOST if value is None and unsaid is Kind.HOST else Kind.UNKNOWN
+        for name in self._masks(function):
+            if env.get(name) in (Kind.TENSOR, Kind.MAYBE, Kind.UNKNOWN):
+                env[name] = Kind.MASK
+        if isinstance(params.star_arg, cst.Param):
+            name, noted = params.star_arg.name.value, self._annotated(params.star_arg.annotation)
+            item = noted if noted is not Kind.UNKNOWN or name in asked else unsaid
+            env[name] = given.get(name, Kind.SEQUENCE if is_tensor(item) else item)
+        if params.star_kwarg is not None:
+            name, noted = params.star_kwarg.name.value, self._annotated(params.star_kwarg.annotation)
+            item = noted if noted is not Kind.UNKNOWN else unsaid
+            env[name] = given.get(name, Record(others=item))
+        return env
+
+    def _used(self, function: cst.FunctionDef) -> Env:
+        """Parameters that a function uses as tensors are used, or as any array is."""
+        if function not in self._uses:
+            found: Env = {}
+            for name, how in used_as_tensor(function, self._index):
+                if how not in OF_ARRAYS:
+                    found[name] = Kind.TENSOR
+                elif self.knows_torch:
+                    found.setdefault(name, Kind.MAYBE)
+            self._uses[function] = found
+        return self._uses[function]
+
+    def _masks(self, function: cst.FunctionDef) -> frozenset[str]:
+        """Parameters that a function uses as only boolean tensors can be used."""
+        if function not in self._as_masks:
+            self._as_masks[function] = frozenset(used_as_mask(self.file, function))
+        return self._as_masks[function]
+
+    def _unsaid(self, function: cst.FunctionDef) -> Value:
+        """What a parameter is of which nothing is said: a forward takes tensors, a constructor takes settings."""
+        owner = self._class_of(function) if self._is_method(function) else None
+        if owner is None:
+            return Kind.UNKNOWN
+        if function.name.value in CONSTRUCTORS:
+            return Kind.HOST
+        return Kind.MAYBE if function.name.value == "forward" and self.file.defines_module(owner) else Kind.UNKNOWN
+
+    def _is_method(self, function: cst.FunctionDef) -> bool:
+        block = self._index.parents.get(function)
+        return isinstance(self._index.parents.get(block) if block is not None else None, cst.ClassDef)
+
+
+def agreed(noted: Value, given: Value, default: cst.Param) -> Value:
+    """What a parameter is by its annotation and by its callers, of whom some may leave it out."""
+    if noted is Kind.TENSOR or noted is Kind.MASK:
+        return Kind.MASK if given is Kind.MASK else noted
+    if noted is Kind.HOST or is_plain(default.default):
+        return given if is_tensor(given) or given is Kind.SEQUENCE else Kind.HOST
+    return given
+
+
+def asked_as_python(function: cst.FunctionDef) -> frozenset[str]:
+    """Parameters that a function asks what only Python values answer: a text, a plain truth, a class."""
+    found: set[str] = set()
+    for node in own_of_type(function.body, cst.Comparison, cst.If, cst.IfExp, cst.UnaryOperation, cst.BooleanOperation):
+        if isinstance(node, cst.Comparison):
+            parts = [node.left, *(c.comparator for c in node.comparisons)]
+            if any(is_text(part) for part in parts):
+                found.update(part.value for part in parts if isinstance(part, cst.Name))
+            continue
+        asked: cst.BaseExpression | None = None
+        if isinstance(node, (cst.If, cst.IfExp)):
+            asked = node.test
+        elif isinstance(node, cst.BooleanOperation):
+            asked = node.left
+        elif isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Not):
+            asked = node.expression
+        if isinstance(asked, cst.Name):
+            found.add(asked.value)
+    return frozenset(found)
+
+
+def used_as_mask(file: SourceFile, function: cst.FunctionDef) -> Iterator[str]:
+    """Names that are inverted, given to `masked_fill`, or chosen by: `~m`, `torch.where(m, x, y)`."""
+    for node in own_of_type(function.body, cst.UnaryOperation, cst.Call):
+        asked: cst.BaseExpression | None = None
+        if type(node) is cst.UnaryOperation:
+            asked = node.expression if type(node.operator) is cst.BitInvert else None
+        elif type(node) is cst.Call and type(node.func) is cst.Attribute and node.args:
+            if node.func.attr.value in ("masked_fill", "masked_fill_", "masked_select", "masked_scatter"):
+                at = 1 if file.resolve(node.func) is not None and len(node.args) > 1 else 0
+                asked = node.args[at].value
+            elif len(node.args) == 3 and file.resolve(node.func) == "torch.where":
+                asked = node.args[0].value
+        if type(asked) is cst.Name:
+            yield asked.value

@@ -1,0 +1,53 @@
+"""Small questions about values and expressions that several parts ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import libcst as cst
+
+from ....analysis.project import SourceFile
+from ....syntax.values import Instance, Kind, Record, Value, either, may_be_tensor
+from .binding import several
+
+
+def is_cpu(file: SourceFile, node: cst.BaseExpression) -> bool:
+    """Whether an expression names the CPU as a device."""
+    if isinstance(node, cst.Call) and file.resolve(node.func) == "torch.device" and node.args:
+        node = node.args[0].value
+    return isinstance(node, cst.SimpleString) and node.evaluated_value == "cpu"
+
+
+def is_text(node: cst.BaseExpression) -> bool:
+    """Whether an expression is a string as it stands."""
+    return isinstance(node, (cst.SimpleString, cst.ConcatenatedString, cst.FormattedString))
+
+
+def key_of(node: cst.BaseExpression) -> str | None:
+    """The text that a key of a dictionary is."""
+    return str(node.evaluated_value) if isinstance(node, cst.SimpleString) else None
+
+
+def many(value: Value) -> Value:
+    """Several of one kind of value."""
+    return Instance(value.classes, several=True) if isinstance(value, Instance) else several([value])
+
+
+def one_of(values: tuple[Value, ...]) -> Value:
+    """What is known of a value that is one of these."""
+    found = values[0] if values else Kind.UNKNOWN
+    for value in values[1:]:
+        found = either(found, value)
+    return found
+
+
+def holds(value: Value) -> bool:
+    """Whether a value is a tensor, perhaps, or holds some."""
+    if isinstance(value, (tuple, Record)):
+        return any(map(holds, value.values if isinstance(value, Record) else value))
+    return may_be_tensor(value) or value is Kind.SEQUENCE
+
+
+def plain(values: Sequence[Value]) -> Value:
+    """What Python makes of these: a Python value of Python values."""
+    return Kind.HOST if all(value is Kind.HOST for value in values) else Kind.UNKNOWN

@@ -1,0 +1,118 @@
+"""Tensors that grow: by each turn of a loop, or by each call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from ...analysis.project import SourceFile
+from ...syntax.calls import argument
+from ...syntax.values import Instance, Kind
+from ...syntax.walk import brief, code, dotted, own_descendants, own_of_type, same
+from .asking import Found
+
+_JOINS = frozenset(f"torch.{n}" for n in "cat concat concatenate hstack vstack dstack row_stack column_stack".split())
+_COUNTING = frozenset("range len enumerate zip reversed list tuple min max".split())
+
+
+def growing(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """`x = torch.cat([x, y])` in a loop, and `self.seen = torch.cat([self.seen, y])` anywhere."""
+    assert isinstance(node, cst.Assign)
+    if len(node.targets) != 1 or file.function(node) is None:
+        return
+    target = node.targets[0].target
+    parts = [part for call in own_of_type(node.value, cst.Call) for part in _lengthened(file, call)]
+    if not parts:
+        return
+    if not isinstance(target, cst.Name):
+        if any(same(part, target) for part in parts):
+            yield "SHP", node, f"{brief(target)} grows with each call: each length is a graph of its own"
+        return
+    for loop in _loops(file, node):
+        if _is_fixed(file, loop) or not _carried(loop, node, target, parts):
+            continue
+        yield "SHP", node, f"{brief(target)} grows with each turn of the loop: each length is a graph of its own"
+        return
+
+
+def _lengthened(file: SourceFile, call: cst.Call) -> Iterator[cst.BaseExpression]:
+    """What a call gives back longer: the parts of a concatenation, the input of a padding."""
+    if isinstance(file.parent(call), cst.Subscript):
+        return  # cut again, at once
+    target = file.resolve(call.func)
+    if target in _JOINS:
+        parts = argument(call, "tensors", 0)
+        if isinstance(parts, (cst.List, cst.Tuple)):
+            yield from (e.value for e in parts.elements)
+        elif isinstance(parts, cst.BinaryOperation):  # [x] + others
+            yield from (
+                e.value for part in (parts.left, parts.right) if isinstance(part, cst.List) for e in part.elements
+            )
+    elif target == "torch.nn.functional.pad":
+        padded = argument(call, "input", 0)
+        if padded is not None:
+            yield padded
+
+
+def _loops(file: SourceFile, node: cst.CSTNode) -> Iterator[cst.For | cst.While]:
+    """The loops whose bodies a node is part of, in its function, innermost first."""
+    child = node
+    for around in file.ancestors(node):
+        if isinstance(around, (cst.FunctionDef, cst.Lambda)):
+            return
+        if isinstance(around, (cst.For, cst.While)) and child is around.body:
+            yield around
+        child = around
+
+
+def _is_fixed(file: SourceFile, loop: cst.For | cst.While) -> bool:
+    """Whether a loop has as many turns each time: over layers, over literals, over what the constructor set."""
+    if isinstance(loop, cst.While):
+        return False
+    kind = file.kind(loop.iter)
+    if kind is Kind.MODULE or isinstance(kind, Instance):
+        return True
+    return all(
+        part.value in _COUNTING or _is_setting(file, part)
+        for part in own_descendants(loop.iter)
+        if type(part) is cst.Name
+    )
+
+
+def _is_setting(file: SourceFile, name: cst.Name) -> bool:
+    """Whether a name is only there to reach an attribute of `self`, or is such an attribute's or a method's name."""
+    parent = file.parent(name)
+    if isinstance(parent, cst.Attribute) and parent.attr is name:
+        return not isinstance(file.parent(parent), cst.Call) or dotted(parent.value) == "self"
+    return name.value == "self" or (isinstance(parent, cst.Arg) and parent.keyword is name)
+
+
+def _carried(loop: cst.For | cst.While, node: cst.Assign, target: cst.Name, parts: list[cst.BaseExpression]) -> bool:
+    """Whether a turn of the loop lengthens what the turn before it left."""
+    names = {part.value for part in parts if isinstance(part, cst.Name)}
+    grown = {target.value} if target.value in names else set()
+    before = True
+    for other in own_of_type(loop.body, cst.Assign):
+        if other is node:
+            before = False
+            continue
+        for one in other.targets:
+            if not isinstance(one.target, cst.Name):
+                continue
+            name = one.target.value
+            if name in names and isinstance(other.value, cst.Name) and other.value.value == target.value:
+                grown.add(name)
+            elif name == target.value and (_cuts(other, name) or (before and not _mentions(other.value, name))):
+                return False  # shortened again, or made anew in each turn
+    return bool(grown)
+
+
+def _cuts(assign: cst.Assign, name: str) -> bool:
+    """`x = x[:, -n:]`."""
+    value = assign.value
+    return isinstance(value, cst.Subscript) and code(value.value) == name
+
+
+def _mentions(node: cst.CSTNode, name: str) -> bool:
+    return any(type(part) is cst.Name and part.value == name for part in own_descendants(node))

@@ -1,0 +1,84 @@
+"""Functions, methods and layers that run on the host for want of a lowering, by what torch and torch_xla say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from ...analysis.arguments import values
+from ...analysis.project import SourceFile
+from ...syntax.values import is_tensor
+from ...torch_facts.operators import reasons
+from . import known
+from .asking import Found
+
+_BY_TENSOR = ("torch.repeat_interleave",)  # the scan asks for a tensor of counts itself
+_OPERATORS = ("torch.ops.", "torch._C._nn.", "torch._C._VariableFunctions.", "torch._VF.")
+_FOLDERS = ("torch", "torch.Tensor", "torch.functional", "torch.nn.functional")
+_BY_CLASSES = ("torch.nn.functional.one_hot",)  # and here whether there is a number of classes
+
+
+def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Functions and classes of torch, called or passed on."""
+    if type(file.parent(node)) is cst.Attribute:
+        return
+    assert isinstance(node, (cst.Attribute, cst.Name))
+    target = file.resolve(node)
+    if target is None or not target.startswith("torch") or file.inside_import(node) or _only_named(file, node):
+        return
+    call = file.parent(node)
+    called = isinstance(call, cst.Call) and call.func is node
+    if target in _BY_CLASSES or (called and target.rpartition(".")[2] in known.READING_FUNCTIONS):
+        return
+    if isinstance(call, cst.Call) and called and _is_private(target) and _takes_tensor(file, call):
+        yield "LOW", node, f"cannot tell: {target} is not public, and whether it has a lowering is not known"
+    for family, why in reasons(target, values(file, call) if called and isinstance(call, cst.Call) else _unknown):
+        if not called:  # it is called later, wherever that is
+            yield "LOW", node, why
+        elif family != "SHP" or (target not in known.DYNAMIC and target not in _BY_TENSOR):
+            yield family, node, why
+    if target in known.SLOW:
+        yield "LOW", node, known.SLOW[target]
+    for prefix, why in known.UNLOWERED_PREFIXES.items():
+        if target.startswith(prefix):
+            yield "LOW", node, f"{target}: {why}"
+
+
+def methods(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+    """Methods of tensors."""
+    assert isinstance(node, cst.Call)
+    if not isinstance(node.func, cst.Attribute) or file.resolve(node.func) is not None:
+        return
+    name = node.func.attr.value
+    if name not in known.READING_METHODS | known.READS.keys() and is_tensor(file.kind(node.func.value)):
+        for family, why in reasons(f"torch.Tensor.{name}", values(file, node)):
+            if family != "SHP" or (name not in known.DYNAMIC_METHODS and f"torch.{name}" not in _BY_TENSOR):
+                yield family, node, why
+
+
+def _is_private(target: str) -> bool:
+    """Whether a function is torch's own, or one of its operators by themselves: nothing is collected of those."""
+    folder, _, name = target.rpartition(".")
+    return target.startswith(_OPERATORS) or (folder in _FOLDERS and name.startswith("_") and not name.endswith("__"))
+
+
+def _takes_tensor(file: SourceFile, call: cst.Call) -> bool:
+    return any(is_tensor(file.kind(given.value)) for given in call.args)
+
+
+def _unknown(parameter: str) -> None:
+    """Of a function that is passed on, arguments are not known."""
+
+
+def _only_named(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether a class is asked about (`isinstance(layer, nn.GLU)`) or stands in an annotation: nothing runs."""
+    for around in file.ancestors(node):
+        if isinstance(around, cst.Annotation):
+            return True
+        if isinstance(around, cst.Call):
+            asks = isinstance(around.func, cst.Name) and around.func.value in ("isinstance", "issubclass")
+            return asks and around.func is not node
+        if isinstance(around, cst.BaseStatement):
+            return False
+    return False

@@ -1,0 +1,1 @@
+"""What is read: an upstream, wherever it lies, and which of its files are ported."""

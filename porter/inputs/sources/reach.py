@@ -1,0 +1,275 @@
+"""Following imports from the main folder through the tree, to the networks that it uses elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ...errors import PortError
+from .carried import REPLACED, spared
+from .facts import Facts, read_facts
+from .layout import TRAINERS, join
+from .placing import RUNTIME
+from .resolve import Module, resolve
+from .root import has_torch
+from .standard import STANDARD
+from .text import decode
+from .tree import Tree
+
+_OWN = RUNTIME | {TRAINERS}  # names in the emitted package that are its own
+
+_BEHIND = {"torch.utils.tensorboard": "tensorboard"}  # modules of torch that import another package
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """One file that was read, and what it imports."""
+
+    text: str
+    encoding: str
+    facts: Facts
+    modules: tuple[Module, ...] = ()  # of upstream
+    third_party: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()  # packages that the file goes on without
+    later: frozenset[str] = frozenset()  # those of `third_party` that only functions import, when they are called
+    on_import: frozenset[str] = frozenset()  # those of `links` that are executed when the file is, and have to be
+    taken: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # file → names, None: not only names
+    relative: frozenset[str] = frozenset()  # files that it imports by their place beside it
+
+    @property
+    def links(self) -> frozenset[str]:
+        """The files of upstream that an import of this file executes."""
+        return frozenset(link for module in self.modules for link in module.chain)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the emitted package imports and does not hold."""
+
+    upstream: tuple[str, ...] = ()  # modules of upstream that are not ported, such as tools.my_utils
+    third_party: tuple[str, ...] = ()  # packages to install, such as torch
+    optional: tuple[str, ...] = ()  # packages that upstream goes on without
+    trainers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # trainer → packages that it imports as well
+    later: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # trainer → those that its functions import
+    outside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # file from elsewhere → what it imports too
+
+
+class Reach:
+    """The files that can be reached from the main folder by import."""
+
+    def __init__(self, tree: Tree) -> None:
+        """Nothing is read yet."""
+        self.files: dict[str, Reached] = {}
+        self._tree = tree
+        self._scripts: set[str] = set()
+        self._trainers: set[str] = set()  # the scripts and what goes with them
+
+    def follow(self, paths: Iterable[str]) -> None:
+        """Read these files and everything of the tree that they import."""
+        pending = sorted(paths)
+        while pending:
+            contents = self._tree.snapshot.read_many(pending)
+            for path, content in contents.items():
+                self.files[path] = self._read(path, content)
+            links = {link for path in contents for link in self._worth_following(path)}
+            pending = sorted(links - self.files.keys())
+
+    def train(self, scripts: Iterable[str]) -> frozenset[str]:
+        """Read these trainers and the files beside them, or around them, that they compute or store with; all their
+        paths.
+        """
+        self._scripts |= set(scripts)
+        networks = frozenset(self.files)
+        pending = set(self._scripts)
+        while pending:
+            self._trainers |= pending
+            self.follow(pending - self.files.keys())
+            linked = {link for path in pending for link in self.files[path].links if self._belongs(link, networks)}
+            self.follow(linked - self.files.keys())
+            pending = {path for path in linked if self.files[path].facts.uses_torch} - self._trainers
+        return frozenset(self._trainers)
+
+    def _belongs(self, link: str, networks: frozenset[str]) -> bool:
+        """Whether a file that a trainer imports goes with it, and is not one of the networks' own."""
+        return link not in networks if self._tree.layout.flat else not self._tree.inside(link)
+
+    def split(self) -> tuple[list[str], list[str]]:
+        """Paths to port, and paths that were read only to find them.
+
+        Outside the main folder a file is ported when it defines networks, re-exports them from its own package,
+        computes with torch in a package that holds some, or belongs to a trainer; and what such a file imports by its
+        place beside it.
+        """
+        tree = self._tree
+        outside = {path for path in self.files if not tree.inside(path)}
+        networks = {path for path in outside if self.files[path].facts.defines_network}
+        packages = {tree.package(path) for path in networks}
+        size = -1
+        while size != len(networks):
+            size = len(networks)
+            networks |= {
+                path
+                for path in outside
+                if tree.package(path) in packages
+                and (self.files[path].facts.uses_torch or self.files[path].links & networks)
+            }
+        ported = networks | self._trainers | (self.files.keys() - outside)
+        ported |= {path for path in outside if self.files[path].facts.uses_torch}
+        ported |= self._beside(ported & outside)
+        self._read_outside(ported)
+        ported |= self._worth_carrying(ported)
+        return sorted(ported), sorted(self.files.keys() - ported)
+
+    def _beside(self, ported: Iterable[str]) -> set[str]:
+        """Files that these import relatively, and those that they do."""
+        found: set[str] = set()
+        pending = set(ported)
+        while pending:
+            links = {link for path in pending for link in self.files[path].relative} - found
+            self.follow(links - self.files.keys())
+            found |= links
+            pending = links
+        return found
+
+    def _read_outside(self, ported: Iterable[str]) -> None:
+        """Read what stays upstream's and runs when the ported files are imported."""
+        seen = set(ported)
+        pending = set(seen)
+        while pending:
+            links = {link for path in pending for link in self.files[path].on_import} - seen
+            for path, content in self._tree.snapshot.read_many(sorted(links - self.files.keys())).items():
+                self.files[path] = self._read(path, content, lenient=True)
+            seen |= links
+            pending = links
+
+    def _worth_carrying(self, ported: Iterable[str]) -> frozenset[str]:
+        """Files of functions that ported files take, whose import wants packages which these functions do not need."""
+        held = set(ported)
+        taken: dict[str, set[str] | None] = {}
+        for path in held:
+            for other, wanted in self.files[path].taken.items():
+                before = taken.setdefault(other, set())
+                taken[other] = None if before is None or wanted is None else before | wanted
+        found = set()
+        for path, names in taken.items():
+            file = self.files.get(path)
+            if file is None or path in held or not names or not names <= file.facts.defined or not self._has_room(path):
+                continue
+            if file.third_party & (spared(file.text, names) | REPLACED):
+                found.add(path)
+        return frozenset(found)
+
+    def _has_room(self, path: str) -> bool:
+        """Whether nothing else in the emitted package has the name that a file from outside would have there."""
+        tree = self._tree
+        name = tree.package(path).rpartition("/")[2]
+        return name not in _OWN and not tree.exists(join(tree.root, name))
+
+    def needs(self, ported: Iterable[str]) -> Needs:
+        """What these files import from outside themselves."""
+        held = set(ported)
+        own = held - self._trainers
+        outside = {path for path in own if not self._tree.inside(path)}
+        files = [self.files[path] for path in own - outside]
+        third_party = {name for file in files for name in file.third_party} | self._foreign(own, held)
+        training = {path: self._training_files(path) for path in sorted(self._scripts)}
+        wanted = {
+            path: {name for file in group for name in self.files[file].third_party} | self._foreign(group, held)
+            for path, group in training.items()
+        }
+        later = {
+            path: {name for file in group for name in self.files[file].later}
+            - {name for file in group for name in self.files[file].third_party - self.files[file].later}
+            for path, group in training.items()
+        }
+        return Needs(
+            tuple(sorted({m.name for path in held for m in self.files[path].modules if m.file not in held})),
+            tuple(sorted(third_party)),
+            tuple(sorted({name for path in own for name in self.files[path].optional} - third_party)),
+            {path: tuple(sorted(names - later[path] - third_party)) for path, names in wanted.items()},
+            {path: tuple(sorted(names - third_party)) for path, names in later.items()},
+            {path: tuple(sorted(self.files[path].third_party)) for path in sorted(outside)},
+        )
+
+    def _training_files(self, script: str) -> set[str]:
+        """A trainer and the files beside it that go with it."""
+        pending, seen = {script}, {script}
+        while pending:
+            pending = {link for path in pending for link in self.files[path].links if link in self._trainers} - seen
+            seen |= pending
+        return seen
+
+    def _foreign(self, files: Iterable[str], held: set[str]) -> set[str]:
+        """Packages that are imported when files that stay upstream's are, because `files` import these."""
+        found: set[str] = set()
+        pending = {link for path in files for link in self.files[path].on_import} - held
+        seen = set(pending)
+        while pending:
+            there = [self.files[path] for path in pending]
+            found |= {name for file in there for name in file.third_party - file.later}
+            pending = {link for file in there for link in file.on_import} - seen - held
+            seen |= pending
+        return found
+
+    def _worth_following(self, path: str) -> Iterable[str]:
+        """Links of a file; outside the main folder only those to its own package, lest all be read."""
+        links, tree = self.files[path].links, self._tree
+        if tree.inside(path):
+            return links
+        return (link for link in links if tree.inside(link) or tree.package(link) == tree.package(path))
+
+    def _read(self, path: str, content: bytes, *, lenient: bool = False) -> Reached:
+        """What a file imports; PortError where it ought to be ported and cannot be read, unless `lenient`."""
+        try:
+            text, encoding = decode(path, content)
+            facts = read_facts(path, text)
+        except PortError:
+            if not lenient and (self._tree.inside(path) or has_torch(content)):
+                raise
+            return Reached("", "utf-8", Facts())  # it stays upstream's, whatever it is
+        modules: dict[Module, None] = {}
+        needed: dict[bool, set[str]] = {False: set(), True: set()}
+        at_once: set[str] = set()
+        on_import: set[str] = set()
+        relative: set[str] = set()
+        taken: dict[str, frozenset[str] | None] = {}
+        for statement in facts.imports:
+            first = statement.module.partition(".")[0]
+            if not statement.level and first in STANDARD:
+                continue
+            packages = {_BEHIND[statement.module]} if statement.module in _BEHIND else set()
+            meaning = resolve(path, statement, self._tree, self._facts)
+            packages |= {first} if meaning is None else set()
+            needed[statement.optional] |= packages
+            at_once |= set() if statement.later else packages
+            if meaning is None:
+                continue
+            strict = not lenient and (self._tree.inside(path) or facts.defines_network)
+            if meaning.missing and strict and not statement.optional:
+                raise PortError(
+                    f"{path} imports {meaning.missing} in line {statement.line}, and upstream holds no such file"
+                )
+            modules.update(dict.fromkeys(meaning.modules))
+            if statement.level and not statement.optional:
+                relative |= {module.file for module in meaning.modules}
+            for module in meaning.modules:
+                on_import |= set() if statement.later or statement.optional else set(module.chain)
+                whole = not statement.names or "*" in statement.names or len(meaning.modules) > 1
+                before = taken.get(module.file, frozenset())
+                taken[module.file] = None if whole or before is None else before | frozenset(statement.names)
+        return Reached(
+            text,
+            encoding,
+            facts,
+            tuple(modules),
+            third_party=frozenset(needed[False]),
+            optional=frozenset(needed[True]),
+            later=frozenset(needed[False] - at_once),
+            on_import=frozenset(on_import),
+            taken=taken,
+            relative=frozenset(relative),
+        )
+
+    def _facts(self, path: str) -> Facts:
+        known = self.files.get(path)
+        return known.facts if known else read_facts(path, decode(path, self._tree.snapshot.read(path))[0])
