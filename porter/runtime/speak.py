@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy
 
-from porter.runtime import utils
-from porter.runtime.training.files import write
+from . import utils
+from .training.files import write
 
 _SHORTEST, _LONGEST = 3, 10  # seconds of a reference that upstream takes
 _SILENT = 1e-4  # a reference whose samples, of 1 at most, are all smaller is silence
@@ -121,7 +121,7 @@ def _check_clip(path: Path) -> None:
 def _loaded(options: argparse.Namespace) -> Any:
     """Upstream's TTS on the device, with these weights."""
     try:
-        from porter.runtime.tts import TTS, TTS_Config
+        from .tts import TTS, TTS_Config
     except ImportError as error:
         raise Refused(
             f"upstream's TTS_infer_pack cannot be imported ({error}): run this in a checkout, with its folder "

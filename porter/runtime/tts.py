@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from porter.runtime import ops, utils
-from porter.runtime.decoding import attach, sound
+from . import ops, utils
+from .decoding import attach, sound
 
 _UPSTREAM = "TTS_infer_pack.TTS"
 _NETWORKS = ("SynthesizerTrn", "SynthesizerTrnV3")  # built from the port in upstream's loading code

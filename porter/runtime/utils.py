@@ -28,7 +28,7 @@ import torch.distributed as dist
 import torch.utils._pytree as pytree
 import torch.utils.checkpoint as torch_checkpoint
 
-from porter.runtime import chips
+from . import chips
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from porter.runtime import ops, utils
-from porter.runtime.decoding import steps as graphs
-from porter.runtime.decoding.network import Network
-from porter.runtime.decoding.prompt import Prompt, Row, lay_out
-from porter.runtime.decoding.sampling import Drawing, Options
-from porter.runtime.decoding.slots import State, room
+from .. import ops, utils
+from . import steps as graphs
+from .network import Network
+from .prompt import Prompt, Row, lay_out
+from .sampling import Drawing, Options
+from .slots import State, room
 
 MOST = 1500  # steps that upstream's loops take at most
 READ_EVERY = 16  # steps between two looks at whether all rows have ended

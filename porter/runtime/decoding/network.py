@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from porter.runtime import utils
+from .. import utils
 
 
 class Layer(NamedTuple):

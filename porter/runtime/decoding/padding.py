@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from porter.runtime import ops, utils
-from porter.runtime.ops import folding
+from .. import ops, utils
+from ..ops import folding
 
 
 class Padded:

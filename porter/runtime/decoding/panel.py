@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from porter.runtime.decoding.driver import MOST, Decoded, decode, stream
-from porter.runtime.decoding.network import Network
-from porter.runtime.decoding.prompt import Row
-from porter.runtime.decoding.sampling import Options
+from .driver import MOST, Decoded, decode, stream
+from .network import Network
+from .prompt import Row
+from .sampling import Options
 
 _CALLS = ("infer_panel", "infer_panel_naive", "infer_panel_naive_batched", "infer_panel_batch_infer")
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from porter.runtime import ops, utils
-from porter.runtime.decoding.padding import Padded, padded_to, silence_behind
-from porter.runtime.ops.interpolate import linear_positions
+from .. import ops, utils
+from ..ops.interpolate import linear_positions
+from .padding import Padded, padded_to, silence_behind
 
 
 @torch.no_grad()

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from porter.runtime.decoding.network import Layer, Network, Place
-from porter.runtime.decoding.prompt import Prompt
-from porter.runtime.decoding.sampling import Drawing, sample
-from porter.runtime.decoding.slots import State, visible
+from .network import Layer, Network, Place
+from .prompt import Prompt
+from .sampling import Drawing, sample
+from .slots import State, visible
 
 
 @torch.no_grad()

@@ -1,41 +1,41 @@
 """Operations that upstream needs and XLA lacks: same values and gradients, static shapes, no host syncs."""
 
-from porter.runtime.ops.alignment import maximum_path
-from porter.runtime.ops.attention import scaled_dot_product_attention, scores
-from porter.runtime.ops.bincount import bincount
-from porter.runtime.ops.buckets import Pads, bucket, buckets, set_buckets, use_pads
-from porter.runtime.ops.cdist import cdist
-from porter.runtime.ops.cumsum import cumsum
-from porter.runtime.ops.dropout import Dropout, matmul
-from porter.runtime.ops.extremes import amax, amin
-from porter.runtime.ops.features import features_on_chip
-from porter.runtime.ops.feed_forward import wide
-from porter.runtime.ops.folded_layers import fold_time
-from porter.runtime.ops.forms import device_forms, wants_tpu_form
-from porter.runtime.ops.gated import gated_on_chip
-from porter.runtime.ops.glu import GLU, glu
-from porter.runtime.ops.grouped import Conv1d
-from porter.runtime.ops.host_flags import HostFlags
-from porter.runtime.ops.in_place import keep_in_place
-from porter.runtime.ops.interpolate import Upsample, interpolate, upsample
-from porter.runtime.ops.istft import istft
-from porter.runtime.ops.lengths import static_max
-from porter.runtime.ops.linalg import inverse, logdet
-from porter.runtime.ops.lstm import LSTM
-from porter.runtime.ops.masked_write import masked_write_
-from porter.runtime.ops.parametrized import parametrized_spectral_norm, parametrized_weight_norm
-from porter.runtime.ops.periodic import Conv2d
-from porter.runtime.ops.ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
-from porter.runtime.ops.recomputed import leaky_relu
-from porter.runtime.ops.rectified import relu
-from porter.runtime.ops.relative import relative_scores, relative_values
-from porter.runtime.ops.residual import residual_on_chip
-from porter.runtime.ops.sample_rows import sample_rows
-from porter.runtime.ops.segments import slice_segments
-from porter.runtime.ops.sinc import sinc
-from porter.runtime.ops.spectra import complex_abs, complex_angle, complex_parts, phasor_parts, polar_parts
-from porter.runtime.ops.stft import stft, stft_as_real, stft_magnitude
-from porter.runtime.ops.weight_norm import fold_weight_norms, remove_weight_norm, weight_norm
+from .alignment import maximum_path
+from .attention import scaled_dot_product_attention, scores
+from .bincount import bincount
+from .buckets import Pads, bucket, buckets, set_buckets, use_pads
+from .cdist import cdist
+from .cumsum import cumsum
+from .dropout import Dropout, matmul
+from .extremes import amax, amin
+from .features import features_on_chip
+from .feed_forward import wide
+from .folded_layers import fold_time
+from .forms import device_forms, wants_tpu_form
+from .gated import gated_on_chip
+from .glu import GLU, glu
+from .grouped import Conv1d
+from .host_flags import HostFlags
+from .in_place import keep_in_place
+from .interpolate import Upsample, interpolate, upsample
+from .istft import istft
+from .lengths import static_max
+from .linalg import inverse, logdet
+from .lstm import LSTM
+from .masked_write import masked_write_
+from .parametrized import parametrized_spectral_norm, parametrized_weight_norm
+from .periodic import Conv2d
+from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
+from .recomputed import leaky_relu
+from .rectified import relu
+from .relative import relative_scores, relative_values
+from .residual import residual_on_chip
+from .sample_rows import sample_rows
+from .segments import slice_segments
+from .sinc import sinc
+from .spectra import complex_abs, complex_angle, complex_parts, phasor_parts, polar_parts
+from .stft import stft, stft_as_real, stft_magnitude
+from .weight_norm import fold_weight_norms, remove_weight_norm, weight_norm
 
 __all__ = [
     "GLU",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from porter.runtime.ops.forms import wants_device_form
+from .forms import wants_device_form
 
 _NEVER = -1e9  # what a step costs that would leave the band
 

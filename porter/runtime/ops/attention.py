@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from porter.runtime import utils
-from porter.runtime.ops import dropout, on_chip
-from porter.runtime.ops.deferred import Deferred
-from porter.runtime.ops.relative import added_diagonals, spread
+from .. import utils
+from . import dropout, on_chip
+from .deferred import Deferred
+from .relative import added_diagonals, spread
 
 if TYPE_CHECKING:
-    from porter.runtime.ops.kernels.attention import Plan
+    from .kernels.attention import Plan
 
 _DTYPES = (torch.float32, torch.bfloat16)
 _UNSEEN = -1e30  # a score whose weight is zero, though of numbers and not of infinities

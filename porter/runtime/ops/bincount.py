@@ -2,8 +2,8 @@
 
 import torch
 
-from porter.runtime.ops.forms import wants_device_form
-from porter.runtime.ops.host import on_the_host
+from .forms import wants_device_form
+from .host import on_the_host
 
 _DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from porter.runtime.ops.forms import wants_device_form
-from porter.runtime.ops.host import on_the_host
+from .forms import wants_device_form
+from .host import on_the_host
 
 _DTYPES = (torch.float32, torch.float64)
 _MODES = (

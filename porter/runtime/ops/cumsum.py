@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from porter.runtime import utils
-from porter.runtime.ops.forms import wants_device_form
+from .. import utils
+from .forms import wants_device_form
 
 _WHOLE_BITS = 61  # of an int64, without its sign and one to spare
 _RANGE = 126  # exponents of float32, either way

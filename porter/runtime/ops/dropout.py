@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from porter.runtime import utils
-from porter.runtime.ops.deferred import Deferred
-from porter.runtime.ops.forms import wants_tpu_form
-from porter.runtime.ops.stand_in import StandIn
+from .. import utils
+from .deferred import Deferred
+from .forms import wants_tpu_form
+from .stand_in import StandIn
 
 _SOURCE = "_sovits_port_dropped"  # of a result: what it was made of, and the versions of both
 

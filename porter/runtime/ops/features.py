@@ -10,14 +10,14 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from porter.runtime import utils
-from porter.runtime.ops import folding, forms, on_chip, one_channel
-from porter.runtime.ops.grouped import merge_groups
-from porter.runtime.ops.recomputed import leaky_relu
-from porter.runtime.ops.weight_norm import computed_weight, has_length, weight_and_length
+from .. import utils
+from . import folding, forms, on_chip, one_channel
+from .grouped import merge_groups
+from .recomputed import leaky_relu
+from .weight_norm import computed_weight, has_length, weight_and_length
 
 if TYPE_CHECKING:
-    from porter.runtime.ops.kernels.features import Layer, Plan
+    from .kernels.features import Layer, Plan
 
 _SUBLANES = 8  # rows of a TPU's registers
 Results = tuple[torch.Tensor, ...]

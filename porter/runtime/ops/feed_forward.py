@@ -14,13 +14,13 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from porter.runtime import utils
-from porter.runtime.ops import dropout, on_chip
-from porter.runtime.ops.deferred import Deferred
-from porter.runtime.ops.weight_norm import computed_weight
+from .. import utils
+from . import dropout, on_chip
+from .deferred import Deferred
+from .weight_norm import computed_weight
 
 if TYPE_CHECKING:
-    from porter.runtime.ops.kernels.feed_forward import Plan
+    from .kernels.feed_forward import Plan
 
 
 def wide(layer: nn.Module, signal: torch.Tensor) -> torch.Tensor:

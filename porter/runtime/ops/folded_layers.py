@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from porter.runtime.ops import folding
-from porter.runtime.ops.forms import LANES, wants_tpu_form
-from porter.runtime.ops.recomputed import convolved
+from . import folding
+from .forms import LANES, wants_tpu_form
+from .recomputed import convolved
 
 
 def fold_time(upsamplings: nn.ModuleList, blocks: nn.ModuleList, last: nn.Module) -> None:

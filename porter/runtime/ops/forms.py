@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import torch
 
-from porter.runtime import utils
+from .. import utils
 
 LANES = 128  # numbers side by side in a TPU's registers: what the innermost axis should fill
 _MIB = 1 << 20

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from porter.runtime import utils
-from porter.runtime.ops import forms, on_chip
-from porter.runtime.ops.weight_norm import stored_dtype, weight_and_factor
+from .. import utils
+from . import forms, on_chip
+from .weight_norm import stored_dtype, weight_and_factor
 
 if TYPE_CHECKING:
-    from porter.runtime.ops.kernels.gated import Plan
+    from .kernels.gated import Plan
 
 
 def gated_on_chip(

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from porter.runtime.ops.forms import wants_device_form
-from porter.runtime.ops.host import on_the_host
-from porter.runtime.ops.stand_in import StandIn
+from .forms import wants_device_form
+from .host import on_the_host
+from .stand_in import StandIn
 
 
 def glu(input: torch.Tensor, dim: int = -1) -> torch.Tensor:

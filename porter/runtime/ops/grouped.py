@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from porter.runtime.ops import folding
-from porter.runtime.ops.forms import LANES, wants_tpu_form
+from . import folding
+from .forms import LANES, wants_tpu_form
 
 _WIDE = 2 * LANES  # channels up to which zeros between groups cost less than arrays that are padded
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from porter.runtime import utils
+from .. import utils
 
 
 class HostFlags(nn.Module):

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from porter.runtime import utils
-from porter.runtime.ops.forms import wants_device_form
-from porter.runtime.ops.stand_in import StandIn
+from .. import utils
+from .forms import wants_device_form
+from .stand_in import StandIn
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _DTYPES = {

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from porter.runtime import utils
-from porter.runtime.ops.forms import wants_device_form
-from porter.runtime.ops.host import on_the_host
+from .. import utils
+from .forms import wants_device_form
+from .host import on_the_host
 
 
 def istft(

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from porter.runtime.ops.forms import wants_device_form
-from porter.runtime.ops.host import on_the_host
+from .forms import wants_device_form
+from .host import on_the_host
 
 
 def logdet(input: torch.Tensor) -> torch.Tensor:

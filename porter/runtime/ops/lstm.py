@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from porter.runtime.ops.forms import wants_device_form
-from porter.runtime.ops.stand_in import StandIn
+from .forms import wants_device_form
+from .stand_in import StandIn
 
 State = tuple[torch.Tensor, torch.Tensor]
 

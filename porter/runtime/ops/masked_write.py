@@ -2,7 +2,7 @@
 
 import torch
 
-from porter.runtime.ops.host import on_the_host
+from .host import on_the_host
 
 
 def masked_write_(target: torch.Tensor, mask: torch.Tensor, value: float | torch.Tensor) -> torch.Tensor:

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from porter.runtime import utils
-from porter.runtime.ops import forms, programs
-from porter.runtime.ops.weight_norm import computed_weight, has_plain_weight, stored_dtype
+from .. import utils
+from . import forms, programs
+from .weight_norm import computed_weight, has_plain_weight, stored_dtype
 
 _DTYPES = (torch.float32, torch.bfloat16)
 

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.overrides import TorchFunctionMode
 
-from porter.runtime.ops.forms import wants_device_form
-from porter.runtime.ops.weight_norm import normed
+from .forms import wants_device_form
+from .weight_norm import normed
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from porter.runtime.ops import folding, twins
-from porter.runtime.ops.forms import LANES, wants_tpu_form
+from . import folding, twins
+from .forms import LANES, wants_tpu_form
 
 
 class Conv2d(nn.Conv2d):

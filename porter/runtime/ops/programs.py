@@ -30,8 +30,8 @@ from typing import IO, Any
 
 import torch
 
-from porter.runtime import utils
-from porter.runtime.ops.kernels import compile_only
+from .. import utils
+from .kernels import compile_only
 
 _FOLDER = Path(compile_only.__file__).parent
 _LAYOUT = 1  # of what is kept

@@ -7,7 +7,7 @@ below 0 counts from the axis's end. Both bounds are an int or an integer tensor 
 import torch
 import torch.nn.functional as F
 
-from porter.runtime.ops.masked_write import fill_under_
+from .masked_write import fill_under_
 
 Bound = int | torch.Tensor
 

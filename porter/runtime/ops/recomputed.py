@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from porter.runtime import utils
-from porter.runtime.ops import twins
-from porter.runtime.ops.forms import wants_tpu_form
+from .. import utils
+from . import twins
+from .forms import wants_tpu_form
 
 Convolution = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from porter.runtime import utils
-from porter.runtime.ops.forms import wants_tpu_form
+from .. import utils
+from .forms import wants_tpu_form
 
 _TENSORS = (torch.Tensor, nn.Parameter)  # what is lazily computed, watched or no tensor at all is torch's
 

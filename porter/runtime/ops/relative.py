@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from porter.runtime.ops.deferred import Deferred, version
+from .deferred import Deferred, version
 
 _SOURCE = "_sovits_port_diagonals"  # of scores that are all diagonals: those, and the scores' version
 

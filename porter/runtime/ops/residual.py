@@ -9,12 +9,12 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from porter.runtime import utils
-from porter.runtime.ops import folding, forms, on_chip
-from porter.runtime.ops.weight_norm import computed_weight, weight_and_factor
+from .. import utils
+from . import folding, forms, on_chip
+from .weight_norm import computed_weight, weight_and_factor
 
 if TYPE_CHECKING:
-    from porter.runtime.ops.kernels.residual import Plan
+    from .kernels.residual import Plan
 
 Layer = nn.Module | tuple[nn.Module, ...]
 

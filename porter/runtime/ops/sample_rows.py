@@ -2,7 +2,7 @@
 
 import torch
 
-from porter.runtime.ops.forms import wants_device_form
+from .forms import wants_device_form
 
 
 def sample_rows(samples: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

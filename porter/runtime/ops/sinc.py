@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from porter.runtime.ops.forms import wants_device_form
+from .forms import wants_device_form
 
 
 def sinc(input: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 import torch
 
-from porter.runtime.ops.forms import wants_device_form
+from .forms import wants_device_form
 
 
 def complex_abs(parts: torch.Tensor) -> torch.Tensor:

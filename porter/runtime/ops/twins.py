@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from porter.runtime.ops import folding
+from . import folding
 
 _TWIN = "_sovits_port_folded"
 

@@ -10,9 +10,9 @@ from torch.nn.parameter import Parameter
 from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm as TorchWeightNorm
 
-from porter.runtime import utils
-from porter.runtime.ops.deferred import Deferred
-from porter.runtime.ops.forms import wants_device_form, wants_tpu_form
+from .. import utils
+from .deferred import Deferred
+from .forms import wants_device_form, wants_tpu_form
 
 M = TypeVar("M", bound=nn.Module)
 

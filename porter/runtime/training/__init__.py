@@ -4,24 +4,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from porter.runtime.training.checks import check_config as check_config
-    from porter.runtime.training.checks import check_dataset as check_dataset
-    from porter.runtime.training.checks import check_sample as check_sample
-    from porter.runtime.training.checks import checked as checked
-    from porter.runtime.training.checks import exists as exists
-    from porter.runtime.training.checks import fitting as fitting
-    from porter.runtime.training.checks import paired as paired
-    from porter.runtime.training.checks import read_config as read_config
-    from porter.runtime.training.checks import weights as weights
-    from porter.runtime.training.files import save as save
-    from porter.runtime.training.files import saved_together as saved_together
-    from porter.runtime.training.files import settle as settle
-    from porter.runtime.training.files import write as write
-    from porter.runtime.training.host import host_copy as host_copy
-    from porter.runtime.training.later import import_later as import_later
-    from porter.runtime.training.loader import DeviceLoader as DeviceLoader
-    from porter.runtime.training.plan import boundaries as boundaries
-    from porter.runtime.training.sounds import decoded as decoded
+    from .checks import check_config as check_config
+    from .checks import check_dataset as check_dataset
+    from .checks import check_sample as check_sample
+    from .checks import checked as checked
+    from .checks import exists as exists
+    from .checks import fitting as fitting
+    from .checks import paired as paired
+    from .checks import read_config as read_config
+    from .checks import weights as weights
+    from .files import save as save
+    from .files import saved_together as saved_together
+    from .files import settle as settle
+    from .files import write as write
+    from .host import host_copy as host_copy
+    from .later import import_later as import_later
+    from .loader import DeviceLoader as DeviceLoader
+    from .plan import boundaries as boundaries
+    from .sounds import decoded as decoded
 
 _PLACES = {
     "DeviceLoader": "loader",

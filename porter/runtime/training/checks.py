@@ -16,10 +16,10 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from porter.runtime.training.dataset import FEATURES, SOUNDS, SPEAKERS, WITH_SPEAKERS, Clip, DatasetError, read_clips
-from porter.runtime.training.files import settle
-from porter.runtime.training.plan import folder_of
-from porter.runtime.training.sounds import NEEDED, Wave, is_direct, read_header
+from .dataset import FEATURES, SOUNDS, SPEAKERS, WITH_SPEAKERS, Clip, DatasetError, read_clips
+from .files import settle
+from .plan import folder_of
+from .sounds import NEEDED, Wave, is_direct, read_header
 
 T = TypeVar("T")
 

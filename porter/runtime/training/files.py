@@ -27,7 +27,7 @@ from typing import IO, Any
 
 import torch
 
-from porter.runtime.training.host import host_copy
+from .host import host_copy
 
 try:
     import fcntl

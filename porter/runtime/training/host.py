@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from porter.runtime import utils
+from .. import utils
 
 
 def host_copy(value: Any) -> Any:

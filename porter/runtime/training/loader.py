@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from porter.runtime import utils
-from porter.runtime.training.progress import Progress
+from .. import utils
+from .progress import Progress
 
 AHEAD = 2  # batches beyond the one in use
 

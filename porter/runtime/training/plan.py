@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from porter.runtime.training.dataset import SOUNDS, TEXTS, Clip, DatasetError, read_clips
+from .dataset import SOUNDS, TEXTS, Clip, DatasetError, read_clips
 
 PLAN = "buckets.json"
 _SCHEMA = 1
@@ -145,7 +145,7 @@ class BucketedItems:
 
     def __call__(self, indices: list[int]) -> list[Any]:
         """The samples. ValueError where one is longer than the last boundary."""
-        from porter.runtime.ops import Pads, use_pads
+        from ..ops import Pads, use_pads
 
         longest = max(self.dataset.lengths[index] for index in indices)
         place = max(1, bisect.bisect_left(self.boundaries, longest))

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from porter.runtime import utils
-from porter.runtime.training.files import write
-from porter.runtime.training.plan import BucketedItems, folder_of, padded_frames
+from .. import utils
+from .files import write
+from .plan import BucketedItems, folder_of, padded_frames
 
 Shapes = tuple[tuple[int, ...], ...]
 

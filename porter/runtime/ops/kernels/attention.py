@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas
 
-from porter.runtime.ops.kernels import rows
+from . import rows
 
 _ROWS = 1024  # of scores, and columns, at most: they are worked on whole
 _DIAGONALS = 64  # one is worked on after the other

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from porter.runtime.ops.kernels import rows
+from . import rows
 
 _ROWS = 128  # of a result that are worked on at a time, at most
 WIDTH = 128  # lanes of a register; only rows of that width can be read with a stride

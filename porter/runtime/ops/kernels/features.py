@@ -19,9 +19,9 @@ import jax.numpy as jnp
 from jax.experimental import pallas
 from jax.experimental.pallas import tpu
 
-from porter.runtime.ops.kernels import rows
-from porter.runtime.ops.kernels.chains import WIDTH, Layer, Plan, misfit, strips
-from porter.runtime.ops.kernels.weights import LANES, apply_length, chunks, fetch, store_weight, times
+from . import rows
+from .chains import WIDTH, Layer, Plan, misfit, strips
+from .weights import LANES, apply_length, chunks, fetch, store_weight, times
 
 __all__ = ["Layer", "Plan", "arguments", "backward", "forward", "misfit"]
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas
 from jax.experimental.pallas import tpu
 
-from porter.runtime.ops.kernels import rows
+from . import rows
 
 _ROWS = 1024  # of a signal, at most: it is worked on whole
 _LANES = 256  # of the wide signal that are worked on at a time

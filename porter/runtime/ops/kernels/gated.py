@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas
 
-from porter.runtime.ops.kernels import rows
+from . import rows
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax.experimental import pallas
 
-from porter.runtime.ops.kernels import rows
+from . import rows
 
 
 @dataclass(frozen=True)

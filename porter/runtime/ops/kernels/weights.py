@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax.experimental import pallas
 from jax.experimental.pallas import tpu
 
-from porter.runtime.ops.kernels import rows
-from porter.runtime.ops.kernels.chains import WIDTH, Layer, Plan
+from . import rows
+from .chains import WIDTH, Layer, Plan
 
 LANES = 256  # of a result that are worked on at a time, at most
 
