@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from textwrap import dedent
 from typing import TYPE_CHECKING, ClassVar
 
 import libcst as cst
@@ -25,9 +26,14 @@ class Safety(Enum):
     CHANGED = "changed"  # documented change of behaviour, off unless selected
 
 
+def code_of(text: str) -> str:
+    """The code in a string of an example: one that begins with a line break is a block, indented as the rule is."""
+    return dedent(text[1:].rstrip(" ")) if text.startswith("\n") else text
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Source before and after a rule, and how to run both.
+    """Source before and after a rule, and how to run both. Code may be a block, as `code_of` reads it.
 
     `inputs` is Python source that binds the arguments (torch and `torch.nn.functional as F` are imported); `call` is
     an expression over the example's names and the inputs. Floating-point inputs named in `grad` are differentiated.
@@ -45,6 +51,11 @@ class Example:
     trim: bool = False
     on_device: bool = True  # False: host-side code, not meant for XLA
     draws: bool = False  # draws random numbers, which differ between devices
+
+    def __post_init__(self) -> None:
+        for name in ("before", "after", "call", "inputs"):
+            object.__setattr__(self, name, code_of(getattr(self, name)))
+        object.__setattr__(self, "others", {path: code_of(text) for path, text in self.others.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,13 @@ class Rule:
     fixes_hazard: ClassVar[bool] = True  # False for layout, such as imports
     ours: ClassVar[bool] = False  # True for the rules that come with the tool; the rule book says so
     twice: ClassVar[bool] = True  # False: nobody can differentiate the gradients of what it emits, nor transform them
+
+    def __init_subclass__(cls) -> None:
+        """TypeError for a method that nothing would call: rules have no `leave_<Node>`."""
+        for name in vars(cls):
+            if name.startswith("leave_"):
+                raise TypeError(f"{cls.__name__} has a method {name}, but no node is left: edits come after all visits")
+        cls.untouched = tuple(map(code_of, cls.untouched))
 
     def __init__(self, file: SourceFile) -> None:
         """Look at one file of a project."""

@@ -64,17 +64,38 @@ class AlignOnDevice(Rule):
     )
     untouched: ClassVar = (
         # searched by something else
-        "import numpy as np\nimport torch\nfrom elsewhere import shortest\n\n\ndef align(x, m):\n    device = x.device\n"
-        "    dtype = x.dtype\n    x = x.data.cpu().numpy().astype(np.float32)\n    path = np.zeros(x.shape, dtype=np.int32)\n"
-        "    t_ys = m.sum(1)[:, 0].data.cpu().numpy().astype(np.int32)\n"
-        "    t_xs = m.sum(2)[:, 0].data.cpu().numpy().astype(np.int32)\n    shortest(path, x, t_ys, t_xs)\n"
-        "    return torch.from_numpy(path).to(device=device, dtype=dtype)\n",
+        """
+        import numpy as np
+        import torch
+        from elsewhere import shortest
+
+
+        def align(x, m):
+            device = x.device
+            dtype = x.dtype
+            x = x.data.cpu().numpy().astype(np.float32)
+            path = np.zeros(x.shape, dtype=np.int32)
+            t_ys = m.sum(1)[:, 0].data.cpu().numpy().astype(np.int32)
+            t_xs = m.sum(2)[:, 0].data.cpu().numpy().astype(np.int32)
+            shortest(path, x, t_ys, t_xs)
+            return torch.from_numpy(path).to(device=device, dtype=dtype)
+        """,
         # lengths the other way round
-        "import numpy as np\nimport torch\nfrom elsewhere import maximum_path_c\n\n\ndef align(x, m):\n    dtype = x.dtype\n"
-        "    x = x.data.cpu().numpy().astype(np.float32)\n    path = np.zeros(x.shape, dtype=np.int32)\n"
-        "    t_ys = m.sum(1)[:, 0].data.cpu().numpy().astype(np.int32)\n"
-        "    t_xs = m.sum(2)[:, 0].data.cpu().numpy().astype(np.int32)\n    maximum_path_c(path, x, t_xs, t_ys)\n"
-        "    return torch.from_numpy(path).to(device=m.device, dtype=dtype)\n",
+        """
+        import numpy as np
+        import torch
+        from elsewhere import maximum_path_c
+
+
+        def align(x, m):
+            dtype = x.dtype
+            x = x.data.cpu().numpy().astype(np.float32)
+            path = np.zeros(x.shape, dtype=np.int32)
+            t_ys = m.sum(1)[:, 0].data.cpu().numpy().astype(np.int32)
+            t_xs = m.sum(2)[:, 0].data.cpu().numpy().astype(np.int32)
+            maximum_path_c(path, x, t_xs, t_ys)
+            return torch.from_numpy(path).to(device=m.device, dtype=dtype)
+        """,
     )
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:

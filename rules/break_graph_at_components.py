@@ -115,11 +115,33 @@ class BreakGraphAtComponents(Rule):
     )
     untouched: ClassVar = (
         # a part of another model is no model of its own
-        "from torch import nn\n\n\nclass A(nn.Module):\n    def forward(self, x):\n        return x\n\n\n"
-        "class B(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.one = A()\n\n"
-        "    def forward(self, x):\n        y = self.one(x)\n        return y\n\n\n"
-        "class C(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.b = B()\n\n"
-        "    def forward(self, x):\n        return self.b(x)\n",
+        """
+        from torch import nn
+
+
+        class A(nn.Module):
+            def forward(self, x):
+                return x
+
+
+        class B(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.one = A()
+
+            def forward(self, x):
+                y = self.one(x)
+                return y
+
+
+        class C(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.b = B()
+
+            def forward(self, x):
+                return self.b(x)
+        """,
     )
 
     def visit_ClassDef(self, node: cst.ClassDef) -> None:

@@ -28,39 +28,94 @@ class BuildHelpersOnDevice(Rule):
     message = "the helper makes its tensors on the host, and they are uploaded each step; told the device, it makes them there"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef lower(n):\n    return torch.tril(torch.ones(n, n))\n\n\n"
-                "def attend(x):\n    return x @ lower(x.size(1)).to(device=x.device, dtype=x.dtype)\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef lower(n):\n    return torch.tril(torch.ones(n, n))\n\n\n"
-                "def attend(x):\n    return x @ utils.on_device(x.device, lower, x.size(1)).to(device=x.device, dtype=x.dtype)\n"
-            ),
+            before="""
+                import torch
+
+
+                def lower(n):
+                    return torch.tril(torch.ones(n, n))
+
+
+                def attend(x):
+                    return x @ lower(x.size(1)).to(device=x.device, dtype=x.dtype)
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def lower(n):
+                    return torch.tril(torch.ones(n, n))
+
+
+                def attend(x):
+                    return x @ utils.on_device(x.device, lower, x.size(1)).to(device=x.device, dtype=x.dtype)
+                """,
             call="attend(x)",
             inputs="x = torch.arange(6.0).reshape(2, 3)",
             grad=("x",),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef wave(n):\n    return torch.sin(torch.arange(n) / 7)\n\n\n"
-                "def add(x):\n    signal = wave(x.size(1))\n    return x + signal.to(dtype=x.dtype, device=x.device)\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef wave(n):\n    return torch.sin(torch.arange(n) / 7)\n\n\n"
-                "def add(x):\n    signal = utils.on_device(x.device, wave, x.size(1))\n    return x + signal.to(dtype=x.dtype, device=x.device)\n"
-            ),
+            before="""
+                import torch
+
+
+                def wave(n):
+                    return torch.sin(torch.arange(n) / 7)
+
+
+                def add(x):
+                    signal = wave(x.size(1))
+                    return x + signal.to(dtype=x.dtype, device=x.device)
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def wave(n):
+                    return torch.sin(torch.arange(n) / 7)
+
+
+                def add(x):
+                    signal = utils.on_device(x.device, wave, x.size(1))
+                    return x + signal.to(dtype=x.dtype, device=x.device)
+                """,
             call="add(x)",
             inputs="x = torch.arange(6.0).reshape(2, 3)",
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef ramp(x):\n    return torch.arange(x.size(0), device=x.device)\n\n\n"
-        "def add(x):\n    return x + ramp(x).to(x.device)\n",
+        """
+        import torch
+
+
+        def ramp(x):
+            return torch.arange(x.size(0), device=x.device)
+
+
+        def add(x):
+            return x + ramp(x).to(x.device)
+        """,
         # the device is not known yet where the helper is called
-        "import torch\n\n\ndef wave(n):\n    return torch.ones(n)\n\n\ndef add(x):\n    signal = wave(x.size(1))\n"
-        "    y = x * 2\n    return y + signal.to(y.device)\n",
-        "def add(table, x):\n    return x + table(x).to(x.device)\n",
+        """
+        import torch
+
+
+        def wave(n):
+            return torch.ones(n)
+
+
+        def add(x):
+            signal = wave(x.size(1))
+            y = x * 2
+            return y + signal.to(y.device)
+        """,
+        """
+        def add(table, x):
+            return x + table(x).to(x.device)
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

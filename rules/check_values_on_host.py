@@ -38,94 +38,285 @@ class CheckValuesOnHost(Rule):
     message = "the check reads a value back from the device in every step; it now runs for host tensors only"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef louder(y):\n    if torch.max(y) > 1.0:\n        print('peak', torch.max(y))\n"
-                "    return y * 2\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef louder(y):\n    if utils.on_host(y) and torch.max(y) > 1.0:\n"
-                "        print('peak', torch.max(y))\n    return y * 2\n"
-            ),
+            before="""
+                import torch
+
+
+                def louder(y):
+                    if torch.max(y) > 1.0:
+                        print('peak', torch.max(y))
+                    return y * 2
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def louder(y):
+                    if utils.on_host(y) and torch.max(y) > 1.0:
+                        print('peak', torch.max(y))
+                    return y * 2
+                """,
             call="louder(y)",
             inputs="y = torch.linspace(-1, 2, 5)",
             grad=("y",),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef root(d, low, high):\n    if torch.min(d) < low or torch.max(d) > high:\n"
-                "        raise ValueError('outside')\n    assert (d >= 0).all()\n    return torch.sqrt(d)\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef root(d, low, high):\n"
-                "    if utils.on_host(d) and (torch.min(d) < low or torch.max(d) > high):\n"
-                "        raise ValueError('outside')\n    assert not utils.on_host(d) or (d >= 0).all()\n"
-                "    return torch.sqrt(d)\n"
-            ),
+            before="""
+                import torch
+
+
+                def root(d, low, high):
+                    if torch.min(d) < low or torch.max(d) > high:
+                        raise ValueError('outside')
+                    assert (d >= 0).all()
+                    return torch.sqrt(d)
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def root(d, low, high):
+                    if utils.on_host(d) and (torch.min(d) < low or torch.max(d) > high):
+                        raise ValueError('outside')
+                    assert not utils.on_host(d) or (d >= 0).all()
+                    return torch.sqrt(d)
+                """,
             call="root(d, 0.0, 9.0)",
             inputs="d = torch.linspace(1, 4, 5)",
             grad=("d",),
         ),
         Example(  # a shape costs nothing to ask
-            before=(
-                "import torch\n\n\ndef flat(x, strict):\n    if (strict and x.max() > 9) or x.dim() == 3:\n"
-                "        raise ValueError('axes')\n    assert x.dim() < 3 and not (x.dim() == 0 or torch.isnan(x).any())\n"
-                "    return x * 2\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef flat(x, strict):\n"
-                "    if (strict and utils.on_host(x) and x.max() > 9) or x.dim() == 3:\n        raise ValueError('axes')\n"
-                "    assert x.dim() < 3 and not (x.dim() == 0 or (utils.on_host(x) and torch.isnan(x).any()))\n"
-                "    return x * 2\n"
-            ),
+            before="""
+                import torch
+
+
+                def flat(x, strict):
+                    if (strict and x.max() > 9) or x.dim() == 3:
+                        raise ValueError('axes')
+                    assert x.dim() < 3 and not (x.dim() == 0 or torch.isnan(x).any())
+                    return x * 2
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def flat(x, strict):
+                    if (strict and utils.on_host(x) and x.max() > 9) or x.dim() == 3:
+                        raise ValueError('axes')
+                    assert x.dim() < 3 and not (x.dim() == 0 or (utils.on_host(x) and torch.isnan(x).any()))
+                    return x * 2
+                """,
             call="flat(x, True)",
             inputs="x = torch.linspace(1, 4, 5)",
             grad=("x",),
         ),
         Example(  # nobody takes a ValueError here
-            before=(
-                "import torch\n\n\ndef louder(y):\n    try:\n        if torch.max(y).item() > 9:\n            raise ValueError('peak')\n"
-                "    except (KeyError, OSError):\n        return y\n    return y * 2\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef louder(y):\n    try:\n"
-                "        if utils.on_host(y) and torch.max(y).item() > 9:\n            raise ValueError('peak')\n"
-                "    except (KeyError, OSError):\n        return y\n    return y * 2\n"
-            ),
+            before="""
+                import torch
+
+
+                def louder(y):
+                    try:
+                        if torch.max(y).item() > 9:
+                            raise ValueError('peak')
+                    except (KeyError, OSError):
+                        return y
+                    return y * 2
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def louder(y):
+                    try:
+                        if utils.on_host(y) and torch.max(y).item() > 9:
+                            raise ValueError('peak')
+                    except (KeyError, OSError):
+                        return y
+                    return y * 2
+                """,
             call="louder(y)",
             inputs="y = torch.linspace(-1, 2, 5)",
             grad=("y",),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef normed(x):\n    y = torch.relu(x) - 1\n    if torch.isnan(y).any():\n        exit(0)\n    return y\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef normed(x):\n    y = torch.relu(x) - 1\n"
-                "    if utils.on_host(y) and torch.isnan(y).any():\n        exit(0)\n    return y\n"
-            ),
+            before="""
+                import torch
+
+
+                def normed(x):
+                    y = torch.relu(x) - 1
+                    if torch.isnan(y).any():
+                        exit(0)
+                    return y
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def normed(x):
+                    y = torch.relu(x) - 1
+                    if utils.on_host(y) and torch.isnan(y).any():
+                        exit(0)
+                    return y
+                """,
             call="normed(x)",
             inputs="x = torch.linspace(-1, 2, 5)",
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef scale(x, n):\n    if n < 0:\n        raise ValueError('negative')\n    return torch.relu(x) * n\n",
-        "import torch\n\n\ndef scale(x):\n    if torch.min(x) < 0:\n        x = x - torch.min(x)\n    return x\n",
+        """
+        import torch
+
+
+        def scale(x, n):
+            if n < 0:
+                raise ValueError('negative')
+            return torch.relu(x) * n
+        """,
+        """
+        import torch
+
+
+        def scale(x):
+            if torch.min(x) < 0:
+                x = x - torch.min(x)
+            return x
+        """,
         # the condition does more than ask
-        "import torch\n\n\ndef scale(x):\n    if (m := torch.max(x)) > 5:\n        raise ValueError\n    return x * m\n",
-        "import torch\n\n\ndef scale(x):\n    if x.add_(1).max() > 5:\n        raise ValueError\n    return torch.relu(x)\n",
-        "import torch\n\n\ndef scale(x):\n    assert x.dim() == 3\n    return torch.relu(x)\n",
-        "import torch\n\n\ndef scale(x, calls):\n    if x.max() > calls.pop():\n        raise ValueError\n    return torch.relu(x)\n",
-        "import torch\n\n\ndef scale(x):\n    if x.max() > torch.rand(1):\n        raise ValueError\n    return torch.relu(x)\n",
+        """
+        import torch
+
+
+        def scale(x):
+            if (m := torch.max(x)) > 5:
+                raise ValueError
+            return x * m
+        """,
+        """
+        import torch
+
+
+        def scale(x):
+            if x.add_(1).max() > 5:
+                raise ValueError
+            return torch.relu(x)
+        """,
+        """
+        import torch
+
+
+        def scale(x):
+            assert x.dim() == 3
+            return torch.relu(x)
+        """,
+        """
+        import torch
+
+
+        def scale(x, calls):
+            if x.max() > calls.pop():
+                raise ValueError
+            return torch.relu(x)
+        """,
+        """
+        import torch
+
+
+        def scale(x):
+            if x.max() > torch.rand(1):
+                raise ValueError
+            return torch.relu(x)
+        """,
         # somebody takes what it raises: here,
-        "import torch\n\n\ndef scale(x):\n    try:\n        assert torch.isfinite(x).all()\n    except AssertionError:\n        return x\n    return torch.relu(x)\n",
-        "import contextlib\nimport torch\n\n\ndef scale(x):\n    with contextlib.suppress(ArithmeticError):\n        if torch.isnan(x).any():\n            raise ZeroDivisionError\n    return torch.relu(x)\n",
-        "import torch\n\n\ndef scale(x):\n    try:\n        assert torch.isfinite(x).all()\n    finally:\n        return torch.relu(x)\n",
+        """
+        import torch
+
+
+        def scale(x):
+            try:
+                assert torch.isfinite(x).all()
+            except AssertionError:
+                return x
+            return torch.relu(x)
+        """,
+        """
+        import contextlib
+        import torch
+
+
+        def scale(x):
+            with contextlib.suppress(ArithmeticError):
+                if torch.isnan(x).any():
+                    raise ZeroDivisionError
+            return torch.relu(x)
+        """,
+        """
+        import torch
+
+
+        def scale(x):
+            try:
+                assert torch.isfinite(x).all()
+            finally:
+                return torch.relu(x)
+        """,
         # in a caller,
-        "import torch\n\n\nclass Bad(RuntimeError):\n    pass\n\n\ndef checked(x):\n    if torch.isnan(x).any():\n        raise Bad\n    return x\n\n\ndef scale(rows):\n    for row in rows:\n        try:\n            yield checked(row)\n        except Exception:\n            pass\n",
-        "import torch\n\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        assert torch.isfinite(x).all()\n        return x\n\n\ndef run(net, x):\n    try:\n        return net(x)\n    except AssertionError:\n        return None\n",
+        """
+        import torch
+
+
+        class Bad(RuntimeError):
+            pass
+
+
+        def checked(x):
+            if torch.isnan(x).any():
+                raise Bad
+            return x
+
+
+        def scale(rows):
+            for row in rows:
+                try:
+                    yield checked(row)
+                except Exception:
+                    pass
+        """,
+        """
+        import torch
+
+
+        class Net(torch.nn.Module):
+            def forward(self, x):
+                assert torch.isfinite(x).all()
+                return x
+
+
+        def run(net, x):
+            try:
+                return net(x)
+            except AssertionError:
+                return None
+        """,
         # or a loop
-        "import torch\n\n\nclass Rows:\n    def __next__(self):\n        x = torch.relu(self.x)\n        if x.max() > 1:\n            raise StopIteration\n        return x\n",
+        """
+        import torch
+
+
+        class Rows:
+            def __next__(self):
+                x = torch.relu(self.x)
+                if x.max() > 1:
+                    raise StopIteration
+                return x
+        """,
     )
 
     def visit_If(self, node: cst.If) -> None:

@@ -61,25 +61,70 @@ class DecodeSound(Rule):
             others=_USER,
         ),
         Example(  # inside the folder, by another name
-            before=(
-                "import ffmpeg as f\n\n\ndef load(file, rate):\n"
-                "    return f.input(file).output('pipe:', f='f32le', ac=1, ar=str(rate)).run(capture_stdout=True)[0]\n"
-            ),
-            after=(
-                'from . import training\nf = training.import_later("ffmpeg")\n\n\ndef load(file, rate):\n'
-                "    return training.decoded(file, str(rate))[0]\n"
-            ),
+            before="""
+                import ffmpeg as f
+
+
+                def load(file, rate):
+                    return f.input(file).output('pipe:', f='f32le', ac=1, ar=str(rate)).run(capture_stdout=True)[0]
+                """,
+            after="""
+                from . import training
+                f = training.import_later("ffmpeg")
+
+
+                def load(file, rate):
+                    return training.decoded(file, str(rate))[0]
+                """,
         ),
     )
     untouched: ClassVar = (
         # two channels, integers, options of other kinds, errors that somebody tells apart
-        "import ffmpeg\n\n\ndef load(f, r):\n    return ffmpeg.input(f).output('-', format='f32le', ac=2, ar=r).run(capture_stdout=True)[0]\n",
-        "import ffmpeg\n\n\ndef load(f, r):\n    return ffmpeg.input(f).output('-', format='s16le', ac=1, ar=r).run(capture_stdout=True)[0]\n",
-        "import ffmpeg\n\n\ndef load(f, r):\n    return ffmpeg.input(f, ss=3).output('-', format='f32le', ac=1, ar=r).run(capture_stdout=True)[0]\n",
-        "import ffmpeg\n\n\ndef load(f, r):\n    return ffmpeg.input(f).output('-', format='f32le', ac=1, ar=r, af='volume=2').run(capture_stdout=True)[0]\n",
-        "import ffmpeg\n\n\ndef load(f, r):\n    return ffmpeg.input(f).output('-', format='f32le', ac=1, ar=r).run()\n",
-        "import ffmpeg\n\n\ndef load(f, r):\n    try:\n        return ffmpeg.input(f).output('-', format='f32le', ac=1, ar=r).run(capture_stdout=True)[0]\n"
-        "    except ffmpeg.Error:\n        return None\n",
+        """
+        import ffmpeg
+
+
+        def load(f, r):
+            return ffmpeg.input(f).output('-', format='f32le', ac=2, ar=r).run(capture_stdout=True)[0]
+        """,
+        """
+        import ffmpeg
+
+
+        def load(f, r):
+            return ffmpeg.input(f).output('-', format='s16le', ac=1, ar=r).run(capture_stdout=True)[0]
+        """,
+        """
+        import ffmpeg
+
+
+        def load(f, r):
+            return ffmpeg.input(f, ss=3).output('-', format='f32le', ac=1, ar=r).run(capture_stdout=True)[0]
+        """,
+        """
+        import ffmpeg
+
+
+        def load(f, r):
+            return ffmpeg.input(f).output('-', format='f32le', ac=1, ar=r, af='volume=2').run(capture_stdout=True)[0]
+        """,
+        """
+        import ffmpeg
+
+
+        def load(f, r):
+            return ffmpeg.input(f).output('-', format='f32le', ac=1, ar=r).run()
+        """,
+        """
+        import ffmpeg
+
+
+        def load(f, r):
+            try:
+                return ffmpeg.input(f).output('-', format='f32le', ac=1, ar=r).run(capture_stdout=True)[0]
+            except ffmpeg.Error:
+                return None
+        """,
     )
 
     def visit_Import(self, node: cst.Import) -> None:

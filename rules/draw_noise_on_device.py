@@ -26,30 +26,78 @@ class DrawNoiseOnDevice(Rule):
     message = "the noise was drawn on the host and uploaded each step; drawn on the device it is part of the graph"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef jitter(x):\n    return x + torch.randn(x.size(0), 1).to(device=x.device, dtype=x.dtype)\n",
-            after="import torch\n\n\ndef jitter(x):\n    return x + torch.randn(x.size(0), 1, device=x.device).to(dtype=x.dtype)\n",
+            before="""
+                import torch
+
+
+                def jitter(x):
+                    return x + torch.randn(x.size(0), 1).to(device=x.device, dtype=x.dtype)
+                """,
+            after="""
+                import torch
+
+
+                def jitter(x):
+                    return x + torch.randn(x.size(0), 1, device=x.device).to(dtype=x.dtype)
+                """,
             call="jitter(x)",
             inputs="x = torch.linspace(-1, 1, 12).reshape(3, 4)",
             draws=True,
             grad=("x",),
         ),
         Example(
-            before="import torch as t\n\n\ndef start(x, n):\n    return (t.rand([n]).to(x.device) * x.size(1)).long()\n",
-            after="import torch as t\n\n\ndef start(x, n):\n    return (t.rand([n], device=x.device) * x.size(1)).long()\n",
+            before="""
+                import torch as t
+
+
+                def start(x, n):
+                    return (t.rand([n]).to(x.device) * x.size(1)).long()
+                """,
+            after="""
+                import torch as t
+
+
+                def start(x, n):
+                    return (t.rand([n], device=x.device) * x.size(1)).long()
+                """,
             call="start(x, 3)",
             inputs="x = torch.ones(3, 40)",
             draws=True,
         ),
         Example(
-            before="import torch\n\n\ndef noise(x):\n    return x * torch.FloatTensor(x.size(0), 4).normal_().to(x.device)\n",
-            after="import torch\n\n\ndef noise(x):\n    return x * torch.randn(x.size(0), 4, device=x.device)\n",
+            before="""
+                import torch
+
+
+                def noise(x):
+                    return x * torch.FloatTensor(x.size(0), 4).normal_().to(x.device)
+                """,
+            after="""
+                import torch
+
+
+                def noise(x):
+                    return x * torch.randn(x.size(0), 4, device=x.device)
+                """,
             call="noise(x)",
             inputs="x = torch.ones(3, 4)",
             draws=True,
         ),
         Example(
-            before="import torch\n\n\ndef scaled(x):\n    return x * torch.Tensor(x.size(0), 1).uniform_(0.8, 1.2).to(x.device)\n",
-            after="import torch\n\n\ndef scaled(x):\n    return x * torch.empty(x.size(0), 1, device=x.device).uniform_(0.8, 1.2)\n",
+            before="""
+                import torch
+
+
+                def scaled(x):
+                    return x * torch.Tensor(x.size(0), 1).uniform_(0.8, 1.2).to(x.device)
+                """,
+            after="""
+                import torch
+
+
+                def scaled(x):
+                    return x * torch.empty(x.size(0), 1, device=x.device).uniform_(0.8, 1.2)
+                """,
             call="scaled(x)",
             inputs="x = torch.ones(3, 4)",
             grad=("x",),
@@ -57,12 +105,38 @@ class DrawNoiseOnDevice(Rule):
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef jitter(x):\n    return x + torch.randn(2, device=x.device)\n",
-        "import torch\n\n\nclass Layer(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-        "        self.weight = torch.nn.Parameter(torch.randn(3).to(torch.float32))\n",
+        """
+        import torch
+
+
+        def jitter(x):
+            return x + torch.randn(2, device=x.device)
+        """,
+        """
+        import torch
+
+
+        class Layer(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.weight = torch.nn.Parameter(torch.randn(3).to(torch.float32))
+        """,
         # nobody says how large the result is: torch takes no device then
-        "import torch\n\n\ndef jitter(x):\n    return torch.normal(x, 1.0).to(x.device)\n",
-        "def randn(n):\n    return n\n\n\ndef jitter(x):\n    return randn(2).to(device=x.device)\n",
+        """
+        import torch
+
+
+        def jitter(x):
+            return torch.normal(x, 1.0).to(x.device)
+        """,
+        """
+        def randn(n):
+            return n
+
+
+        def jitter(x):
+            return randn(2).to(device=x.device)
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

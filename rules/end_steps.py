@@ -76,12 +76,29 @@ class EndSteps(Rule):
     )
     untouched: ClassVar = (
         # an epoch is no step
-        "def run(train_epoch, loss, scheduler):\n    loss.backward()\n    for epoch in range(3):\n        train_epoch(epoch)\n        scheduler.step()\n",
+        """
+        def run(train_epoch, loss, scheduler):
+            loss.backward()
+            for epoch in range(3):
+                train_epoch(epoch)
+                scheduler.step()
+        """,
         # an iteration may go on without an end
-        "def run(batches, net, optimizer):\n    for x in batches:\n        loss = net(x)\n        loss.backward()\n"
-        "        if loss is None:\n            continue\n        optimizer.step()\n",
+        """
+        def run(batches, net, optimizer):
+            for x in batches:
+                loss = net(x)
+                loss.backward()
+                if loss is None:
+                    continue
+                optimizer.step()
+        """,
         # no trainer: nothing here steps an optimizer
-        "def gradients(parts):\n    for loss in parts:\n        loss.backward()\n",
+        """
+        def gradients(parts):
+            for loss in parts:
+                loss.backward()
+        """,
     )
 
     def visit_For(self, node: cst.For) -> None:
@@ -198,19 +215,50 @@ class CopyBeforeIndexing(Rule):
     message = "an index on the device is a graph of its own for each shape; on the host it costs nothing"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef show(x, loss):\n    loss.backward()\n    y = torch.relu(x)\n    return torch.from_numpy(y[0].data.cpu().numpy()), y[-1, :2].detach().cpu()\n",
-            after="import torch\nfrom .. import training\n\n\ndef show(x, loss):\n    loss.backward()\n    y = torch.relu(x)\n    return torch.from_numpy(training.host_copy(y)[0].data.numpy()), training.host_copy(y)[-1, :2].detach()\n",
+            before="""
+                import torch
+
+
+                def show(x, loss):
+                    loss.backward()
+                    y = torch.relu(x)
+                    return torch.from_numpy(y[0].data.cpu().numpy()), y[-1, :2].detach().cpu()
+                """,
+            after="""
+                import torch
+                from .. import training
+
+
+                def show(x, loss):
+                    loss.backward()
+                    y = torch.relu(x)
+                    return torch.from_numpy(training.host_copy(y)[0].data.numpy()), training.host_copy(y)[-1, :2].detach()
+                """,
             call="show(x, (x**2).sum())",
             inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]], requires_grad=True)",
             path="train_net.py",
             on_device=False,
         ),
         Example(
-            before="import torch\n\n\ndef show(net, x, loss):\n    loss.backward()\n    a, b = net(x)\n    return a[0].data.cpu(), torch.from_numpy(b[1].cpu().numpy())\n",
-            after=(
-                "import torch\nfrom .. import training\n\n\ndef show(net, x, loss):\n    loss.backward()\n    a, b = net(x)\n"
-                "    return training.host_copy(a)[0].data, torch.from_numpy(training.host_copy(b)[1].numpy())\n"
-            ),
+            before="""
+                import torch
+
+
+                def show(net, x, loss):
+                    loss.backward()
+                    a, b = net(x)
+                    return a[0].data.cpu(), torch.from_numpy(b[1].cpu().numpy())
+                """,
+            after="""
+                import torch
+                from .. import training
+
+
+                def show(net, x, loss):
+                    loss.backward()
+                    a, b = net(x)
+                    return training.host_copy(a)[0].data, torch.from_numpy(training.host_copy(b)[1].numpy())
+                """,
             call="show(lambda x: (x * 2, [x, (x + 1).detach()]), x, (x**2).sum())",
             inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]], requires_grad=True)",
             path="train_net.py",
@@ -218,11 +266,25 @@ class CopyBeforeIndexing(Rule):
         ),
     )
     untouched: ClassVar = (
-        "def show(x, loss, i):\n    loss.backward()\n    return x[i].cpu(), x['mel'].cpu(), x[0].copy()\n",
+        """
+        def show(x, loss, i):
+            loss.backward()
+            return x[i].cpu(), x['mel'].cpu(), x[0].copy()
+        """,
         # networks may be in a list too
-        "def show(nets, loss):\n    loss.backward()\n    return nets[0].cpu()\n",
+        """
+        def show(nets, loss):
+            loss.backward()
+            return nets[0].cpu()
+        """,
         # no trainer
-        "import torch\n\n\ndef show(x):\n    return torch.relu(x)[0].cpu()\n",
+        """
+        import torch
+
+
+        def show(x):
+            return torch.relu(x)[0].cpu()
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

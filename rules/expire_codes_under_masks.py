@@ -92,14 +92,20 @@ class ExpireCodesUnderMasks(Rule):
             before=_BEFORE,
             after=_AFTER,
             call="Book(codes).to(rows.device)(rows)",
-            inputs="codes = torch.zeros(6, 3)\nrows = torch.arange(24.0).reshape(8, 3)",
+            inputs="""
+                codes = torch.zeros(6, 3)
+                rows = torch.arange(24.0).reshape(8, 3)
+                """,
             draws=True,
         ),
         Example(
             before=_BEFORE,
             after=_AFTER,
             call="Book(codes).to(rows.device)(rows)",
-            inputs="codes = torch.zeros(6, 3)\nrows = torch.arange(3.0).reshape(1, 3)",
+            inputs="""
+                codes = torch.zeros(6, 3)
+                rows = torch.arange(3.0).reshape(1, 3)
+                """,
             draws=True,
         ),
     )

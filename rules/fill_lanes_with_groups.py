@@ -70,14 +70,47 @@ class FillLanesWithGroups(Rule):
     )
     untouched: ClassVar = (
         # no groups, a channel in each, and what fills the lanes or has nothing to fold
-        "from torch import nn\n\n\ndef build(n):\n    return nn.Conv1d(n, n, 3, groups=1), nn.Conv1d(n, n, 3, groups=n)\n",
-        "from torch import nn\n\n\ndef build(n):\n    return nn.Conv1d(1, 512, 3), nn.Conv1d(1, n, 1), nn.Conv1d(1, 16, 1)\n",
+        """
+        from torch import nn
+
+
+        def build(n):
+            return nn.Conv1d(n, n, 3, groups=1), nn.Conv1d(n, n, 3, groups=n)
+        """,
+        """
+        from torch import nn
+
+
+        def build(n):
+            return nn.Conv1d(1, 512, 3), nn.Conv1d(1, n, 1), nn.Conv1d(1, 16, 1)
+        """,
         # other classes, and arguments that cannot be read
-        "from torch import nn\n\n\ndef build():\n    return nn.Conv2d(8, 8, 3, groups=2)\n",
-        "def build(Conv1d):\n    return Conv1d(8, 8, 3, groups=2)\n",
-        "from torch import nn\n\n\ndef build(*sizes):\n    return nn.Conv1d(*sizes, groups=2)\n",
+        """
+        from torch import nn
+
+
+        def build():
+            return nn.Conv2d(8, 8, 3, groups=2)
+        """,
+        """
+        def build(Conv1d):
+            return Conv1d(8, 8, 3, groups=2)
+        """,
+        """
+        from torch import nn
+
+
+        def build(*sizes):
+            return nn.Conv1d(*sizes, groups=2)
+        """,
         # a class that is looked at, not made
-        "from torch import nn\n\n\ndef is_one(m):\n    return isinstance(m, nn.Conv1d)\n",
+        """
+        from torch import nn
+
+
+        def is_one(m):
+            return isinstance(m, nn.Conv1d)
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

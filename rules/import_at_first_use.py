@@ -29,35 +29,156 @@ class ImportAtFirstUse(Rule):
     fixes_hazard = False
     examples: ClassVar = (
         Example(
-            before="import os\nimport gradio as gr\n\n\ndef double(x):\n    return x * 2\n\n\ndef warn(path):\n    if not os.path.exists(path):\n        gr.Warning(path)\n",
-            after=(
-                'import os\nfrom .. import training\ngr = training.import_later("gradio")\n\n\ndef double(x):\n    return x * 2\n\n\n'
-                "def warn(path):\n    if not os.path.exists(path):\n        gr.Warning(path)\n"
-            ),
+            before="""
+                import os
+                import gradio as gr
+
+
+                def double(x):
+                    return x * 2
+
+
+                def warn(path):
+                    if not os.path.exists(path):
+                        gr.Warning(path)
+                """,
+            after="""
+                import os
+                from .. import training
+                gr = training.import_later("gradio")
+
+
+                def double(x):
+                    return x * 2
+
+
+                def warn(path):
+                    if not os.path.exists(path):
+                        gr.Warning(path)
+                """,
             path="helpers.py",
-            others={"module/models.py": "from helpers import double\n\n\ndef f(x):\n    return double(x)\n"},
+            others={
+                "module/models.py": """
+                    from helpers import double
+
+
+                    def f(x):
+                        return double(x)
+                    """
+            },
         ),
         Example(  # one of several
-            before="import numpy, pandas.io as pio\n\n\ndef double(x):\n    return numpy.abs(x)\n\n\ndef read(path):\n    return pio.read_csv(path)\n",
-            after=(
-                'from .. import training\nimport numpy\npio = training.import_later("pandas.io")\n\n\ndef double(x):\n    return numpy.abs(x)\n\n\n'
-                "def read(path):\n    return pio.read_csv(path)\n"
-            ),
+            before="""
+                import numpy, pandas.io as pio
+
+
+                def double(x):
+                    return numpy.abs(x)
+
+
+                def read(path):
+                    return pio.read_csv(path)
+                """,
+            after="""
+                from .. import training
+                import numpy
+                pio = training.import_later("pandas.io")
+
+
+                def double(x):
+                    return numpy.abs(x)
+
+
+                def read(path):
+                    return pio.read_csv(path)
+                """,
             path="helpers.py",
-            others={"module/models.py": "from helpers import double\n\n\ndef f(x):\n    return double(x)\n"},
+            others={
+                "module/models.py": """
+                    from helpers import double
+
+
+                    def f(x):
+                        return double(x)
+                    """
+            },
         ),
     )
     untouched: ClassVar = (
         # what runs when the file is imported, names of a module, the standard library, other names of its own
-        "import gradio as gr\n\nTITLE = gr.Markdown('x')\n\n\ndef warn(path):\n    gr.Warning(path)\n",
-        "import gradio as gr\n\n\ndef warn(path, kind=gr.Warning):\n    kind(path)\n",
-        "from gradio import Warning\n\n\ndef warn(path):\n    Warning(path)\n",
-        "import ctypes\n\n\ndef load(path):\n    ctypes.CDLL(path)\n",
-        "try:\n    import gradio\nexcept ImportError:\n    gradio = None\n\n\ndef warn(path):\n    gradio.Warning(path)\n",
-        "import gradio\n\n\ndef warn(show):\n    show(gradio)\n",
-        "import gradio\n\n\ndef change():\n    gradio.title = 1\n",
-        "import gradio\nimport gradio.themes as themes\n\nTITLE = gradio.Markdown('x')\n\n\ndef dark():\n    return themes.Soft()\n",
-        "import gradio\n\n\ndef change():\n    global gradio\n    gradio = None\n    gradio.x()\n",
+        """
+        import gradio as gr
+
+        TITLE = gr.Markdown('x')
+
+
+        def warn(path):
+            gr.Warning(path)
+        """,
+        """
+        import gradio as gr
+
+
+        def warn(path, kind=gr.Warning):
+            kind(path)
+        """,
+        """
+        from gradio import Warning
+
+
+        def warn(path):
+            Warning(path)
+        """,
+        """
+        import ctypes
+
+
+        def load(path):
+            ctypes.CDLL(path)
+        """,
+        """
+        try:
+            import gradio
+        except ImportError:
+            gradio = None
+
+
+        def warn(path):
+            gradio.Warning(path)
+        """,
+        """
+        import gradio
+
+
+        def warn(show):
+            show(gradio)
+        """,
+        """
+        import gradio
+
+
+        def change():
+            gradio.title = 1
+        """,
+        """
+        import gradio
+        import gradio.themes as themes
+
+        TITLE = gradio.Markdown('x')
+
+
+        def dark():
+            return themes.Soft()
+        """,
+        """
+        import gradio
+
+
+        def change():
+            global gradio
+            gradio = None
+            gradio.x()
+        """,
     )
 
     def visit_Import(self, node: cst.Import) -> None:

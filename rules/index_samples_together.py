@@ -40,76 +40,182 @@ class SliceSegmentsByGather(Rule):
     message = "slicing by a tensor's value reads it back and bakes it into the graph; a gather takes it as data"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :, :size])\n"
-                "    for i in range(x.size(0)):\n        first = starts[i]\n        last = first + size\n"
-                "        out[i] = x[i, :, first:last]\n    return out\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef windows(x, starts, size):\n"
-                "    out = ops.slice_segments(x, starts, size)\n    return out\n"
-            ),
+            before="""
+                import torch
+
+
+                def windows(x, starts, size):
+                    out = torch.zeros_like(x[:, :, :size])
+                    for i in range(x.size(0)):
+                        first = starts[i]
+                        last = first + size
+                        out[i] = x[i, :, first:last]
+                    return out
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def windows(x, starts, size):
+                    out = ops.slice_segments(x, starts, size)
+                    return out
+                """,
             call="windows(x, starts, 3)",
-            inputs="x = torch.arange(24.0).reshape(2, 2, 6)\nstarts = torch.tensor([1, 3])",
+            inputs="""
+                x = torch.arange(24.0).reshape(2, 2, 6)
+                starts = torch.tensor([1, 3])
+                """,
             grad=("x",),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef windows(x, starts, size):\n    out = x.new_zeros(x.size(0), size)\n"
-                "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef windows(x, starts, size):\n"
-                "    out = ops.slice_segments(x, starts, size, whole=True)\n    return out\n"
-            ),
+            before="""
+                import torch
+
+
+                def windows(x, starts, size):
+                    out = x.new_zeros(x.size(0), size)
+                    for b in range(x.shape[0]):
+                        out[b, :] = x[b, starts[b] : starts[b] + size]
+                    return out
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def windows(x, starts, size):
+                    out = ops.slice_segments(x, starts, size, whole=True)
+                    return out
+                """,
             call="windows(x, starts, 3)",
-            inputs="x = torch.arange(12.0).reshape(2, 6)\nstarts = torch.tensor([1, 3])",
+            inputs="""
+                x = torch.arange(12.0).reshape(2, 6)
+                starts = torch.tensor([1, 3])
+                """,
             grad=("x",),
         ),
         Example(  # of rows, where nobody knows how many axes follow
-            before=(
-                "import torch\n\n\ndef windows(pitch, starts, size):\n    out = torch.zeros_like(pitch[:, :size])\n"
-                "    for i in range(pitch.size(0)):\n        first = starts[i]\n        last = first + size\n"
-                "        out[i] = pitch[i, first:last]\n    return out\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef windows(pitch, starts, size):\n"
-                "    out = ops.slice_segments(pitch, starts, size, rows_of_samples=True)\n    return out\n"
-            ),
+            before="""
+                import torch
+
+
+                def windows(pitch, starts, size):
+                    out = torch.zeros_like(pitch[:, :size])
+                    for i in range(pitch.size(0)):
+                        first = starts[i]
+                        last = first + size
+                        out[i] = pitch[i, first:last]
+                    return out
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def windows(pitch, starts, size):
+                    out = ops.slice_segments(pitch, starts, size, rows_of_samples=True)
+                    return out
+                """,
             call="(windows(x, starts, 2), windows(x[..., 0], starts, 3))",
-            inputs="x = torch.arange(24.0).reshape(2, 6, 2)\nstarts = torch.tensor([1, 3])",
+            inputs="""
+                x = torch.arange(24.0).reshape(2, 6, 2)
+                starts = torch.tensor([1, 3])
+                """,
             grad=("x",),
         ),
         Example(  # a signal that is shorter than the windows
-            before=(
-                "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :, :size])\n"
-                "    for i in range(x.size(0)):\n        out[i] = x[i, :, starts[i] : starts[i] + size]\n    return out\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef windows(x, starts, size):\n"
-                "    out = ops.slice_segments(x, starts, size)\n    return out\n"
-            ),
+            before="""
+                import torch
+
+
+                def windows(x, starts, size):
+                    out = torch.zeros_like(x[:, :, :size])
+                    for i in range(x.size(0)):
+                        out[i] = x[i, :, starts[i] : starts[i] + size]
+                    return out
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def windows(x, starts, size):
+                    out = ops.slice_segments(x, starts, size)
+                    return out
+                """,
             call="windows(x, starts, 9)",
-            inputs="x = torch.arange(24.0).reshape(2, 2, 6)\nstarts = torch.tensor([0, 0])",
+            inputs="""
+                x = torch.arange(24.0).reshape(2, 2, 6)
+                starts = torch.tensor([0, 0])
+                """,
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef windows(x, starts, size):\n    out = []\n    for i in range(x.size(0)):\n"
-        "        out.append(x[i, :, starts[i] :])\n    return out\n",
+        """
+        import torch
+
+
+        def windows(x, starts, size):
+            out = []
+            for i in range(x.size(0)):
+                out.append(x[i, :, starts[i] :])
+            return out
+        """,
         # windows of another type, or of another width, than what they are written to
-        "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros(x.size(0), size, device=x.device)\n"
-        "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n",
-        "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :9])\n"
-        "    for b in range(x.shape[0]):\n        out[b, :] = x[b, starts[b] : starts[b] + size]\n    return out\n",
+        """
+        import torch
+
+
+        def windows(x, starts, size):
+            out = torch.zeros(x.size(0), size, device=x.device)
+            for b in range(x.shape[0]):
+                out[b, :] = x[b, starts[b] : starts[b] + size]
+            return out
+        """,
+        """
+        import torch
+
+
+        def windows(x, starts, size):
+            out = torch.zeros_like(x[:, :9])
+            for b in range(x.shape[0]):
+                out[b, :] = x[b, starts[b] : starts[b] + size]
+            return out
+        """,
         # windows of rows, and a place for windows of the last axis
-        "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :, :size])\n"
-        "    for b in range(x.shape[0]):\n        out[b] = x[b, starts[b] : starts[b] + size]\n    return out\n",
+        """
+        import torch
+
+
+        def windows(x, starts, size):
+            out = torch.zeros_like(x[:, :, :size])
+            for b in range(x.shape[0]):
+                out[b] = x[b, starts[b] : starts[b] + size]
+            return out
+        """,
         # fewer windows than there are samples, maybe
-        "import torch\n\n\ndef windows(x, starts, size):\n    out = torch.zeros_like(x[:, :, :size])\n"
-        "    for i in range(len(starts)):\n        first = starts[i]\n        out[i] = x[i, :, first : first + size]\n"
-        "    return out\n",
-        "import torch\n\n\ndef rows(x, table):\n    out = torch.zeros_like(x)\n    for i in range(x.size(0)):\n"
-        "        out[i] = table[i]\n    return out\n",
+        """
+        import torch
+
+
+        def windows(x, starts, size):
+            out = torch.zeros_like(x[:, :, :size])
+            for i in range(len(starts)):
+                first = starts[i]
+                out[i] = x[i, :, first : first + size]
+            return out
+        """,
+        """
+        import torch
+
+
+        def rows(x, table):
+            out = torch.zeros_like(x)
+            for i in range(x.size(0)):
+                out[i] = table[i]
+            return out
+        """,
     )
 
     def visit_For(self, node: cst.For) -> None:
@@ -182,26 +288,60 @@ class CopyRangesByMask(Rule):
     message = "a slice by each sample's length is read back and baked into the graph; a mask takes the lengths as data"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef prompts(x, lengths):\n    kept = torch.zeros_like(x)\n    rest = x.clone()\n"
-                "    for i in range(x.shape[0]):\n        kept[i, :, : lengths[i]] = x[i, :, : lengths[i]]\n"
-                "        rest[i, :, : lengths[i]] = 0\n    return kept, rest\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef prompts(x, lengths):\n    kept = torch.zeros_like(x)\n"
-                "    rest = x.clone()\n    ops.copy_ranges_(kept, x, 0, lengths)\n"
-                "    ops.fill_ranges_(rest, 0, 0, lengths)\n    return kept, rest\n"
-            ),
+            before="""
+                import torch
+
+
+                def prompts(x, lengths):
+                    kept = torch.zeros_like(x)
+                    rest = x.clone()
+                    for i in range(x.shape[0]):
+                        kept[i, :, : lengths[i]] = x[i, :, : lengths[i]]
+                        rest[i, :, : lengths[i]] = 0
+                    return kept, rest
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def prompts(x, lengths):
+                    kept = torch.zeros_like(x)
+                    rest = x.clone()
+                    ops.copy_ranges_(kept, x, 0, lengths)
+                    ops.fill_ranges_(rest, 0, 0, lengths)
+                    return kept, rest
+                """,
             call="prompts(x, lengths)",
-            inputs="x = torch.arange(1.0, 25.0).reshape(2, 2, 6)\nlengths = torch.tensor([1, 4])",
+            inputs="""
+                x = torch.arange(1.0, 25.0).reshape(2, 2, 6)
+                lengths = torch.tensor([1, 4])
+                """,
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef shift(x, lengths):\n    out = torch.zeros_like(x)\n    for i in range(x.shape[0]):\n"
-        "        out[i, :, : lengths[i]] = x[i, :, -lengths[i] :]\n    return out\n",
-        "import torch\n\n\ndef collate(batch):\n    out = torch.zeros(len(batch), 9)\n    for i in range(len(batch)):\n"
-        "        row = batch[i]\n        out[i, : row.size(0)] = row\n    return out\n",
+        """
+        import torch
+
+
+        def shift(x, lengths):
+            out = torch.zeros_like(x)
+            for i in range(x.shape[0]):
+                out[i, :, : lengths[i]] = x[i, :, -lengths[i] :]
+            return out
+        """,
+        """
+        import torch
+
+
+        def collate(batch):
+            out = torch.zeros(len(batch), 9)
+            for i in range(len(batch)):
+                row = batch[i]
+                out[i, : row.size(0)] = row
+            return out
+        """,
     )
 
     def visit_For(self, node: cst.For) -> None:
@@ -262,45 +402,89 @@ class AverageRangesByMask(Rule):
     message = "the loss of each sample's slice makes a graph for each set of lengths; masked means make one for all"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\nimport torch.nn.functional as F\n\n\ndef loss(p, t, a, b):\n    total = 0\n"
-                "    for i in range(p.shape[0]):\n"
-                "        total += F.mse_loss(p[i, :, a[i] : b[i]], t[i, :, a[i] : b[i]])\n    return total / p.shape[0]\n"
-            ),
-            after=(
-                "import torch\nimport torch.nn.functional as F\nfrom . import ops\n\n\ndef loss(p, t, a, b):\n    total = 0\n"
-                "    total += ops.ranges_mse(p, t, a, b).sum()\n    return total / p.shape[0]\n"
-            ),
+            before="""
+                import torch
+                import torch.nn.functional as F
+
+
+                def loss(p, t, a, b):
+                    total = 0
+                    for i in range(p.shape[0]):
+                        total += F.mse_loss(p[i, :, a[i] : b[i]], t[i, :, a[i] : b[i]])
+                    return total / p.shape[0]
+                """,
+            after="""
+                import torch
+                import torch.nn.functional as F
+                from . import ops
+
+
+                def loss(p, t, a, b):
+                    total = 0
+                    total += ops.ranges_mse(p, t, a, b).sum()
+                    return total / p.shape[0]
+                """,
             call="loss(p, t, a, b)",
-            inputs=(
-                "p = torch.linspace(-1, 1, 24).reshape(2, 2, 6)\nt = torch.linspace(1, 0, 24).reshape(2, 2, 6)\n"
-                "a = torch.tensor([1, 0])\nb = torch.tensor([4, 6])"
-            ),
+            inputs="""
+                p = torch.linspace(-1, 1, 24).reshape(2, 2, 6)
+                t = torch.linspace(1, 0, 24).reshape(2, 2, 6)
+                a = torch.tensor([1, 0])
+                b = torch.tensor([4, 6])
+                """,
             grad=("p", "t"),
         ),
         Example(
-            before=(
-                "import torch\n\n\nclass Flow(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-                "        self.criterion = torch.nn.L1Loss()\n\n    def forward(self, p, t, ends):\n        loss = 0\n"
-                "        for i in range(p.size(0)):\n"
-                "            loss += self.criterion(p[i, :, : ends[i]], t[i, :, : ends[i]])\n        return loss\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\nclass Flow(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-                "        self.criterion = torch.nn.L1Loss()\n\n    def forward(self, p, t, ends):\n        loss = 0\n"
-                "        loss += ops.ranges_l1(p, t, 0, ends).sum()\n        return loss\n"
-            ),
+            before="""
+                import torch
+
+
+                class Flow(torch.nn.Module):
+                    def __init__(self):
+                        super().__init__()
+                        self.criterion = torch.nn.L1Loss()
+
+                    def forward(self, p, t, ends):
+                        loss = 0
+                        for i in range(p.size(0)):
+                            loss += self.criterion(p[i, :, : ends[i]], t[i, :, : ends[i]])
+                        return loss
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                class Flow(torch.nn.Module):
+                    def __init__(self):
+                        super().__init__()
+                        self.criterion = torch.nn.L1Loss()
+
+                    def forward(self, p, t, ends):
+                        loss = 0
+                        loss += ops.ranges_l1(p, t, 0, ends).sum()
+                        return loss
+                """,
             call="Flow()(p, t, ends)",
-            inputs=(
-                "p = torch.linspace(-1, 1, 24).reshape(2, 2, 6)\nt = torch.linspace(1, 0, 24).reshape(2, 2, 6)\n"
-                "ends = torch.tensor([4, 6])"
-            ),
+            inputs="""
+                p = torch.linspace(-1, 1, 24).reshape(2, 2, 6)
+                t = torch.linspace(1, 0, 24).reshape(2, 2, 6)
+                ends = torch.tensor([4, 6])
+                """,
             grad=("p",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\nimport torch.nn.functional as F\n\n\ndef loss(p, t, b):\n    total = 0\n    for i in range(p.shape[0]):\n"
-        "        total += F.mse_loss(p[i, :, : b[i]], t[i, :, : b[i]], reduction='sum')\n    return total\n",
+        """
+        import torch
+        import torch.nn.functional as F
+
+
+        def loss(p, t, b):
+            total = 0
+            for i in range(p.shape[0]):
+                total += F.mse_loss(p[i, :, : b[i]], t[i, :, : b[i]], reduction='sum')
+            return total
+        """,
     )
 
     def visit_For(self, node: cst.For) -> None:

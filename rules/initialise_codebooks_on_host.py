@@ -67,8 +67,20 @@ class AskFlagsOnHost(Rule):
         ),
     )
     untouched: ClassVar = (
-        "from torch import nn\n\n\nclass Layer(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.ready = False\n\n"
-        "    def forward(self, x):\n        if self.ready:\n            return x\n        return x * 2\n",
+        """
+        from torch import nn
+
+
+        class Layer(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.ready = False
+
+            def forward(self, x):
+                if self.ready:
+                    return x
+                return x * 2
+        """,
     )
 
     def visit_ClassDef(self, node: cst.ClassDef) -> None:
@@ -125,8 +137,20 @@ class InitialiseOnHost(Rule):
         ),
     )
     untouched: ClassVar = (
-        "from torch import nn\n\n\ndef centres(rows):\n    return rows + 1\n\n\nclass Book(nn.Module):\n"
-        "    def forward(self, rows):\n        if rows is None:\n            return None\n        return centres(rows.float())\n",
+        """
+        from torch import nn
+
+
+        def centres(rows):
+            return rows + 1
+
+
+        class Book(nn.Module):
+            def forward(self, rows):
+                if rows is None:
+                    return None
+                return centres(rows.float())
+        """,
     )
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
@@ -181,45 +205,110 @@ class CheckDistributionsOnHost(Rule):
     )
     examples: ClassVar = (
         Example(
-            before="import torch\nimport torch.distributions as D\n\n\ndef spread(m, s):\n    return D.kl_divergence(D.Normal(m, s), D.Normal(torch.zeros_like(m), torch.ones_like(s)))\n",
-            after=(
-                "import torch\nimport torch.distributions as D\nfrom . import utils\n\n\ndef spread(m, s):\n"
-                "    return D.kl_divergence(D.Normal(m, s, validate_args=utils.on_host(m)), D.Normal(torch.zeros_like(m), torch.ones_like(s), validate_args=utils.on_host(m)))\n"
-            ),
+            before="""
+                import torch
+                import torch.distributions as D
+
+
+                def spread(m, s):
+                    return D.kl_divergence(D.Normal(m, s), D.Normal(torch.zeros_like(m), torch.ones_like(s)))
+                """,
+            after="""
+                import torch
+                import torch.distributions as D
+                from . import utils
+
+
+                def spread(m, s):
+                    return D.kl_divergence(D.Normal(m, s, validate_args=utils.on_host(m)), D.Normal(torch.zeros_like(m), torch.ones_like(s), validate_args=utils.on_host(m)))
+                """,
             call="spread(m, s)",
-            inputs="m = torch.linspace(-1, 1, 4)\ns = torch.linspace(1, 2, 4)",
+            inputs="""
+                m = torch.linspace(-1, 1, 4)
+                s = torch.linspace(1, 2, 4)
+                """,
             grad=("m", "s"),
         ),
         Example(  # NaN is refused, as it was
-            before=(
-                "import torch\nimport torch.distributions as D\n\n\ndef coin(p, device):\n    try:\n        heads = D.Bernoulli(probs=torch.sigmoid(p))\n"
-                "    except ValueError:\n        heads = D.Bernoulli(torch.ones(3, device=device))\n    return heads.mean\n"
-            ),
-            after=(
-                "import torch\nimport torch.distributions as D\nfrom . import utils\n\n\ndef coin(p, device):\n    try:\n"
-                "        heads = D.Bernoulli(probs=torch.sigmoid(p), validate_args=utils.on_host(p))\n    except ValueError:\n"
-                "        heads = D.Bernoulli(torch.ones(3, device=device), validate_args=utils.on_host(device))\n    return heads.mean\n"
-            ),
+            before="""
+                import torch
+                import torch.distributions as D
+
+
+                def coin(p, device):
+                    try:
+                        heads = D.Bernoulli(probs=torch.sigmoid(p))
+                    except ValueError:
+                        heads = D.Bernoulli(torch.ones(3, device=device))
+                    return heads.mean
+                """,
+            after="""
+                import torch
+                import torch.distributions as D
+                from . import utils
+
+
+                def coin(p, device):
+                    try:
+                        heads = D.Bernoulli(probs=torch.sigmoid(p), validate_args=utils.on_host(p))
+                    except ValueError:
+                        heads = D.Bernoulli(torch.ones(3, device=device), validate_args=utils.on_host(device))
+                    return heads.mean
+                """,
             call="coin(p, p.device), coin(p / 0, p.device)",
             inputs="p = torch.zeros(3)",
             on_device=False,  # there nothing is checked
         ),
         Example(
-            before="import torch.distributions as D\n\n\ndef spread(m, s):\n    return D.Normal(loc=m, scale=s).variance\n",
-            after=(
-                "import torch.distributions as D\nfrom . import utils\n\n\ndef spread(m, s):\n"
-                "    return D.Normal(loc=m, scale=s, validate_args=utils.on_host(m)).variance\n"
-            ),
+            before="""
+                import torch.distributions as D
+
+
+                def spread(m, s):
+                    return D.Normal(loc=m, scale=s).variance
+                """,
+            after="""
+                import torch.distributions as D
+                from . import utils
+
+
+                def spread(m, s):
+                    return D.Normal(loc=m, scale=s, validate_args=utils.on_host(m)).variance
+                """,
             call="spread(0.0, 2.0), spread(m, 1.0)",
             inputs="m = torch.linspace(-1, 1, 4)",
         ),
     )
     untouched: ClassVar = (
         # checked on the host, where numbers are
-        "import torch.distributions as D\n\n\ndef spread():\n    return D.Normal(0.0, 1.0)\n",
-        "import torch.distributions as D\n\n\ndef spread(m, s):\n    return D.Normal(m, s, validate_args=False)\n",
-        "import torch.distributions as D\n\n\ndef spread(m, s):\n    return D.Normal(m, s, False), D.AffineTransform(m, s)\n",
-        "import torch.distributions as D\n\n\ndef spread(m, s, o):\n    return D.Normal(m, *s), D.Normal(m, **o), D.Bernoulli(None, m, False)\n",
+        """
+        import torch.distributions as D
+
+
+        def spread():
+            return D.Normal(0.0, 1.0)
+        """,
+        """
+        import torch.distributions as D
+
+
+        def spread(m, s):
+            return D.Normal(m, s, validate_args=False)
+        """,
+        """
+        import torch.distributions as D
+
+
+        def spread(m, s):
+            return D.Normal(m, s, False), D.AffineTransform(m, s)
+        """,
+        """
+        import torch.distributions as D
+
+
+        def spread(m, s, o):
+            return D.Normal(m, *s), D.Normal(m, **o), D.Bernoulli(None, m, False)
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

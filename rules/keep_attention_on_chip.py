@@ -58,10 +58,10 @@ class KeepAttentionOnChip(Rule):
             before=_BEFORE,
             after=_AFTER,
             call="Look(0.0)(q, k, v), Look(0.0)(q, k, v, mask), Look(0.5).eval()(q, v, k)",
-            inputs=(
-                "q, k, v = torch.linspace(-3, 3, 180).sin().reshape(3, 2, 2, 5, 3)\n"
-                "mask = (torch.arange(5) < torch.tensor([[[[5]]], [[[3]]]])).float()"
-            ),
+            inputs="""
+                q, k, v = torch.linspace(-3, 3, 180).sin().reshape(3, 2, 2, 5, 3)
+                mask = (torch.arange(5) < torch.tensor([[[[5]]], [[[3]]]])).float()
+                """,
             grad=("q", "k", "v"),
         ),
         Example(
@@ -76,18 +76,28 @@ class KeepAttentionOnChip(Rule):
             .replace("F.softmax(near, dim=-1)", "self.weigh(near)")
             .replace("near.matmul(v)", "torch.bmm(near, v)"),
             call="Look(0.0)(q, k, v), Look(0.0)(q, k, v, mask)",
-            inputs=(
-                "q, k, v = torch.linspace(-3, 3, 90).sin().reshape(3, 2, 5, 3)\n"
-                "mask = (torch.arange(5) < torch.tensor([[[5]], [[3]]])).float()"
-            ),
+            inputs="""
+                q, k, v = torch.linspace(-3, 3, 90).sin().reshape(3, 2, 5, 3)
+                mask = (torch.arange(5) < torch.tensor([[[5]], [[3]]])).float()
+                """,
             grad=("q", "k", "v"),
         ),
         Example(
-            before="import torch\n\n\ndef look(q, k, v):\n    return torch.softmax(q @ k.mT * 0.5, -1) @ v\n",
-            after=(
-                "import torch\nfrom . import ops\n\n\n"
-                "def look(q, k, v):\n    return torch.softmax(ops.scores(q, k.mT) * 0.5, -1) @ v\n"
-            ),
+            before="""
+                import torch
+
+
+                def look(q, k, v):
+                    return torch.softmax(q @ k.mT * 0.5, -1) @ v
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def look(q, k, v):
+                    return torch.softmax(ops.scores(q, k.mT) * 0.5, -1) @ v
+                """,
             call="look(q, k, v)",
             inputs="q, k, v = torch.linspace(-3, 3, 180).sin().reshape(3, 2, 2, 5, 3)",
             grad=("q", "k", "v"),
@@ -95,8 +105,20 @@ class KeepAttentionOnChip(Rule):
     )
     untouched: ClassVar = (
         # a softmax that weighs nothing, and one on the right
-        "import torch\n\n\ndef near(q, k, v):\n    return torch.softmax(q @ k.mT, -1), q @ v\n",
-        "import torch\n\n\ndef near(q, k, v):\n    return v @ torch.softmax(q @ k.mT, -1)\n",
+        """
+        import torch
+
+
+        def near(q, k, v):
+            return torch.softmax(q @ k.mT, -1), q @ v
+        """,
+        """
+        import torch
+
+
+        def near(q, k, v):
+            return v @ torch.softmax(q @ k.mT, -1)
+        """,
         # written to in place, here or there
         _BEFORE.replace("near.masked_fill(", "near.masked_fill_("),
         _BEFORE.replace("        self.seen", "        q *= 2\n        self.seen"),
@@ -106,10 +128,22 @@ class KeepAttentionOnChip(Rule):
         # somebody wants a tensor, or its gradient
         _BEFORE.replace("        self.seen", "        assert torch.is_tensor(near)\n        self.seen"),
         _BEFORE.replace("        self.seen", "        near.retain_grad()\n        self.seen"),
-        "import torch\n\n\nclass Look(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, q, k, v):\n"
-        "        w = torch.softmax(q @ k, -1)\n        ctx.save_for_backward(w)\n        return w @ v\n",
+        """
+        import torch
+
+
+        class Look(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, q, k, v):
+                w = torch.softmax(q @ k, -1)
+                ctx.save_for_backward(w)
+                return w @ v
+        """,
         # products of something else
-        "def look(torch, q, k, v):\n    return torch.softmax(torch.matmul(q, k), -1)(torch.matmul(q, v))\n",
+        """
+        def look(torch, q, k, v):
+            return torch.softmax(torch.matmul(q, k), -1)(torch.matmul(q, v))
+        """,
     )
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:

@@ -58,16 +58,34 @@ class KeepBitsForTheBackwardPass(RedirectRule):
             before=_BEFORE,
             after=_AFTER,
             call="Mix(0.0)(x, y), Mix(0.5).eval()(x, y)",
-            inputs="x = torch.linspace(-2, 2, 24).sin().reshape(2, 3, 4)\ny = torch.linspace(-1, 1, 40).reshape(2, 4, 5)",
+            inputs="""
+                x = torch.linspace(-2, 2, 24).sin().reshape(2, 3, 4)
+                y = torch.linspace(-1, 1, 40).reshape(2, 4, 5)
+                """,
             grad=("x", "y"),
         ),
     )
     untouched: ClassVar = (
         # products without any dropout
-        "import torch\n\n\ndef mixed(x, y):\n    return torch.matmul(x, y)\n",
+        """
+        import torch
+
+
+        def mixed(x, y):
+            return torch.matmul(x, y)
+        """,
         # other kinds of dropout
-        "from torch import nn\n\n\ndef build(p):\n    return nn.Dropout1d(p), nn.AlphaDropout(p), nn.ReLU()\n",
-        "def mixed(torch, nn, x, y):\n    return nn.Dropout(0.5)(torch.matmul(x, y))\n",
+        """
+        from torch import nn
+
+
+        def build(p):
+            return nn.Dropout1d(p), nn.AlphaDropout(p), nn.ReLU()
+        """,
+        """
+        def mixed(torch, nn, x, y):
+            return nn.Dropout(0.5)(torch.matmul(x, y))
+        """,
     )
 
     def wanted(self, node: cst.Attribute) -> bool:

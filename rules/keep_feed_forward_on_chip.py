@@ -66,10 +66,10 @@ class KeepFeedForwardOnChip(Rule):
             before=_BEFORE,
             after=_AFTER,
             call="Wide(0.0).to(x.device)(x, mask), Wide(0.5, True).to(x.device).eval()(x, mask)",
-            inputs=(
-                "x = torch.linspace(-3, 3, 2 * 3 * 7).sin().reshape(2, 3, 7)\n"
-                "mask = (torch.arange(7) < torch.tensor([[[7]], [[4]]])).float()"
-            ),
+            inputs="""
+                x = torch.linspace(-3, 3, 2 * 3 * 7).sin().reshape(2, 3, 7)
+                mask = (torch.arange(7) < torch.tensor([[[7]], [[4]]])).float()
+                """,
             grad=("x",),
         ),
     )

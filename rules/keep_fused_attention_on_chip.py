@@ -47,28 +47,43 @@ class KeepFusedAttentionOnChip(RedirectRule):
             before=_BEFORE,
             after=_AFTER,
             call="look(q, k, v), look(q, k, v, there), look(k, q, v, there[0, 0]), look(q[0], k[0], v[0], there[1])",
-            inputs=(
-                "q, k, v = torch.linspace(-3, 3, 180).sin().reshape(3, 2, 2, 5, 3)\n"
-                "there = torch.arange(5) < torch.tensor([[[[5]]], [[[3]]]])"
-            ),
+            inputs="""
+                q, k, v = torch.linspace(-3, 3, 180).sin().reshape(3, 2, 2, 5, 3)
+                there = torch.arange(5) < torch.tensor([[[[5]]], [[[3]]]])
+                """,
             grad=("q", "k", "v"),
         ),
         Example(
-            before=(
-                "from torch.nn.functional import scaled_dot_product_attention as look\n\n\n"
-                "def after(q, k, v):\n    return look(q, k, v, is_causal=True, scale=0.3)\n"
-            ),
-            after=(
-                "from .ops import scaled_dot_product_attention as look\n\n\n"
-                "def after(q, k, v):\n    return look(q, k, v, is_causal=True, scale=0.3)\n"
-            ),
+            before="""
+                from torch.nn.functional import scaled_dot_product_attention as look
+
+
+                def after(q, k, v):
+                    return look(q, k, v, is_causal=True, scale=0.3)
+                """,
+            after="""
+                from .ops import scaled_dot_product_attention as look
+
+
+                def after(q, k, v):
+                    return look(q, k, v, is_causal=True, scale=0.3)
+                """,
             call="after(q, k, v)",
             inputs="q, k, v = torch.linspace(-3, 3, 180).sin().reshape(3, 2, 2, 5, 3)",
             grad=("q", "k", "v"),
         ),
     )
     untouched: ClassVar = (
-        "def look(F, q, k, v):\n    return F.scaled_dot_product_attention(q, k, v)\n",
-        "def scaled_dot_product_attention(q, k, v):\n    return q @ k @ v\n\n\n"
-        "def look(q, k, v):\n    return scaled_dot_product_attention(q, k, v)\n",
+        """
+        def look(F, q, k, v):
+            return F.scaled_dot_product_attention(q, k, v)
+        """,
+        """
+        def scaled_dot_product_attention(q, k, v):
+            return q @ k @ v
+
+
+        def look(q, k, v):
+            return scaled_dot_product_attention(q, k, v)
+        """,
     )

@@ -86,11 +86,11 @@ class KeepGatedLayersOnChip(Rule):
             before=_BEFORE,
             after=_AFTER,
             call="Stack(6, 3).to(x.device)(x, mask), Stack(6, 2, 4).to(x.device)(x, mask, told)",
-            inputs=(
-                "x = torch.linspace(-1, 1, 2 * 6 * 16).reshape(2, 6, 16).sin()\n"
-                "mask = (torch.arange(16) < torch.tensor([[[16]], [[11]]])).float()\n"
-                "told = torch.linspace(-1, 1, 8).reshape(2, 4, 1)"
-            ),
+            inputs="""
+                x = torch.linspace(-1, 1, 2 * 6 * 16).reshape(2, 6, 16).sin()
+                mask = (torch.arange(16) < torch.tensor([[[16]], [[11]]])).float()
+                told = torch.linspace(-1, 1, 8).reshape(2, 4, 1)
+                """,
             grad=("x", "told"),
         ),
     )

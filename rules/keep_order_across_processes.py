@@ -75,20 +75,65 @@ class KeepOrderAcrossProcesses(Rule):
     )
     untouched: ClassVar = (
         # numbers, or who knows what
-        "import torch.utils.data\n\n\nclass Clips(torch.utils.data.Dataset):\n    def __init__(self, texts, others):\n"
-        "        self.clips = list(set(texts) & set(others))\n",
+        """
+        import torch.utils.data
+
+
+        class Clips(torch.utils.data.Dataset):
+            def __init__(self, texts, others):
+                self.clips = list(set(texts) & set(others))
+        """,
         # something else may fill it
-        "import os\nimport torch.utils.data\n\n\nclass Clips(torch.utils.data.Dataset):\n    def __init__(self, folder, read):\n"
-        "        names = set(os.listdir(folder))\n        read(names)\n        self.clips = list(names)\n",
-        "import os\nimport torch.utils.data\n\n\nclass Clips(torch.utils.data.Dataset):\n    def __init__(self, folder, read):\n"
-        "        names = set(os.listdir(folder))\n        names.add(read())\n        self.clips = list(names)\n",
-        "import os\nimport torch.utils.data\n\n\nclass Clips(torch.utils.data.Dataset):\n    def __init__(self, folder, read):\n"
-        "        names, numbers = read(folder)\n        self.clips = list(names), list(set())\n",
+        """
+        import os
+        import torch.utils.data
+
+
+        class Clips(torch.utils.data.Dataset):
+            def __init__(self, folder, read):
+                names = set(os.listdir(folder))
+                read(names)
+                self.clips = list(names)
+        """,
+        """
+        import os
+        import torch.utils.data
+
+
+        class Clips(torch.utils.data.Dataset):
+            def __init__(self, folder, read):
+                names = set(os.listdir(folder))
+                names.add(read())
+                self.clips = list(names)
+        """,
+        """
+        import os
+        import torch.utils.data
+
+
+        class Clips(torch.utils.data.Dataset):
+            def __init__(self, folder, read):
+                names, numbers = read(folder)
+                self.clips = list(names), list(set())
+        """,
         # no dataset
-        "import os\n\n\ndef names(folder):\n    return list(set(os.listdir(folder)))\n",
+        """
+        import os
+
+
+        def names(folder):
+            return list(set(os.listdir(folder)))
+        """,
         # in the order that the folder has, the same for all
-        "import os\nimport torch.utils.data\n\n\nclass Clips(torch.utils.data.Dataset):\n    def __init__(self, folder):\n"
-        "        self.clips = list(os.listdir(folder))\n",
+        """
+        import os
+        import torch.utils.data
+
+
+        class Clips(torch.utils.data.Dataset):
+            def __init__(self, folder):
+                self.clips = list(os.listdir(folder))
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

@@ -26,26 +26,99 @@ class KeepPackageClosed(Rule):
     fixes_hazard = False
     examples: ClassVar = (
         Example(
-            before="from module import helpers\nfrom module.helpers import double\nfrom text import symbols\n\n\ndef f(x):\n    return double(x) + helpers.double(x)\n",
-            after="from . import helpers\nfrom .helpers import double\nfrom text import symbols\n\n\ndef f(x):\n    return double(x) + helpers.double(x)\n",
-            others={"module/helpers.py": "def double(x):\n    return x * 2\n"},
+            before="""
+                from module import helpers
+                from module.helpers import double
+                from text import symbols
+
+
+                def f(x):
+                    return double(x) + helpers.double(x)
+                """,
+            after="""
+                from . import helpers
+                from .helpers import double
+                from text import symbols
+
+
+                def f(x):
+                    return double(x) + helpers.double(x)
+                """,
+            others={
+                "module/helpers.py": """
+                    def double(x):
+                        return x * 2
+                    """
+            },
         ),
         Example(
-            before="import os, helpers\n\n\ndef f(x):\n    return helpers.double(x), os.name\n",
-            after="import os\nfrom . import helpers\n\n\ndef f(x):\n    return helpers.double(x), os.name\n",
+            before="""
+                import os, helpers
+
+
+                def f(x):
+                    return helpers.double(x), os.name
+                """,
+            after="""
+                import os
+                from . import helpers
+
+
+                def f(x):
+                    return helpers.double(x), os.name
+                """,
             path="train_net.py",
-            others={"helpers.py": "def double(x):\n    return x * 2\n"},
+            others={
+                "helpers.py": """
+                    def double(x):
+                        return x * 2
+                    """
+            },
         ),
         Example(
-            before="from helpers import double\n\n\ndef f(x):\n    return double(x)\n",
-            after="from .helpers import double\n\n\ndef f(x):\n    return double(x)\n",
+            before="""
+                from helpers import double
+
+
+                def f(x):
+                    return double(x)
+                """,
+            after="""
+                from .helpers import double
+
+
+                def f(x):
+                    return double(x)
+                """,
             path="train_net.py",
-            others={"helpers.py": "def double(x):\n    return x * 2\n"},
+            others={
+                "helpers.py": """
+                    def double(x):
+                        return x * 2
+                    """
+            },
         ),
         Example(
-            before="import module.helpers as h\n\n\ndef f(x):\n    return h.double(x)\n",
-            after="from . import helpers as h\n\n\ndef f(x):\n    return h.double(x)\n",
-            others={"module/helpers.py": "def double(x):\n    return x * 2\n"},
+            before="""
+                import module.helpers as h
+
+
+                def f(x):
+                    return h.double(x)
+                """,
+            after="""
+                from . import helpers as h
+
+
+                def f(x):
+                    return h.double(x)
+                """,
+            others={
+                "module/helpers.py": """
+                    def double(x):
+                        return x * 2
+                    """
+            },
         ),
     )
     untouched: ClassVar = (

@@ -68,13 +68,40 @@ class KeepPeriodsFolded(Rule):
     )
     untouched: ClassVar = (
         # kernels of several columns, of one tap, and of a form that cannot be read
-        "from torch import nn\n\n\ndef build(k):\n    return nn.Conv2d(1, 32, (3, 3), (2, 2)), nn.Conv2d(1, 32, (1, 1)), nn.Conv2d(1, 32, k)\n",
+        """
+        from torch import nn
+
+
+        def build(k):
+            return nn.Conv2d(1, 32, (3, 3), (2, 2)), nn.Conv2d(1, 32, (1, 1)), nn.Conv2d(1, 32, k)
+        """,
         # steps from column to column, and channels that fill the lanes
-        "from torch import nn\n\n\ndef build(k):\n    return nn.Conv2d(1, 32, (k, 1), (3, 2)), nn.Conv2d(128, 512, (k, 1), (3, 1))\n",
-        "from torch import nn\n\n\ndef build(k):\n    return nn.Conv2d(8, 32, (k, 1), groups=2)\n",
+        """
+        from torch import nn
+
+
+        def build(k):
+            return nn.Conv2d(1, 32, (k, 1), (3, 2)), nn.Conv2d(128, 512, (k, 1), (3, 1))
+        """,
+        """
+        from torch import nn
+
+
+        def build(k):
+            return nn.Conv2d(8, 32, (k, 1), groups=2)
+        """,
         # other classes, and arguments that cannot be read
-        "def build(Conv2d):\n    return Conv2d(1, 32, (5, 1))\n",
-        "from torch import nn\n\n\ndef build(*sizes):\n    return nn.Conv2d(*sizes, kernel_size=(5, 1))\n",
+        """
+        def build(Conv2d):
+            return Conv2d(1, 32, (5, 1))
+        """,
+        """
+        from torch import nn
+
+
+        def build(*sizes):
+            return nn.Conv2d(*sizes, kernel_size=(5, 1))
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

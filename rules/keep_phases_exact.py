@@ -33,35 +33,73 @@ class SumPhasesExactly(Rule):
     message = "XLA adds phases in float32, and after thousands of turns their sine is another than the host's"
     examples: ClassVar = (
         Example(
-            before=(
-                "import math\nimport torch\n\n\ndef source(turns):\n"
-                "    return torch.sin(torch.cumsum(turns, dim=1) * 2 * math.pi)\n"
-            ),
-            after=(
-                "import math\nimport torch\nfrom . import ops\n\n\ndef source(turns):\n"
-                "    return torch.sin(ops.cumsum(turns, dim=1) * 2 * math.pi)\n"
-            ),
+            before="""
+                import math
+                import torch
+
+
+                def source(turns):
+                    return torch.sin(torch.cumsum(turns, dim=1) * 2 * math.pi)
+                """,
+            after="""
+                import math
+                import torch
+                from . import ops
+
+
+                def source(turns):
+                    return torch.sin(ops.cumsum(turns, dim=1) * 2 * math.pi)
+                """,
             call="source(x)",
             inputs="x = torch.linspace(0, 0.01, 64).reshape(2, 32)",
             grad=("x",),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef ends(turns: torch.Tensor):\n    phase = turns.cumsum(1)\n    phase %= 1\n"
-                "    return phase[:, 1:] < phase[:, :-1]\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef ends(turns: torch.Tensor):\n    phase = ops.cumsum(turns, 1)\n    phase %= 1\n"
-                "    return phase[:, 1:] < phase[:, :-1]\n"
-            ),
+            before="""
+                import torch
+
+
+                def ends(turns: torch.Tensor):
+                    phase = turns.cumsum(1)
+                    phase %= 1
+                    return phase[:, 1:] < phase[:, :-1]
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def ends(turns: torch.Tensor):
+                    phase = ops.cumsum(turns, 1)
+                    phase %= 1
+                    return phase[:, 1:] < phase[:, :-1]
+                """,
             call="ends(x)",
             inputs="x = torch.linspace(0, 0.3, 64).reshape(2, 32)",
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef knots(widths):\n    return torch.cumsum(widths, dim=-1) * 2 - 1\n",
-        "import torch\n\n\ndef source(turns):\n    return torch.sin(torch.cumsum(turns, 1, dtype=torch.float64))\n",
-        "import torch\n\n\ndef source(bank, turns):\n    return torch.sin(bank.cumsum(turns))\n",
+        """
+        import torch
+
+
+        def knots(widths):
+            return torch.cumsum(widths, dim=-1) * 2 - 1
+        """,
+        """
+        import torch
+
+
+        def source(turns):
+            return torch.sin(torch.cumsum(turns, 1, dtype=torch.float64))
+        """,
+        """
+        import torch
+
+
+        def source(bank, turns):
+            return torch.sin(bank.cumsum(turns))
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

@@ -49,47 +49,136 @@ class KnowMaskLengths(Rule):
     )
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef mask(lengths, longest=None):\n    if longest is None:\n        longest = lengths.max()\n"
-                "    return torch.arange(longest, device=lengths.device)[None] < lengths[:, None]\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef mask(lengths, longest=None):\n    if longest is None:\n        longest = ops.static_max(lengths)\n"
-                "    return torch.arange(longest, device=lengths.device)[None] < lengths[:, None]\n"
-            ),
+            before="""
+                import torch
+
+
+                def mask(lengths, longest=None):
+                    if longest is None:
+                        longest = lengths.max()
+                    return torch.arange(longest, device=lengths.device)[None] < lengths[:, None]
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def mask(lengths, longest=None):
+                    if longest is None:
+                        longest = ops.static_max(lengths)
+                    return torch.arange(longest, device=lengths.device)[None] < lengths[:, None]
+                """,
             call="mask(lengths, n)",
-            inputs="lengths = torch.tensor([2, 4])\nn = 4",
+            inputs="""
+                lengths = torch.tensor([2, 4])
+                n = 4
+                """,
         ),
         Example(
-            before="import torch\n\n\ndef count(lengths):\n    return torch.arange(torch.max(lengths).item(), device=lengths.device)\n",
-            after="import torch\nfrom . import ops\n\n\ndef count(lengths):\n    return torch.arange(ops.static_max(lengths), device=lengths.device)\n",
+            before="""
+                import torch
+
+
+                def count(lengths):
+                    return torch.arange(torch.max(lengths).item(), device=lengths.device)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def count(lengths):
+                    return torch.arange(ops.static_max(lengths), device=lengths.device)
+                """,
             call="count(lengths)",
             inputs="lengths = torch.tensor([2, 4])",
             on_device=False,  # it reads the length there, which the runtime's tests show
         ),
         Example(  # an int, of lengths in seconds too
-            before="import torch\n\n\ndef count(lengths):\n    n = int(torch.max(lengths))\n    return torch.zeros(n), n\n",
-            after="import torch\nfrom . import ops\n\n\ndef count(lengths):\n    n = int(ops.static_max(lengths))\n    return torch.zeros(n), n\n",
+            before="""
+                import torch
+
+
+                def count(lengths):
+                    n = int(torch.max(lengths))
+                    return torch.zeros(n), n
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def count(lengths):
+                    n = int(ops.static_max(lengths))
+                    return torch.zeros(n), n
+                """,
             call="count(lengths)",
             inputs="lengths = torch.tensor([2.0, 4.5])",
             on_device=False,
         ),
         Example(
-            before="import torch\n\n\ndef count(lengths):\n    return torch.arange(step=2, end=lengths.max().item(), start=0, device=lengths.device)\n",
-            after="import torch\nfrom . import ops\n\n\ndef count(lengths):\n    return torch.arange(step=2, end=ops.static_max(lengths), start=0, device=lengths.device)\n",
+            before="""
+                import torch
+
+
+                def count(lengths):
+                    return torch.arange(step=2, end=lengths.max().item(), start=0, device=lengths.device)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def count(lengths):
+                    return torch.arange(step=2, end=ops.static_max(lengths), start=0, device=lengths.device)
+                """,
             call="count(lengths)",
             inputs="lengths = torch.tensor([2, 4])",
             on_device=False,
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef peak(x):\n    top = x.float().max()\n    return x / top\n",
+        """
+        import torch
+
+
+        def peak(x):
+            top = x.float().max()
+            return x / top
+        """,
         # it goes elsewhere, as a tensor
-        "import torch\n\n\ndef mask(lengths):\n    longest = torch.max(lengths)\n    return torch.arange(longest / 2, device=lengths.device)\n",
-        "import torch\n\n\ndef mask(lengths):\n    longest = torch.max(lengths)\n    return torch.arange(longest, device=lengths.device), longest\n",
+        """
+        import torch
+
+
+        def mask(lengths):
+            longest = torch.max(lengths)
+            return torch.arange(longest / 2, device=lengths.device)
+        """,
+        """
+        import torch
+
+
+        def mask(lengths):
+            longest = torch.max(lengths)
+            return torch.arange(longest, device=lengths.device), longest
+        """,
         # what is filled in is no size
-        "import torch\n\n\ndef last(lengths):\n    return torch.full((2,), lengths.max().item())\n",
-        "import torch\n\n\ndef last(lengths):\n    top = lengths.max()\n    return torch.full((2,), fill_value=top)\n",
+        """
+        import torch
+
+
+        def last(lengths):
+            return torch.full((2,), lengths.max().item())
+        """,
+        """
+        import torch
+
+
+        def last(lengths):
+            top = lengths.max()
+            return torch.full((2,), fill_value=top)
+        """,
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
@@ -182,39 +271,88 @@ class PadToBuckets(Rule):
     message = "a batch padded to its own maximum makes a graph of its own; padded to a bucket it shares one"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\nclass Collate:\n    def __call__(self, batch):\n        longest = max([x.size(0) for x in batch])\n"
-                "        longest = int(2 * ((longest // 2) + 1))\n        padded = torch.FloatTensor(len(batch), longest)\n        padded.zero_()\n"
-                "        for i in range(len(batch)):\n            padded[i, : batch[i].size(0)] = batch[i]\n        return padded\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\nclass Collate:\n    def __call__(self, batch):\n        longest = max([x.size(0) for x in batch])\n"
-                "        longest = int(2 * ((longest // 2) + 1))\n        padded = torch.FloatTensor(len(batch), ops.bucket(longest))\n        padded.zero_()\n"
-                "        for i in range(len(batch)):\n            padded[i, : batch[i].size(0)] = batch[i]\n        return padded\n"
-            ),
+            before="""
+                import torch
+
+
+                class Collate:
+                    def __call__(self, batch):
+                        longest = max([x.size(0) for x in batch])
+                        longest = int(2 * ((longest // 2) + 1))
+                        padded = torch.FloatTensor(len(batch), longest)
+                        padded.zero_()
+                        for i in range(len(batch)):
+                            padded[i, : batch[i].size(0)] = batch[i]
+                        return padded
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                class Collate:
+                    def __call__(self, batch):
+                        longest = max([x.size(0) for x in batch])
+                        longest = int(2 * ((longest // 2) + 1))
+                        padded = torch.FloatTensor(len(batch), ops.bucket(longest))
+                        padded.zero_()
+                        for i in range(len(batch)):
+                            padded[i, : batch[i].size(0)] = batch[i]
+                        return padded
+                """,
             call="Collate()([torch.ones(33), torch.ones(41)])",
             trim=True,
             on_device=False,
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef collate(batch):\n    words = max(len(text) for text, _ in batch)\n    frames = max(ssl.size(0) for _, ssl in batch)\n"
-                "    mels = int(frames * 1.5)\n    text = torch.zeros(len(batch), words, dtype=torch.long)\n    sound = torch.zeros(len(batch), mels)\n"
-                "    return text, sound\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef collate(batch):\n    words = max(len(text) for text, _ in batch)\n    frames = max(ssl.size(0) for _, ssl in batch)\n"
-                "    mels = int(ops.bucket(frames) * 1.5)\n    text = torch.zeros(len(batch), ops.bucket(words, tokens=True), dtype=torch.long)\n    sound = torch.zeros(len(batch), mels)\n"
-                "    return text, sound\n"
-            ),
+            before="""
+                import torch
+
+
+                def collate(batch):
+                    words = max(len(text) for text, _ in batch)
+                    frames = max(ssl.size(0) for _, ssl in batch)
+                    mels = int(frames * 1.5)
+                    text = torch.zeros(len(batch), words, dtype=torch.long)
+                    sound = torch.zeros(len(batch), mels)
+                    return text, sound
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def collate(batch):
+                    words = max(len(text) for text, _ in batch)
+                    frames = max(ssl.size(0) for _, ssl in batch)
+                    mels = int(ops.bucket(frames) * 1.5)
+                    text = torch.zeros(len(batch), ops.bucket(words, tokens=True), dtype=torch.long)
+                    sound = torch.zeros(len(batch), mels)
+                    return text, sound
+                """,
             call="collate([([1, 2, 3], torch.ones(33)), ([4], torch.ones(41))])",
             trim=True,
             on_device=False,
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\nclass Collate:\n    def __call__(self, batch):\n        lengths = torch.LongTensor(len(batch))\n        return lengths\n",
-        "import torch\n\n\ndef widest(rows):\n    wide = max(r.size(0) for r in rows)\n    return wide\n",
+        """
+        import torch
+
+
+        class Collate:
+            def __call__(self, batch):
+                lengths = torch.LongTensor(len(batch))
+                return lengths
+        """,
+        """
+        import torch
+
+
+        def widest(rows):
+            wide = max(r.size(0) for r in rows)
+            return wide
+        """,
     )
 
     _allocators: ClassVar = (

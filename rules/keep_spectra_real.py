@@ -30,117 +30,282 @@ class TransformOnDevice(Rule):
     message = "the FFT has no lowering and runs on the host; as a product with cosines and sines it runs on the device"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, win_length=16, window=w, center=False, return_complex=False)\n"
-                "    return torch.sqrt(s.pow(2).sum(-1) + 1e-8)\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    s = ops.stft(y, 16, hop_length=4, win_length=16, window=w, center=False, return_complex=False)\n"
-                "    return torch.sqrt(s.pow(2).sum(-1) + 1e-8)\n"
-            ),
+            before="""
+                import torch
+
+
+                def spectrum(y, w):
+                    s = torch.stft(y, 16, hop_length=4, win_length=16, window=w, center=False, return_complex=False)
+                    return torch.sqrt(s.pow(2).sum(-1) + 1e-8)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def spectrum(y, w):
+                    s = ops.stft(y, 16, hop_length=4, win_length=16, window=w, center=False, return_complex=False)
+                    return torch.sqrt(s.pow(2).sum(-1) + 1e-8)
+                """,
             call="spectrum(y, w)",
-            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            inputs="""
+                y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)
+                w = torch.hann_window(16)
+                """,
             grad=("y",),
         ),
         Example(  # as it was written for torch 1, which gave what is real
-            before=(
-                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, window=w)\n"
-                "    return s.pow(2).sum(-1)\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n"
-                "    s = ops.stft(y, 16, hop_length=4, window=w, return_complex=False)\n    return s.pow(2).sum(-1)\n"
-            ),
+            before="""
+                import torch
+
+
+                def spectrum(y, w):
+                    s = torch.stft(y, 16, hop_length=4, window=w)
+                    return s.pow(2).sum(-1)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def spectrum(y, w):
+                    s = ops.stft(y, 16, hop_length=4, window=w, return_complex=False)
+                    return s.pow(2).sum(-1)
+                """,
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, hop_length=4, window=w, return_complex=True)\n"
-                "    return torch.view_as_real(s).pow(2).sum(-1)\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    s = ops.stft_as_real(y, 16, hop_length=4, window=w)\n"
-                "    return s.pow(2).sum(-1)\n"
-            ),
+            before="""
+                import torch
+
+
+                def spectrum(y, w):
+                    s = torch.stft(y, 16, hop_length=4, window=w, return_complex=True)
+                    return torch.view_as_real(s).pow(2).sum(-1)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def spectrum(y, w):
+                    s = ops.stft_as_real(y, 16, hop_length=4, window=w)
+                    return s.pow(2).sum(-1)
+                """,
             call="spectrum(y, w)",
-            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            inputs="""
+                y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)
+                w = torch.hann_window(16)
+                """,
             grad=("y",),
         ),
         Example(  # all of it by place
-            before='import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True).abs() + 1\n',
-            after='import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, 4, 16, w, True, "reflect", False, True) + 1\n',
+            before="""
+                import torch
+
+
+                def spectrum(y, w):
+                    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True).abs() + 1
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def spectrum(y, w):
+                    return ops.stft_magnitude(y, 16, 4, 16, w, True, "reflect", False, True) + 1
+                """,
             call="spectrum(y, w)",
-            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            inputs="""
+                y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)
+                w = torch.hann_window(16)
+                """,
             grad=("y",),
         ),
         Example(
-            before="import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, window=w, return_complex=True).abs() + 1\n",
-            after="import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, window=w) + 1\n",
+            before="""
+                import torch
+
+
+                def spectrum(y, w):
+                    return torch.stft(y, 16, window=w, return_complex=True).abs() + 1
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def spectrum(y, w):
+                    return ops.stft_magnitude(y, 16, window=w) + 1
+                """,
             call="spectrum(y, w)",
-            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            inputs="""
+                y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)
+                w = torch.hann_window(16)
+                """,
             grad=("y",),
         ),
         Example(
-            before=(
-                'import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True).abs()\n'
-            ),
-            after=(
-                'import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    return ops.stft_magnitude(y, 16, 4, 16, w, True, "reflect", False, True)\n'
-            ),
+            before="""
+                import torch
+
+
+                def spectrum(y, w):
+                    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True).abs()
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def spectrum(y, w):
+                    return ops.stft_magnitude(y, 16, 4, 16, w, True, "reflect", False, True)
+                """,
             call="spectrum(y, w)",
-            inputs="y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            inputs="""
+                y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)
+                w = torch.hann_window(16)
+                """,
             grad=("y",),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef polar(y, w):\n    s = torch.stft(y, 16, window=w, return_complex=True)\n"
-                "    return torch.abs(s), torch.angle(s)\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef polar(y, w):\n    s = ops.stft_as_real(y, 16, window=w)\n"
-                "    return ops.complex_abs(s), ops.complex_angle(s)\n"
-            ),
+            before="""
+                import torch
+
+
+                def polar(y, w):
+                    s = torch.stft(y, 16, window=w, return_complex=True)
+                    return torch.abs(s), torch.angle(s)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def polar(y, w):
+                    s = ops.stft_as_real(y, 16, window=w)
+                    return ops.complex_abs(s), ops.complex_angle(s)
+                """,
             call="[a * b for a, b in [polar(y, w)]][0]",
-            inputs="y = torch.linspace(-99, 99, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            inputs="""
+                y = torch.linspace(-99, 99, 64).sin().reshape(1, 64)
+                w = torch.hann_window(16)
+                """,
             grad=("y",),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, window=w, return_complex=True)\n"
-                "    s = torch.sqrt(s.real.pow(2) + s.imag.pow(2) + 1)\n    return 2 * s\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n    s = ops.stft_as_real(y, 16, window=w)\n"
-                "    s = torch.sqrt(s[..., 0].pow(2) + s[..., 1].pow(2) + 1)\n    return 2 * s\n"
-            ),
+            before="""
+                import torch
+
+
+                def spectrum(y, w):
+                    s = torch.stft(y, 16, window=w, return_complex=True)
+                    s = torch.sqrt(s.real.pow(2) + s.imag.pow(2) + 1)
+                    return 2 * s
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def spectrum(y, w):
+                    s = ops.stft_as_real(y, 16, window=w)
+                    s = torch.sqrt(s[..., 0].pow(2) + s[..., 1].pow(2) + 1)
+                    return 2 * s
+                """,
             call="spectrum(y, w)",
-            inputs="y = torch.linspace(-99, 99, 64).sin().reshape(1, 64)\nw = torch.hann_window(16)",
+            inputs="""
+                y = torch.linspace(-99, 99, 64).sin().reshape(1, 64)
+                w = torch.hann_window(16)
+                """,
             grad=("y",),
         ),
         Example(  # for torch 1 too
-            before=(
-                "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, 4, 16, w)\n    real = s[..., 0]\n"
-                "    imag = s[..., 1]\n    return real**2 + imag**2\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef spectrum(y, w):\n"
-                "    s = ops.stft(y, 16, 4, 16, w, return_complex=False)\n    real = s[..., 0]\n"
-                "    imag = s[..., 1]\n    return real**2 + imag**2\n"
-            ),
+            before="""
+                import torch
+
+
+                def spectrum(y, w):
+                    s = torch.stft(y, 16, 4, 16, w)
+                    real = s[..., 0]
+                    imag = s[..., 1]
+                    return real**2 + imag**2
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def spectrum(y, w):
+                    s = ops.stft(y, 16, 4, 16, w, return_complex=False)
+                    real = s[..., 0]
+                    imag = s[..., 1]
+                    return real**2 + imag**2
+                """,
         ),
     )
     untouched: ClassVar = (
         # torch raises, or gives what is complex
-        "import torch\n\n\ndef spectrum(y, w):\n    return torch.stft(y, 16, window=w)\n",
+        """
+        import torch
+
+
+        def spectrum(y, w):
+            return torch.stft(y, 16, window=w)
+        """,
         # complex on one of the ways
-        "import torch\n\n\ndef parts(y, c):\n    s = torch.stft(y, 16, return_complex=True)\n    if c:\n"
-        "        s = torch.view_as_real(s)\n    return s\n",
-        "import torch\n\n\ndef parts(y):\n    out = []\n    for k in range(2):\n        if k:\n            out.append(s.abs())\n"
-        "        s = torch.stft(y, 16, return_complex=True)\n        out.append(torch.view_as_real(s))\n    return out\n",
-        "import torch\n\n\ndef spectrum(y, w, m):\n    return torch.stft(y, 16, window=w, return_complex=True) * m\n",
-        "import torch\n\n\ndef spectrum(y, w):\n    s = torch.stft(y, 16, window=w, return_complex=True)\n    return s, s.abs()\n",
+        """
+        import torch
+
+
+        def parts(y, c):
+            s = torch.stft(y, 16, return_complex=True)
+            if c:
+                s = torch.view_as_real(s)
+            return s
+        """,
+        """
+        import torch
+
+
+        def parts(y):
+            out = []
+            for k in range(2):
+                if k:
+                    out.append(s.abs())
+                s = torch.stft(y, 16, return_complex=True)
+                out.append(torch.view_as_real(s))
+            return out
+        """,
+        """
+        import torch
+
+
+        def spectrum(y, w, m):
+            return torch.stft(y, 16, window=w, return_complex=True) * m
+        """,
+        """
+        import torch
+
+
+        def spectrum(y, w):
+            s = torch.stft(y, 16, window=w, return_complex=True)
+            return s, s.abs()
+        """,
         # what stands behind it by place would move, and what a star hides cannot be read
-        'import torch\n\n\ndef f(y, w):\n    return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True, None).abs()\n',
-        "import torch\n\n\ndef f(y, *options):\n    return torch.stft(y, *options).abs()\n",
+        """
+        import torch
+
+
+        def f(y, w):
+            return torch.stft(y, 16, 4, 16, w, True, "reflect", False, True, True, None).abs()
+        """,
+        """
+        import torch
+
+
+        def f(y, *options):
+            return torch.stft(y, *options).abs()
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -270,63 +435,145 @@ class InvertOnDevice(Rule):
     message = "istft ends the process on XLA; in real arithmetic it runs on the device, with its gradient"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef sound(m, p, w):\n    return torch.istft(m * torch.exp(p * 1j), 8, 2, 8, window=w)\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef sound(m, p, w):\n"
-                "    return ops.istft(ops.phasor_parts(m, p), 8, 2, 8, window=w)\n"
-            ),
+            before="""
+                import torch
+
+
+                def sound(m, p, w):
+                    return torch.istft(m * torch.exp(p * 1j), 8, 2, 8, window=w)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def sound(m, p, w):
+                    return ops.istft(ops.phasor_parts(m, p), 8, 2, 8, window=w)
+                """,
             call="sound(m, p, w)",
-            inputs="m = torch.linspace(0, 1, 30).reshape(1, 5, 6)\np = torch.linspace(-3, 3, 30).reshape(1, 5, 6).sin()\nw = torch.hann_window(8)",
+            inputs="""
+                m = torch.linspace(0, 1, 30).reshape(1, 5, 6)
+                p = torch.linspace(-3, 3, 30).reshape(1, 5, 6).sin()
+                w = torch.hann_window(8)
+                """,
             grad=("m", "p"),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef sound(m, p, w):\n    spectrum = torch.complex(m * torch.cos(p), m * torch.sin(p))\n"
-                "    return torch.istft(spectrum, n_fft=8, window=w, length=9)\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef sound(m, p, w):\n"
-                "    spectrum = ops.complex_parts(m * torch.cos(p), m * torch.sin(p))\n"
-                "    return ops.istft(spectrum, n_fft=8, window=w, length=9)\n"
-            ),
+            before="""
+                import torch
+
+
+                def sound(m, p, w):
+                    spectrum = torch.complex(m * torch.cos(p), m * torch.sin(p))
+                    return torch.istft(spectrum, n_fft=8, window=w, length=9)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def sound(m, p, w):
+                    spectrum = ops.complex_parts(m * torch.cos(p), m * torch.sin(p))
+                    return ops.istft(spectrum, n_fft=8, window=w, length=9)
+                """,
             call="sound(m, p, w)",
-            inputs="m = torch.linspace(0, 1, 30).reshape(1, 5, 6)\np = torch.linspace(-3, 3, 30).reshape(1, 5, 6).sin()\nw = torch.hann_window(8)",
+            inputs="""
+                m = torch.linspace(0, 1, 30).reshape(1, 5, 6)
+                p = torch.linspace(-3, 3, 30).reshape(1, 5, 6).sin()
+                w = torch.hann_window(8)
+                """,
             grad=("m", "p"),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef sound(s, w):\n"
-                "    return torch.istft(input=torch.view_as_complex(s), n_fft=8, window=w, return_complex=False)\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef sound(s, w):\n    return ops.istft(parts=s, n_fft=8, window=w)\n"
-            ),
+            before="""
+                import torch
+
+
+                def sound(s, w):
+                    return torch.istft(input=torch.view_as_complex(s), n_fft=8, window=w, return_complex=False)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def sound(s, w):
+                    return ops.istft(parts=s, n_fft=8, window=w)
+                """,
             call="sound(s, w)",
-            inputs="s = torch.linspace(0, 9, 60).sin().reshape(1, 5, 6, 2)\nw = torch.hann_window(8)",
+            inputs="""
+                s = torch.linspace(0, 9, 60).sin().reshape(1, 5, 6, 2)
+                w = torch.hann_window(8)
+                """,
             grad=("s",),
         ),
         Example(
-            before="import torch\n\n\ndef sound(m, p, w):\n    return torch.istft(torch.polar(m, p), 8, window=w)\n",
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef sound(m, p, w):\n"
-                "    return ops.istft(ops.polar_parts(m, p), 8, window=w)\n"
-            ),
+            before="""
+                import torch
+
+
+                def sound(m, p, w):
+                    return torch.istft(torch.polar(m, p), 8, window=w)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def sound(m, p, w):
+                    return ops.istft(ops.polar_parts(m, p), 8, window=w)
+                """,
             call="sound(m, p, w)",
-            inputs="m = torch.linspace(0, 1, 30).reshape(1, 5, 6)\np = torch.linspace(-3, 3, 30).reshape(1, 5, 6).sin()\nw = torch.hann_window(8)",
+            inputs="""
+                m = torch.linspace(0, 1, 30).reshape(1, 5, 6)
+                p = torch.linspace(-3, 3, 30).reshape(1, 5, 6).sin()
+                w = torch.hann_window(8)
+                """,
             grad=("m", "p"),
         ),
     )
     untouched: ClassVar = (
         # whatever that is
-        "import torch\n\n\ndef sound(s, w):\n    return torch.istft(s, 8, window=w)\n",
+        """
+        import torch
+
+
+        def sound(s, w):
+            return torch.istft(s, 8, window=w)
+        """,
         # what is read as complex elsewhere
-        "import torch\n\n\ndef sound(m, p, w):\n    s = torch.polar(m, p)\n    return torch.istft(s, 8, window=w), s.abs()\n",
-        "import torch\n\n\ndef sound(m, p, w, c):\n    s = torch.polar(m, p)\n    if c:\n        s = c\n"
-        "    return torch.istft(s, 8, window=w)\n",
-        "import torch\n\n\ndef sound(m, p, w):\n    return torch.istft(torch.polar(m, p), 8, window=w, return_complex=True)\n",
-        "import torch\n\n\ndef sound(m, p, *how):\n    return torch.istft(torch.polar(m, p), *how)\n",
+        """
+        import torch
+
+
+        def sound(m, p, w):
+            s = torch.polar(m, p)
+            return torch.istft(s, 8, window=w), s.abs()
+        """,
+        """
+        import torch
+
+
+        def sound(m, p, w, c):
+            s = torch.polar(m, p)
+            if c:
+                s = c
+            return torch.istft(s, 8, window=w)
+        """,
+        """
+        import torch
+
+
+        def sound(m, p, w):
+            return torch.istft(torch.polar(m, p), 8, window=w, return_complex=True)
+        """,
+        """
+        import torch
+
+
+        def sound(m, p, *how):
+            return torch.istft(torch.polar(m, p), *how)
+        """,
     )
     _phasors: ClassVar = (
         "__m * torch.exp(__p * 1j)",

@@ -33,72 +33,237 @@ class KeepValuesOnDevice(Rule):
     message = "reading the value waits for the device; its log can wait until the step has run"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef report(x, y):\n    share = 100 * torch.mean((x == y).float()).detach().cpu().item()\n"
-                "    print('share', share)\n    return x + y\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef report(x, y):\n"
-                "    share = 100 * utils.value_for_log(torch.mean((x == y).float()))\n"
-                "    print('share', share)\n    return x + y\n"
-            ),
+            before="""
+                import torch
+
+
+                def report(x, y):
+                    share = 100 * torch.mean((x == y).float()).detach().cpu().item()
+                    print('share', share)
+                    return x + y
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def report(x, y):
+                    share = 100 * utils.value_for_log(torch.mean((x == y).float()))
+                    print('share', share)
+                    return x + y
+                """,
             call="report(x, y)",
-            inputs="x = torch.tensor([1, 2, 3, 4])\ny = torch.tensor([1, 2, 0, 4])",
+            inputs="""
+                x = torch.tensor([1, 2, 3, 4])
+                y = torch.tensor([1, 2, 0, 4])
+                """,
             on_device=False,  # SYN003 has the print
         ),
         Example(  # what a function returns, its only caller writes to the log
-            before=(
-                "import torch\n\n\ndef losses(outputs):\n    total = 0\n    parts = []\n    for o in outputs:\n"
-                "        part = torch.mean(o**2)\n        total += part\n        parts.append(part.item())\n    return total, parts\n\n\n"
-                "def step(outputs, writer=None):\n    total, parts = losses(outputs)\n    if writer:\n"
-                "        told = {f'loss/{i}': v for i, v in enumerate(parts)}\n        summarize(writer, told)\n    return total\n\n\n"
-                "def summarize(writer, scalars):\n    for k, v in scalars.items():\n        writer.add_scalar(k, v)\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef losses(outputs):\n    total = 0\n    parts = []\n    for o in outputs:\n"
-                "        part = torch.mean(o**2)\n        total += part\n        parts.append(utils.value_for_log(part))\n    return total, parts\n\n\n"
-                "def step(outputs, writer=None):\n    total, parts = losses(outputs)\n    if writer:\n"
-                "        told = {f'loss/{i}': v for i, v in enumerate(parts)}\n        summarize(writer, told)\n    return total\n\n\n"
-                "def summarize(writer, scalars):\n    for k, v in scalars.items():\n        writer.add_scalar(k, v)\n"
-            ),
+            before="""
+                import torch
+
+
+                def losses(outputs):
+                    total = 0
+                    parts = []
+                    for o in outputs:
+                        part = torch.mean(o**2)
+                        total += part
+                        parts.append(part.item())
+                    return total, parts
+
+
+                def step(outputs, writer=None):
+                    total, parts = losses(outputs)
+                    if writer:
+                        told = {f'loss/{i}': v for i, v in enumerate(parts)}
+                        summarize(writer, told)
+                    return total
+
+
+                def summarize(writer, scalars):
+                    for k, v in scalars.items():
+                        writer.add_scalar(k, v)
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def losses(outputs):
+                    total = 0
+                    parts = []
+                    for o in outputs:
+                        part = torch.mean(o**2)
+                        total += part
+                        parts.append(utils.value_for_log(part))
+                    return total, parts
+
+
+                def step(outputs, writer=None):
+                    total, parts = losses(outputs)
+                    if writer:
+                        told = {f'loss/{i}': v for i, v in enumerate(parts)}
+                        summarize(writer, told)
+                    return total
+
+
+                def summarize(writer, scalars):
+                    for k, v in scalars.items():
+                        writer.add_scalar(k, v)
+                """,
             call="step([a, b])",
-            inputs="a = torch.linspace(0, 1, 5)\nb = torch.linspace(1, 2, 4)",
+            inputs="""
+                a = torch.linspace(0, 1, 5)
+                b = torch.linspace(1, 2, 4)
+                """,
             grad=("a", "b"),
         ),
         Example(  # a norm over all parameters, in float64 on the host
-            before=(
-                "import torch\n\n\ndef norm(tensors, kind=2):\n    total = 0\n    for t in tensors:\n"
-                "        total += t.norm(kind).item() ** kind\n    return total ** (1.0 / kind)\n\n\n"
-                "def step(tensors, writer=None):\n    told = norm(tensors)\n    if writer:\n"
-                "        writer.add_scalar('norm', told)\n    return tensors[0] * 2\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef norm(tensors, kind=2):\n    total = 0\n    for t in tensors:\n"
-                "        total += utils.value_for_log(t.norm(kind)) ** kind\n    return total ** (1.0 / kind)\n\n\n"
-                "def step(tensors, writer=None):\n    told = norm(tensors)\n    if writer:\n"
-                "        writer.add_scalar('norm', told)\n    return tensors[0] * 2\n"
-            ),
+            before="""
+                import torch
+
+
+                def norm(tensors, kind=2):
+                    total = 0
+                    for t in tensors:
+                        total += t.norm(kind).item() ** kind
+                    return total ** (1.0 / kind)
+
+
+                def step(tensors, writer=None):
+                    told = norm(tensors)
+                    if writer:
+                        writer.add_scalar('norm', told)
+                    return tensors[0] * 2
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def norm(tensors, kind=2):
+                    total = 0
+                    for t in tensors:
+                        total += utils.value_for_log(t.norm(kind)) ** kind
+                    return total ** (1.0 / kind)
+
+
+                def step(tensors, writer=None):
+                    told = norm(tensors)
+                    if writer:
+                        writer.add_scalar('norm', told)
+                    return tensors[0] * 2
+                """,
             call="step([a, b])",
-            inputs="a = torch.linspace(0, 1, 5)\nb = torch.linspace(1, 2, 4)",
+            inputs="""
+                a = torch.linspace(0, 1, 5)
+                b = torch.linspace(1, 2, 4)
+                """,
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef cut(x):\n    n = torch.sum(x).item()\n    return x[:n]\n",
-        "def read(box):\n    return box.item()\n",
-        "def power(p, norm_type):\n    return p ** float(norm_type)\n",
+        """
+        import torch
+
+
+        def cut(x):
+            n = torch.sum(x).item()
+            return x[:n]
+        """,
+        """
+        def read(box):
+            return box.item()
+        """,
+        """
+        def power(p, norm_type):
+            return p ** float(norm_type)
+        """,
         # nobody is known who only logs it
-        "import torch\n\n\ndef mean(x):\n    return torch.mean(x).item()\n",
-        "import torch\n\n\ndef told(x):\n    kept = []\n    kept.append(torch.mean(x).item())\n    return kept\n\n\ndef use(x, seen):\n    seen.put(told(x))\n",
-        "import torch\n\n\nclass Net:\n    def step(self, x):\n        self.last = torch.mean(x).item()\n",
+        """
+        import torch
+
+
+        def mean(x):
+            return torch.mean(x).item()
+        """,
+        """
+        import torch
+
+
+        def told(x):
+            kept = []
+            kept.append(torch.mean(x).item())
+            return kept
+
+
+        def use(x, seen):
+            seen.put(told(x))
+        """,
+        """
+        import torch
+
+
+        class Net:
+            def step(self, x):
+                self.last = torch.mean(x).item()
+        """,
         # it is compared, rounded, formatted, divided by
-        "import torch\n\n\ndef best(x, low):\n    loss = torch.mean(x).item()\n    print(loss)\n    return loss < low\n",
-        "import torch\n\n\ndef told(x):\n    print(round(torch.mean(x).item(), 3))\n",
-        "import torch\n\n\ndef told(x):\n    print(f'{torch.mean(x).item():.3f}')\n",
-        "import torch\n\n\ndef told(x):\n    print(1 / torch.mean(x).item())\n",
-        "import torch\n\n\ndef told(x):\n    print([torch.mean(x).item()])\n",
+        """
+        import torch
+
+
+        def best(x, low):
+            loss = torch.mean(x).item()
+            print(loss)
+            return loss < low
+        """,
+        """
+        import torch
+
+
+        def told(x):
+            print(round(torch.mean(x).item(), 3))
+        """,
+        """
+        import torch
+
+
+        def told(x):
+            print(f'{torch.mean(x).item():.3f}')
+        """,
+        """
+        import torch
+
+
+        def told(x):
+            print(1 / torch.mean(x).item())
+        """,
+        """
+        import torch
+
+
+        def told(x):
+            print([torch.mean(x).item()])
+        """,
         # a tensor times a number is another thing than a tensor times a tensor
-        "import torch\n\n\ndef scale(x):\n    return torch.relu(x) * torch.mean(x).item()\n",
-        "import torch\n\n\ndef total(x):\n    total = torch.zeros(1)\n    total += torch.mean(x).item()\n    print(total)\n",
+        """
+        import torch
+
+
+        def scale(x):
+            return torch.relu(x) * torch.mean(x).item()
+        """,
+        """
+        import torch
+
+
+        def total(x):
+            total = torch.zeros(1)
+            total += torch.mean(x).item()
+            print(total)
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -125,43 +290,116 @@ class PrintAfterStep(Rule):
     message = "printing a tensor stops the step to fetch it; the same line is printed when the step has run"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef report(x):\n    m = torch.mean(x)\n    print('mean', m)\n    return x + m\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef report(x):\n    m = torch.mean(x)\n"
-                "    utils.print_values('mean', m)\n    return x + m\n"
-            ),
+            before="""
+                import torch
+
+
+                def report(x):
+                    m = torch.mean(x)
+                    print('mean', m)
+                    return x + m
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def report(x):
+                    m = torch.mean(x)
+                    utils.print_values('mean', m)
+                    return x + m
+                """,
             call="report(x)",
             inputs="x = torch.ones(3)",
             grad=("x",),
             on_device=False,  # that it prints after the step is the runtime's test
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef report(x):\n    share = 0\n    share += 100 * torch.mean(x).item()\n    print('share', share, '%')\n"
-                "    return x * 2\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef report(x):\n    share = 0\n    share += 100 * torch.mean(x).item()\n"
-                "    utils.print_values('share', share, '%', numbers=True)\n    return x * 2\n"
-            ),
+            before="""
+                import torch
+
+
+                def report(x):
+                    share = 0
+                    share += 100 * torch.mean(x).item()
+                    print('share', share, '%')
+                    return x * 2
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def report(x):
+                    share = 0
+                    share += 100 * torch.mean(x).item()
+                    utils.print_values('share', share, '%', numbers=True)
+                    return x * 2
+                """,
             call="report(x)",
             inputs="x = torch.ones(3)",
             on_device=False,  # SYN001 has the read
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef report(x):\n    print('shape', x.shape)\n    return torch.relu(x)\n",
-        "import torch\n\n\ndef report(x):\n    if torch.min(x) < 0:\n        print('low', torch.min(x))\n    return x\n",
+        """
+        import torch
+
+
+        def report(x):
+            print('shape', x.shape)
+            return torch.relu(x)
+        """,
+        """
+        import torch
+
+
+        def report(x):
+            if torch.min(x) < 0:
+                print('low', torch.min(x))
+            return x
+        """,
         # this print is somebody's own
-        "import torch\n\n\ndef report(x, print):\n    print(torch.mean(x))\n    return x\n",
+        """
+        import torch
+
+
+        def report(x, print):
+            print(torch.mean(x))
+            return x
+        """,
         # in a script, and when a module is built, there is no step to hold up
-        "import torch\n\n\nif __name__ == '__main__':\n    print(torch.ones(2).mean())\n",
+        """
+        import torch
+
+
+        if __name__ == '__main__':
+            print(torch.ones(2).mean())
+        """,
         # a list of numbers, and a number of a list
-        "import torch\n\n\ndef report(x):\n    m = [torch.mean(x).item()]\n    print(m)\n",
-        "import torch\n\n\ndef report(x):\n    a, b = torch.mean(x).item(), 2\n    print(a)\n",
-        "import torch\n\n\ndef report(x):\n    print(*torch.relu(x))\n",
+        """
+        import torch
+
+
+        def report(x):
+            m = [torch.mean(x).item()]
+            print(m)
+        """,
+        """
+        import torch
+
+
+        def report(x):
+            a, b = torch.mean(x).item(), 2
+            print(a)
+        """,
+        """
+        import torch
+
+
+        def report(x):
+            print(*torch.relu(x))
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

@@ -32,29 +32,82 @@ class AutocastOnDevice(RedirectRule):
     }
     examples: ClassVar = (
         Example(
-            before="import torch\nfrom torch.cuda.amp import autocast\n\n\ndef exact(x):\n    with autocast(enabled=False):\n        return x * 2\n",
-            after="import torch\nfrom .utils import autocast\n\n\ndef exact(x):\n    with autocast(enabled=False):\n        return x * 2\n",
+            before="""
+                import torch
+                from torch.cuda.amp import autocast
+
+
+                def exact(x):
+                    with autocast(enabled=False):
+                        return x * 2
+                """,
+            after="""
+                import torch
+                from .utils import autocast
+
+
+                def exact(x):
+                    with autocast(enabled=False):
+                        return x * 2
+                """,
             call="exact(x)",
             inputs="x = torch.linspace(-1, 1, 5)",
             grad=("x",),
         ),
         Example(
-            before='import torch\n\n\ndef exact(x):\n    with torch.autocast("cuda", enabled=False), torch.amp.autocast(device_type="cuda", enabled=False):\n        return x * 2\n',
-            after="import torch\nfrom . import utils\n\n\ndef exact(x):\n    with utils.autocast(enabled=False), utils.autocast(enabled=False):\n        return x * 2\n",
+            before="""
+                import torch
+
+
+                def exact(x):
+                    with torch.autocast("cuda", enabled=False), torch.amp.autocast(device_type="cuda", enabled=False):
+                        return x * 2
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def exact(x):
+                    with utils.autocast(enabled=False), utils.autocast(enabled=False):
+                        return x * 2
+                """,
             call="exact(x)",
             inputs="x = torch.linspace(-1, 1, 5)",
             grad=("x",),
         ),
         Example(
-            before='import torch\n\n\ndef exact(x, on):\n    with torch.autocast("cuda", torch.float16, on), torch.amp.autocast(enabled=on, device_type="cuda"):\n        return x * 2\n',
-            after="import torch\nfrom . import utils\n\n\ndef exact(x, on):\n    with utils.autocast(dtype=torch.float16, enabled=on), utils.autocast(enabled=on):\n        return x * 2\n",
+            before="""
+                import torch
+
+
+                def exact(x, on):
+                    with torch.autocast("cuda", torch.float16, on), torch.amp.autocast(enabled=on, device_type="cuda"):
+                        return x * 2
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def exact(x, on):
+                    with utils.autocast(dtype=torch.float16, enabled=on), utils.autocast(enabled=on):
+                        return x * 2
+                """,
             call="exact(x, False)",
             inputs="x = torch.linspace(-1, 1, 5)",
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        'import torch\n\n\ndef low(x):\n    with torch.autocast("cpu", dtype=torch.bfloat16):\n        return x * 2\n',
+        """
+        import torch
+
+
+        def low(x):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return x * 2
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -89,14 +142,34 @@ class CheckpointOnDevice(RedirectRule):
     targets: ClassVar = {"torch.utils.checkpoint.checkpoint": "utils.checkpoint"}
     examples: ClassVar = (
         Example(
-            before="import torch\nfrom torch.utils.checkpoint import checkpoint\n\n\ndef f(x):\n    return checkpoint(torch.tanh, x, use_reentrant=False) * 2\n",
-            after="import torch\nfrom .utils import checkpoint\n\n\ndef f(x):\n    return checkpoint(torch.tanh, x, use_reentrant=False) * 2\n",
+            before="""
+                import torch
+                from torch.utils.checkpoint import checkpoint
+
+
+                def f(x):
+                    return checkpoint(torch.tanh, x, use_reentrant=False) * 2
+                """,
+            after="""
+                import torch
+                from .utils import checkpoint
+
+
+                def f(x):
+                    return checkpoint(torch.tanh, x, use_reentrant=False) * 2
+                """,
             call="f(x)",
             inputs="x = torch.linspace(-1, 1, 5)",
             grad=("x",),
         ),
     )
-    untouched: ClassVar = ("def f(store, x):\n    store.checkpoint(x)\n    return x\n",)
+    untouched: ClassVar = (
+        """
+        def f(store, x):
+            store.checkpoint(x)
+            return x
+        """,
+    )
 
 
 class InferWithoutGradients(Rule):
@@ -112,15 +185,44 @@ class InferWithoutGradients(Rule):
     message = "inference tensors cannot be written to in slices on XLA; without gradients the values are the same"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\n@torch.inference_mode()\ndef f(x):\n    y = torch.zeros_like(x)\n    y[:1] = x[:1] * 2\n    return y\n",
-            after="import torch\n\n\n@torch.no_grad()\ndef f(x):\n    y = torch.zeros_like(x)\n    y[:1] = x[:1] * 2\n    return y\n",
+            before="""
+                import torch
+
+
+                @torch.inference_mode()
+                def f(x):
+                    y = torch.zeros_like(x)
+                    y[:1] = x[:1] * 2
+                    return y
+                """,
+            after="""
+                import torch
+
+
+                @torch.no_grad()
+                def f(x):
+                    y = torch.zeros_like(x)
+                    y[:1] = x[:1] * 2
+                    return y
+                """,
             call="f(x)",
             inputs="x = torch.linspace(-1, 1, 5)",
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef f(x, on):\n    with torch.inference_mode(on):\n        return torch.relu(x)\n",
-        "def f(engine, x):\n    with engine.inference_mode():\n        return x\n",
+        """
+        import torch
+
+
+        def f(x, on):
+            with torch.inference_mode(on):
+                return torch.relu(x)
+        """,
+        """
+        def f(engine, x):
+            with engine.inference_mode():
+                return x
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -144,39 +246,122 @@ class LeaveCuda(Rule):
     message = "CUDA is named where the device in use is meant"
     examples: ClassVar = (
         Example(
-            before='import torch\n\n\ndef pick():\n    device = "cuda" if torch.cuda.is_available() else "cpu"\n    return torch.ones(2, device=device)\n',
-            after="import torch\nfrom . import utils\n\n\ndef pick():\n    device = utils.default_device()\n    return torch.ones(2, device=device)\n",
+            before="""
+                import torch
+
+
+                def pick():
+                    device = "cuda" if torch.cuda.is_available() else "cpu"
+                    return torch.ones(2, device=device)
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def pick():
+                    device = utils.default_device()
+                    return torch.ones(2, device=device)
+                """,
             call="pick()",
             on_device=False,
         ),
         Example(
-            before="import torch\n\n\ndef move(x):\n    torch.cuda.empty_cache()\n    return torch.relu(x).cuda(non_blocking=True)\n",
-            after="import torch\nfrom . import utils\n\n\ndef move(x):\n    return torch.relu(x).to(utils.default_device())\n",
+            before="""
+                import torch
+
+
+                def move(x):
+                    torch.cuda.empty_cache()
+                    return torch.relu(x).cuda(non_blocking=True)
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def move(x):
+                    return torch.relu(x).to(utils.default_device())
+                """,
             call="",
         ),
         Example(
-            before='import torch\n\n\ndef move(x):\n    return torch.relu(x).to("cuda") + torch.zeros(1, device=torch.device("cuda"))\n',
-            after="import torch\nfrom . import utils\n\n\ndef move(x):\n    return torch.relu(x).to(utils.default_device()) + torch.zeros(1, device=utils.default_device())\n",
+            before="""
+                import torch
+
+
+                def move(x):
+                    return torch.relu(x).to("cuda") + torch.zeros(1, device=torch.device("cuda"))
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def move(x):
+                    return torch.relu(x).to(utils.default_device()) + torch.zeros(1, device=utils.default_device())
+                """,
             call="",
         ),
         Example(
-            before=(
-                'import torch\n\n\ndef move(net, batch, rank):\n    device = f"cuda:{rank}"\n    net = net.cuda(rank)\n'
-                "    return net, [x.cuda(rank, non_blocking=True) for x in batch], torch.zeros(1).to(device)\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef move(net, batch, rank):\n    device = utils.default_device()\n    net = net.to(utils.default_device())\n"
-                "    return net, [x.to(utils.default_device()) for x in batch], torch.zeros(1).to(device)\n"
-            ),
+            before="""
+                import torch
+
+
+                def move(net, batch, rank):
+                    device = f"cuda:{rank}"
+                    net = net.cuda(rank)
+                    return net, [x.cuda(rank, non_blocking=True) for x in batch], torch.zeros(1).to(device)
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def move(net, batch, rank):
+                    device = utils.default_device()
+                    net = net.to(utils.default_device())
+                    return net, [x.to(utils.default_device()) for x in batch], torch.zeros(1).to(device)
+                """,
             call="",  # before needs CUDA, which is the point
         ),
     )
     untouched: ClassVar = (
-        'def name():\n    return "cuda"\n',
-        'import torch\n\n\ndef known(x):\n    kind = "cuda"\n    return x.device.type == kind\n',
-        "import torch\n\n\ndef move(box):\n    return box.cuda\n",
-        "def move(box):\n    return box.cuda(0)\n",
-        "import torch\n\n\nclass Box:\n    def cuda(self):\n        return self\n\n\ndef move(box):\n    return box.cuda()\n",
+        """
+        def name():
+            return "cuda"
+        """,
+        """
+        import torch
+
+
+        def known(x):
+            kind = "cuda"
+            return x.device.type == kind
+        """,
+        """
+        import torch
+
+
+        def move(box):
+            return box.cuda
+        """,
+        """
+        def move(box):
+            return box.cuda(0)
+        """,
+        """
+        import torch
+
+
+        class Box:
+            def cuda(self):
+                return self
+
+
+        def move(box):
+            return box.cuda()
+        """,
     )
 
     def visit_IfExp(self, node: cst.IfExp) -> None:
@@ -223,45 +408,133 @@ class TakeAcceleratorsBranch(Rule):
     message = "the device in use stands where CUDA stood, so its branch is the one"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef place(net, x):\n    if torch.cuda.is_available():\n        # one chip a process\n        net = net.cuda()\n"
-                "        x = x.cuda()\n    else:\n        net = net.float()\n    return net(x)\n"
-            ),
-            after=(
-                "import torch\n\n\ndef place(net, x):\n    # one chip a process\n    net = net.cuda()\n"
-                "    x = x.cuda()\n    return net(x)\n"
-            ),
+            before="""
+                import torch
+
+
+                def place(net, x):
+                    if torch.cuda.is_available():
+                        # one chip a process
+                        net = net.cuda()
+                        x = x.cuda()
+                    else:
+                        net = net.float()
+                    return net(x)
+                """,
+            after="""
+                import torch
+
+
+                def place(net, x):
+                    # one chip a process
+                    net = net.cuda()
+                    x = x.cuda()
+                    return net(x)
+                """,
             call="",  # before takes the other way without CUDA, which is the point
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef run(net, x):\n    assert torch.cuda.is_available(), 'no GPU'\n"
-                "    y = net.module.infer(x) if torch.cuda.is_available() else net.infer(x)\n"
-                "    if not torch.cuda.is_available():\n        print('slow')\n"
-                "    return y if not torch.cuda.is_available() else y * 2\n"
-            ),
-            after="import torch\n\n\ndef run(net, x):\n    y = net.module.infer(x)\n    return y * 2\n",
+            before="""
+                import torch
+
+
+                def run(net, x):
+                    assert torch.cuda.is_available(), 'no GPU'
+                    y = net.module.infer(x) if torch.cuda.is_available() else net.infer(x)
+                    if not torch.cuda.is_available():
+                        print('slow')
+                    return y if not torch.cuda.is_available() else y * 2
+                """,
+            after="""
+                import torch
+
+
+                def run(net, x):
+                    y = net.module.infer(x)
+                    return y * 2
+                """,
             call="",
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef load(data, cold):\n    if cold:\n        n = 0\n    elif torch.cuda.is_available():\n        n = 2\n    else:\n        n = 1\n"
-                "    return torch.utils.data.DataLoader(data, batch_size=n, pin_memory=torch.cuda.is_available())\n"
-            ),
-            after=(
-                "import torch\n\n\ndef load(data, cold):\n    if cold:\n        n = 0\n    else:\n        n = 2\n"
-                "    return torch.utils.data.DataLoader(data, batch_size=n, pin_memory=False)\n"
-            ),
+            before="""
+                import torch
+
+
+                def load(data, cold):
+                    if cold:
+                        n = 0
+                    elif torch.cuda.is_available():
+                        n = 2
+                    else:
+                        n = 1
+                    return torch.utils.data.DataLoader(data, batch_size=n, pin_memory=torch.cuda.is_available())
+                """,
+            after="""
+                import torch
+
+
+                def load(data, cold):
+                    if cold:
+                        n = 0
+                    else:
+                        n = 2
+                    return torch.utils.data.DataLoader(data, batch_size=n, pin_memory=False)
+                """,
             call="",
         ),
     )
     untouched: ClassVar = (
-        'import torch\n\n\ndef pick():\n    return "cuda" if torch.cuda.is_available() else "cpu"\n',
-        "import torch\n\n\ndef count():\n    if torch.cuda.is_available():\n        n = torch.cuda.device_count()\n    else:\n        n = 1\n    return n\n",
-        "import torch\n\n\ndef count():\n    return torch.cuda.device_count() if torch.cuda.is_available() else 1\n",
-        "import torch\n\n\ndef capture(f):\n    if torch.cuda.is_available():\n        with torch.cuda.graph(torch.cuda.CUDAGraph()):\n            f()\n",
-        "import torch\n\n\ndef fast():\n    if torch.cuda.is_available():\n        import flash\n        return flash\n    return None\n",
-        "import torch\n\n\ndef known(ready):\n    return torch.cuda.is_available() and ready\n",
+        """
+        import torch
+
+
+        def pick():
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        """,
+        """
+        import torch
+
+
+        def count():
+            if torch.cuda.is_available():
+                n = torch.cuda.device_count()
+            else:
+                n = 1
+            return n
+        """,
+        """
+        import torch
+
+
+        def count():
+            return torch.cuda.device_count() if torch.cuda.is_available() else 1
+        """,
+        """
+        import torch
+
+
+        def capture(f):
+            if torch.cuda.is_available():
+                with torch.cuda.graph(torch.cuda.CUDAGraph()):
+                    f()
+        """,
+        """
+        import torch
+
+
+        def fast():
+            if torch.cuda.is_available():
+                import flash
+                return flash
+            return None
+        """,
+        """
+        import torch
+
+
+        def known(ready):
+            return torch.cuda.is_available() and ready
+        """,
     )
 
     def visit_If(self, node: cst.If) -> None:
@@ -330,26 +603,68 @@ class LeaveCudaSettings(Rule):
     message = "a setting of CUDA alone"
     examples: ClassVar = (
         Example(
-            before=(
-                "import os\n\nimport torch\n\nos.environ['CUDA_VISIBLE_DEVICES'] = '0,1'\n"
-                "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True\ntorch.set_float32_matmul_precision('medium')\n\n\n"
-                "def run(rank, x):\n    torch.cuda.set_device(rank)\n    torch.cuda.manual_seed_all(3)\n    return torch.relu(x)\n"
-            ),
-            after="import os\n\nimport torch\n\n\ndef run(rank, x):\n    return torch.relu(x)\n",
+            before="""
+                import os
+
+                import torch
+
+                os.environ['CUDA_VISIBLE_DEVICES'] = '0,1'
+                torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+                torch.set_float32_matmul_precision('medium')
+
+
+                def run(rank, x):
+                    torch.cuda.set_device(rank)
+                    torch.cuda.manual_seed_all(3)
+                    return torch.relu(x)
+                """,
+            after="""
+                import os
+
+                import torch
+
+
+                def run(rank, x):
+                    return torch.relu(x)
+                """,
             path="train_net.py",
         ),
         Example(
-            before="import torch\n\n\ndef f(x):\n    torch.backends.cudnn.benchmark = True\n    return torch.relu(x)\n",
-            after="import torch\n\n\ndef f(x):\n    return torch.relu(x)\n",
+            before="""
+                import torch
+
+
+                def f(x):
+                    torch.backends.cudnn.benchmark = True
+                    return torch.relu(x)
+                """,
+            after="""
+                import torch
+
+
+                def f(x):
+                    return torch.relu(x)
+                """,
             call="f(x)",
             inputs="x = torch.linspace(-1, 1, 5)",
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        "import os\n\nos.environ['CUDA_HOME'] = '/usr/local/cuda'\n",
-        "import torch\n\nfast = torch.backends.cudnn.benchmark\n",
-        "def run(torch):\n    torch.backends.cudnn.benchmark = True\n",
+        """
+        import os
+
+        os.environ['CUDA_HOME'] = '/usr/local/cuda'
+        """,
+        """
+        import torch
+
+        fast = torch.backends.cudnn.benchmark
+        """,
+        """
+        def run(torch):
+            torch.backends.cudnn.benchmark = True
+        """,
     )
     _INSTEAD: ClassVar = {
         "torch.cuda.set_device": "the runtime picks the device of this process",
@@ -391,27 +706,66 @@ class ScaleNoGradients(RedirectRule):
     targets: ClassVar = dict.fromkeys(sorted(cuda.SCALERS), "utils.GradScaler")
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\nfrom torch.cuda.amp import GradScaler\n\n\ndef step(w, x):\n    w = torch.nn.Parameter(w.clone())\n"
-                "    optimizer = torch.optim.SGD([w], 0.1)\n    scaler = GradScaler(enabled=False)\n    scaler.scale((w * x).sum()).backward()\n"
-                "    scaler.unscale_(optimizer)\n    scaler.step(optimizer)\n    scaler.update()\n    return w.detach()\n"
-            ),
-            after=(
-                "import torch\nfrom ..utils import GradScaler\n\n\ndef step(w, x):\n    w = torch.nn.Parameter(w.clone())\n"
-                "    optimizer = torch.optim.SGD([w], 0.1)\n    scaler = GradScaler(enabled=False)\n    scaler.scale((w * x).sum()).backward()\n"
-                "    scaler.unscale_(optimizer)\n    scaler.step(optimizer)\n    scaler.update()\n    return w.detach()\n"
-            ),
+            before="""
+                import torch
+                from torch.cuda.amp import GradScaler
+
+
+                def step(w, x):
+                    w = torch.nn.Parameter(w.clone())
+                    optimizer = torch.optim.SGD([w], 0.1)
+                    scaler = GradScaler(enabled=False)
+                    scaler.scale((w * x).sum()).backward()
+                    scaler.unscale_(optimizer)
+                    scaler.step(optimizer)
+                    scaler.update()
+                    return w.detach()
+                """,
+            after="""
+                import torch
+                from ..utils import GradScaler
+
+
+                def step(w, x):
+                    w = torch.nn.Parameter(w.clone())
+                    optimizer = torch.optim.SGD([w], 0.1)
+                    scaler = GradScaler(enabled=False)
+                    scaler.scale((w * x).sum()).backward()
+                    scaler.unscale_(optimizer)
+                    scaler.step(optimizer)
+                    scaler.update()
+                    return w.detach()
+                """,
             call="step(w, x)",
             inputs="w, x = torch.ones(3), torch.linspace(-1, 1, 3)",
             path="train_net.py",
         ),
         Example(
-            before='import torch\n\n\ndef make(half):\n    return torch.amp.GradScaler("cuda", enabled=half), torch.amp.GradScaler(device="cuda")\n',
-            after="import torch\nfrom .. import utils\n\n\ndef make(half):\n    return utils.GradScaler(enabled=half), utils.GradScaler()\n",
+            before="""
+                import torch
+
+
+                def make(half):
+                    return torch.amp.GradScaler("cuda", enabled=half), torch.amp.GradScaler(device="cuda")
+                """,
+            after="""
+                import torch
+                from .. import utils
+
+
+                def make(half):
+                    return utils.GradScaler(enabled=half), utils.GradScaler()
+                """,
             path="train_net.py",
         ),
     )
-    untouched: ClassVar = ("from scalers import GradScaler\n\nscaler = GradScaler()\n",)
+    untouched: ClassVar = (
+        """
+        from scalers import GradScaler
+
+        scaler = GradScaler()
+        """,
+    )
 
     def visit_Call(self, node: cst.Call) -> None:
         if self.file.resolve(node.func) not in cuda.SCALERS:

@@ -28,23 +28,75 @@ class LeaveScripting(Rule):
     message = "XLA fuses the operators itself; a script only adds its own interpreter between"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\n@torch.jit.script\ndef gate(a, b):\n    return torch.tanh(a) * torch.sigmoid(b)\n",
-            after="import torch\n\n\ndef gate(a, b):\n    return torch.tanh(a) * torch.sigmoid(b)\n",
+            before="""
+                import torch
+
+
+                @torch.jit.script
+                def gate(a, b):
+                    return torch.tanh(a) * torch.sigmoid(b)
+                """,
+            after="""
+                import torch
+
+
+                def gate(a, b):
+                    return torch.tanh(a) * torch.sigmoid(b)
+                """,
             call="gate(a, b)",
-            inputs="a = torch.linspace(-1, 1, 5)\nb = torch.linspace(1, 2, 5)",
+            inputs="""
+                a = torch.linspace(-1, 1, 5)
+                b = torch.linspace(1, 2, 5)
+                """,
             grad=("a", "b"),
         ),
         Example(
-            before="import torch\n\n\ndef gate(a, b):\n    return torch.tanh(a) * torch.sigmoid(b)\n\n\nfast = torch.jit.script(gate)\n",
-            after="import torch\n\n\ndef gate(a, b):\n    return torch.tanh(a) * torch.sigmoid(b)\n\n\nfast = gate\n",
+            before="""
+                import torch
+
+
+                def gate(a, b):
+                    return torch.tanh(a) * torch.sigmoid(b)
+
+
+                fast = torch.jit.script(gate)
+                """,
+            after="""
+                import torch
+
+
+                def gate(a, b):
+                    return torch.tanh(a) * torch.sigmoid(b)
+
+
+                fast = gate
+                """,
             call="fast(a, b)",
-            inputs="a = torch.linspace(-1, 1, 5)\nb = torch.linspace(1, 2, 5)",
+            inputs="""
+                a = torch.linspace(-1, 1, 5)
+                b = torch.linspace(1, 2, 5)
+                """,
             grad=("a",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\nclass Layer(torch.nn.Module):\n    @torch.jit.ignore\n    def setup(self):\n        return None\n",
-        "from play import script\n\n\n@script\ndef act():\n    return 1\n",
+        """
+        import torch
+
+
+        class Layer(torch.nn.Module):
+            @torch.jit.ignore
+            def setup(self):
+                return None
+        """,
+        """
+        from play import script
+
+
+        @script
+        def act():
+            return 1
+        """,
     )
 
     def visit_Decorator(self, node: cst.Decorator) -> None:
@@ -119,7 +171,13 @@ class PassCountsAsNumbers(Rule):
     untouched: ClassVar = (
         # here the tensor is computed with
         _BEFORE.replace("n = count[0]", "n = (count * 2)[0] // 2"),
-        "import torch\n\n\ndef lengths(x):\n    return torch.IntTensor([x.size(0)])\n",
+        """
+        import torch
+
+
+        def lengths(x):
+            return torch.IntTensor([x.size(0)])
+        """,
         # the tensor cuts fractions off, a list would keep them
         _BEFORE.replace("[self.width]", "[self.width / 2]"),
         # another function may need a tensor

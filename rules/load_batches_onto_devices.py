@@ -51,24 +51,46 @@ class BatchForAllDevices(Rule):
             on_device=False,
         ),
         Example(  # the sampler of another file, given by keywords
-            before=(
-                "from module.samplers import BucketSampler\n\n\ndef run(data, size, loss):\n"
-                "    sampler = BucketSampler(data, boundaries=[32, 300], batch_size=size)\n    loss.backward()\n    return sampler\n"
-            ),
-            after=(
-                "from module.samplers import BucketSampler\nfrom .. import training, utils\n\n\ndef run(data, size, loss):\n"
-                "    sampler = BucketSampler(data, boundaries=training.boundaries(data, [32, 300]), batch_size=utils.replica_batch(size))\n"
-                "    loss.backward()\n    return sampler\n"
-            ),
+            before="""
+                from module.samplers import BucketSampler
+
+
+                def run(data, size, loss):
+                    sampler = BucketSampler(data, boundaries=[32, 300], batch_size=size)
+                    loss.backward()
+                    return sampler
+                """,
+            after="""
+                from module.samplers import BucketSampler
+                from .. import training, utils
+
+
+                def run(data, size, loss):
+                    sampler = BucketSampler(data, boundaries=training.boundaries(data, [32, 300]), batch_size=utils.replica_batch(size))
+                    loss.backward()
+                    return sampler
+                """,
             path="train_net.py",
             others={"module/samplers.py": _SAMPLER},
         ),
     )
     untouched: ClassVar = (
         # no sampler of replicas
-        "class BucketSampler:\n    def __init__(self, dataset, batch_size, boundaries):\n        self.batch_size = batch_size\n\n\n"
-        "def run(data, loss):\n    loss.backward()\n    return BucketSampler(data, 4, [32, 300])\n",
-        "def run(data, loss, BucketSampler):\n    loss.backward()\n    return BucketSampler(data, 4, [32, 300])\n",
+        """
+        class BucketSampler:
+            def __init__(self, dataset, batch_size, boundaries):
+                self.batch_size = batch_size
+
+
+        def run(data, loss):
+            loss.backward()
+            return BucketSampler(data, 4, [32, 300])
+        """,
+        """
+        def run(data, loss, BucketSampler):
+            loss.backward()
+            return BucketSampler(data, 4, [32, 300])
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -125,37 +147,80 @@ class LoadBatchesOntoDevices(Rule):
     message = "batches are uploaded in the background, the batch axis sharded over the devices"
     examples: ClassVar = (
         Example(
-            before=(
-                "from torch.utils.data import DataLoader\n\n\ndef run(data, loss):\n    loader = DataLoader(\n        data,\n"
-                "        shuffle=False,\n        pin_memory=True,\n        batch_size=2,\n    )\n    loss.backward()\n"
-                "    return [(x + 1).cpu() for x in loader]\n"
-            ),
-            after=(
-                "from torch.utils.data import DataLoader\nfrom .. import training\n\n\ndef run(data, loss):\n    loader = training.DeviceLoader(DataLoader(\n        data,\n"
-                "        shuffle=False,\n        batch_size=2,\n    ))\n    loss.backward()\n"
-                "    return [(x + 1).cpu() for x in loader]\n"
-            ),
+            before="""
+                from torch.utils.data import DataLoader
+
+
+                def run(data, loss):
+                    loader = DataLoader(
+                        data,
+                        shuffle=False,
+                        pin_memory=True,
+                        batch_size=2,
+                    )
+                    loss.backward()
+                    return [(x + 1).cpu() for x in loader]
+                """,
+            after="""
+                from torch.utils.data import DataLoader
+                from .. import training
+
+
+                def run(data, loss):
+                    loader = training.DeviceLoader(DataLoader(
+                        data,
+                        shuffle=False,
+                        batch_size=2,
+                    ))
+                    loss.backward()
+                    return [(x + 1).cpu() for x in loader]
+                """,
             call="run([x, x + 1, x + 2], (y**2).sum())",
-            inputs="x = torch.ones(3)\ny = torch.ones(3, requires_grad=True)",
+            inputs="""
+                x = torch.ones(3)
+                y = torch.ones(3, requires_grad=True)
+                """,
             path="train_net.py",
             on_device=False,
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef run(data, loss, options):\n    loss.backward()\n"
-                "    return [x for x in torch.utils.data.DataLoader(data, pin_memory=True, **options)]\n"
-            ),
-            after=(
-                "import torch\nfrom .. import training\n\n\ndef run(data, loss, options):\n    loss.backward()\n"
-                "    return [x for x in training.DeviceLoader(torch.utils.data.DataLoader(data, **options))]\n"
-            ),
+            before="""
+                import torch
+
+
+                def run(data, loss, options):
+                    loss.backward()
+                    return [x for x in torch.utils.data.DataLoader(data, pin_memory=True, **options)]
+                """,
+            after="""
+                import torch
+                from .. import training
+
+
+                def run(data, loss, options):
+                    loss.backward()
+                    return [x for x in training.DeviceLoader(torch.utils.data.DataLoader(data, **options))]
+                """,
             path="train_net.py",
         ),
     )
     untouched: ClassVar = (
-        "from loaders import DataLoader\n\n\ndef run(data, loss):\n    loss.backward()\n    return DataLoader(data, pin_memory=True)\n",
+        """
+        from loaders import DataLoader
+
+
+        def run(data, loss):
+            loss.backward()
+            return DataLoader(data, pin_memory=True)
+        """,
         # no trainer
-        "from torch.utils.data import DataLoader\n\n\ndef load(data):\n    return DataLoader(data)\n",
+        """
+        from torch.utils.data import DataLoader
+
+
+        def load(data):
+            return DataLoader(data)
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

@@ -50,54 +50,140 @@ class MakeTensorsOnDevice(Rule):
     )
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef count(x):\n    return torch.zeros(x.size(0)).to(dtype=x.dtype, device=x.device) + x.sum(1)\n",
-            after="import torch\n\n\ndef count(x):\n    return torch.zeros(x.size(0), dtype=x.dtype, device=x.device) + x.sum(1)\n",
+            before="""
+                import torch
+
+
+                def count(x):
+                    return torch.zeros(x.size(0)).to(dtype=x.dtype, device=x.device) + x.sum(1)
+                """,
+            after="""
+                import torch
+
+
+                def count(x):
+                    return torch.zeros(x.size(0), dtype=x.dtype, device=x.device) + x.sum(1)
+                """,
             call="count(x)",
             inputs="x = torch.arange(6.0).reshape(2, 3)",
             grad=("x",),
         ),
         Example(
-            before="import torch\n\n\ndef count(x):\n    return torch.zeros(size=(x.size(0),)).to(x.device, x.dtype, True) + x.sum(1)\n",
-            after="import torch\n\n\ndef count(x):\n    return torch.zeros(size=(x.size(0),), device=x.device, dtype=x.dtype) + x.sum(1)\n",
+            before="""
+                import torch
+
+
+                def count(x):
+                    return torch.zeros(size=(x.size(0),)).to(x.device, x.dtype, True) + x.sum(1)
+                """,
+            after="""
+                import torch
+
+
+                def count(x):
+                    return torch.zeros(size=(x.size(0),), device=x.device, dtype=x.dtype) + x.sum(1)
+                """,
             call="count(x)",
             inputs="x = torch.arange(6.0).reshape(2, 3)",
         ),
         Example(
-            before="import torch\n\n\ndef mask(x):\n    return torch.ones(x.size(0), 1, x.size(1)).to(x)\n",
-            after="import torch\n\n\ndef mask(x):\n    return torch.ones(x.size(0), 1, x.size(1), device=x.device, dtype=x.dtype)\n",
+            before="""
+                import torch
+
+
+                def mask(x):
+                    return torch.ones(x.size(0), 1, x.size(1)).to(x)
+                """,
+            after="""
+                import torch
+
+
+                def mask(x):
+                    return torch.ones(x.size(0), 1, x.size(1), device=x.device, dtype=x.dtype)
+                """,
             call="mask(x)",
             inputs="x = torch.arange(6.0).reshape(2, 3)",
         ),
         Example(  # six of them, in float64 on the host
-            before="import torch\n\n\ndef steps(x):\n    return torch.arange(0, 1, 1 / 6).to(x.device) * x.sum()\n",
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef steps(x):\n"
-                "    return utils.computed_on_host(torch.arange, 0, 1, 1 / 6, device=x.device) * x.sum()\n"
-            ),
+            before="""
+                import torch
+
+
+                def steps(x):
+                    return torch.arange(0, 1, 1 / 6).to(x.device) * x.sum()
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def steps(x):
+                    return utils.computed_on_host(torch.arange, 0, 1, 1 / 6, device=x.device) * x.sum()
+                """,
             call="steps(x)",
             inputs="x = torch.ones(3)",
             grad=("x",),
         ),
         Example(  # 0.1 as float32, then as float64
-            before="import torch\n\n\ndef tenth(x):\n    return torch.full((2,), 0.1).to(x.device, x.dtype)\n",
-            after="import torch\n\n\ndef tenth(x):\n    return torch.full((2,), 0.1, device=x.device).to(dtype=x.dtype)\n",
+            before="""
+                import torch
+
+
+                def tenth(x):
+                    return torch.full((2,), 0.1).to(x.device, x.dtype)
+                """,
+            after="""
+                import torch
+
+
+                def tenth(x):
+                    return torch.full((2,), 0.1, device=x.device).to(dtype=x.dtype)
+                """,
             call="tenth(x)",
             inputs="x = torch.ones(3, dtype=torch.float64)",
         ),
         Example(  # indices are integers
-            before="import torch\n\n\ndef below(x):\n    return torch.tril_indices(3, 3).to(x.device, torch.float64)\n",
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef below(x):\n"
-                "    return utils.computed_on_host(torch.tril_indices, 3, 3, device=x.device).to(dtype=torch.float64)\n"
-            ),
+            before="""
+                import torch
+
+
+                def below(x):
+                    return torch.tril_indices(3, 3).to(x.device, torch.float64)
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def below(x):
+                    return utils.computed_on_host(torch.tril_indices, 3, 3, device=x.device).to(dtype=torch.float64)
+                """,
             call="below(x)",
             inputs="x = torch.ones(3)",
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef mask(x):\n    return torch.ones(2, device=x.device).to(x.dtype)\n",
-        "import torch\n\n\ndef mask(x, where):\n    return torch.ones(2).to(*where)\n",
-        "import numpy\n\n\ndef mask(x):\n    return numpy.ones(2).to(x.device)\n",
+        """
+        import torch
+
+
+        def mask(x):
+            return torch.ones(2, device=x.device).to(x.dtype)
+        """,
+        """
+        import torch
+
+
+        def mask(x, where):
+            return torch.ones(2).to(*where)
+        """,
+        """
+        import numpy
+
+
+        def mask(x):
+            return numpy.ones(2).to(x.device)
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -129,63 +215,207 @@ class MakeLengthsOnDevice(Rule):
     message = "the number was uploaded as a tensor of its own; as a constant of the graph it needs no upload"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef lengths(x):\n    return torch.LongTensor([x.size(2)]).to(x.device)\n",
-            after="import torch\n\n\ndef lengths(x):\n    return torch.full((1,), x.size(2), dtype=torch.long, device=x.device)\n",
+            before="""
+                import torch
+
+
+                def lengths(x):
+                    return torch.LongTensor([x.size(2)]).to(x.device)
+                """,
+            after="""
+                import torch
+
+
+                def lengths(x):
+                    return torch.full((1,), x.size(2), dtype=torch.long, device=x.device)
+                """,
             call="lengths(x)",
             inputs="x = torch.ones(2, 3, 5)",
         ),
         Example(
-            before="import torch\n\n\ndef zero(x):\n    return torch.tensor([0.0], device=x.device, requires_grad=True) + x\n",
-            after="import torch\n\n\ndef zero(x):\n    return torch.full((1,), 0.0, device=x.device, requires_grad=True) + x\n",
+            before="""
+                import torch
+
+
+                def zero(x):
+                    return torch.tensor([0.0], device=x.device, requires_grad=True) + x
+                """,
+            after="""
+                import torch
+
+
+                def zero(x):
+                    return torch.full((1,), 0.0, device=x.device, requires_grad=True) + x
+                """,
             call="zero(x)",
             inputs="x = torch.ones(2)",
         ),
         Example(
-            before="import torch\n\n\ndef zero(x):\n    return torch.tensor(0.5, device=x.device) * x\n",
-            after="import torch\n\n\ndef zero(x):\n    return torch.full((), 0.5, device=x.device) * x\n",
+            before="""
+                import torch
+
+
+                def zero(x):
+                    return torch.tensor(0.5, device=x.device) * x
+                """,
+            after="""
+                import torch
+
+
+                def zero(x):
+                    return torch.full((), 0.5, device=x.device) * x
+                """,
             call="zero(x)",
             inputs="x = torch.ones(2)",
             grad=("x",),
         ),
         Example(
-            before="import torch\n\n\ndef overtones(f0, n):\n    return f0 * torch.FloatTensor([[range(1, n + 2)]]).to(f0.device)\n",
-            after="import torch\n\n\ndef overtones(f0, n):\n    return f0 * torch.arange(1, n + 2, dtype=torch.float32, device=f0.device)[None, None]\n",
+            before="""
+                import torch
+
+
+                def overtones(f0, n):
+                    return f0 * torch.FloatTensor([[range(1, n + 2)]]).to(f0.device)
+                """,
+            after="""
+                import torch
+
+
+                def overtones(f0, n):
+                    return f0 * torch.arange(1, n + 2, dtype=torch.float32, device=f0.device)[None, None]
+                """,
             call="overtones(x, 3)",
             inputs="x = torch.linspace(1, 2, 6).reshape(2, 3, 1)",
             grad=("x",),
         ),
         Example(  # 0.001 as float32, then as float64
-            before="import torch\n\n\ndef least(x):\n    return torch.tensor([1e-3]).to(x.device, torch.float64)\n",
-            after="import torch\n\n\ndef least(x):\n    return torch.full((1,), 1e-3, device=x.device).to(dtype=torch.float64)\n",
+            before="""
+                import torch
+
+
+                def least(x):
+                    return torch.tensor([1e-3]).to(x.device, torch.float64)
+                """,
+            after="""
+                import torch
+
+
+                def least(x):
+                    return torch.full((1,), 1e-3, device=x.device).to(dtype=torch.float64)
+                """,
             call="least(x)",
             inputs="x = torch.ones(2)",
         ),
         Example(  # a number that wraps around
-            before="import torch\n\n\ndef width(x):\n    return torch.tensor([x.numel()]).to(x.device, x.dtype)\n",
-            after="import torch\n\n\ndef width(x):\n    return torch.full((1,), x.numel(), device=x.device).to(dtype=x.dtype)\n",
+            before="""
+                import torch
+
+
+                def width(x):
+                    return torch.tensor([x.numel()]).to(x.device, x.dtype)
+                """,
+            after="""
+                import torch
+
+
+                def width(x):
+                    return torch.full((1,), x.numel(), device=x.device).to(dtype=x.dtype)
+                """,
             call="width(x)",
             inputs="x = torch.ones(300, dtype=torch.uint8)",
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef table(x, rows):\n    return torch.tensor(rows, device=x.device)\n",
-        "import torch\n\n\ndef nested(x, rows):\n    return torch.tensor([rows], device=x.device)\n",
-        "import torch\n\n\ndef pair(x):\n    return torch.tensor([1, 2], device=x.device)\n",
+        """
+        import torch
+
+
+        def table(x, rows):
+            return torch.tensor(rows, device=x.device)
+        """,
+        """
+        import torch
+
+
+        def nested(x, rows):
+            return torch.tensor([rows], device=x.device)
+        """,
+        """
+        import torch
+
+
+        def pair(x):
+            return torch.tensor([1, 2], device=x.device)
+        """,
         # of tensors, these are tensors
-        "import torch\n\n\ndef whole(x):\n    return torch.tensor([abs(x.sum())], device=x.device)\n",
-        "import torch\n\n\ndef most(x, n):\n    return torch.tensor([max(x.max(), n)], device=x.device)\n",
-        "import torch\n\n\ndef total(x):\n    return torch.tensor([sum(x)], device=x.device) + torch.relu(x)\n",
+        """
+        import torch
+
+
+        def whole(x):
+            return torch.tensor([abs(x.sum())], device=x.device)
+        """,
+        """
+        import torch
+
+
+        def most(x, n):
+            return torch.tensor([max(x.max(), n)], device=x.device)
+        """,
+        """
+        import torch
+
+
+        def total(x):
+            return torch.tensor([sum(x)], device=x.device) + torch.relu(x)
+        """,
         # no range of Python's, or one of tensors
-        "import torch\n\n\ndef steps(x, range):\n    return torch.FloatTensor([range(1, 4)]).to(x.device)\n",
-        "import torch\n\n\ndef steps(x):\n    return torch.FloatTensor([range(x.argmax())]).to(x.device)\n",
+        """
+        import torch
+
+
+        def steps(x, range):
+            return torch.FloatTensor([range(1, 4)]).to(x.device)
+        """,
+        """
+        import torch
+
+
+        def steps(x):
+            return torch.FloatTensor([range(x.argmax())]).to(x.device)
+        """,
         # a float of an int
-        "import torch\n\n\ndef three(x):\n    return torch.scalar_tensor(3, device=x.device) * x\n",
+        """
+        import torch
+
+
+        def three(x):
+            return torch.scalar_tensor(3, device=x.device) * x
+        """,
         # no device is named, so this one stays on the host for all that is known
-        "import torch\n\n\ndef lengths(x):\n    return torch.LongTensor([x.size(2)])\n",
+        """
+        import torch
+
+
+        def lengths(x):
+            return torch.LongTensor([x.size(2)])
+        """,
         # by place, torch.full takes other things
-        "import torch\n\n\ndef lengths(x):\n    return torch.as_tensor([x.size(2)], torch.float32, x.device)\n",
+        """
+        import torch
+
+
+        def lengths(x):
+            return torch.as_tensor([x.size(2)], torch.float32, x.device)
+        """,
         # a type of its own on top of the move
-        "import torch\n\n\ndef lengths(x):\n    return torch.LongTensor([x.size(2)]).to(x.device, torch.float16)\n",
+        """
+        import torch
+
+
+        def lengths(x):
+            return torch.LongTensor([x.size(2)]).to(x.device, torch.float16)
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -308,20 +538,61 @@ class MakeTensorsBesideInputs(Rule):
     message = "the tensor was made on the host although the function's inputs are on the device"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef rows(table, x):\n    start = torch.zeros((x.shape[0],), dtype=torch.long)\n    return table[start] + x\n",
-            after="import torch\n\n\ndef rows(table, x):\n    start = torch.zeros((x.shape[0],), dtype=torch.long, device=x.device)\n    return table[start] + x\n",
+            before="""
+                import torch
+
+
+                def rows(table, x):
+                    start = torch.zeros((x.shape[0],), dtype=torch.long)
+                    return table[start] + x
+                """,
+            after="""
+                import torch
+
+
+                def rows(table, x):
+                    start = torch.zeros((x.shape[0],), dtype=torch.long, device=x.device)
+                    return table[start] + x
+                """,
             call="rows(table, x)",
-            inputs="table = torch.arange(6.0)\nx = torch.ones(3)",
+            inputs="""
+                table = torch.arange(6.0)
+                x = torch.ones(3)
+                """,
         ),
         Example(
-            before="import torch\n\n\ndef places(x):\n    return torch.arange(end=x.size(0), step=1, start=0) + torch.relu(x)\n",
-            after="import torch\n\n\ndef places(x):\n    return torch.arange(end=x.size(0), step=1, start=0, device=x.device) + torch.relu(x)\n",
+            before="""
+                import torch
+
+
+                def places(x):
+                    return torch.arange(end=x.size(0), step=1, start=0) + torch.relu(x)
+                """,
+            after="""
+                import torch
+
+
+                def places(x):
+                    return torch.arange(end=x.size(0), step=1, start=0, device=x.device) + torch.relu(x)
+                """,
             call="places(x)",
             inputs="x = torch.ones(3)",
         ),
         Example(
-            before="import torch\n\n\ndef doubled(x, n):\n    return torch.relu(x) + torch.log(torch.tensor(2)) * n\n",
-            after="import torch\n\n\ndef doubled(x, n):\n    return torch.relu(x) + torch.log(torch.full((), 2, device=x.device)) * n\n",
+            before="""
+                import torch
+
+
+                def doubled(x, n):
+                    return torch.relu(x) + torch.log(torch.tensor(2)) * n
+                """,
+            after="""
+                import torch
+
+
+                def doubled(x, n):
+                    return torch.relu(x) + torch.log(torch.full((), 2, device=x.device)) * n
+                """,
             call="doubled(x, 3)",
             inputs="x = torch.ones(3)",
             grad=("x",),
@@ -329,13 +600,46 @@ class MakeTensorsBesideInputs(Rule):
     )
     untouched: ClassVar = (
         # as many as somebody says
-        "import torch\n\n\ndef table(x, rows):\n    return torch.relu(x) + torch.tensor(rows)\n",
-        "import torch\n\n\ndef positions(length):\n    return torch.arange(length)\n",
-        "import torch\n\n\ndef rows(x):\n    return torch.zeros_like(x) + torch.zeros(1, device=x.device)\n",
+        """
+        import torch
+
+
+        def table(x, rows):
+            return torch.relu(x) + torch.tensor(rows)
+        """,
+        """
+        import torch
+
+
+        def positions(length):
+            return torch.arange(length)
+        """,
+        """
+        import torch
+
+
+        def rows(x):
+            return torch.zeros_like(x) + torch.zeros(1, device=x.device)
+        """,
         # whoever wrote the block chose a device
-        "import torch\n\n\ndef rows(x):\n    with torch.device('cpu'):\n        return torch.relu(x), torch.zeros(2)\n",
+        """
+        import torch
+
+
+        def rows(x):
+            with torch.device('cpu'):
+                return torch.relu(x), torch.zeros(2)
+        """,
         # built on the host, and moved with the model
-        "import torch\n\n\nclass Net(torch.nn.Module):\n    def __init__(self, x):\n        super().__init__()\n        self.table = torch.zeros(2) + torch.relu(x)\n",
+        """
+        import torch
+
+
+        class Net(torch.nn.Module):
+            def __init__(self, x):
+                super().__init__()
+                self.table = torch.zeros(2) + torch.relu(x)
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -394,36 +698,75 @@ class ComputeFractionsOnHost(Rule):
     message = "devices compute fractions differently, and with them sizes; the host's numbers are uploaded"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef ramp(x, n):\n    return x * torch.linspace(0, 1, n, device=x.device, dtype=x.dtype)\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef ramp(x, n):\n"
-                "    return x * utils.computed_on_host(torch.linspace, 0, 1, n, device=x.device, dtype=x.dtype)\n"
-            ),
+            before="""
+                import torch
+
+
+                def ramp(x, n):
+                    return x * torch.linspace(0, 1, n, device=x.device, dtype=x.dtype)
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def ramp(x, n):
+                    return x * utils.computed_on_host(torch.linspace, 0, 1, n, device=x.device, dtype=x.dtype)
+                """,
             call="ramp(x, 7)",
             inputs="x = torch.ones(2, 7)",
             grad=("x",),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef steps(x, step):\n"
-                "    return torch.arange(start=0, end=1, step=step, device=x.device) * x.sum()\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\n\ndef steps(x, step):\n"
-                "    return utils.computed_on_host(torch.arange, start=0, end=1, step=step, device=x.device) * x.sum()\n"
-            ),
+            before="""
+                import torch
+
+
+                def steps(x, step):
+                    return torch.arange(start=0, end=1, step=step, device=x.device) * x.sum()
+                """,
+            after="""
+                import torch
+                from . import utils
+
+
+                def steps(x, step):
+                    return utils.computed_on_host(torch.arange, start=0, end=1, step=step, device=x.device) * x.sum()
+                """,
             call="steps(x, 0.1)",
             inputs="x = torch.ones(3)",
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef places(x, n):\n    return torch.arange(n, device=x.device) + x\n",
-        "import torch\n\n\ndef places(x):\n    return torch.arange(1, x.size(0) + 1, device=x.device) + x\n",
-        "import torch\n\n\ndef ramp(n):\n    return torch.linspace(0, 1, n)\n",
+        """
+        import torch
+
+
+        def places(x, n):
+            return torch.arange(n, device=x.device) + x
+        """,
+        """
+        import torch
+
+
+        def places(x):
+            return torch.arange(1, x.size(0) + 1, device=x.device) + x
+        """,
+        """
+        import torch
+
+
+        def ramp(n):
+            return torch.linspace(0, 1, n)
+        """,
         # a leaf of autograd
-        "import torch\n\n\ndef ramp(x):\n    return x * torch.linspace(0, 1, 3, device=x.device, requires_grad=True)\n",
+        """
+        import torch
+
+
+        def ramp(x):
+            return x * torch.linspace(0, 1, 3, device=x.device, requires_grad=True)
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

@@ -44,6 +44,15 @@ class RecomputeActivations(RedirectRule):
         Example(before=_BEFORE, after=_AFTER, call="bent(x)", inputs="x = torch.linspace(-2, 2, 9)", grad=("x",)),
     )
     untouched: ClassVar = (
-        "import torch.nn.functional as F\n\n\ndef straight(x):\n    return F.relu(x)\n",
-        "def bent(ours, x):\n    return ours.leaky_relu(x, 0.1)\n",
+        """
+        import torch.nn.functional as F
+
+
+        def straight(x):
+            return F.relu(x)
+        """,
+        """
+        def bent(ours, x):
+            return ours.leaky_relu(x, 0.1)
+        """,
     )

@@ -28,29 +28,65 @@ class ReduceAllAxes(Rule):
     message = "on XLA, amax and amin without an axis reduce nothing; the runtime's name all axes"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef level(x):\n    return x / torch.amax(x.abs(), keepdim=True)\n",
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef level(x):\n    return x / ops.amax(x.abs(), keepdim=True)\n"
-            ),
+            before="""
+                import torch
+
+
+                def level(x):
+                    return x / torch.amax(x.abs(), keepdim=True)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def level(x):
+                    return x / ops.amax(x.abs(), keepdim=True)
+                """,
             call="level(x)",
             inputs="x = torch.linspace(-1, 2, 6).reshape(2, 3)",
             grad=("x",),
         ),
         Example(
-            before="import torch\n\n\ndef spread(x: torch.Tensor):\n    return x.amax() - x.amin(())\n",
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef spread(x: torch.Tensor):\n"
-                "    return ops.amax(x) - ops.amin(x, ())\n"
-            ),
+            before="""
+                import torch
+
+
+                def spread(x: torch.Tensor):
+                    return x.amax() - x.amin(())
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def spread(x: torch.Tensor):
+                    return ops.amax(x) - ops.amin(x, ())
+                """,
             call="spread(x)",
             inputs="x = torch.linspace(-1, 2, 6).reshape(2, 3)",
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef level(x):\n    return torch.amax(x, 1) + torch.amin(x, dim=(0, 1))\n",
-        "import torch\n\n\ndef level(x: torch.Tensor):\n    return x.amax(-1)\n",
-        "def level(meter):\n    return meter.amax()\n",
+        """
+        import torch
+
+
+        def level(x):
+            return torch.amax(x, 1) + torch.amin(x, dim=(0, 1))
+        """,
+        """
+        import torch
+
+
+        def level(x: torch.Tensor):
+            return x.amax(-1)
+        """,
+        """
+        def level(meter):
+            return meter.amax()
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

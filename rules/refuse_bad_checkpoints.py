@@ -37,19 +37,36 @@ class ResumeFromPairs(Rule):
     message = "a checkpoint of one network without that of the other is named; nothing is trained from it"
     examples: ClassVar = (
         Example(
-            before=(
-                "import helpers\n\n\ndef run(hps, d, g, loss):\n    # resume\n    try:\n"
-                "        helpers.restore(helpers.latest('%s/logs' % hps.dir, 'D_*.pth'), d)\n"
-                "        step = helpers.restore(helpers.latest('%s/logs' % hps.dir, 'G_*.pth'), g)\n"
-                "    except IndexError:\n        step = 1\n    loss.backward()\n    return step\n"
-            ),
-            after=(
-                "import helpers\nfrom .. import training\n\n\ndef run(hps, d, g, loss):\n    # resume\n"
-                "    training.paired('%s/logs' % hps.dir, ('D_*.pth', 'G_*.pth'))\n    try:\n"
-                "        helpers.restore(helpers.latest('%s/logs' % hps.dir, 'D_*.pth'), d)\n"
-                "        step = helpers.restore(helpers.latest('%s/logs' % hps.dir, 'G_*.pth'), g)\n"
-                "    except IndexError:\n        step = 1\n    loss.backward()\n    return step\n"
-            ),
+            before="""
+                import helpers
+
+
+                def run(hps, d, g, loss):
+                    # resume
+                    try:
+                        helpers.restore(helpers.latest('%s/logs' % hps.dir, 'D_*.pth'), d)
+                        step = helpers.restore(helpers.latest('%s/logs' % hps.dir, 'G_*.pth'), g)
+                    except IndexError:
+                        step = 1
+                    loss.backward()
+                    return step
+                """,
+            after="""
+                import helpers
+                from .. import training
+
+
+                def run(hps, d, g, loss):
+                    # resume
+                    training.paired('%s/logs' % hps.dir, ('D_*.pth', 'G_*.pth'))
+                    try:
+                        helpers.restore(helpers.latest('%s/logs' % hps.dir, 'D_*.pth'), d)
+                        step = helpers.restore(helpers.latest('%s/logs' % hps.dir, 'G_*.pth'), g)
+                    except IndexError:
+                        step = 1
+                    loss.backward()
+                    return step
+                """,
             path="train_net.py",
             others={"helpers.py": _HELPERS},
         ),
@@ -105,25 +122,62 @@ class WantNamedWeights(Rule):
     message = "a file of weights that is named and not there ends the run with a sentence"
     examples: ClassVar = (
         Example(
-            before=(
-                "import os\nimport torch\n\n\ndef run(hps, net, loss):\n    loss.backward()\n"
-                "    if hps.train.begin != '' and os.path.exists(hps.train.begin):\n"
-                "        net.load_state_dict(torch.load(hps.train.begin))\n"
-            ),
-            after=(
-                "import os\nimport torch\nfrom .. import training\n\n\ndef run(hps, net, loss):\n    loss.backward()\n"
-                "    if hps.train.begin != '' and training.exists(hps.train.begin, 'train.begin'):\n"
-                "        net.load_state_dict(torch.load(hps.train.begin))\n"
-            ),
+            before="""
+                import os
+                import torch
+
+
+                def run(hps, net, loss):
+                    loss.backward()
+                    if hps.train.begin != '' and os.path.exists(hps.train.begin):
+                        net.load_state_dict(torch.load(hps.train.begin))
+                """,
+            after="""
+                import os
+                import torch
+                from .. import training
+
+
+                def run(hps, net, loss):
+                    loss.backward()
+                    if hps.train.begin != '' and training.exists(hps.train.begin, 'train.begin'):
+                        net.load_state_dict(torch.load(hps.train.begin))
+                """,
             path="train_net.py",
         ),
     )
     untouched: ClassVar = (
         # something else is done without it, nothing is loaded, no trainer
-        "import os\nimport torch\n\n\ndef run(hps, net, loss):\n    loss.backward()\n    if os.path.exists(hps.begin):\n"
-        "        net.load_state_dict(torch.load(hps.begin))\n    else:\n        net.reset()\n",
-        "import os\n\n\ndef run(hps, loss):\n    loss.backward()\n    if os.path.exists(hps.begin):\n        print(hps.begin)\n",
-        "import os\nimport torch\n\n\ndef run(hps, net):\n    if os.path.exists(hps.begin):\n        net.load_state_dict(torch.load(hps.begin))\n",
+        """
+        import os
+        import torch
+
+
+        def run(hps, net, loss):
+            loss.backward()
+            if os.path.exists(hps.begin):
+                net.load_state_dict(torch.load(hps.begin))
+            else:
+                net.reset()
+        """,
+        """
+        import os
+
+
+        def run(hps, loss):
+            loss.backward()
+            if os.path.exists(hps.begin):
+                print(hps.begin)
+        """,
+        """
+        import os
+        import torch
+
+
+        def run(hps, net):
+            if os.path.exists(hps.begin):
+                net.load_state_dict(torch.load(hps.begin))
+        """,
     )
 
     def visit_If(self, node: cst.If) -> None:

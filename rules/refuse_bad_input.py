@@ -86,22 +86,52 @@ class StartAnewWithoutCheckpoint(Rule):
             on_device=False,
         ),
         Example(
-            before=(
-                "import helpers\n\n\ndef run(folder, net, loss):\n    try:\n        epoch = helpers.restore(helpers.latest(folder, 'G_*.pth'), net)\n"
-                "    except:  # the first time\n        epoch = 1\n    loss.backward()\n    return epoch\n"
-            ),
-            after=(
-                "import helpers\n\n\ndef run(folder, net, loss):\n    try:\n        epoch = helpers.restore(helpers.latest(folder, 'G_*.pth'), net)\n"
-                "    except IndexError:  # the first time\n        epoch = 1\n    loss.backward()\n    return epoch\n"
-            ),
+            before="""
+                import helpers
+
+
+                def run(folder, net, loss):
+                    try:
+                        epoch = helpers.restore(helpers.latest(folder, 'G_*.pth'), net)
+                    except:  # the first time
+                        epoch = 1
+                    loss.backward()
+                    return epoch
+                """,
+            after="""
+                import helpers
+
+
+                def run(folder, net, loss):
+                    try:
+                        epoch = helpers.restore(helpers.latest(folder, 'G_*.pth'), net)
+                    except IndexError:  # the first time
+                        epoch = 1
+                    loss.backward()
+                    return epoch
+                """,
             path="train_net.py",
             others=_HELPER,
         ),
     )
     untouched: ClassVar = (
         # what is caught here may mean anything
-        "def run(load, net, loss):\n    try:\n        load(net)\n    except:\n        pass\n    loss.backward()\n",
-        "def run(files, load, net, loss):\n    try:\n        load(files[-1])\n    except OSError:\n        pass\n    loss.backward()\n",
+        """
+        def run(load, net, loss):
+            try:
+                load(net)
+            except:
+                pass
+            loss.backward()
+        """,
+        """
+        def run(files, load, net, loss):
+            try:
+                load(files[-1])
+            except OSError:
+                pass
+            loss.backward()
+        """,
     )
 
     def visit_Try(self, node: cst.Try) -> None:
@@ -145,29 +175,64 @@ class LoadFittingWeights(Rule):
     message = "weights of another version, and files that are no checkpoints, are refused with one sentence"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef run(path, net, loss):\n    loss.backward()\n"
-                '    net.load_state_dict(torch.load(path, map_location="cpu")["weight"], strict=False)\n    return net.bias\n'
-            ),
-            after=(
-                "import torch\nfrom .. import training\n\n\ndef run(path, net, loss):\n    loss.backward()\n"
-                '    net.load_state_dict(training.weights(net, path, "weight", map_location="cpu"), strict=False)\n    return net.bias\n'
-            ),
+            before="""
+                import torch
+
+
+                def run(path, net, loss):
+                    loss.backward()
+                    net.load_state_dict(torch.load(path, map_location="cpu")["weight"], strict=False)
+                    return net.bias
+                """,
+            after="""
+                import torch
+                from .. import training
+
+
+                def run(path, net, loss):
+                    loss.backward()
+                    net.load_state_dict(training.weights(net, path, "weight", map_location="cpu"), strict=False)
+                    return net.bias
+                """,
             call="run(path, net, (x**2).sum())",
-            inputs=(
-                "import tempfile\nx = torch.ones(2, requires_grad=True)\nnet = torch.nn.Linear(2, 1)\n"
-                "torch.nn.init.ones_(net.bias)\npath = tempfile.mkstemp()[1]\ntorch.save({'weight': net.state_dict()}, path)"
-            ),
+            inputs="""
+                import tempfile
+                x = torch.ones(2, requires_grad=True)
+                net = torch.nn.Linear(2, 1)
+                torch.nn.init.ones_(net.bias)
+                path = tempfile.mkstemp()[1]
+                torch.save({'weight': net.state_dict()}, path)
+                """,
             path="train_net.py",
             on_device=False,
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef run(weights, net, loss):\n    loss.backward()\n    net.load_state_dict(weights)\n",
+        """
+        import torch
+
+
+        def run(weights, net, loss):
+            loss.backward()
+            net.load_state_dict(weights)
+        """,
         # several entries, or one that is not written down
-        "import torch\n\n\ndef run(path, net, loss, key):\n    loss.backward()\n    net.load_state_dict(torch.load(path)[key])\n",
+        """
+        import torch
+
+
+        def run(path, net, loss, key):
+            loss.backward()
+            net.load_state_dict(torch.load(path)[key])
+        """,
         # no trainer
-        "import torch\n\n\ndef load(path, net):\n    net.load_state_dict(torch.load(path)['weight'])\n",
+        """
+        import torch
+
+
+        def load(path, net):
+            net.load_state_dict(torch.load(path)['weight'])
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -210,23 +275,52 @@ class ResumeFromFittingCheckpoint(Rule):
     message = "a torn checkpoint, and one of another version, are refused with one sentence"
     examples: ClassVar = (
         Example(
-            before=(
-                "import helpers\n\n\ndef run(folder, net, loss):\n    epoch = helpers.restore(helpers.latest(folder, 'G_*.pth'), net)\n"
-                "    loss.backward()\n    return epoch\n"
-            ),
-            after=(
-                "import helpers\nfrom .. import training\n\n\ndef run(folder, net, loss):\n    epoch = helpers.restore(training.checked(helpers.latest(folder, 'G_*.pth'), net), net)\n"
-                "    loss.backward()\n    return epoch\n"
-            ),
+            before="""
+                import helpers
+
+
+                def run(folder, net, loss):
+                    epoch = helpers.restore(helpers.latest(folder, 'G_*.pth'), net)
+                    loss.backward()
+                    return epoch
+                """,
+            after="""
+                import helpers
+                from .. import training
+
+
+                def run(folder, net, loss):
+                    epoch = helpers.restore(training.checked(helpers.latest(folder, 'G_*.pth'), net), net)
+                    loss.backward()
+                    return epoch
+                """,
             path="train_net.py",
             others=_HELPER,
         ),
     )
     untouched: ClassVar = (
-        "from helpers import restore\n\n\ndef run(path, net, loss):\n    restore(path, net)\n    loss.backward()\n",
+        """
+        from helpers import restore
+
+
+        def run(path, net, loss):
+            restore(path, net)
+            loss.backward()
+        """,
         # it refuses what does not fit itself
-        "import torch\n\n\ndef restore(path, model):\n    saved = torch.load(path)\n    model.load_state_dict(saved['model'])\n\n\n"
-        "def run(path, net, loss):\n    restore(path, net)\n    loss.backward()\n",
+        """
+        import torch
+
+
+        def restore(path, model):
+            saved = torch.load(path)
+            model.load_state_dict(saved['model'])
+
+
+        def run(path, net, loss):
+            restore(path, net)
+            loss.backward()
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -308,29 +402,88 @@ class ReadWholeConfig(Rule):
     message = "keys that the run will read are checked when the config is, and a missing one is named with its file"
     examples: ClassVar = (
         Example(
-            before=(
-                "import helpers\n\nhps = helpers.read_params()\nimport torch\n\n\ndef run(hps, net, loss):\n"
-                "    for _ in range(hps.train.epochs):\n        loss.backward()\n"
-                '    if hasattr(hps, "note"):\n        print(hps.note)\n'
-                "    helpers.store(hps, net(hps.train.seed, **hps.model))\n\n\n"
-                "def main():\n    run(hps, None, None)\n\n\nif __name__ == '__main__':\n    main()\n"
-            ),
-            after=(
-                "import helpers\nfrom .. import training\n\nhps = training.read_config(\n    helpers.read_params,\n    (\n"
-                '        "model", "out_dir",\n        "train.epochs", "train.seed",\n    ),\n    (\n        "train.epochs",\n    ),\n)\nimport torch\n\n\ndef run(hps, net, loss):\n'
-                "    for _ in range(hps.train.epochs):\n        loss.backward()\n"
-                '    if hasattr(hps, "note"):\n        print(hps.note)\n'
-                "    helpers.store(hps, net(hps.train.seed, **hps.model))\n\n\n"
-                "def main():\n    run(hps, None, None)\n\n\nif __name__ == '__main__':\n    main()\n"
-            ),
+            before="""
+                import helpers
+
+                hps = helpers.read_params()
+                import torch
+
+
+                def run(hps, net, loss):
+                    for _ in range(hps.train.epochs):
+                        loss.backward()
+                    if hasattr(hps, "note"):
+                        print(hps.note)
+                    helpers.store(hps, net(hps.train.seed, **hps.model))
+
+
+                def main():
+                    run(hps, None, None)
+
+
+                if __name__ == '__main__':
+                    main()
+                """,
+            after="""
+                import helpers
+                from .. import training
+
+                hps = training.read_config(
+                    helpers.read_params,
+                    (
+                        "model", "out_dir",
+                        "train.epochs", "train.seed",
+                    ),
+                    (
+                        "train.epochs",
+                    ),
+                )
+                import torch
+
+
+                def run(hps, net, loss):
+                    for _ in range(hps.train.epochs):
+                        loss.backward()
+                    if hasattr(hps, "note"):
+                        print(hps.note)
+                    helpers.store(hps, net(hps.train.seed, **hps.model))
+
+
+                def main():
+                    run(hps, None, None)
+
+
+                if __name__ == '__main__':
+                    main()
+                """,
             path="train_net.py",
             others=_HELPER,
         ),
     )
     untouched: ClassVar = (
-        "import somewhere\n\nhps = somewhere.read_params()\n\n\ndef run(hps, loss):\n    loss.backward()\n    return hps.train.seed\n",
+        """
+        import somewhere
+
+        hps = somewhere.read_params()
+
+
+        def run(hps, loss):
+            loss.backward()
+            return hps.train.seed
+        """,
         # no config file is read
-        "def defaults():\n    return {}\n\n\nhps = defaults()\n\n\ndef run(loss):\n    loss.backward()\n    return hps.train.seed\n",
+        """
+        def defaults():
+            return {}
+
+
+        hps = defaults()
+
+
+        def run(loss):
+            loss.backward()
+            return hps.train.seed
+        """,
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
@@ -377,43 +530,88 @@ class CheckDatasetFirst(Rule):
     message = "a missing or broken file of the dataset is named before anything compiles"
     examples: ClassVar = (
         Example(
-            before=(
-                "from module.data import Clips\n\n\ndef run(hps, loss):\n    # all clips\n    data = Clips(hps.data, version=hps.model.version, val=True)\n"
-                "    loss.backward()\n    return data\n"
-            ),
-            after=(
-                "from module.data import Clips\nfrom .. import training\n\n\ndef run(hps, loss):\n    # all clips\n"
-                "    training.check_dataset(hps.data, version=hps.model.version)\n    data = Clips(hps.data, version=hps.model.version, val=True)\n"
-                "    loss.backward()\n    return data\n"
-            ),
+            before="""
+                from module.data import Clips
+
+
+                def run(hps, loss):
+                    # all clips
+                    data = Clips(hps.data, version=hps.model.version, val=True)
+                    loss.backward()
+                    return data
+                """,
+            after="""
+                from module.data import Clips
+                from .. import training
+
+
+                def run(hps, loss):
+                    # all clips
+                    training.check_dataset(hps.data, version=hps.model.version)
+                    data = Clips(hps.data, version=hps.model.version, val=True)
+                    loss.backward()
+                    return data
+                """,
             path="train_net.py",
             others={
-                "module/data.py": (
-                    "class Clips:\n    def __init__(self, params, version=None, val=False):\n"
-                    '        self.texts = "%s/2-name2text.txt" % params.exp_dir\n'
-                )
+                "module/data.py": """
+                    class Clips:
+                        def __init__(self, params, version=None, val=False):
+                            self.texts = "%s/2-name2text.txt" % params.exp_dir
+                    """
             },
         ),
         Example(
-            before="from module.data import Clips\n\n\ndef run(hps, loss):\n    data = Clips(hps.data)\n    loss.backward()\n    return data\n",
-            after=(
-                "from module.data import Clips\nfrom .. import training\n\n\ndef run(hps, loss):\n    training.check_dataset(hps.data)\n"
-                "    data = Clips(hps.data)\n    training.check_sample(data, data.read)\n    loss.backward()\n    return data\n"
-            ),
+            before="""
+                from module.data import Clips
+
+
+                def run(hps, loss):
+                    data = Clips(hps.data)
+                    loss.backward()
+                    return data
+                """,
+            after="""
+                from module.data import Clips
+                from .. import training
+
+
+                def run(hps, loss):
+                    training.check_dataset(hps.data)
+                    data = Clips(hps.data)
+                    training.check_sample(data, data.read)
+                    loss.backward()
+                    return data
+                """,
             path="train_net.py",
             others={
-                "module/data.py": (
-                    "class Clips:\n    def __init__(self, params):\n"
-                    '        self.texts = "%s/2-name2text.txt" % params.exp_dir\n        self.sounds = "%s/5-wav32k" % params.exp_dir\n\n'
-                    '    def __getitem__(self, name):\n        return self.read("%s/%s" % (self.sounds, name))\n\n'
-                    "    def read(self, path):\n        return open(path).read()\n"
-                )
+                "module/data.py": """
+                    class Clips:
+                        def __init__(self, params):
+                            self.texts = "%s/2-name2text.txt" % params.exp_dir
+                            self.sounds = "%s/5-wav32k" % params.exp_dir
+
+                        def __getitem__(self, name):
+                            return self.read("%s/%s" % (self.sounds, name))
+
+                        def read(self, path):
+                            return open(path).read()
+                    """
             },
         ),
     )
     untouched: ClassVar = (
-        "class Clips:\n    def __init__(self, params):\n        self.texts = params.exp_dir + '/list.txt'\n\n\n"
-        "def run(hps, loss):\n    data = Clips(hps.data)\n    loss.backward()\n    return data\n",
+        """
+        class Clips:
+            def __init__(self, params):
+                self.texts = params.exp_dir + '/list.txt'
+
+
+        def run(hps, loss):
+            data = Clips(hps.data)
+            loss.backward()
+            return data
+        """,
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:

@@ -34,23 +34,64 @@ class InterpolateOnDevice(RedirectRule):
     }
     examples: ClassVar = (
         Example(
-            before='import torch\nfrom torch.nn import functional as F\n\n\ndef twice(x):\n    return F.interpolate(x, scale_factor=2, mode="nearest")\n',
-            after='import torch\nfrom torch.nn import functional as F\nfrom . import ops\n\n\ndef twice(x):\n    return ops.interpolate(x, scale_factor=2, mode="nearest")\n',
+            before="""
+                import torch
+                from torch.nn import functional as F
+
+
+                def twice(x):
+                    return F.interpolate(x, scale_factor=2, mode="nearest")
+                """,
+            after="""
+                import torch
+                from torch.nn import functional as F
+                from . import ops
+
+
+                def twice(x):
+                    return ops.interpolate(x, scale_factor=2, mode="nearest")
+                """,
             call="twice(x)",
             inputs="x = torch.arange(12.0).reshape(1, 2, 6)",
             grad=("x",),
         ),
         Example(
-            before='from torch.nn.functional import interpolate, relu\n\n\ndef longer(x, n):\n    return relu(interpolate(x, size=n, mode="linear"))\n',
-            after='from torch.nn.functional import relu\nfrom .ops import interpolate\n\n\ndef longer(x, n):\n    return relu(interpolate(x, size=n, mode="linear"))\n',
+            before="""
+                from torch.nn.functional import interpolate, relu
+
+
+                def longer(x, n):
+                    return relu(interpolate(x, size=n, mode="linear"))
+                """,
+            after="""
+                from torch.nn.functional import relu
+                from .ops import interpolate
+
+
+                def longer(x, n):
+                    return relu(interpolate(x, size=n, mode="linear"))
+                """,
             call="longer(x, 11)",
             inputs="x = torch.arange(12.0).reshape(1, 2, 6)",
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        "def interpolate(x):\n    return x\n\n\ndef twice(x):\n    return interpolate(x)\n",
-        "import torch.nn.functional as F\n\n\ndef twice(x):\n    return F.interpolate(x, None, 2, 'bicubic')\n",
+        """
+        def interpolate(x):
+            return x
+
+
+        def twice(x):
+            return interpolate(x)
+        """,
+        """
+        import torch.nn.functional as F
+
+
+        def twice(x):
+            return F.interpolate(x, None, 2, 'bicubic')
+        """,
     )
 
     def wanted(self, node: cst.Attribute) -> bool:
@@ -83,48 +124,96 @@ class NormWeightsOnDevice(RedirectRule):
     }
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\nfrom torch.nn.utils import spectral_norm, weight_norm\n\n\ndef build():\n    torch.manual_seed(0)\n"
-                "    return weight_norm(torch.nn.Conv1d(2, 3, 3))\n"
-            ),
-            after=(
-                "import torch\nfrom torch.nn.utils import spectral_norm\nfrom .ops import weight_norm\n\n\ndef build():\n    torch.manual_seed(0)\n"
-                "    return weight_norm(torch.nn.Conv1d(2, 3, 3))\n"
-            ),
+            before="""
+                import torch
+                from torch.nn.utils import spectral_norm, weight_norm
+
+
+                def build():
+                    torch.manual_seed(0)
+                    return weight_norm(torch.nn.Conv1d(2, 3, 3))
+                """,
+            after="""
+                import torch
+                from torch.nn.utils import spectral_norm
+                from .ops import weight_norm
+
+
+                def build():
+                    torch.manual_seed(0)
+                    return weight_norm(torch.nn.Conv1d(2, 3, 3))
+                """,
             call="build().to(x.device)(x)",
             inputs="x = torch.linspace(-1, 1, 12).reshape(1, 2, 6)",
             grad=("x",),
         ),
         Example(
-            before=(
-                'import torch\n\n\ndef build():\n    torch.manual_seed(0)\n    layer = torch.nn.utils.weight_norm(torch.nn.Linear(2, 3), name="weight")\n'
-                "    torch.nn.utils.remove_weight_norm(layer)\n    return layer\n"
-            ),
-            after=(
-                'import torch\nfrom . import ops\n\n\ndef build():\n    torch.manual_seed(0)\n    layer = ops.weight_norm(torch.nn.Linear(2, 3), name="weight")\n'
-                "    ops.remove_weight_norm(layer)\n    return layer\n"
-            ),
+            before="""
+                import torch
+
+
+                def build():
+                    torch.manual_seed(0)
+                    layer = torch.nn.utils.weight_norm(torch.nn.Linear(2, 3), name="weight")
+                    torch.nn.utils.remove_weight_norm(layer)
+                    return layer
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def build():
+                    torch.manual_seed(0)
+                    layer = ops.weight_norm(torch.nn.Linear(2, 3), name="weight")
+                    ops.remove_weight_norm(layer)
+                    return layer
+                """,
             call="build().to(x.device)(x)",
             inputs="x = torch.linspace(-1, 1, 4).reshape(2, 2)",
             grad=("x",),
         ),
         Example(
-            before=(
-                "import torch\nfrom torch.nn.utils.parametrizations import weight_norm\n\n\ndef build():\n    torch.manual_seed(0)\n"
-                "    return weight_norm(torch.nn.Conv1d(2, 3, 3))\n"
-            ),
-            after=(
-                "import torch\nfrom .ops import parametrized_weight_norm as weight_norm\n\n\ndef build():\n    torch.manual_seed(0)\n"
-                "    return weight_norm(torch.nn.Conv1d(2, 3, 3))\n"
-            ),
+            before="""
+                import torch
+                from torch.nn.utils.parametrizations import weight_norm
+
+
+                def build():
+                    torch.manual_seed(0)
+                    return weight_norm(torch.nn.Conv1d(2, 3, 3))
+                """,
+            after="""
+                import torch
+                from .ops import parametrized_weight_norm as weight_norm
+
+
+                def build():
+                    torch.manual_seed(0)
+                    return weight_norm(torch.nn.Conv1d(2, 3, 3))
+                """,
             call="build().to(x.device)(x)",
             inputs="x = torch.linspace(-1, 1, 12).reshape(1, 2, 6)",
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        "def weight_norm(layer):\n    return layer\n\n\ndef build(layer):\n    return weight_norm(layer)\n",
-        "import torch\n\n\nclass Layer(torch.nn.Module):\n    def remove_weight_norm(self):\n        self.inner.remove_weight_norm()\n",
+        """
+        def weight_norm(layer):
+            return layer
+
+
+        def build(layer):
+            return weight_norm(layer)
+        """,
+        """
+        import torch
+
+
+        class Layer(torch.nn.Module):
+            def remove_weight_norm(self):
+                self.inner.remove_weight_norm()
+        """,
     )
 
 
@@ -142,21 +231,38 @@ class NormSpectraOnDevice(RedirectRule):
     targets: ClassVar = {"torch.nn.utils.parametrizations.spectral_norm": "ops.parametrized_spectral_norm"}
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\nfrom torch.nn.utils import parametrizations\n\n\ndef build():\n    torch.manual_seed(0)\n"
-                "    return parametrizations.spectral_norm(torch.nn.Conv1d(2, 3, 3), n_power_iterations=2)\n"
-            ),
-            after=(
-                "import torch\nfrom torch.nn.utils import parametrizations\nfrom . import ops\n\n\ndef build():\n    torch.manual_seed(0)\n"
-                "    return ops.parametrized_spectral_norm(torch.nn.Conv1d(2, 3, 3), n_power_iterations=2)\n"
-            ),
+            before="""
+                import torch
+                from torch.nn.utils import parametrizations
+
+
+                def build():
+                    torch.manual_seed(0)
+                    return parametrizations.spectral_norm(torch.nn.Conv1d(2, 3, 3), n_power_iterations=2)
+                """,
+            after="""
+                import torch
+                from torch.nn.utils import parametrizations
+                from . import ops
+
+
+                def build():
+                    torch.manual_seed(0)
+                    return ops.parametrized_spectral_norm(torch.nn.Conv1d(2, 3, 3), n_power_iterations=2)
+                """,
             call="build().to(x.device)(x)",
             inputs="x = torch.linspace(-1, 1, 12).reshape(1, 2, 6)",
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef build():\n    return torch.nn.utils.spectral_norm(torch.nn.Linear(2, 3))\n",
+        """
+        import torch
+
+
+        def build():
+            return torch.nn.utils.spectral_norm(torch.nn.Linear(2, 3))
+        """,
     )
 
 
@@ -174,49 +280,198 @@ class CountOnDevice(Rule):
     message = "bincount has no lowering; labels that are known to be below `minlength` are counted by comparison"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef sizes(x, n):\n    return torch.bincount(x % n, minlength=n)\n",
-            after="import torch\nfrom . import ops\n\n\ndef sizes(x, n):\n    return ops.bincount(x % n, minlength=n)\n",
+            before="""
+                import torch
+
+
+                def sizes(x, n):
+                    return torch.bincount(x % n, minlength=n)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def sizes(x, n):
+                    return ops.bincount(x % n, minlength=n)
+                """,
             call="sizes(x, 4)",
             inputs="x = torch.tensor([0, 2, -3, 6])",
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef sizes(scores, weights):\n    best = scores.argmax(-1)\n"
-                "    return torch.bincount(best, weights, scores.shape[-1])\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef sizes(scores, weights):\n    best = scores.argmax(-1)\n"
-                "    return ops.bincount(best, weights, scores.shape[-1])\n"
-            ),
+            before="""
+                import torch
+
+
+                def sizes(scores, weights):
+                    best = scores.argmax(-1)
+                    return torch.bincount(best, weights, scores.shape[-1])
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def sizes(scores, weights):
+                    best = scores.argmax(-1)
+                    return ops.bincount(best, weights, scores.shape[-1])
+                """,
             call="sizes(scores, weights)",
-            inputs="scores = torch.linspace(0, 9, 12).sin().reshape(4, 3)\nweights = torch.linspace(0, 1, 4)",
+            inputs="""
+                scores = torch.linspace(0, 9, 12).sin().reshape(4, 3)
+                weights = torch.linspace(0, 1, 4)
+                """,
         ),
         Example(
-            before="import torch\n\n\ndef loud(x: torch.Tensor):\n    return (x > 0.5).long().bincount(minlength=2)\n",
-            after="import torch\nfrom . import ops\n\n\ndef loud(x: torch.Tensor):\n    return ops.bincount((x > 0.5).long(), minlength=2)\n",
+            before="""
+                import torch
+
+
+                def loud(x: torch.Tensor):
+                    return (x > 0.5).long().bincount(minlength=2)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def loud(x: torch.Tensor):
+                    return ops.bincount((x > 0.5).long(), minlength=2)
+                """,
             call="loud(x)",
             inputs="x = torch.linspace(0, 1, 5)",
         ),
     )
     untouched: ClassVar = (
-        "import numpy\n\n\ndef sizes(labels):\n    return numpy.bincount(labels)\n",
+        """
+        import numpy
+
+
+        def sizes(labels):
+            return numpy.bincount(labels)
+        """,
         # how large the labels are, nobody knows
-        "import torch\n\n\ndef sizes(labels, n):\n    return torch.bincount(labels, minlength=n)\n",
-        "import torch\n\n\ndef sizes(x, n):\n    return torch.bincount(x % n)\n",
-        "import torch\n\n\ndef sizes(x, n, m):\n    return torch.bincount(x % m, minlength=n)\n",
-        "import torch\n\n\ndef sizes(x):\n    return torch.bincount(x % 8, minlength=4)\n",
-        "import torch\n\n\ndef sizes(x, n):\n    return torch.bincount(x.clamp(0, n), minlength=n)\n",
-        "import torch\n\n\ndef sizes(x, n):\n    return torch.bincount(torch.fmod(x, n), minlength=n)\n",
-        "import torch\n\n\ndef sizes(x):\n    return torch.bincount(x.argmax(0), minlength=x.shape[1])\n",
-        "import torch\n\n\ndef sizes(x):\n    return torch.bincount((x % 4).long(), minlength=4)\n",  # 4.0 of -1e-9
-        "import torch\n\n\ndef sizes(x, n):\n    k = x % n\n    n = n - 1\n    return torch.bincount(k, minlength=n)\n",
-        "import torch\n\n\ndef sizes(x, n):\n    k = x % n\n    k[0] = 9\n    return torch.bincount(k, minlength=n)\n",
-        "import torch\n\n\ndef sizes(x, n):\n    k = x % n\n    k.add_(1)\n    return torch.bincount(k, minlength=n)\n",
-        "import torch\n\n\ndef sizes(x, n):\n    k = x % n\n    k += 1\n    return torch.bincount(k, minlength=n)\n",
-        "import torch\n\n\ndef sizes(x, book):\n    k = x % book.n\n    book.grow()\n    return torch.bincount(k, minlength=book.n)\n",
-        "import torch\n\n\ndef sizes(x, n):\n    k = x % n\n    mix(k)\n    return torch.bincount(k, minlength=n)\n",
-        "import torch\n\n\ndef sizes(x, many):\n    for n in many:\n        if n:\n            k = x % n\n"
-        "        y = torch.bincount(k, minlength=n)\n    return y\n",
+        """
+        import torch
+
+
+        def sizes(labels, n):
+            return torch.bincount(labels, minlength=n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x, n):
+            return torch.bincount(x % n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x, n, m):
+            return torch.bincount(x % m, minlength=n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x):
+            return torch.bincount(x % 8, minlength=4)
+        """,
+        """
+        import torch
+
+
+        def sizes(x, n):
+            return torch.bincount(x.clamp(0, n), minlength=n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x, n):
+            return torch.bincount(torch.fmod(x, n), minlength=n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x):
+            return torch.bincount(x.argmax(0), minlength=x.shape[1])
+        """,
+        """
+        import torch
+
+
+        def sizes(x):
+            return torch.bincount((x % 4).long(), minlength=4)
+        """,  # 4.0 of -1e-9
+        """
+        import torch
+
+
+        def sizes(x, n):
+            k = x % n
+            n = n - 1
+            return torch.bincount(k, minlength=n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x, n):
+            k = x % n
+            k[0] = 9
+            return torch.bincount(k, minlength=n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x, n):
+            k = x % n
+            k.add_(1)
+            return torch.bincount(k, minlength=n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x, n):
+            k = x % n
+            k += 1
+            return torch.bincount(k, minlength=n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x, book):
+            k = x % book.n
+            book.grow()
+            return torch.bincount(k, minlength=book.n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x, n):
+            k = x % n
+            mix(k)
+            return torch.bincount(k, minlength=n)
+        """,
+        """
+        import torch
+
+
+        def sizes(x, many):
+            for n in many:
+                if n:
+                    k = x % n
+                y = torch.bincount(k, minlength=n)
+            return y
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
@@ -251,14 +506,35 @@ class MeasureDistancesOnDevice(RedirectRule):
     targets: ClassVar = {"torch.cdist": "ops.cdist"}
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef apart(a, b):\n    return torch.cdist(a, b, p=2)\n",
-            after="import torch\nfrom . import ops\n\n\ndef apart(a, b):\n    return ops.cdist(a, b, p=2)\n",
+            before="""
+                import torch
+
+
+                def apart(a, b):
+                    return torch.cdist(a, b, p=2)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def apart(a, b):
+                    return ops.cdist(a, b, p=2)
+                """,
             call="apart(a, b)",
-            inputs="a = torch.linspace(-1, 1, 6).reshape(3, 2)\nb = torch.linspace(0, 2, 8).reshape(4, 2)",
+            inputs="""
+                a = torch.linspace(-1, 1, 6).reshape(3, 2)
+                b = torch.linspace(0, 2, 8).reshape(4, 2)
+                """,
             grad=("a", "b"),
         ),
     )
-    untouched: ClassVar = ("def apart(space, a, b):\n    return space.cdist(a, b)\n",)
+    untouched: ClassVar = (
+        """
+        def apart(space, a, b):
+            return space.cdist(a, b)
+        """,
+    )
 
 
 class GateOnDevice(RedirectRule):
@@ -271,14 +547,34 @@ class GateOnDevice(RedirectRule):
     targets: ClassVar = {"torch.nn.functional.glu": "ops.glu", "torch.nn.GLU": "ops.GLU"}
     examples: ClassVar = (
         Example(
-            before="import torch\nimport torch.nn.functional as F\n\n\ndef gate(x):\n    return F.glu(x, dim=1)\n",
-            after="import torch\nimport torch.nn.functional as F\nfrom . import ops\n\n\ndef gate(x):\n    return ops.glu(x, dim=1)\n",
+            before="""
+                import torch
+                import torch.nn.functional as F
+
+
+                def gate(x):
+                    return F.glu(x, dim=1)
+                """,
+            after="""
+                import torch
+                import torch.nn.functional as F
+                from . import ops
+
+
+                def gate(x):
+                    return ops.glu(x, dim=1)
+                """,
             call="gate(x)",
             inputs="x = torch.linspace(-1, 1, 8).reshape(1, 4, 2)",
             grad=("x",),
         ),
     )
-    untouched: ClassVar = ("def gate(layer, x):\n    return layer.glu(x)\n",)
+    untouched: ClassVar = (
+        """
+        def gate(layer, x):
+            return layer.glu(x)
+        """,
+    )
 
 
 class ComputeSincOnDevice(RedirectRule):
@@ -291,14 +587,32 @@ class ComputeSincOnDevice(RedirectRule):
     targets: ClassVar = {"torch.sinc": "ops.sinc", "torch.special.sinc": "ops.sinc"}
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef low(t, cut):\n    return 2 * cut * torch.sinc(2 * cut * t)\n",
-            after="import torch\nfrom . import ops\n\n\ndef low(t, cut):\n    return 2 * cut * ops.sinc(2 * cut * t)\n",
+            before="""
+                import torch
+
+
+                def low(t, cut):
+                    return 2 * cut * torch.sinc(2 * cut * t)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def low(t, cut):
+                    return 2 * cut * ops.sinc(2 * cut * t)
+                """,
             call="low(t, 0.3)",
             inputs="t = torch.arange(-3.0, 4.0)",
             grad=("t",),
         ),
     )
-    untouched: ClassVar = ("def low(maths, t):\n    return maths.sinc(t)\n",)
+    untouched: ClassVar = (
+        """
+        def low(maths, t):
+            return maths.sinc(t)
+        """,
+    )
 
 
 class RememberOnDevice(RedirectRule):
@@ -315,14 +629,49 @@ class RememberOnDevice(RedirectRule):
     targets: ClassVar = {"torch.nn.LSTM": "ops.LSTM"}
     examples: ClassVar = (
         Example(
-            before="from torch import nn\n\n\nclass Voice(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.lstm = nn.LSTM(3, 4, 2, batch_first=True)\n        for p in self.parameters():\n            nn.init.constant_(p, 0.3)\n\n    def forward(self, x):\n        return self.lstm(x)[1][0][-1]\n",
-            after="from torch import nn\nfrom . import ops\n\n\nclass Voice(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.lstm = ops.LSTM(3, 4, 2, batch_first=True)\n        for p in self.parameters():\n            nn.init.constant_(p, 0.3)\n\n    def forward(self, x):\n        return self.lstm(x)[1][0][-1]\n",
+            before="""
+                from torch import nn
+
+
+                class Voice(nn.Module):
+                    def __init__(self):
+                        super().__init__()
+                        self.lstm = nn.LSTM(3, 4, 2, batch_first=True)
+                        for p in self.parameters():
+                            nn.init.constant_(p, 0.3)
+
+                    def forward(self, x):
+                        return self.lstm(x)[1][0][-1]
+                """,
+            after="""
+                from torch import nn
+                from . import ops
+
+
+                class Voice(nn.Module):
+                    def __init__(self):
+                        super().__init__()
+                        self.lstm = ops.LSTM(3, 4, 2, batch_first=True)
+                        for p in self.parameters():
+                            nn.init.constant_(p, 0.3)
+
+                    def forward(self, x):
+                        return self.lstm(x)[1][0][-1]
+                """,
             call="Voice().to(x.device)(x)",
             inputs="x = torch.linspace(-1, 1, 24).reshape(2, 4, 3)",
             grad=("x",),
         ),
     )
-    untouched: ClassVar = ("from torch import nn\n\n\ndef make(n):\n    return nn.GRU(n, n)\n",)
+    untouched: ClassVar = (
+        """
+        from torch import nn
+
+
+        def make(n):
+            return nn.GRU(n, n)
+        """,
+    )
 
 
 class FactorSmallMatricesOnDevice(Rule):
@@ -338,23 +687,75 @@ class FactorSmallMatricesOnDevice(Rule):
     message = "the factorisation leaves the device or fails in the backward pass; elimination by hand does neither"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef volume(w):\n    return torch.logdet(w) + torch.inverse(w).sum()\n",
-            after="import torch\nfrom . import ops\n\n\ndef volume(w):\n    return ops.logdet(w) + ops.inverse(w).sum()\n",
+            before="""
+                import torch
+
+
+                def volume(w):
+                    return torch.logdet(w) + torch.inverse(w).sum()
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def volume(w):
+                    return ops.logdet(w) + ops.inverse(w).sum()
+                """,
             call="volume(w)",
             inputs="w = torch.tensor([[2.0, 0.5], [0.25, 1.0]])",
             grad=("w",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\nclass Mix(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-        "        self.inv = torch.inverse(torch.eye(2))\n",
+        """
+        import torch
+
+
+        class Mix(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inv = torch.inverse(torch.eye(2))
+        """,
         # not known to be a tensor: some classes have methods of that name
-        "def undo(flow, x):\n    return flow.inverse() + x\n",
+        """
+        def undo(flow, x):
+            return flow.inverse() + x
+        """,
         # the error of a matrix that has no inverse is taken
-        "import torch\n\n\ndef undone(w):\n    try:\n        return torch.inverse(w)\n    except RuntimeError:\n        return w\n",
-        "import torch\n\n\ndef undone(w):\n    return torch.inverse(w)\n\n\ndef tried(rows):\n    for row in rows:\n        try:\n            yield undone(row)\n        except torch.linalg.LinAlgError:\n            continue\n",
+        """
+        import torch
+
+
+        def undone(w):
+            try:
+                return torch.inverse(w)
+            except RuntimeError:
+                return w
+        """,
+        """
+        import torch
+
+
+        def undone(w):
+            return torch.inverse(w)
+
+
+        def tried(rows):
+            for row in rows:
+                try:
+                    yield undone(row)
+                except torch.linalg.LinAlgError:
+                    continue
+        """,
         # writes into a tensor that is there, which the replacement does not
-        "import torch\n\n\ndef volume(w, result):\n    return torch.inverse(w, out=result)\n",
+        """
+        import torch
+
+
+        def volume(w, result):
+            return torch.inverse(w, out=result)
+        """,
     )
     _functions: ClassVar = {
         "torch.logdet": "ops.logdet",

@@ -34,41 +34,113 @@ class SaveFromHost(Rule):
     message = "tensors are copied to the CPU first, and a kill leaves the old file or the new one, never half of one"
     examples: ClassVar = (
         Example(
-            before=(
-                "import os\nimport shutil\nimport time\n\nimport torch\n\n\ndef store(net, path):\n    part = '%s.part' % time.time()\n"
-                "    # a name that torch can write\n    torch.save(net.state_dict(), part)\n    shutil.move(part, os.path.abspath(path))\n    print(path)\n"
-            ),
-            after=(
-                "import os\nimport shutil\nimport time\n\nimport torch\nfrom .. import training\n\n\ndef store(net, path):\n"
-                "    # a name that torch can write\n    training.save(net.state_dict(), os.path.abspath(path))\n    print(path)\n"
-            ),
+            before="""
+                import os
+                import shutil
+                import time
+
+                import torch
+
+
+                def store(net, path):
+                    part = '%s.part' % time.time()
+                    # a name that torch can write
+                    torch.save(net.state_dict(), part)
+                    shutil.move(part, os.path.abspath(path))
+                    print(path)
+                """,
+            after="""
+                import os
+                import shutil
+                import time
+
+                import torch
+                from .. import training
+
+
+                def store(net, path):
+                    # a name that torch can write
+                    training.save(net.state_dict(), os.path.abspath(path))
+                    print(path)
+                """,
             path="train_net.py",
         ),
         Example(
-            before=(
-                "import io\nimport os\nimport tempfile\n\nimport torch\n\n\ndef store(x):\n    with tempfile.TemporaryDirectory() as folder:\n        path = os.path.join(folder, 'x.pth')\n"
-                "        buffer = io.BytesIO()\n        torch.save({'x': x}, buffer)\n        data = b'03' + buffer.getvalue()[2:]\n"
-                "        with open(path, 'wb') as file:\n            file.write(data)\n        with open(path, 'rb') as file:\n"
-                "            return torch.load(io.BytesIO(b'PK' + file.read()[2:]))['x']\n"
-            ),
-            after=(
-                "import io\nimport os\nimport tempfile\n\nimport torch\nfrom .. import training\n\n\ndef store(x):\n    with tempfile.TemporaryDirectory() as folder:\n        path = os.path.join(folder, 'x.pth')\n"
-                "        buffer = io.BytesIO()\n        training.save({'x': x}, buffer)\n        data = b'03' + buffer.getvalue()[2:]\n"
-                "        training.write(data, path)\n        with open(path, 'rb') as file:\n"
-                "            return torch.load(io.BytesIO(b'PK' + file.read()[2:]))['x']\n"
-            ),
+            before="""
+                import io
+                import os
+                import tempfile
+
+                import torch
+
+
+                def store(x):
+                    with tempfile.TemporaryDirectory() as folder:
+                        path = os.path.join(folder, 'x.pth')
+                        buffer = io.BytesIO()
+                        torch.save({'x': x}, buffer)
+                        data = b'03' + buffer.getvalue()[2:]
+                        with open(path, 'wb') as file:
+                            file.write(data)
+                        with open(path, 'rb') as file:
+                            return torch.load(io.BytesIO(b'PK' + file.read()[2:]))['x']
+                """,
+            after="""
+                import io
+                import os
+                import tempfile
+
+                import torch
+                from .. import training
+
+
+                def store(x):
+                    with tempfile.TemporaryDirectory() as folder:
+                        path = os.path.join(folder, 'x.pth')
+                        buffer = io.BytesIO()
+                        training.save({'x': x}, buffer)
+                        data = b'03' + buffer.getvalue()[2:]
+                        training.write(data, path)
+                        with open(path, 'rb') as file:
+                            return torch.load(io.BytesIO(b'PK' + file.read()[2:]))['x']
+                """,
             call="store(x)",
             inputs="x = torch.linspace(-1, 1, 5)",
             path="train_net.py",
             on_device=False,
         ),
         Example(
-            before="import shutil\n\nimport torch\n\n\ndef twice(x, part, path):\n    torch.save(x, part)\n    shutil.copy(part, path)\n",
-            after="import shutil\n\nimport torch\nfrom .. import training\n\n\ndef twice(x, part, path):\n    training.save(x, part)\n    shutil.copy(part, path)\n",
+            before="""
+                import shutil
+
+                import torch
+
+
+                def twice(x, part, path):
+                    torch.save(x, part)
+                    shutil.copy(part, path)
+                """,
+            after="""
+                import shutil
+
+                import torch
+                from .. import training
+
+
+                def twice(x, part, path):
+                    training.save(x, part)
+                    shutil.copy(part, path)
+                """,
             path="train_net.py",
         ),
     )
-    untouched: ClassVar = ("def store(data, path):\n    with open(path, 'wb') as file:\n        file.write(data)\n",)
+    untouched: ClassVar = (
+        """
+        def store(data, path):
+            with open(path, 'wb') as file:
+                file.write(data)
+        """,
+    )
 
     def visit_Call(self, node: cst.Call) -> None:
         if not _saves(self.file, node):
@@ -108,29 +180,78 @@ class SaveTogether(Rule):
     message = "these files belong together: all of them appear, or none, also when the process is killed between them"
     examples: ClassVar = (
         Example(
-            before=(
-                "from helpers import keep\n\n\ndef store(a, b, folder):\n    print(folder)\n    # both nets\n    keep(a, folder + '/a.pth')\n"
-                "    keep(b, folder + '/b.pth')  # the judge\n    print('done')\n"
-            ),
-            after=(
-                "from helpers import keep\nfrom .. import training\n\n\ndef store(a, b, folder):\n    print(folder)\n    # both nets\n    with training.saved_together():\n"
-                "        keep(a, folder + '/a.pth')\n        keep(b, folder + '/b.pth')  # the judge\n    print('done')\n"
-            ),
+            before="""
+                from helpers import keep
+
+
+                def store(a, b, folder):
+                    print(folder)
+                    # both nets
+                    keep(a, folder + '/a.pth')
+                    keep(b, folder + '/b.pth')  # the judge
+                    print('done')
+                """,
+            after="""
+                from helpers import keep
+                from .. import training
+
+
+                def store(a, b, folder):
+                    print(folder)
+                    # both nets
+                    with training.saved_together():
+                        keep(a, folder + '/a.pth')
+                        keep(b, folder + '/b.pth')  # the judge
+                    print('done')
+                """,
             path="train_net.py",
             others={
-                "helpers.py": (
-                    "import torch\n\n\ndef keep(net, path):\n    write({'net': net.state_dict()}, path)\n\n\n"
-                    "def write(value, path):\n    torch.save(value, path)\n    print(f'wrote {path}')\n"
-                )
+                "helpers.py": """
+                    import torch
+
+
+                    def keep(net, path):
+                        write({'net': net.state_dict()}, path)
+
+
+                    def write(value, path):
+                        torch.save(value, path)
+                        print(f'wrote {path}')
+                    """
             },
         ),
         Example(
-            before="import torch\n\n\ndef store(a, b):\n    torch.save(a, 'a.pth')\n    torch.save(b, 'b.pth')\n",
-            after="import torch\nfrom .. import training\n\n\ndef store(a, b):\n    with training.saved_together():\n        torch.save(a, 'a.pth')\n        torch.save(b, 'b.pth')\n",
+            before="""
+                import torch
+
+
+                def store(a, b):
+                    torch.save(a, 'a.pth')
+                    torch.save(b, 'b.pth')
+                """,
+            after="""
+                import torch
+                from .. import training
+
+
+                def store(a, b):
+                    with training.saved_together():
+                        torch.save(a, 'a.pth')
+                        torch.save(b, 'b.pth')
+                """,
             path="train_net.py",
         ),
     )
-    untouched: ClassVar = ("from helpers import keep\n\n\ndef store(a, b):\n    keep(a)\n    keep(b)\n",)
+    untouched: ClassVar = (
+        """
+        from helpers import keep
+
+
+        def store(a, b):
+            keep(a)
+            keep(b)
+        """,
+    )
 
     def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> None:
         if not self.file.in_trainers or not _stores(self.file, node) or _is_together(self.file, node):
@@ -171,37 +292,120 @@ class SettleBeforeListing(Rule):
     message = "what a killed process began to save here is finished or undone before the checkpoints are listed"
     examples: ClassVar = (
         Example(
-            before="import glob\nimport os\n\n\ndef newest(folder, pattern='G_*.pth'):\n    return sorted(glob.glob(os.path.join(folder, pattern)))[-1]\n",
-            after="import glob\nimport os\nfrom .. import training\n\n\ndef newest(folder, pattern='G_*.pth'):\n    training.settle(folder)\n    return sorted(glob.glob(os.path.join(folder, pattern)))[-1]\n",
+            before="""
+                import glob
+                import os
+
+
+                def newest(folder, pattern='G_*.pth'):
+                    return sorted(glob.glob(os.path.join(folder, pattern)))[-1]
+                """,
+            after="""
+                import glob
+                import os
+                from .. import training
+
+
+                def newest(folder, pattern='G_*.pth'):
+                    training.settle(folder)
+                    return sorted(glob.glob(os.path.join(folder, pattern)))[-1]
+                """,
             path="train_net.py",
         ),
         Example(
-            before="import os\n\n\ndef prune(hps):\n    found = [n for n in os.listdir(hps.folder) if n.endswith('.pth')]\n    return found[:-3]\n",
-            after="import os\nfrom .. import training\n\n\ndef prune(hps):\n    training.settle(hps.folder)\n    found = [n for n in os.listdir(hps.folder) if n.endswith('.pth')]\n    return found[:-3]\n",
+            before="""
+                import os
+
+
+                def prune(hps):
+                    found = [n for n in os.listdir(hps.folder) if n.endswith('.pth')]
+                    return found[:-3]
+                """,
+            after="""
+                import os
+                from .. import training
+
+
+                def prune(hps):
+                    training.settle(hps.folder)
+                    found = [n for n in os.listdir(hps.folder) if n.endswith('.pth')]
+                    return found[:-3]
+                """,
             path="train_net.py",
         ),
         Example(  # before a block whose head lists them, and by a pattern that is no path joined
-            before=(
-                "import glob\nimport os\n\n\ndef prune(folder, root, step):\n    if step:\n        for name in os.listdir(folder):\n"
-                "            if name.endswith('.pth'):\n                print(name)\n    # all\n    with os.scandir(root) as entries:\n        found = list(entries)\n"
-                "    if glob.glob(root + '/G_*.pth'):\n        pass\n    elif glob.glob(f'{folder}/D_*.pth'):\n        print(step)\n"
-                "    return found, glob.glob('%s/%s/D_*.pth' % (root, step)), glob.glob('{}/*.pth'.format(root))\n"
-            ),
-            after=(
-                "import glob\nimport os\nfrom .. import training\n\n\ndef prune(folder, root, step):\n    if step:\n        training.settle(folder)\n        for name in os.listdir(folder):\n"
-                "            if name.endswith('.pth'):\n                print(name)\n    # all\n    training.settle(root)\n    with os.scandir(root) as entries:\n        found = list(entries)\n"
-                "    training.settle(root + '/G_*.pth')\n    training.settle(f'{folder}/D_*.pth')\n    if glob.glob(root + '/G_*.pth'):\n        pass\n    elif glob.glob(f'{folder}/D_*.pth'):\n        print(step)\n"
-                "    training.settle('%s/%s/D_*.pth' % (root, step))\n    training.settle('{}/*.pth'.format(root))\n"
-                "    return found, glob.glob('%s/%s/D_*.pth' % (root, step)), glob.glob('{}/*.pth'.format(root))\n"
-            ),
+            before="""
+                import glob
+                import os
+
+
+                def prune(folder, root, step):
+                    if step:
+                        for name in os.listdir(folder):
+                            if name.endswith('.pth'):
+                                print(name)
+                    # all
+                    with os.scandir(root) as entries:
+                        found = list(entries)
+                    if glob.glob(root + '/G_*.pth'):
+                        pass
+                    elif glob.glob(f'{folder}/D_*.pth'):
+                        print(step)
+                    return found, glob.glob('%s/%s/D_*.pth' % (root, step)), glob.glob('{}/*.pth'.format(root))
+                """,
+            after="""
+                import glob
+                import os
+                from .. import training
+
+
+                def prune(folder, root, step):
+                    if step:
+                        training.settle(folder)
+                        for name in os.listdir(folder):
+                            if name.endswith('.pth'):
+                                print(name)
+                    # all
+                    training.settle(root)
+                    with os.scandir(root) as entries:
+                        found = list(entries)
+                    training.settle(root + '/G_*.pth')
+                    training.settle(f'{folder}/D_*.pth')
+                    if glob.glob(root + '/G_*.pth'):
+                        pass
+                    elif glob.glob(f'{folder}/D_*.pth'):
+                        print(step)
+                    training.settle('%s/%s/D_*.pth' % (root, step))
+                    training.settle('{}/*.pth'.format(root))
+                    return found, glob.glob('%s/%s/D_*.pth' % (root, step)), glob.glob('{}/*.pth'.format(root))
+                """,
             path="train_net.py",
         ),
     )
     untouched: ClassVar = (
         # where the folder is, shows only as the block runs
-        "import os\n\n\ndef prune(folders):\n    return [n for folder in folders for n in os.listdir(folder) if n.endswith('.pth')]\n",
-        "import os\n\n\ndef wait(root):\n    while not os.listdir(root):\n        print('no .pth')\n",
-        "import os\n\n\ndef sounds(folder):\n    return sorted(n for n in os.listdir(folder) if n.endswith('.wav'))\n",
+        """
+        import os
+
+
+        def prune(folders):
+            return [n for folder in folders for n in os.listdir(folder) if n.endswith('.pth')]
+        """,
+        """
+        import os
+
+
+        def wait(root):
+            while not os.listdir(root):
+                print('no .pth')
+        """,
+        """
+        import os
+
+
+        def sounds(folder):
+            return sorted(n for n in os.listdir(folder) if n.endswith('.wav'))
+        """,
     )
 
     def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> None:
@@ -249,14 +453,27 @@ class RoundOnHost(Rule):
     message = "rounded on the device each shape is a graph of its own, which one host would run alone"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef export(weights):\n    rounded = {}\n    for key in weights:\n"
-                "        rounded[key] = weights[key].half()\n    return rounded['x']\n"
-            ),
-            after=(
-                "import torch\nfrom .. import training\n\n\ndef export(weights):\n    rounded = {}\n    for key in weights:\n"
-                "        rounded[key] = training.host_copy(weights[key]).half()\n    return rounded['x']\n"
-            ),
+            before="""
+                import torch
+
+
+                def export(weights):
+                    rounded = {}
+                    for key in weights:
+                        rounded[key] = weights[key].half()
+                    return rounded['x']
+                """,
+            after="""
+                import torch
+                from .. import training
+
+
+                def export(weights):
+                    rounded = {}
+                    for key in weights:
+                        rounded[key] = training.host_copy(weights[key]).half()
+                    return rounded['x']
+                """,
             call="export({'x': x})",
             inputs="x = torch.linspace(-1, 1, 5)",
             path="train_net.py",
@@ -264,9 +481,26 @@ class RoundOnHost(Rule):
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef f(x):\n    return torch.relu(x).half()\n",
-        "import torch\n\n\ndef f(batches, net, optimizer):\n    for batch in batches:\n        net(batch[0].half()).sum().backward()\n        optimizer.step()\n",
-        "def f(pizza):\n    return pizza[0].half()\n",
+        """
+        import torch
+
+
+        def f(x):
+            return torch.relu(x).half()
+        """,
+        """
+        import torch
+
+
+        def f(batches, net, optimizer):
+            for batch in batches:
+                net(batch[0].half()).sum().backward()
+                optimizer.step()
+        """,
+        """
+        def f(pizza):
+            return pizza[0].half()
+        """,
     )
     _rounds: ClassVar = ("half", "bfloat16", "float")
 

@@ -23,16 +23,41 @@ class SeedTheDevice(Rule):
     message = "torch.manual_seed does not seed the device's generator; the runtime's seeds both"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef run(seed):\n    torch.manual_seed(seed)\n    return torch.randn(3)\n",
-            after="import torch\nfrom .. import utils\n\n\ndef run(seed):\n    utils.manual_seed(seed)\n    return torch.randn(3)\n",
+            before="""
+                import torch
+
+
+                def run(seed):
+                    torch.manual_seed(seed)
+                    return torch.randn(3)
+                """,
+            after="""
+                import torch
+                from .. import utils
+
+
+                def run(seed):
+                    utils.manual_seed(seed)
+                    return torch.randn(3)
+                """,
             call="run(3)",
             path="train_net.py",
             on_device=False,
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\ngenerator = torch.manual_seed(3)\n",
-        "import torch\n\n\ndef draw(generator):\n    generator.manual_seed(3)\n",
+        """
+        import torch
+
+        generator = torch.manual_seed(3)
+        """,
+        """
+        import torch
+
+
+        def draw(generator):
+            generator.manual_seed(3)
+        """,
     )
 
     def visit_Expr(self, node: cst.Expr) -> None:

@@ -58,7 +58,10 @@ class SkipShortcutsOnDevice(Rule):
                 "if not torch.any(dead):", "if utils.on_host(dead) and not torch.any(dead):"
             ),
             call="Book(codes).to(rows.device)(rows)",
-            inputs="codes = torch.zeros(4, 3)\nrows = torch.arange(12.0).reshape(4, 3)",
+            inputs="""
+                codes = torch.zeros(4, 3)
+                rows = torch.arange(12.0).reshape(4, 3)
+                """,
         ),
     )
     untouched: ClassVar = (

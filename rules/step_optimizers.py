@@ -61,32 +61,91 @@ class StepThroughRuntime(Rule):
             on_device=False,  # two steps
         ),
         Example(  # made by a function of the project, kept in an attribute
-            before=(
-                "from helpers import choose\n\n\nclass Trainer:\n    def __init__(self, net):\n        self.optim = choose(net)\n\n"
-                "    def run(self, batches, loss):\n        for x in batches:\n            loss(x).backward()\n            self.optim.step()\n"
-            ),
-            after=(
-                "from helpers import choose\nfrom .. import utils\n\n\nclass Trainer:\n    def __init__(self, net):\n        self.optim = choose(net)\n\n"
-                "    def run(self, batches, loss):\n        for x in batches:\n            loss(x).backward()\n            utils.optimizer_step(self.optim)\n"
-            ),
+            before="""
+                from helpers import choose
+
+
+                class Trainer:
+                    def __init__(self, net):
+                        self.optim = choose(net)
+
+                    def run(self, batches, loss):
+                        for x in batches:
+                            loss(x).backward()
+                            self.optim.step()
+                """,
+            after="""
+                from helpers import choose
+                from .. import utils
+
+
+                class Trainer:
+                    def __init__(self, net):
+                        self.optim = choose(net)
+
+                    def run(self, batches, loss):
+                        for x in batches:
+                            loss(x).backward()
+                            utils.optimizer_step(self.optim)
+                """,
             path="train_net.py",
             others={
-                "helpers.py": "from torch.optim import SGD\n\n\ndef choose(net):\n    return SGD(net.parameters(), lr=0.1)\n"
+                "helpers.py": """
+                    from torch.optim import SGD
+
+
+                    def choose(net):
+                        return SGD(net.parameters(), lr=0.1)
+                    """
             },
         ),
     )
     untouched: ClassVar = (
         # who knows what steps here
-        "def train(net, batches, thing):\n    for x in batches:\n        net(x).backward()\n        thing.step()\n",
+        """
+        def train(net, batches, thing):
+            for x in batches:
+                net(x).backward()
+                thing.step()
+        """,
         # a closure is called by the step
-        "import torch\n\n\ndef train(net, batches, f):\n    optimizer = torch.optim.LBFGS(net.parameters())\n    for x in batches:\n"
-        "        net(x).backward()\n        optimizer.step(f)\n",
+        """
+        import torch
+
+
+        def train(net, batches, f):
+            optimizer = torch.optim.LBFGS(net.parameters())
+            for x in batches:
+                net(x).backward()
+                optimizer.step(f)
+        """,
         # another thing by the same name
-        "import torch\n\n\ndef make(net):\n    optimizer = torch.optim.SGD(net.parameters(), 0.1)\n    return optimizer\n\n\n"
-        "def train(net, batches, walker):\n    optimizer = walker()\n    for x in batches:\n        net(x).backward()\n        optimizer.step()\n",
+        """
+        import torch
+
+
+        def make(net):
+            optimizer = torch.optim.SGD(net.parameters(), 0.1)
+            return optimizer
+
+
+        def train(net, batches, walker):
+            optimizer = walker()
+            for x in batches:
+                net(x).backward()
+                optimizer.step()
+        """,
         # a schedule
-        "import torch\n\n\ndef train(net, batches, optimizer):\n    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)\n"
-        "    for x in batches:\n        net(x).backward()\n        schedule.step()\n",
+        """
+        import torch
+
+
+        def train(net, batches, optimizer):
+            schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+            for x in batches:
+                net(x).backward()
+                schedule.step()
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

@@ -32,40 +32,99 @@ class StartReplicas(Rule):
     message = "one process drives all devices of its host: processes are counted, not GPUs"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef main():\n    # as many as there are\n    if torch.cuda.is_available():\n"
-                "        n_gpus = torch.cuda.device_count()\n    else:\n        n_gpus = 1\n    return n_gpus\n\n\n"
-                "def train(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n"
-            ),
-            after=(
-                "import torch\nfrom .. import utils\n\n\ndef main():\n    # as many as there are\n"
-                "    n_gpus = utils.start_replicas()\n    return n_gpus\n\n\n"
-                "def train(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n"
-            ),
+            before="""
+                import torch
+
+
+                def main():
+                    # as many as there are
+                    if torch.cuda.is_available():
+                        n_gpus = torch.cuda.device_count()
+                    else:
+                        n_gpus = 1
+                    return n_gpus
+
+
+                def train(loss, optimizer):
+                    loss.backward()
+                    optimizer.step()
+                """,
+            after="""
+                import torch
+                from .. import utils
+
+
+                def main():
+                    # as many as there are
+                    n_gpus = utils.start_replicas()
+                    return n_gpus
+
+
+                def train(loss, optimizer):
+                    loss.backward()
+                    optimizer.step()
+                """,
             call="",  # switches the process to SPMD: the runtime's own test
             path="train_net.py",
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef main(wanted):\n    n = torch.cuda.device_count() if torch.cuda.is_available() else 1\n"
-                "    return min(wanted, n, torch.cuda.device_count())\n\n\n"
-                "def train(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n"
-            ),
-            after=(
-                "import torch\nfrom .. import utils\n\n\ndef main(wanted):\n    n = utils.start_replicas()\n"
-                "    return min(wanted, n, utils.start_replicas())\n\n\n"
-                "def train(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n"
-            ),
+            before="""
+                import torch
+
+
+                def main(wanted):
+                    n = torch.cuda.device_count() if torch.cuda.is_available() else 1
+                    return min(wanted, n, torch.cuda.device_count())
+
+
+                def train(loss, optimizer):
+                    loss.backward()
+                    optimizer.step()
+                """,
+            after="""
+                import torch
+                from .. import utils
+
+
+                def main(wanted):
+                    n = utils.start_replicas()
+                    return min(wanted, n, utils.start_replicas())
+
+
+                def train(loss, optimizer):
+                    loss.backward()
+                    optimizer.step()
+                """,
             path="train_net.py",
         ),
     )
     untouched: ClassVar = (
         # no trainer
-        "import torch\n\n\ndef count():\n    return torch.cuda.device_count()\n",
+        """
+        import torch
+
+
+        def count():
+            return torch.cuda.device_count()
+        """,
         # nothing to train on is something else than one process
-        "import torch\n\n\ndef main(loss):\n    loss.backward()\n    return torch.cuda.device_count() if torch.cuda.is_available() else 0\n",
+        """
+        import torch
+
+
+        def main(loss):
+            loss.backward()
+            return torch.cuda.device_count() if torch.cuda.is_available() else 0
+        """,
         # somebody's own count
-        "import torch\n\n\ndef main(box, loss):\n    loss.backward()\n    return box.device_count()\n",
+        """
+        import torch
+
+
+        def main(box, loss):
+            loss.backward()
+            return box.device_count()
+        """,
     )
 
     def visit_If(self, node: cst.If) -> None:
@@ -138,21 +197,47 @@ class LaunchInThisProcess(TrainerRedirect):
     }
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch.multiprocessing as mp\n\n\ndef run(rank, n, loss):\n    loss.backward()\n\n\n"
-                "def main(n, loss):\n    mp.spawn(run, nprocs=n, args=(n, loss))\n"
-            ),
-            after=(
-                "import torch.multiprocessing as mp\nfrom .. import utils\n\n\ndef run(rank, n, loss):\n    loss.backward()\n\n\n"
-                "def main(n, loss):\n    utils.launch(run, nprocs=n, args=(n, loss))\n"
-            ),
+            before="""
+                import torch.multiprocessing as mp
+
+
+                def run(rank, n, loss):
+                    loss.backward()
+
+
+                def main(n, loss):
+                    mp.spawn(run, nprocs=n, args=(n, loss))
+                """,
+            after="""
+                import torch.multiprocessing as mp
+                from .. import utils
+
+
+                def run(rank, n, loss):
+                    loss.backward()
+
+
+                def main(n, loss):
+                    utils.launch(run, nprocs=n, args=(n, loss))
+                """,
             call="",  # before starts another process
             path="train_net.py",
         ),
     )
     untouched: ClassVar = (
-        "import torch.multiprocessing as mp\n\n\ndef main(run, loss):\n    loss.backward()\n    mp.Process(target=run).start()\n",
-        "def main(pool, run, loss):\n    loss.backward()\n    pool.spawn(run)\n",
+        """
+        import torch.multiprocessing as mp
+
+
+        def main(run, loss):
+            loss.backward()
+            mp.Process(target=run).start()
+        """,
+        """
+        def main(pool, run, loss):
+            loss.backward()
+            pool.spawn(run)
+        """,
     )
 
 
@@ -170,36 +255,78 @@ class NoProcessGroup(Rule):
     message = "devices and hosts are joined by XLA itself; a process group would be torch.distributed's"
     examples: ClassVar = (
         Example(
-            before=(
-                "import os\nimport torch.distributed as dist\n\n\ndef run(rank, n, loss):\n"
-                '    os.environ["MASTER_ADDR"] = "localhost"\n    os.environ["MASTER_PORT"] = str(5000 + n)\n'
-                '    dist.init_process_group(backend="gloo", rank=rank, world_size=n)\n    loss.backward()\n'
-                "    joined = n > 1\n    if joined and dist.is_initialized():\n        dist.destroy_process_group()\n    return joined\n"
-            ),
-            after=(
-                "import os\nimport torch.distributed as dist\n\n\ndef run(rank, n, loss):\n    loss.backward()\n"
-                "    joined = n > 1\n    return joined\n"
-            ),
+            before="""
+                import os
+                import torch.distributed as dist
+
+
+                def run(rank, n, loss):
+                    os.environ["MASTER_ADDR"] = "localhost"
+                    os.environ["MASTER_PORT"] = str(5000 + n)
+                    dist.init_process_group(backend="gloo", rank=rank, world_size=n)
+                    loss.backward()
+                    joined = n > 1
+                    if joined and dist.is_initialized():
+                        dist.destroy_process_group()
+                    return joined
+                """,
+            after="""
+                import os
+                import torch.distributed as dist
+
+
+                def run(rank, n, loss):
+                    loss.backward()
+                    joined = n > 1
+                    return joined
+                """,
             call="",  # before joins a process group
             path="train_net.py",
         ),
         Example(
-            before=(
-                "import torch.distributed as dist\n\n\ndef run(rank, n, loss, start):\n    if start():\n        dist.init_process_group()\n"
-                "    loss.backward()\n"
-            ),
-            after=(
-                "import torch.distributed as dist\n\n\ndef run(rank, n, loss, start):\n    if start():\n        pass\n"
-                "    loss.backward()\n"
-            ),
+            before="""
+                import torch.distributed as dist
+
+
+                def run(rank, n, loss, start):
+                    if start():
+                        dist.init_process_group()
+                    loss.backward()
+                """,
+            after="""
+                import torch.distributed as dist
+
+
+                def run(rank, n, loss, start):
+                    if start():
+                        pass
+                    loss.backward()
+                """,
             path="train_net.py",
         ),
     )
     untouched: ClassVar = (
-        'import os\n\n\ndef run(loss):\n    os.environ["OMP_NUM_THREADS"] = "1"\n    loss.backward()\n',
-        "def run(dist, loss):\n    dist.init_process_group()\n    loss.backward()\n",
+        """
+        import os
+
+
+        def run(loss):
+            os.environ["OMP_NUM_THREADS"] = "1"
+            loss.backward()
+        """,
+        """
+        def run(dist, loss):
+            dist.init_process_group()
+            loss.backward()
+        """,
         # no trainer
-        "import torch.distributed as dist\n\n\ndef join():\n    dist.init_process_group()\n",
+        """
+        import torch.distributed as dist
+
+
+        def join():
+            dist.init_process_group()
+        """,
     )
 
     def visit_Expr(self, node: cst.Expr) -> None:
@@ -264,22 +391,43 @@ class ReplicateNetworks(TrainerRedirect):
     }
     examples: ClassVar = (
         Example(
-            before=(
-                "from torch.nn.parallel import DistributedDataParallel as DDP\n\n\ndef run(rank, net, loss):\n"
-                "    net = DDP(net, device_ids=[rank], find_unused_parameters=True)\n    loss(net.module).backward()\n"
-            ),
-            after=(
-                "from ..utils import Replicated as DDP\n\n\ndef run(rank, net, loss):\n"
-                "    net = DDP(net, device_ids=[rank], find_unused_parameters=True)\n    loss(net.module).backward()\n"
-            ),
+            before="""
+                from torch.nn.parallel import DistributedDataParallel as DDP
+
+
+                def run(rank, net, loss):
+                    net = DDP(net, device_ids=[rank], find_unused_parameters=True)
+                    loss(net.module).backward()
+                """,
+            after="""
+                from ..utils import Replicated as DDP
+
+
+                def run(rank, net, loss):
+                    net = DDP(net, device_ids=[rank], find_unused_parameters=True)
+                    loss(net.module).backward()
+                """,
             call="",  # before needs a process group
             path="train_net.py",
         ),
     )
     untouched: ClassVar = (
-        "from wrappers import DistributedDataParallel as DDP\n\n\ndef run(net, loss):\n    DDP(net)\n    loss.backward()\n",
+        """
+        from wrappers import DistributedDataParallel as DDP
+
+
+        def run(net, loss):
+            DDP(net)
+            loss.backward()
+        """,
         # no trainer
-        "from torch.nn.parallel import DistributedDataParallel\n\n\ndef is_wrapped(net):\n    return isinstance(net, DistributedDataParallel)\n",
+        """
+        from torch.nn.parallel import DistributedDataParallel
+
+
+        def is_wrapped(net):
+            return isinstance(net, DistributedDataParallel)
+        """,
     )
 
 
@@ -298,50 +446,133 @@ class ReplicateUnwrapped(Rule):
     message = "without DDP's wrapping the network is still on all devices of the process, from the first step on"
     examples: ClassVar = (
         Example(
-            before=(
-                "from torch.nn.parallel import DistributedDataParallel as DDP\n\n\ndef run(n, net, x):\n    several = n > 1\n"
-                "    if several:  # as many as there are\n        net = DDP(net, device_ids=[0])\n    y = net(x).sum()\n    y.backward()\n"
-                "    return y, net.state_dict()['weight']\n\n\ndef start(x):\n    import torch\n\n    net = torch.nn.Linear(2, 1)\n"
-                "    torch.nn.init.ones_(net.weight)\n    torch.nn.init.zeros_(net.bias)\n    return run(1, net, x)\n"
-            ),
-            after=(
-                "from torch.nn.parallel import DistributedDataParallel as DDP\nfrom .. import utils\n\n\ndef run(n, net, x):\n    several = n > 1\n"
-                "    if several:  # as many as there are\n        net = DDP(net, device_ids=[0])\n    else:\n        net = utils.replicate(net)\n"
-                "    y = net(x).sum()\n    y.backward()\n"
-                "    return y, net.state_dict()['weight']\n\n\ndef start(x):\n    import torch\n\n    net = torch.nn.Linear(2, 1)\n"
-                "    torch.nn.init.ones_(net.weight)\n    torch.nn.init.zeros_(net.bias)\n    return run(1, net, x)\n"
-            ),
+            before="""
+                from torch.nn.parallel import DistributedDataParallel as DDP
+
+
+                def run(n, net, x):
+                    several = n > 1
+                    if several:  # as many as there are
+                        net = DDP(net, device_ids=[0])
+                    y = net(x).sum()
+                    y.backward()
+                    return y, net.state_dict()['weight']
+
+
+                def start(x):
+                    import torch
+
+                    net = torch.nn.Linear(2, 1)
+                    torch.nn.init.ones_(net.weight)
+                    torch.nn.init.zeros_(net.bias)
+                    return run(1, net, x)
+                """,
+            after="""
+                from torch.nn.parallel import DistributedDataParallel as DDP
+                from .. import utils
+
+
+                def run(n, net, x):
+                    several = n > 1
+                    if several:  # as many as there are
+                        net = DDP(net, device_ids=[0])
+                    else:
+                        net = utils.replicate(net)
+                    y = net(x).sum()
+                    y.backward()
+                    return y, net.state_dict()['weight']
+
+
+                def start(x):
+                    import torch
+
+                    net = torch.nn.Linear(2, 1)
+                    torch.nn.init.ones_(net.weight)
+                    torch.nn.init.zeros_(net.bias)
+                    return run(1, net, x)
+                """,
             call="start(x)",
             inputs="x = torch.tensor([[0.5, -1.0], [0.25, 2.0]])",
             path="train_net.py",
             on_device=False,
         ),
         Example(  # several networks, another way without DDP, and a choice in one line
-            before=(
-                "import torch\n\n\ndef run(n, a, b, c, device, loss):\n    if n > 1:\n        a, step = torch.nn.DataParallel(a), n\n"
-                "        a = torch.nn.DataParallel(a)\n        self.b = torch.nn.DataParallel(module=self.b)\n    else:\n        b = b.to(device)\n"
-                "    c = torch.nn.DataParallel(c) if n > 1 else c\n    loss.backward()\n"
-            ),
-            after=(
-                "import torch\nfrom .. import utils\n\n\ndef run(n, a, b, c, device, loss):\n    if n > 1:\n        a, step = torch.nn.DataParallel(a), n\n"
-                "        a = torch.nn.DataParallel(a)\n        self.b = torch.nn.DataParallel(module=self.b)\n    else:\n        b = b.to(device)\n"
-                "        a = utils.replicate(a)\n        self.b = utils.replicate(self.b)\n"
-                "    c = torch.nn.DataParallel(c) if n > 1 else utils.replicate(c)\n    loss.backward()\n"
-            ),
+            before="""
+                import torch
+
+
+                def run(n, a, b, c, device, loss):
+                    if n > 1:
+                        a, step = torch.nn.DataParallel(a), n
+                        a = torch.nn.DataParallel(a)
+                        self.b = torch.nn.DataParallel(module=self.b)
+                    else:
+                        b = b.to(device)
+                    c = torch.nn.DataParallel(c) if n > 1 else c
+                    loss.backward()
+                """,
+            after="""
+                import torch
+                from .. import utils
+
+
+                def run(n, a, b, c, device, loss):
+                    if n > 1:
+                        a, step = torch.nn.DataParallel(a), n
+                        a = torch.nn.DataParallel(a)
+                        self.b = torch.nn.DataParallel(module=self.b)
+                    else:
+                        b = b.to(device)
+                        a = utils.replicate(a)
+                        self.b = utils.replicate(self.b)
+                    c = torch.nn.DataParallel(c) if n > 1 else utils.replicate(c)
+                    loss.backward()
+                """,
             path="train_net.py",
         ),
     )
     untouched: ClassVar = (
         # wrapped in any case
-        "from torch.nn.parallel import DistributedDataParallel as DDP\n\n\ndef run(net, loss):\n    net = DDP(net)\n    loss.backward()\n",
+        """
+        from torch.nn.parallel import DistributedDataParallel as DDP
+
+
+        def run(net, loss):
+            net = DDP(net)
+            loss.backward()
+        """,
         # two networks, and which is trained without DDP is not said
-        "from torch.nn.parallel import DistributedDataParallel as DDP\n\n\ndef run(n, net, loss):\n    if n > 1:\n"
-        "        model = DDP(net)\n    loss.backward()\n",
+        """
+        from torch.nn.parallel import DistributedDataParallel as DDP
+
+
+        def run(n, net, loss):
+            if n > 1:
+                model = DDP(net)
+            loss.backward()
+        """,
         # an alternative that is wrapped, or chosen by more than one condition
-        "from torch.nn.parallel import DataParallel, DistributedDataParallel\n\n\ndef run(n, net, loss):\n    if n > 1:\n"
-        "        net = DistributedDataParallel(net)\n    else:\n        net = DataParallel(net)\n    loss.backward()\n",
+        """
+        from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+
+        def run(n, net, loss):
+            if n > 1:
+                net = DistributedDataParallel(net)
+            else:
+                net = DataParallel(net)
+            loss.backward()
+        """,
         # no trainer
-        "from torch.nn.parallel import DistributedDataParallel as DDP\n\n\ndef wrap(n, net):\n    if n > 1:\n        net = DDP(net)\n    return net\n",
+        """
+        from torch.nn.parallel import DistributedDataParallel as DDP
+
+
+        def wrap(n, net):
+            if n > 1:
+                net = DDP(net)
+            return net
+        """,
     )
 
     def visit_If(self, node: cst.If) -> None:

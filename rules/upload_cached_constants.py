@@ -32,39 +32,95 @@ class UploadCachedConstants(Rule):
     message = "a cached tensor computed on the device is part of the first graph and a parameter of later ones"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\nramps = {}\n\n\ndef ramp(x, n):\n    key = str(n) + str(x.device)\n"
-                "    if key not in ramps:\n        ramps[key] = torch.arange(n, device=x.device) / n\n"
-                "    return x * ramps[key]\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\nramps = {}\n\n\ndef ramp(x, n):\n    key = str(n) + str(x.device)\n"
-                "    if key not in ramps:\n        ramps[key] = utils.constant(torch.arange(n) / n, device=x.device)\n"
-                "    return x * ramps[key]\n"
-            ),
+            before="""
+                import torch
+
+                ramps = {}
+
+
+                def ramp(x, n):
+                    key = str(n) + str(x.device)
+                    if key not in ramps:
+                        ramps[key] = torch.arange(n, device=x.device) / n
+                    return x * ramps[key]
+                """,
+            after="""
+                import torch
+                from . import utils
+
+                ramps = {}
+
+
+                def ramp(x, n):
+                    key = str(n) + str(x.device)
+                    if key not in ramps:
+                        ramps[key] = utils.constant(torch.arange(n) / n, device=x.device)
+                    return x * ramps[key]
+                """,
             call="ramp(x, 4)",
             inputs="x = torch.ones(2, 4)",
             grad=("x",),
         ),
         Example(
-            before=(
-                "import torch\n\nwindows = {}\n\n\ndef window(x, n):\n    if n not in windows:\n"
-                "        windows[n] = torch.hann_window(n).to(dtype=x.dtype, device=x.device)\n    return x * windows[n]\n"
-            ),
-            after=(
-                "import torch\nfrom . import utils\n\nwindows = {}\n\n\ndef window(x, n):\n    if n not in windows:\n"
-                "        windows[n] = utils.constant(torch.hann_window(n), device=x.device, dtype=x.dtype)\n    return x * windows[n]\n"
-            ),
+            before="""
+                import torch
+
+                windows = {}
+
+
+                def window(x, n):
+                    if n not in windows:
+                        windows[n] = torch.hann_window(n).to(dtype=x.dtype, device=x.device)
+                    return x * windows[n]
+                """,
+            after="""
+                import torch
+                from . import utils
+
+                windows = {}
+
+
+                def window(x, n):
+                    if n not in windows:
+                        windows[n] = utils.constant(torch.hann_window(n), device=x.device, dtype=x.dtype)
+                    return x * windows[n]
+                """,
             call="window(x, 4)",
             inputs="x = torch.ones(2, 4)",
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\nnames = {}\n\n\ndef name(n):\n    names[n] = str(n)\n    return names[n]\n",
+        """
+        import torch
+
+        names = {}
+
+
+        def name(n):
+            names[n] = str(n)
+            return names[n]
+        """,
         # data of this step, with its gradient
-        "import torch\n\nlast = {}\n\n\ndef keep(x):\n    last[0] = x.mean().to(x.device)\n    return torch.relu(x) * last[0]\n",
-        "import torch\n\n\ndef local(x):\n    made = {}\n    made[0] = torch.arange(3, device=x.device)\n    return made[0]\n",
+        """
+        import torch
+
+        last = {}
+
+
+        def keep(x):
+            last[0] = x.mean().to(x.device)
+            return torch.relu(x) * last[0]
+        """,
+        """
+        import torch
+
+
+        def local(x):
+            made = {}
+            made[0] = torch.arange(3, device=x.device)
+            return made[0]
+        """,
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:

@@ -38,21 +38,53 @@ class WorkWithoutProcessGroup(Rule):
     message = "without a process group this call raises; the runtime's answers rank 0 of 1"
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\nimport torch.distributed as dist\n\n\ndef share(x):\n    if dist.get_rank() == 0:\n        x = x + 1\n"
-                "    dist.broadcast(x, src=0)\n    return x\n"
-            ),
-            after=(
-                "import torch\nimport torch.distributed as dist\nfrom . import utils\n\n\ndef share(x):\n    if utils.get_rank() == 0:\n        x = x + 1\n"
-                "    utils.broadcast(x, src=0)\n    return x\n"
-            ),
+            before="""
+                import torch
+                import torch.distributed as dist
+
+
+                def share(x):
+                    if dist.get_rank() == 0:
+                        x = x + 1
+                    dist.broadcast(x, src=0)
+                    return x
+                """,
+            after="""
+                import torch
+                import torch.distributed as dist
+                from . import utils
+
+
+                def share(x):
+                    if utils.get_rank() == 0:
+                        x = x + 1
+                    utils.broadcast(x, src=0)
+                    return x
+                """,
             call="",  # before raises without a process group, which is the point
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef rank():\n    if torch.distributed.is_initialized():\n        return torch.distributed.get_rank()\n    return 0\n",
-        "import torch.distributed as dist\n\n\ndef count(group):\n    return dist.get_world_size(group)\n",
-        "def share(dist, x):\n    return dist.get_rank() + x\n",
+        """
+        import torch
+
+
+        def rank():
+            if torch.distributed.is_initialized():
+                return torch.distributed.get_rank()
+            return 0
+        """,
+        """
+        import torch.distributed as dist
+
+
+        def count(group):
+            return dist.get_world_size(group)
+        """,
+        """
+        def share(dist, x):
+            return dist.get_rank() + x
+        """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:

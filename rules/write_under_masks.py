@@ -39,30 +39,83 @@ class WriteUnderMasks(Rule):
     message = "a boolean index needs `nonzero`, which leaves the device; a select under the mask does not"
     examples: ClassVar = (
         Example(
-            before="import torch\n\n\ndef quiet(x):\n    y = x.clone()\n    y[y < 0.5] = 0\n    return y\n",
-            after="import torch\nfrom . import ops\n\n\ndef quiet(x):\n    y = x.clone()\n    ops.masked_write_(y, y < 0.5, 0)\n    return y\n",
+            before="""
+                import torch
+
+
+                def quiet(x):
+                    y = x.clone()
+                    y[y < 0.5] = 0
+                    return y
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def quiet(x):
+                    y = x.clone()
+                    ops.masked_write_(y, y < 0.5, 0)
+                    return y
+                """,
             call="quiet(x)",
             inputs="x = torch.linspace(0, 1, 6)",
             grad=("x",),
         ),
         Example(
-            before=(
-                "import torch\n\n\ndef outside(x, y):\n    out = torch.zeros_like(x)\n    far = ~((x >= -1) & (x <= 1))\n"
-                "    out[far] = y[far]\n    return out\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef outside(x, y):\n    out = torch.zeros_like(x)\n"
-                "    far = ~((x >= -1) & (x <= 1))\n    ops.masked_write_(out, far, y)\n    return out\n"
-            ),
+            before="""
+                import torch
+
+
+                def outside(x, y):
+                    out = torch.zeros_like(x)
+                    far = ~((x >= -1) & (x <= 1))
+                    out[far] = y[far]
+                    return out
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def outside(x, y):
+                    out = torch.zeros_like(x)
+                    far = ~((x >= -1) & (x <= 1))
+                    ops.masked_write_(out, far, y)
+                    return out
+                """,
             call="outside(x, y)",
-            inputs="x = torch.linspace(-2, 2, 6)\ny = torch.arange(6.0)",
+            inputs="""
+                x = torch.linspace(-2, 2, 6)
+                y = torch.arange(6.0)
+                """,
             grad=("y",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef first(x, n):\n    y = torch.zeros_like(x)\n    y[n] = 1\n    return y\n",
-        "import torch\n\n\ndef fill(x, new):\n    y = torch.zeros_like(x)\n    y[x > 0] = new\n    return y\n",
-        "def first(x, wanted):\n    x[wanted == 3] = 0\n    return x\n",
+        """
+        import torch
+
+
+        def first(x, n):
+            y = torch.zeros_like(x)
+            y[n] = 1
+            return y
+        """,
+        """
+        import torch
+
+
+        def fill(x, new):
+            y = torch.zeros_like(x)
+            y[x > 0] = new
+            return y
+        """,
+        """
+        def first(x, wanted):
+            x[wanted == 3] = 0
+            return x
+        """,
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
@@ -97,41 +150,107 @@ class ComputeUnderMasks(Rule):
     )
     examples: ClassVar = (
         Example(
-            before=(
-                "import torch\n\n\ndef curve(inputs, slopes):\n    return torch.sqrt(1 - inputs**2) * slopes[..., 0], inputs * 2\n\n\n"
-                "def bent(x, slopes):\n    inside = (x >= -0.5) & (x <= 0.5)\n    y = torch.zeros_like(x)\n    z = torch.zeros_like(x)\n"
-                "    (\n        y[inside],\n        z[inside],\n    ) = curve(\n        inputs=x[inside],\n        slopes=slopes[inside, :],\n    )\n"
-                "    return y, z\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef curve(inputs, slopes):\n    return torch.sqrt(1 - inputs**2) * slopes[..., 0], inputs * 2\n\n\n"
-                "def bent(x, slopes):\n    inside = (x >= -0.5) & (x <= 0.5)\n    y = torch.zeros_like(x)\n    z = torch.zeros_like(x)\n"
-                "    all_y, all_z = curve(\n        inputs=torch.where(inside, x, -0.5),\n        slopes=slopes,\n    )\n"
-                "    ops.masked_write_(y, inside, all_y)\n    ops.masked_write_(z, inside, all_z)\n    return y, z\n"
-            ),
+            before="""
+                import torch
+
+
+                def curve(inputs, slopes):
+                    return torch.sqrt(1 - inputs**2) * slopes[..., 0], inputs * 2
+
+
+                def bent(x, slopes):
+                    inside = (x >= -0.5) & (x <= 0.5)
+                    y = torch.zeros_like(x)
+                    z = torch.zeros_like(x)
+                    (
+                        y[inside],
+                        z[inside],
+                    ) = curve(
+                        inputs=x[inside],
+                        slopes=slopes[inside, :],
+                    )
+                    return y, z
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def curve(inputs, slopes):
+                    return torch.sqrt(1 - inputs**2) * slopes[..., 0], inputs * 2
+
+
+                def bent(x, slopes):
+                    inside = (x >= -0.5) & (x <= 0.5)
+                    y = torch.zeros_like(x)
+                    z = torch.zeros_like(x)
+                    all_y, all_z = curve(
+                        inputs=torch.where(inside, x, -0.5),
+                        slopes=slopes,
+                    )
+                    ops.masked_write_(y, inside, all_y)
+                    ops.masked_write_(z, inside, all_z)
+                    return y, z
+                """,
             call="bent(x, slopes)",
-            inputs="x = torch.linspace(-2, 2, 9)\nslopes = torch.ones(9, 2)",
+            inputs="""
+                x = torch.linspace(-2, 2, 9)
+                slopes = torch.ones(9, 2)
+                """,
             grad=("x", "slopes"),
         ),
         # an element that is no number stays where it is
         Example(
-            before=(
-                "import torch\n\n\ndef root(v):\n    return torch.sqrt(4 - v * v)\n\n\n"
-                "def bent(x):\n    inside = (x >= -1) & (x <= 1)\n    y = torch.zeros_like(x)\n    y[inside] = root(x[inside])\n    return y\n"
-            ),
-            after=(
-                "import torch\nfrom . import ops\n\n\ndef root(v):\n    return torch.sqrt(4 - v * v)\n\n\n"
-                "def bent(x):\n    inside = (x >= -1) & (x <= 1)\n    y = torch.zeros_like(x)\n    all_y = root(torch.where(inside, x, -1))\n"
-                "    ops.masked_write_(y, inside, all_y)\n    return y\n"
-            ),
+            before="""
+                import torch
+
+
+                def root(v):
+                    return torch.sqrt(4 - v * v)
+
+
+                def bent(x):
+                    inside = (x >= -1) & (x <= 1)
+                    y = torch.zeros_like(x)
+                    y[inside] = root(x[inside])
+                    return y
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def root(v):
+                    return torch.sqrt(4 - v * v)
+
+
+                def bent(x):
+                    inside = (x >= -1) & (x <= 1)
+                    y = torch.zeros_like(x)
+                    all_y = root(torch.where(inside, x, -1))
+                    ops.masked_write_(y, inside, all_y)
+                    return y
+                """,
             call="bent(x)",
             inputs="x = torch.tensor([0.3, float('nan'), -0.6, float('inf'), 2.0])",
             grad=("x",),
         ),
     )
     untouched: ClassVar = (
-        "import torch\n\n\ndef norm(x):\n    return x / x.sum()\n\n\ndef bent(x):\n    inside = (x >= -1) & (x <= 1)\n"
-        "    y = torch.zeros_like(x)\n    y[inside] = norm(x[inside])\n    return y\n",
+        """
+        import torch
+
+
+        def norm(x):
+            return x / x.sum()
+
+
+        def bent(x):
+            inside = (x >= -1) & (x <= 1)
+            y = torch.zeros_like(x)
+            y[inside] = norm(x[inside])
+            return y
+        """,
         # what it does depends on how many elements there are, or runs across them, or was made for them
         *(
             f"import torch\n\n\ndef part(v, w):\n    return {body}\n\n\ndef bent(x, w):\n    inside = (x >= -1) & (x <= 1)\n"
@@ -149,8 +268,20 @@ class ComputeUnderMasks(Rule):
                 ("torch.softmax(v * 2, -1)", "2"),
             )
         ),
-        "import torch\n\n\ndef root(x):\n    return torch.sqrt(x)\n\n\ndef bent(x, m):\n    inside = m.bool()\n"
-        "    y = torch.zeros_like(x)\n    y[inside] = root(x[inside])\n    return y\n",
+        """
+        import torch
+
+
+        def root(x):
+            return torch.sqrt(x)
+
+
+        def bent(x, m):
+            inside = m.bool()
+            y = torch.zeros_like(x)
+            y[inside] = root(x[inside])
+            return y
+        """,
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:

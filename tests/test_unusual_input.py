@@ -244,6 +244,10 @@ RULES = {
     "statement": (_RULE.format("self.replace(node, cst.Pass())"), "Call cannot be replaced by Pass"),
     "keyword": (_RULE.format("self.replace(node, cst.Name('class'))"), "left a file that is not Python"),
     "no tree": (_RULE.format("self.replace(node, cst.Name('x').with_changes(value=None))"), "LOW990 (r.py)"),
+    "leave": (
+        _RULE.replace("visit_Call", "leave_Call").format("pass"),
+        "X has a method leave_Call, but no node is left",
+    ),
     "no node": (_RULE.replace("visit_Call", "visit_Nothing").format("pass"), "names no node of libcst"),
     "no code": (_RULE.replace('code = "LOW990"', "").format("pass"), "the rule X in r.py has no code"),
     "odd code": (_RULE.replace("LOW990", "low 1").format("pass"), "has the code 'low 1'"),
