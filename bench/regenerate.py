@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 if TYPE_CHECKING:
     from porter.changes.status.changes import Changes
-    from porter.generate import Outcome
+    from porter.generate import GenerateOutcome
     from porter.package.base import Base
     from porter.package.manifest import Manifest
 
@@ -146,7 +146,7 @@ def row(
     return wrong
 
 
-def port(upstream: str, out: Path) -> Outcome:
+def port(upstream: str, out: Path) -> GenerateOutcome:
     """Generate over whatever is in `out`."""
     from porter.codemod.engine import no_collection
     from porter.generate import Settings, generate

@@ -109,7 +109,7 @@ class Rule:
     untouched: ClassVar[Sequence[str]] = ()
     fixes_hazard: ClassVar[bool] = True  # False for layout, such as imports
     ours: ClassVar[bool] = False  # True for the rules that come with the tool; the rule book says so
-    twice: ClassVar[bool] = True  # False: nobody can differentiate the gradients of what it emits, nor transform them
+    supports_double_backward: ClassVar[bool] = True  # False: its kernels have no second derivative
 
     def __init_subclass__(cls) -> None:
         """TypeError for a method that nothing would call: rules have no `leave_<Node>`."""

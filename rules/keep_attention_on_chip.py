@@ -52,7 +52,7 @@ class KeepAttentionOnChip(Rule):
     safety = Safety.CLOSE
     message = "on a TPU these scores stay on the chip until values are summed up by them, and are not written and read"
     fixes_hazard = False
-    twice = False
+    supports_double_backward = False
     examples: ClassVar = (
         Example(
             before=_BEFORE,

@@ -46,7 +46,7 @@ class KeepBitsForTheBackwardPass(RedirectRule):
     safety = Safety.EXACT
     message = "on a TPU the backward pass keeps a byte an element of dropout and ReLU, not random numbers and results"
     fixes_hazard = False
-    twice = False
+    supports_double_backward = False
     targets: ClassVar[Mapping[str, str]] = {
         "torch.nn.Dropout": "ops.Dropout",
         "torch.matmul": "ops.matmul",

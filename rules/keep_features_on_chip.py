@@ -62,7 +62,7 @@ class KeepFeaturesOnChip(Rule):
     safety = Safety.CLOSE
     message = "on a TPU the weights of these layers stay on the chip, and each result is written and read once"
     fixes_hazard = False
-    twice = False
+    supports_double_backward = False
     examples: ClassVar = (
         Example(
             before=_BEFORE,

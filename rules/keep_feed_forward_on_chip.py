@@ -60,7 +60,7 @@ class KeepFeedForwardOnChip(Rule):
         "on a TPU what this layer gives stays on the chip until the next one is computed, and is not written and read"
     )
     fixes_hazard = False
-    twice = False
+    supports_double_backward = False
     examples: ClassVar = (
         Example(
             before=_BEFORE,

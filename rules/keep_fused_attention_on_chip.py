@@ -38,7 +38,7 @@ class KeepFusedAttentionOnChip(RedirectRule):
     safety = Safety.CLOSE
     message = "on a TPU this attention runs in one kernel, and its scores are not written and read"
     fixes_hazard = False
-    twice = False
+    supports_double_backward = False
     targets: ClassVar[Mapping[str, str]] = {
         "torch.nn.functional.scaled_dot_product_attention": "ops.scaled_dot_product_attention",
     }

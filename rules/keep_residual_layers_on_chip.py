@@ -76,7 +76,7 @@ class KeepResidualLayersOnChip(Rule):
     safety = Safety.CLOSE
     message = "on a TPU the signals between these layers stay on the chip, where they are not written and read again"
     fixes_hazard = False
-    twice = False
+    supports_double_backward = False
     examples: ClassVar = (
         Example(
             before=_BEFORE,

@@ -36,7 +36,7 @@ class RecomputeActivations(RedirectRule):
     safety = Safety.EXACT
     message = "on a TPU a convolution computes the activation before it again instead of keeping its result in memory"
     fixes_hazard = False
-    twice = False
+    supports_double_backward = False
     targets: ClassVar[Mapping[str, str]] = {
         "torch.nn.functional.leaky_relu": "ops.leaky_relu",
     }

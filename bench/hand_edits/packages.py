@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 from porter.errors import PortError
-from porter.generate import Outcome, Settings, generate
+from porter.generate import GenerateOutcome, Settings, generate
 from porter.inputs.upstream import open_upstream
 from porter.package.base import Base, read_base
 from porter.package.manifest import read
@@ -77,7 +77,7 @@ def judge_package(chance: Random, folder: Path) -> tuple[list[str], int]:
 
 
 def _judge(
-    place: Place, outcome: Outcome, before: Base, edited: Mapping[str, Text], deleted: set[str], moved: set[str]
+    place: Place, outcome: GenerateOutcome, before: Base, edited: Mapping[str, Text], deleted: set[str], moved: set[str]
 ) -> list[str]:
     now = _base(place).generated
     found = []

@@ -204,14 +204,14 @@ class BucketRecord(TypedDict):
     memory_bytes: int | None
 
 
-class Plan(BucketTotals):
+class BucketPlan(BucketTotals):
     """Buckets, and what an epoch costs with them."""
 
     boundaries: list[int]
     buckets: list[BucketRecord]
 
 
-class UpstreamPlan(Plan):
+class UpstreamPlan(BucketPlan):
     """Those of upstream's own boundaries."""
 
     too_short: int  # clips that its sampler leaves out
@@ -227,7 +227,7 @@ class BucketsAnswer(TypedDict):
     left_out: dict[str, list[str]]  # reason → names of clips
     batch_size: int
     replicas: int
-    planned: Plan
+    planned: BucketPlan
     upstream: UpstreamPlan
     trade_off: list[BucketTotals]
 

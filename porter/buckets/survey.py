@@ -15,14 +15,13 @@ from .partition import partitions
 
 if TYPE_CHECKING:
     from ..answers import BucketsAnswer
-    from ..answers.runs import BucketRecord, BucketTotals
-    from ..answers.runs import Plan as BucketPlan
+    from ..answers.runs import BucketPlan, BucketRecord, BucketTotals
 
 _TRADE_OFF = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
-class Survey:
+class BucketSurvey:
     """What `survey` found. `trade_off` has buckets for other numbers of them; `too_long` are clips that upstream's own
     boundaries leave out.
     """
@@ -51,7 +50,7 @@ def survey(
     replicas: int = 1,
     graphs: int | None = None,
     boundaries: Sequence[int] | None = None,
-) -> Survey:
+) -> BucketSurvey:
     """Plan buckets for the clips of a dataset: those of `boundaries`, or at most `graphs` (as many as upstream's need).
 
     PortError where a clip is beyond `boundaries`, or no clip is in a bucket.
@@ -75,7 +74,7 @@ def survey(
     else:
         _refuse_longer(clips, boundaries)
         planned = within(boundaries)
-    return Survey(
+    return BucketSurvey(
         reading,
         model,
         replicas,
@@ -106,7 +105,7 @@ def parse_boundaries(text: str) -> tuple[int, ...]:
     return found
 
 
-def as_json(found: Survey) -> BucketsAnswer:
+def as_json(found: BucketSurvey) -> BucketsAnswer:
     """All of it, for machines."""
     return {
         "dataset": str(found.reading.folder),

@@ -16,7 +16,7 @@ from .target import package_of
 
 if TYPE_CHECKING:
     from ..estimate.compiler import Compiler
-    from ..estimate.outcome import Outcome
+    from ..estimate.outcome import EstimateOutcome
     from ..estimate.runner import EstimateRequest
 
 
@@ -135,7 +135,7 @@ def estimate(
 
 def _run(
     upstream: str, directory: Path, request: EstimateRequest, compiler: Compiler, versions: dict[str, str]
-) -> Outcome:
+) -> EstimateOutcome:
     from ..estimate.runner import estimate as ask
     from ..inputs.upstream import open_upstream
 

@@ -16,7 +16,7 @@ from .target import upstream_of
 
 if TYPE_CHECKING:
     from ..answers import GenerateAnswer, GenerateDiffAnswer
-    from ..generate import Outcome
+    from ..generate import GenerateOutcome
     from ..generate.building import Built
     from ..package.manifest import Manifest
 
@@ -113,7 +113,7 @@ def _print_diff(built: Built, form: Form) -> None:
         print_diff(lines)
 
 
-def _told(outcome: Outcome) -> GenerateAnswer:
+def _told(outcome: GenerateOutcome) -> GenerateAnswer:
     manifest = outcome.manifest
     return {
         "package": str(outcome.place.package_dir),
@@ -143,7 +143,7 @@ def _say_stale(manifest: Manifest, told: Path) -> None:
             note(f"the decision {d['key']} ({d['what']} {where}) {why}")
 
 
-def _print(outcome: Outcome, folders: tuple[Path, ...], *, quiet: bool, verbose: bool) -> None:
+def _print(outcome: GenerateOutcome, folders: tuple[Path, ...], *, quiet: bool, verbose: bool) -> None:
     manifest, place = outcome.manifest, outcome.place
     if quiet:
         from ..views.handwork import print_conflicts

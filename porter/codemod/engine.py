@@ -17,7 +17,7 @@ from ..syntax.spans import Places, Rendering, Span
 from ..syntax.splice import Spliced, can_splice
 from ..syntax.unprinted import restored
 from .imports import RuntimeImport, add_import_edits
-from .noted import Noted, Outcome, kept_off, of_rules, trouble
+from .noted import Noted, NotedFile, kept_off, of_rules, trouble
 from .rebuild import Rebuilt, rebuild
 from .rule_errors import broken, failed, refuse_other_than_python, visitors
 from .suppress import Suppressions
@@ -116,8 +116,8 @@ def rewrite(project: Project, rules: Sequence[type[Rule]]) -> Rewrites:
 
 def visit(project: Project, rules: Sequence[type[Rule]]) -> None:
     """Let `rules` ask for their edits in every file of `project`; once."""
-    if any(not rule.twice for rule in rules) and project.differentiates_twice:
-        rules = [rule for rule in rules if rule.twice]
+    if any(not rule.supports_double_backward for rule in rules) and project.differentiates_twice:
+        rules = [rule for rule in rules if rule.supports_double_backward]
     for file in project.files.values():
         _visit(file, rules)
 
@@ -147,9 +147,9 @@ def apply(
     return Rewrites(project, files, unused)
 
 
-def _outcomes(files: Mapping[str, Rewritten]) -> dict[str, Outcome]:
+def _outcomes(files: Mapping[str, Rewritten]) -> dict[str, NotedFile]:
     return {
-        path: Outcome(
+        path: NotedFile(
             rewritten.file.rendering.text,
             rewritten.text,
             tuple(edit.span for edit in rewritten.edits if edit.rule == RuntimeImport.code),

@@ -53,7 +53,7 @@ def of_rules(project: Project, noted: Mapping[Request, Noted], *, anywhere: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class NotedFile:
     """A file with its notes followed."""
 
     before: str  # upstream's text
@@ -62,7 +62,7 @@ class Outcome:
     changed: bool  # whether a note kept anything off in it
 
 
-def trouble(files: Mapping[str, Outcome], notes: Mapping[str, Suppressions], noted: Mapping[Request, Noted]) -> str:
+def trouble(files: Mapping[str, NotedFile], notes: Mapping[str, Suppressions], noted: Mapping[Request, Noted]) -> str:
     """Why a project cannot work as notes leave it, in a sentence; "" where nothing is known against it."""
     for path, file in files.items():
         for note in notes[path].notes:

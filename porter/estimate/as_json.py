@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from porter.estimate.chips import CHIPS
-from porter.estimate.outcome import Fit, GraphOutcome, Outcome, Said
+from porter.estimate.outcome import EstimateOutcome, Fit, GraphOutcome, Said
 from porter.estimate.roofline import Roofline
 from porter.views.plain import plain
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from porter.answers.runs import FitRecord, GraphRecord, RooflineRecord, SaidRecord
 
 
-def to_json(outcome: Outcome) -> dict[str, Any]:
+def to_json(outcome: EstimateOutcome) -> dict[str, Any]:
     """One object for machines. Sizes are in bytes, times in seconds; what is not known is null."""
     sizes = outcome.sizes
     told: EstimateAnswer = {

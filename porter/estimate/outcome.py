@@ -102,7 +102,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EstimateOutcome:
     """What a whole run found."""
 
     upstream: str

@@ -19,7 +19,7 @@ from porter.estimate.exchange import Asked, Sizes, Traced, load_traced
 from porter.estimate.fit import Probe, largest
 from porter.estimate.lengths import batches, buckets, longer
 from porter.estimate.names import graph_name, wanted
-from porter.estimate.outcome import Fit, GraphOutcome, Outcome, Said
+from porter.estimate.outcome import EstimateOutcome, Fit, GraphOutcome, Said
 from porter.estimate.pair import named_by_torch_xla
 from porter.inputs.upstream import Snapshot
 from porter.validate.children import Server, Timeout
@@ -76,7 +76,7 @@ def estimate(
     compiler: Compiler,
     versions: Mapping[str, str],
     progress: Progress = lambda what, done, total: None,
-) -> Outcome:
+) -> EstimateOutcome:
     """What `compiler` says of the package at `folder`, made from `snapshot`. PortError for input of no use."""
     names = wanted(request.cases)
     manifest = read_manifest(folder)
@@ -94,7 +94,7 @@ def estimate(
         fits: tuple[Fit, ...] = ()
         if request.fit:
             fits = tuple(_fits(outcomes, request.chips, tracing, compiler, progress))
-    return Outcome(
+    return EstimateOutcome(
         upstream=snapshot.spec,
         revision=snapshot.revision,
         port=folder.resolve().name,

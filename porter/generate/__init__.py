@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..package.manifest import FileRecord, Manifest
     from .building import Built
 
-__all__ = ["Outcome", "Settings", "build", "generate", "place_for"]
+__all__ = ["GenerateOutcome", "Settings", "build", "generate", "place_for"]
 
 Step = Callable[[str], None]  # is told what is being done
 
@@ -31,7 +31,7 @@ _TRIES = 3  # somebody who saves a file while it is merged does not do so again 
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class GenerateOutcome:
     """What became of a package on disk; names are relative to the place's root."""
 
     place: Place
@@ -60,7 +60,7 @@ def build(snapshot: Snapshot, settings: Settings, step: Step = _silent) -> Built
 
 def generate(
     snapshot: Snapshot, place: Place, settings: Settings, *, force: bool = False, step: Step = _silent
-) -> Outcome:
+) -> GenerateOutcome:
     """Make the package at `place` what `snapshot` and the rules say, and what was edited there by hand.
 
     Where that is so already nothing is parsed or written. PortError where something there is not ours or cannot
@@ -88,7 +88,7 @@ def generate(
 
 def _generate(
     snapshot: Snapshot, place: Place, settings: Settings, force: bool, step: Step, make: Callable[[], Built]
-) -> Outcome:
+) -> GenerateOutcome:
     recover(place)
     _refuse_upstream(place, settings)
     beside = () if settings.install else ("module/__init__.py",)
@@ -103,7 +103,7 @@ def _generate(
     marked = any(conflict.kind == "still marked" for conflict in left)
     fresh = old is not None and (keep or not found.edited) and (marked or unchanged(snapshot, place, settings, old))
     if old is not None and fresh:
-        return Outcome(place, old, written=False, edited=found.changed, added=found.added, conflicts=left)
+        return GenerateOutcome(place, old, written=False, edited=found.changed, added=found.added, conflicts=left)
     before = _base_of(place, old)
     built = make()
     changes = _changes(old, before, built)
@@ -118,7 +118,7 @@ def _generate(
     write_package(place, contents, dump(built.manifest), found.state)
     made = built.manifest["files"]
     kept = [name for name in ours if contents[name] != built.base.generated.get(name)]
-    return Outcome(
+    return GenerateOutcome(
         place,
         built.manifest,
         written=True,

@@ -24,7 +24,7 @@ BACKUP = ".backup-"
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class DiskSurvey:
     """What is at a place, against what was generated there; names are relative to the place's root, sorted."""
 
     state: Mapping[str, str]  # SHA-256 of each file, for `write_package`
@@ -54,7 +54,7 @@ def old_manifest(place: Place, *, force: bool) -> Manifest | None:
         raise
 
 
-def survey(place: Place, manifest: Manifest | None, beside: Iterable[str] = ()) -> Survey:
+def survey(place: Place, manifest: Manifest | None, beside: Iterable[str] = ()) -> DiskSurvey:
     """Look at `place`. PortError for unreadable files.
 
     Where no manifest tells what was generated, all files are added ones, those of `beside` too unless empty.
@@ -65,7 +65,7 @@ def survey(place: Place, manifest: Manifest | None, beside: Iterable[str] = ()) 
     added = {name for name in state if place.holds(name)}
     if manifest is None:
         added |= {name for name in beside if state[name] not in ("", digest(b""))}
-    return Survey(
+    return DiskSurvey(
         state,
         # A folder where a file was has no digest of its own.
         tuple(sorted(name for name in {*hashes} - gone if state.get(name) != hashes[name])),
@@ -75,7 +75,7 @@ def survey(place: Place, manifest: Manifest | None, beside: Iterable[str] = ()) 
     )
 
 
-def read_edited(place: Place, found: Survey) -> dict[str, bytes]:
+def read_edited(place: Place, found: DiskSurvey) -> dict[str, bytes]:
     """The files that were edited. PortError for what cannot be merged: links, folders, what is not Python."""
     contents = {}
     for name in found.edited:
@@ -104,7 +104,7 @@ def still_marked(place: Place, names: Iterable[str]) -> tuple[Conflict, ...]:
     return troubles(contents, {})
 
 
-def read_pristine(place: Place, manifest: Manifest, found: Survey) -> Mapping[str, bytes]:
+def read_pristine(place: Place, manifest: Manifest, found: DiskSurvey) -> Mapping[str, bytes]:
     """The files as they were generated. PortError where port.base does not tell, so that nothing can be merged."""
     shown = ", ".join(found.edited[:5]) + (f" and {len(found.edited) - 5} more" if len(found.edited) > 5 else "")
     told = f"files in {place.root} were edited by hand since they were generated ({shown})"
@@ -117,7 +117,7 @@ def read_pristine(place: Place, manifest: Manifest, found: Survey) -> Mapping[st
     return generated
 
 
-def back_up(place: Place, found: Survey) -> Path:
+def back_up(place: Place, found: DiskSurvey) -> Path:
     """Copy the package at `place`, edited or not, to a new folder in its root, and return that folder."""
     number = 1
     while (place.root / f"{BACKUP}{number}").exists():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Column
 
     from ..buckets.cost import Bucket
-    from ..buckets.survey import Survey
+    from ..buckets.survey import BucketSurvey
 
 _ESTIMATED = (
     "Memory (GB) is an estimate for one replica's activations in float32, from what a TPU compiler gave forward and "
@@ -25,7 +25,7 @@ _ESTIMATED = (
 _NO_ESTIMATE = "Memory was measured for no network of this version."
 
 
-def print_survey(found: Survey) -> None:
+def print_survey(found: BucketSurvey) -> None:
     """Print it on stdout."""
     console = stdout_console()
     clips = f"{len(found.reading.clips)} clips"

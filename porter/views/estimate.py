@@ -15,7 +15,7 @@ from ..estimate.roofline import ridge
 from .console import plain_table, stdout_console
 
 if TYPE_CHECKING:
-    from ..estimate.outcome import Fit, GraphOutcome, Outcome, Said
+    from ..estimate.outcome import EstimateOutcome, Fit, GraphOutcome, Said
 
 _STYLES = {"compiles": "green", "too large": "red", "error": "red", "timeout": "red"}
 _FIGURES = (
@@ -30,7 +30,7 @@ _FIGURES = (
 )
 
 
-def print_estimate(outcome: Outcome) -> None:
+def print_estimate(outcome: EstimateOutcome) -> None:
     """Print it on stdout."""
     console = stdout_console()
     precision = "bfloat16 autocast" if outcome.bf16 else "float32"

@@ -11,12 +11,12 @@ from rich.text import Text
 from .console import plain_table, stdout_console
 
 if TYPE_CHECKING:
-    from ..generate import Outcome
+    from ..generate import GenerateOutcome
 
 _SHOWN = 20  # names on a screen
 
 
-def print_handwork(outcome: Outcome, *, whole: bool = False) -> None:
+def print_handwork(outcome: GenerateOutcome, *, whole: bool = False) -> None:
     """Print it on stdout, with `whole` uncut; nothing where nobody edited anything."""
     console = stdout_console()
     most = None if whole else _SHOWN
@@ -26,7 +26,7 @@ def print_handwork(outcome: Outcome, *, whole: bool = False) -> None:
     print_conflicts(outcome)
 
 
-def print_conflicts(outcome: Outcome) -> None:
+def print_conflicts(outcome: GenerateOutcome) -> None:
     """Print on stdout what a person has to solve; nothing where that is nothing."""
     if not outcome.conflicts:
         return

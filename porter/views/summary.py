@@ -22,11 +22,11 @@ from .scope import print_scope
 from .trainers import modules
 
 if TYPE_CHECKING:
-    from ..generate import Outcome
+    from ..generate import GenerateOutcome
     from ..package.manifest import Manifest
 
 
-def print_summary(outcome: Outcome, folders: tuple[Path, ...] = (), *, verbose: bool = False) -> None:
+def print_summary(outcome: GenerateOutcome, folders: tuple[Path, ...] = (), *, verbose: bool = False) -> None:
     """Print it on stdout: the result first. With `verbose` the rules with their edits follow, and no list is cut."""
     manifest, place = outcome.manifest, outcome.place
     console = stdout_console()
@@ -104,7 +104,7 @@ def _own_titles() -> dict[str, str]:
     return {RuntimeImport.code: RuntimeImport.title}
 
 
-def _usage(outcome: Outcome) -> str:
+def _usage(outcome: GenerateOutcome) -> str:
     """How the package is used: commands for the folder where generate ran."""
     manifest, place = outcome.manifest, outcome.place
     around = folder_around(manifest)
@@ -123,7 +123,7 @@ def _usage(outcome: Outcome) -> str:
     return told if checkout else f"{told}\nCHECKOUT is a checkout of {_upstream(manifest)}."
 
 
-def _checkout(outcome: Outcome) -> Path | None:
+def _checkout(outcome: GenerateOutcome) -> Path | None:
     """The folder that was ported, where it is one."""
     upstream = remembered(outcome.place.root, outcome.manifest["upstream"]["spec"]).upstream
     return Path(upstream) if upstream is not None and is_path(upstream) and Path(upstream).is_dir() else None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from porter.estimate.exchange import Sizes
 from porter.estimate.fit import Found, Probe
-from porter.estimate.outcome import Compiled, Fit, GraphOutcome, Outcome, Said
+from porter.estimate.outcome import Compiled, EstimateOutcome, Fit, GraphOutcome, Said
 
 FAST = Compiled(2e12, 4e9, 300_000_000, 50_000_000, 40_000_000, 10_000_000, 5_000_000, 12.0)
 SLOW = Compiled(3e9, 6e10, 3_000_000_000, 50_000_000, 40_000_000, 0, 9_000_000, 240.0)
 STRANGE = "what <the> compiler & friends say"
 
 
-def outcome() -> Outcome:
+def outcome() -> EstimateOutcome:
     sizes = Sizes(8, 400, 100)
     graphs = (
         GraphOutcome(
@@ -39,4 +39,4 @@ def outcome() -> Outcome:
     )
     versions = {"torch_xla": "2.9.0", "jax": "0.10.2", "jaxlib": "0.10.2", "libtpu": "0.0.52"}
     named = {"jax": "0.7.1", "jaxlib": "0.7.1", "libtpu": "0.0.21"}
-    return Outcome("up", "abc", "generated", "full", sizes, False, 9.0, ("v5e",), versions, graphs, fits, named)
+    return EstimateOutcome("up", "abc", "generated", "full", sizes, False, 9.0, ("v5e",), versions, graphs, fits, named)

@@ -15,7 +15,7 @@ from porter.cli import cli
 from porter.errors import PortError
 from porter.estimate.chips import Chip
 from porter.estimate.exchange import Sizes
-from porter.estimate.outcome import Compiled, GraphOutcome, Outcome, Said
+from porter.estimate.outcome import Compiled, EstimateOutcome, GraphOutcome, Said
 from porter.estimate.runner import EstimateRequest, Tracing, estimate
 from porter.inputs.upstream import open_upstream
 from porter.validate.manifest import read_manifest
@@ -55,7 +55,7 @@ def asked(*cases: str, **more: Any) -> EstimateRequest:
     return EstimateRequest(("v5e",), cases, "tiny", timeout=200.0, **more)
 
 
-def run(places: tuple[Path, Path], request: EstimateRequest, needs: Callable[[bytes], int] = len) -> Outcome:
+def run(places: tuple[Path, Path], request: EstimateRequest, needs: Callable[[bytes], int] = len) -> EstimateOutcome:
     upstream, port = places
     return estimate(open_upstream(str(upstream)), port, request, Formula(needs), {"libtpu": "0"})
 

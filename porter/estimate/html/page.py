@@ -8,7 +8,7 @@ from pathlib import Path
 from porter import __version__
 from porter.estimate.chips import CHIPS, Chip
 from porter.estimate.html.plots import RoofPlot, TimeBar, roof_plot, share, time_bars
-from porter.estimate.outcome import GraphOutcome, Outcome, Said
+from porter.estimate.outcome import EstimateOutcome, GraphOutcome, Said
 from porter.estimate.pair import described
 from porter.estimate.roofline import Roofline, ridge
 from porter.views.html import environment, today
@@ -36,7 +36,7 @@ class ChipPage:
     plot: RoofPlot | None
 
 
-def render(outcome: Outcome) -> str:
+def render(outcome: EstimateOutcome) -> str:
     """The whole page. It holds everything that it shows."""
     templates = environment(Path(__file__).parent / "templates")
     templates.filters |= {"giga": _giga, "mega": _mega}
