@@ -22,6 +22,8 @@ class Tolerance:
 # with noise and kinks shared, SynthesizerTrn and MultiPeriodDiscriminator at full size have their worst result at
 # 117 dB and their worst gradient at 98 dB; eagerly, both are equal. A layer norm's epsilon of 1e-6 instead of 1e-5,
 # which shall not pass, leaves 104 dB in the results. Those of the TPU are for products in full float32, not measured.
+# What is stored in float16 was computed in float32: of thousands of values that are as near as those should be, one or
+# two are rounded the other way, which leaves 106 dB; were all of them, it would be 66.
 _TABLE: dict[tuple[str, str], Tolerance] = {
     ("cpu", "float32"): Tolerance(results=120, gradients=95, buffers=120),
     ("xla", "float32"): Tolerance(results=110, gradients=85, buffers=110),
@@ -29,6 +31,7 @@ _TABLE: dict[tuple[str, str], Tolerance] = {
     ("cpu", "float64"): Tolerance(results=200, gradients=180, buffers=200),
     ("xla", "float64"): Tolerance(results=200, gradients=180, buffers=200),
     ("tpu", "float64"): Tolerance(results=80, gradients=60, buffers=80),
+    ("cpu", "float16"): Tolerance(results=85, gradients=60, buffers=85),
     ("cpu", "bfloat16"): Tolerance(results=30, gradients=15, buffers=30),
     ("xla", "bfloat16"): Tolerance(results=30, gradients=15, buffers=30),
     ("tpu", "bfloat16"): Tolerance(results=30, gradients=15, buffers=30),

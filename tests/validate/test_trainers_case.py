@@ -34,6 +34,11 @@ def test_a_small_tensor_counts_as_much_as_a_large_one_and_rounding_for_nothing()
     assert told["sizes"][2] == 0 and told["values"][-3:].abs().sum() == 0
 
 
+def test_what_is_stored_in_half_precision_is_compared_so() -> None:
+    assert gist([torch.ones(3).half()])["values"].dtype == torch.float16
+    assert gist([torch.ones(3).half(), torch.ones(3)])["values"].dtype == torch.float32
+
+
 def test_a_few_batches_of_an_epoch_are_loaded_here() -> None:
     before = torch.get_rng_state()
     loader = trainers._few(DataLoader)(list(range(20)), batch_size=4, num_workers=5, persistent_workers=True)

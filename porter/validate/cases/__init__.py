@@ -166,6 +166,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     "trainers": {
         "trainers.s2": "s2_train.py: steps, checkpoints, and resumed, on the host",
         "trainers.s2_v3": "s2_train_v3.py: the same",
+        "trainers.s2_v3_lora": "s2_train_v3_lora.py: the same, of v4",
     },
     "distributed": {
         "distributed": "what processes share, with one process",

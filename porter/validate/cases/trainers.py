@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 import wave
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
 from io import BytesIO, StringIO
 from itertools import islice
@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from porter.inputs.sources.layout import TRAINERS
+from porter.validate.cases.adapters import as_peft
 from porter.validate.cases.base import Batch, Case, Part, Unavailable
 from porter.validate.cases.files import told
 from porter.validate.cases.shapes import normal
@@ -260,7 +261,7 @@ def _watched_steps(kept: list[object]) -> Iterator[None]:
         yield
 
 
-def _gist(tensors: Iterable[Tensor]) -> object:
+def _gist(tensors: Collection[Tensor]) -> object:
     """Many tensors in few: how large each is, and some values of each in units of that.
 
     What is smaller by far than the largest holds nothing but rounding, and counts as zero.
@@ -270,7 +271,9 @@ def _gist(tensors: Iterable[Tensor]) -> object:
     units = torch.where(sizes > _NOTHING * sizes.max(), sizes, torch.inf)
     thinned = [value[:: max(1, value.numel() // _VALUES)] / unit for value, unit in zip(found, units, strict=True)]
     sizes = torch.where(units.isinf(), 0.0, sizes)
-    return {"count": len(found), "sizes": sizes.float(), "values": torch.cat(thinned).float()}
+    kinds = {value.dtype for value in tensors}
+    kind = torch.float16 if kinds == {torch.float16} else torch.float32  # as fine as what is compared
+    return {"count": len(found), "sizes": sizes.float(), "values": torch.cat(thinned).to(kind)}
 
 
 def _imported(near: Any, trainer: str) -> ModuleType:
@@ -316,6 +319,7 @@ def _train(name: str, version: str) -> Callable[[Any, Batch], object]:
             stack.enter_context(redirect_stderr(StringIO()))
             stack.enter_context(mock.patch.object(sys, "argv", [name, "-c", str(path)]))
             stack.enter_context(mock.patch.dict(os.environ, {"SOVITS_PORT_DEVICE": "cpu"}))
+            stack.enter_context(mock.patch.dict(sys.modules, {"peft": as_peft()}))
             stack.enter_context(mock.patch.object(torch.multiprocessing, "spawn", _call_here))
             trainer: Any = _imported(near, name)
             torch.set_float32_matmul_precision("highest")
@@ -367,7 +371,7 @@ def _end_group() -> None:
 def _left(folder: Path, version: str) -> object:
     """What checkpoints and exported weights hold, the latter's first two bytes apart."""
     found: dict[str, Any] = {}
-    for path in sorted(folder.glob(f"logs_s2_{version}/*.pth")):
+    for path in sorted(folder.glob(f"logs_s2_{version}*/*.pth")):
         saved = torch.load(path, weights_only=False)
         model, optimizer = saved.pop("model"), saved.pop("optimizer")
         moments = [value for state in optimizer["state"].values() for value in state.values() if value.dim()]
@@ -395,4 +399,8 @@ def _case(name: str, trainer: str, version: str) -> Case:
     return Case(f"trainers.{name}", (part,), gradients=False, on_host=True, varies=False)
 
 
-CASES = (_case("s2", "s2_train", "v2"), _case("s2_v3", "s2_train_v3", "v3"))
+CASES = (
+    _case("s2", "s2_train", "v2"),
+    _case("s2_v3", "s2_train_v3", "v3"),
+    _case("s2_v3_lora", "s2_train_v3_lora", "v4"),
+)
