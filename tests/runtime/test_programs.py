@@ -276,6 +276,23 @@ def test_jax_starts_no_backend_here() -> None:
     assert not xla_bridge._backends
 
 
+def test_what_is_compiled_to_be_interpreted_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("SOVITS_PORT_COMPILATION_CACHE", str(tmp_path))
+    request.addfinalizer(programs.forget)  # whoever comes next starts a process that keeps it elsewhere
+    programs.forget()
+    given = numbers("residual", PLAN, backward=False)
+    (first,) = programs.interpreted("residual", PLAN, given, backward=False)
+    kept = [path.name for path in (tmp_path / "interpreted").iterdir() if not path.name.endswith("-atime")]
+    assert kept
+    programs.forget()
+    (second,) = programs.interpreted("residual", PLAN, given, backward=False)
+    assert torch.equal(first, second)
+    after = [path.name for path in (tmp_path / "interpreted").iterdir() if not path.name.endswith("-atime")]
+    assert sorted(after) == sorted(kept)
+
+
 def test_an_interpreter_that_fails_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="cannot be interpreted"):
         programs.interpreted("residual", PLAN, [torch.ones(1)] * 4, backward=False)

@@ -99,6 +99,7 @@ def interpreted(
                 "file": str(target),
                 "inputs": str(source),
                 "interpreter": "tpu" if as_tpu else "",
+                "kept": str(utils.cache_folder("interpreted") or ""),
             },
             _SECONDS,
         )

@@ -12,7 +12,7 @@ is given the kernel. Without a chip it is interpreted, for a CPU. At "compiler",
 
 With `"inputs": FILE`, the bytes of all arguments, the kernel is run instead: by Pallas's own interpreter, or with
 `"interpreter": "tpu"` by that which does as a TPU does. `file` then has the bytes of all results, and the reply their
-`shapes` and `dtypes`.
+`shapes` and `dtypes`. What jax compiles for that stays in the folder `kept`, unless it is "".
 
 The process ends with stdin, with its parent, and after an idle minute.
 """
@@ -35,6 +35,8 @@ from typing import Any
 _IDLE = 60.0  # seconds
 _LOOK = 5.0  # how often to look whether the parent lives
 _WORDS = 300  # characters of an error
+_KEPT = 1 << 28  # bytes on disk for what was compiled to be interpreted
+_QUICK = {"xla_backend_optimization_level": 0}  # an interpreted kernel runs once or twice
 _PACKAGE = "sovits_port_kernels"
 
 
@@ -78,6 +80,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     place = Path(request["file"])
     if "inputs" in request:
         build = module.backward if backward else module.forward
+        _keep(request["kept"])
         return _interpreted(build, plan, given, Path(request["inputs"]), place, request["interpreter"])
     try:
         function, hlo = lowered(module, plan, given, backward=backward, chip=chip)
@@ -161,6 +164,17 @@ def _interpreted(build: Any, plan: Any, given: Any, source: Path, target: Path, 
     return {"shapes": [one.shape for one in found], "dtypes": [str(one.dtype) for one in found]}
 
 
+@functools.cache
+def _keep(folder: str) -> None:
+    """Have jax keep what it compiles at `folder`: that takes a second and more for each plan, and runs in no time."""
+    if folder:
+        config = importlib.import_module("jax").config
+        config.update("jax_compilation_cache_dir", folder)
+        config.update("jax_compilation_cache_max_size", _KEPT)
+        config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 @functools.lru_cache(maxsize=256)
 def _interpreter(build: Any, plan: Any, interpreter: str) -> Any:
     jax = importlib.import_module("jax")
@@ -168,7 +182,7 @@ def _interpreter(build: Any, plan: Any, interpreter: str) -> Any:
     if interpreter == "tpu":
         tpu = importlib.import_module("jax.experimental.pallas.tpu")
         how = tpu.InterpretParams(detect_races=True, uninitialized_memory="nan")
-    return jax.jit(build(plan, interpret=how))
+    return jax.jit(build(plan, interpret=how), compiler_options=_QUICK)
 
 
 def _races_found() -> bool:
