@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -21,6 +22,7 @@ from porter.codemod import rulebook
 from tests.tiny_upstream import own_rules, run
 from tools.command_reference import page
 from tools.diff_picture import draw
+from tools.notebook import notebook
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -147,6 +149,25 @@ def test_commands_of_pages_can_be_parsed(page: str) -> None:
         assert command is not None, line
         with command.make_context(words[0], words[1:]):
             pass
+
+
+class TestNotebook:
+    page = DOCS / "from-wavs-to-speech.md"
+
+    def test_it_is_not_stale(self) -> None:
+        """Its cells are the page's blocks, which tests/test_training_page.py executes."""
+        wanted = "run: python -m tools.notebook docs/from-wavs-to-speech.md > docs/from-wavs-to-speech.ipynb"
+        found = self.page.with_suffix(".ipynb").read_text("utf-8")
+        assert found == notebook(self.page.read_text("utf-8")), wanted
+
+    def test_cells_of_code_are_installed_or_executed(self) -> None:
+        cells = json.loads(notebook(self.page.read_text("utf-8")))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        tagged = [cell["metadata"].get("tags") == ["installs"] for cell in cells if cell["cell_type"] == "code"]
+        assert tagged == [True, True, *[False] * 5]
+        assert code[1] == "%cd GPT-SoVITS"  # a cell of bash would forget it
+        assert [text.startswith("%%bash\n") for text in code] == [True, False, True, True, False, True, True]
+        assert all(cell["outputs"] == [] for cell in cells if cell["cell_type"] == "code")
 
 
 class TestCompared:

@@ -1,12 +1,14 @@
-"""The commands of docs/training.md as they stand there: from a dataset to a checkpoint that upstream reads."""
+"""The commands of docs/from-wavs-to-speech.md as they stand there: from a folder of clips to a wave file."""
 
 from __future__ import annotations
 
 import json
 import re
 import resource
+import shutil
 import subprocess
 import sys
+import wave
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,15 @@ from porter.analysis.project import Project
 from porter.inputs.sources import collect
 from porter.inputs.upstream import open_upstream
 from porter.inputs.upstream.cache import cached_upstream
+from tests.speaking_checkout import gpt_writer, write_clip, write_front_end, write_packages
 from tests.test_real_upstreams import GITHUB, NEWEST
 from tests.training_set import make_dataset
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/training.md").read_text("utf-8")
+WAY = (ROOT / "docs/from-wavs-to-speech.md").read_text("utf-8")
 SPARED = ("gradio", "pandas", "ffmpeg", "matplotlib")  # packages that the page says need not be installed
-SECONDS = 480  # of all processes together, on the CPU
+SECONDS = 360  # of all processes together, on the CPU
 
 # Two steps of a network that compiles within a minute.
 TRAIN = {
@@ -61,22 +65,19 @@ print(json.dumps([
 """
 
 
-def blocks() -> list[tuple[str, str]]:
-    """Language and text of each block that this test executes."""
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Language and text of each block of a page that this test executes."""
     pattern = r"<!-- executed by tests/test_training_page.py -->\n```(\w*)\n(.*?)```"
-    return re.findall(pattern, PAGE, re.DOTALL)
+    return re.findall(pattern, page, re.DOTALL)
 
 
-def shims(folder: Path) -> Mapping[str, str]:
-    """An environment whose `sovits-port` is this one, and whose `python` lacks what need not be installed."""
-    absent, commands = folder / "absent", folder / "bin"
-    for place in (absent, commands):
-        place.mkdir()
-    for name in SPARED:
-        (absent / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}')\n")
+def shims(folder: Path, modules: Path) -> Mapping[str, str]:
+    """An environment whose `sovits-port` is this one, and whose `python` finds what is in `modules` first."""
+    commands = folder / "bin"
+    commands.mkdir(parents=True)
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from porter.cli import main; main()"
     (commands / "sovits-port").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{program}" "$@"\n')
-    (commands / "python").write_text(f'#!/bin/sh\nPYTHONPATH={absent}:$PYTHONPATH exec {sys.executable} "$@"\n')
+    (commands / "python").write_text(f'#!/bin/sh\nPYTHONPATH={modules}:$PYTHONPATH exec {sys.executable} "$@"\n')
     for path in commands.iterdir():
         path.chmod(0o755)
     return {
@@ -86,6 +87,22 @@ def shims(folder: Path) -> Mapping[str, str]:
         "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
         "SOVITS_PORT_COMPILATION_CACHE": "off",
     }
+
+
+def bare(folder: Path) -> Mapping[str, str]:
+    """An environment that lacks what the page says need not be installed to train."""
+    absent = folder / "absent"
+    absent.mkdir(parents=True)
+    for name in SPARED:
+        (absent / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}')\n")
+    return shims(folder, absent)
+
+
+def whole(folder: Path) -> Mapping[str, str]:
+    """An environment with modules in the place of those that upstream's requirements.txt names."""
+    packages = folder / "packages"
+    write_packages(packages)
+    return shims(folder, packages)
 
 
 def run(command: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -106,18 +123,38 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_commands_lead_to_a_checkpoint_that_upstream_reads(checkout: Path, tmp_path: Path) -> None:
-    environment = shims(tmp_path)
-    make_dataset(checkout / "logs/my-voice", clips=34, seconds=(0.3, 0.69))  # most are too short: upstream repeats all
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def put_clips(checkout: Path, place: Path) -> None:
+    """A folder of clips, most too short, so that upstream repeats all; what they say; and a reference."""
+    names = make_dataset(place, clips=34, seconds=(0.3, 0.69))
+    shutil.move(place / "5-wav32k", checkout / "wavs")
+    said = "".join(f"{name}|my-voice|en|Some {name[5:8]} words.\n" for name in names)
+    (checkout / "my-voice.list").write_text(said)
+    write_clip(checkout / "wavs/one.wav")
+
+
+def made_small(path: Path) -> None:
+    """Change a configuration to that of a network which compiles within a minute."""
+    config: dict[str, Any] = json.loads(path.read_text())
+    config["train"].update(TRAIN)
+    config["model"].update(MODEL)
+    path.write_text(json.dumps(config))
+
+
+def test_the_commands_lead_from_clips_to_speech(checkout: Path, tmp_path: Path) -> None:
+    training, other = bare(tmp_path / "bare"), whole(tmp_path / "whole")
+    put_clips(checkout, tmp_path)
+    write_front_end(checkout)
+    gpt = checkout / "GPT_SoVITS/pretrained_models/gsv-v2final-pretrained/s1bert25hz-small.ckpt"
+    gpt.parent.mkdir()
+    run(gpt_writer(str(gpt)), checkout, {**other, "PYTHONPATH": "GPT_SoVITS:."})
+    told = blocks(WAY)
     said = ""
-    for language, text in blocks():
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for index, (language, text) in enumerate(told):
+        environment = other if index in (0, len(told) - 1) else training
         if language == "python":
             run(["python", "-c", text], checkout, environment)
-            config: dict[str, Any] = json.loads((checkout / "my-s2.json").read_text())
-            config["train"].update(TRAIN)
-            config["model"].update(MODEL)
-            (checkout / "my-s2.json").write_text(json.dumps(config))
+            made_small(checkout / "my-s2.json")
         else:
             done = run(["bash", "-e", "-c", text], checkout, environment)
             said += done.stdout + done.stderr
@@ -125,17 +162,31 @@ def test_the_commands_lead_to_a_checkpoint_that_upstream_reads(checkout: Path, t
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS
     assert "compiling bucket 1 of 1: 4 clips of" in said and "training done" in said
     assert "load audio or ssl error" not in said
+    _check_checkpoints(checkout, {**training, "PYTHONPATH": "GPT_SoVITS:."})
+    assert "hello.wav: " in said and " s of sound in " in said
+    with wave.open(str(checkout / "hello.wav")) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (32000, 1, 2)
+        assert file.getnframes() > 16000 and any(file.readframes(file.getnframes()))
 
+
+def _check_checkpoints(checkout: Path, environment: Mapping[str, str]) -> None:
+    """A pair to go on with, and weights that upstream's own functions read."""
     logs = checkout / "logs/my-voice/logs_s2_v2"
     (generator,), (discriminator,) = logs.glob("G_*.pth"), logs.glob("D_*.pth")
     for path in (generator, discriminator):
         saved = torch.load(path, map_location="cpu", weights_only=True)
         assert saved["iteration"] == 1 and all(bool(torch.isfinite(v).all()) for v in saved["model"].values())
     (weights,) = (checkout / "SoVITS_weights_v2").glob("my-voice_e1_s*.pth")
-    upstream = {**environment, "PYTHONPATH": "GPT_SoVITS:."}
-    told = run(["python", "-c", READ, str(weights), str(generator)], checkout, upstream).stdout.splitlines()[-1]
+    told = run(["python", "-c", READ, str(weights), str(generator)], checkout, environment).stdout.splitlines()[-1]
     version, info, tensors, epoch = json.loads(told)
     assert (version, epoch) == ("v2", 1) and info.startswith("1epoch") and tensors > 100
+
+
+def test_the_commands_of_the_training_page_are_among_them() -> None:
+    executed = blocks(WAY)
+    there = blocks(PAGE)
+    assert len(there) == 3
+    assert [block for block in executed if block in there] == there
 
 
 def test_the_page_lists_every_key_that_a_trainer_reads(checkout: Path) -> None:
@@ -155,7 +206,7 @@ def test_the_page_lists_every_key_that_a_trainer_reads(checkout: Path) -> None:
 
 
 def test_commands_of_the_pages_name_files_that_are_there(checkout: Path) -> None:
-    told = "".join((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/own-loop.md")) + PAGE
+    told = "".join((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/own-loop.md")) + PAGE + WAY
     named = set(re.findall(r"(?:GPT_SoVITS|configs)/[\w./]+\.(?:json|py)", told))
     assert "GPT_SoVITS/configs/s2.json" in named
     assert [name for name in sorted(named - {"configs/s2.json"}) if not (checkout / name).is_file()] == []
