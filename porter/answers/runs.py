@@ -44,6 +44,7 @@ class GroupRecord(TypedDict):
     count: int
     failed: int
     least_db: float | None
+    least_variation: str  # of the tensor with the least ratio, "" for the base case
     tensors: list[TensorReport]
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from porter.validate.compare import TensorReport, least_db
+from porter.validate.compare import TensorReport, least, least_db
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
 from porter.views.plain import plain
 
@@ -61,10 +61,12 @@ def _case_json(case: CaseOutcome) -> CaseRecord:
 
 
 def _group_json(reports: Sequence[TensorReport]) -> GroupRecord:
+    lowest = least(reports)
     return {
         "count": len(reports),
         "failed": sum(not report.passed for report in reports),
         "least_db": least_db(reports),
+        "least_variation": "" if lowest is None else lowest.variation,
         "tensors": list(reports),
     }
 

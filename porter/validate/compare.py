@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from porter.validate.tolerances import NEGLIGIBLE, negligible, tolerance
+from porter.validate.tolerances import NARROW, NEGLIGIBLE, negligible, tolerance
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -33,6 +33,7 @@ class TensorReport:
     own_db: float | None = None  # upstream's float32 from its own float64, where rounding decides (rounding.py)
     exact_db: float | None = None  # the same of both sides in float64
     problem: str = ""  # what is wrong, where it is not the distance
+    variation: str = ""  # under which variation of the case, "" for none
 
 
 def compare_group(
@@ -76,10 +77,29 @@ def rms(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(np.abs(values.astype(np.float64))))))
 
 
+def least(reports: Iterable[TensorReport]) -> TensorReport | None:
+    """The one with the lowest ratio, None where all are equal; tensors that cannot be compared come first."""
+    found = [report for report in reports if report.problem or report.snr_db is not None]
+    return min(found, key=_ratio, default=None)
+
+
 def least_db(reports: Iterable[TensorReport]) -> float | None:
-    """The lowest ratio, None where all are equal; tensors that cannot be compared count as -inf."""
-    found = [-math.inf if r.problem else r.snr_db for r in reports if r.problem or r.snr_db is not None]
-    return min((value for value in found if value is not None), default=None)
+    """The lowest ratio, None where all are equal; of tensors that cannot be compared -inf."""
+    found = least(reports)
+    return None if found is None else _ratio(found)
+
+
+def most_telling(reports: Sequence[TensorReport]) -> Sequence[TensorReport]:
+    """Those whose least ratio says how far a port is off: what fails, else what is in float32 or finer.
+
+    Under bfloat16 autocast, and in what is stored in float16, ratios are low whoever computes.
+    """
+    failed = [report for report in reports if not report.passed]
+    return failed or [report for report in reports if report.dtype not in NARROW] or reports
+
+
+def _ratio(report: TensorReport) -> float:
+    return -math.inf if report.problem or report.snr_db is None else report.snr_db
 
 
 def _compare(

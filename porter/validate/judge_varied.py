@@ -60,7 +60,7 @@ def variation_tensors(reference: Told, port: Told, folder: Path, device: str) ->
                 one, other = _part(old, prefix), _part(new, prefix)
                 slack = 0.0 if told.precision else VARIED
                 reports += _kept(group, compare_group(group, one, other, limits, device, slack))
-        found[name] = [replace(report, name=f"{name}: {report.name}") for report in reports]
+        found[name] = [replace(report, name=f"{name}: {report.name}", variation=name) for report in reports]
     return found
 
 

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from porter.validate.compare import TensorReport, least_db
+from porter.validate.compare import TensorReport, least_db, most_telling
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
+from porter.validate.tolerances import NARROW
 from porter.validate.wording import FIGURES, costs, decibels, distance, next_steps, setting, summary
 from porter.views.console import plain_table
 
@@ -53,7 +54,11 @@ def print_outcome(outcome: Outcome, console: Console, *, quiet: bool = False) ->
     if judged:
         console.print()
         console.print(_table(judged, console.width))
-        console.print("Ratios: the least of a group. Costs: of the first step / the most of a later one.", style="dim")
+        console.print(
+            f"Ratios: the least of a group{_narrow(judged)}. Costs: of the first step / the most of a later one.",
+            style="dim",
+            highlight=False,
+        )
     for case in judged:
         _print_details(case, outcome, console)
     console.print()
@@ -105,7 +110,19 @@ def _columns(cases: Sequence[CaseOutcome]) -> list[_Column]:
 def _least(reports: list[TensorReport]) -> Text:
     if not reports:
         return Text("–", "dim")
-    return Text(decibels(least_db(reports)), "" if all(report.passed for report in reports) else _WRONG)
+    return Text(decibels(least_db(most_telling(reports))), "" if all(report.passed for report in reports) else _WRONG)
+
+
+def _narrow(cases: Sequence[CaseOutcome]) -> str:
+    """What the table leaves out: the least ratio of each type that has few bits."""
+    told = ""
+    for dtype in NARROW:
+        of_type = {case.name: [r for r in case.tensors if r.dtype == dtype and r.passed] for case in cases}
+        ratios = {name: ratio for name, found in of_type.items() if (ratio := least_db(found)) is not None}
+        if ratios:
+            lowest = min(ratios, key=lambda name: ratios[name])
+            told += f", those in {dtype} apart: {decibels(ratios[lowest])}, in {lowest}"
+    return told
 
 
 def _costs(case: CaseOutcome) -> list[Text]:

@@ -64,7 +64,7 @@ def read_rounding(folder: Path) -> dict[str, float] | None:
 
 def relieve(outcome: CaseOutcome, ratios: Mapping[str, float]) -> CaseOutcome:
     """The outcome with limits that know upstream's own rounding."""
-    return _judged(outcome, (_relieved(r, ratios.get(f"{r.group}/{_plain(r.name)}")) for r in outcome.tensors))
+    return _judged(outcome, (_relieved(r, ratios.get(f"{r.group}/{_plain(r)}")) for r in outcome.tensors))
 
 
 def confirm(outcome: CaseOutcome, exact: Told, port: Told, folder: Path, device: str) -> CaseOutcome:
@@ -77,7 +77,7 @@ def confirm(outcome: CaseOutcome, exact: Told, port: Told, folder: Path, device:
         for report in compare_group(group, old.get(group, {}), new.get(group, {}), dtypes, device):
             if report.passed and report.dtype == "float64":
                 agreed[group, report.name] = report
-    return _judged(outcome, (_confirmed(r, agreed.get((r.group, _plain(r.name)))) for r in outcome.tensors))
+    return _judged(outcome, (_confirmed(r, agreed.get((r.group, _plain(r)))) for r in outcome.tensors))
 
 
 def _judged(outcome: CaseOutcome, reports: Iterable[TensorReport]) -> CaseOutcome:
@@ -96,9 +96,9 @@ def _confirmed(report: TensorReport, exact: TensorReport | None) -> TensorReport
     return replace(report, passed=True, exact_db=ratio)
 
 
-def _plain(name: str) -> str:
+def _plain(report: TensorReport) -> str:
     """The name of a tensor without that of its variation, which is judged by what its base case costs."""
-    return name.partition(": ")[2] or name
+    return report.name.removeprefix(f"{report.variation}: ")
 
 
 def _near(report: TensorReport) -> bool:

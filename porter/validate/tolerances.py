@@ -37,6 +37,8 @@ _TABLE: dict[tuple[str, str], Tolerance] = {
     ("tpu", "bfloat16"): Tolerance(results=30, gradients=15, buffers=30),
 }
 
+NARROW = ("bfloat16", "float16")  # types of which a few bits are all that can be equal
+
 NEGLIGIBLE = 1e-5
 """A tensor this much smaller than its siblings is taken for zero, and its noise measured against theirs.
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from porter.validate.budget import Budget
-from porter.validate.compare import TensorReport, least_db
+from porter.validate.compare import TensorReport, least_db, most_telling
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
 
 FIGURES = ("compiles", "fallbacks", "host syncs", "down", "up", "seconds")
@@ -54,7 +54,7 @@ def costs(budget: Budget) -> tuple[str, ...]:
 def row(case: CaseOutcome) -> str:
     """A case that ended, in one line: verdict, the least ratio of each group, seconds."""
     parts = [f"{case.name}: {case.verdict}"]
-    parts += [f"{name} {decibels(least_db(found))}" for name in GROUPS if (found := case.group(name))]
+    parts += [f"{name} {decibels(least_db(most_telling(found)))}" for name in GROUPS if (found := case.group(name))]
     return ", ".join([*parts, f"{case.seconds:.0f} s"])
 
 

@@ -11,7 +11,7 @@ pytest.importorskip("numpy", reason="needs numpy (the extra xla)")
 import numpy as np
 import numpy.typing as npt
 
-from porter.validate.compare import Arrays, TensorReport, compare_group, least_db, snr_db
+from porter.validate.compare import Arrays, TensorReport, compare_group, least, least_db, most_telling, snr_db
 
 RANDOM = np.random.default_rng(0)
 FLOAT = {"a": "float32", "b": "float32", "m.k.weight": "float32", "m.k.bias": "float32"}
@@ -77,6 +77,16 @@ def test_missing_added_and_reshaped() -> None:
     assert reports["c"].problem == "only the port has it"
     assert not any(r.passed for r in reports.values())
     assert least_db(reports.values()) == -math.inf
+
+
+def test_ratios_of_types_with_few_bits_are_told_where_they_fail() -> None:
+    plain = TensorReport("results", "a", (1,), "float32", True, snr_db=127.0)
+    cast = TensorReport("results", "bfloat16: a", (1,), "bfloat16", True, snr_db=40.0, variation="bfloat16")
+    wrong = TensorReport("results", "bfloat16: b", (1,), "bfloat16", False, snr_db=12.0, variation="bfloat16")
+    assert least([plain, cast]) is cast
+    assert least_db(most_telling([plain, cast])) == 127
+    assert least_db(most_telling([plain, cast, wrong])) == 12
+    assert least_db(most_telling([cast])) == 40
 
 
 def test_a_tensor_that_is_zero_is_measured_against_its_siblings() -> None:

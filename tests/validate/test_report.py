@@ -16,7 +16,7 @@ from porter.validate.as_json import to_json
 from porter.validate.report import print_outcome
 from porter.validate.wording import decibels
 
-from .made_up import outcome
+from .made_up import outcome, tensor
 
 LONG = "synthesizer.v2ProPlus.decode_streaming"
 
@@ -70,6 +70,18 @@ def test_details_come_after_the_table_and_the_summary_last() -> None:
 def test_no_ratio_is_rounded_up_to_its_limit() -> None:
     assert decibels(109.97) == "109 dB"
     assert decibels(None) == "equal"
+
+
+def test_ratios_of_few_bits_are_told_apart() -> None:
+    told = outcome()
+    cast = replace(tensor("bfloat16: fine", 120.0), dtype="bfloat16", snr_db=41.7, variation="bfloat16")
+    cases = tuple(replace(one, tensors=(*one.tensors, cast)) if one.name == "good" else one for one in told.cases)
+    sink = io.StringIO()
+    print_outcome(replace(told, cases=cases), Console(file=sink, width=160, markup=False, highlight=False))
+    assert "those in bfloat16 apart: 41 dB, in good." in sink.getvalue()
+    assert next(line for line in sink.getvalue().splitlines() if line.startswith("good")).split()[2:4] == ["120", "dB"]
+    group = to_json(replace(told, cases=cases))["cases"][0]["groups"]["results"]
+    assert (round(group["least_db"], 1), group["least_variation"]) == (41.7, "bfloat16")
 
 
 def test_json_tells_what_was_not_validated() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from porter import __version__
 from porter.validate.budget import Budget, compile_limit
-from porter.validate.compare import TensorReport, least_db
+from porter.validate.compare import TensorReport, least_db, most_telling
 from porter.validate.html.listening import Listening, listening
 from porter.validate.html.plots import Bar, Ratios, Value, bars, ratios
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome, Verdict
@@ -140,7 +140,7 @@ def _least(reports: Sequence[TensorReport]) -> Cell:
     if not reports:
         return Cell("–")
     failed = sum(not report.passed for report in reports)
-    text = decibels(least_db(reports))
+    text = decibels(least_db(most_telling(reports)))
     return Cell(f"{text}, {failed} of {len(reports)} fail" if failed else text, bool(failed))
 
 
@@ -185,9 +185,8 @@ def _tiles(outcome: Outcome) -> list[tuple[str, Cell]]:
     for group in GROUPS:
         reports = [report for case in judged for report in case.group(group)]
         if reports:
-            tiles.append(
-                (f"least ratio, {group}", Cell(decibels(least_db(reports)), not all(r.passed for r in reports)))
-            )
+            text = decibels(least_db(most_telling(reports)))
+            tiles.append((f"least ratio, {group}", Cell(text, not all(r.passed for r in reports))))
     budgets = [case.budget for case in judged if case.budget]
     if budgets:
         later = sum(step.compiles for budget in budgets for step in budget.steps[1:])
