@@ -21,8 +21,8 @@ run. They share a folder:
     state.json           names and shapes after the step        reference → port
     checkpoint.pth       state_dict after the step              port → checkpoint
     ROLE.safetensors     `GROUP/NAME` tensors after the step    reference, exact, port, port_exact → parent
-    VARIATION.*          batch, noise and kinks of a variation  reference → port
-    ROLE.varied.safetensors  tensors of the variations          reference, port → parent
+    VARIATION.*          batch, noise and kinks of a variation  reference → port, exact
+    ROLE.varied.safetensors  tensors of the variations          reference, exact, port, port_exact → parent
     ROLE.json            everything else that the role found    all → parent
     steps.json           cost of each step, as it ends          unported, ported → parent
     asked.json           sizes and parts to trace               parent → lowered

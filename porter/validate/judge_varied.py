@@ -57,7 +57,7 @@ def variation_tensors(reference: Told, port: Told, folder: Path, device: str) ->
                 prefix = f"{name}/{group}/"
                 dtypes = {k.removeprefix(f"{group}/"): v for k, v in told.dtypes.items() if k.startswith(f"{group}/")}
                 limits = dict.fromkeys(dtypes, told.precision) if told.precision else dtypes
-                one, other = _part(old, prefix), _part(new, prefix)
+                one, other = part(old, prefix), part(new, prefix)
                 slack = 0.0 if told.precision else VARIED
                 reports += _kept(group, compare_group(group, one, other, limits, device, slack))
         found[name] = [replace(report, name=f"{name}: {report.name}", variation=name) for report in reports]
@@ -100,7 +100,8 @@ def _traits(told: Mapping[str, Mapping[str, str]], own: Mapping[str, Mapping[str
     return findings
 
 
-def _part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+def part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """The tensors whose names begin so, by what follows: a group of one variation."""
     own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     own.pop("loss", None)  # of zeros it may be a sum that cancels, and it tells nothing that its parts do not
     return own

@@ -47,7 +47,7 @@ from porter.validate.seeding import seed_all
 from porter.validate.settings import make_settings
 from porter.validate.step import StepTensors, loss_scales, materialized, run_step
 from porter.validate.trace import Trace
-from porter.validate.varied import record_variations, replay_variations
+from porter.validate.varied import exact_variations, record_variations, replay_variations
 from porter.validate.weights import prepare
 from porter.validate.wide import WideOperators, wide_findings, wide_nodes
 
@@ -140,9 +140,7 @@ def port(job: Job) -> Told:
         state = save_state(model, job.path(CHECKPOINT))
         told = replace(told, **_looks(model))
         if job.variations and told.dtypes is not None:
-            upstream = Told.load(job.path("reference.json")).varied
-            known = {name: Varied.of(one) for name, one in upstream.items()}
-            varied = replay_variations(job, case, model, batches[0], device, known)
+            varied = replay_variations(job, case, model, batches[0], device, _known(job))
             told = replace(told, varied={name: asdict(one) for name, one in varied.items()})
         if coverage is not None and device.type == "cpu" and os.environ.get("SOVITS_PORT_FORMS", "auto") != "auto":
             told = replace(told, findings=(*told.findings, *_ways(job, case, model, batches[0], coverage)))
@@ -240,7 +238,17 @@ def _in_float64(job: Job, case: Case, model: Subjects) -> Told:
     case.settle(model)
     seed_all(job.seed)
     torch.set_default_dtype(torch.float64)
-    return _replayed(job, case, model, materialized(batch, device), device, Told(backend=backend))
+    told = _replayed(job, case, model, materialized(batch, device), device, Told(backend=backend))
+    if not job.variations:
+        return told
+    varied = exact_variations(job, case, model, batch, device, _known(job))
+    return replace(told, varied={name: asdict(one) for name, one in varied.items()})
+
+
+def _known(job: Job) -> dict[str, Varied]:
+    """What upstream's variations found."""
+    upstream = Told.load(job.path("reference.json")).varied
+    return {name: Varied.of(one) for name, one in upstream.items()}
 
 
 def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], device: torch.device, told: Told) -> Told:

@@ -261,22 +261,28 @@ class Judge:
         """Judge again by how far upstream itself is from its run in float64."""
         exact = None
         if self.upstream is not None:
-            exact = self._exact(name, place, reference)
+            varied = any(report.variation and not report.passed for report in outcome.tensors)
+            exact = self._exact(name, place, reference, varied)
             outcome = replace(outcome, seconds=outcome.seconds + exact.seconds)
         outcome = relieve(outcome, read_rounding(place) or {})
         if outcome.passed or exact is None or exact.dtypes is None:
             return outcome
-        port = self._child(name, "port_exact", place)
+        port = self._child(name, "port_exact", place, varied=bool(exact.varied))
         outcome = replace(outcome, seconds=outcome.seconds + port.seconds)
         device = self._device(exact, port)
         return outcome if port.dtypes is None else confirm(outcome, exact, port, place, device)
 
-    def _exact(self, name: str, place: Path, reference: Told) -> Told:
-        """Upstream in float64, and how far its own run is from that; once for all packages that are judged by it."""
+    def _exact(self, name: str, place: Path, reference: Told, varied: bool) -> Told:
+        """Upstream in float64, and how far its own run is from that; once for all packages that are judged by it.
+
+        `varied`: its variations as well.
+        """
         report = place / "exact.json"
         if report.is_file():
-            return replace(Told.load(report), seconds=0.0)
-        exact = self._child(name, "exact", place)
+            known = replace(Told.load(report), seconds=0.0)
+            if known.varied or not varied:
+                return known
+        exact = self._child(name, "exact", place, varied=varied)
         if exact.dtypes is not None:
             measure_rounding(reference, exact, place)
         return exact
@@ -315,7 +321,9 @@ class Judge:
             told = late.told  # measured, and only the search for the lines took too long
         return judge_budget(outcome, told, self.lines)
 
-    def _child(self, name: str, role: Role, place: Path, trace: bool = False, measure: bool = False) -> Told:
+    def _child(
+        self, name: str, role: Role, place: Path, trace: bool = False, measure: bool = False, varied: bool = False
+    ) -> Told:
         of_upstream = role in ("reference", "exact", "checkpoint")
         paths, server = (self.reference, self.upstream) if of_upstream else (self.port, self.ported)
         assert paths is not None and server is not None
@@ -329,7 +337,7 @@ class Judge:
             trace=trace,
             cover=role == "port" and not trace,
             measure=measure,
-            variations=self._variations if role in ("reference", "port") and not trace else "",
+            variations=self._variations if varied or (role in ("reference", "port") and not trace) else "",
             package=paths.package,
             search=paths.search,
             roots=paths.roots,

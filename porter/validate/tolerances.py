@@ -49,7 +49,7 @@ _NEGLIGIBLE_NARROW = 0.1  # the same where products are of bfloat16, whose eight
 
 
 VARIED = 20.0
-"""dB that a variation may be below the limits: it is not run again in float64, as the base case is where it fails.
+"""dB that a variation may be below the limits before it is run again in float64, as the base case is where it fails.
 
 Flow matching under other sizes has its worst gradient at 91 dB eagerly, where its base case has 123.
 """

@@ -75,10 +75,30 @@ def replay_variations(
     return runs.done()
 
 
+def exact_variations(
+    job: Job, case: Case, model: Subjects, base: Batch, device: torch.device, upstream: Mapping[str, Varied]
+) -> dict[str, Varied]:
+    """Either side's in float64, with what upstream's own runs had; `model` and the default type are float64.
+
+    Left out are those that upstream refuses, and those whose precision is what they are about.
+    """
+    given = load_tensors(job.path("reference.safetensors"))
+    gradients = {k.removeprefix("gradients/"): v for k, v in given.items() if k.startswith("gradients/")}
+    runs = _Runs(job, case, model, Session(gradients), device, exact=True)
+    for variation in varied(case, base, job.variations):
+        told = upstream.get(variation.name)
+        if told is not None and not told.raised and variation.dtype is None and not variation.precision:
+            runs.replay(variation)
+    return runs.done()
+
+
 class _Runs:
     """The variations of one model, one after the other."""
 
-    def __init__(self, job: Job, case: Case, model: Subjects, session: Session, device: torch.device) -> None:
+    def __init__(
+        self, job: Job, case: Case, model: Subjects, session: Session, device: torch.device, exact: bool = False
+    ) -> None:
+        self._exact = exact  # in float64, whatever they are about
         self._job, self._case, self._model, self._session, self._device = job, case, model, session, device
         scales = json.loads(job.path("scales.json").read_text(encoding="utf-8"))
         self._scales = {name: torch.tensor(value, device=device) for name, value in scales.items()}
@@ -122,9 +142,10 @@ class _Runs:
             if variation.prepare is not None:
                 variation.prepare(self._session, model)
                 _settle(self._device)  # or it would be a part of the step's graph, which is compiled already
-            if variation.dtype is not None:
-                model.to(variation.dtype)
-                batch = {n: v.to(variation.dtype) if v.is_floating_point() else v for n, v in batch.items()}
+            dtype = torch.float64 if self._exact else variation.dtype
+            if dtype is not None:
+                model.to(dtype)
+                batch = {n: v.to(dtype) if v.is_floating_point() else v for n, v in batch.items()}
             model.train(training)
             seed_all(self._job.seed)
             with watched_seeds() as seeds, ExitStack() as stack:

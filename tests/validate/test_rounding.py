@@ -84,6 +84,22 @@ def test_a_port_that_is_off_in_float64_too_fails(tmp_path: Path) -> None:
     assert case["groups"]["results"]["least_db"] > 105  # no further off than the port that passes
 
 
+@pytest.mark.parametrize(("factor", "verdict"), [("1.0", "pass"), ("1.001", "mismatch")])
+def test_a_variation_is_judged_by_its_own_rounding(tmp_path: Path, factor: str, verdict: str) -> None:
+    alone = "        far = 30000.0 if len(z) == 1 else 0.0  # a batch of one is a variation\n"
+    upstream = LINE + alone + "        z = ((z + far) - far) * mask\n"
+    write_upstream(tmp_path / "upstream", MODELS.replace(LINE, upstream))
+    ported = alone + f"        z = z * ({factor} if far else 1.0) * mask\n"
+    port = write_port(tmp_path / "upstream", tmp_path / "port", upstream.removeprefix(LINE), ported)
+    fixed = ["--device", "cpu", "--preset", "tiny", "--steps", "1", "--case", CASE, "--json"]
+    told = CliRunner().invoke(cli, ["validate", str(tmp_path / "upstream"), str(port), *fixed])
+    (case,) = json.loads(told.stdout)["cases"]
+    assert case["verdict"] == verdict, told.stdout[-2000:]
+    varied = own(case)
+    assert 60 < varied["batch of one: SynthesizerTrn.1.0"] < 100
+    assert "SynthesizerTrn.1.0" not in varied
+
+
 def test_a_recording_brings_the_rounding_along(cancelling: Callable[[str], Path], tmp_path: Path) -> None:
     port, file = cancelling(ELSEHOW), tmp_path / "upstream.recording"
     fixed = ["--device", "cpu", "--preset", "tiny", "--steps", "1", "--case", CASE]
