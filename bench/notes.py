@@ -31,7 +31,8 @@ from porter.codemod.engine import Edit, Rewrites, apply, no_collection, visit
 from porter.codemod.suppress import Suppressions
 from porter.errors import PortError
 from porter.generate import Settings, generate
-from porter.hazards.account import account, family
+from porter.hazards.account import account
+from porter.hazards.hazard import family
 from porter.inputs.sources import collect
 from porter.inputs.sources.text import split_lines
 from porter.inputs.upstream import open_upstream

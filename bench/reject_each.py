@@ -29,7 +29,8 @@ from porter.changes.hunks import Hunk, Sides, hunks_in, numbered
 from porter.codemod import rulebook
 from porter.codemod.engine import Rewrites, no_collection, rewrite
 from porter.errors import PortError
-from porter.hazards.account import Hazard, Status, account, count
+from porter.hazards.account import account
+from porter.hazards.hazard import Hazard, Status, count
 from porter.inputs.sources import collect
 from porter.inputs.sources.text import split_lines
 from porter.inputs.upstream import open_upstream

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
 from textwrap import dedent
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import libcst as cst
 
+from .analysis.contexts import host_reason
+from .analysis.project import SourceFile
+from .codemod.requests import Needed as Needed
+from .codemod.requests import Replacement, Requests, RuleHeader, Ties
+from .codemod.requests import Safety as Safety
 from .syntax.template import Bindings, fill, match
-from .syntax.walk import brief
-
-if TYPE_CHECKING:
-    from .analysis.project import SourceFile
-
-
-class Safety(Enum):
-    """What a rewrite may do to a result on the CPU."""
-
-    EXACT = "exact"  # bit-identical on the CPU
-    CLOSE = "close"  # same mathematics, rounding or padding differs
-    CHANGED = "changed"  # documented change of behaviour, off unless selected
+from .syntax.walk import brief, dotted
 
 
 def code_of(text: str) -> str:
@@ -58,58 +51,11 @@ class Example:
         object.__setattr__(self, "others", {path: code_of(text) for path, text in self.others.items()})
 
 
-@dataclass(frozen=True, slots=True)
-class Needed:
-    """What an edit takes for granted: that whatever these rules ask for inside a node is done."""
-
-    inside: cst.CSTNode
-    rules: tuple[str, ...]  # codes
-
-
-@dataclass(frozen=True, slots=True)
-class Ties:
-    """Which other edits one means nothing without."""
-
-    keys: tuple[Hashable, ...] = ()  # edits that share one are made all, or none
-    needs: tuple[Needed, ...] = ()
-    needed_in: tuple[cst.CSTNode, ...] = ()  # no edit inside these nodes is right without this one
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Replacement:
-    """One edit that a rule asks for, on the tree it was shown."""
-
-    rule: type[Rule]
-    node: cst.CSTNode
-    new: cst.CSTNode | tuple[cst.CSTNode, ...]
-    reason: str
-    until: cst.CSTNode | None = None  # where it ends, if it means nothing without other edits up to there
-    ties: Ties = Ties()
-    shared: tuple[tuple[type[Rule], str], ...] = ()  # other rules that wanted part of it, and why
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Move:
-    """A name of a from-import that a rule asks to come from another module."""
-
-    rule: type[Rule]
-    node: cst.ImportFrom
-    target: str  # dotted, as `SourceFile.origin` takes it
-    ties: Ties = Ties()
-
-
-class Rule:
+class Rule(RuleHeader):
     """Base of all rules: one instance a file, a `visit_<Node>` method for each type of node it wants to see."""
 
-    code: ClassVar[str]
-    title: ClassVar[str]
-    safety: ClassVar[Safety]
-    message: ClassVar[str]
     examples: ClassVar[Sequence[Example]] = ()
     untouched: ClassVar[Sequence[str]] = ()
-    fixes_hazard: ClassVar[bool] = True  # False for layout, such as imports
-    ours: ClassVar[bool] = False  # True for the rules that come with the tool; the rule book says so
-    supports_double_backward: ClassVar[bool] = True  # False: its kernels have no second derivative
 
     def __init_subclass__(cls) -> None:
         """TypeError for a method that nothing would call: rules have no `leave_<Node>`."""
@@ -121,6 +67,7 @@ class Rule:
     def __init__(self, file: SourceFile) -> None:
         """Look at one file of a project."""
         self.file = file
+        self._requests = file.fact(Requests)
 
     def replace(
         self,
@@ -143,18 +90,26 @@ class Rule:
         """
         wanted = new if isinstance(new, cst.CSTNode) else tuple(new)
         _refuse_nonsense(node, wanted)
-        own: Hashable = ("alone", type(self), node) if alone else self.key_of(self.file.visited)
+        own: Hashable = ("alone", type(self), node) if alone else self.key_of(self._requests.visited)
         ties = Ties((own, *together), tuple(needs), tuple(needed_in))
-        self.file.replacements.append(Replacement(type(self), node, wanted, reason or self.message, until, ties))
+        self._requests.replacements.append(Replacement(type(self), node, wanted, reason or self.message, until, ties))
 
     def key_of(self, node: cst.CSTNode | None) -> Hashable:
         """The key that all edits have which this rule asks for when it visits a node."""
         return type(self), node
 
+    def redirect_import(self, node: cst.ImportFrom, moved: Mapping[cst.ImportAlias, str]) -> None:
+        """Ask for some names of a from-import to come from the runtime (or another module) instead."""
+        self._requests.move(type(self), self.key_of(node), node, moved)
+
+    def host_reason(self, node: cst.CSTNode) -> str | None:
+        """Why a node is only ever evaluated on the host; None when it may run for the device."""
+        return host_reason(self.file, node)
+
     def runtime(self, name: str) -> cst.BaseExpression:
         """The expression for a name of the emitted runtime, such as `ops.interpolate`; its import comes along."""
         package, _, rest = name.partition(".")
-        alias = self.file.need_runtime(package)
+        alias = self._requests.need_runtime(package)
         return cst.parse_expression(f"{alias}.{rest}" if rest else alias)
 
     def fill(self, text: str, **holes: cst.CSTNode | str) -> cst.BaseExpression:
@@ -220,7 +175,7 @@ class RedirectRule(Rule):
         moved = [a for a in node.names if f"{module}.{_text(a.name)}" in self.targets]
         if moved:
             places = {a: self.file.of_runtime(self.targets[f"{module}.{_text(a.name)}"]) for a in moved}
-            self.file.redirect_import(self, node, places)
+            self.redirect_import(node, places)
 
     def visit_Attribute(self, node: cst.Attribute) -> None:
         """Replace a chain such as `F.interpolate` where it stands."""
@@ -239,7 +194,7 @@ class RedirectRule(Rule):
 
     def redirects(self, func: cst.BaseExpression) -> list[Hashable]:
         """The keys of the edits, imports or the attribute itself, by which what is called becomes the runtime's."""
-        moves = self.file.import_edits.values()
+        moves = self._requests.import_edits.values()
         here = [e.node for e in moves if any(m.rule is type(self) for m in e.moved.values())]
         return [self.key_of(node) for node in ([func] if isinstance(func, cst.Attribute) else here)]
 
@@ -252,6 +207,4 @@ _ASSIGNING = (cst.AssignTarget, cst.AnnAssign, cst.AugAssign)
 
 
 def _text(node: cst.CSTNode) -> str:
-    from .syntax.walk import dotted
-
     return dotted(node) or ""

@@ -99,7 +99,7 @@ class AttendInDiagonals(Rule):
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         for found in windowed_products(self.file, node):
-            if self.file.host_reason(found.node) is None and not self._is_chosen(found.node):
+            if self.host_reason(found.node) is None and not self._is_chosen(found.node):
                 new = self.fill(
                     "__f(__x, __table) if __asks(__table) else __old",
                     f=f"ops.relative_{found.kind}",

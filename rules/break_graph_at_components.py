@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.analysis.contexts import Contexts
 from porter.rule import Example, Rule, Safety
 from porter.syntax.walk import dotted, own_descendants, own_of_type
 
@@ -161,7 +162,7 @@ class BreakGraphAtComponents(Rule):
         """Whether another class of the package builds this one (or derives from it)."""
         return any(
             (file.owner(use) is not None and file.owner(use) is not node) or _is_base(file.parent(use))
-            for file, use in self.file.project.contexts.references(node)
+            for file, use in self.file.project.fact(Contexts).references(node)
         )
 
     def _components(self, owner: cst.ClassDef) -> Iterator[tuple[str, bool]]:
@@ -204,7 +205,7 @@ class BreakGraphAtComponents(Rule):
                 if (name := (dotted(n.func) or "").removeprefix("self.")) in components
                 and (dotted(n.func) or "").startswith("self.")
             ]
-            if called and not self._marked_after(line) and self.file.host_reason(line) is None:
+            if called and not self._marked_after(line) and self.host_reason(line) is None:
                 self.replace(line, [line, self._mark(called[0])], alone=True)
 
     def _mark_end(self, method: cst.FunctionDef, components: set[str]) -> None:

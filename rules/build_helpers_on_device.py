@@ -120,7 +120,7 @@ class BuildHelpersOnDevice(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         found = method_call(node, "to")
-        if found is None or self.file.host_reason(node) is not None:
+        if found is None or self.host_reason(node) is not None:
             return
         move = read_move(self.file, node)
         if move is None or move.device is None:

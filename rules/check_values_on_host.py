@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.analysis.catching import Catching
 from porter.analysis.contexts import asks_host
 from porter.analysis.project import SourceFile
 from porter.analysis.truths import parts, reads_value, tensors_in, value_check
@@ -327,10 +328,10 @@ class CheckValuesOnHost(Rule):
 
     def _check(self, node: cst.If | cst.Assert) -> None:
         check = value_check(self.file, node)
-        if check is None or asks_host(check.test) or self.file.host_reason(node) is not None:
+        if check is None or asks_host(check.test) or self.host_reason(node) is not None:
             return
         known = all(tensors_in(self.file, p) and _is_pure(self.file, p) for p in self._reading(check.test))
-        if known and not self.file.project.catching.takes(self.file, check):
+        if known and not self.file.project.fact(Catching).takes(self.file, check):
             self.replace(check.test, self._guarded(check.test, isinstance(check, cst.Assert)))
 
     def _reading(self, test: cst.BaseExpression) -> list[cst.BaseExpression]:

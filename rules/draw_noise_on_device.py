@@ -141,9 +141,9 @@ class DrawNoiseOnDevice(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         moved = moved_factory(self.file, node, RANDOM_FACTORIES) or drawn_in_place(self.file, node)
-        if isinstance(moved, Moved) and self.file.host_reason(node) is None:
+        if isinstance(moved, Moved) and self.host_reason(node) is None:
             self.replace(node, place_factory(moved))
             return
         drawn = drawn_within(self.file, node)
-        if drawn is not None and self.file.host_reason(node) is None:
+        if drawn is not None and self.host_reason(node) is None:
             self.replace(node, drawn)

@@ -116,7 +116,7 @@ class ExpireCodesUnderMasks(Rule):
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         writes = [n for n in own_of_type(node.body, cst.Assign) if self._masked_write(n)]
-        if len(writes) != 1 or self.file.host_reason(node.body) is not None:
+        if len(writes) != 1 or self.host_reason(node.body) is not None:
             return
         target, mask, new = self._masked_write(writes[0])  # type: ignore[misc]
         made = [n for n in own_of_type(node.body, cst.Assign) if self._binds(n, new)]

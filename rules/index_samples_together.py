@@ -220,7 +220,7 @@ class SliceSegmentsByGather(Rule):
 
     def visit_For(self, node: cst.For) -> None:
         loop = sample_loop(self.file, node)
-        if loop is None or len(loop.statements) != 1 or self.file.host_reason(node) is not None:
+        if loop is None or len(loop.statements) != 1 or self.host_reason(node) is not None:
             return
         statement = loop.statements[0]
         if not isinstance(statement, cst.Assign) or len(statement.targets) != 1:
@@ -346,7 +346,7 @@ class CopyRangesByMask(Rule):
 
     def visit_For(self, node: cst.For) -> None:
         loop = sample_loop(self.file, node)
-        if loop is None or self.file.host_reason(node) is not None:
+        if loop is None or self.host_reason(node) is not None:
             return
         new = [self._write(loop, s) for s in loop.statements]
         done = [n for n in new if n is not None]
@@ -489,7 +489,7 @@ class AverageRangesByMask(Rule):
 
     def visit_For(self, node: cst.For) -> None:
         loop = sample_loop(self.file, node)
-        if loop is None or self.file.host_reason(node) is not None:
+        if loop is None or self.host_reason(node) is not None:
             return
         new = [self._sum(loop, s) for s in loop.statements]
         done = [n for n in new if n is not None]

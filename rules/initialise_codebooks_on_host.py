@@ -313,7 +313,7 @@ class CheckDistributionsOnHost(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         target = self.file.resolve(node.func) or ""
-        if not target.startswith("torch.distributions.") or not node.args or self.file.host_reason(node) is not None:
+        if not target.startswith("torch.distributions.") or not node.args or self.host_reason(node) is not None:
             return
         if not takes(target, "validate_args") or not lacks(self.file, node, "validate_args"):
             return

@@ -148,6 +148,6 @@ class KeepAttentionOnChip(Rule):
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         for found in attention_scores(self.file, node):
-            if self.file.host_reason(found.node) is None:
+            if self.host_reason(found.node) is None:
                 new = self.fill("__f(__left, __right)", f="ops.scores", left=found.left, right=found.right)
                 self.replace(found.node, new, alone=True)

@@ -149,11 +149,11 @@ class KeepPackageClosed(Rule):
         left = [alias for alias in node.names if alias not in moved]
         if not node.relative:
             if moved:
-                self.file.redirect_import(self, node, moved)
+                self.redirect_import(node, moved)
         elif left and self._leaves(node):
             self._put(node, [*_lines(moved, self.file.origin), f"from {module} import {', '.join(map(_taken, left))}"])
         elif moved and not left and not self._finds(node, moved.values(), [dotted(a.name) or "" for a in moved]):
-            self.file.redirect_import(self, node, moved)
+            self.redirect_import(node, moved)
 
     def _leaves(self, node: cst.ImportFrom) -> bool:
         """Whether a relative import reads what stays upstream's, of which the emitted package has nothing."""

@@ -187,7 +187,7 @@ class KnowMaskLengths(Rule):
         target = node.targets[0].target
         largest = self._largest(node.value)
         function = self.file.function(node) if largest is not None else None
-        if largest is None or function is None or self.file.host_reason(node) is not None:
+        if largest is None or function is None or self.host_reason(node) is not None:
             return
         uses = [n for n in own_of_type(function, cst.Name) if n.value == target.value and self._is_read(n)]
         of_size = [self._is_size(n) for n in uses]
@@ -195,7 +195,7 @@ class KnowMaskLengths(Rule):
             self.replace(largest, self._read(largest))
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.file.resolve(node.func) in _SIZED and self.file.host_reason(node) is None:
+        if self.file.resolve(node.func) in _SIZED and self.host_reason(node) is None:
             for size in sizes(self.file, node):
                 largest = self._largest(size)
                 if largest is not None:

@@ -309,7 +309,7 @@ class TransformOnDevice(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.file.resolve(node.func) != "torch.stft" or self.file.host_reason(node) is not None:
+        if self.file.resolve(node.func) != "torch.stft" or self.host_reason(node) is not None:
             return
         given = bind(self.file, node)
         if given is None or "align_to_window" in given:
@@ -587,7 +587,7 @@ class InvertOnDevice(Rule):
     }
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.file.resolve(node.func) != "torch.istft" or self.file.host_reason(node) is not None:
+        if self.file.resolve(node.func) != "torch.istft" or self.host_reason(node) is not None:
             return
         given, bare = bind(self.file, node), without(self.file, node, "return_complex")
         if given is None or bare is None or dotted(given.get("return_complex", cst.Name("False"))) != "False":

@@ -268,7 +268,7 @@ class KeepValuesOnDevice(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         tensor = read_value(self.file, node)
-        if tensor is None or self.file.host_reason(node) is not None or not only_logged(self.file, node):
+        if tensor is None or self.host_reason(node) is not None or not only_logged(self.file, node):
             return
         made = "__f(__x, float)" if isinstance(node.func, cst.Name) else "__f(__x)"
         # What is printed would be a tensor's text otherwise.
@@ -406,7 +406,7 @@ class PrintAfterStep(Rule):
         if not (isinstance(node.func, cst.Name) and node.func.value == "print"):
             return
         function = self.file.function(node)
-        if function is None or self.file.host_reason(node) is not None or self._in_check(node):
+        if function is None or self.host_reason(node) is not None or self._in_check(node):
             return
         if has_star(node) or self.file.index.scope_of(node).lookup("print") is not None:
             return

@@ -189,7 +189,7 @@ class PassCountsAsNumbers(Rule):
         if target not in ("torch.IntTensor", "torch.LongTensor") or len(node.args) != 1:
             return
         value = node.args[0].value
-        if not isinstance(value, cst.List) or self.file.host_reason(node) is not None:
+        if not isinstance(value, cst.List) or self.host_reason(node) is not None:
             return
         readers = self._readers(node) if all(_is_count(self.file, e.value) for e in value.elements) else []
         if readers:

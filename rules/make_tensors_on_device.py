@@ -188,7 +188,7 @@ class MakeTensorsOnDevice(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         moved = moved_factory(self.file, node, PLAIN_FACTORIES - COPIES)
-        if moved is None or self.file.host_reason(node) is not None:
+        if moved is None or self.host_reason(node) is not None:
             return
         if fill_around(self.file, node) is not None:
             return  # a constant that is kept has to be uploaded data, not a node of the first graph
@@ -420,7 +420,7 @@ class MakeLengthsOnDevice(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         found = self._typed(node) or self._counted(node) or self._plain(node)
-        if found is not None and self.file.host_reason(node) is None:
+        if found is not None and self.host_reason(node) is None:
             self.replace(node, found)
 
     def _typed(self, node: cst.Call) -> cst.BaseExpression | None:
@@ -650,7 +650,7 @@ class MakeTensorsBesideInputs(Rule):
         parent = self.file.parent(node)
         if isinstance(parent, cst.Attribute) and parent.attr.value in ("to", "cuda", "type_as"):
             return  # moved right away: DEV003 or the hazard scan has it
-        if self.file.host_reason(node) is not None or self._on_given_device(node):
+        if self.host_reason(node) is not None or self._on_given_device(node):
             return
         if fill_around(self.file, node) is not None:
             return
@@ -772,7 +772,7 @@ class ComputeFractionsOnHost(Rule):
     def visit_Call(self, node: cst.Call) -> None:
         if self.file.resolve(node.func) not in _HOST_ARITHMETIC or not bind(self.file, node, "device"):
             return
-        if not lacks(self.file, node, "requires_grad", "out") or self.file.host_reason(node) is not None:
+        if not lacks(self.file, node, "requires_grad", "out") or self.host_reason(node) is not None:
             return
         if fill_around(self.file, node) is None and not same_on_device(self.file, node):
             self.replace(node, computed_on_host(node, self.runtime("utils.computed_on_host")))

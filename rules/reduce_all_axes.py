@@ -90,7 +90,7 @@ class ReduceAllAxes(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.file.host_reason(node) is not None or not self._names_no_axis(node):
+        if self.host_reason(node) is not None or not self._names_no_axis(node):
             return
         target = self.file.resolve(node.func)
         for name in _NAMES:

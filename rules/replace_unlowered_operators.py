@@ -8,6 +8,7 @@ import libcst as cst
 
 from porter.analysis.arguments import bind
 from porter.analysis.bounds import labels_below
+from porter.analysis.catching import Catching
 from porter.rule import Example, RedirectRule, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor
@@ -488,7 +489,7 @@ class CountOnDevice(Rule):
         """Whether the labels, the call's first argument unless they are given, are below its `minlength`."""
         given = bind(self.file, node) or {}
         labels, least = labels or given.get("input"), given.get("minlength")
-        if labels is None or least is None or self.file.host_reason(node) is not None:
+        if labels is None or least is None or self.host_reason(node) is not None:
             return False
         return labels_below(self.file, labels, least)
 
@@ -777,5 +778,5 @@ class FactorSmallMatricesOnDevice(Rule):
             self.replace(node, self.fill("__f(__x)", f=f"ops.{node.func.attr.value}", x=found[0]))
 
     def _on_device(self, node: cst.Call) -> bool:
-        catching = self.file.project.catching
-        return self.file.host_reason(node) is None and not catching.takes_from(self.file, node, RuntimeError)
+        catching = self.file.project.fact(Catching)
+        return self.host_reason(node) is None and not catching.takes_from(self.file, node, RuntimeError)

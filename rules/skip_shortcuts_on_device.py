@@ -77,7 +77,7 @@ class SkipShortcutsOnDevice(Rule):
         mask = found["m"]
         if not isinstance(mask, cst.Name) or self.file.kind(mask) is not Kind.MASK:
             return
-        if self.file.host_reason(node) is not None or not self._rest_is_masked(node, mask):
+        if self.host_reason(node) is not None or not self._rest_is_masked(node, mask):
             return
         on_host = self.fill("__f(__m)", f="utils.on_host", m=mask)
         self.replace(node.test, cst.BooleanOperation(left=on_host, operator=cst.And(), right=node.test))

@@ -89,10 +89,6 @@ class WorkWithoutProcessGroup(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         target = _CALLS.get(self.file.resolve(node.func) or "")
-        if (
-            target is None
-            or not _plain(node, target)
-            or (self.file.host_reason(node) or "").startswith(DISTRIBUTED_ONLY)
-        ):
+        if target is None or not _plain(node, target) or (self.host_reason(node) or "").startswith(DISTRIBUTED_ONLY):
             return
         self.replace(node.func, self.runtime(target))

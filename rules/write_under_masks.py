@@ -120,7 +120,7 @@ class WriteUnderMasks(Rule):
 
     def visit_Assign(self, node: cst.Assign) -> None:
         target = masked(node.targets[0].target) if len(node.targets) == 1 else None
-        if target is None or self.file.kind(target[1]) is not Kind.MASK or self.file.host_reason(node) is not None:
+        if target is None or self.file.kind(target[1]) is not Kind.MASK or self.host_reason(node) is not None:
             return
         source = masked(node.value)
         if source is not None and same(source[1], target[1]):
@@ -306,7 +306,7 @@ class ComputeUnderMasks(Rule):
             return  # something that was made to fit the masked elements
         rows = frozenset(v for v in given if v not in whole and isinstance(v, cst.Subscript) and len(v.slice) == 1)
         bare = bare_parameters(definition[1], node.value, rows)
-        if not is_pointwise(*definition, bare) or self.file.host_reason(node) is not None:
+        if not is_pointwise(*definition, bare) or self.host_reason(node) is not None:
             return
         call, bounded = self._everywhere(node.value, mask, bounds)
         if not bounded or any(masked(n) and same(masked(n)[1], mask) for n in own_descendants(call)):  # type: ignore[index]

@@ -15,7 +15,8 @@ from porter.analysis.project import Project
 from porter.codemod.engine import Rewrites, rewrite
 from porter.codemod.rulebook import load
 from porter.errors import PortError
-from porter.hazards.account import Status, account
+from porter.hazards.account import account
+from porter.hazards.hazard import Status
 from porter.inputs.sources import collect
 from porter.inputs.upstream import open_upstream
 from porter.inputs.upstream.cache import cached_upstream

@@ -11,6 +11,7 @@ import libcst as cst
 from ..syntax.scopes import Binding, Imported
 from ..syntax.values import is_tensor
 from ..syntax.walk import descendants, dotted, own_descendants
+from .contexts import Contexts, host_reason
 from .numeric import given_values
 from .project import Project, SourceFile
 
@@ -93,7 +94,7 @@ class Catching:
             for file, region in self._regions
             if any(self._may_take(file, region, r) for r in raised)
             and not _loads(file, region)
-            and self._project.contexts.unreached(file, region) is None  # what nothing runs takes nothing
+            and self._project.fact(Contexts).unreached(file, region) is None  # what nothing runs takes nothing
         )
 
     # -- handlers ---------------------------------------------------------------------------------------------------
@@ -255,7 +256,7 @@ class Catching:
 
 def _loads(file: SourceFile, node: cst.CSTNode) -> bool:
     """Whether code runs on host tensors only, as a data loader does: for them checks stay as they are."""
-    return file.host_reason(node) is not None or file.project.contexts.loaded(file, node) is not None
+    return host_reason(file, node) is not None or file.project.fact(Contexts).loaded(file, node) is not None
 
 
 def _builtin(file: SourceFile, node: cst.BaseExpression) -> type[BaseException] | None:

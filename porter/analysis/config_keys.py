@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from ..syntax.walk import code, descendants, dotted, own_of_type
+from .contexts import Contexts
 from .project import Definition, SourceFile
 
 
@@ -47,7 +48,7 @@ class ConfigUse:
             if (
                 _guarded(file, node, name)
                 or _is_for_cuda(file, node)
-                or file.project.contexts.uncalled(file, node) is not None
+                or file.project.fact(Contexts).uncalled(file, node) is not None
             ):
                 continue
             parent = file.parent(node)

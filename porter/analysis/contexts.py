@@ -690,3 +690,8 @@ def _leaves(block: cst.BaseSuite) -> bool:
     if isinstance(last, cst.SimpleStatementLine):
         last = last.body[-1]
     return isinstance(last, (cst.Return, cst.Raise))
+
+
+def host_reason(file: SourceFile, node: cst.CSTNode) -> str | None:
+    """Why a node is only ever evaluated on the host; None when it may run for the device."""
+    return file.project.fact(Contexts).host_reason(file, node)

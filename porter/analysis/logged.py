@@ -11,6 +11,7 @@ from ..syntax.calls import method_call
 from ..syntax.scopes import Scope
 from ..syntax.values import Kind, is_tensor
 from ..syntax.walk import descendants, dotted, own_of_type
+from .contexts import Contexts
 from .numeric import given_values, is_number
 from .project import SourceFile
 
@@ -363,7 +364,7 @@ def _returned(file: SourceFile, function: cst.FunctionDef, path: _Path, seen: _S
     inside = file.owner(function) is not None or file.function(function) is not None
     if inside or function.decorators or any(isinstance(n, cst.Yield) for n in descendants(function.body)):
         return False
-    uses = file.project.contexts.references(function)
+    uses = file.project.fact(Contexts).references(function)
     calls = [(other, other.parent(use), use) for other, use in uses]
     return bool(calls) and all(
         isinstance(call, cst.Call) and call.func is use and _goes(other, call, path, seen | {key})

@@ -1,19 +1,22 @@
-"""Upstream's files as one program: parsed, indexed, and able to say what a name in one file means in another."""
+"""The symbol table: upstream's files as one program, and what a name in one file means in another.
+
+What else is known of code is a fact of its own, a class that takes a file or the whole project, and is made when it is
+first asked for: `file.fact(Edits)`, `project.fact(Contexts)`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TypeVar, cast
 
 import libcst as cst
 
 from ..errors import PortError
 from ..inputs.sources.depth import deepest
 from ..inputs.sources.layout import TRAINERS, Arrangement
-from ..rule import Move, Ties
 from ..syntax.backslashes import with_blank_lines
 from ..syntax.kinds import Kinds
 from ..syntax.scopes import Binding, Imported, Index, imported_module
@@ -23,17 +26,12 @@ from ..syntax.values import Kind, Value
 from ..syntax.walk import descendants, dotted, own_of_type
 from .runtime_names import runtime_result
 
-if TYPE_CHECKING:
-    from ..codemod.engine import Rewritten
-    from ..rule import Replacement, Rule
-    from .catching import Catching
-    from .contexts import Contexts
-
+T = TypeVar("T")
 Definition = tuple["SourceFile", cst.FunctionDef | cst.ClassDef]
 
 
 class SourceFile:
-    """One Python file: its tree, what its names mean, and the edits asked for so far."""
+    """One Python file: its tree, and what its names mean."""
 
     def __init__(self, project: Project, path: str, target: str, module: cst.Module) -> None:
         """`path` is where the file stands upstream, `target` where it goes inside the emitted package."""
@@ -50,11 +48,7 @@ class SourceFile:
             self.package = (*self.package, "module", TRAINERS)
         self.index = Index(module, self.package)
         self.kinds = project.kinds_of(self)
-        self.replacements: list[Replacement] = []
-        self.runtime_aliases: dict[str, str] = {}
-        self._runtime_names: dict[str, str | None] = {}  # by which upstream's file imports the runtime itself
-        self.import_edits: dict[cst.ImportFrom, ImportEdit] = {}
-        self.visited: cst.CSTNode | None = None  # what rules are being shown
+        self._facts: dict[Callable[[SourceFile], object], object] = {}
         self._rendering: Places | None = None
         self._source: str | None = None
         self.is_trainer = self.in_trainers and any(map(_computes_gradients, self.index.nodes))
@@ -63,6 +57,12 @@ class SourceFile:
         if arrangement is not None:
             outside = path not in arrangement.inside
         self.is_dependency = outside and not self.is_trainer
+
+    def fact(self, of: Callable[[SourceFile], T]) -> T:
+        """What `of`, a class say, makes of this file; once."""
+        if of not in self._facts:
+            self._facts[of] = of(self)
+        return cast(T, self._facts[of])
 
     @property
     def rendering(self) -> Places:
@@ -135,7 +135,7 @@ class SourceFile:
 
     def runtime_value(self, name: str) -> Value | None:
         """The kind of what a function of the emitted runtime, by its full name, returns; None for other names."""
-        return runtime_result(name.removeprefix(self._top)) if name.startswith(self._top) else None
+        return runtime_result(name.removeprefix(self.top)) if name.startswith(self.top) else None
 
     def imports(self, package: str) -> bool:
         """Whether this file imports a package or something of it, at its top."""
@@ -217,10 +217,6 @@ class SourceFile:
                     found.setdefault(owner, set()).add(str(name.evaluated_value))
         return found
 
-    def host_reason(self, node: cst.CSTNode) -> str | None:
-        """Why a node is only ever evaluated on the host; None when it may run for the device."""
-        return self.project.contexts.host_reason(self, node)
-
     def inside_import(self, node: cst.CSTNode) -> bool:
         """Whether a node is part of an import statement."""
         return any(type(a) is cst.Import or type(a) is cst.ImportFrom for a in self.ancestors(node))
@@ -232,25 +228,8 @@ class SourceFile:
         """The dots of a relative import from this file's place to the top of the emitted package."""
         return "." * len(PurePosixPath(self.target).parts)
 
-    def need_runtime(self, package: str) -> str:
-        """The name by which this file may use a part of the runtime; its import is added on emission."""
-        if package not in self._runtime_names:
-            wanted = f"{self._top}{package}"
-            bindings = self.index.root.bindings.items()
-            found = (n for n, bound in bindings if any(isinstance(b, Imported) and b.target == wanted for b in bound))
-            self._runtime_names[package] = next(found, None)
-        name = self._runtime_names[package]
-        if name is not None:
-            return name
-        if package not in self.runtime_aliases:
-            alias = package
-            while any(alias in scope.bindings for scope in self.index.scopes.values()):
-                alias = f"tpu_{alias}"
-            self.runtime_aliases[package] = alias
-        return self.runtime_aliases[package]
-
     @property
-    def _top(self) -> str:
+    def top(self) -> str:
         """The import name of the folder that has the runtime in the emitted package, with a dot behind it."""
         if self.project.arrangement is not None:
             return "module.tpu."  # by which upstream itself would import a port
@@ -267,12 +246,6 @@ class SourceFile:
         if here and tuple(parts[: len(here)]) == here:
             return f".{'.'.join(parts[len(here) :])}"
         return f"{self.level}{target}"
-
-    def redirect_import(self, rule: Rule, node: cst.ImportFrom, moved: Mapping[cst.ImportAlias, str]) -> None:
-        """Ask for some names of a from-import to come from the runtime (or another module) instead."""
-        edit = self.import_edits.setdefault(node, ImportEdit(node))
-        for alias, target in moved.items():
-            edit.moved[alias] = Move(type(rule), node, target, Ties((rule.key_of(node),)))
 
 
 @lru_cache(maxsize=1024)
@@ -291,21 +264,6 @@ def _computes_gradients(node: cst.CSTNode) -> bool:
     return type(node) is cst.Call and isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward"
 
 
-class ImportEdit:
-    """What several rules together want of one from-import."""
-
-    def __init__(self, node: cst.ImportFrom) -> None:
-        """Nothing moved yet."""
-        self.node = node
-        self.moved: dict[cst.ImportAlias, Move] = {}
-
-    def without(self, refused: Collection[Move]) -> ImportEdit:
-        """The same, but for some of the names."""
-        left = ImportEdit(self.node)
-        left.moved = {alias: move for alias, move in self.moved.items() if move not in refused}
-        return left
-
-
 class Project:
     """All files in scope, by path, and their names as a program sees them."""
 
@@ -321,20 +279,13 @@ class Project:
         self.kinds_of = kinds_of or (lambda file: Kinds(file.index, file.call_result))
         self.files: dict[str, SourceFile] = {}
         self._modules: dict[str, SourceFile] = {}
+        self._facts: dict[Callable[[Project], object], object] = {}
 
-    @cached_property
-    def contexts(self) -> Contexts:
-        """What runs on the host only; computed when first asked for."""
-        from .contexts import Contexts
-
-        return Contexts(self)
-
-    @cached_property
-    def catching(self) -> Catching:
-        """Which exceptions are taken; computed when first asked for."""
-        from .catching import Catching
-
-        return Catching(self)
+    def fact(self, of: Callable[[Project], T]) -> T:
+        """What `of`, a class say, makes of this project; once."""
+        if of not in self._facts:
+            self._facts[of] = of(self)
+        return cast(T, self._facts[of])
 
     @classmethod
     def parse(cls, sources: Mapping[str, tuple[str, str]], arrangement: Arrangement | None = None) -> Project:
@@ -348,13 +299,24 @@ class Project:
                     project._modules.setdefault(name, file)
         return project
 
-    def add(self, path: str, target: str, module: cst.Module, rewritten: Rewritten | None = None) -> SourceFile:
-        """Add one parsed file; or one that was rewritten, with what is already known of it."""
+    def add(
+        self,
+        path: str,
+        target: str,
+        module: cst.Module,
+        *,
+        rendering: Places | None = None,
+        like: SourceFile | None = None,
+    ) -> SourceFile:
+        """Add one parsed file, with its text where that is known; one that is made of another is used as that is."""
         file = SourceFile(self, path, target, module)
-        if rewritten is not None:
-            file._rendering = rewritten.rendering
-            file.is_dependency = rewritten.file.is_dependency
-            file.in_trainers, file.is_trainer = rewritten.file.in_trainers, rewritten.file.is_trainer
+        file._rendering = rendering
+        if like is not None:
+            file.is_dependency, file.in_trainers, file.is_trainer = (
+                like.is_dependency,
+                like.in_trainers,
+                like.is_trainer,
+            )
         self.files[path] = file
         for name in import_names(path) if self.arrangement is None else ():
             self._modules.setdefault(name, file)
@@ -371,11 +333,6 @@ class Project:
             for item in node.body.body
             if isinstance(item, cst.FunctionDef)
         )
-
-    @cached_property
-    def differentiates_twice(self) -> bool:
-        """Whether any call asks for gradients that have gradients themselves."""
-        return any(_differentiates_twice(file, node) for file in self.files.values() for node in file.index.nodes)
 
     def module(self, name: str) -> SourceFile | None:
         """The file that a dotted module name means, with or without the folder upstream keeps it in."""
@@ -469,52 +426,3 @@ def import_names(path: str) -> tuple[str, ...]:
     if parts and parts[0] in ("module", "f5_tts"):  # upstream's folder GPT_SoVITS itself was given
         names = [names[0], f"GPT_SoVITS.{names[0]}"]
     return tuple(n for n in names if n)
-
-
-_TRANSFORMS = (
-    *("torch.func", "torch.vmap", "functorch"),
-    *("torch.autograd.functional", "torch.autograd.forward_ad", "torch.autograd.gradgradcheck"),
-)
-_LAST = frozenset(name.rpartition(".")[2] for name in _TRANSFORMS)
-
-
-_ASKING = frozenset({cst.ImportFrom, cst.Import, cst.Attribute, cst.Call})
-
-
-def _differentiates_twice(file: SourceFile, node: cst.CSTNode) -> bool:
-    """Whether code may ask for gradients that have gradients themselves, or that are made another way."""
-    if type(node) not in _ASKING:  # all nodes of a project are looked at
-        return False
-    if type(node) is cst.ImportFrom and not isinstance(node.names, cst.ImportStar):
-        module = file.imported_module(node)
-        return any(_transforms(f"{module}.{dotted(alias.name)}") for alias in node.names)
-    if type(node) is cst.ImportFrom:
-        return _transforms(file.imported_module(node))
-    if type(node) is cst.Import:
-        return any(map(_transforms, map(_imported, node.names)))
-    if type(node) is cst.Attribute:
-        return node.attr.value in _LAST and _transforms(file.resolve(node) or "")
-    return type(node) is cst.Call and _asks_for_graph(file, node)
-
-
-def _imported(alias: cst.ImportAlias) -> str:
-    return dotted(alias.name) or ""
-
-
-def _transforms(name: str) -> bool:
-    """Whether a full name is one of PyTorch's other ways to differentiate, or lies in one."""
-    return any(f"{name}.".startswith(f"{one}.") for one in _TRANSFORMS)
-
-
-def _asks_for_graph(file: SourceFile, call: cst.Call) -> bool:
-    """Whether a call may ask for gradients with a graph of their own."""
-    name = file.resolve(call.func) or ""
-    keywords = {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
-    positional = [arg.value for arg in call.args if arg.keyword is None and not arg.star]
-    places = {"torch.autograd.grad": 4, "torch.autograd.backward": 3}
-    backward = isinstance(call.func, cst.Attribute) and call.func.attr.value == "backward"
-    place = places.get(name, 2 if backward else len(positional))
-    if (name in places or backward) and any(arg.star for arg in call.args):
-        return True
-    asked = keywords.get("create_graph", positional[place] if place < len(positional) else None)
-    return asked is not None and dotted(asked) != "False"

@@ -10,18 +10,20 @@ from dataclasses import dataclass
 
 import libcst as cst
 
+from ..analysis.double_backward import DoubleBackward
 from ..analysis.project import Project, SourceFile
 from ..errors import PortError
-from ..rule import Move, Replacement, Rule
+from ..rule import Rule
 from ..syntax.spans import Places, Rendering, Span
 from ..syntax.splice import Spliced, can_splice
 from ..syntax.unprinted import restored
 from .imports import RuntimeImport, add_import_edits
 from .noted import Noted, NotedFile, kept_off, of_rules, trouble
 from .rebuild import Rebuilt, rebuild
+from .requests import Move, Replacement, Request, Requests
 from .rule_errors import broken, failed, refuse_other_than_python, visitors
 from .suppress import Suppressions
-from .ties import Request, requests, with_dependants, with_mates
+from .ties import with_dependants, with_mates
 
 Asked = tuple[str, str, int, int]  # rule, file upstream, line from 1, column from 0
 
@@ -116,7 +118,7 @@ def rewrite(project: Project, rules: Sequence[type[Rule]]) -> Rewrites:
 
 def visit(project: Project, rules: Sequence[type[Rule]]) -> None:
     """Let `rules` ask for their edits in every file of `project`; once."""
-    if any(not rule.supports_double_backward for rule in rules) and project.differentiates_twice:
+    if any(not rule.supports_double_backward for rule in rules) and project.fact(DoubleBackward).asked:
         rules = [rule for rule in rules if rule.supports_double_backward]
     for file in project.files.values():
         _visit(file, rules)
@@ -135,7 +137,7 @@ def apply(
     unused = tuple((path, line, code) for path, told in notes.items() for line, code in told.unused())
     asked_out: dict[Request, Noted | None] = {}
     for file in project.files.values() if without else ():
-        asked_out.update((request, None) for request in requests(file) if asked(file, request) in without)
+        asked_out.update((request, None) for request in file.fact(Requests) if asked(file, request) in without)
     files = _made(project, {**asked_out, **noted})
     why = trouble(_outcomes(files), notes, noted)
     for anywhere in (False, True):
@@ -179,7 +181,7 @@ def _made(project: Project, refused: Mapping[Request, Noted | None]) -> dict[str
         lost = [
             r
             for path, file in project.files.items()
-            for r in file.replacements
+            for r in file.fact(Requests).replacements
             if r not in left and chosen[path][r.node].rule is not r.rule
         ]
         torn = with_mates(project, lost, left) if lost else set()
@@ -195,7 +197,7 @@ def _made(project: Project, refused: Mapping[Request, Noted | None]) -> dict[str
 def _chosen(file: SourceFile, refused: Collection[Request]) -> dict[cst.CSTNode, Replacement]:
     """The edit of each node: the first that was asked for."""
     chosen: dict[cst.CSTNode, Replacement] = {}
-    for replacement in file.replacements:
+    for replacement in file.fact(Requests).replacements:
         if replacement not in refused:
             chosen.setdefault(replacement.node, replacement)
     return chosen
@@ -213,10 +215,11 @@ def _visit(file: SourceFile, rules: Sequence[type[Rule]]) -> None:
             visit = getattr(instance, name)
             dispatch[kind].append(visit)
             owners[visit] = rule
+    asked = file.fact(Requests)
     for node in file.index.nodes:
         wanted = dispatch.get(type(node))
         if wanted:
-            file.visited = node
+            asked.visited = node
             for visit in wanted:
                 try:
                     visit(node)
@@ -280,7 +283,7 @@ def _kept(
 ) -> Iterator[Kept]:
     """What notes keep off in a file, as far as its code is still there."""
     now = {old: new for new, old in rebuilt.origin.items() if new in rendering}
-    for request in requests(file):
+    for request in file.fact(Requests):
         cause = left.get(request)
         node = request.node
         moved = node in now and node not in rebuilt.applied

@@ -9,9 +9,10 @@ from typing import cast
 
 import libcst as cst
 
-from ..analysis.project import ImportEdit, SourceFile
-from ..rule import Move, Replacement, Rule, Safety
+from ..analysis.project import SourceFile
+from ..rule import Rule
 from ..syntax.walk import descendants
+from .requests import ImportEdit, Move, Replacement, Requests, RuleHeader, Safety
 
 
 class RuntimeImport(Rule):
@@ -33,7 +34,7 @@ def add_import_edits(
     Names in `refused` stay where they come from. Where `chosen` is not `complete`, only what it needs of the runtime is
     imported.
     """
-    for node, whole in file.import_edits.items():
+    for node, whole in file.fact(Requests).import_edits.items():
         edit = whole.without(refused) if refused else whole
         if not edit.moved:
             continue
@@ -48,7 +49,7 @@ def add_import_edits(
         chosen[place] = Replacement(rule, place, new, reason, shared=tuple(others))
     if complete:
         add_import_path(file, chosen)
-    added = runtime_import(file, file.runtime_aliases if complete else _called(file, chosen.values()))
+    added = runtime_import(file, file.fact(Requests).runtime_aliases if complete else _called(file, chosen.values()))
     if added is None:
         return
     anchor = _anchor(file, chosen)
@@ -66,9 +67,9 @@ def add_import_edits(
         chosen[first] = Replacement(rule, first, (added, *old), reason, shared=shared)
 
 
-def _credits(edit: ImportEdit) -> list[tuple[type[Rule], str]]:
+def _credits(edit: ImportEdit) -> list[tuple[type[RuleHeader], str]]:
     """The rules that move names of one import, and what each says of its own."""
-    names: dict[type[Rule], list[str]] = {}
+    names: dict[type[RuleHeader], list[str]] = {}
     for alias, move in edit.moved.items():
         names.setdefault(move.rule, []).append(_alias_text(alias))
     return [(rule, f"{rule.message} ({', '.join(own)})") for rule, own in names.items()]
@@ -186,13 +187,13 @@ def _top(file: SourceFile, node: cst.CSTNode) -> cst.CSTNode | None:
 
 def _calls_runtime(file: SourceFile, edit: Replacement) -> bool:
     lines = [new for new in _statements(edit.new) if not _is_import(new)]
-    return not _names(lines).isdisjoint(file.runtime_aliases.values())
+    return not _names(lines).isdisjoint(file.fact(Requests).runtime_aliases.values())
 
 
 def _called(file: SourceFile, edits: Iterable[Replacement]) -> dict[str, str]:
     """The parts of the runtime that some edits call, by the names that they have in the file."""
     names = frozenset().union(*(_names(_statements(edit.new)) for edit in edits))
-    return {package: alias for package, alias in file.runtime_aliases.items() if alias in names}
+    return {package: alias for package, alias in file.fact(Requests).runtime_aliases.items() if alias in names}
 
 
 def _names(lines: Iterable[cst.CSTNode]) -> frozenset[str]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from ..analysis.project import Project
 from ..syntax.loose_names import problem
+from ..syntax.spans import Span
 from .imports import RuntimeImport
+from .requests import Request, Requests
 from .suppress import Note, Suppressions
-from .ties import Request, requests
-
-if TYPE_CHECKING:
-    from ..analysis.project import Project
-    from ..syntax.spans import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ def kept_off(project: Project, notes: Mapping[str, Suppressions]) -> dict[Reques
     """What notes themselves keep off; `notes` are those of each file, by path."""
     found: dict[Request, Noted] = {}
     for path, file in project.files.items():
-        for request in requests(file) if notes[path].notes else ():
+        for request in file.fact(Requests) if notes[path].notes else ():
             note = notes[path].keeps(file, request)
             if note is not None:
                 found[request] = Noted(path, note)
@@ -45,7 +42,7 @@ def of_rules(project: Project, noted: Mapping[Request, Noted], *, anywhere: bool
     causes = {("" if anywhere else cause.file, request.rule): cause for request, cause in noted.items()}
     found = dict(noted)
     for path, file in project.files.items():
-        for request in requests(file):
+        for request in file.fact(Requests):
             cause = causes.get(("" if anywhere else path, request.rule))
             if cause is not None:
                 found.setdefault(request, cause)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import libcst as cst
 
-if TYPE_CHECKING:
-    from ..analysis.project import SourceFile
+from ..analysis.project import SourceFile
 
 S = TypeVar("S", bound=cst.CSTNode)
 

@@ -7,18 +7,15 @@ import inspect
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from ..analysis.project import SourceFile
 from ..errors import PortError
-
-if TYPE_CHECKING:
-    from ..analysis.project import SourceFile
-    from ..rule import Replacement, Rule
+from .requests import Replacement, RuleHeader
 
 
-def visitors(rule: type[Rule]) -> tuple[tuple[type[cst.CSTNode], str], ...]:
+def visitors(rule: type[RuleHeader]) -> tuple[tuple[type[cst.CSTNode], str], ...]:
     """The node types that a rule asks for, each with the name of its method. PortError where one is none."""
     found = []
     for name in dir(rule):
@@ -30,7 +27,7 @@ def visitors(rule: type[Rule]) -> tuple[tuple[type[cst.CSTNode], str], ...]:
     return tuple(found)
 
 
-def failed(rule: type[Rule], file: SourceFile, node: cst.CSTNode | None, error: Exception) -> PortError:
+def failed(rule: type[RuleHeader], file: SourceFile, node: cst.CSTNode | None, error: Exception) -> PortError:
     """What to say of a rule that raised while it looked at a file, or at a node of it."""
     if isinstance(error, PortError):
         return error
@@ -56,13 +53,13 @@ def refuse_other_than_python(file: SourceFile, edits: Mapping[cst.CSTNode, Repla
 
 def _blamed(file: SourceFile, edits: Mapping[cst.CSTNode, Replacement]) -> str:
     """The rules at work, each where it was first."""
-    first: dict[type[Rule], int] = {}
+    first: dict[type[RuleHeader], int] = {}
     for node, edit in edits.items():
         first[edit.rule] = min(_line(file, node), first.get(edit.rule, 10**9))
     return " and ".join(f"{_named(rule)} at {file.path}:{line}" for rule, line in sorted(first.items(), key=_by_code))
 
 
-def _by_code(item: tuple[type[Rule], int]) -> tuple[str, int]:
+def _by_code(item: tuple[type[RuleHeader], int]) -> tuple[str, int]:
     return item[0].code, item[1]
 
 
@@ -74,7 +71,7 @@ def _line(file: SourceFile, node: cst.CSTNode) -> int:
     return 1 if current is None else file.span(current).line
 
 
-def _named(rule: type[Rule]) -> str:
+def _named(rule: type[RuleHeader]) -> str:
     try:
         return f"the rule {rule.code} ({Path(inspect.getfile(rule)).name})"
     except (OSError, TypeError):  # made at a prompt

@@ -8,15 +8,12 @@ import tokenize
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from ..analysis.project import SourceFile
 from ..syntax.walk import descendants
-
-if TYPE_CHECKING:
-    from ..analysis.project import SourceFile
-    from .ties import Request
+from .requests import Request
 
 _NOTE = re.compile(
     r"#\s*port:\s*ignore(?!\w|-\w)(?:\s*\[(?P<listed>[^\]#]*)\]|\s*:?\s*(?P<bare>(?:[A-Z]{3}\d{3}\b[,\s]*)+))?", re.I

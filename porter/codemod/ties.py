@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from typing import TypeVar
 
 import libcst as cst
 
-from ..rule import Move, Replacement
+from ..analysis.project import Project, SourceFile
+from .requests import Request, Requests
 
-if TYPE_CHECKING:
-    from ..analysis.project import Project, SourceFile
-
-Request = Replacement | Move
 C = TypeVar("C")
-
-
-def requests(file: SourceFile) -> Iterator[Request]:
-    """All that rules ask for in a file."""
-    yield from file.replacements
-    for edit in file.import_edits.values():
-        yield from edit.moved.values()
 
 
 def with_dependants(project: Project, refused: Mapping[Request, C]) -> dict[Request, C]:
@@ -30,7 +20,7 @@ def with_dependants(project: Project, refused: Mapping[Request, C]) -> dict[Requ
     needing: list[Request] = []
     places: dict[Request, SourceFile] = {}
     for file in project.files.values():
-        for request in requests(file):
+        for request in file.fact(Requests):
             places[request] = file
             for key in request.ties.keys:
                 together[key].append(request)
@@ -56,7 +46,7 @@ def with_mates(project: Project, lost: Iterable[Request], refused: Collection[Re
     """Those of `lost` that belong to a group, and the rest of each group, as far as that is not refused already."""
     together: dict[Hashable, set[Request]] = defaultdict(set)
     for file in project.files.values():
-        for request in requests(file):
+        for request in file.fact(Requests):
             if request not in refused:
                 for key in request.ties.keys:
                     together[key].add(request)

@@ -11,8 +11,9 @@ import libcst as cst
 from ..analysis.project import Project, SourceFile
 from ..codemod.engine import visit
 from ..codemod.examples.texts import place
+from ..codemod.requests import Replacement, Requests
 from ..errors import PortError
-from ..rule import Example, Replacement, Rule
+from ..rule import Example, Rule
 from ..syntax.walk import brief, descendants, dotted
 from ..torch_facts.operators import reasons
 from ..torch_facts.reading import canonical, table
@@ -91,12 +92,12 @@ def _use(rule: type[Rule], example: Example, full: str) -> Use | None:
     project = Project.parse({path: (place(path), text) for path, text in files.items()})
     visit(project, [rule])
     file = project.files[example.path]
-    edits = [edit for edit in file.replacements if _loses(file, edit, full)]
+    edits = [edit for edit in file.fact(Requests).replacements if _loses(file, edit, full)]
     if edits:
         edit = min(edits, key=lambda edit: len(list(descendants(edit.node))))
         news = edit.new if isinstance(edit.new, tuple) else (edit.new,)
         return Use(rule, brief(edit.node), "; ".join(brief(new) for new in news) or "nothing")
-    for node, moved in file.import_edits.items():
+    for node, moved in file.fact(Requests).import_edits.items():
         for alias, move in moved.moved.items():
             if canonical(f"{file.imported_module(node)}.{dotted(alias.name)}") == full:
                 return Use(rule, brief(node), move.target)

@@ -7,17 +7,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from porter.inputs.upstream import Snapshot
 from porter.validate.ddmin import Found, smallest_cure
 from porter.validate.job import Told
 from porter.validate.manifest import Manifest
 from porter.validate.outcome import CaseOutcome, Verdict
+from porter.validate.request import Progress, Request
 from porter.validate.variants import Candidate, Variants, check_reproducible
-
-if TYPE_CHECKING:
-    from porter.validate.runner import Judge, Progress
 
 # Upstream's own lines are above the budget on XLA, so agreement is all that taking edits away can bring back there.
 _CURED: Mapping[Verdict, tuple[Verdict, ...]] = {
@@ -27,6 +25,24 @@ _CURED: Mapping[Verdict, tuple[Verdict, ...]] = {
     "over budget": ("pass",),
 }
 _PLACE = re.compile(r"([\w/]+\.py):(\d+)")
+
+
+class Judge(Protocol):
+    """What runs cases of a package, as far as a bisector needs it."""
+
+    @property
+    def request(self) -> Request:
+        """What to validate, and how."""
+
+    @property
+    def workplace(self) -> Path:
+        """A folder for what runs make."""
+
+    def other(self, root: Path) -> Judge:
+        """The same, for the package at another folder."""
+
+    def run_port(self, name: str, place: Path, reference: Told, progress: Progress) -> CaseOutcome:
+        """The outcome of one case, against upstream's side of it in the folder `place`."""
 
 
 class Bisector:

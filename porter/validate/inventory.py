@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import libcst as cst
 
+from porter.analysis.contexts import Contexts, host_reason
 from porter.analysis.project import Project, SourceFile
 from porter.inputs.sources import TRAINERS
 from porter.syntax.torch_names import TENSOR_ONLY_METHODS
@@ -53,7 +54,7 @@ def take_inventory(texts: Mapping[str, tuple[str, str]]) -> Inventory:
             if not isinstance(node, (cst.ClassDef, cst.FunctionDef)):
                 continue
             name = f"{file.target}:{node.name.value}"
-            contexts = file.project.contexts
+            contexts = file.project.fact(Contexts)
             if contexts.unreached(file, node) is not None or contexts.uncalled(file, node) is not None:
                 unreached.append(name)
             if node not in handling or node.name.value.startswith("_"):
@@ -138,12 +139,12 @@ def _excuse(file: SourceFile, node: cst.ClassDef | cst.FunctionDef, functions: l
     """Why a class or function never sees a tensor of the device; None where it may."""
     if file.target.startswith(f"{TRAINERS}/"):
         return "part of a trainer: trainers.* run it for some steps, python bench/train_alike.py UPSTREAM for many"
-    unreached = file.project.contexts.unreached(file, node)
+    unreached = file.project.fact(Contexts).unreached(file, node)
     if unreached is not None:
         return unreached
     if isinstance(node, cst.ClassDef) and _is_network(file, node, _PARALLEL):
         return f"{node.name.value} wraps a model for process groups; on XLA the port is one program and has none"
-    reasons = [file.host_reason(function.body) for function in functions]
+    reasons = [host_reason(file, function.body) for function in functions]
     if not reasons or any(reason is None for reason in reasons):
         return None
     return reasons[0]

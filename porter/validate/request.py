@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from porter.validate.settings import Preset
+
+Progress = Callable[[str, str], None]  # case, what it does now
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from porter.validate.manifest import Manifest, check_same_upstream, read_manifes
 from porter.validate.omitted import not_judged
 from porter.validate.outcome import CaseOutcome, Divergence, Outcome
 from porter.validate.recording import Recording
+from porter.validate.request import Progress
 from porter.validate.request import Request as Request
 from porter.validate.rounding import confirm, doubtful, measure_rounding, read_rounding, relieve
 from porter.validate.sourcemap import SourceMap
@@ -39,7 +40,6 @@ from porter.validate.tree import Paths, UpstreamTree
 if TYPE_CHECKING:
     from porter.validate.bisect import Bisector
 
-Progress = Callable[[str, str], None]  # case, what it does now
 _SIDES: Mapping[Role, str] = {
     "reference": "upstream",
     "exact": "a side in float64",

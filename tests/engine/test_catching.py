@@ -5,6 +5,7 @@ from __future__ import annotations
 import libcst as cst
 import pytest
 
+from porter.analysis.catching import Catching
 from porter.analysis.project import Project
 
 CHECK = """import contextlib
@@ -69,7 +70,7 @@ def is_taken(around: str, what: str = "ValueError('x')") -> bool:
     project = Project.parse({"module/a.py": ("a.py", CHECK.replace("WHAT", what).replace("AROUND", body))})
     file = project.files["module/a.py"]
     check = next(n for n in file.index.nodes if isinstance(n, cst.If))
-    return project.catching.takes(file, check)
+    return project.fact(Catching).takes(file, check)
 
 
 def tried(handler: str, body: str = "check(x)") -> str:
@@ -153,4 +154,4 @@ def test_code_that_nothing_reaches_takes_nothing(call: str, taken: bool) -> None
     project = Project.parse({"module/a.py": ("a.py", imports), "player.py": ("player.py", player)})
     file = project.files["module/a.py"]
     check = next(n for n in file.index.nodes if isinstance(n, cst.If))
-    assert project.catching.takes(file, check) is taken
+    assert project.fact(Catching).takes(file, check) is taken

@@ -13,7 +13,8 @@ from porter.codemod import rulebook
 from porter.codemod.engine import Rewrites, rewrite
 from porter.codemod.suppress import Suppressions
 from porter.errors import PortError
-from porter.hazards.account import Status, account
+from porter.hazards.account import account
+from porter.hazards.hazard import Status
 from porter.rule import Needed, Rule, Safety
 from porter.syntax.walk import own_of_type
 

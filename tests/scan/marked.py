@@ -5,7 +5,8 @@ from __future__ import annotations
 from porter.analysis.project import Project
 from porter.codemod.engine import rewrite
 from porter.codemod.rulebook import load
-from porter.hazards.account import Hazard, account
+from porter.hazards.account import account
+from porter.hazards.hazard import Hazard
 
 BOOK = load().selected()
 HEAD = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.hazards.account import Status
+from porter.hazards.hazard import Status
 from tests.scan.test_scan import hazards
 
 NET = """import functools

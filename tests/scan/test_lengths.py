@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from porter.hazards.account import Status
+from porter.hazards.hazard import Status
 from tests.scan.test_scan import hazards, residual
 
 MASK = (

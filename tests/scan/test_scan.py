@@ -10,7 +10,8 @@ from porter.analysis.project import Project
 from porter.codemod.engine import rewrite
 from porter.codemod.rulebook import load
 from porter.generate import Settings, build
-from porter.hazards.account import Hazard, Status, account, count
+from porter.hazards.account import account
+from porter.hazards.hazard import Hazard, Status, count
 from porter.inputs.upstream import open_upstream
 
 BOOK = load().selected()

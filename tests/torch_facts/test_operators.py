@@ -6,7 +6,8 @@ import pytest
 
 from porter.analysis.project import Project
 from porter.codemod.engine import rewrite
-from porter.hazards.account import Status, account
+from porter.hazards.account import account
+from porter.hazards.hazard import Status
 
 _HEAD = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n\n\n"
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...hazards.account import Hazard, Status, account, family, in_order
+from ...hazards.account import account
+from ...hazards.hazard import Hazard, Status, family, in_order
 from ...hazards.scan import scan
 from .model import REJECTED, Decision
 from .splicing import Splice

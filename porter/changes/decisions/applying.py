@@ -9,7 +9,8 @@ import libcst as cst
 
 from ...codemod.engine import Edit, Rewrites, Rewritten, asked
 from ...codemod.rebuild import Rebuilt
-from ...codemod.ties import requests, with_dependants
+from ...codemod.requests import Requests
+from ...codemod.ties import with_dependants
 from ...errors import PortError
 from ...inputs.sources.text import split_lines
 from ...package.manifest import DecisionRecord
@@ -78,7 +79,7 @@ def _along(
     rejected = {hunk.key: told[hunk.key] for hunk in hunks if hunk.key in told and told[hunk.key].what == "reject"}
     if not rejected:
         return []
-    places = {request: asked(f, request) for f in rewrites.project.files.values() for request in requests(f)}
+    places = {request: asked(f, request) for f in rewrites.project.files.values() for request in f.fact(Requests)}
     found: list[Decision] = []
     while True:
         causes = {edit.asked: cause for key, cause in rejected.items() for edit in edits[key]}

@@ -8,7 +8,7 @@ import libcst as cst
 
 from ...analysis.arguments import bind
 from ...analysis.caches import fills
-from ...analysis.contexts import DISTRIBUTED_ONLY
+from ...analysis.contexts import DISTRIBUTED_ONLY, Contexts, host_reason
 from ...analysis.cuda import is_cuda_text, is_setting, moves_to_cuda
 from ...analysis.factories import input_device
 from ...analysis.listings import is_settled, lists_checkpoints
@@ -91,7 +91,7 @@ def _belongs_on_host(file: SourceFile, node: cst.Call) -> bool:
     """In a constructor or data loader, with a host generator, or on its way to be uploaded as a constant."""
     if bind(file, node, "generator"):
         return True
-    reason = file.host_reason(node)
+    reason = host_reason(file, node)
     if reason is not None and not reason.startswith(DISTRIBUTED_ONLY):
         return True
     return any(
@@ -206,7 +206,7 @@ def device_of_helper(file: SourceFile, node: cst.CSTNode) -> str | None:
     function = file.function(node)
     if function is None or input_device(file, node) is not None:
         return None
-    uses = [(f, n) for f, n in file.project.contexts.references(function)] + _method_uses(file, function)
+    uses = [(f, n) for f, n in file.project.fact(Contexts).references(function)] + _method_uses(file, function)
     placed = [f"{f.path}:{f.span(n).line}" for f, n in uses if _on_device(f, n)]
     if uses and len(placed) == len(uses):
         return f"its callers run it on their device (utils.on_device at {placed[0]})"

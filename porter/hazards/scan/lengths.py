@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import libcst as cst
 
+from ...analysis.contexts import Contexts
 from ...analysis.project import SourceFile
 from ...syntax.calls import argument
 from ...syntax.walk import dotted, own_of_type
@@ -20,7 +21,7 @@ def read_lengths(file: SourceFile, node: cst.CSTNode) -> Iterator[tuple[str, cst
     if not _is_static_max(file, node):
         return
     function = file.function(node)
-    if function is None or _left_out(file, function) is None or not file.project.contexts.references(function):
+    if function is None or _left_out(file, function) is None or not file.project.fact(Contexts).references(function):
         yield "SYN", node, "the largest length is read from the device, and each makes a graph"
 
 
@@ -76,7 +77,7 @@ def _without_gradients(file: SourceFile, node: cst.CSTNode, depth: int) -> bool:
         if isinstance(around, cst.FunctionDef):
             if any(_is_without(file, d.decorator) for d in around.decorators):
                 return True
-            uses = file.project.contexts.references(around)
+            uses = file.project.fact(Contexts).references(around)
             return bool(uses) and depth < 4 and all(_without_gradients(f, n, depth + 1) for f, n in uses)
     return False
 

@@ -7,13 +7,13 @@ from functools import partial
 
 import libcst as cst
 
-from ...analysis.contexts import BUILT, DISTRIBUTED_ONLY, IMPORTED
+from ...analysis.contexts import BUILT, DISTRIBUTED_ONLY, IMPORTED, Contexts, host_reason
 from ...analysis.cuda import names_cuda
 from ...analysis.project import Project, SourceFile
 from ...codemod.engine import Rewrites, Rewritten
 from ...codemod.suppress import Note, Suppressions
 from ...syntax.walk import dotted
-from ..account import Hazard, Status
+from ..hazard import Hazard, Status
 from .asking import DOUBT, Found
 from .detectors import DETECTORS, device_of_helper
 from .follow import Flow
@@ -27,7 +27,13 @@ def scan(rewrites: Rewrites) -> list[Hazard]:
     result = Flow().project
     result.runtime = rewrites.project.runtime
     for rewritten in rewrites.files.values():
-        result.add(_emitted(rewritten), rewritten.file.target, rewritten.rebuilt.module, rewritten)
+        result.add(
+            _emitted(rewritten),
+            rewritten.file.target,
+            rewritten.rebuilt.module,
+            rendering=rewritten.rendering,
+            like=rewritten.file,
+        )
     found: list[Hazard] = []
     for rewritten in rewrites.files.values():
         found += _scan_file(result.files[_emitted(rewritten)], rewritten)
@@ -128,8 +134,8 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
     """Why a find is no hazard, but for people's notes."""
     if code == "PKG" or (code == "DEV" and keeps_parameter(file, node)):
         return None
-    contexts = file.project.contexts
-    reason = file.host_reason(node)
+    contexts = file.project.fact(Contexts)
+    reason = host_reason(file, node)
     if reason is not None and not _must_work(file, code, node, reason) and _is_over(file, code, node, reason):
         return reason
     unreached = contexts.loaded(file, node) or contexts.unreached(file, node) or contexts.uncalled(file, node)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .frameworks import refuse_foreign
+from .foreign import refuse_foreign
 from .layout import MODULE, TRAINERS, Arrangement, Layout, folder_of, join
 from .placing import Placed
 from .root import find_layout, licence, main_files

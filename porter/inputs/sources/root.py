@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ...errors import PortError
-from .frameworks import refuse_others
+from .foreign import refuse_others
 from .layout import MODULE, Layout, folder_of, join
 
 if TYPE_CHECKING:

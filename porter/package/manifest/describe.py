@@ -29,7 +29,7 @@ from .records import (
 
 if TYPE_CHECKING:
     from ...codemod.engine import Edit, Rewrites
-    from ...hazards.account import Hazard
+    from ...hazards.hazard import Hazard
     from ..emit import Emitted
 
 

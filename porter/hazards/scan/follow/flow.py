@@ -13,6 +13,7 @@ from functools import cached_property
 
 import libcst as cst
 
+from ....analysis.contexts import Contexts
 from ....analysis.project import Project, SourceFile
 from ....syntax.values import Env, Kind, Value, either
 from .binding import CONSTRUCTORS, Call, Method
@@ -85,7 +86,7 @@ class Flow:
     def _is_entry(self, file: SourceFile, function: cst.FunctionDef) -> bool:
         if file.owner(function) is not None:
             return function.name.value in ("forward", *CONSTRUCTORS)
-        return file.function(function) is None and not self.project.contexts.references(function)
+        return file.function(function) is None and not self.project.fact(Contexts).references(function)
 
     def _state(self, file: SourceFile, node: cst.CSTNode) -> _State:
         if node not in self._states:
@@ -134,7 +135,7 @@ class Flow:
     def on_host(self, file: SourceFile, function: cst.CSTNode) -> bool:
         """Whether a function, or what stands outside of any, never runs for the device."""
         if function not in self._hosts:
-            contexts = self.project.contexts
+            contexts = self.project.fact(Contexts)
             self._hosts[function] = (
                 not isinstance(function, cst.FunctionDef)
                 or (contexts.function_reason(file, function) or contexts.loaded(file, function.body)) is not None
