@@ -17,17 +17,10 @@ _MODULES = {
 }  # fmt: skip
 
 
-# In the order of their tuples.
-_SEVERAL: dict[str, Value] = {
-    "ops.gated_on_chip": (Kind.TENSOR, Kind.TENSOR, Kind.HOST),
-    "ops.residual_on_chip": (Kind.TENSOR, Kind.MODULE),
-}
-
-
 def runtime_result(name: str) -> Value | None:
     """The kind of what `ops.x` or `utils.x` (given that way) returns; None for other names."""
     if not name.startswith(("ops.", "utils.")):
         return None
     if name in _HOST:
         return Kind.HOST
-    return Kind.MODULE if name in _MODULES else _SEVERAL.get(name, Kind.TENSOR)
+    return Kind.MODULE if name in _MODULES else Kind.TENSOR

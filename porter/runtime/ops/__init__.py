@@ -8,11 +8,10 @@ from .cdist import cdist
 from .cumsum import cumsum
 from .dropout import Dropout, matmul
 from .extremes import amax, amin
-from .features import features_on_chip
 from .feed_forward import wide
 from .folded_layers import fold_time
 from .forms import device_forms, wants_tpu_form
-from .gated import gated_on_chip
+from .fused import Fusion, fused, fusions
 from .glu import GLU, glu
 from .grouped import Conv1d
 from .host_flags import HostFlags
@@ -29,7 +28,6 @@ from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_ms
 from .recomputed import leaky_relu
 from .rectified import relu
 from .relative import relative_scores, relative_values
-from .residual import residual_on_chip
 from .sample_rows import sample_rows
 from .segments import slice_segments
 from .sinc import sinc
@@ -43,6 +41,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Dropout",
+    "Fusion",
     "HostFlags",
     "Pads",
     "Upsample",
@@ -58,11 +57,11 @@ __all__ = [
     "copy_ranges_",
     "cumsum",
     "device_forms",
-    "features_on_chip",
     "fill_ranges_",
     "fold_time",
     "fold_weight_norms",
-    "gated_on_chip",
+    "fused",
+    "fusions",
     "glu",
     "interpolate",
     "inverse",
@@ -84,7 +83,6 @@ __all__ = [
     "relative_values",
     "relu",
     "remove_weight_norm",
-    "residual_on_chip",
     "sample_rows",
     "scaled_dot_product_attention",
     "scores",

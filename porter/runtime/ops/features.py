@@ -59,36 +59,37 @@ class Head(NamedTuple):
 
 
 def features_on_chip(
-    signal: torch.Tensor, layers: Iterable[nn.Module], negative_slope: float = 0.01
-) -> tuple[torch.Tensor, Iterable[nn.Module], list[torch.Tensor]]:
-    """Convolutions, a leaky ReLU after each: the last result, the layers that are left to run, and all results so far.
+    signal: torch.Tensor, layers: Sequence[nn.Module], negative_slope: float
+) -> list[torch.Tensor] | str:
+    """The results of convolutions, a leaky ReLU after each, in few kernels where a TPU can have that; or why it cannot.
 
-    `signal` is [B, C, T], or [B, C, T, columns] where each column is convolved alone. On a TPU, those layers from which
-    on all are wide enough run in few kernels. Elsewhere nothing is run, and all layers are left.
+    `signal` is [B, C, T], or [B, C, T, columns] where each column is convolved alone. Those layers from which on all
+    are wide enough run in kernels, those before them one by one.
     """
     # The sign of a result has to tell that of what the leaky ReLU was given.
     if signal.dim() not in (3, 4) or negative_slope < 0 or not on_chip.wanted(signal, "features"):
-        return signal, layers, []
-    waiting = list(layers)
-    known = _known(signal, waiting)
-    dtypes = {on_chip.computed_in(signal, layer) for layer in waiting} if known else set()
-    dtype = dtypes.pop() if len(dtypes) == 1 else None
-    if dtype is None:
-        return signal, waiting, []
+        return on_chip.unwanted(signal)
+    known = _known(signal, layers)
+    if not known:
+        return "its layers are not all convolutions along time that follow one another, without hooks"
+    dtypes = {on_chip.computed_in(signal, layer) for layer in layers}
+    if len(dtypes) != 1 or (dtype := dtypes.pop()) is None:
+        return on_chip.DTYPES
     problems: list[str] = []
-    for first in range(len(waiting)):
-        head = _head(waiting[first - 1], known[first - 1 : first + 1], dtype) if first == 1 else None
-        plans = _plans(signal, known, waiting, first, head, negative_slope, dtype, problems)
+    for first in range(len(layers)):
+        head = _head(layers[first - 1], known[first - 1 : first + 1], dtype) if first == 1 else None
+        plans = _plans(signal, known, layers, first, head, negative_slope, dtype, problems)
         if plans:
             break
     else:
         if problems:
             on_chip.tell("features", problems[0])
-        return signal, waiting, []
-    if not on_chip.available(signal, "features", *plans):
-        return signal, waiting, []
+        return problems[0] if problems else "its channels do not fill registers"
+    problem = on_chip.misfit(signal, "features", *plans)
+    if problem:
+        return problem
     found: list[torch.Tensor] = []
-    for layer in waiting[: first if head is None else 0]:
+    for layer in layers[: first if head is None else 0]:
         signal = leaky_relu(layer(signal), negative_slope)
         found.append(signal)
     shapes = _shapes(signal, known[len(found) :])
@@ -97,11 +98,10 @@ def features_on_chip(
         parameters: list[Results] = []
         for own in plan.layers:
             factor = head.factor if head is not None and not chains and not parameters else 1
-            parameters.append(_parameters(own, waiting[first], known[first], factor))
+            parameters.append(_parameters(own, layers[first], known[first], factor))
             first += 1
         chains.append(Chain(plan, *zip(*parameters, strict=True)))
-    found += featured(signal, shapes, head, chains)
-    return found[-1], (), found
+    return [*found, *featured(signal, shapes, head, chains)]
 
 
 def featured(
@@ -180,7 +180,7 @@ class _Chain(torch.autograd.Function):
         return None, first, *known, *[None] * len(sides)
 
 
-def _known(signal: torch.Tensor, layers: list[nn.Module]) -> list[Convolution]:
+def _known(signal: torch.Tensor, layers: Sequence[nn.Module]) -> list[Convolution]:
     """The layers; none where one is not a convolution that can follow the one before."""
     found: list[Convolution] = []
     channels, time = signal.shape[1], signal.shape[2]
@@ -233,7 +233,7 @@ def _head(layer: nn.Module, pair: Sequence[Convolution], dtype: torch.dtype) -> 
 def _plans(
     signal: torch.Tensor,
     known: list[Convolution],
-    layers: list[nn.Module],
+    layers: Sequence[nn.Module],
     first: int,
     head: Head | None,
     slope: float,

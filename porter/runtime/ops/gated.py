@@ -1,6 +1,6 @@
 """Chains of gated convolutions, which a TPU runs in few kernels where it can: see `kernels.gated`."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,47 +18,43 @@ if TYPE_CHECKING:
 
 def gated_on_chip(
     signal: torch.Tensor,
-    total: torch.Tensor,
-    numbers: Iterable[int],
-    gates: nn.ModuleList,
-    passes: nn.ModuleList,
+    gates: Sequence[nn.Module],
+    passes: Sequence[nn.Module],
     width: int,
     condition: torch.Tensor | None,
     mask: torch.Tensor,
-    dropout: nn.Module | None = None,
-) -> tuple[torch.Tensor, torch.Tensor, Iterable[int]]:
-    """Gated layers in few kernels, where a TPU can have that: signal, total, and the numbers of layers left to run.
+) -> torch.Tensor | str:
+    """Gated layers in few kernels, where a TPU can have that: the total [B, C, T] of all layers, or why it cannot.
 
     Layer i convolves the signal [B, C, T], C being `width`, by `gates[i]` and adds its 2 * C of the condition
     [B, layers * 2 * C, 1]; the tanh of the first half times the sigmoid of the second goes through `passes[i]`, of one
     tap. Of what that gives, the first half is added to the signal, which is then masked [B, 1, T], and the second to
-    the total [B, C, T]; the last layer gives the second half alone. Without kernels nothing is run, and all numbers are
-    left.
+    the total; the last layer gives the second half alone.
     """
-    if signal.dim() != 3 or not on_chip.wanted(signal, "gated") or not _is_idle(dropout) or signal.shape[1] != width:
-        return signal, total, numbers
+    if signal.dim() != 3 or signal.shape[1] != width or not on_chip.wanted(signal, "gated"):
+        return on_chip.unwanted(signal)
     if mask.shape != (signal.shape[0], 1, signal.shape[2]) or mask.requires_grad:
-        return signal, total, numbers
-    wanted = list(numbers)
-    count = len(gates)
-    if wanted != list(range(count)) or len(passes) != count or not _passes(signal, total, gates, passes):
-        return signal, total, wanted
-    if condition is not None and condition.shape != (len(signal), 2 * count * signal.shape[1], 1):
-        return signal, total, wanted
+        return f"its mask is {list(mask.shape)}, or has a gradient"
+    if not _passes(signal, gates, passes):
+        return "its layers are not all plain convolutions of such a chain"
+    if condition is not None and condition.shape != (len(signal), 2 * len(gates) * width, 1):
+        return f"its condition is {list(condition.shape)}"
     dtypes = {on_chip.computed_in(signal, layer) for layer in (*gates, *passes)}
     stored = {stored_dtype(layer) for layer in (*gates, *passes)}
-    if len(dtypes) != 1 or len(stored) != 1 or (dtype := dtypes.pop()) is None or total.dtype != signal.dtype:
-        return signal, total, wanted
+    if len(dtypes) != 1 or len(stored) != 1 or (dtype := dtypes.pop()) is None:
+        return on_chip.DTYPES
     plans = _plans(signal, gates, dtype)
-    if not plans:
-        return signal, total, wanted
+    problem = on_chip.misfit(signal, "gated", *plans)
+    if problem:
+        return problem
+    total = torch.zeros_like(signal)
     signal, total, rows = signal.transpose(1, 2), total.transpose(1, 2), mask.to(signal.dtype).transpose(1, 2)
     start = 0
     for plan in plans:
         given = _parameters(plan, start, gates, passes, condition)
         signal, total = _Chain.apply(plan, signal, total, rows, *given)  # type: ignore[no-untyped-call]
         start += plan.layers
-    return signal.transpose(1, 2), total.transpose(1, 2), ()
+    return total.transpose(1, 2)
 
 
 class _Chain(torch.autograd.Function):
@@ -97,16 +93,9 @@ def _for_kernel(plan: "Plan", *others: torch.Tensor) -> list[torch.Tensor]:
     return [mask, conditions, *weights, biases, torch.stack(factors[::2]), torch.stack(after)]
 
 
-def _is_idle(dropout: nn.Module | None) -> bool:
-    """Whether a dropout leaves everything as it is."""
-    if dropout is None:
-        return True
-    return isinstance(dropout, nn.Dropout) and (dropout.p == 0 or not dropout.training) and not dropout._forward_hooks
-
-
-def _passes(signal: torch.Tensor, total: torch.Tensor, gates: Iterable[nn.Module], passes: Iterable[nn.Module]) -> bool:
+def _passes(signal: torch.Tensor, gates: Sequence[nn.Module], passes: Sequence[nn.Module]) -> bool:
     """Whether all layers are plain, and of the shapes of a gated chain."""
-    if total.shape != signal.shape or not all(map(on_chip.is_plain, (*gates, *passes))):
+    if not all(map(on_chip.is_plain, (*gates, *passes))):
         return False
     width = signal.shape[1]
     opening: list[Any] = list(gates)
@@ -118,18 +107,17 @@ def _passes(signal: torch.Tensor, total: torch.Tensor, gates: Iterable[nn.Module
     return all((layer.in_channels, layer.out_channels) == (width, 2 * width) for layer in opening)
 
 
-def _plans(signal: torch.Tensor, gates: nn.ModuleList, dtype: torch.dtype) -> list["Plan"]:
-    """The chain in as few parts as the chip's memory takes; none where it does not take one layer."""
+def _plans(signal: torch.Tensor, gates: Sequence[nn.Module], dtype: torch.dtype) -> list["Plan"]:
+    """The chain in as few parts as the chip's memory takes, or in single layers where it does not take these."""
     kernel, memory = on_chip.kernels("gated"), forms.kernel_memory()
     count = size = len(gates)
-    plans: list[Plan] = []
-    while size:
-        plans = [
+    while True:
+        plans: list[Plan] = [
             kernel.Plan(
                 batch=signal.shape[0],
                 time=signal.shape[2],
                 channels=signal.shape[1],
-                offsets=tuple(on_chip.offsets(layer) for layer in list(gates)[start : start + size]),
+                offsets=tuple(on_chip.offsets(layer) for layer in gates[start : start + size]),
                 last=start + size >= count,
                 held=on_chip.named(signal.dtype),
                 dtype=on_chip.named(dtype),
@@ -138,17 +126,16 @@ def _plans(signal: torch.Tensor, gates: nn.ModuleList, dtype: torch.dtype) -> li
             )
             for start in range(0, count, size)
         ]
-        if not any(kernel.misfit(plan, memory) for plan in plans):
-            break
+        if size == 1 or not any(kernel.misfit(plan, memory) for plan in plans):
+            return plans
         size //= 2
-    return plans if on_chip.available(signal, "gated", *plans) else []
 
 
 def _parameters(
     plan: "Plan",
     start: int,
-    gates: nn.ModuleList,
-    passes: nn.ModuleList,
+    gates: Sequence[nn.Module],
+    passes: Sequence[nn.Module],
     condition: torch.Tensor | None,
 ) -> list[torch.Tensor]:
     """What a chain is given after the mask: conditions, biases by layer, weights and their factors."""

@@ -17,6 +17,7 @@ from .. import utils
 from . import forms, programs
 from .weight_norm import computed_weight, has_plain_weight, stored_dtype
 
+DTYPES = "its dtypes are none that it knows"
 _DTYPES = (torch.float32, torch.bfloat16)
 
 _told: dict[tuple[str, str], str] = {}  # by kernel and kind of reason
@@ -55,7 +56,12 @@ def kernels(name: str) -> Any:
 
 
 def available(signal: torch.Tensor, name: str, *plans: Any) -> bool:
-    """Whether the kernels of plans can be had, for this signal, on the chip that graphs are traced for.
+    """Whether the kernels of plans can be had, for this signal, on the chip that graphs are traced for."""
+    return not misfit(signal, name, *plans)
+
+
+def misfit(signal: torch.Tensor, name: str, *plans: Any) -> str:
+    """Why the kernels of plans cannot be had for a signal on the chip that graphs are traced for; "" where they can.
 
     What each takes is compared with the chip's memory; and each is lowered, and for a chip compiled, once, before it
     becomes part of a graph (`programs`). Where it cannot be had, that is told once.
@@ -64,7 +70,21 @@ def available(signal: torch.Tensor, name: str, *plans: Any) -> bool:
     found = next(filter(None, (problem(signal, name, plan, passes) for plan in plans)), "")
     if found:
         tell(name, found)
-    return not found
+    return found
+
+
+def unwanted(signal: torch.Tensor) -> str:
+    """Why a signal that is not `wanted` passes no kernel, in a clause."""
+    if forms.kernels_off():
+        return "SOVITS_PORT_KERNELS is off"
+    return f"a signal of {list(signal.shape)} passes none, or the kernel cannot be had"
+
+
+def refused(layer: nn.Module, signal: torch.Tensor) -> str:
+    """Why a layer has no place in a kernel, in a clause."""
+    if not is_unhooked(layer):
+        return f"{layer} has hooks, or a forward of its own"
+    return f"{layer} has no place in it, given {signal.shape[1]} channels"
 
 
 def problem(signal: torch.Tensor, name: str, plan: Any, passes: tuple[bool, ...]) -> str:

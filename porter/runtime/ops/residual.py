@@ -1,7 +1,7 @@
 """Chains of residual convolutions, which a TPU runs in one kernel where it can: see `kernels.residual`."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,35 +16,28 @@ from .weight_norm import computed_weight, weight_and_factor
 if TYPE_CHECKING:
     from .kernels.residual import Plan
 
-Layer = nn.Module | tuple[nn.Module, ...]
-
 
 def residual_on_chip(
-    signal: torch.Tensor,
-    layers: Iterable[Layer],
-    negative_slope: float = 0.01,
-    mask: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, Iterable[Layer]]:
-    """Residual layers in one kernel, where a TPU can have that: the result, and the layers that are left to run.
+    signal: torch.Tensor, steps: Sequence[Sequence[nn.Module]], negative_slope: float
+) -> torch.Tensor | str:
+    """Residual layers in one kernel, where a TPU can have that: the result [B, C, T], or why it cannot.
 
-    Each of `layers` is a convolution, or several one after the other, and its result is added to what it was given; a
-    leaky ReLU is before each convolution. Without a kernel it is the signal as it came, and all layers; so it is where
-    there is a `mask`. `signal` is [B, C, T], or folded as [B, factor * C, T / factor].
+    Each of `steps` is a convolution, or several one after the other, and its result is added to what it was given; a
+    leaky ReLU is before each convolution. `signal` is [B, C, T], or folded as [B, factor * C, T / factor].
     """
-    if mask is not None or signal.dim() != 3 or not on_chip.wanted(signal, "residual"):
-        return signal, layers
-    layers = list(layers)
-    steps = [layer if isinstance(layer, tuple) else (layer,) for layer in layers]
+    if signal.dim() != 3 or not on_chip.wanted(signal, "residual"):
+        return on_chip.unwanted(signal)
     convolutions: list[Any] = [convolution for step in steps for convolution in step]
-    if len({len(step) for step in steps}) != 1 or not all(_passes(signal, c) for c in convolutions):
-        return signal, layers
+    refused = next((c for c in convolutions if not _passes(signal, c)), None)
+    if refused is not None:
+        return on_chip.refused(refused, signal)
     dtypes = {on_chip.computed_in(signal, convolution) for convolution in convolutions}
     if len(dtypes) != 1 or (dtype := dtypes.pop()) is None:
-        return signal, layers
+        return on_chip.DTYPES
     weights, factors, offsets = zip(*(_taps(signal, convolution) for convolution in convolutions), strict=True)
     stored = {weight.dtype for weight in weights}
     if len(stored) != 1:
-        return signal, layers
+        return on_chip.DTYPES
     plan = on_chip.kernels("residual").Plan(
         batch=signal.shape[0],
         time=signal.shape[2],
@@ -57,12 +50,13 @@ def residual_on_chip(
         stored=on_chip.named(stored.pop()),
         precise=utils.precise_products(),
     )
-    if not on_chip.available(signal, "residual", plan):
-        return signal, layers
+    problem = on_chip.misfit(signal, "residual", plan)
+    if problem:
+        return problem
     factor = signal.shape[1] // convolutions[0].out_channels
     no_bias = signal.new_zeros(signal.shape[1])
     biases = [no_bias if c.bias is None else c.bias.repeat(factor) for c in convolutions]
-    return chained(signal, weights, biases, factors, plan), ()
+    return chained(signal, weights, biases, factors, plan)
 
 
 def chained(

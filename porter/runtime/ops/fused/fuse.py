@@ -1,0 +1,309 @@
+"""Forwards that a kernel may stand for, where their graph is what it computes."""
+
+import functools
+import inspect
+import threading
+import weakref
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import fx, nn
+from torch.utils import _pytree as pytree
+
+from .. import forms
+from ..deferred import Deferred
+from . import features, gated, residual
+from .graph import CALLED, NotTraced, Traced, place, trace
+from .values import Numbers, Values, is_repeatable, stop, values
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_KERNELS = (residual, gated, features)
+_KEPT = 64  # kinds of calls of one module whose graphs are known
+_PLAIN = (type(None), bool, int, float, str)
+_MARK = "_sovits_port_fused"  # of a forward that `fused` made
+
+
+def fused(forward: F) -> F:
+    """Let a kernel for a TPU stand for the forward of a module, where one computes the same.
+
+    What the forward computes is told from its torch.fx graph, which is traced when a call of a new kind comes: other
+    arguments are tensors or None, other layers, or training in place of evaluation. Where no kernel computes that, none
+    can be had, or a hook waits for something between, the forward runs as it is. What it reads of other modules of
+    Python, such as a constant, is taken to stay as it is.
+    """
+    signature = inspect.signature(forward)
+
+    @functools.wraps(forward)
+    def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if not torch.compiler.is_compiling() and any(map(_may_pass, (*args, *kwargs.values()))):
+            found = _run(self, forward, signature, args, kwargs)
+            if found is not None:
+                return found
+        return forward(self, *args, **kwargs)
+
+    setattr(run, _MARK, True)
+    return run  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """What became of the calls of one kind that a module was given."""
+
+    path: str  # of the module in its network
+    kernel: str  # "" for none
+    reason: str  # why none
+
+    def __str__(self) -> str:
+        return f"{self.path}: {f'fused by the kernel {self.kernel}' if self.kernel else self.reason}"
+
+
+def fusions(network: nn.Module) -> list[Fusion]:
+    """For each module of a network whose forward a kernel may stand for: by which it was fused, or why not.
+
+    Modules tell of their last call of each kind on a TPU; those without one say so.
+    """
+    found = []
+    for path, module in network.named_modules():
+        if not any(hasattr(vars(kind).get("forward"), _MARK) for kind in type(module).__mro__):
+            continue
+        state = _states.get(module)
+        said = dict.fromkeys(state.said.values()) if state is not None else {}
+        found += [Fusion(path, *one) for one in said or {("", "it was not called on a TPU"): None}]
+    return found
+
+
+@dataclass(frozen=True)
+class _Match:
+    """A kernel that computes what a forward does, or why there is none."""
+
+    kernel: Any = None
+    reference: nn.Module | None = None
+    traced: Traced | None = None
+    given: tuple[fx.Node, ...] = ()  # what the reference is given, of what was traced
+    gives: tuple[fx.Node, ...] = ()  # and what it gives
+    reason: str = ""
+    of_shapes: bool = False
+
+
+@dataclass
+class _State:
+    """What is known of a module's calls, by their kind."""
+
+    matches: dict[Hashable, _Match] = field(default_factory=dict)
+    of_shapes: set[Hashable] = field(default_factory=set)  # kinds whose graphs are of certain shapes alone
+    said: dict[Hashable, tuple[str, str]] = field(default_factory=dict)  # kernel, or why none, in the last call
+    alive: list[list[Any]] = field(default_factory=list)  # what kinds tell by its place in memory
+
+
+_states: "weakref.WeakKeyDictionary[nn.Module, _State]" = weakref.WeakKeyDictionary()
+_lock = threading.RLock()
+
+
+def _may_pass(value: object) -> bool:
+    """Whether a value is a tensor that a kernel may be given."""
+    return type(value) in (torch.Tensor, nn.Parameter) and forms.wants_tpu_form(value)  # type: ignore[arg-type]
+
+
+def _run(
+    module: nn.Module,
+    forward: Callable[..., Any],
+    signature: inspect.Signature,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """What a kernel gives in place of a forward; None where none does."""
+    try:
+        bound = signature.bind(module, *args, **kwargs)
+    except TypeError:
+        return None  # the forward says so itself
+    bound.apply_defaults()
+    arguments = _arguments(signature, bound.arguments)
+    if arguments is None:
+        return None
+    tensors = [value for value in arguments.values() if isinstance(value, torch.Tensor)]
+    state, kind = _known(module, forward, arguments, tensors)
+    match = state.matches[kind]
+    if match.kernel is None:
+        state.said[kind] = "", match.reason
+        return None
+    assert match.traced is not None
+    known = dict(zip(match.traced.tensors, tensors, strict=True))
+    found = match.kernel.run(match.reference, *match.traced.compute(match.given, known))
+    if isinstance(found, str):
+        state.said[kind] = "", found
+        return None
+    state.said[kind] = match.kernel.NAME, ""
+    known.update(zip(match.gives, found, strict=True))
+    return match.traced.compute(match.traced.result, known)
+
+
+def _known(
+    module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any], tensors: Sequence[torch.Tensor]
+) -> tuple[_State, Hashable]:
+    """What is known of a module, and the kind of a call, whose graph is among that."""
+    kind, alive = _kind(module, forward, arguments)
+    shapes = tuple(tensor.shape for tensor in tensors)
+    with _lock:
+        state = _states.setdefault(module, _State())
+        if kind in state.of_shapes:
+            kind = kind, shapes
+        if kind not in state.matches:
+            match = _Match(reason=f"its calls are of more than {_KEPT} kinds")
+            if len(state.matches) < _KEPT:
+                match = _match(module, forward, arguments)
+                state.alive.append(alive)
+            else:
+                kind = None  # something that it is made of is new at each call
+            if match.of_shapes and kind is not None:
+                state.of_shapes.add(kind)
+                kind = kind, shapes
+            state.matches[kind] = match
+        return state, kind
+
+
+def _arguments(signature: inspect.Signature, bound: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Arguments by name but for the module; None where there are more than the names say, or others by place alone."""
+    found = {}
+    for parameter in list(signature.parameters.values())[1:]:
+        value = bound[parameter.name]
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            if value:
+                return None
+        elif parameter.kind is parameter.POSITIONAL_ONLY:
+            return None
+        else:
+            found[parameter.name] = value
+    return found
+
+
+def _kind(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[Hashable, list[Any]]:
+    """What a graph depends on besides its tensors, and the objects that are told by their place in memory."""
+    alive: list[Any] = []
+    parts: list[Hashable] = []
+
+    def add(value: Any) -> None:
+        if isinstance(value, _PLAIN):
+            parts.append((type(value), value))
+        elif isinstance(value, (tuple, list)) and all(isinstance(one, _PLAIN) for one in value):
+            parts.append((type(value), *value))
+        elif inspect.ismethod(value) and value.__self__ is module:
+            parts.append(id(value.__func__))  # as long as its class
+        elif not isinstance(value, (torch.Tensor, Deferred)):  # in a graph these stand for themselves
+            alive.append(value)
+            parts.append(id(value))
+
+    for name, value in arguments.items():
+        if isinstance(value, torch.Tensor):
+            parts.append(name)
+        else:
+            add(value)
+    for one in module.modules():
+        if one is not module:  # its states end with it
+            alive.append(one)
+        parts.append((id(one), type(one), one.training, bool(one._forward_hooks or one._forward_pre_hooks)))
+        if not isinstance(one, nn.Conv1d):  # of a convolution a kernel looks at what it is, at each call
+            for name, value in vars(one).items():
+                if not name.startswith("_"):
+                    parts.append(name)
+                    add(value)
+    values_of = forward.__globals__
+    for name in forward.__code__.co_names:
+        value = values_of.get(name)
+        if isinstance(value, _PLAIN):
+            parts.append((name, value))
+    return tuple(parts), alive
+
+
+def _match(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> _Match:
+    """The kernel whose reference computes what a forward does."""
+    hooked = _hooked(module)
+    if hooked:
+        return _Match(reason=f"a hook waits for {hooked}")
+    traced = None
+    try:
+        traced = trace(module, forward, arguments)
+        return _matched(traced)
+    except NotTraced as error:
+        return _Match(reason=str(error), of_shapes=error.of_shapes or (traced is not None and traced.of_shapes))
+
+
+def _matched(traced: Traced) -> _Match:
+    """The kernel whose reference computes part of a graph. NotTraced says why there is none."""
+    numbers = Numbers()
+    found = values(numbers, traced, [numbers.of("given", i) for i in range(len(traced.tensors))])
+    order = {node: i for i, node in enumerate(traced.nodes)}
+    best: tuple[int, str] = (-1, "it has no layers that a kernel takes")  # how far one came, and why no further
+    for kernel in _KERNELS:
+        for reference, bindings in kernel.references(traced):
+            for given in bindings:
+                own = _trace_reference(reference, len(given))
+                wanted = values(numbers, own, [found[node] for node in given])
+                gives = _nodes(traced, found, [wanted[node] for node in _leaves(own.result)])
+                if gives is None:
+                    node = stop(traced, found, wanted)
+                    said = order[node], f"it is no {kernel.NAME} chain from {place(node)} on"
+                elif (inner := _read_elsewhere(traced, given, gives)) is not None:
+                    said = len(order), f"it reads a value inside a {kernel.NAME} chain: {place(inner)}"
+                elif (before := _once(traced, given)) is not None:
+                    said = len(order), f"{place(before)} before a {kernel.NAME} chain may be computed once only"
+                else:
+                    return _Match(kernel, reference, traced, given, gives, of_shapes=traced.of_shapes)
+                best = max(best, said)
+    raise NotTraced(best[1])
+
+
+def _trace_reference(reference: nn.Module, count: int) -> Traced:
+    """The graph of a reference that is given so many tensors."""
+    names = list(inspect.signature(reference.forward).parameters)
+    return trace(reference, type(reference).forward, dict.fromkeys(names[:count], torch.empty(0)))
+
+
+def _leaves(structure: Any) -> list[fx.Node]:
+    return [node for node in pytree.tree_leaves(structure) if isinstance(node, fx.Node)]
+
+
+def _nodes(traced: Traced, found: Values, numbers: Sequence[Any]) -> tuple[fx.Node, ...] | None:
+    """The first nodes of a graph that give values; None where one is not there."""
+    by_number: dict[Any, fx.Node] = {}
+    for node in traced.nodes:
+        if isinstance(found[node], int):
+            by_number.setdefault(found[node], node)
+    return tuple(by_number[n] for n in numbers) if all(n in by_number for n in numbers) else None
+
+
+def _read_elsewhere(traced: Traced, given: Sequence[fx.Node], gives: Sequence[fx.Node]) -> fx.Node | None:
+    """A node inside a part of a graph whose value is needed outside."""
+    ends = {*given, *gives}
+    inner = _before([one for node in gives for one in node.all_input_nodes], ends)
+    both = inner & _before(_leaves(traced.result), ends)
+    return next((node for node in reversed(traced.nodes) if node in both), None)
+
+
+def _once(traced: Traced, given: Sequence[fx.Node]) -> fx.Node | None:
+    """A node among those before a part of a graph that must not be computed twice, where no kernel can be had."""
+    before = _before(given, set(traced.tensors))
+    return next((node for node in traced.nodes if node in before and not is_repeatable(traced, node)), None)
+
+
+def _before(nodes: Iterable[fx.Node], ends: Collection[fx.Node]) -> set[fx.Node]:
+    """Nodes, and those that they need, but none of `ends` and what only these need."""
+    found: set[fx.Node] = set()
+    waiting = [node for node in nodes if node not in ends]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += [one for one in node.all_input_nodes if one not in ends]
+    return found
+
+
+def _hooked(module: nn.Module) -> str:
+    """The class of a module inside whose hooks would not run; layers run theirs, or keep kernels away."""
+    for one in module.modules():
+        own = one._forward_hooks or one._forward_pre_hooks or one._backward_hooks or one._backward_pre_hooks
+        if one is not module and own and not isinstance(one, CALLED):
+            return type(one).__name__
+    return ""

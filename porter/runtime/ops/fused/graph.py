@@ -1,0 +1,351 @@
+"""The torch.fx graph of what a module's forward computes, with convolutions as single steps."""
+
+import contextlib
+import operator
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from ..folded_layers import FoldedConv1d
+
+# Layers that are one step of a graph; of the last two, what they compute is known. What others compute is followed.
+CALLED = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.Linear)
+_STEPS = (*CALLED, nn.Dropout, nn.LeakyReLU)
+_PLAIN = (type(None), bool, int, float, str)
+_READS = frozenset({"__get__", "size", "dim", "numel", "is_floating_point", "is_complex", "ndimension"})
+
+# Python's operators that write to what stands left of them, by their names in `operator`.
+IN_PLACE = tuple(
+    f"i{name}" for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift concat".split()
+)
+_LINE = "line"  # in the notes of a node
+_OTHERS = (f"{Path(torch.__file__).parent}/", f"{Path(__file__).parent.parent}/")  # whose lines say nothing
+
+_lock = threading.Lock()  # torch.fx replaces methods of nn.Module while it traces
+
+
+class NotTraced(Exception):  # noqa: N818 - nothing went wrong: the forward runs as it is
+    """Why a forward has no graph that stands for it, in a clause."""
+
+    of_shapes = False  # whether it asked for the shape of a tensor before
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What a forward computes of the tensors that it is given."""
+
+    tensors: tuple[fx.Node, ...]  # what it is given
+    nodes: tuple[fx.Node, ...]  # what it computes, in order
+    result: Any  # a node, or lists, tuples and dictionaries of nodes
+    layers: Mapping[str, nn.Module]  # by the targets of nodes that call one
+    of_shapes: bool  # whether it is that of tensors of certain shapes alone
+
+    def layer_calls(self, *kinds: type[nn.Module]) -> list[fx.Node]:
+        """The nodes that call layers of some kinds, in order."""
+        return [node for node in self.nodes if isinstance(self.layer(node), kinds)]
+
+    def layer(self, node: fx.Node) -> nn.Module | None:
+        """The layer that a node calls."""
+        return self.layers[str(node.target)] if node.op == "call_module" else None
+
+    def compute(self, wanted: Any, known: dict[fx.Node, Any]) -> Any:
+        """A node's value, or a structure of them, where those of some are `known`; all that is computed is added."""
+
+        def of(node: fx.Node) -> Any:
+            if node not in known:
+                args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), of)
+                known[node] = (self.layer(node) or _function(node))(*args, **kwargs)
+            return known[node]
+
+        return _filled(wanted, of)
+
+
+def trace(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> Traced:
+    """The graph of `forward(module, **arguments)`, in which tensors stand for others of their shapes, or any others.
+
+    NotTraced where it depends on their values, draws or makes tensors, stores something in a module, or asks for
+    another mode of autocast or gradients within.
+    """
+    for name, value in arguments.items():
+        if not isinstance(value, (torch.Tensor, *_PLAIN)):
+            raise NotTraced(f"its argument {name} is of type {type(value).__name__}")
+    root = _Call(module, forward, arguments)
+    tracer = _Tracer([tuple(arguments[name].shape) for name in root.tensors])
+    try:
+        with _lock, _without_modes(), _undrawn(), _unchanged(module), _NoTensors():
+            graph = tracer.trace(root)
+        _, *nodes, output = graph.nodes
+        result = _structure(output.args[0])
+    except Exception as error:  # whatever a forward raises on what is no tensor
+        text = " ".join(str(error).split())[:200]
+        refused = error if isinstance(error, NotTraced) else NotTraced(f"torch.fx cannot trace it: {text}")
+        refused.of_shapes = tracer.of_shapes
+        raise refused from None
+    layers = {str(node.target): root.get_submodule(str(node.target)) for node in nodes if node.op == "call_module"}
+    count = len(root.tensors)
+    return Traced(tuple(nodes[:count]), tuple(nodes[count:]), result, layers, tracer.of_shapes)
+
+
+def _structure(value: Any) -> Any:
+    """A result in Python's own lists, tuples and dictionaries. NotTraced where it is anything else."""
+    if isinstance(value, (fx.Node, *_PLAIN)):
+        return value
+    if isinstance(value, list):
+        return [_structure(one) for one in value]
+    if type(value) is tuple:
+        return tuple(_structure(one) for one in value)
+    if isinstance(value, dict):
+        return {key: _structure(one) for key, one in value.items()}
+    raise NotTraced(f"it gives a {type(value).__name__}")
+
+
+def _filled(structure: Any, of: Callable[[fx.Node], Any]) -> Any:
+    """A structure with values in the place of nodes."""
+    if isinstance(structure, fx.Node):
+        return of(structure)
+    if isinstance(structure, (list, tuple)):
+        return type(structure)(_filled(one, of) for one in structure)
+    if isinstance(structure, dict):
+        return {key: _filled(one, of) for key, one in structure.items()}
+    return structure
+
+
+def _function(node: fx.Node) -> Callable[..., Any]:
+    """What a node calls, if that is no layer."""
+    called: Any = node.target if node.op == "call_function" else getattr(torch.Tensor, str(node.target))
+    return called  # type: ignore[no-any-return]
+
+
+def place(node: fx.Node) -> str:
+    """A node in words: what it computes, and the line that does."""
+    name = getattr(node.target, "__name__", str(node.target)).removeprefix("module.")
+    return f"{name} ({node.meta[_LINE]})" if _LINE in node.meta else name
+
+
+class _Call(nn.Module):
+    """A call of a forward, by a list of its tensors."""
+
+    def __init__(self, module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.module = module
+        self.tensors = [name for name, value in arguments.items() if isinstance(value, torch.Tensor)]
+        self._called, self._arguments = forward, arguments
+
+    def forward(self, given: Any) -> Any:
+        """What the forward makes of the tensors, in the order of its arguments."""
+        tensors = {name: given[i] for i, name in enumerate(self.tensors)}
+        return self._called(self.module, **{**self._arguments, **tensors})
+
+
+class _Tracer(fx.Tracer):
+    """Traces in the thread that made it; other threads may call modules meanwhile."""
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        super().__init__(autowrap_modules=())  # type: ignore[arg-type]
+        self.of_shapes = False
+        self._shapes, self._sized = shapes, dict[fx.Node, Any]()
+        self._thread = threading.get_ident()
+        self._mode = _mode()
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, _STEPS) and "forward" not in vars(m)
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        if _mode() != self._mode:
+            raise NotTraced("it computes under a mode of autocast or gradients of its own")
+        node = super().create_node(*args, **kwargs)
+        line = _line()
+        if line:
+            node.meta[_LINE] = line
+        return node
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Value(node, self)
+
+    def shape(self, node: fx.Node) -> torch.Size:
+        """The shape of what a node gives, from those of the arguments."""
+        self.of_shapes = True
+        with torch._C.DisableTorchFunction():  # type: ignore[no-untyped-call]
+            found = self._size(node)
+        if not isinstance(found, torch.Tensor):
+            raise NotTraced(f"it wants the shape of what is no tensor: {place(node)}")
+        return found.shape
+
+    def _size(self, node: fx.Node) -> Any:
+        """What a node gives, without numbers."""
+        if node not in self._sized:
+            args: Any
+            kwargs: Any
+            args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), self._size)
+            if node.op == "placeholder":
+                self._sized[node] = [torch.empty(shape, device="meta") for shape in self._shapes]
+            elif node.op == "call_module":
+                self._sized[node] = _sized(self.root.get_submodule(str(node.target)), *args)
+            elif node.op == "get_attr":
+                self._sized[node] = operator.attrgetter(str(node.target))(self.root).to("meta")
+            else:
+                self._sized[node] = _function(node)(*args, **kwargs)
+        return self._sized[node]
+
+
+def _sized(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
+    """What a layer gives, without numbers. NotTraced where it is of a kind that is not known."""
+    if isinstance(layer, (nn.Dropout, nn.LeakyReLU)):
+        return given
+    if not isinstance(layer, (nn.Conv1d, nn.Conv2d)) or isinstance(layer, FoldedConv1d):
+        raise NotTraced(f"it wants the shape of what a layer gives: {type(layer).__name__}")
+    if layer.padding_mode != "zeros":
+        raise NotTraced(f"it wants the shape of what a layer gives: {type(layer).__name__}")
+    function: Any = torch.conv1d if isinstance(layer, nn.Conv1d) else torch.conv2d
+    weight = torch.empty(tuple(layer.weight.shape), device="meta")
+    found: torch.Tensor = function(given, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+    return found
+
+
+class _Value(fx.Proxy):
+    """A value of a graph. It knows its shape; and what writes to it does so in the graph, which torch.fx leaves out."""
+
+    tracer: _Tracer
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.tracer.shape(self.node)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def dim(self) -> int:
+        return len(self.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+
+def _write(name: str) -> Callable[..., Any]:
+    operation = getattr(operator, name)
+
+    def call(self: _Value, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operation, (self, other), {})
+
+    return call
+
+
+for _name in IN_PLACE:
+    setattr(_Value, f"__{_name}__", _write(_name))
+
+
+def _line() -> str:
+    """The line that is being traced, as FILE:NUMBER; "" where none of upstream's is."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_OTHERS):
+            return f"{name.rpartition('/')[2]}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+class _NoTensors(TorchFunctionMode):
+    """Refuses what computes, draws or writes tensors that do not come of the arguments: that would happen once."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
+        proxies = any(isinstance(value, fx.Proxy) for value in pytree.tree_leaves((args, kwargs)))
+        if not proxies and name not in _READS:
+            raise NotTraced(f"it computes {name} of nothing that it is given")
+        return func(*args, **kwargs)
+
+
+def _mode() -> tuple[Any, ...]:
+    """Whether gradients are wanted, and autocast."""
+    kinds = [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda", "xla")]
+    return torch.is_grad_enabled(), torch.is_inference_mode_enabled(), *kinds
+
+
+@contextlib.contextmanager
+def _without_modes() -> Iterator[None]:
+    """Whoever watches torch's functions is not shown a graph being traced."""
+    modes = [
+        torch.overrides._pop_mode()  # type: ignore[no-untyped-call]
+        for _ in range(torch._C._len_torch_function_stack())
+    ]
+    try:
+        yield
+    finally:
+        for mode in reversed(modes):
+            torch.overrides._push_mode(mode)  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def _undrawn() -> Iterator[None]:
+    """Puts back what a forward draws of Python's and NumPy's random numbers. NotTraced where it does."""
+    numpy: Any = sys.modules.get("numpy")
+    before = random.getstate(), numpy and numpy.random.get_state(legacy=False)
+    yield
+    after = random.getstate(), numpy and numpy.random.get_state(legacy=False)
+    if str(before) != str(after):
+        random.setstate(before[0])
+        if numpy:
+            numpy.random.set_state(before[1])
+        raise NotTraced("it draws a random number")
+
+
+@contextlib.contextmanager
+def _unchanged(module: nn.Module) -> Iterator[None]:
+    """Puts back what a forward stores in modules. NotTraced where it does."""
+    before = [(vars(one), _contents(vars(one))) for one in module.modules()]
+    yield
+    stored: set[str] = set()
+    for attributes, contents in before:
+        for name in {*attributes, *contents}:
+            if name not in contents:
+                del attributes[name]
+                stored.add(name)
+                continue
+            value, inner = contents[name]
+            same = name in attributes and attributes[name] is value
+            if isinstance(value, (list, dict)) and not _alike(value, inner):
+                value.clear()
+                value.extend(inner) if isinstance(value, list) else value.update(inner)
+                same = False
+            if not same:
+                attributes[name] = value
+                stored.add(name)
+    if stored:
+        raise NotTraced(f"it stores something in {', '.join(sorted(stored))}")
+
+
+def _contents(attributes: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Values by name, and what lists and dictionaries hold."""
+    return {
+        name: (value, value.copy() if isinstance(value, (list, dict)) else None) for name, value in attributes.items()
+    }
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two lists, or two dictionaries, hold the same objects."""
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(one[key] is other[key] for key in one)
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))

@@ -1,0 +1,221 @@
+"""The signals between layers are written to memory and read again, and a TPU waits for that."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import libcst as cst
+
+from porter.analysis.layers import is_list, layer_classes
+from porter.rule import Example, Rule, Safety
+from porter.syntax.walk import descendants, dotted
+
+_CONVOLUTIONS = frozenset({"torch.nn.Conv1d", "torch.nn.Conv2d"})
+_RESIDUAL = """import torch.nn.functional as F
+from torch import nn
+
+SLOPE = 0.1
+
+
+class Block(nn.Module):
+    def __init__(self, width, reach):
+        super().__init__()
+        self.wide = nn.ModuleList([nn.Conv1d(width, width, 3, dilation=d, padding=d) for d in (1, reach)])
+        self.near = nn.ModuleList([nn.Conv1d(width, width, 5, padding=2) for _ in range(2)])
+        for i, p in enumerate(self.parameters()):
+            nn.init.constant_(p, 0.01 * (-1) ** i)
+
+    def forward(self, x, mask=None):
+        for first, second in zip(self.wide, self.near):
+            step = F.leaky_relu(x, SLOPE)
+            if mask is not None:
+                step = step * mask
+            step = F.leaky_relu(first(step), SLOPE)
+            if mask is not None:
+                step = step * mask
+            x = second(step) + x
+        return x
+
+
+class Chain(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv1d(width, width, 7, padding=3) for _ in range(2)])
+        for p in self.parameters():
+            nn.init.constant_(p, 0.01)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = x + layer(F.leaky_relu(x))
+        return x
+"""
+
+_GATED = """import torch
+from torch import nn
+
+
+def gate(a, b, sizes):
+    both = a + b
+    size = sizes[0]
+    return torch.tanh(both[:, :size, :]) * torch.sigmoid(both[:, size:, :])
+
+
+class Stack(nn.Module):
+    def __init__(self, width, number, given=0):
+        super().__init__()
+        self.width = width
+        self.number = number
+        self.opening = nn.ModuleList()
+        self.closing = nn.ModuleList()
+        self.forget = nn.Dropout(0.0)
+        self.tell = nn.Conv1d(given, 2 * width * number, 1) if given else None
+        for i in range(number):
+            layer = nn.Conv1d(width, 2 * width, 3, padding=1)
+            self.opening.append(layer)
+            self.closing.append(nn.Conv1d(width, 2 * width if i < number - 1 else width, 1))
+        for i, p in enumerate(self.parameters()):
+            nn.init.constant_(p, 0.05 * (-1) ** i)
+
+    def forward(self, x, mask, told=None):
+        total = torch.zeros_like(x)
+        sizes = [self.width]
+        if told is not None:
+            told = self.tell(told)
+        for i in range(self.number):
+            both = self.opening[i](x)
+            if told is not None:
+                start = i * 2 * self.width
+                part = told[:, start : start + 2 * self.width, :]
+            else:
+                part = torch.zeros_like(both)
+            gated = self.forget(gate(both, part, sizes))
+            out = self.closing[i](gated)
+            if i < self.number - 1:
+                x = (x + out[:, : self.width, :]) * mask
+                total = total + out[:, self.width :, :]
+            else:
+                total = total + out
+        return total * mask
+"""
+
+_FEATURES = """import torch
+from torch import nn
+from torch.nn import functional as F
+
+SLOPE = 0.2
+
+
+class Judge(nn.Module):
+    def __init__(self, *widths):
+        super().__init__()
+        self.steps = nn.ModuleList(
+            nn.Conv2d(a, b, (5, 1), (3, 1), padding=(2, 0)) for a, b in zip(widths, widths[1:])
+        )
+        for p in self.parameters():
+            nn.init.constant_(p, 0.01)
+
+    def forward(self, x):
+        seen = []
+        for step in self.steps:
+            x = step(x)
+            x = F.leaky_relu(x, SLOPE)
+            seen.append(x)
+        return torch.flatten(x, 1, -1), seen
+"""
+
+
+def _fused(text: str, last_import: str) -> str:
+    text = text.replace(last_import, f"{last_import}from . import ops\n", 1)
+    return text.replace("    def forward(", "    @ops.fused\n    def forward(")
+
+
+class FuseLayers(Rule):
+    """Let kernels stand for chains of layers, where their graph is what those compute.
+
+    Each layer of a chain writes its signal to memory, for the next one and for the backward pass, which reads it again:
+    memory is what a decoder, an encoder or a discriminator waits for, not products. Where one sample's signal fits into
+    the chip's own memory, a kernel (written in Pallas, so jax has to be installed) reads it, passes as many layers as
+    there is memory for weights, and writes what is wanted; the backward pass computes the others again.
+
+    Three chains have kernels: residual layers (a leaky ReLU before each convolution), gated layers (a WaveNet's), and
+    convolutions all of whose results are wanted, a leaky ReLU after each (a discriminator's). Which of them a forward
+    computes, if any, is told when it is called, from its torch.fx graph, however it is written: `ops.fusions(network)`
+    lists what was fused, and what else stopped to look like a chain, at which line. Where none is computed, without
+    jax, on a chip with little memory of its own, with a dropout in training or a hook in between, and on all other
+    devices, the forward runs as it is.
+    """
+
+    code = "TPU004"
+    title = "fuse layers"
+    safety = Safety.CLOSE
+    message = "on a TPU the signals between these layers stay on the chip, where they are not written and read again"
+    fixes_hazard = False
+    supports_double_backward = False
+    examples: ClassVar = (
+        Example(
+            before=_RESIDUAL,
+            after=_fused(_RESIDUAL, "from torch import nn\n"),
+            call="Chain(128).to(x.device)(Block(128, 3).to(x.device)(x))",
+            inputs="x = torch.linspace(-1, 1, 2 * 128 * 16).reshape(2, 128, 16).sin()",
+            grad=("x",),
+        ),
+        Example(
+            before=_GATED,
+            after=_fused(_GATED, "from torch import nn\n"),
+            call="Stack(6, 3).to(x.device)(x, mask), Stack(6, 2, 4).to(x.device)(x, mask, told)",
+            inputs=(
+                "x = torch.linspace(-1, 1, 2 * 6 * 16).reshape(2, 6, 16).sin()\n"
+                "mask = (torch.arange(16) < torch.tensor([[[16]], [[11]]])).float()\n"
+                "told = torch.linspace(-1, 1, 8).reshape(2, 4, 1)"
+            ),
+            grad=("x", "told"),
+        ),
+        Example(
+            before=_FEATURES,
+            after=_fused(_FEATURES, "from torch.nn import functional as F\n"),
+            call="(lambda x, seen: (x, *seen))(*Judge(1, 128, 128).to(x.device)(x))",
+            inputs="x = torch.linspace(-1, 1, 2 * 81 * 2).reshape(2, 1, 81, 2).sin()",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        # other activations
+        _RESIDUAL.replace("F.leaky_relu(", "F.elu("),
+        _GATED.replace("torch.tanh(", "torch.relu("),
+        # layers of another kind
+        _RESIDUAL.replace("nn.Conv1d(", "nn.ConvTranspose1d("),
+        _GATED.replace("nn.Conv1d(", "nn.Linear("),
+        # no module, and no forward
+        _FEATURES.replace("class Judge(nn.Module)", "class Judge(Base)"),
+        _FEATURES.replace("def forward(", "def judge("),
+        # a penalty on gradients, which have gradients themselves then
+        _FEATURES
+        + "\n\ndef penalty(x, y):\n    return torch.autograd.grad(y, x, create_graph=True)[0].square().mean()\n",
+    )
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
+        owner = self.file.owner(node)
+        if node.name.value != "forward" or owner is None or node not in owner.body.body:
+            return
+        if self._is_fused(node) or not self.file.defines_module(owner):
+            return
+        if not self._holds_convolutions(owner) or not self._computes_chains(owner):
+            return
+        added = cst.Decorator(self.runtime("ops.fused"))
+        self.replace(node, node.with_changes(decorators=[*node.decorators, added]))
+
+    def _is_fused(self, node: cst.FunctionDef) -> bool:
+        return any((dotted(d.decorator) or "").rpartition(".")[2] == "fused" for d in node.decorators)
+
+    def _computes_chains(self, owner: cst.ClassDef) -> bool:
+        """Whether the activations of a chain have to do with a class: what it computes is told by its graph."""
+        reached = self.file.project.reached(self.file, owner)
+        names = {part.value for node in reached for part in descendants(node) if isinstance(part, cst.Name)}
+        return bool(names & {"leaky_relu", "LeakyReLU"}) or {"tanh", "sigmoid"} <= names
+
+    def _holds_convolutions(self, owner: cst.ClassDef) -> bool:
+        """Whether an attribute is a list of convolutions, or of layers whose classes only the run knows."""
+        names = {dotted(part) or "" for part in descendants(owner) if isinstance(part, cst.Attribute)}
+        own = {name.removeprefix("self.") for name in names if name.startswith("self.") and name.count(".") == 1}
+        lists = [layer_classes(self.file, owner, name) for name in own if is_list(self.file, owner, name)]
+        return any(classes is None or classes <= _CONVOLUTIONS for classes in lists)
