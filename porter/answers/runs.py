@@ -17,7 +17,7 @@ from ..validate.bench.outcome import Side
 from ..validate.bench.outcome import Verdict as SideVerdict
 from ..validate.budget import Budget, Overrun, StepCost
 from ..validate.compare import TensorReport
-from ..validate.outcome import Cost, Culprit, Divergence, Verdict
+from ..validate.outcome import Cost, Culprit, Divergence, Fusion, Verdict
 from ..validate.sourcemap import Origin
 
 
@@ -56,6 +56,7 @@ class CaseRecord(TypedDict):
     backend: str
     findings: list[str]  # sentences, the most telling first
     draws: int  # of random numbers
+    fusions: list[Fusion]  # modules that a kernel for a TPU may stand for
     fitted: int  # tensors of the weights that came from --checkpoint
     groups: dict[str, GroupRecord]
     divergence: Divergence | None  # the first tensor that is not upstream's
@@ -81,6 +82,7 @@ class ValidateAnswer(TypedDict):
     reference: str  # the recording, "" where upstream ran beside the port
     passed: bool
     validated: int  # classes and functions of upstream that a passed case ran
+    fused: int  # modules of all cases that a kernel stood for
     not_judged: list[str]
     edited_by_hand: list[str]
     stopped: str  # what ended the run before its end: Ctrl-C or SIGTERM

@@ -79,6 +79,13 @@ _STOPPED = {"Ctrl-C": 130, "SIGTERM": 143}  # as shells have it
     metavar="N",
     help="Runs of a failed case at most.",
 )
+@click.option(
+    "--expect-fused",
+    "expected",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Fail where kernels stood for fewer modules than N, in all cases together; with --forms tpu.",
+)
 @rules_option
 @quiet_option("Print only cases that speak against the port, and keep progress off stderr.")
 @output_options("json", "github", "junit")
@@ -100,6 +107,7 @@ def validate(
     html: Path | None,
     bisect: bool,
     probes: int,
+    expected: int | None,
     folders: tuple[Path, ...],
     form: Form,
 ) -> None:
@@ -115,11 +123,13 @@ def validate(
     --bisect runs each failed case again without some of the package's edits, until the fewest are left whose
     removal cures it. --rules are those that the package was made with, unless they are given.
 
-    Exit status 1 for a mismatch, a case that fails, or a cost above the budget.
+    Exit status 1 for a mismatch, a case that fails, a cost above the budget, or fewer fused modules than expected.
     """
     if list_cases:
         _print_cases(form)
         return
+    if expected is not None and forms != "tpu" and device != "tpu":
+        raise PortError("--expect-fused counts what kernels of a TPU stand for; it needs --forms tpu or --device tpu")
     upstream, folder = package_of(context, upstream, directory)
     if html is not None:
         from ..views.html import check_place
@@ -162,7 +172,10 @@ def validate(
         print_outcome(outcome, stdout_console(), quiet=is_quiet())
     if outcome.stopped:
         context.exit(_STOPPED[outcome.stopped])
-    if not outcome.passed:
+    lost = expected is not None and outcome.fused < expected
+    if lost:
+        report(f"kernels stood for {outcome.fused} modules, not {expected}")
+    if lost or not outcome.passed:
         context.exit(1)
 
 

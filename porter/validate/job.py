@@ -117,6 +117,7 @@ class Told:
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     took: tuple[str, ...] = ()  # FILE:NAME of those that asked for a TPU's form, and had it
     missed: tuple[str, ...] = ()  # and of those that never had it
+    fusions: tuple[list[str], ...] = ()  # path, kernel and reason of each module that a kernel may stand for
     without_gradient: tuple[str, ...] = ()
     written: tuple[str, ...] = ()  # members of the batch that were written in place
     dtypes: dict[str, str] | None = None

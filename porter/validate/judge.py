@@ -12,7 +12,7 @@ from porter.validate.budget import budget_from
 from porter.validate.compare import TensorReport, compare_group, snr_db
 from porter.validate.job import Told
 from porter.validate.judge_varied import character_findings, variation_findings, variation_tensors
-from porter.validate.outcome import GROUPS, CaseOutcome, Cost, Divergence, Verdict
+from porter.validate.outcome import GROUPS, CaseOutcome, Cost, Divergence, Fusion, Verdict
 from porter.validate.sound import sounds
 from porter.validate.sourcemap import Origin, SourceMap
 from porter.validate.tensors import read_groups
@@ -52,6 +52,7 @@ def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: 
         ran=port.ran,
         took=port.took,
         missed=port.missed,
+        fusions=tuple(Fusion(*one) for one in port.fusions),
         sounds=sounds(reference.audio, old.get("results", {}), new.get("results", {})),
         seconds=reference.seconds + port.seconds,
     )

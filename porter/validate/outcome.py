@@ -56,6 +56,15 @@ class Culprit:
 
 
 @dataclass(frozen=True)
+class Fusion:
+    """A module that a kernel may stand for: the one that did, or why none."""
+
+    path: str  # in the case's networks
+    kernel: str  # "" for none
+    reason: str
+
+
+@dataclass(frozen=True)
 class CaseOutcome:
     """What one case found."""
 
@@ -73,6 +82,7 @@ class CaseOutcome:
     ran: tuple[str, ...] = ()  # FILE:NAME of each function of the port that ran
     took: tuple[str, ...] = ()  # FILE:NAME of those that asked for a TPU's form, and had it
     missed: tuple[str, ...] = ()  # and of those that never had it
+    fusions: tuple[Fusion, ...] = ()
     sounds: tuple[Sound, ...] = ()  # for the page; JSON leaves them out
     seconds: float = 0.0
     fitted: int = 0  # tensors of the weights that came from --checkpoint
@@ -119,6 +129,11 @@ class Outcome:
     not_judged: tuple[str, ...] = ()  # what this run did not look at, in sentences
     by_hand: tuple[str, ...] = ()  # files of the package that were changed since they were generated
     stopped: str = ""  # what ended the run before its end: "Ctrl-C" or "SIGTERM"
+
+    @property
+    def fused(self) -> int:
+        """Modules of all cases that a kernel stood for."""
+        return sum(bool(one.kernel) for case in self.cases for one in case.fusions)
 
     @property
     def passed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,11 +67,28 @@ def print_outcome(outcome: Outcome, console: Console, *, quiet: bool = False) ->
         if case not in judged:
             console.print(f"{case.name}: {'; '.join(case.findings)}", soft_wrap=True, style="dim")
     _print_coverage(outcome, console)
+    _print_fusions(outcome, console)
     for left in outcome.not_judged:
         console.print(f"Not judged: {left}.", soft_wrap=True, markup=False, highlight=False, style="dim")
     if outcome.stopped:
         console.print(f"Stopped by {outcome.stopped} before the end.", style=_WRONG)
     console.print(f"{summary(outcome.cases)}.", style="green" if outcome.passed else _WRONG, soft_wrap=True)
+
+
+def _print_fusions(outcome: Outcome, console: Console) -> None:
+    """How many modules each kernel stood for, and why none did for others."""
+    known = [one for case in outcome.cases for one in case.fusions]
+    if outcome.forms != "tpu" and outcome.device != "tpu":
+        return
+    kernels = Counter(one.kernel for one in known if one.kernel)
+    shares = ", ".join(f"{count} {kernel}" for kernel, count in sorted(kernels.items()))
+    if known:
+        console.print(f"Fused: {outcome.fused} modules{f' ({shares})' if shares else ''}.", highlight=False)
+    others = [f"{case.name}, {one.path}: {one.reason}" for case in outcome.cases for one in case.fusions if one.reason]
+    for other in others[:_MOST]:
+        console.print(f"Not fused: {other}.", soft_wrap=True, markup=False, highlight=False, style="dim")
+    if len(others) > _MOST:
+        console.print(f"Not fused: {len(others) - _MOST} more; --json has all.", style="dim", highlight=False)
 
 
 def _table(cases: Sequence[CaseOutcome], width: int) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, replace
@@ -138,7 +139,7 @@ def port(job: Job) -> Told:
         else:
             told = _replayed(job, case, model, materialized(batches[0], device), device, told)
         state = save_state(model, job.path(CHECKPOINT))
-        told = replace(told, **_looks(model))
+        told = replace(told, **_looks(model), fusions=_fusions(job, model))
         if job.variations and told.dtypes is not None:
             varied = replay_variations(job, case, model, batches[0], device, _known(job))
             told = replace(told, varied={name: asdict(one) for name, one in varied.items()})
@@ -426,6 +427,13 @@ def _wide(job: Job, step: StepTensors, device: torch.device) -> list[str]:
 
 def _base(step: StepTensors, seeds: Sequence[str]) -> Varied:
     return Varied(kinds=step.kinds, modes=step.modes, seeds=tuple(seeds))
+
+
+def _fusions(job: Job, model: Subjects) -> tuple[list[str], ...]:
+    """What became of the modules that a kernel may stand for; nothing where none was asked for, or by an older tool."""
+    told = getattr(sys.modules.get(f"{job.package}.ops"), "fusions", None)
+    found = told(model) if told is not None else []
+    return tuple([one.path, one.kernel, one.reason] for one in found)
 
 
 def _looks(model: Subjects) -> dict[str, Any]:

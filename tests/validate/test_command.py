@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from porter.cli import cli
 from porter.validate import environment
+from porter.validate.outcome import CaseOutcome, Fusion, Outcome
 
 from .tiny import write_port, write_upstream
 
@@ -67,6 +68,24 @@ def test_other_upstream(pair: tuple[Path, Path]) -> None:
     assert status == 2
     assert "commons.py" in text
     assert "run generate again" in text
+
+
+def test_fused_modules_are_those_of_a_tpu(pair: tuple[Path, Path]) -> None:
+    status, text = invoke(*pair, "--expect-fused", 1)
+    assert status == 2
+    assert "--forms tpu" in text
+
+
+@pytest.mark.parametrize(("expected", "status"), [(2, 1), (1, 0)])
+def test_a_lost_kernel_fails(
+    pair: tuple[Path, Path], expected: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CaseOutcome("one", "pass", fusions=(Fusion("dec", "residual", ""), Fusion("flow", "", "no chain")))
+    outcome = Outcome("u", "", "p", "cpu", "tpu", "tiny", 0, {}, (case,))
+    monkeypatch.setattr("porter.cli.validate._run", lambda *given: outcome)
+    found, text = invoke(*pair, "--device", "cpu", "--forms", "tpu", "--expect-fused", expected)
+    assert found == status, text
+    assert ("kernels stood for 1 modules, not 2" in text) == bool(status)
 
 
 def test_missing_packages(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("safetensors", reason="needs safetensors (the extra xla)")
 
 from porter.cli.case_progress import CaseProgress
 from porter.validate.as_json import to_json
+from porter.validate.outcome import Fusion
 from porter.validate.report import print_outcome
 from porter.validate.wording import decibels
 
@@ -82,6 +83,23 @@ def test_ratios_of_few_bits_are_told_apart() -> None:
     assert next(line for line in sink.getvalue().splitlines() if line.startswith("good")).split()[2:4] == ["120", "dB"]
     group = to_json(replace(told, cases=cases))["cases"][0]["groups"]["results"]
     assert (round(group["least_db"], 1), group["least_variation"]) == (41.7, "bfloat16")
+
+
+def test_what_kernels_stood_for_is_told() -> None:
+    told, sink = outcome(), io.StringIO()
+    fusions = (
+        Fusion("dec.0", "residual", ""),
+        Fusion("dec.1", "residual", ""),
+        Fusion("flow", "", "no chain from mul"),
+    )
+    told = replace(told, forms="tpu", cases=(replace(told.cases[0], fusions=fusions), *told.cases[1:]))
+    print_outcome(told, Console(file=sink, width=160, markup=False, highlight=False))
+    assert {"Fused: 2 modules (2 residual).", "Not fused: good, flow: no chain from mul."} <= {
+        *sink.getvalue().splitlines()
+    }
+    found = to_json(told)
+    assert found["fused"] == 2 and found["cases"][0]["fusions"][2]["reason"] == "no chain from mul"
+    assert "Fused" not in printed(160)
 
 
 def test_json_tells_what_was_not_validated() -> None:
