@@ -36,7 +36,6 @@ _IDLE = 60.0  # seconds
 _LOOK = 5.0  # how often to look whether the parent lives
 _WORDS = 300  # characters of an error
 _KEPT = 1 << 28  # bytes on disk for what was compiled to be interpreted
-_QUICK = {"xla_backend_optimization_level": 0}  # an interpreted kernel runs once or twice
 _PACKAGE = "sovits_port_kernels"
 
 
@@ -182,7 +181,7 @@ def _interpreter(build: Any, plan: Any, interpreter: str) -> Any:
     if interpreter == "tpu":
         tpu = importlib.import_module("jax.experimental.pallas.tpu")
         how = tpu.InterpretParams(detect_races=True, uninitialized_memory="nan")
-    return jax.jit(build(plan, interpret=how), compiler_options=_QUICK)
+    return jax.jit(build(plan, interpret=how))
 
 
 def _races_found() -> bool:
