@@ -280,6 +280,7 @@ class GraphRecord(TypedDict):
     bytecode: int | None  # bytes of StableHLO
     moments: int  # bytes that AdamW keeps for its parameters
     notes: list[ChipNote]
+    fusions: dict[str, list[Fusion]]  # modules that a kernel may stand for, by chip
     chips: dict[str, SaidRecord]
 
 

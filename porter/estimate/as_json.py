@@ -61,6 +61,7 @@ def _graph_json(graph: GraphOutcome) -> GraphRecord:
         "bytecode": graph.size or None,
         "moments": graph.moments,
         "notes": [{"chip": chip, "note": note} for chip, note in graph.notes],
+        "fusions": {chip: list(known) for chip, known in graph.fusions},
         "chips": {chip: _said_json(said, graph.roof(chip)) for chip, said in graph.said},
     }
 

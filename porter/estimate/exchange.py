@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 ASKED, TRACED = "asked.json", "graphs.json"
 
@@ -51,6 +52,7 @@ class Traced:
     trained: int = 0  # bytes of the parameters that have a gradient
     error: str = ""  # why there is no graph
     notes: tuple[str, ...] = ()  # which kernels it has to do without, and why
+    fusions: tuple[tuple[str, str, str], ...] = ()  # path, kernel and reason of modules that one may stand for
 
 
 def save_traced(graphs: list[Traced], folder: Path) -> None:
@@ -65,5 +67,8 @@ def load_traced(folder: Path) -> tuple[Traced, ...]:
     path = folder / TRACED
     if not path.is_file():
         return ()
-    told = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(Traced(**{**graph, "notes": tuple(graph["notes"])}) for graph in told)
+    told: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    for graph in told:
+        graph["notes"] = tuple(graph["notes"])
+        graph["fusions"] = tuple(tuple(one) for one in graph["fusions"])
+    return tuple(Traced(**graph) for graph in told)

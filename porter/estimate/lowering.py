@@ -93,7 +93,13 @@ class _Tracer:
         file = f"graph-{len(self._graphs)}.bc"
         self._job.path(file).write_bytes(_bytecode(outputs))
         trained = sum(p.numel() * p.element_size() for p in module.parameters() if p.grad is not None)
-        self._add(Traced(part, file, trained))
+        self._add(Traced(part, file, trained, fusions=self._fusions(module)))
+
+    def _fusions(self, module: nn.Module) -> tuple[tuple[str, str, str], ...]:
+        """What became of the modules that a kernel may stand for; a package of an older tool tells nothing."""
+        told = getattr(sys.modules.get(f"{self._job.package}.ops"), "fusions", None)
+        found = told(module) if told is not None else []
+        return tuple((one.path, one.kernel, one.reason) for one in found)
 
     def _add(self, graph: Traced) -> None:
         # A package that never asks for a kernel, or was made by an older tool, tells nothing.

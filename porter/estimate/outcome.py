@@ -10,6 +10,7 @@ from porter.estimate.exchange import Sizes
 from porter.estimate.fit import Found
 from porter.estimate.pair import described
 from porter.estimate.roofline import Roofline, roofline
+from porter.validate.outcome import Fusion
 
 Verdict = Literal["compiles", "too large", "error", "timeout"]
 _MOMENTS = 2  # tensors that AdamW keeps for each parameter
@@ -71,6 +72,7 @@ class GraphOutcome:
     unavailable: str = ""  # why this upstream has no such case
     problem: str = ""  # why there is no graph
     notes: tuple[tuple[str, str], ...] = ()  # chip → a kernel that it has to do without, and why
+    fusions: tuple[tuple[str, tuple[Fusion, ...]], ...] = ()  # chip → modules that a kernel may stand for
 
     @property
     def moments(self) -> int:

@@ -26,6 +26,7 @@ from porter.validate.children import Server, Timeout
 from porter.validate.environment import child_environment
 from porter.validate.job import Job
 from porter.validate.manifest import Manifest, check_same_upstream, read_manifest
+from porter.validate.outcome import Fusion
 from porter.validate.runner import source_map
 from porter.validate.settings import Preset, make_settings
 from porter.validate.tree import UpstreamTree
@@ -62,6 +63,7 @@ class Graph:
     unavailable: str = ""
     problem: str = ""
     notes: tuple[str, ...] = ()
+    fusions: tuple[Fusion, ...] = ()
 
     @property
     def outcome(self) -> GraphOutcome:
@@ -185,7 +187,8 @@ class Tracing(AbstractContextManager["Tracing"]):
     def _read(self, case: str, traced: Traced, folder: Path, chip: str) -> Graph:
         code = (folder / traced.file).read_bytes() if traced.file else b""
         name = graph_name(case, traced.part)
-        return Graph(name, chip, code, traced.trained, problem=traced.error, notes=traced.notes)
+        fusions = tuple(Fusion(*one) for one in traced.fusions)
+        return Graph(name, chip, code, traced.trained, problem=traced.error, notes=traced.notes, fusions=fusions)
 
     def _placed(self, error: str, where: str) -> str:
         return f"{error} at {self._lines.locate_text(where)}" if error and where else error
@@ -223,7 +226,8 @@ def _compile_all(graphs: list[Graph], compiler: Compiler, progress: Progress) ->
                 said.append((graph.chip, _ask(compiler, graph, CHIPS[graph.chip])))
                 done += 1
         notes = tuple((graph.chip, note) for graph in alike for note in graph.notes)
-        yield replace(outcome, said=tuple(said), notes=notes)
+        fusions = tuple((graph.chip, graph.fusions) for graph in alike if graph.fusions)
+        yield replace(outcome, said=tuple(said), notes=notes, fusions=fusions)
 
 
 def _ask(compiler: Compiler, graph: Graph, chip: Chip) -> Said:

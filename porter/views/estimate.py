@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..estimate.outcome import EstimateOutcome, Fit, GraphOutcome, Said
 
 _STYLES = {"compiles": "green", "too large": "red", "error": "red", "timeout": "red"}
+_REASONS = 3  # why modules were not fused, in the line of a graph
 _FIGURES = (
     "GFLOP",
     "GB accessed",
@@ -52,6 +53,13 @@ def print_estimate(outcome: EstimateOutcome) -> None:
         for chip, said in graph.said:
             if said.error:
                 console.print(Text(f"{graph.name} on {chip}: {said.error}", style="red"), soft_wrap=True)
+    for graph in outcome.graphs:
+        for chip, fusions in graph.fusions:
+            fused = sum(bool(one.kernel) for one in fusions)
+            others = [f"not for {one.path or 'it'}: {one.reason}" for one in fusions if not one.kernel]
+            more = [f"{len(others) - _REASONS} more"] if len(others) > _REASONS else []
+            words = f"{graph.name} on {chip}: kernels stand for {fused} of {len(fusions)} modules"
+            console.print(Text("; ".join((words, *others[:_REASONS], *more))), soft_wrap=True)
     for chip, note in outcome.notes:
         console.print(Text(f"on {chip}: {note}", style="yellow"), soft_wrap=True)
     if outcome.fits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from porter.estimate.exchange import Sizes
 from porter.estimate.fit import Found, Probe
 from porter.estimate.outcome import Compiled, EstimateOutcome, Fit, GraphOutcome, Said
+from porter.validate.outcome import Fusion
 
 FAST = Compiled(2e12, 4e9, 300_000_000, 50_000_000, 40_000_000, 10_000_000, 5_000_000, 12.0)
 SLOW = Compiled(3e9, 6e10, 3_000_000_000, 50_000_000, 40_000_000, 0, 9_000_000, 240.0)
@@ -20,6 +21,7 @@ def outcome() -> EstimateOutcome:
             20_000_000,
             (("v5e", Said("compiles", FAST, 500_000_000)),),
             notes=(("v5e", "no kernel <fast>"),),
+            fusions=(("v5e", (Fusion("dec", "residual", ""), Fusion("flow", "", "no chain from mul"))),),
         ),
         GraphOutcome("net.forward/dec", 900, 10, (("v5e", Said("compiles", SLOW, 3_100_000_000, cached=True)),)),
         GraphOutcome("big", 800, 0, (("v5e", Said("too large", None, 40_000_000_000, STRANGE)),)),

@@ -28,6 +28,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
         "These are not the packages that torch_xla 2.9.0 names for a TPU machine: libtpu 0.0.21 with jax 0.7.1." in text
     )
     assert "on v5e: no kernel <fast>" in text
+    assert "net.forward on v5e: kernels stand for 1 of 2 modules; not for flow: no chain from mul" in text
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
     assert rows["net.forward"][1:] != rows["net.forward/dec"][1:]
     dec = rows["net.forward/dec"]
@@ -52,6 +53,7 @@ def test_the_json() -> None:
     assert told["passed"] is False
     assert told["compiler"] == {"words": "libtpu 0.0.52 with jax 0.10.2", "named_by_torch_xla": False}
     assert told["graphs"][0]["notes"] == [{"chip": "v5e", "note": "no kernel <fast>"}]
+    assert [one["kernel"] for one in told["graphs"][0]["fusions"]["v5e"]] == ["residual", ""]
     assert (told["batch"], told["frames"], told["phonemes"]) == (8, 400, 100)
     assert told["chips"][0]["bandwidth"]["source"].startswith("https://")
     graphs = {graph["name"]: graph for graph in told["graphs"]}
