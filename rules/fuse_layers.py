@@ -11,6 +11,7 @@ from porter.rule import Example, Rule, Safety
 from porter.syntax.walk import descendants, dotted
 
 _CONVOLUTIONS = frozenset({"torch.nn.Conv1d", "torch.nn.Conv2d"})
+_PAIR = 2  # convolutions with a ReLU between
 _RESIDUAL = """import torch.nn.functional as F
 from torch import nn
 
@@ -124,6 +125,35 @@ class Judge(nn.Module):
 """
 
 
+_FORWARD = """import torch
+from torch import nn
+import torch.nn.functional as F
+
+
+class Wide(nn.Module):
+    def __init__(self, share, soft=False):
+        super().__init__()
+        self.soft = soft
+        self.widen = nn.Conv1d(3, 8, 3)
+        self.narrow = nn.Conv1d(8, 3, 3)
+        self.forget = nn.Dropout(share)
+        for i, p in enumerate(self.parameters()):
+            nn.init.constant_(p, 0.1 * (-1) ** i)
+
+    def around(self, x):
+        return F.pad(x, (1, 1))
+
+    def forward(self, x, mask):
+        y = self.widen(self.around(x * mask))
+        if self.soft:
+            y = y * torch.sigmoid(y)
+        else:
+            y = torch.relu(y)
+        y = self.forget(y)
+        return self.narrow(self.around(y * mask)) * mask
+"""
+
+
 def _fused(text: str, last_import: str) -> str:
     text = text.replace(last_import, f"{last_import}from . import ops\n", 1)
     return text.replace("    def forward(", "    @ops.fused\n    def forward(")
@@ -137,12 +167,13 @@ class FuseLayers(Rule):
     the chip's own memory, a kernel (written in Pallas, so jax has to be installed) reads it, passes as many layers as
     there is memory for weights, and writes what is wanted; the backward pass computes the others again.
 
-    Three chains have kernels: residual layers (a leaky ReLU before each convolution), gated layers (a WaveNet's), and
-    convolutions all of whose results are wanted, a leaky ReLU after each (a discriminator's). Which of them a forward
-    computes, if any, is told when it is called, from its torch.fx graph, however it is written: `ops.fusions(network)`
-    lists what was fused, and what else stopped to look like a chain, at which line. Where none is computed, without
-    jax, on a chip with little memory of its own, with a dropout in training or a hook in between, and on all other
-    devices, the forward runs as it is.
+    Four chains have kernels: residual layers (a leaky ReLU before each convolution), gated layers (a WaveNet's),
+    convolutions all of whose results are wanted, a leaky ReLU after each (a discriminator's), and two convolutions with
+    a ReLU between, and perhaps a dropout, a mask and padding (a transformer's feed-forward layers). Which of them a
+    forward computes, if any, is told when it is called, from its torch.fx graph, however it is written:
+    `ops.fusions(network)` lists what was fused, and what else stopped to look like a chain, at which line. Where none is
+    computed, without jax, on a chip with little memory of its own, with a hook in between, and on all other devices, the
+    forward runs as it is.
     """
 
     code = "TPU004"
@@ -177,14 +208,26 @@ class FuseLayers(Rule):
             inputs="x = torch.linspace(-1, 1, 2 * 81 * 2).reshape(2, 1, 81, 2).sin()",
             grad=("x",),
         ),
+        Example(
+            before=_FORWARD,
+            after=_fused(_FORWARD, "import torch.nn.functional as F\n"),
+            call="Wide(0.0).to(x.device)(x, mask), Wide(0.5, True).to(x.device).eval()(x, mask)",
+            inputs=(
+                "x = torch.linspace(-3, 3, 2 * 3 * 7).sin().reshape(2, 3, 7)\n"
+                "mask = (torch.arange(7) < torch.tensor([[[7]], [[4]]])).float()"
+            ),
+            grad=("x",),
+        ),
     )
     untouched: ClassVar = (
         # other activations
         _RESIDUAL.replace("F.leaky_relu(", "F.elu("),
-        _GATED.replace("torch.tanh(", "torch.relu("),
+        _GATED.replace("torch.tanh(", "torch.erf("),
+        _FORWARD.replace("torch.relu(", "torch.erf("),
         # layers of another kind
         _RESIDUAL.replace("nn.Conv1d(", "nn.ConvTranspose1d("),
         _GATED.replace("nn.Conv1d(", "nn.Linear("),
+        _FORWARD.replace("nn.Conv1d(8, 3, 3)", "nn.Linear(8, 3)"),
         # no module, and no forward
         _FEATURES.replace("class Judge(nn.Module)", "class Judge(Base)"),
         _FEATURES.replace("def forward(", "def judge("),
@@ -199,7 +242,7 @@ class FuseLayers(Rule):
             return
         if self._is_fused(node) or not self.file.defines_module(owner):
             return
-        if not self._holds_convolutions(owner) or not self._computes_chains(owner):
+        if not self._may_be_chain(owner):
             return
         added = cst.Decorator(self.runtime("ops.fused"))
         self.replace(node, node.with_changes(decorators=[*node.decorators, added]))
@@ -207,15 +250,27 @@ class FuseLayers(Rule):
     def _is_fused(self, node: cst.FunctionDef) -> bool:
         return any((dotted(d.decorator) or "").rpartition(".")[2] == "fused" for d in node.decorators)
 
-    def _computes_chains(self, owner: cst.ClassDef) -> bool:
-        """Whether the activations of a chain have to do with a class: what it computes is told by its graph."""
+    def _may_be_chain(self, owner: cst.ClassDef) -> bool:
+        """Whether a class has the layers and the activations of a chain: what it computes is told by its graph."""
+        lists, single = self._convolutions(owner)
+        if not lists and single < _PAIR:
+            return False
         reached = self.file.project.reached(self.file, owner)
         names = {part.value for node in reached for part in descendants(node) if isinstance(part, cst.Name)}
-        return bool(names & {"leaky_relu", "LeakyReLU"}) or {"tanh", "sigmoid"} <= names
+        if single >= _PAIR and names & {"relu", "ReLU"}:
+            return True
+        return bool(lists) and (bool(names & {"leaky_relu", "LeakyReLU"}) or {"tanh", "sigmoid"} <= names)
 
-    def _holds_convolutions(self, owner: cst.ClassDef) -> bool:
-        """Whether an attribute is a list of convolutions, or of layers whose classes only the run knows."""
+    def _convolutions(self, owner: cst.ClassDef) -> tuple[int, int]:
+        """How many attributes are lists of convolutions, or of layers whose classes only the run knows; and how many
+        are one.
+        """
         names = {dotted(part) or "" for part in descendants(owner) if isinstance(part, cst.Attribute)}
-        own = {name.removeprefix("self.") for name in names if name.startswith("self.") and name.count(".") == 1}
-        lists = [layer_classes(self.file, owner, name) for name in own if is_list(self.file, owner, name)]
-        return any(classes is None or classes <= _CONVOLUTIONS for classes in lists)
+        lists = single = 0
+        for name in {n.removeprefix("self.") for n in names if n.startswith("self.") and n.count(".") == 1}:
+            classes = layer_classes(self.file, owner, name)
+            if is_list(self.file, owner, name):
+                lists += classes is None or classes <= _CONVOLUTIONS
+            else:
+                single += classes is not None and classes <= _CONVOLUTIONS
+        return lists, single

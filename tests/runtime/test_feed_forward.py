@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,13 +31,12 @@ class Forward(nn.Module):
         self.drop = ops.Dropout(dropout)
         around = kernel - 1 - 2 * padding
         self.around = (around, 0) if causal else (around // 2, around - around // 2)
-        self.between: Any = None
 
+    @ops.fused
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         x = x if mask is None else x * mask
-        x = ops.wide(self.first, F.pad(x, self.around))
-        x = self.drop(ops.relu(x))
-        x = self.between = x if mask is None else x * mask
+        x = self.drop(ops.relu(self.first(F.pad(x, self.around))))
+        x = x if mask is None else x * mask
         x = self.second(F.pad(x, self.around))
         return x if mask is None else x * mask
 
@@ -64,7 +62,7 @@ def without_kernels(
     made: Forward, x: torch.Tensor, mask: torch.Tensor | None, monkeypatch: pytest.MonkeyPatch
 ) -> list[torch.Tensor]:
     with monkeypatch.context() as patch, ops.device_forms(tpu=True):
-        patch.setattr(feed_forward, "_plan", lambda *_: None)
+        patch.setattr(feed_forward, "feed_forward_on_chip", lambda *_, **__: "no kernel")
         return run(made, x, mask)
 
 
@@ -86,7 +84,7 @@ def check(made: Forward, inputs: tuple[torch.Tensor, torch.Tensor | None], monke
     wanted = without_kernels(made, *inputs, monkeypatch)
     with ops.device_forms(tpu=True):
         found = run(made, *inputs)
-    assert made.between._value is None, "the signal between was computed outside of a kernel"
+    assert [one.kernel for one in ops.fusions(made)] == ["feed_forward"]
     assert len(found) == len(wanted) == 1 + 1 + len(list(made.parameters()))
     for one, other in zip(found, wanted, strict=True):
         assert decibels(one, other) > 115
@@ -157,34 +155,46 @@ def test_sides_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     assert decibels(found[1], leaf.grad) > 115
 
 
-USES: dict[str, Callable[[Any, Any], Any]] = {
-    "another activation": lambda x, mask: torch.tanh(x),
-    "no activation": lambda x, mask: F.conv1d(x, torch.ones(2, 24, 3)),
-    "a sum": lambda x, mask: torch.relu(x) + mask,
-    "a mask of channels": lambda x, mask: F.conv1d(torch.relu(x) * torch.ones(24, 1), torch.ones(2, 24, 3)),
-    "a scale": lambda x, mask: F.conv1d(torch.relu(x) * 2, torch.ones(2, 24, 3)),
-    "a mask before the activation": lambda x, mask: F.conv1d(torch.relu(x * mask), torch.ones(2, 24, 3)),
-    "padding before the activation": lambda x, mask: F.conv1d(torch.relu(F.pad(x, (1, 1))), torch.ones(2, 24, 3)),
-    "padding by ones": lambda x, mask: F.conv1d(F.pad(torch.relu(x), (1, 1), value=1.0), torch.ones(2, 24, 3)),
-    "another stride": lambda x, mask: F.conv1d(torch.relu(x), torch.ones(2, 24, 3), stride=2),
-    "groups": lambda x, mask: F.conv1d(torch.relu(x), torch.ones(24, 1, 3), groups=24),
-    "same padding": lambda x, mask: F.conv1d(torch.relu(x), torch.ones(2, 24, 3), padding="same"),
-    "an activation in place": lambda x, mask: F.conv1d(F.relu(x, inplace=True), torch.ones(2, 24, 3)),
-    "a second layer alone": lambda x, mask: F.conv1d(torch.relu(x), torch.ones(2, 24, 3), padding=1) * mask,
-    "turned": lambda x, mask: torch.relu(x).transpose(1, 2) @ torch.ones(24, 2),
-}
-
-
-@pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
-def test_whoever_looks_sees_the_tensor(use: Callable[[Any, Any], Any]) -> None:
-    layer, (x, mask) = nn.Conv1d(6, 24, 3, padding=1), given(12)
-    wanted = use(layer(x), mask)
+@pytest.mark.parametrize(
+    "case",
+    [
+        *("another stride", "groups", "padding by name", "a longer reach", "a hook", "float64"),
+        *("a mask of another shape", "a mask with a gradient"),
+    ],
+)
+def test_what_no_kernel_can_stand_for_runs_step_by_step(case: str, ran: list[int]) -> None:
+    made, (x, mask) = Forward(3), given(16, masked="mask" in case)
+    if case == "another stride":
+        made.second = nn.Conv1d(24, 10, 3, stride=2)
+    elif case == "groups":
+        made.second = nn.Conv1d(24, 10, 3, groups=2)
+    elif case == "padding by name":
+        made.first = nn.Conv1d(6, 24, 3, padding="same")
+    elif case == "a longer reach":
+        made.first = nn.Conv1d(6, 24, 2, dilation=2)
+    elif case == "a hook":
+        made.first.register_forward_hook(lambda *_: None)
+    elif case == "float64":
+        made, x = made.double(), x.double()
+    elif mask is not None:
+        mask = mask[:, :, :1] if case == "a mask of another shape" else mask.requires_grad_()
+    wanted = run(made, x, mask)
     with ops.device_forms(tpu=True):
-        waiting = ops.wide(layer, x)
-        assert not isinstance(waiting, torch.Tensor)
-        found = use(waiting, mask)
-    assert type(found) is torch.Tensor
-    assert decibels(found, wanted) > 115
+        found = run(made, x, mask)
+    assert not ran
+    assert [one.kernel for one in ops.fusions(made)] == [""]
+    for one, other in zip(found, wanted, strict=True):
+        assert decibels(one, other) > 120
+
+
+def test_a_refused_kernel_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, inputs = Forward(3, dropout=0.5), given(16)
+    torch.manual_seed(3)
+    wanted = made(*inputs)
+    monkeypatch.setattr(forms, "kernel_memory", lambda: 1000)
+    with ops.device_forms(tpu=True):
+        torch.manual_seed(3)
+        assert decibels(made(*inputs), wanted) > 120
 
 
 @needs_xla

@@ -229,6 +229,23 @@ def features_in_other_words(self: Any, x: T) -> Any:
     return last.flatten(1, -1), [first, second, last]
 
 
+# Two layers with a ReLU between.
+
+
+def fed_forward(self: Any, x: T, mask: T) -> T:
+    x = self.drop(torch.relu(self.wide[0](x * mask)))
+    y: T = self.near[0](F.pad(x * mask, (2, 0)))[..., :16]
+    return y * mask
+
+
+def fed_forward_in_other_words(self: Any, x: T, mask: T) -> T:
+    for i, layer in enumerate((self.wide[0], self.near[0])):
+        x = layer(torch.mul(mask, x) if i == 0 else F.pad(mask.mul(x), [2, 0, 0, 0], "constant", 0.0))
+        if i == 0:
+            x = F.dropout(x.relu_(), p=0.5, training=self.training)
+    return mask * x[:, :, :16]
+
+
 SAME: dict[str, tuple[Forward, Callable[[], list[T]]]] = {
     f.__name__: (f, lambda: [signal()])
     for f in (
@@ -237,6 +254,8 @@ SAME: dict[str, tuple[Forward, Callable[[], list[T]]]] = {
         *(gated_without_mask, features, features_in_other_words),
     )
 }
+SAME["fed_forward"] = fed_forward, lambda: [signal(), mask()]
+SAME["fed_forward_in_other_words"] = fed_forward_in_other_words, lambda: [signal(), mask()]
 SAME["gated"] = gated, lambda: [signal(), mask()]
 SAME["gated, told"] = gated, lambda: [signal(), mask(), told()]
 SAME["gated_in_chunks"] = gated_in_chunks, lambda: [signal(), mask(), told()]
@@ -254,6 +273,7 @@ def tensors(value: Any) -> list[T]:
 def results(network: Any, given: list[T]) -> tuple[Any, list[T]]:
     """What a network gives; and all of its tensors and gradients."""
     network.zero_grad(set_to_none=True)
+    torch.manual_seed(5)
     first = given[0].clone().requires_grad_()
     found = network(first, *given[1:])
     torch.stack([one.sin().sum() for one in tensors(found)]).sum().backward()  # type: ignore[no-untyped-call]
@@ -279,7 +299,8 @@ def test_other_words_for_a_chain_are_fused(name: str) -> None:
     with ops.device_forms(tpu=True):
         found, ours = results(network, given)
     (said,) = ops.fusions(network)
-    assert said.kernel == ("gated" if "gated" in name else "features" if "features" in name else "residual"), said
+    kernels = {"gated": "gated", "feat": "features", "fed_": "feed_forward"}
+    assert said.kernel == next((kernel for part, kernel in kernels.items() if part in name), "residual"), said
     assert shown(found) == shown(wanted) and len(ours) == len(plain)
     for one, other in zip(ours, plain, strict=True):
         assert decibels(one, other) > 90
@@ -388,6 +409,16 @@ def by_its_values(self: Any, x: T) -> T:
     return the_other_way_round(self, x) if x.sum() > -1e9 else x
 
 
+def with_a_weight_of_its_own(self: Any, x: T) -> T:
+    y: T = the_other_way_round(self, x) * self.near[0].weight_g[0]
+    return y
+
+
+def with_a_tensor_that_is_computed(self: Any, x: T) -> T:
+    y: T = the_other_way_round(self, x) + self.near[0].weight[:1, :1, :1]
+    return y
+
+
 OTHER: dict[str, tuple[Forward, str]] = {
     "another_slope": (another_slope, "leaky_relu (test_fused.py:"),
     "into_what_it_is_given": (into_what_it_is_given, "writes to a tensor that is read elsewhere: iadd (test_fused.py:"),
@@ -408,6 +439,8 @@ OTHER: dict[str, tuple[Forward, str]] = {
     "counted": (counted, "stores something in seen"),
     "drawn": (drawn, "computes randn of nothing that it is given"),
     "drawn_by_python": (drawn_by_python, "draws a random number"),
+    "with_a_weight_of_its_own": (with_a_weight_of_its_own, "a tensor that it holds: near.0.weight_g (test_fused.py:"),
+    "with_a_tensor_that_is_computed": (with_a_tensor_that_is_computed, "computes __getitem__ of nothing"),
     "by_its_values": (by_its_values, "torch.fx cannot trace it"),
 }
 
@@ -482,6 +515,20 @@ def test_graphs_of_certain_shapes_are_traced_for_each(monkeypatch: pytest.Monkey
             x = signal()[:, :, :1].expand(-1, -1, time).contiguous()
             assert decibels(network(x)[0], wanted(x)[0]) > 90
     assert [one.kernel for one in ops.fusions(network)] == ["features"]
+
+
+def test_a_mode_within_is_none_of_its_own_where_it_is_so_anyway() -> None:
+    def forward(self: Any, x: T) -> T:
+        with torch.autocast("cpu", enabled=False):
+            return the_other_way_round(self, x)
+
+    network, plain = made(forward), made(forward, lambda f: f)
+    with ops.device_forms(tpu=True), torch.no_grad():
+        network(signal())
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = network(signal())
+        assert torch.equal(found, plain(signal()))
+    assert [bool(one.kernel) for one in ops.fusions(network)] == [True, False]
 
 
 def test_a_constant_of_its_file_may_change(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from porter.runtime import ops
-from porter.runtime.ops import features, folding, residual, twins
+from porter.runtime.ops import features, feed_forward, folding, residual, twins
 from porter.validate.kinks import RecordKinks, ReplayKinks
 from porter.validate.noise import RecordNoise, ReplayNoise
 
@@ -167,7 +167,7 @@ def test_a_rectifier_between_two_layers_in_one_kernel_takes_the_recorded_side() 
     for name, masks in (("recorded", [upper]), ("own", [])):
         x = given.clone().requires_grad_()
         with ops.device_forms(tpu=True), ReplayKinks(masks):
-            result = second(ops.relu(ops.wide(first, x)))
+            result: Any = feed_forward.feed_forward_on_chip(x, first, second)
         result.sum().backward()
         assert x.grad is not None
         found[name] = x.grad.flatten().tolist()

@@ -8,7 +8,6 @@ from .cdist import cdist
 from .cumsum import cumsum
 from .dropout import Dropout, matmul
 from .extremes import amax, amin
-from .feed_forward import wide
 from .folded_layers import fold_time
 from .forms import device_forms, wants_tpu_form
 from .fused import Fusion, fused, fusions
@@ -97,5 +96,4 @@ __all__ = [
     "use_pads",
     "wants_tpu_form",
     "weight_norm",
-    "wide",
 ]

@@ -14,13 +14,13 @@ from torch.utils import _pytree as pytree
 
 from .. import forms
 from ..deferred import Deferred
-from . import features, gated, residual
-from .graph import CALLED, NotTraced, Traced, place, trace
+from . import features, feed_forward, gated, residual
+from .graph import CALLED, NotTraced, Traced, mode, place, trace
 from .values import Numbers, Values, is_repeatable, stop, values
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_KERNELS = (residual, gated, features)
+_KERNELS = (residual, gated, features, feed_forward)
 _KEPT = 64  # kinds of calls of one module whose graphs are known
 _PLAIN = (type(None), bool, int, float, str)
 _MARK = "_sovits_port_fused"  # of a forward that `fused` made
@@ -182,7 +182,7 @@ def _arguments(signature: inspect.Signature, bound: Mapping[str, Any]) -> dict[s
 def _kind(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[Hashable, list[Any]]:
     """What a graph depends on besides its tensors, and the objects that are told by their place in memory."""
     alive: list[Any] = []
-    parts: list[Hashable] = []
+    parts: list[Hashable] = [mode()]
 
     def add(value: Any) -> None:
         if isinstance(value, _PLAIN):
@@ -234,6 +234,9 @@ def _matched(traced: Traced) -> _Match:
     """The kernel whose reference computes part of a graph. NotTraced says why there is none."""
     numbers = Numbers()
     found = values(numbers, traced, [numbers.of("given", i) for i in range(len(traced.tensors))])
+    held = next((node for node in traced.nodes if node.op == "get_attr"), None)
+    if held is not None:  # a graph would keep the tensor that was there
+        raise NotTraced(f"it computes with a tensor that it holds: {place(held)}")
     order = {node: i for i, node in enumerate(traced.nodes)}
     best: tuple[int, str] = (-1, "it has no layers that a kernel takes")  # how far one came, and why no further
     for kernel in _KERNELS:

@@ -18,9 +18,9 @@ from torch.utils import _pytree as pytree
 
 from ..folded_layers import FoldedConv1d
 
-# Layers that are one step of a graph; of the last two, what they compute is known. What others compute is followed.
+# Layers that are one step of a graph; of the last ones, what they compute is known. What others compute is followed.
 CALLED = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.Linear)
-_STEPS = (*CALLED, nn.Dropout, nn.LeakyReLU)
+_STEPS = (*CALLED, nn.Dropout, nn.LeakyReLU, nn.ReLU)
 _PLAIN = (type(None), bool, int, float, str)
 _READS = frozenset({"__get__", "size", "dim", "numel", "is_floating_point", "is_complex", "ndimension"})
 
@@ -155,7 +155,7 @@ class _Tracer(fx.Tracer):
         self.of_shapes = False
         self._shapes, self._sized = shapes, dict[fx.Node, Any]()
         self._thread = threading.get_ident()
-        self._mode = _mode()
+        self._mode = mode()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, _STEPS) and "forward" not in vars(m)
@@ -171,7 +171,7 @@ class _Tracer(fx.Tracer):
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        if _mode() != self._mode:
+        if mode() != self._mode:
             raise NotTraced("it computes under a mode of autocast or gradients of its own")
         node = super().create_node(*args, **kwargs)
         line = _line()
@@ -210,7 +210,7 @@ class _Tracer(fx.Tracer):
 
 def _sized(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
     """What a layer gives, without numbers. NotTraced where it is of a kind that is not known."""
-    if isinstance(layer, (nn.Dropout, nn.LeakyReLU)):
+    if isinstance(layer, (nn.Dropout, nn.LeakyReLU, nn.ReLU)):
         return given
     if not isinstance(layer, (nn.Conv1d, nn.Conv2d)) or isinstance(layer, FoldedConv1d):
         raise NotTraced(f"it wants the shape of what a layer gives: {type(layer).__name__}")
@@ -278,7 +278,7 @@ class _NoTensors(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _mode() -> tuple[Any, ...]:
+def mode() -> tuple[Any, ...]:
     """Whether gradients are wanted, and autocast."""
     kinds = [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda", "xla")]
     return torch.is_grad_enabled(), torch.is_inference_mode_enabled(), *kinds
@@ -294,8 +294,8 @@ def _without_modes() -> Iterator[None]:
     try:
         yield
     finally:
-        for mode in reversed(modes):
-            torch.overrides._push_mode(mode)  # type: ignore[no-untyped-call]
+        for one in reversed(modes):
+            torch.overrides._push_mode(one)  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager

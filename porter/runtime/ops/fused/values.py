@@ -1,6 +1,7 @@
 """Values of a graph in canonical form: whatever computes the same, in other words, has the same number."""
 
 import operator
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
@@ -45,6 +46,9 @@ _OPERATIONS: dict[Any, _Operation] = {
     **_named("sigmoid_", (torch.sigmoid_,), "input", in_place=True),
     **_named("leaky_relu", (F.leaky_relu, leaky_relu), "input", **_SLOPE),
     **_named("leaky_relu_", (F.leaky_relu_,), "input", in_place=True, negative_slope=0.01),
+    **_named("relu", (F.relu, torch.relu), "input", inplace=False),
+    **_named("relu_", (torch.relu_,), "input", in_place=True),
+    **_named("pad", (F.pad,), "input", "pad", mode="constant", value=None),
     **_named("dropout", (F.dropout, torch.dropout), "input", **_DROP),
     **_named("zeros_like", (torch.zeros_like,), "input"),
     **_named("same contiguous clone", (torch.clone,), "input"),
@@ -130,6 +134,17 @@ def is_repeatable(traced: Traced, node: fx.Node) -> bool:
     return bool(overloads) and not any(torch.Tag.nondeterministic_seeded in one.tags for one in overloads)
 
 
+def operation_name(node: fx.Node) -> str:
+    """What a node computes, "" where that is nothing known."""
+    operation = _OPERATIONS.get(node.target) if node.op in ("call_function", "call_method") else None
+    return "" if operation is None else operation.name
+
+
+def arguments_of(node: fx.Node) -> dict[str, Any]:
+    """The arguments of a node by their names in torch, where it computes something known."""
+    return _bound(_OPERATIONS[node.target], node) or {}
+
+
 def slopes(traced: Traced) -> list[float]:
     """The negative slopes of a graph's leaky ReLUs, in order."""
     found = []
@@ -151,6 +166,7 @@ class _Reader:
         self.numbers: dict[fx.Node, Any] = dict(zip(traced.tensors, given, strict=True))
         self.written: set[fx.Node] = set()  # nodes that write to what they are given
         self._of, self._traced = numbers, traced
+        self._draws: Counter[tuple[int, float]] = Counter()
 
     def read(self, node: fx.Node) -> Any:
         """The number of a node, or several where it gives several tensors."""
@@ -194,7 +210,9 @@ class _Reader:
         if getattr(layer, "inplace", False):
             self.written.add(node)
         if isinstance(layer, nn.Dropout):
-            return number if not layer.training or layer.p == 0 else self._own(node)
+            return self._dropout("dropout", number, layer.p, layer.training)
+        if isinstance(layer, nn.ReLU):
+            return self._of.of("relu", number, channels=self._of.channels(number))
         if isinstance(layer, nn.LeakyReLU):
             return self._of.of("leaky_relu", number, float(layer.negative_slope))
         folds = isinstance(layer, (FoldedConv1d, FoldedConvTranspose1d))  # its channels may be there several times
@@ -230,8 +248,19 @@ class _Reader:
     def _leaky_relu(self, name: str, number: int, slope: Any) -> int:
         return self._of.of(name, number, float(slope), channels=self._of.channels(number))
 
-    def _dropout(self, name: str, number: int, p: Any, training: Any) -> int | None:
-        return number if training is False or p == 0 else None
+    def _dropout(self, name: str, number: int, p: Any, training: Any) -> int:
+        if training is False or p == 0:
+            return number
+        self._draws[number, p] += 1  # each draws numbers of its own
+        return self._of.of(name, number, float(p), self._draws[number, p], channels=self._of.channels(number))
+
+    def _pad(self, name: str, number: int, sides: Any, mode: Any, value: Any) -> int | None:
+        """Zeros before and after; only those of the last axis, which any tensor has."""
+        known = isinstance(sides, (list, tuple)) and all(isinstance(side, int) for side in sides)
+        if not known or mode != "constant" or value not in (None, 0) or any(sides[2:]) or len(sides) < 2:
+            return None
+        first, last = sides[:2]
+        return self._of.of(name, number, first, last, channels=self._of.channels(number)) if first or last else number
 
     def _getitem(self, name: str, number: int, index: Any) -> int | None:
         index = index if isinstance(index, tuple) else (index,)

@@ -1,0 +1,60 @@
+"""What the kernel of two convolutions computes, and when it can stand for that."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from .. import feed_forward as chains
+from .graph import Traced
+from .values import arguments_of, operation_name
+
+NAME = "feed_forward"
+
+
+class FeedForward(nn.Module):
+    """Two convolutions with a ReLU between, and what else may stand there: in PyTorch's own words."""
+
+    def __init__(self, first: nn.Module, second: nn.Module, p: float, sides: tuple[int, int]) -> None:
+        super().__init__()
+        self.first, self.second, self.p, self.sides = first, second, p, sides
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """[B, C, T] and [B, 1, T] -> [B, C (out), T]."""
+        inner = F.dropout(F.relu(self.first(x)), self.p)
+        inner = inner if mask is None else inner * mask
+        result: torch.Tensor = self.second(F.pad(inner, self.sides))
+        return result
+
+
+def references(traced: Traced) -> Iterator[tuple[FeedForward, list[tuple[fx.Node, ...]]]]:
+    """The pairs that a graph's layers could be, and nodes that each could be given."""
+    for first, second in pairwise(traced.layer_calls(nn.Conv1d)):
+        p, sides = 0.0, (0, 0)
+        masks: list[tuple[fx.Node, ...]] = []
+        for node in traced.nodes[traced.nodes.index(first) : traced.nodes.index(second)]:
+            layer, name = traced.layer(node), operation_name(node)
+            if isinstance(layer, nn.Dropout):
+                p = float(layer.p) if layer.training else p
+            elif name == "dropout":
+                known = arguments_of(node)
+                p = float(known.get("p", 0)) if known.get("training") is True else p
+            elif name == "pad":
+                pad = arguments_of(node).get("pad")
+                sides = (pad[0], pad[1]) if isinstance(pad, (list, tuple)) and len(pad) > 1 else sides
+            elif name == "mul":
+                masks += [(one,) for one in node.all_input_nodes]
+        signal = tuple(first.all_input_nodes)
+        own = [traced.layers[str(node.target)] for node in (first, second)]
+        if len(signal) == 1 and all(isinstance(side, int) for side in sides):
+            yield FeedForward(own[0], own[1], p, sides), [(*signal, *mask) for mask in (*masks, ())]
+
+
+def run(reference: FeedForward, signal: torch.Tensor, mask: torch.Tensor | None = None) -> list[torch.Tensor] | str:
+    """The result, computed by a kernel; or why no kernel can."""
+    found = chains.feed_forward_on_chip(
+        signal, reference.first, reference.second, mask=mask, p=reference.p, sides=reference.sides
+    )
+    return found if isinstance(found, str) else [found]
