@@ -205,7 +205,7 @@ class ImportAtFirstUse(Rule):
 
     def _can_wait(self, name: str, alias: cst.ImportAlias) -> bool:
         module = dotted(alias.name) or ""
-        if module.partition(".")[0] in STANDARD or self.file.project.module(module) is not None:
+        if module.partition(".")[0] in (*STANDARD, "torch") or self.file.project.module(module) is not None:
             return False
         return self._only_unreached(name) and not self._wanted_anyway(module.partition(".")[0], name)
 

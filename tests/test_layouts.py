@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from porter.errors import PortError
+from porter.generate import Settings, generate
 from porter.inputs.sources import Layout, collect, find_layout
 from porter.inputs.upstream import open_upstream
+from porter.package.store import Place
 from tests.tiny_upstream import run, write_tree
 
 HALF = "from torch.nn import functional as F\n\n\ndef half(x):\n    return F.relu(x) / 2\n"
@@ -249,3 +251,23 @@ def test_an_import_that_would_find_nothing(tmp_path: Path, text: str, told: str)
     if told:
         assert "gone" in done.stderr
         assert not (tmp_path / "out").exists()
+
+
+def test_what_nothing_reaches_of_flat_sources_is_waived(tmp_path: Path) -> None:
+    helpers = (
+        "import torch\nimport webpages\n\n\ndef half(x):\n    return torch.relu(x) / 2\n\n\n"
+        "def shown(x):\n    webpages.show(torch.nonzero(x).tolist())\n\n\n"
+        "class Kept:\n    def read(self, x):\n        return torch.nonzero(x).tolist()\n\n\nkept = Kept()\n"
+    )
+    files = {
+        "networks.py": net("import utils", "utils.half"),
+        "utils.py": helpers,
+        "learn.py": LOOP.format(line="from networks import Net"),
+    }
+    write_tree(tmp_path, files)
+    snapshot = open_upstream(str(tmp_path))
+    assert collect(snapshot).arrangement.main == {"networks.py"}
+    manifest = generate(snapshot, Place(tmp_path / "out"), Settings()).manifest
+    found = [h for h in manifest["hazards"]["list"] if h["file"] == "utils.py"]
+    assert {(h["line"], h["status"]) for h in found} == {(10, "waived"), (15, "waived")}
+    assert 'webpages = training.import_later("webpages")' in (tmp_path / "out/module/tpu/utils.py").read_text()

@@ -56,6 +56,7 @@ class Contexts:
         self._functions: dict[cst.CSTNode, str | None] = {}
         self._loaded: dict[cst.CSTNode, str | None] = {}
         self._between: dict[cst.CSTNode, str | None] = {}
+        self._named: dict[cst.Name, list[Reference]] = {}
         self._exits: dict[cst.CSTNode, list[tuple[cst.If, str]]] = {}
 
     def references(self, definition: cst.CSTNode) -> list[Reference]:
@@ -145,7 +146,7 @@ class Contexts:
         if not top or top[-1] in self._reached:
             return None
         assert isinstance(top[-1], (cst.FunctionDef, cst.ClassDef))
-        return f"neither upstream's module/ nor its trainers reach {top[-1].name.value}"
+        return f"neither upstream's networks nor its trainers reach {top[-1].name.value}"
 
     def uncalled(self, file: SourceFile, node: cst.CSTNode) -> str | None:
         """In a trainer: code of a function that the script never comes to call."""
@@ -247,18 +248,42 @@ class Contexts:
         while grew:
             before = len(reached)
             for definition, uses in self._references.items():
-                if definition not in reached and any(self._reaches(f, n, reached) for f, n in uses):
+                made = isinstance(definition, cst.ClassDef)
+                if definition not in reached and any(self._reaches(f, n, reached, made=made) for f, n in uses):
                     reached.add(definition)
             grew = len(reached) > before
         return reached
 
-    def _reaches(self, file: SourceFile, use: cst.CSTNode, reached: set[cst.CSTNode]) -> bool:
+    def _reaches(self, file: SourceFile, use: cst.CSTNode, reached: set[cst.CSTNode], *, made: bool = False) -> bool:
+        """Whether code that is reached uses something; `made`: a class, whose objects may be kept for nobody."""
         if not file.is_dependency:
             return True
         top = [a for a in file.ancestors(use) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
         if top:
             return top[-1] in reached
-        return not _in_script(file, use) and self._patch_is_used(file, use, reached)
+        if _in_script(file, use) or not self._patch_is_used(file, use, reached):
+            return False
+        kept = _kept(file, use) if made else None
+        return kept is None or any(self._reaches(f, n, reached) for f, n in self._uses(file, kept))
+
+    def _uses(self, file: SourceFile, name: cst.Name) -> list[Reference]:
+        """Where a name that a file binds at its top is used: here, and in files that import it or all of its names."""
+        if name not in self._named:
+            full, last = f"{file.dotted_path}.{name.value}", name.value
+            found: list[Reference] = []
+            for other in self._files:
+                if last not in other.source:
+                    continue
+                starred = file.dotted_path in other.stars
+                for node in other.index.nodes:
+                    if type(node) is cst.Name and node.value == last and node is not name:
+                        own = other is file and other.index.scope_of(node).lookup(last) == file.index.root.lookup(last)
+                        if own or starred or other.resolve(node) == full:
+                            found.append((other, node))
+                    elif type(node) is cst.Attribute and node.attr.value == last and other.resolve(node) == full:
+                        found.append((other, node))
+            self._named[name] = [(f, n) for f, n in found if not f.inside_import(n)]
+        return self._named[name]
 
     def _patch_is_used(self, file: SourceFile, use: cst.CSTNode, reached: set[cst.CSTNode]) -> bool:
         """Of a function that a file puts in the place of torch's: whether reached code calls that; True for others."""
@@ -427,6 +452,17 @@ class Contexts:
 def _holds_for_helpers(reason: str) -> bool:
     """Whether a reason for code holds for the functions that only this code calls."""
     return reason.startswith((BUILT, IMPORTED, _COPIED, _LOGGED, DISTRIBUTED_ONLY))
+
+
+def _kept(file: SourceFile, use: cst.CSTNode) -> cst.Name | None:
+    """The name to which a statement at the top of a file binds what it makes, in `name = Class(...)`."""
+    call = file.parent(use)
+    line = file.parent(call) if isinstance(call, cst.Call) and call.func is use else None
+    if not isinstance(line, cst.Assign) or len(line.targets) != 1 or line.value is not call:
+        return None
+    target = line.targets[0].target
+    outside = file.function(line) is None and file.owner(line) is None
+    return target if outside and isinstance(target, cst.Name) else None
 
 
 def _top(file: SourceFile, node: cst.CSTNode) -> cst.FunctionDef | cst.ClassDef | None:

@@ -52,10 +52,10 @@ class SourceFile:
         self._rendering: Places | None = None
         self._source: str | None = None
         self.is_trainer = self.in_trainers and any(map(_computes_gradients, self.index.nodes))
-        # Outside upstream's main folder, and ported because something there or a trainer imports it.
+        # No file that people import: ported because such a file or a trainer imports it.
         outside = PurePosixPath(path.removesuffix(target)).name != "module"
         if arrangement is not None:
-            outside = path not in arrangement.inside
+            outside = path not in arrangement.main
         self.is_dependency = outside and not self.is_trainer
 
     def fact(self, of: Callable[[SourceFile], T]) -> T:

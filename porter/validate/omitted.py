@@ -30,7 +30,7 @@ def not_judged(
         found.append(f"{len(every) - len(asked)} of {len(every)} cases, which were not asked for, or not recorded")
     if unreached:
         found.append(
-            f"{len(unreached)} classes and functions that neither upstream's module/ nor its trainers reach: "
+            f"{len(unreached)} classes and functions that neither upstream's networks nor its trainers reach: "
             f"{_some(unreached)}"
         )
     if untaken:

@@ -153,7 +153,7 @@ def test_dependencies_are_judged_by_what_upstream_reaches_of_them() -> None:
     }
     found = account(rewrite(Project.parse(files), BOOK))
     assert [(h.line, h.status) for h in found] == [(5, Status.RESIDUAL), (9, Status.WAIVED)]
-    assert "neither upstream's module/ nor its trainers reach unused" in found[1].reason
+    assert "neither upstream's networks nor its trainers reach unused" in found[1].reason
 
 
 @pytest.mark.parametrize(

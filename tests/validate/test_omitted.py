@@ -41,4 +41,4 @@ def test_forms_that_no_case_took() -> None:
 
 def test_code_that_nobody_runs() -> None:
     told = not_judged(Request("cpu"), CASES, CASES, (), "", ("AR/far.py:unused",))
-    assert "1 classes and functions that neither upstream's module/ nor its trainers reach: AR/far.py:unused" in told
+    assert "1 classes and functions that neither upstream's networks nor its trainers reach: AR/far.py:unused" in told

@@ -88,6 +88,7 @@ def collect(snapshot: Snapshot, asked: Iterable[str] = ()) -> Sources:
     ported, consulted = reach.split()
     needs = reach.needs(ported)
     placed = Placed.of(layout, ported, trainers)
+    scope = survey_scope(tree, ported, scripts)
     folders = {folder_of(path) for path in trainers if not layout.inside(path)}
     return Sources(
         layout=layout,
@@ -100,13 +101,23 @@ def collect(snapshot: Snapshot, asked: Iterable[str] = ()) -> Sources:
         needs=needs,
         arrangement=Arrangement(
             bases=tuple(dict.fromkeys((*layout.bases, *sorted(folders)))),
-            inside=frozenset(path for path in ported if layout.inside(path)),
+            main=_main(layout, ported, scope),
             trainers=trainers,
             upstream=frozenset(needs.upstream),
             runtime=placed.runtime,
         ),
-        scope=survey_scope(tree, ported, scripts),
+        scope=scope,
     )
+
+
+def _main(layout: Layout, ported: Iterable[str], scope: Scope) -> frozenset[str]:
+    """The files that people import: all of a folder `module` and of those asked for, else those of the main folder
+    whose networks others build.
+    """
+    inside = frozenset(path for path in ported if layout.inside(path))
+    asked = frozenset(path for path in ported if any(not f or path.startswith(f"{f}/") for f in layout.more))
+    built = inside & {network.file for network in scope.networks}
+    return (inside if layout.is_module else built or inside) | asked
 
 
 def digest(content: bytes) -> str:

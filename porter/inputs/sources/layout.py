@@ -67,7 +67,7 @@ class Arrangement:
     """How the files of one port stand to each other."""
 
     bases: tuple[str, ...]  # folders that absolute imports start from, first come first served
-    inside: frozenset[str]  # paths in the main folder
+    main: frozenset[str]  # paths of the files that people import, all of whose definitions count as used
     trainers: frozenset[str]  # paths of trainers, and of what goes with them
     upstream: frozenset[str] = frozenset()  # modules of upstream that are imported and not ported
     runtime: str = ""  # the folder of the emitted package that holds the runtime, "" for its top
