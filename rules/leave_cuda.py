@@ -10,7 +10,7 @@ from porter.analysis import cuda
 from porter.analysis.arguments import bind
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Needed, RedirectRule, Rule, Safety
-from porter.syntax.walk import own_of_type
+from porter.syntax.walk import descendants, own_of_type
 
 _TIGHT = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
 
@@ -325,6 +325,34 @@ class LeaveCuda(Rule):
                 """,
             call="",  # before needs CUDA, which is the point
         ),
+        Example(
+            before="""
+                import torch
+
+                if torch.cuda.is_available():
+                    kind = "cuda"
+                elif torch.backends.mps.is_available():
+                    kind = "mps"
+                else:
+                    kind = "cpu"
+
+
+                def move(x, rank):
+                    return torch.relu(x).to(f"{kind}:{rank}")
+                """,
+            after="""
+                import torch
+                from . import utils
+
+                kind = utils.default_device().type
+
+
+                def move(x, rank):
+                    return torch.relu(x).to(f"{kind}:{rank}")
+                """,
+            call="move(x, 0)",
+            inputs="x = torch.linspace(-1, 1, 5)",
+        ),
     )
     untouched: ClassVar = (
         """
@@ -367,6 +395,13 @@ class LeaveCuda(Rule):
     def visit_IfExp(self, node: cst.IfExp) -> None:
         if cuda.is_choice(self.file, node):
             self.replace(node, self.fill("__f()", f="utils.default_device"))
+
+    def visit_If(self, node: cst.If) -> None:
+        chosen = cuda.chosen_device(self.file, node)
+        if chosen is not None:
+            typed = cuda.is_cuda_text(chosen.value)  # a text stays one, as it may become part of another
+            made = self.fill("__f().type" if typed else "__f()", f="utils.default_device")
+            self.replace(node, [cst.SimpleStatementLine([chosen.with_changes(value=made)])])
 
     def visit_Call(self, node: cst.Call) -> None:
         if cuda.moves_to_cuda(self.file, node):
@@ -482,6 +517,33 @@ class TakeAcceleratorsBranch(Rule):
                 """,
             call="",
         ),
+        Example(
+            before="""
+                import torch
+
+
+                def place(x, cached, n):
+                    alone = torch.cuda.is_available() and n == 1
+                    if alone:
+                        print('alone')
+                    if (cached == False) and torch.cuda.is_available():
+                        x = x.cuda()
+                    return torch.relu(x)
+                """,
+            after="""
+                import torch
+
+
+                def place(x, cached, n):
+                    alone = n == 1
+                    if alone:
+                        print('alone')
+                    if (cached == False):
+                        x = x.cuda()
+                    return torch.relu(x)
+                """,
+            call="",
+        ),
     )
     untouched: ClassVar = (
         """
@@ -535,19 +597,82 @@ class TakeAcceleratorsBranch(Rule):
         def known(ready):
             return torch.cuda.is_available() and ready
         """,
+        # what follows is CUDA's, and this is how to go on without
+        """
+        import torch
+
+
+        def memory():
+            if not torch.cuda.is_available():
+                return 0
+            return torch.cuda.mem_get_info()[0]
+        """,
+        """
+        import torch
+
+
+        def known(ready):
+            told = torch.cuda.is_available() and ready
+            return told
+        """,
     )
 
     def visit_If(self, node: cst.If) -> None:
         asked = cuda.asks_for_cuda(self.file, node.test)
         if asked is None:
+            self._other_question(node)
             return
         block = node.body if asked else node.orelse
+        if cuda.chosen_device(self.file, node) is not None or not (asked or self._rest_translated(node)):
+            return
         if block is not None and (_counts_devices(self.file, block) or not cuda.is_translated(self.file, block)):
             return
         if isinstance(self.file.parent(node), cst.If):
             self._branch(node, block)
         else:
             self.replace(node, _statements(block), needs=_translations(block))
+
+    def _rest_translated(self, node: cst.If) -> bool:
+        """Whether rules translate what stands behind an `if` that leaves without CUDA, and so runs with it only."""
+        last = node.body.body[-1] if node.body.body else None
+        ends = last.body[-1] if isinstance(last, cst.SimpleStatementLine) else last
+        if not isinstance(ends, (cst.Return, cst.Raise)) or isinstance(self.file.parent(node), cst.If):
+            return True
+        beside = self.file.siblings(node)
+        rest = beside[beside.index(node) + 1 :]
+        counted = any(
+            isinstance(part, cst.Attribute) and self.file.resolve(part) == "torch.cuda.device_count"
+            for one in rest
+            for part in descendants(one)
+        )
+        return not (counted and not self.file.is_trainer) and all(cuda.is_translated(self.file, one) for one in rest)
+
+    def _other_question(self, node: cst.If) -> None:
+        """`if ready and torch.cuda.is_available()`: what is left of the condition, where its branch is translated."""
+        left = self._besides_cuda(node.test)
+        if left is not None and not _counts_devices(self.file, node.body) and cuda.is_translated(self.file, node.body):
+            self.replace(node.test, left, needs=_translations(node.body))
+
+    def _besides_cuda(self, test: cst.BaseExpression) -> cst.BaseExpression | None:
+        """The other of two conditions that both have to hold, one of which asks for CUDA."""
+        if not isinstance(test, cst.BooleanOperation) or not isinstance(test.operator, cst.And):
+            return None
+        for asks, other in ((test.left, test.right), (test.right, test.left)):
+            if cuda.asks_for_cuda(self.file, asks) is True and cuda.implies_cuda(self.file, other) is None:
+                return other.with_changes(lpar=[*test.lpar, *other.lpar], rpar=[*other.rpar, *test.rpar])
+        return None
+
+    def visit_Assign(self, node: cst.Assign) -> None:
+        left = self._besides_cuda(node.value)
+        target = node.targets[0].target
+        if left is None or len(node.targets) != 1 or not isinstance(target, cst.Name):
+            return
+        if cuda.bound_once(self.file, target) is not node.value or not cuda.is_translated(self.file, left):
+            return
+        uses = list(cuda.uses(self.file, target))
+        tests = [parent for use in uses if isinstance(parent := self.file.parent(use), cst.If) and parent.test is use]
+        if uses and len(tests) == len(uses) and all(cuda.is_translated(self.file, one.body) for one in tests):
+            self.replace(node.value, left, needs=[need for one in tests for need in _translations(one.body)])
 
     def _branch(self, node: cst.If, block: cst.BaseSuite | cst.If | cst.Else | None) -> None:
         """An `elif`: what remains of it is the `else` of the one before."""

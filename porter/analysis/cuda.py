@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import libcst as cst
 
 from ..syntax.calls import keywords, method_call
 from ..syntax.values import Instance, Kind, is_tensor
-from ..syntax.walk import descendants, dotted
+from ..syntax.walk import descendants, dotted, same
 from .project import SourceFile
 
 # Calls that only manage CUDA, and are dropped as statements.
@@ -63,6 +65,83 @@ def asks_for_cuda(file: SourceFile, node: cst.CSTNode) -> bool | None:
     if type(node) is cst.Call and file.resolve(node.func) == "torch.cuda.is_available" and not node.args:
         return True
     return None
+
+
+def implies_cuda(file: SourceFile, test: cst.CSTNode) -> bool | None:
+    """True where a condition holds only with CUDA, False where it fails only with it, None where nothing tells.
+
+    It asks for CUDA, alone or with more; or by a name of the file's that is bound once to such a question.
+    """
+    asked = asks_for_cuda(file, test)
+    if asked is not None:
+        return asked
+    if type(test) is cst.UnaryOperation and type(test.operator) is cst.Not:
+        inner = implies_cuda(file, test.expression)
+        return None if inner is None else not inner
+    if type(test) is cst.BooleanOperation:
+        decides = type(test.operator) is cst.And
+        parts = (implies_cuda(file, test.left), implies_cuda(file, test.right))
+        return decides if decides in parts else None
+    if type(test) is cst.Comparison and len(test.comparisons) == 1:
+        only = test.comparisons[0]
+        kinds = {cst.Equal: True, cst.NotEqual: False}
+        if is_cuda_text(only.comparator) and (dotted(test.left) or "").endswith(".type"):
+            return kinds.get(type(only.operator))
+    value = bound_once(file, test)
+    return None if value is None else implies_cuda(file, value)
+
+
+def bound_once(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | None:
+    """What a name is bound to, if nothing else of its scope binds it."""
+    found = file.index.scope_of(node).lookup(node.value) if type(node) is cst.Name else None
+    target = found[1][0] if found is not None and len(found[1]) == 1 else None
+    if type(target) is not cst.AssignTarget or type(target.target) is not cst.Name:
+        return None
+    assign = file.parent(target)
+    return assign.value if type(assign) is cst.Assign else None
+
+
+def uses(file: SourceFile, target: cst.Name) -> Iterator[cst.Name]:
+    """Where the value of a name is read in its scope, or bound again."""
+    scope = file.index.scope_of(target).lookup(target.value)
+    for node in file.index.nodes:
+        if type(node) is not cst.Name or node.value != target.value or node is target or scope is None:
+            continue
+        parent = file.parent(node)
+        if (isinstance(parent, cst.Attribute) and parent.attr is node) or (
+            isinstance(parent, cst.Arg) and parent.keyword is node
+        ):
+            continue
+        found = file.index.scope_of(node).lookup(node.value)
+        if found is not None and found[0] is scope[0]:
+            yield node
+
+
+def chosen_device(file: SourceFile, node: cst.If) -> cst.Assign | None:
+    """The assignment of a device in `if torch.cuda.is_available(): name = "cuda"`, whose other branches, down to an
+    `else`, assign other devices to the same name.
+    """
+    first = _only_assignment(node.body) if asks_for_cuda(file, node.test) else None
+    if first is None or isinstance(file.parent(node), cst.If) or not is_cuda_device(file, first.value):
+        return None
+    other = node.orelse
+    while other is not None:
+        assign = _only_assignment(other.body)
+        if assign is None or not same(assign.targets[0].target, first.targets[0].target):
+            return None
+        if not is_other_device(file, assign.value):
+            return None
+        if isinstance(other, cst.Else):
+            return first
+        other = other.orelse
+    return None
+
+
+def _only_assignment(block: cst.BaseSuite) -> cst.Assign | None:
+    """The assignment to one name that a block consists of."""
+    smalls = [small for s in block.body for small in (s.body if isinstance(s, cst.SimpleStatementLine) else [s])]
+    only = smalls[0] if len(smalls) == 1 else None
+    return only if isinstance(only, cst.Assign) and len(only.targets) == 1 else None
 
 
 def is_choice(file: SourceFile, node: cst.CSTNode | None) -> bool:

@@ -75,6 +75,8 @@ def is_device(file: SourceFile, node: cst.BaseExpression) -> bool:
     name = dotted(node)
     if name is not None:
         return "device" in name.rsplit(".", 1)[-1].lower() or name.rsplit(".", 1)[-1] in ("dev", "cuda")
+    if isinstance(node, cst.Attribute):
+        return node.attr.value == "device"  # of an item of a list, say
     if isinstance(node, cst.Call):
         return (dotted(node.func) or "").rsplit(".", 1)[-1] in ("device", "get_xla_device", "default_device")
     if isinstance(node, cst.IfExp):

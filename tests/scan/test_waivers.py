@@ -256,6 +256,60 @@ class Dataset(nn.Module):
 """,
 }
 ELSEWHERE = {
+    "behind a question for CUDA": """
+THERE = torch.cuda.is_available()  # waived
+COUNT = torch.cuda.device_count() if THERE else 0  # waived
+NAMES = [torch.cuda.get_device_name(i) for i in range(COUNT)]  # waived
+forms = ["plain"]
+if torch.cuda.is_available():  # waived
+    if torch.cuda.get_device_capability(0) > (7, 5):  # waived
+        forms.append("fast")
+
+
+def memory(i):
+    return torch.cuda.get_device_properties(i).total_memory  # waived
+
+
+def free():
+    if not torch.cuda.is_available():  # waived
+        return 0
+    return sum(memory(i) for i in range(torch.cuda.device_count()))  # waived
+
+
+def capture(x: Tensor, step):
+    if x.device.type != "cuda":
+        return step(x)
+    with torch.cuda.graph(torch.cuda.CUDAGraph()):  # waived
+        return step(x)
+""",
+    "a question for CUDA that says where to compute": """
+def place(net, props):
+    if not torch.cuda.is_available():  # hazard
+        return "cpu"
+    return props(torch.cuda.get_device_properties(0))  # waived
+
+
+def move(net, x: Tensor):
+    if torch.cuda.is_available() or x is None:  # hazard
+        net.to(torch.cuda.current_device())  # hazard
+    return net(x)
+
+
+def other(x: Tensor):
+    if x.device.type == "cuda" or x.ndim > 2:
+        torch.cuda.current_stream().wait_stream(x)  # hazard
+    return x
+""",
+    "a tensor that is made and read on the host": """
+def pads(shape):
+    return torch.tensor(shape).flip(0).reshape(-1).int().tolist()  # waived
+
+
+def last(x: Tensor, n: int):
+    a = torch.arange(n).to(x.device).tolist()  # hazard
+    b = torch.arange(n).add(x).tolist()  # hazard
+    return a, b, torch.relu(x).tolist()  # hazard
+""",
     "another name than __main__": """
 if __name__ != "__main__":
     seen = torch.jit.script(len)  # hazard

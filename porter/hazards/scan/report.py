@@ -15,9 +15,11 @@ from ...codemod.suppress import Note, Suppressions
 from ...syntax.walk import dotted
 from ..hazard import Hazard, Status
 from .asking import DOUBT, Found
+from .cuda_only import cuda_only, goes_on_without
 from .detectors import DETECTORS, device_of_helper
 from .follow import Flow
 from .held import keeps_parameter
+from .in_passing import in_passing
 from .lengths import read_once
 from .outside import harmless
 
@@ -141,6 +143,12 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
     unreached = contexts.loaded(file, node) or contexts.unreached(file, node) or contexts.uncalled(file, node)
     if unreached is not None:
         return unreached
+    without = cuda_only(file, node) or (goes_on_without(file, node) if code == "DEV" else None)
+    if without is not None:
+        return without
+    passing = in_passing(file, node) if code in ("DEV", "SYN") else None
+    if passing is not None:
+        return passing
     once = read_once(file, node)
     if once is not None:
         return once

@@ -1,0 +1,200 @@
+"""Code that runs only where there is CUDA, and questions for CUDA whose answer "no" is right for another device."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from ...analysis.contexts import Contexts
+from ...analysis.cuda import asks_for_cuda, bound_once, implies_cuda, is_cuda_text, is_other_device, uses
+from ...analysis.project import SourceFile
+from ...syntax.calls import method_call
+from ...syntax.walk import descendants, dotted
+
+_COUNT = "torch.cuda.device_count"
+_KINDS = ("torch.cuda.get_device_name", "torch.cuda.get_device_capability", "torch.cuda.get_device_properties")
+
+
+def cuda_only(file: SourceFile, node: cst.CSTNode, seen: frozenset[cst.CSTNode] = frozenset()) -> str | None:
+    """Why code never runs on a machine without CUDA: a condition around it, an exit before it, or its callers'."""
+    child = node
+    for around in file.ancestors(node):
+        asked = _condition(file, around, child)
+        if asked is not None:
+            return f"runs only where there is CUDA (asked at {file.path}:{file.span(asked).line})"
+        called = _called(file, around, seen) if type(around) is cst.FunctionDef else None
+        if called is not None:
+            return called
+        child = around
+    return None
+
+
+def _called(file: SourceFile, function: cst.FunctionDef, seen: frozenset[cst.CSTNode]) -> str | None:
+    """The same for a function, of which every use in the project is a call that runs only with CUDA."""
+    if function in seen or function.decorators or file.function(function) is not None or file.owner(function):
+        return None
+    found: str | None = None
+    for other, use in file.project.fact(Contexts).references(function):
+        call = other.parent(use)
+        reason = cuda_only(other, use, seen | {function}) if isinstance(call, cst.Call) and call.func is use else None
+        if reason is None:
+            return None
+        found = found or f"{reason}, as {function.name.value} is called only at {other.path}:{other.span(use).line}"
+    return found
+
+
+def _condition(file: SourceFile, around: cst.CSTNode, child: cst.CSTNode) -> cst.CSTNode | None:
+    """What asks for CUDA before `child`, a part of `around`, is run."""
+    if isinstance(around, (cst.If, cst.IfExp)):
+        holds = implies_cuda(file, around.test)
+        if (child is around.body and holds is True) or (child is around.orelse and holds is False):
+            return around.test
+    elif type(around) is cst.BooleanOperation:
+        wanted = type(around.operator) is cst.And
+        if child is around.right and implies_cuda(file, around.left) is wanted:
+            return around.left
+    elif isinstance(around, cst.IndentedBlock):
+        for statement in around.body:
+            if statement is child:
+                return None
+            if type(statement) is cst.If and _leaves(statement.body) and implies_cuda(file, statement.test) is False:
+                return statement.test
+    elif type(around) is cst.For:
+        return around.iter if child is around.body and _counts(file, around.iter) else None
+    elif isinstance(around, (cst.ListComp, cst.SetComp, cst.GeneratorExp)):
+        return _comprehended(file, around.for_in) if child is around.elt else None
+    elif type(around) is cst.DictComp:
+        return _comprehended(file, around.for_in) if child is not around.for_in else None
+    return None
+
+
+def _comprehended(file: SourceFile, turns: cst.CompFor) -> cst.CSTNode | None:
+    """What lets a comprehension make an element with CUDA only."""
+    for condition in turns.ifs:
+        if implies_cuda(file, condition.test) is True:
+            return condition.test
+    if _counts(file, turns.iter):
+        return turns.iter
+    return _comprehended(file, turns.inner_for_in) if turns.inner_for_in is not None else None
+
+
+def _counts(file: SourceFile, turns: cst.BaseExpression) -> bool:
+    """`range(n)` of the number of CUDA's devices."""
+    return (
+        isinstance(turns, cst.Call)
+        and dotted(turns.func) == "range"
+        and len(turns.args) == 1
+        and _is_count(file, turns.args[0].value)
+    )
+
+
+def _is_count(file: SourceFile, node: cst.BaseExpression) -> bool:
+    if isinstance(node, cst.IfExp):
+        none = isinstance(node.orelse, cst.Integer) and node.orelse.evaluated_value == 0
+        return none and implies_cuda(file, node.test) is True
+    if isinstance(node, cst.Call):
+        return file.resolve(node.func) == _COUNT
+    value = bound_once(file, node)
+    return value is not None and _is_count(file, value)
+
+
+def goes_on_without(file: SourceFile, node: cst.CSTNode) -> str | None:
+    """Why it is right that a question for CUDA, by its name, is answered "no": nothing is placed by the answer.
+
+    A branch that moves tensors or networks, or names a device, decides where the program computes.
+    """
+    call = file.parent(node)
+    if not isinstance(call, cst.Call) or call.func is not node or asks_for_cuda(file, call) is not True:
+        return None
+    if file.is_trainer:
+        return None  # which trains on the device that it asks for
+    if _asks_more(file, call):
+        return "it asks for one kind of CUDA's devices, and for that alone is what follows"
+    regions = _decided(file, call)
+    if not regions or any(_places(file, part) for region in regions for part in region):
+        return None
+    return "without CUDA it goes on, and what it leaves out only asks about CUDA or sets that up"
+
+
+def _asks_more(file: SourceFile, call: cst.Call) -> bool:
+    """Whether a question for CUDA is followed by one for its device's name or abilities, which both have to hold."""
+    both = file.parent(call)
+    return (
+        type(both) is cst.BooleanOperation
+        and type(both.operator) is cst.And
+        and both.left is call
+        and any((file.resolve(part) or "").startswith(_KINDS) for part in descendants(both.right) if _is_name(part))
+    )
+
+
+def _is_name(node: cst.CSTNode) -> bool:
+    return isinstance(node, (cst.Name, cst.Attribute))
+
+
+def _decided(file: SourceFile, node: cst.BaseExpression) -> list[tuple[cst.CSTNode, ...]]:
+    """What a condition lets run or not: for each `if` that it is in, both branches, and what stands behind one that
+    leaves. None where it is used otherwise.
+    """
+    parent = file.parent(node)
+    if isinstance(parent, (cst.BooleanOperation, cst.UnaryOperation)):
+        return _decided(file, parent)
+    if isinstance(parent, cst.IfExp) and parent.test is node:
+        return [(parent.body, parent.orelse)]
+    if isinstance(parent, cst.If) and parent.test is node:
+        parts: list[cst.CSTNode] = [parent.body, *([parent.orelse] if parent.orelse is not None else [])]
+        beside = file.siblings(parent) if isinstance(file.parent(parent), (cst.IndentedBlock, cst.Module)) else ()
+        if _leaves(parent.body) and parent in beside:
+            parts += beside[beside.index(parent) + 1 :]
+        return [tuple(parts)]
+    target = parent.targets[0].target if isinstance(parent, cst.Assign) and len(parent.targets) == 1 else None
+    if not isinstance(target, cst.Name) or bound_once(file, target) is not node:
+        return []
+    found: list[tuple[cst.CSTNode, ...]] = []
+    for use in uses(file, target):
+        decided = _decided(file, use)
+        if not decided:
+            return []
+        found += decided
+    return found
+
+
+def _places(file: SourceFile, region: cst.CSTNode) -> bool:
+    """Whether code moves something, or hands on a device: one that it names by text, or makes and does not keep."""
+    for part in descendants(region):
+        if _names_device(file, part) and not isinstance(file.parent(part), cst.ComparisonTarget):
+            return True
+        kept = isinstance(part, cst.Assign) and all(type(t.target) is cst.Name for t in part.targets)
+        escapes = isinstance(part, cst.Return) or (isinstance(part, cst.Assign) and not (kept and file.function(part)))
+        if escapes and any(_is_device(file, one) for one in descendants(part)):
+            return True
+    return _moves(file, region, set())
+
+
+def _names_device(file: SourceFile, node: cst.CSTNode) -> bool:
+    return is_cuda_text(node) or (type(node) is cst.SimpleString and is_other_device(file, node))
+
+
+def _is_device(file: SourceFile, node: cst.CSTNode) -> bool:
+    if type(node) is cst.Call:
+        return file.resolve(node.func) == "torch.device"
+    value = bound_once(file, node)
+    return value is not None and any(_is_device(file, one) or _names_device(file, one) for one in descendants(value))
+
+
+def _moves(file: SourceFile, region: cst.CSTNode, seen: set[cst.CSTNode]) -> bool:
+    """Whether code moves something, or a function of the project that it calls does."""
+    for part in descendants(region):
+        if method_call(part, "to", "cuda") is not None:
+            return True
+        called = file.project.function(file.resolve(part.func)) if type(part) is cst.Call else None
+        if called is not None and called[1] not in seen:
+            seen.add(called[1])
+            if _moves(called[0], called[1].body, seen):
+                return True
+    return False
+
+
+def _leaves(block: cst.BaseSuite) -> bool:
+    last: cst.CSTNode | None = block.body[-1] if block.body else None
+    if isinstance(last, cst.SimpleStatementLine):
+        last = last.body[-1]
+    return isinstance(last, (cst.Return, cst.Raise, cst.Continue))
