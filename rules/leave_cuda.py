@@ -9,6 +9,7 @@ import libcst as cst
 from porter.analysis import cuda
 from porter.analysis.arguments import bind
 from porter.analysis.project import SourceFile
+from porter.analysis.resent import resent
 from porter.rule import Example, Needed, RedirectRule, Rule, Safety
 from porter.syntax.walk import descendants, own_of_type
 
@@ -404,7 +405,7 @@ class LeaveCuda(Rule):
             self.replace(node, [cst.SimpleStatementLine([chosen.with_changes(value=made)])])
 
     def visit_Call(self, node: cst.Call) -> None:
-        if cuda.moves_to_cuda(self.file, node):
+        if cuda.moves_to_cuda(self.file, node) and resent(self.file, node) is None:
             assert isinstance(node.func, cst.Attribute)
             to = node.func.with_changes(attr=cst.Name("to"))
             self.replace(node, self.fill("__to(__f())", to=to, f="utils.default_device"))

@@ -18,6 +18,7 @@ from porter.analysis.factories import (
     same_on_device,
 )
 from porter.analysis.numeric import is_number
+from porter.analysis.steps import training_loop
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, method_call, with_keywords
 from porter.syntax.template import fill
@@ -288,6 +289,24 @@ class MakeLengthsOnDevice(Rule):
             inputs="x = torch.linspace(1, 2, 6).reshape(2, 3, 1)",
             grad=("x",),
         ),
+        Example(
+            before="""
+                import torch
+
+
+                def place(x):
+                    return torch.LongTensor([[x.size(0)]]).to(x.device)
+                """,
+            after="""
+                import torch
+
+
+                def place(x):
+                    return torch.full((1, 1), x.size(0), dtype=torch.long, device=x.device)
+                """,
+            call="place(x)",
+            inputs="x = torch.ones(2)",
+        ),
         Example(  # 0.001 as float32, then as float64
             before="""
                 import torch
@@ -429,14 +448,14 @@ class MakeLengthsOnDevice(Rule):
             moved = moved_factory(self.file, node, {f"torch.{name}"})
             if moved is None or len(moved.factory.args) != 1:
                 continue
-            value = self._single(moved.factory.args[0].value)
+            single = self._single(moved.factory.args[0].value)
             torch = self.file.alias("torch")
-            if value is None or torch is None or moved.dtype is not None:
+            if single is None or torch is None or moved.dtype is not None:
                 return None
             return self.fill(
-                "__full((1,), __value, dtype=__dtype, device=__device)",
+                f"__full({_ones(single[1])}, __value, dtype=__dtype, device=__device)",
                 full=f"{torch}.full",
-                value=value,
+                value=single[0],
                 dtype=f"{torch}.{dtype}",
                 device=moved.device,
             )
@@ -484,7 +503,7 @@ class MakeLengthsOnDevice(Rule):
         if first.keyword is not None or any(a.keyword is None for a in others):
             return None  # what stands behind it by place is another parameter of torch.full
         single = self._single(first.value)
-        shape, value = ("(1,)", single) if single is not None else ("()", self._number(first.value))
+        value, around = single if single is not None else (self._number(first.value), 0)
         torch = self.file.alias("torch")
         if value is None or torch is None:
             return None
@@ -492,7 +511,7 @@ class MakeLengthsOnDevice(Rule):
             return None  # that takes no list, and makes a float of an int
         comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
         args = [
-            cst.Arg(cst.parse_expression(shape), comma=comma),
+            cst.Arg(cst.parse_expression(_ones(around)), comma=comma),
             first.with_changes(value=value),
             *call.args[1:],
         ]
@@ -508,16 +527,21 @@ class MakeLengthsOnDevice(Rule):
             for n in self.file.index.nodes
         )
 
-    def _single(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
-        """The one element of a list, if it is a Python number."""
-        if isinstance(node, (cst.List, cst.Tuple)) and len(node.elements) == 1:
-            value = node.elements[0].value
-            return value if is_number(self.file, value) else None
-        return None
+    def _single(self, node: cst.BaseExpression) -> tuple[cst.BaseExpression, int] | None:
+        """The one element of a list, if it is a Python number, and how many lists are around it."""
+        around = 0
+        while isinstance(node, (cst.List, cst.Tuple)) and len(node.elements) == 1:
+            node, around = node.elements[0].value, around + 1
+        return (node, around) if around and is_number(self.file, node) else None
 
     def _number(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
         inner = node.expression if isinstance(node, cst.UnaryOperation) else node
         return node if isinstance(inner, (cst.Integer, cst.Float)) else None
+
+
+def _ones(dimensions: int) -> str:
+    """The shape of one number in that many lists."""
+    return "(1,)" if dimensions == 1 else f"({', '.join(['1'] * dimensions)})"
 
 
 def _is_int(node: cst.BaseExpression) -> bool:
@@ -655,6 +679,8 @@ class MakeTensorsBesideInputs(Rule):
         if fill_around(self.file, node) is not None:
             return
         device = input_device(self.file, node)
+        if device is None and number and self.file.is_trainer and training_loop(self.file, node) is not None:
+            device = self.fill("__f()", f="utils.default_device")  # a trainer's step is on the device in use
         if device is None:
             return
         placed = with_keywords(node, device=device)

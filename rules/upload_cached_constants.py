@@ -9,6 +9,7 @@ import libcst as cst
 from porter.analysis.arguments import bind, without
 from porter.analysis.caches import fills
 from porter.analysis.factories import read_move
+from porter.analysis.resent import resent
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.template import substitute
@@ -180,3 +181,139 @@ class UploadCachedConstants(Rule):
             device=device,
             dtype=dtype,
         )
+
+
+class UploadConstantsOnce(Rule):
+    """Send what a module makes of its settings to the device once, not in each step.
+
+    A forward that builds a filter bank or a transform anew computes the same numbers each time, on the host, and uploads
+    them each time; so does one that moves a window which its constructor keeps as a plain attribute. The runtime knows
+    by their contents what it sent before, and hands out copies that the device makes.
+    """
+
+    code = "DEV020"
+    title = "upload constants once"
+    safety = Safety.EXACT
+    message = "each step sends the same numbers to the device; equal ones are sent once"
+    examples: ClassVar = (
+        Example(
+            before="""
+                import numpy as np
+                import torch
+
+
+                class Bank(torch.nn.Module):
+                    def __init__(self, bands, device):
+                        super().__init__()
+                        bank = torch.from_numpy(np.cos(np.arange(bands))).float().unsqueeze(1).to(device)
+                        self.register_buffer("bank", bank)
+
+                    def forward(self, x):
+                        return torch.matmul(x, self.bank)
+
+
+                class Net(torch.nn.Module):
+                    def forward(self, x):
+                        return Bank(x.size(1), x.device)(x)
+
+
+                def run(x):
+                    return Net()(x)
+                """,
+            after="""
+                import numpy as np
+                import torch
+                from . import ops
+
+
+                class Bank(torch.nn.Module):
+                    def __init__(self, bands, device):
+                        super().__init__()
+                        bank = ops.uploaded(torch.from_numpy(np.cos(np.arange(bands))).float().unsqueeze(1), device)
+                        self.register_buffer("bank", bank)
+
+                    def forward(self, x):
+                        return torch.matmul(x, self.bank)
+
+
+                class Net(torch.nn.Module):
+                    def forward(self, x):
+                        return Bank(x.size(1), x.device)(x)
+
+
+                def run(x):
+                    return Net()(x)
+                """,
+            call="run(x)",
+            inputs="x = torch.linspace(-1, 1, 6).reshape(2, 3)",
+            grad=("x",),
+        ),
+        Example(
+            before="""
+                import numpy as np
+                import torch
+
+
+                class Window(torch.nn.Module):
+                    def __init__(self, n):
+                        super().__init__()
+                        self.window = torch.from_numpy(np.hanning(n).astype(np.float32))
+
+                    def forward(self, x):
+                        return torch.relu(x) * self.window.to(x.device)
+
+
+                def run(x):
+                    return Window(3)(x)
+                """,
+            after="""
+                import numpy as np
+                import torch
+                from . import ops
+
+
+                class Window(torch.nn.Module):
+                    def __init__(self, n):
+                        super().__init__()
+                        self.window = torch.from_numpy(np.hanning(n).astype(np.float32))
+
+                    def forward(self, x):
+                        return torch.relu(x) * ops.uploaded(self.window, x.device)
+
+
+                def run(x):
+                    return Window(3)(x)
+                """,
+            call="run(x)",
+            inputs="x = torch.linspace(-1, 1, 6).reshape(2, 3)",
+            grad=("x",),
+        ),
+    )
+    untouched: ClassVar = (
+        # built once, on the host
+        """
+        import numpy as np
+        import torch
+
+
+        class Bank(torch.nn.Module):
+            def __init__(self, n):
+                super().__init__()
+                self.bank = torch.nn.Parameter(torch.from_numpy(np.cos(np.arange(n))).to("cpu"))
+        """,
+        # of another step
+        """
+        import torch
+
+
+        class Net(torch.nn.Module):
+            def forward(self, x, sounds):
+                return torch.relu(x) + torch.from_numpy(sounds).to(x.device)
+        """,
+    )
+
+    def visit_Call(self, node: cst.Call) -> None:
+        found = resent(self.file, node)
+        if found is not None:
+            device = found.device or self.fill("__f()", f="utils.default_device")
+            self.replace(node, self.fill("__f(__t, __d)", f="ops.uploaded", t=found.tensor, d=device))

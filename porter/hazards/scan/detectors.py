@@ -14,6 +14,7 @@ from ...analysis.factories import input_device
 from ...analysis.listings import is_settled, lists_checkpoints
 from ...analysis.numeric import is_number
 from ...analysis.project import SourceFile
+from ...analysis.resent import kept_on_host
 from ...analysis.steps import ends_step, is_training_loop, read_step, training_loop
 from ...syntax import torch_names as tn
 from ...syntax.calls import method_call
@@ -95,8 +96,9 @@ def _belongs_on_host(file: SourceFile, node: cst.Call) -> bool:
     if reason is not None and not reason.startswith(DISTRIBUTED_ONLY):
         return True
     return any(
-        isinstance(a, cst.Call) and (dotted(a.func) or "").endswith("utils.constant") for a in file.ancestors(node)
-    )
+        isinstance(a, cst.Call) and (dotted(a.func) or "").endswith(("utils.constant", "ops.uploaded"))
+        for a in file.ancestors(node)
+    ) or kept_on_host(file, node)
 
 
 def _used_as_constant(file: SourceFile, node: cst.Call) -> bool:

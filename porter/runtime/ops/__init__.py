@@ -32,6 +32,7 @@ from .segments import slice_segments
 from .sinc import sinc
 from .spectra import complex_abs, complex_angle, complex_parts, phasor_parts, polar_parts
 from .stft import stft, stft_as_real, stft_magnitude
+from .uploads import uploaded
 from .weight_norm import fold_weight_norms, remove_weight_norm, weight_norm
 
 __all__ = [
@@ -92,6 +93,7 @@ __all__ = [
     "stft",
     "stft_as_real",
     "stft_magnitude",
+    "uploaded",
     "upsample",
     "use_pads",
     "wants_tpu_form",
