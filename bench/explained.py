@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from porter.changes.status.changes import Changed, Changes, FileChange, Rewrite
+    from porter.changes.packages.changes import Changed, Changes, FileChange, Rewrite
     from porter.package.base import Base
     from porter.package.manifest import EditRecord, Manifest
 

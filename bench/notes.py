@@ -34,10 +34,10 @@ from porter.generate import Settings, generate
 from porter.hazards.account import account
 from porter.hazards.hazard import family
 from porter.inputs.sources import collect
-from porter.inputs.sources.text import split_lines
 from porter.inputs.upstream import open_upstream
 from porter.package.emit import layout
 from porter.package.store import Place
+from porter.syntax.text import split_lines
 from porter.validate.request import Request
 
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 if TYPE_CHECKING:
-    from porter.changes.status.changes import Changes
+    from porter.changes.packages.changes import Changes
     from porter.generate import GenerateOutcome
     from porter.package.base import Base
     from porter.package.manifest import Manifest

@@ -32,9 +32,9 @@ from porter.errors import PortError
 from porter.hazards.account import account
 from porter.hazards.hazard import Hazard, Status, count
 from porter.inputs.sources import collect
-from porter.inputs.sources.text import split_lines
 from porter.inputs.upstream import open_upstream
 from porter.package.manifest.describe import edit_record
+from porter.syntax.text import split_lines
 
 
 def main() -> int:

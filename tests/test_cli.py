@@ -275,7 +275,7 @@ class TestRules:
 
 class TestDoctor:
     def versions(self, monkeypatch: pytest.MonkeyPatch, chips: int = 0, /, **found: str) -> None:
-        from porter.cli import diagnosis
+        from porter.machine import diagnosis
 
         monkeypatch.setattr(diagnosis, "_version", lambda name: found.get(name))
         monkeypatch.setattr(diagnosis, "tpu_chips", lambda: chips)

@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 import pytest
 
 from porter.cli import cli
+from porter.cli.logs import junit, workflow_commands
 from porter.validate.report import print_outcome
 from porter.views.console import stdout_console
-from porter.views.logs import junit, workflow_commands
 from porter.views.sarif import Finding, Waiver
 from porter.views.validate_findings import passed_cases, validate_findings
 from tests.tiny_upstream import SYNC, own_rules, run, run_json, tiny

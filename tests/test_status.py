@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bench.explained import disagreements
-from porter.changes.status.changes import RewriteChanges
-from porter.changes.status.code import difference, normal
-from porter.changes.status.compare import compare
+from porter.changes.packages.changes import RewriteChanges
+from porter.changes.packages.code import difference, normal
+from porter.changes.packages.compare import compare
 from porter.package.base import Base, read_base
 from porter.package.manifest import Manifest, read
 from porter.views.plain import plain

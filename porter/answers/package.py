@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from ..changes.comparison.totals import Total
 from ..changes.decisions.walk import State
-from ..changes.status.changes import Changes
+from ..changes.packages.changes import Changes
 from ..generate.merging import Conflict
 from ..hazards.runs.account import Asked
 from ..package.manifest import (

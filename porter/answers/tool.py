@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from ..cli.diagnosis import State
 from ..codemod.examples.texts import Result
+from ..machine.diagnosis import State
 
 
 class RuleRecord(TypedDict):

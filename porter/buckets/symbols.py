@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PortError
 from ..inputs.sources import find_layout
-from ..inputs.sources.text import decode
+from ..syntax.text import decode
 
 if TYPE_CHECKING:
     from ..inputs.upstream import Snapshot

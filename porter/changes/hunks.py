@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import PortError
-from ..inputs.sources.text import decode, split_lines
 from ..syntax.alignment import LONG, matcher
+from ..syntax.text import decode, split_lines
 
 if TYPE_CHECKING:
     from ..package.base import Base

@@ -69,7 +69,8 @@ def bench(
     from ..validate.environment import check_packages
 
     check_packages("xla")  # before what needs them is imported
-    from ..validate.bench import BenchRequest, to_json
+    from ..validate.bench import BenchRequest
+    from ..validate.bench.as_json import to_json
 
     request = BenchRequest(preset=cast('Literal["tiny", "full"]', preset), steps=steps, timeout=timeout)
     if cases:

@@ -84,7 +84,7 @@ def check(
     if form in ("sarif", "github", "junit"):
         from ..codemod import rulebook
         from ..views.hazard_findings import hazard_findings, hazard_rules
-        from ..views.logs import log
+        from .logs import log
 
         findings = hazard_findings(manifest, {**found.upstream(), **checked.contents}, fixed=show_all)
         rules = hazard_rules(rulebook.load(settings.rules).rules, (finding.code for finding in findings))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def doctor(context: click.Context, out: Path | None, form: Form) -> None:
     """Look for Python, torch, torch_xla, the TPU compiler, git, the cache. Exit status 1: one is amiss."""
-    from .diagnosis import diagnose
+    from ..machine.diagnosis import diagnose
 
     findings = diagnose(directory_of(out))
     fine = all(finding.fine for finding in findings)

@@ -61,8 +61,8 @@ def status(
     say_notes(snapshot)
     if form in ("sarif", "github", "junit"):
         from ..codemod import rulebook
-        from ..views.logs import log
         from ..views.status_findings import status_findings, status_rules
+        from .logs import log
 
         rules = status_rules(rulebook.load(folders).rules)
         told = found.after["upstream"]

@@ -161,8 +161,8 @@ def validate(
     if form == "json":
         print_json("validate", to_json(outcome))
     elif form in ("github", "junit"):
-        from ..views.logs import print_findings
         from ..views.validate_findings import passed_cases, validate_findings
+        from .logs import print_findings
 
         print_findings(form, "validate", validate_findings(outcome), passed_cases(outcome))
     else:

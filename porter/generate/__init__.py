@@ -16,7 +16,7 @@ from .merging import Conflict, Merged, Side, merge_package, troubles
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..changes.status.changes import Changes
+    from ..changes.packages.changes import Changes
     from ..inputs.upstream import Snapshot
     from ..package.base import Base
     from ..package.manifest import FileRecord, Manifest
@@ -144,7 +144,7 @@ def _base_of(place: Place, old: Manifest | None) -> Base | None:
 def _changes(old: Manifest | None, before: Base | None, built: Built) -> Changes | None:
     if old is None or before is None:
         return None
-    from ..changes.status.compare import compare
+    from ..changes.packages.compare import compare
 
     return with_room(lambda: compare((old, before), (built.manifest, built.base)))
 

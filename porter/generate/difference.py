@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..inputs.sources.text import split_lines
 from ..package.emit import PACKAGE
+from ..syntax.text import split_lines
 
 if TYPE_CHECKING:
     from .building import Built

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..errors import PortError
-from ..inputs.sources.text import split_lines
 from .alignment import matcher
 from .backslashes import are_alike, is_alone
+from .text import split_lines
 
 
 def restored(path: str, original: str, printed: str, new: str) -> str:

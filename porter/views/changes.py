@@ -17,7 +17,7 @@ from ..inputs.upstream.revision import short
 from .console import NARROW, STATUS_STYLES, PlainTable, plain_table
 
 if TYPE_CHECKING:
-    from ..changes.status.changes import Changed, Changes, FileChange, HazardChange, Rewrite
+    from ..changes.packages.changes import Changed, Changes, FileChange, HazardChange, Rewrite
 
 _CLAUSE = re.compile(r"[;,:(]")
 _REASON = 60  # characters

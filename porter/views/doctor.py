@@ -10,7 +10,7 @@ from rich.text import Text
 from .console import plain_table, stdout_console
 
 if TYPE_CHECKING:
-    from ..cli.diagnosis import Finding
+    from ..machine.diagnosis import Finding
 
 _STYLES = {"ok": "green", "missing": "bold red", "mismatch": "bold red", "optional": "yellow"}
 

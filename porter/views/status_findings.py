@@ -10,8 +10,8 @@ from .hazard_findings import hazard_rules
 from .sarif import About, Finding
 
 if TYPE_CHECKING:
+    from ..changes.packages.changes import FileChange
     from ..changes.status import Standing
-    from ..changes.status.changes import FileChange
     from ..rule import Rule
 
 _STALE, _FILE, _MISSING, _CONFLICT = "stale", "upstream-changed", "missing-file", "conflict"

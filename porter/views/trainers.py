@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from .installed import absent, install
+from ..machine.installed import absent, install
 
 if TYPE_CHECKING:
     from ..package.manifest import Manifest

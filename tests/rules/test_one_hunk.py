@@ -9,8 +9,8 @@ from porter.changes.hunks import Hunk, Sides, hunks_in
 from porter.codemod import rulebook
 from porter.codemod.engine import rewrite
 from porter.codemod.examples.texts import place
-from porter.inputs.sources.text import split_lines
 from porter.package.manifest.describe import edit_record
+from porter.syntax.text import split_lines
 
 RULES = {rule.code: rule for rule in rulebook.load().rules}
 SAVED_AND_MOVED = """import shutil

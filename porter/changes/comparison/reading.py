@@ -12,10 +12,10 @@ from pathlib import Path
 from ...errors import PortError
 from ...generate.guard import still_marked
 from ...inputs.regular import read_regular
-from ...inputs.sources.text import split_lines
 from ...package.base import NAME, Base, read_base
 from ...package.manifest import DecisionRecord, Manifest, output_hashes, read_package
 from ...package.store import Place, edited_files
+from ...syntax.text import split_lines
 from ..decisions.undecided import undecided_hunks
 from ..hunks import Hunk, Sides, by_file, hunks_of, sides_of
 from .composing import MARK, Texts, compose

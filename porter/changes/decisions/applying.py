@@ -12,11 +12,11 @@ from ...codemod.rebuild import Rebuilt
 from ...codemod.requests import Requests
 from ...codemod.ties import with_dependants
 from ...errors import PortError
-from ...inputs.sources.text import split_lines
 from ...package.manifest import DecisionRecord
 from ...package.manifest.describe import edit_record
 from ...syntax.alignment import matcher
 from ...syntax.spans import Rendering, Span
+from ...syntax.text import split_lines
 from ..hunks import Hunk, Sides, hunks_in, numbered
 from .model import Decision, decision, is_outdated
 from .splicing import Splice, Spliced, splice_file

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ...inputs.sources.text import split_lines
 from ...syntax.loose_names import problem
+from ...syntax.text import split_lines
 
 if TYPE_CHECKING:
     from ..hunks import Hunk

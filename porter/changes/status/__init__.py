@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...generate.merging import Conflict
     from ...inputs.upstream import Snapshot
     from ...package.manifest import DecisionRecord, Manifest
-    from .changes import Changes
+    from ..packages.changes import Changes
 
 __all__ = ["Standing", "standing"]
 
@@ -97,7 +97,7 @@ def standing(
         return Standing(place, manifest, manifest, None, tuple(edited), missing, marked)
     from ...generate import build
     from ...package.base import read_base
-    from .compare import compare
+    from ..packages.compare import compare
 
     base = read_base(place.root, manifest)
     built = build(snapshot, settings, step)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ...errors import PortError
+from ...syntax.text import decode
 from .carried import REPLACED, spared
 from .facts import Facts, read_facts
 from .layout import TRAINERS, join
@@ -13,7 +14,6 @@ from .placing import RUNTIME
 from .resolve import Module, resolve
 from .root import has_torch
 from .standard import STANDARD
-from .text import decode
 from .tree import Tree
 
 _OWN = RUNTIME | {TRAINERS}  # names in the emitted package that are its own

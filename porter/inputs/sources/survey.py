@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ...errors import PortError
+from ...syntax.text import decode
 from .facts import Facts, Import, read_facts, read_syntax
 from .layout import folder_of
 from .resolve import resolve
 from .root import sources_below
 from .standard import STANDARD
-from .text import decode
 
 if TYPE_CHECKING:
     from .tree import Tree

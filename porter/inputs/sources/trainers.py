@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from ...errors import PortError
+from ...syntax.text import decode
 from .facts import Facts, read_facts
 from .resolve import resolve
 from .root import PREFERRED, torch_files
-from .text import decode
 
 if TYPE_CHECKING:
     from .tree import Tree

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from porter.validate.bench.as_json import to_json
 from porter.validate.bench.outcome import BenchOutcome, CaseFigures, SideFigures
 from porter.validate.bench.runner import BenchRequest, bench
 
-__all__ = ["BenchOutcome", "BenchRequest", "CaseFigures", "SideFigures", "bench", "to_json"]
+__all__ = ["BenchOutcome", "BenchRequest", "CaseFigures", "SideFigures", "bench"]

@@ -7,7 +7,7 @@ import io
 import tokenize
 from typing import overload
 
-from ...errors import PortError
+from ..errors import PortError
 
 
 def decode(path: str, content: bytes) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from ..errors import PortError
 from ..estimate.pair import PACKAGES, described, installed, named_by_torch_xla, to_install
 from ..package.store import PACKAGE
 from ..runtime.chips import tpu_chips
-from ..views.installed import absent, install
+from .installed import absent, install
 
 if TYPE_CHECKING:
     from ..package.manifest import NeedsRecord

@@ -8,14 +8,14 @@ from xml.etree import ElementTree
 
 import click
 
-from ..cli.output import print_log
 from ..package.store import TOOL
-from .sarif import About, Finding, sarif_log
-from .visible import visible
+from ..views.sarif import About, Finding, sarif_log
+from ..views.visible import visible
+from .output import print_log
 
 if TYPE_CHECKING:
-    from ..cli.forms import Form
     from ..package.manifest import UpstreamRecord
+    from .forms import Form
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 

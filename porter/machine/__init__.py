@@ -1,0 +1,1 @@
+"""What this machine has: packages, drivers, chips; and what to type for what is missing."""
