@@ -45,6 +45,7 @@ class Layers(nn.Module):
         self.passes = nn.ModuleList(convolution(gives, 1) for gives in (2 * WIDTH, WIDTH))
         self.tell = nn.Conv1d(4, 4 * WIDTH, 1)
         self.bend, self.bend_in_place = nn.LeakyReLU(SLOPE), nn.LeakyReLU(SLOPE, inplace=True)
+        self.rectify = nn.ReLU()
         self.idle, self.drop = nn.Dropout(0.0), nn.Dropout(0.5)
         self.width, self.seen = WIDTH, [0]
 
@@ -229,6 +230,24 @@ def features_in_other_words(self: Any, x: T) -> Any:
     return last.flatten(1, -1), [first, second, last]
 
 
+def features_by_a_helper(self: Any, x: T) -> Any:
+    def onward(x: T, i: int) -> T:
+        y: T = self.bend(self.wide[i](x))
+        return y
+
+    found = {"first": onward(x, 0)}
+    found["second"] = ops.leaky_relu(self.wide[1](found["first"]), negative_slope=SLOPE)
+    return found, found["second"].mean(2)
+
+
+def features_counted(self: Any, x: T) -> Any:
+    found, i = [x], 0
+    while i < len(self.wide):
+        found.append(F.leaky_relu(self.wide[i](found[-1]), 0.1))
+        i += 1
+    return found[1:]
+
+
 # Two layers with a ReLU between.
 
 
@@ -246,16 +265,29 @@ def fed_forward_in_other_words(self: Any, x: T, mask: T) -> T:
     return mask * x[:, :, :16]
 
 
+def fed_forward_by_layers(self: Any, x: T, mask: T) -> T:
+    y: T = nn.Sequential(self.wide[0], self.rectify, self.idle, self.near[0])(x)
+    return y
+
+
+def fed_forward_by_a_method(self: Any, x: T, mask: T) -> T:
+    y = (mask * self.wide[0](x).relu()) if self.width else x
+    z: T = self.near[0](F.dropout(y, 0.0))
+    return z + x
+
+
 SAME: dict[str, tuple[Forward, Callable[[], list[T]]]] = {
     f.__name__: (f, lambda: [signal()])
     for f in (
         *(as_upstream, the_other_way_round, torch_add, a_method, annotated, enumerated, without_a_loop),
         *(in_place_where_nobody_looks, with_idle_dropout, with_something_after),
-        *(gated_without_mask, features, features_in_other_words),
+        *(gated_without_mask, features, features_in_other_words, features_by_a_helper, features_counted),
     )
 }
 SAME["fed_forward"] = fed_forward, lambda: [signal(), mask()]
 SAME["fed_forward_in_other_words"] = fed_forward_in_other_words, lambda: [signal(), mask()]
+SAME["fed_forward_by_layers"] = fed_forward_by_layers, lambda: [signal(), mask()]
+SAME["fed_forward_by_a_method"] = fed_forward_by_a_method, lambda: [signal(), mask()]
 SAME["gated"] = gated, lambda: [signal(), mask()]
 SAME["gated, told"] = gated, lambda: [signal(), mask(), told()]
 SAME["gated_in_chunks"] = gated_in_chunks, lambda: [signal(), mask(), told()]
@@ -419,6 +451,65 @@ def with_a_tensor_that_is_computed(self: Any, x: T) -> T:
     return y
 
 
+def gates_the_other_way_round(self: Any, x: T) -> T:
+    total = torch.zeros_like(x)
+    for i in range(2):
+        first, second = self.gates[i](x).chunk(2, 1)
+        h = self.passes[i](torch.sigmoid(first) * torch.tanh(second))
+        x = x + h[:, :WIDTH] if i < 1 else x
+        total = total + h[:, -WIDTH:]
+    return total
+
+
+def the_same_half_twice(self: Any, x: T) -> T:
+    total = torch.zeros_like(x)
+    for i in range(2):
+        first, second = self.gates[i](x).chunk(2, 1)
+        h = self.passes[i](torch.tanh(first) * torch.sigmoid(second))
+        x = x + h[:, -WIDTH:] if i < 1 else x
+        total = total + h[:, -WIDTH:]
+    return total
+
+
+def one_part_for_all(self: Any, x: T) -> T:
+    total, part = torch.zeros_like(x), self.tell(x[:, :4, :1])[:, : 2 * WIDTH]
+    for i in range(2):
+        first, second = (self.gates[i](x) + part).chunk(2, 1)
+        h = self.passes[i](torch.tanh(first) * torch.sigmoid(second))
+        x = x + h[:, :WIDTH] if i < 1 else x
+        total = total + h[:, -WIDTH:]
+    return total
+
+
+def kept_before_they_are_bent(self: Any, x: T) -> Any:
+    found = []
+    for layer in self.wide:
+        h = layer(x)
+        found.append(h)
+        x = F.leaky_relu(h, SLOPE)
+    return found, x
+
+
+def bent_twice(self: Any, x: T) -> Any:
+    found = []
+    for layer in self.wide:
+        x = self.bend(self.bend(layer(x)))
+        found.append(x)
+    return found
+
+
+def another_activation(self: Any, x: T) -> T:
+    h = F.gelu(self.wide[0](x))
+    y: T = self.near[0](h)
+    return y
+
+
+def dropped_after_the_mask(self: Any, x: T) -> T:
+    h = F.relu(self.wide[0](x)) * x[:1, :1]
+    y: T = self.near[0](self.drop(h))
+    return y
+
+
 OTHER: dict[str, tuple[Forward, str]] = {
     "another_slope": (another_slope, "leaky_relu (test_fused.py:"),
     "into_what_it_is_given": (into_what_it_is_given, "writes to a tensor that is read elsewhere: iadd (test_fused.py:"),
@@ -441,6 +532,13 @@ OTHER: dict[str, tuple[Forward, str]] = {
     "drawn_by_python": (drawn_by_python, "draws a random number"),
     "with_a_weight_of_its_own": (with_a_weight_of_its_own, "a tensor that it holds: near.0.weight_g (test_fused.py:"),
     "with_a_tensor_that_is_computed": (with_a_tensor_that_is_computed, "computes __getitem__ of nothing"),
+    "gates_the_other_way_round": (gates_the_other_way_round, "no gated chain from sigmoid (test_fused.py:"),
+    "the_same_half_twice": (the_same_half_twice, "no gated chain from add (test_fused.py:"),
+    "one_part_for_all": (one_part_for_all, " chain from "),
+    "kept_before_they_are_bent": (kept_before_they_are_bent, "reads a value inside a features chain: wide.1 "),
+    "bent_twice": (bent_twice, "no features chain from bend (test_fused.py:"),
+    "another_activation": (another_activation, "chain from gelu (test_fused.py:"),
+    "dropped_after_the_mask": (dropped_after_the_mask, "no feed_forward chain from "),
     "by_its_values": (by_its_values, "torch.fx cannot trace it"),
 }
 

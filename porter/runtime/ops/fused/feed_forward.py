@@ -34,8 +34,11 @@ def references(traced: Traced) -> Iterator[tuple[FeedForward, list[tuple[fx.Node
     for first, second in pairwise(traced.layer_calls(nn.Conv1d)):
         p, sides = 0.0, (0, 0)
         masks: list[tuple[fx.Node, ...]] = []
+        after = {first}  # what comes of the first layer
         for node in traced.nodes[traced.nodes.index(first) : traced.nodes.index(second)]:
             layer, name = traced.layer(node), operation_name(node)
+            if after.intersection(node.all_input_nodes):
+                after.add(node)
             if isinstance(layer, nn.Dropout):
                 p = float(layer.p) if layer.training else p
             elif name == "dropout":
@@ -45,7 +48,7 @@ def references(traced: Traced) -> Iterator[tuple[FeedForward, list[tuple[fx.Node
                 pad = arguments_of(node).get("pad")
                 sides = (pad[0], pad[1]) if isinstance(pad, (list, tuple)) and len(pad) > 1 else sides
             elif name == "mul":
-                masks += [(one,) for one in node.all_input_nodes]
+                masks += [(one,) for one in node.all_input_nodes if one not in after]
         signal = tuple(first.all_input_nodes)
         own = [traced.layers[str(node.target)] for node in (first, second)]
         if len(signal) == 1 and all(isinstance(side, int) for side in sides):

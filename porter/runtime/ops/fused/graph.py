@@ -161,7 +161,7 @@ class _Tracer(fx.Tracer):
         return isinstance(m, _STEPS) and "forward" not in vars(m)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        if threading.get_ident() != self._thread:
+        if threading.get_ident() != self._thread or m not in (self.submodule_paths or {}):  # one that a forward makes
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
