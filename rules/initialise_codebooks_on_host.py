@@ -220,7 +220,7 @@ class CheckDistributionsOnHost(Rule):
 
 
                 def spread(m, s):
-                    return D.kl_divergence(D.Normal(m, s, validate_args=utils.on_host(m)), D.Normal(torch.zeros_like(m), torch.ones_like(s), validate_args=utils.on_host(m)))
+                    return D.kl_divergence(D.Normal(m, s, validate_args=None if utils.on_host(m) else False), D.Normal(torch.zeros_like(m), torch.ones_like(s), validate_args=None if utils.on_host(m) else False))
                 """,
             call="spread(m, s)",
             inputs="""
@@ -250,9 +250,9 @@ class CheckDistributionsOnHost(Rule):
 
                 def coin(p, device):
                     try:
-                        heads = D.Bernoulli(probs=torch.sigmoid(p), validate_args=utils.on_host(p))
+                        heads = D.Bernoulli(probs=torch.sigmoid(p), validate_args=None if utils.on_host(p) else False)
                     except ValueError:
-                        heads = D.Bernoulli(torch.ones(3, device=device), validate_args=utils.on_host(device))
+                        heads = D.Bernoulli(torch.ones(3, device=device), validate_args=None if utils.on_host(device) else False)
                     return heads.mean
                 """,
             call="coin(p, p.device), coin(p / 0, p.device)",
@@ -273,7 +273,7 @@ class CheckDistributionsOnHost(Rule):
 
 
                 def spread(m, s):
-                    return D.Normal(loc=m, scale=s, validate_args=utils.on_host(m)).variance
+                    return D.Normal(loc=m, scale=s, validate_args=None if utils.on_host(m) else False).variance
                 """,
             call="spread(0.0, 2.0), spread(m, 1.0)",
             inputs="m = torch.linspace(-1, 1, 4)",
@@ -319,7 +319,7 @@ class CheckDistributionsOnHost(Rule):
             return
         asked = self._asked([a.value for a in node.args])
         if asked is not None:
-            check = self.fill("__f(__x)", f="utils.on_host", x=asked)
+            check = self.fill("None if __f(__x) else False", f="utils.on_host", x=asked)
             self.replace(node, with_keywords(node, validate_args=check))
 
     def _asked(self, given: list[cst.BaseExpression]) -> cst.BaseExpression | None:

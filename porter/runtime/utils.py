@@ -159,6 +159,8 @@ def content_id(tensor: torch.Tensor) -> tuple[int, int]:
 
 def on_device(device: torch.device | str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `function` so that the tensors it makes are made on `device`."""
+    if torch.device(device).type == "cpu" and not torch._C._len_torch_function_stack():  # no other device by default
+        return function(*args, **kwargs)  # without the context, which torch.compile cannot trace
     with torch.device(device):
         return function(*args, **kwargs)
 
@@ -172,6 +174,8 @@ def constant(
     cached.
     """
     target = default_device() if device is None else torch.device(device)
+    if torch.compiler.is_compiling():  # torch.compile traces none of what follows, and needs none of it
+        return tensor.detach().to(device=target, dtype=dtype or tensor.dtype)
     # A cached constant must not be an inference tensor: training may be the next to read it.
     with torch.inference_mode(False), torch.no_grad():
         source = tensor.detach().to(dtype=dtype or tensor.dtype)
