@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import torch
 
 from . import utils
 from .training.files import write
 
 _SHORTEST, _LONGEST = 3, 10  # seconds of a reference that upstream takes
+_GPT, _SYNTHESIZER = "weights of the GPT (s1)", "weights of the synthesizer (s2)"
 _SILENT = 1e-4  # a reference whose samples, of 1 at most, are all smaller is silence
 
 
@@ -139,7 +141,30 @@ def _loaded(options: argparse.Namespace) -> Any:
     try:
         return TTS(TTS_Config({"custom": told}), _bar if sys.stderr.isatty() else None)
     except Exception as error:  # whatever reading a file that is no checkpoint, or another model's, raises
-        raise Refused(f"the weights cannot be loaded: {type(error).__name__}: {_line(error)}") from None
+        for name, wanted in (("gpt", _GPT), ("sovits", _SYNTHESIZER)):
+            found = _held(Path(getattr(options, name)))
+            if found not in ("", wanted):
+                raise Refused(f"--{name}: {getattr(options, name)} holds {found}; {wanted} are needed") from None
+        raise Refused(f"the weights cannot be loaded: {_named(error)}") from None
+
+
+def _held(path: Path) -> str:
+    """What a file holds, in words; "" where it cannot be told."""
+    data = path.read_bytes()
+    if data[:2].isdigit():  # upstream writes the version of v2Pro and later over the mark of a zip file
+        data = b"PK" + data[2:]
+    try:
+        held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)  # as upstream loads it
+    except Exception:  # whatever pickle and zipfile raise
+        return "no checkpoint"
+    weights = held.get("weight", ()) if isinstance(held, dict) else ()
+    if any(name.startswith("model.ar_") for name in weights):
+        return _GPT
+    if any(name.startswith(("enc_p.", "cfm.")) for name in weights):
+        return _SYNTHESIZER
+    if isinstance(held, dict) and {"model", "optimizer"} <= held.keys():
+        return "a network with its optimizer, to go on training with"
+    return ""
 
 
 def _check_language(options: argparse.Namespace, speaker: Any) -> None:
@@ -173,7 +198,7 @@ def _spoken(speaker: Any, inputs: dict[str, Any]) -> Iterator[tuple[int, Any]]:
     except (OSError, ValueError) as error:  # a clip that is too short, say
         raise Refused(_line(error)) from None
     except Exception as error:  # what upstream's front end lacks: data of nltk, or a model that it would download
-        raise Refused(f"upstream's TTS cannot speak this: {type(error).__name__}: {_line(error)}") from error
+        raise Refused(f"upstream's TTS cannot speak this: {_named(error)}") from error
 
 
 def _write(path: Path, rate: int, samples: Any) -> None:
@@ -197,6 +222,11 @@ def _bar(codes: int) -> None:
 
 def _line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _named(error: BaseException) -> str:
+    name, line = type(error).__name__, _line(error)
+    return name if line == name else f"{name}: {line}"
 
 
 def _tell(words: str) -> None:

@@ -99,6 +99,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     torch.manual_seed(1)
     torch.save({"weight": Speaker().state_dict()}, tmp_path / "a.ckpt")
     torch.save({"weight": Synthesizer().state_dict()}, tmp_path / "b.pth")
+    torch.save({"weight": {"model.ar_predict_layer.weight": torch.zeros(1)}}, tmp_path / "s1.ckpt")
+    torch.save({"weight": {"enc_p.text_embedding.weight": torch.zeros(1)}}, tmp_path / "s2.pth")
+    (tmp_path / "s2.pth").write_bytes(b"05" + (tmp_path / "s2.pth").read_bytes()[2:])  # as that of v2Pro begins
+    torch.save({"model": {}, "optimizer": {}, "iteration": 8}, tmp_path / "G_8.pth")
     for name, loud, seconds in (
         ("ref.wav", 9000, 3),
         ("silent.wav", 0, 4),
@@ -163,7 +167,10 @@ def test_warming_and_streaming_tell_what_they_took(files: Path, capsys: pytest.C
         ({"gpt": "none.ckpt"}, "--gpt: there is no file"),
         ({"sovits": "none.pth"}, "--sovits: there is no file"),
         ({"gpt": "b.pth"}, "the weights cannot be loaded"),
-        ({"gpt": "ref.wav"}, "the weights cannot be loaded"),
+        ({"gpt": "ref.wav"}, "ref.wav holds no checkpoint; weights of the GPT (s1) are needed"),
+        ({"gpt": "s2.pth"}, "s2.pth holds weights of the synthesizer (s2); weights of the GPT (s1) are needed"),
+        ({"sovits": "s1.ckpt"}, "s1.ckpt holds weights of the GPT (s1); weights of the synthesizer (s2) are needed"),
+        ({"sovits": "G_8.pth"}, "G_8.pth holds a network with its optimizer, to go on training with; weights of the"),
         ({"ref": "silent.wav"}, "silent.wav is silent"),
         ({"ref": "short.wav"}, "short.wav lasts 2.0 s; a clip of 3 to 10 seconds is needed"),
         ({"ref": "odd.wav"}, "the reference is odd"),
