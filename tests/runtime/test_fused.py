@@ -581,6 +581,19 @@ def test_reasons_of_a_call(kind: str) -> None:
     assert not said.kernel and wanted.get(kind, "") in said.reason
 
 
+def test_a_slope_that_is_a_tensor_is_none_that_is_known() -> None:
+    def forward(self: Any, x: T, slope: Any) -> T:
+        for first, second in zip(self.wide, self.near, strict=True):
+            x = x + second(F.leaky_relu(first(F.leaky_relu(x, slope)), slope))
+        return x
+
+    network, given = made(forward), (signal(), torch.tensor(0.1))
+    with ops.device_forms(tpu=True):
+        found = network(*given)
+    assert decibels(found, made(forward, lambda f: f)(*given)) > 120
+    assert "of no known form: TypeError" in ops.fusions(network)[0].reason
+
+
 def test_calls_are_traced_once_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     traced = []
     original = fuse._match

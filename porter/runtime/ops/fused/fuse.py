@@ -226,8 +226,12 @@ def _match(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[st
     try:
         traced = trace(module, forward, arguments)
         return _matched(traced)
-    except NotTraced as error:
-        return _Match(reason=str(error), of_shapes=error.of_shapes or (traced is not None and traced.of_shapes))
+    except Exception as error:  # a graph may hold whatever code can say, and the forward needs no kernel
+        text = " ".join(str(error).split())[:200]
+        reason = (
+            text if isinstance(error, NotTraced) else f"its graph is of no known form: {type(error).__name__}: {text}"
+        )
+        return _Match(reason=reason, of_shapes=getattr(traced or error, "of_shapes", False))
 
 
 def _matched(traced: Traced) -> _Match:
