@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +30,7 @@ _FRAMES = (36, 41)  # more than the 0.6 s that upstream asks for
 _PHONEMES = ("AA1", "B", "!", "SP")
 _NEEDED = ("2-name2text.txt", "4-cnhubert", "5-wav32k", "7-sv_cn")
 _FEATURES, _SPEAKER = 768, 20480
+_CUTS = 6  # random ones, at either end
 
 
 def _recordings(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
@@ -51,6 +54,22 @@ def _write(folder: Path, given: Batch) -> None:
         torch.save(given[f"ssl:{index}"], folder / "4-cnhubert" / f"{name}.pt")
         torch.save(given[f"speaker:{index}"], folder / "7-sv_cn" / f"{name}.pt")
         lines.append("\t".join((name, " ".join(_PHONEMES[: 3 + index]), "[]", "text é")))
+    others = {
+        "empty.wav": (0, _FEATURES * [[0.0]]),
+        "brief.wav": (_RATE // 2, _FEATURES * [[0.0]]),
+        "lengthy.wav": (55 * _RATE, _FEATURES * [[0.0]]),
+        "damaged.wav": (_RATE, None),  # its features cannot be read
+    }
+    for name, (samples, features) in others.items():
+        with (folder / "5-wav32k" / name).open("wb") as file:
+            file.truncate(2 * samples)
+        features_file = folder / "4-cnhubert" / f"{name}.pt"
+        if features is None:
+            features_file.write_bytes(b"no tensor")
+        else:
+            torch.save(torch.tensor([features]), features_file)
+        torch.save(given["speaker:0"], folder / "7-sv_cn" / f"{name}.pt")
+        lines.append(f"{name}\tAA1 B\t[]\ttext")
     lines.append("0.wav\tB\t[]")  # a column less, which is no line; and a recording that is not there
     lines.append("absent.wav\tAA1 B\t[]\ttext")
     (folder / "2-name2text.txt").write_text("\n".join(lines), encoding="utf-8")
@@ -71,7 +90,12 @@ def _load(loader: Any, given: Batch, symbols: str, **offered: Any) -> object:
     replaced: dict[str, Any] = {"load_audio": _read}
     if symbols and hasattr(module, "version"):  # some upstreams know one set of symbols
         replaced["version"] = symbols
-    with patch.multiple(module, **replaced), tempfile.TemporaryDirectory() as place:
+    with (
+        patch.multiple(module, **replaced),
+        tempfile.TemporaryDirectory() as place,
+        redirect_stdout(StringIO()) as printed,
+        redirect_stderr(StringIO()),
+    ):
         _write(Path(place), given)
         asked = SimpleNamespace(**vars(told), exp_dir=place)
         found = _contents(loader(asked, **accepted(loader, offered)))
@@ -79,13 +103,16 @@ def _load(loader: Any, given: Batch, symbols: str, **offered: Any) -> object:
             (Path(place) / name).rename(Path(place) / "away")
             found[f"without {name}"] = raised(lambda: len(loader(asked, **accepted(loader, offered))))
             (Path(place) / "away").rename(Path(place) / name)
+        # In which order recordings are looked at follows the hashes of strings.
+        found["printed"] = as_told("\n".join(sorted(printed.getvalue().replace(place, "").splitlines())))
         return found
 
 
 def _contents(data: Any) -> dict[str, object]:
     """Every recording by name (upstream's order follows the hashes of strings), lengths, and a random cut."""
     order = [path for path, _ in data.audiopaths_sid_text]
-    samples = {path.removesuffix(".wav"): data[order.index(path)] for path in sorted(set(order))}
+    names = sorted({*order} - {"lengthy.wav"})  # which is kept for evaluation only, and costs most
+    samples = {path.removesuffix(".wav"): data[order.index(path)] for path in names}
     found: dict[str, object] = {"samples": samples, "count": len(data), "lengths": sorted(data.lengths)}
     found["attributes"] = {
         name: as_told(value)
@@ -94,7 +121,7 @@ def _contents(data: Any) -> dict[str, object]:
     }
     found["speaker"] = data.get_sid("7")
     if hasattr(data, "random_slice"):
-        found["cut"] = data.random_slice(*_whole(samples["0"]))
+        found["cuts"] = [data.random_slice(*_whole(samples["0"])) for _ in range(_CUTS)]
     return found
 
 
