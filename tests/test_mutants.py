@@ -246,6 +246,7 @@ def test_the_report_tells_what_survived_and_counts() -> None:
         elsewhere=2,
         unreached=3,
         alarms=("mel: mismatch: results",),
+        unrecorded=("--device xla",),
     )
     console = Console(width=160, record=True, file=io.StringIO())
     show(found, console)
@@ -255,6 +256,7 @@ def test_the_report_tells_what_survived_and_counts() -> None:
     assert "3 in code that nobody runs" in " ".join(text.split())
     assert "code.py:7" in text and "survived, 4 cases" in text and "far.py:7" in text
     assert "speaks against the unbroken package: mel: mismatch" in text
+    assert "nothing is recorded of --device xla: what it alone reaches counts as not reached" in text
     told = json.loads(json.dumps(to_json(found)))
     assert told["operators"]["dtype"] == {"killed": 0, "timeout": 0, "survived": 1, "not reached": 1}
     assert told["files"]["code.py"]["killed"] == 1

@@ -55,6 +55,7 @@ class Found:
     elsewhere: int  # those that only cases of another device reach; not counted
     unreached: int  # those in code that nobody runs, which validate says that it does not judge; not counted
     alarms: tuple[str, ...]  # cases that speak against the unbroken package, which took no part
+    unrecorded: tuple[str, ...] = ()  # other runs of which nothing is recorded: what they alone reach counts as unseen
 
     @property
     def seen(self) -> int:
@@ -102,7 +103,7 @@ def run(
             step(trial, len(trials))
         alarms = tuple(f"{name}: {case.failure}" for name, case in reach.cases.items() if case.failure)
         found = tuple(trials[mutant.key] for mutant in wanted)
-        return Found(found, picked.equal, picked.elsewhere, picked.unreached, alarms)
+        return Found(found, picked.equal, picked.elsewhere, picked.unreached, alarms, _unrecorded(package, request))
 
 
 class _Picked:
@@ -182,11 +183,22 @@ def _others(
 ) -> list[Reach]:
     """What counts elsewhere: for plain runs what other records tell, for any other what the plain run reaches."""
     if (request.device, request.forms) == PLAIN:
-        others = [replace(request, forms="tpu"), replace(request, device="xla")]
-        return [found for other in others if (found := reaching.newest(package, other)) is not None]
+        asked = _beside(request).values()
+        return [found for other in asked if (found := reaching.newest(package, other)) is not None]
     plain = replace(request, device="cpu", forms="auto")
     with open_bench(snapshot, folder, plain) as bench:
         return [_reach(bench, folder, package, workplace / "plain", jobs, say)]
+
+
+def _beside(request: Request) -> dict[str, Request]:
+    """Runs that reach what a plain one does not, by their options."""
+    return {"--forms tpu": replace(request, forms="tpu"), "--device xla": replace(request, device="xla")}
+
+
+def _unrecorded(package: Path, request: Request) -> tuple[str, ...]:
+    if (request.device, request.forms) != PLAIN:
+        return ()
+    return tuple(name for name, other in _beside(request).items() if reaching.newest(package, other) is None)
 
 
 def _ledger_path(package: Path, request: Request) -> Path:

@@ -24,6 +24,8 @@ def show(found: Found, console: Console) -> None:
         console.print(_counts(title, group_by(found.trials, key)))
     for alarm in found.alarms:
         console.print(f"took no part, since it speaks against the unbroken package: {alarm}", markup=False)
+    for run in found.unrecorded:
+        console.print(f"nothing is recorded of {run}: what it alone reaches counts as not reached", markup=False)
     console.print(summary(found), markup=False, highlight=False)
 
 
@@ -54,6 +56,7 @@ def to_json(found: Found) -> dict[str, Any]:
         "elsewhere": found.elsewhere,
         "unreached": found.unreached,
         "alarms": list(found.alarms),
+        "unrecorded": list(found.unrecorded),
         "states": count(found.trials),
         "files": {name: count(trials) for name, trials in group_by(found.trials, _file).items()},
         "operators": {name: count(trials) for name, trials in group_by(found.trials, _operator).items()},
