@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .. import ops, utils
+from .. import loops, ops, utils
 from . import steps as graphs
 from .network import Network
 from .prompt import Prompt, Row, lay_out
@@ -41,11 +41,9 @@ def decode(
     `noise` draws from the device's seeded generator where it is None; `progress` hears of the steps so far now and
     then. ValueError for options that nothing can be drawn with, and for rows without phonemes.
     """
-    state, prompt, steps = _decoding(network, rows, options, most, noise)
+    state, prompt, chunks = _decoding(network, rows, options, most, READ_EVERY, noise)
     pending: Tensor | None = None
-    for done in steps:
-        if done % READ_EVERY:
-            continue
+    for done in chunks:
         # What was computed a while ago is read, so that nobody waits for what is being computed.
         if pending is not None and bool(pending):
             break
@@ -67,10 +65,8 @@ def stream(
     noise: Noise | None = None,
 ) -> Iterator[tuple[Tensor, bool]]:
     """Decode one row; all of its tokens so far, and whether these are all, each `every` steps and at the end."""
-    state, prompt, steps = _decoding(network, [row], options, most, noise)
-    for done in steps:
-        if done % every and done < most:
-            continue
+    state, prompt, chunks = _decoding(network, [row], options, most, every, noise)
+    for done in chunks:
         end = int(state.ended)
         count = done if end < 0 else end
         yield state.tokens[0].cpu()[prompt.slots : prompt.slots + count].clone(), end >= 0 or done == most
@@ -79,9 +75,9 @@ def stream(
 
 
 def _decoding(
-    network: Network, rows: Sequence[Row], options: Options | None, most: int, noise: Noise | None
+    network: Network, rows: Sequence[Row], options: Options | None, most: int, every: int, noise: Noise | None
 ) -> tuple[State, Prompt, Iterator[int]]:
-    """The state behind the prompt, and an iterator that does a step at a time and tells how many it did."""
+    """The state behind the prompt, and an iterator that does `every` steps at a time and tells how many it did."""
     if not rows or any(row.phonemes.shape[0] == 0 for row in rows):
         raise ValueError("there is no text to speak: a row holds no phonemes")
     chosen = (options or Options()).checked(network.predict.shape[0])
@@ -90,21 +86,52 @@ def _decoding(
     drawing = Drawing.of(chosen, lambda tensor: _sent(tensor, network))
     state = graphs.prefill(network, prompt, room(slots))
     utils.run_pending()
-    return state, prompt, _steps(network, state, slots, drawing, most, noise)
+    steps = _in_one_graph if loops.fits(network.device) else _one_by_one
+    return state, prompt, _chunks(steps, network, state, slots, drawing, most, every, noise)
 
 
-def _steps(
-    network: Network, state: State, filled: int, drawing: Drawing, most: int, noise: Noise | None
+def _chunks(
+    steps: Callable[..., None],
+    network: Network,
+    state: State,
+    filled: int,
+    drawing: Drawing,
+    most: int,
+    every: int,
+    noise: Noise | None,
 ) -> Iterator[int]:
+    done = 0
+    while done < most:
+        # Up to the next look, to the limit, or to the last slot, whichever comes first.
+        wanted = min(done + every, most)
+        while done < wanted:
+            if filled + done == state.slots:
+                state.grow(room(state.slots))
+                utils.run_pending()
+            count = min(wanted - done, state.slots - filled - done, READ_EVERY)
+            steps(network, state, drawing, noise, range(done, done + count))
+            done += count
+        yield done
+
+
+def _one_by_one(network: Network, state: State, drawing: Drawing, noise: Noise | None, turns: range) -> None:
+    """A graph for each step."""
     shape = (state.logits.shape[0], state.logits.shape[1])
-    for index in range(most):
-        if filled + index == state.slots:
-            state.grow(room(state.slots))
-            utils.run_pending()
+    for index in turns:
         drawn = torch.empty(shape, device=network.device).exponential_() if noise is None else noise(index, shape)
         graphs.step(network, state, drawn, drawing)
         utils.run_pending()
-        yield index + 1
+
+
+def _in_one_graph(network: Network, state: State, drawing: Drawing, noise: Noise | None, turns: range) -> None:
+    """One graph for all of them, which is the same for any number up to READ_EVERY."""
+    shape = (state.logits.shape[0], state.logits.shape[1])
+    if noise is None:
+        drawn = torch.empty((READ_EVERY, *shape), device=network.device).exponential_()
+    else:
+        drawn = torch.stack([noise(min(index, turns[-1]), shape) for index in range(turns[0], turns[0] + READ_EVERY)])
+    graphs.several(network, state, drawn, _sent(torch.tensor(len(turns)), network), drawing)
+    utils.run_pending()
 
 
 def _sent(tensor: Tensor, network: Network) -> Tensor:

@@ -1,9 +1,12 @@
-"""The two graphs of decoding: one for the prompt, one for a token."""
+"""The two graphs of decoding: one for the prompt, one for a token, or for several tokens in a row."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .. import loops
 from .network import Layer, Network, Place
 from .prompt import Prompt
 from .sampling import Drawing, sample
@@ -33,9 +36,9 @@ def prefill(network: Network, prompt: Prompt, slots: int) -> State:
     keys, values = [], []
     for layer in network.layers:
         query, key, value = _heads(layer, hidden, network.heads)
-        hidden = _rest(layer, hidden, _attend(query, key, value, bias))
-        keys.append(F.pad(key, (0, 0, 0, slots - filled)))
-        values.append(F.pad(value, (0, 0, 0, slots - filled)))
+        hidden = _rest(layer, hidden, _attend(query, key.transpose(-1, -2), value.transpose(-1, -2), bias))
+        keys.append(F.pad(key.transpose(-1, -2), (0, slots - filled)))
+        values.append(F.pad(value.transpose(-1, -2), (0, slots - filled)))
     vocabulary = torch.arange(network.predict.shape[0], device=place.device)
     return State(
         keys=keys,
@@ -60,6 +63,25 @@ def step(network: Network, state: State, noise: Tensor, drawing: Drawing) -> Non
 
 
 @torch.no_grad()
+def several(network: Network, state: State, noise: Tensor, count: Tensor, drawing: Drawing) -> None:
+    """Do `count` steps, of no dimension, in one graph: as many as `noise` (N, B, V) is for at most.
+
+    It stops where all rows have ended. The device has to be one that `loops.fits`.
+    """
+    parts, over = loops.repeat(_once, state.parts, [noise], (network, drawing), count, state.over)
+    state.become(parts, over)
+
+
+def _once(
+    parts: Sequence[Tensor], noise: Sequence[Tensor], fixed: tuple[Network, Drawing]
+) -> tuple[list[Tensor], Tensor]:
+    network, drawing = fixed
+    state = State.of(parts)
+    step(network, state, noise[0], drawing)
+    return state.parts, state.over
+
+
+@torch.no_grad()
 def advance(network: Network, state: State, token: Tensor, ends: Tensor) -> None:
     """Put `token` (B) into the next slot, note which rows end with it, and compute the logits behind it."""
     vocabulary = torch.arange(network.predict.shape[0], device=token.device)
@@ -72,8 +94,8 @@ def advance(network: Network, state: State, token: Tensor, ends: Tensor) -> None
     bias = visible(state.valid, hidden.dtype)[:, None, None]
     for layer, keys, values in zip(network.layers, state.keys, state.values, strict=True):
         query, key, value = _heads(layer, hidden, network.heads)
-        keys.index_copy_(2, state.slot, key)
-        values.index_copy_(2, state.slot, value)
+        keys.index_copy_(3, state.slot, key.transpose(-1, -2))
+        values.index_copy_(3, state.slot, value.transpose(-1, -2))
         hidden = _rest(layer, hidden, _attend(query, keys, values, bias))
     state.logits.copy_(F.linear(hidden[:, 0], network.predict))
     state.position.add_(1)
@@ -93,9 +115,9 @@ def _heads(layer: Layer, hidden: Tensor, heads: int) -> list[Tensor]:
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Attention (B, Q, C) of queries (B, H, Q, D) to keys and values (B, H, T, D); `bias` has those axes or ones."""
-    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias
-    attended: Tensor = weights.softmax(-1) @ value
+    """Attention (B, Q, C) of queries (B, H, Q, D) to keys and values (B, H, D, T); `bias` broadcasts over heads."""
+    weights = (query * query.shape[-1] ** -0.5) @ key + bias
+    attended: Tensor = weights.softmax(-1) @ value.transpose(-1, -2)
     return attended.transpose(1, 2).flatten(2)
 
 

@@ -173,7 +173,7 @@ def _begun(model: Any, decoding: Any, rows: list[Batch], steps: int) -> tuple[An
     prompt = _part_of(decoding, "prompt").lay_out(given, filled)
     state = _part_of(decoding, "steps").prefill(network, prompt, filled + steps + 2)
     for cache in (*state.keys, *state.values):
-        cache.masked_fill_(~state.valid[:, None, :, None], _RUBBISH)
+        cache.masked_fill_(~state.valid[:, None, None], _RUBBISH)
     return network, state
 
 
@@ -235,10 +235,10 @@ def _teacher(model: Any, given: Batch) -> object:
 
 
 def _caches(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
-    """What one step reads: a token, its position and slot, and caches (1, H, T, D) with rubbish from that slot on."""
+    """What one step reads: a token, its position and slot, and caches (1, H, D, T) with rubbish from that slot on."""
     slots, filled = settings.sized(512, 16), settings.sized(440, 11)
     width = model.model_dim // model.num_head
-    shape = 1, model.num_head, slots, width
+    shape = 1, model.num_head, width, slots
     found = {
         "token": torch.randint(_VOCABULARY - 1, (1,), generator=generator),
         "position": torch.full((1,), filled // 2),
@@ -247,7 +247,7 @@ def _caches(model: Any, settings: Settings, generator: torch.Generator) -> Batch
     for layer in range(model.num_layers):
         for name in ("key", "value"):
             cache = torch.randn(shape, generator=generator)
-            cache[:, :, filled:] = _RUBBISH
+            cache[..., filled:] = _RUBBISH
             found[f"{name}{layer}"] = cache
     return found
 
@@ -258,12 +258,12 @@ def _step(model: Any, given: Batch) -> object:
     keys, values = ([given[f"{name}{n}"] for n in range(model.num_layers)] for name in ("key", "value"))
     if (decoding := _decoding(model)) is None:
         filled, places = int(given["slot"]), model.ar_audio_position
-        keys, values = ([c[:, :, :filled].transpose(1, 2).flatten(2) for c in caches] for caches in (keys, values))
+        keys, values = ([c[..., :filled].flatten(1, 2).mT for c in caches] for caches in (keys, values))
         placed = places.alpha * places.pe[:, given["position"]]
         hidden = model.ar_audio_embedding(given["token"][None]) * places.x_scale + placed
         hidden, _, _ = model.t2s_transformer.decode_next_token(hidden, keys, values)
         return model.ar_predict_layer(hidden[:, -1])
-    slots, device = keys[0].shape[2], keys[0].device
+    slots, device = keys[0].shape[-1], keys[0].device
     state = _part_of(decoding, "slots").State(
         keys=[cache.clone() for cache in keys],
         values=[cache.clone() for cache in values],
