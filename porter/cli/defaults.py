@@ -18,7 +18,7 @@ _TAKES: Mapping[str, tuple[str, ...]] = {
     "review": ("directory", "decisions"),
     "status": (*_PACKAGE, "decisions", "rules"),
     "validate": (*_PACKAGE, "rules"),
-    "record": ("upstream",),
+    "record": ("upstream", "sources"),
     "bench": _PACKAGE,
     "estimate": _PACKAGE,
     "rules": ("rules",),

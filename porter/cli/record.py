@@ -14,6 +14,7 @@ from .options import (
     checkpoint_option,
     preset_option,
     seed_option,
+    sources_option,
     steps_of,
     steps_option,
     timeout_option,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     type=click.Choice(["cpu", "cuda"]),
     help="Where upstream runs.  [default: cuda if there is one, else cpu]",
 )
+@sources_option
 @preset_option
 @cases_option
 @seed_option
@@ -49,6 +51,7 @@ def record(
     upstream: str | None,
     out: Path,
     device: str | None,
+    sources: tuple[str, ...],
     preset: str,
     cases: tuple[str, ...],
     seed: int,
@@ -70,7 +73,7 @@ def record(
     from ..validate.record import RecordRequest
 
     size = cast('Literal["tiny", "full"]', preset)
-    request = RecordRequest(device or "", size, cases, seed, steps_of(steps, preset), timeout, checkpoint)
+    request = RecordRequest(device or "", size, cases, seed, steps_of(steps, preset), timeout, checkpoint, sources)
     recorded = _run(upstream_of(upstream), out, request)
     if form == "json":
         print_json("record", _to_json(recorded, out))

@@ -33,6 +33,7 @@ class RecordRequest:
     steps: int = 10  # batches after the first, for the graph budget
     timeout: float = 1800.0  # seconds for each case
     checkpoint: Path | None = None  # upstream's weights, where they fit
+    sources: tuple[str, ...] = ()  # main folders of upstream, where the one that is found is not meant
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def record(
     versions = check_packages("cpu")
     device, name = _device(request.device)
     environment = child_environment(device)
-    tree = UpstreamTree(snapshot)
+    tree = UpstreamTree(snapshot, request.sources)
     cases: dict[str, Told] = {}
     with tempfile.TemporaryDirectory(prefix="sovits-port-") as temporary, writing(out) as writer:
         workplace = Path(temporary).resolve()
