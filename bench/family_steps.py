@@ -21,7 +21,7 @@ from porter.generate import Settings, generate
 from porter.inputs.upstream import open_upstream
 from porter.inputs.upstream.spec import base_name, is_path
 from porter.package.store import Place
-from porter.validate.compare import least_db
+from porter.validate.compare import least_db, most_telling
 from porter.validate.outcome import CaseOutcome
 from porter.validate.request import Request
 from porter.validate.runner import validate
@@ -70,7 +70,10 @@ def _try(upstream: str, request: Request) -> bool:
 
 
 def _cells(case: CaseOutcome) -> list[str]:
-    ratios = [decibels(least_db(case.group(name))) if case.group(name) else "–" for name in ("results", "gradients")]
+    ratios = [
+        decibels(least_db(most_telling(case.group(name)))) if case.group(name) else "–"
+        for name in ("results", "gradients")
+    ]
     return [*ratios, *(costs(case.budget) if case.budget is not None else ["–"] * len(FIGURES))]
 
 
