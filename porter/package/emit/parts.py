@@ -58,10 +58,13 @@ def runtime_files() -> dict[str, str]:
 
 
 def runtime_paths(runtime: str, places: Mapping[str, str]) -> dict[str, str]:
-    """`utils` as every port has it, where the runtime stepped aside and upstream has no file of that name itself."""
-    if not runtime or any(place.partition("/")[0] in ("utils", "utils.py") for place in places):
-        return {}
-    return {"utils.py": f"from .{runtime}.utils import *  # noqa: F403\n"}
+    """`utils` and `decoding` as every port has them, where the runtime stepped aside and upstream has no such file."""
+    taken = {place.partition("/")[0].removesuffix(".py") for place in places}
+    return {
+        f"{name}.py": f"from .{runtime}.{name} import *  # noqa: F403\n"
+        for name in ("utils", "decoding")
+        if runtime and name not in taken
+    }
 
 
 def import_paths(rewrites: Rewrites, places: Mapping[str, str]) -> dict[str, str]:
