@@ -2,6 +2,7 @@
 
 import pytest
 
+from porter.codemod.examples.texts import first_difference
 from porter.rule import Example, Rule
 
 
@@ -39,3 +40,16 @@ def test_code_that_is_left_alone_may_be_blocks_too() -> None:
 def test_a_method_that_nothing_calls_is_refused() -> None:
     with pytest.raises(TypeError, match="leave_Call"):
         type("Wrong", (Rule,), {"leave_Call": lambda self, node: None})
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "said"),
+    [
+        ("import a\n\nx = 1\n", "import a\n\nx = 2\n", "line 3 is 'x = 1', not 'x = 2'"),
+        ("x = 1\n", "x = 1", "line 1 is 'x = 1\\n', not 'x = 1'"),
+        ("x\n", "x\n\ny\n", "it ends before line 2, '\\n'"),
+        ("x\ny\n", "x\n", "line 2, 'y\\n', is one too many"),
+    ],
+)
+def test_what_is_said_of_another_text(found: str, wanted: str, said: str) -> None:
+    assert first_difference(found, wanted) == said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from ...analysis.project import Project
 from ...inputs.sources.layout import TRAINERS
@@ -58,6 +59,15 @@ def _compared(
     found = apply(rule, text, example, path)
     if found == wanted:
         return Result(rule.code, number, check, passed=True)
-    pairs = zip([*found.splitlines(), "(the end)"], [*wanted.splitlines(), "(the end)"], strict=False)
-    line, (is_, should) = next((n, pair) for n, pair in enumerate(pairs, 1) if pair[0] != pair[1] or not pair[0])
-    return Result(rule.code, number, check, passed=False, why=f"line {line} is {is_.strip()!r}, not {should.strip()!r}")
+    return Result(rule.code, number, check, passed=False, why=first_difference(found, wanted))
+
+
+def first_difference(found: str, wanted: str) -> str:
+    """The first line of two texts that differs, white space at its ends shown only where nothing else does."""
+    pairs = zip_longest(found.splitlines(keepends=True), wanted.splitlines(keepends=True))
+    line, (is_, should) = next((n, pair) for n, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+    if is_ is None or should is None:
+        return f"it ends before line {line}, {should!r}" if is_ is None else f"line {line}, {is_!r}, is one too many"
+    if is_.strip() != should.strip():
+        is_, should = is_.strip(), should.strip()
+    return f"line {line} is {is_!r}, not {should!r}"
