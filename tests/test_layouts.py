@@ -271,3 +271,10 @@ def test_what_nothing_reaches_of_flat_sources_is_waived(tmp_path: Path) -> None:
     found = [h for h in manifest["hazards"]["list"] if h["file"] == "utils.py"]
     assert {(h["line"], h["status"]) for h in found} == {(10, "waived"), (15, "waived")}
     assert 'webpages = training.import_later("webpages")' in (tmp_path / "out/module/tpu/utils.py").read_text()
+
+
+def test_what_to_import_is_named_as_it_is_emitted(tmp_path: Path) -> None:
+    files = {"networks.py": net("import shapes", "shapes.half"), "shapes.py": HALF}
+    write_tree(tmp_path / "tree", {**files, "learn.py": LOOP.format(line="from networks import Net")})
+    done = run("generate", tmp_path / "tree", "--out", tmp_path / "out")
+    assert "and import module.tpu.networks." in done.stdout

@@ -14,7 +14,7 @@ from ..codemod import rulebook
 from ..inputs.upstream.revision import short
 from ..inputs.upstream.spec import is_path
 from ..package.manifest import folder_around, folders_to_import
-from ..package.store import remembered
+from ..package.store import PACKAGE, remembered
 from .changes import print_changes
 from .console import counts_line, plain_table, stdout_console
 from .hazards import print_group, print_unused
@@ -116,11 +116,20 @@ def _usage(outcome: GenerateOutcome) -> str:
         told = f"Installed. Where upstream imports module.models, import {outer}module.tpu.models instead."
     else:
         outer, folders = "", [place.root, *folders]
-        told = "To use it, put it before upstream's own folders and import module.tpu.models."
+        told = f"To use it, put it before upstream's own folders and import {_entry(manifest)}."
     start = f"PYTHONPATH={':'.join(shlex.quote(str(folder)) for folder in folders)} python"
     told += f"\n  {start} …"
     told += "".join(f"\nTo train:\n  {start} -m {outer}{name} -c CONFIG" for name in modules(manifest)[:1])
     return told if checkout else f"{told}\nCHECKOUT is a checkout of {_upstream(manifest)}."
+
+
+def _entry(manifest: Manifest) -> str:
+    """The module of the port to import: `models` where there is one, else the first whose networks others build."""
+    built = {network["file"] for network in manifest["scope"]["networks"]}
+    names = [name for name, record in manifest["files"].items() if record["upstream"] in built]
+    file = f"{PACKAGE}/models.py"
+    chosen = file if file in manifest["files"] or not names else names[0]
+    return chosen.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _checkout(outcome: GenerateOutcome) -> Path | None:
