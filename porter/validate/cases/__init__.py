@@ -164,7 +164,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "files.configuration": "configurations and logs of trainers, on the host",
     },
     "trainers": {
-        "trainers.s2": "s2_train.py: steps, checkpoints, and resumed, on the host",
+        "trainers.s2": "s2_train.py: steps, checkpoints, and resumed, of v2Pro where there is one, on the host",
         "trainers.s2_v3": "s2_train_v3.py: the same",
         "trainers.s2_v3_lora": "s2_train_v3_lora.py: the same, of v4",
     },

@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 import wave
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
 from io import BytesIO, StringIO
 from itertools import islice
@@ -63,8 +63,13 @@ _MODEL: dict[str, Any] = {
     "upsample_initial_channel": 32,
     "upsample_kernel_sizes": [16, 16, 8, 2, 2],
 }
-_PLAIN = ("v1", "v2")
-_WITH_FLOW = {"inter_channels": 192}  # the bridge of later versions takes what the text encoder makes
+# What a version has otherwise: features of its speakers wider, a bridge that takes what the text encoder makes.
+_OF_VERSION: dict[str, dict[str, Any]] = {
+    "v2Pro": {"gin_channels": 1024},
+    "v3": {"inter_channels": 192},
+    "v4": {"inter_channels": 192},
+}
+_SPEAKER = 20480  # features of a speaker, which the data of v2Pro have beside
 
 
 def _recordings(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
@@ -73,6 +78,7 @@ def _recordings(subject: Any, settings: Settings, generator: torch.Generator) ->
     for index in range(_CLIPS):
         batch[f"audio:{index}"] = torch.randint(-3000, 3000, (_FRAMES * _HOP,), generator=generator).short()
         batch[f"ssl:{index}"] = normal(generator, 1, 768, _FRAMES)
+        batch[f"speaker:{index}"] = normal(generator, 1, _SPEAKER)
         batch[f"text:{index}"] = torch.randint(0, len(_SYMBOLS), (_PHONEMES,), generator=generator)
     return batch
 
@@ -80,7 +86,7 @@ def _recordings(subject: Any, settings: Settings, generator: torch.Generator) ->
 def _prepare(folder: Path, given: Batch, settings: dict[str, Any], version: str) -> Path:
     """An experiment's folder, as upstream's preparation leaves it, and the configuration of a trainer."""
     data = folder / "experiment"
-    for name in ("4-cnhubert", "5-wav32k", f"logs_s2_{version}", "weights"):
+    for name in ("4-cnhubert", "5-wav32k", "7-sv_cn", f"logs_s2_{version}", "weights"):
         (data / name).mkdir(parents=True)
     lines = []
     for index in range(_CLIPS):
@@ -91,6 +97,7 @@ def _prepare(folder: Path, given: Batch, settings: dict[str, Any], version: str)
             file.setframerate(_RATE)
             file.writeframes(given[f"audio:{index}"].numpy().tobytes())
         torch.save(given[f"ssl:{index}"].clone(), data / "4-cnhubert" / f"{name}.pt")
+        torch.save(given[f"speaker:{index}"].clone(), data / "7-sv_cn" / f"{name}.pt")
         spoken = " ".join(_SYMBOLS[place] for place in given[f"text:{index}"].tolist())
         lines.append(f"{name}\t{spoken}\t[{_PHONEMES}]\tclip {index}\n")
     (data / "2-name2text.txt").write_text("".join(lines), encoding="utf-8")
@@ -146,7 +153,7 @@ def _prepare(folder: Path, given: Batch, settings: dict[str, Any], version: str)
             "cleaned_text": True,
             "exp_dir": str(data),
         },
-        "model": {**settings, **_MODEL, **({} if version in _PLAIN else _WITH_FLOW), "version": version},
+        "model": {**settings, **_MODEL, **_OF_VERSION.get(version, {}), "version": version},
         "s2_ckpt_dir": str(data),
         "content_module": "cnhubert",
         "save_weight_dir": str(data / "weights"),
@@ -282,13 +289,9 @@ def _imported(near: Any, trainer: str) -> ModuleType:
     TorchScript's gradients of tanh and sigmoid round unlike torch's own, and AdamW's first steps are as long for
     rounding as for anything else.
     """
-    helpers = inspect.getmodule(near)
-    assert helpers is not None and helpers.__file__ is not None
-    package = helpers.__name__.rpartition(".")[0]
-    folder = Path(helpers.__file__).resolve().parent
+    package = near.__module__.rpartition(".")[0]
+    folder = _file(near, trainer).parent
     root = folder.parent if folder.name == TRAINERS else folder
-    if not (folder / f"{trainer}.py").is_file():
-        raise Unavailable(f"this upstream has no {trainer}.py")
     for name in [name for name, module in sys.modules.items() if _is_below(module, root)]:
         del sys.modules[name]
     torch.jit._state.disable()  # type: ignore[no-untyped-call]  # it takes back nothing: this process has one case
@@ -296,6 +299,14 @@ def _imported(near: Any, trainer: str) -> ModuleType:
         return StandIns().import_module(f"{package}.{trainer}" if package else trainer)
     except ModuleNotFoundError as error:  # as a wheel may lack what one of its own files imports
         raise Unavailable(f"{trainer}.py of this upstream cannot be imported: {error}") from None
+
+
+def _file(near: Any, trainer: str) -> Path:
+    """Where a trainer is, beside a function of its helpers. Unavailable where it is not."""
+    path = Path(inspect.getfile(near)).resolve().with_name(f"{trainer}.py")
+    if not path.is_file():
+        raise Unavailable(f"this upstream has no {trainer}.py")
+    return path
 
 
 def _is_below(module: ModuleType, root: Path) -> bool:
@@ -308,8 +319,12 @@ def _data_utils(trainer: Any) -> Any:
     return inspect.getmodule(trainer.DistributedBucketSampler)
 
 
-def _train(name: str, version: str) -> Callable[[Any, Batch], object]:
+def _train(name: str, versions: Sequence[str]) -> Callable[[Any, Batch], object]:
+    """Train the first of these versions that the trainer's own text names, else the last."""
+
     def call(near: Any, given: Batch) -> object:
+        text = _file(near, name).read_text(encoding="utf-8").replace("'", '"')
+        version = next((one for one in versions if f'"{one}"' in text), versions[-1])
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trainer-")))
             model = json.loads(bytes(given["model"].tolist()))
@@ -359,7 +374,9 @@ def _start(trainer: Any, folder: Path) -> str:
     )
     prepare(network, hps.train.seed)
     path = folder / "start.pth"
-    torch.save({"weight": network.state_dict()}, path)
+    weights = network.state_dict()
+    weights.popitem()  # as in a file of an older version, one is missing
+    torch.save({"weight": weights}, path)
     return str(path)
 
 
@@ -394,13 +411,13 @@ def _with_model(subject: Any, settings: Settings, generator: torch.Generator) ->
     return {**_recordings(subject, settings, generator), "model": model}
 
 
-def _case(name: str, trainer: str, version: str) -> Case:
-    part = Part(f"{TRAINERS}.utils", "get_hparams", _with_model, call=_train(trainer, version), label=trainer)
+def _case(name: str, trainer: str, *versions: str) -> Case:
+    part = Part(f"{TRAINERS}.utils", "get_hparams", _with_model, call=_train(trainer, versions), label=trainer)
     return Case(f"trainers.{name}", (part,), gradients=False, on_host=True, varies=False)
 
 
 CASES = (
-    _case("s2", "s2_train", "v2"),
+    _case("s2", "s2_train", "v2Pro", "v2"),
     _case("s2_v3", "s2_train_v3", "v3"),
     _case("s2_v3_lora", "s2_train_v3_lora", "v4"),
 )
