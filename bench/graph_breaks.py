@@ -20,7 +20,7 @@ MODES = ("step", "component")
 
 def measure(upstream: str, folder: str, preset: str, steps: int, mode: str) -> list[dict[str, Any]]:
     """The cost of each step in one mode."""
-    command = [sys.executable, "-m", "porter.cli", "validate", upstream, folder, "--case", "synthesizer"]
+    command = [sys.executable, "-m", "porter", "validate", upstream, folder, "--case", "synthesizer"]
     command += ["--preset", preset, "--steps", str(steps), "--timeout", "3000", "--json"]
     done = subprocess.run(
         command, env={**os.environ, "SOVITS_PORT_GRAPH_BREAKS": mode}, stdout=subprocess.PIPE, text=True, check=False

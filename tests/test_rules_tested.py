@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from porter.codemod.examples import trial
-from tests.runtime.graphs import needs_xla
 from tests.tiny_upstream import run
 
 RULE = '''"""A rule of a user's own."""
@@ -122,7 +121,7 @@ def test_another_value(tried: list[dict[str, Any]]) -> None:
     assert "tensor 1 is not bit-identical" in why["same values and gradients on the CPU"]
 
 
-@needs_xla
+@pytest.mark.xla
 def test_a_read_of_the_device(tried: list[dict[str, Any]]) -> None:
     assert set(failures(tried, "a read of the device")) == {"one graph on XLA, same values"}
 

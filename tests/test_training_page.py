@@ -28,6 +28,8 @@ from tests.speaking_checkout import gpt_writer, write_clip, write_front_end, wri
 from tests.test_real_upstreams import GITHUB, NEWEST
 from tests.training_set import make_dataset
 
+pytestmark = pytest.mark.xla
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/training.md").read_text("utf-8")
 WAY = (ROOT / "docs/from-wavs-to-speech.md").read_text("utf-8")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.graphs import needs_xla
 from tests.tiny_upstream import run, write_tree
 
 SEARCH = """def maximum_path_loops(paths, values, t_ys, t_xs):
@@ -223,7 +222,7 @@ def test_the_loop_trains_as_upstream_does(trees: tuple[Path, Path]) -> None:
     assert looped("port", [out])["losses"] == looped("upstream", [root])["losses"]
 
 
-@needs_xla
+@pytest.mark.xla
 def test_the_loop_compiles_once_and_reads_nothing_on_xla(trees: tuple[Path, Path]) -> None:
     costs = looped("port", [trees[1]], "xla")["costs"]
     assert [compiles for compiles, _, _ in costs[1:]].count(0) >= 2

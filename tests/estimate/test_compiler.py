@@ -21,6 +21,8 @@ from porter.estimate.outcome import Said
 
 from .made_up import FAST
 
+pytestmark = pytest.mark.xla
+
 V5E = CHIPS["v5e"]
 
 

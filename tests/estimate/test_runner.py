@@ -21,6 +21,8 @@ from porter.inputs.upstream import open_upstream
 from porter.validate.manifest import read_manifest
 from tests.validate.tiny import write_port, write_upstream
 
+pytestmark = pytest.mark.xla
+
 pytest.importorskip("torch_xla", reason="needs torch_xla (the extra xla)")
 
 FORWARD = "synthesizer.v2.forward"

@@ -12,7 +12,7 @@ from porter.codemod.examples.executing import difference, load, runner
 from porter.codemod.examples.texts import apply
 from porter.rule import Rule, Safety
 from tests.rules.running import Case, cases
-from tests.runtime.graphs import cost_of, decibels, device, needs_xla
+from tests.runtime.graphs import cost_of, decibels, device
 
 RULES = rulebook.load().rules
 EXECUTED = [c for c in cases() if c.example.call]
@@ -20,9 +20,12 @@ ON_DEVICE = [c for c in EXECUTED if c.example.on_device]
 
 
 def in_all_forms(chosen: list[Case]) -> list[object]:
-    """Each case as the device has it; those of rules for a TPU in a TPU's form too."""
-    tpu = [pytest.param(case, "tpu", id=f"{case}-tpu") for case in chosen if case.rule.code.startswith("TPU")]
-    return [*(pytest.param(case, "auto", id=str(case)) for case in chosen), *tpu]
+    """Each case as the device has it; those of rules for a TPU in a TPU's form too, for which kernels are compiled."""
+    tpu = [case for case in chosen if case.rule.code.startswith("TPU")]
+    return [
+        *(pytest.param(case, "auto", id=str(case)) for case in chosen),
+        *(pytest.param(case, "tpu", id=f"{case}-tpu", marks=pytest.mark.xla) for case in tpu),
+    ]
 
 
 @pytest.mark.parametrize("case", cases(), ids=str)
@@ -56,7 +59,7 @@ def test_both_compute_the_same_on_the_cpu(
     assert difference(case.rule, case.example, before, after) == ""
 
 
-@needs_xla
+@pytest.mark.xla
 @pytest.mark.parametrize(("case", "forms"), in_all_forms(ON_DEVICE))
 def test_after_is_one_graph_on_xla_and_computes_the_same(
     case: Case, forms: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

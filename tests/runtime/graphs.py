@@ -14,7 +14,7 @@ import torch
 from porter.runtime import ops, utils
 
 HAS_XLA = importlib.util.find_spec("torch_xla") is not None
-needs_xla = pytest.mark.skipif(not HAS_XLA, reason="torch_xla is not installed")
+needs_xla = pytest.mark.xla  # conftest.py skips those tests where torch_xla is not installed
 
 Operation = Callable[..., torch.Tensor]
 

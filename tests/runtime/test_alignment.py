@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from porter.runtime import ops
-from tests.runtime.graphs import cost_of, device, needs_xla
+from tests.runtime.graphs import cost_of, device
 
 
 def plain(scores: Any, frames: Any, tokens: Any) -> Any:
@@ -63,7 +63,7 @@ def test_the_path_has_the_dtype_of_the_scores_and_no_gradient(dtype: torch.dtype
     assert set(path.flatten().tolist()) == {0.0, 1.0}
 
 
-@needs_xla
+@pytest.mark.xla
 def test_one_graph_and_nothing_read_on_xla() -> None:
     def run(seed: int) -> Any:
         scores, mask, wanted = batch(seed, 3, 20, 8, kind="ties")

@@ -16,7 +16,9 @@ from torch import nn
 from porter.runtime import ops
 from porter.runtime.ops import attention, forms
 
-from .graphs import assert_stays_on_device, decibels, device, needs_xla
+from .graphs import assert_stays_on_device, decibels, device
+
+pytestmark = pytest.mark.xla
 
 Tensors = dict[str, torch.Tensor]
 
@@ -241,7 +243,6 @@ def test_weights_have_gradients_of_their_own() -> None:
         assert decibels(one, other) > 115
 
 
-@needs_xla
 def test_on_xla_one_graph_holds_it() -> None:
     inputs = {name: value.to(device()) for name, value in given(16, 16).items()}
     made = Attention(6, window=2).to(device())

@@ -8,6 +8,7 @@ from porter.runtime import ops
 from .graphs import check_operation
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize(("shape", "dim"), [((2, 5000, 3), 1), ((7,), 0), ((2, 3, 40), -1)])
 def test_sums_and_their_gradients_are_those_of_the_host(shape: tuple[int, ...], dim: int) -> None:
     torch.manual_seed(0)

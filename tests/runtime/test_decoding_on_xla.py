@@ -1,17 +1,18 @@
 """What decoding costs on XLA: graphs, fallbacks and reads."""
 
+import pytest
 import torch
 
 from porter.runtime.decoding import Decoded, Network, Options, Row, decode
 
-from .graphs import cost_of, device, needs_xla
+from .graphs import cost_of, device
 from .speaker import Speaker, a_row, drawn
 
 MOST = 40
 ROWS = [a_row(1, 9, 5), a_row(2, 3, 5), a_row(3, 14, 0), a_row(4, 6, 8)]
 
 
-@needs_xla
+@pytest.mark.xla
 @torch.no_grad()
 def test_there_is_a_graph_for_the_prompt_and_one_for_a_token() -> None:
     torch.manual_seed(3)

@@ -19,6 +19,8 @@ from porter.runtime import ops
 
 from .graphs import decibels
 
+pytestmark = pytest.mark.xla
+
 
 @pytest.fixture(autouse=True)
 def tpu_forms() -> Iterator[None]:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from porter.runtime import utils
 from porter.runtime.training import DeviceLoader
 
-from .graphs import device, needs_xla
+from .graphs import device
 
 
 class Pair(NamedTuple):
@@ -23,7 +23,7 @@ class Pair(NamedTuple):
     name: str
 
 
-@pytest.fixture(params=["cpu", pytest.param("xla", marks=needs_xla)])
+@pytest.fixture(params=["cpu", pytest.param("xla", marks=pytest.mark.xla)])
 def place(request: pytest.FixtureRequest) -> Iterator[str]:
     """Where the batches are to go."""
     utils.use_device(request.param)
@@ -86,7 +86,7 @@ def test_batches_come_in_order_and_nested_as_they_were(place: str) -> None:
     assert batches[0]["pair"].wave.device.type == "cpu"  # type: ignore[attr-defined]
 
 
-@needs_xla
+@pytest.mark.xla
 @pytest.mark.parametrize("kind", [collections.OrderedDict, lambda items: collections.defaultdict(list, items)])
 def test_a_mapping_keeps_its_type(on_xla: None, kind: Callable[[Any], Any]) -> None:
     given = kind([("a", torch.ones(2))])
@@ -117,7 +117,7 @@ def test_an_error_of_the_dataset_comes_out_after_the_batches_before_it(place: st
     assert uploads() == 0
 
 
-@needs_xla
+@pytest.mark.xla
 def test_at_most_two_batches_are_loaded_ahead(on_xla: None) -> None:
     taken: list[int] = []
 
@@ -134,7 +134,7 @@ def test_at_most_two_batches_are_loaded_ahead(on_xla: None) -> None:
         assert batch.tolist() == [n]
 
 
-@needs_xla
+@pytest.mark.xla
 @pytest.mark.parametrize("how", ["break", "raise"])
 def test_leaving_the_loop_stops_the_thread_and_closes_the_loader(on_xla: None, how: str) -> None:
     closed: list[bool] = []
@@ -161,7 +161,7 @@ def test_leaving_the_loop_stops_the_thread_and_closes_the_loader(on_xla: None, h
     wait_until(lambda: uploads() == 0 and closed == [True])
 
 
-@needs_xla
+@pytest.mark.xla
 def test_seeds_of_the_loader_are_drawn_before_the_loop_starts(on_xla: None) -> None:
     def next_draw(wrap: Callable[[Any], Any]) -> list[float]:
         torch.manual_seed(3)
@@ -185,7 +185,7 @@ def test_what_the_loader_has_is_reachable() -> None:
     assert copy.copy(loader).dataset == "clips"
 
 
-@needs_xla
+@pytest.mark.xla
 def test_loader_workers_may_start_when_the_device_is_live(on_xla: None) -> None:
     utils.constant(torch.ones(1)).cpu()
     loader = DeviceLoader(numbers(8, num_workers=2, persistent_workers=True))

@@ -9,7 +9,7 @@ from torch import nn
 
 from porter.runtime import ops
 
-from .graphs import assert_stays_on_device, decibels, device, needs_xla
+from .graphs import assert_stays_on_device, decibels, device
 
 
 def made(share: float = 0.4) -> tuple[ops.Dropout, torch.Tensor, torch.Tensor]:
@@ -97,7 +97,7 @@ def test_a_relu_in_place_writes_where_torchs_does() -> None:
     assert x.min() == 0
 
 
-@needs_xla
+@pytest.mark.xla
 def test_on_xla_it_is_one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     device()
     monkeypatch.setenv("SOVITS_PORT_FORMS", "tpu")

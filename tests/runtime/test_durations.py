@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from porter.runtime import ops
 from porter.runtime.decoding import durations
 
-from .graphs import cost_of, decibels, device, needs_xla
+from .graphs import cost_of, decibels, device
 
 
 def mask(lengths: Tensor, most: int | float | None) -> Tensor:
@@ -83,7 +83,7 @@ def test_lengths_are_read_as_they_are_elsewhere() -> None:
     assert ops.static_max(torch.tensor([33])) == 33
 
 
-@needs_xla
+@pytest.mark.xla
 def test_texts_of_a_bucket_share_their_graphs() -> None:
     network = speaker()
     made: list[int] = []

@@ -18,7 +18,9 @@ from porter.runtime import ops
 from porter.runtime.ops import features, forms
 from porter.validate.kinks import RecordKinks, ReplayKinks
 
-from .graphs import assert_stays_on_device, decibels, device, needs_xla
+from .graphs import assert_stays_on_device, decibels, device
+
+pytestmark = pytest.mark.xla
 
 WIDTHS = (1, 8, 128, 256, 128)
 
@@ -264,7 +266,6 @@ def test_groups(stride: int, time: int, ran: list[int]) -> None:
     assert ran == [4]
 
 
-@needs_xla
 def test_on_xla_one_graph_holds_it() -> None:
     chain, x = Chain(), noise(2, 1, 100, 2)
     wanted = run(copy.deepcopy(chain), x)

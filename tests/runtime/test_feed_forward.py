@@ -15,7 +15,9 @@ from torch import nn
 from porter.runtime import ops
 from porter.runtime.ops import feed_forward, forms
 
-from .graphs import assert_stays_on_device, decibels, device, needs_xla
+from .graphs import assert_stays_on_device, decibels, device
+
+pytestmark = pytest.mark.xla
 
 
 class Forward(nn.Module):
@@ -197,7 +199,6 @@ def test_a_refused_kernel_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         assert decibels(made(*inputs), wanted) > 120
 
 
-@needs_xla
 def test_on_xla_one_graph_holds_it() -> None:
     x, mask = given(16)
     assert mask is not None

@@ -20,7 +20,7 @@ from torch import nn
 
 from porter.runtime import training
 
-from .graphs import device, needs_xla
+from .graphs import device
 
 
 class Pair(NamedTuple):
@@ -47,7 +47,7 @@ def leftovers(folder: Path) -> list[str]:
 # --- what is written ------------------------------------------------------------------------------
 
 
-@needs_xla
+@pytest.mark.xla
 def test_tensors_of_a_device_are_saved_as_those_of_the_cpu(tmp_path: Path) -> None:
     network = nn.Linear(3, 2).to(device())
     shared = torch.ones(2, device=device())
@@ -63,7 +63,7 @@ def test_tensors_of_a_device_are_saved_as_those_of_the_cpu(tmp_path: Path) -> No
     assert loaded["list"][1][0].second == 4 and loaded["x"] == "y"
 
 
-@needs_xla
+@pytest.mark.xla
 def test_parameters_and_gradients_asked_for_stay_so(tmp_path: Path) -> None:
     values = [nn.Parameter(torch.ones(2, device=device())), torch.ones(2, device=device(), requires_grad=True)]
     training.save(values, tmp_path / "a.pth")

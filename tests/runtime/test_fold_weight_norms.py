@@ -21,7 +21,7 @@ from porter.runtime.ops.weight_norm import (
     weight_and_length,
 )
 
-from .graphs import assert_stays_on_device, decibels, device, needs_xla
+from .graphs import assert_stays_on_device, decibels, device
 
 
 class Network(nn.Module):
@@ -249,7 +249,7 @@ def test_kernels_take_folded_weights() -> None:
     assert has_length(layer)  # gradients are wanted again
 
 
-@needs_xla
+@pytest.mark.xla
 def test_on_xla_a_graph_has_no_norm_left() -> None:
     network = made()
     wanted = inferred(network)
@@ -262,7 +262,7 @@ def test_on_xla_a_graph_has_no_norm_left() -> None:
     assert_stays_on_device(lambda: inferred(network, x))
 
 
-@needs_xla
+@pytest.mark.xla
 def test_on_xla_other_memory_is_seen() -> None:
     network: Any = made().to(device())
     plain = copy.deepcopy(network)
@@ -275,7 +275,7 @@ def test_on_xla_other_memory_is_seen() -> None:
     assert decibels(inferred(network, x), before) < 40
 
 
-@needs_xla
+@pytest.mark.xla
 def test_a_network_that_moves_afterwards_is_not_folded_there() -> None:
     network = made()
     wanted = inferred(network)

@@ -10,7 +10,7 @@ from torch import nn
 
 from porter.runtime import ops, utils
 
-from .graphs import compare, decibels, device, needs_xla, run
+from .graphs import compare, decibels, device, run
 
 
 class Decoder(nn.Module):
@@ -141,7 +141,7 @@ def test_what_was_written_to_is_not_computed_again(x: torch.Tensor) -> None:
     assert decibels(found[0], found[1]) > 250
 
 
-@needs_xla
+@pytest.mark.xla
 def test_on_xla_a_tpus_form_gives_the_same_values_and_gradients(x: torch.Tensor) -> None:
     plain = Decoder(F.leaky_relu)
     ours = folded(copy.deepcopy(plain)).to(device())

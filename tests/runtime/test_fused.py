@@ -22,6 +22,8 @@ from porter.runtime.ops.fused import fuse
 
 from .graphs import decibels
 
+pytestmark = pytest.mark.xla
+
 SLOPE = 0.1
 WIDTH = 128
 T = torch.Tensor

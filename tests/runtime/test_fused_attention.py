@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from porter.runtime import ops, utils
 from porter.runtime.ops import attention
 
-from .graphs import assert_stays_on_device, decibels, device, needs_xla
+from .graphs import assert_stays_on_device, decibels, device
+
+pytestmark = pytest.mark.xla
 
 ours: Any = ops.scaled_dot_product_attention
 torchs: Any = F.scaled_dot_product_attention
@@ -172,7 +174,6 @@ def test_elsewhere_it_is_torchs_own(kernels: list[Any]) -> None:
     assert kernels == []
 
 
-@needs_xla
 def test_on_xla_it_is_part_of_one_graph(kernels: list[Any]) -> None:
     given, mask = tensors(2, HEADS), MASKS["of each sample"]
     assert mask is not None

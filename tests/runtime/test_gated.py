@@ -16,7 +16,9 @@ from porter.runtime import ops
 from porter.runtime.ops import forms
 from porter.runtime.ops.kernels import gated as kernel
 
-from .graphs import assert_stays_on_device, decibels, device, needs_xla
+from .graphs import assert_stays_on_device, decibels, device
+
+pytestmark = pytest.mark.xla
 
 
 class Stack(nn.Module):
@@ -99,7 +101,6 @@ def test_a_chain_in_several_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     check(Stack(24, 4, given=4), given(24, 16, 4))
 
 
-@needs_xla
 def test_on_xla_it_is_one_graph_and_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     device()
     stack, inputs = Stack(24, 2, given=4), given(24, 16, 4)

@@ -13,7 +13,7 @@ from torch import nn
 from porter.runtime import ops, utils
 from porter.runtime.ops import grouped
 
-from .graphs import assert_stays_on_device, compare, decibels, device, needs_xla, run
+from .graphs import assert_stays_on_device, compare, decibels, device, run
 
 _ROUNDING = 270  # decibels of float64
 
@@ -126,7 +126,7 @@ def test_what_torch_refuses_is_refused_in_its_words(shape: tuple[int, ...]) -> N
     assert str(found.value) == str(wanted.value)
 
 
-@needs_xla
+@pytest.mark.xla
 def test_on_xla_it_is_one_graph_with_the_same_values_and_gradients() -> None:
     ours, plain = pair()
     x, slope = torch.randn(2, 1, 203), torch.randn(2, 320, 4)

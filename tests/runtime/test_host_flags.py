@@ -1,12 +1,13 @@
 import copy
 import pickle
 
+import pytest
 import torch
 from torch import nn
 
 from porter.runtime import ops, utils
 
-from .graphs import cost_of, device, needs_xla
+from .graphs import cost_of, device
 
 
 class Codebook(ops.HostFlags, nn.Module):
@@ -32,7 +33,7 @@ def test_on_the_cpu_it_is_the_buffer_itself() -> None:
     assert list(codebook.state_dict()) == ["inited", "embed"]
 
 
-@needs_xla
+@pytest.mark.xla
 def test_a_true_flag_moves_to_the_device_without_a_read() -> None:
     codebook = Codebook(True)
     nn.Sequential(codebook).to(device())
@@ -41,7 +42,7 @@ def test_a_true_flag_moves_to_the_device_without_a_read() -> None:
     assert list(codebook.state_dict()) == ["inited", "embed"]
 
 
-@needs_xla
+@pytest.mark.xla
 def test_a_false_flag_is_read_until_it_is_true_and_once_more() -> None:
     codebook = Codebook(False).to(device())
     assert codebook.host_flag("inited") is False
@@ -51,7 +52,7 @@ def test_a_false_flag_is_read_until_it_is_true_and_once_more() -> None:
     assert reads(codebook) == 0
 
 
-@needs_xla
+@pytest.mark.xla
 def test_a_written_or_replaced_buffer_is_read_again() -> None:
     codebook = Codebook(True).to(device())
     codebook.inited.zero_()
@@ -61,7 +62,7 @@ def test_a_written_or_replaced_buffer_is_read_again() -> None:
     assert codebook.host_flag("inited") is False
 
 
-@needs_xla
+@pytest.mark.xla
 def test_a_loaded_checkpoint_tells_the_value() -> None:
     codebook = Codebook(False).to(device())
     codebook.load_state_dict(Codebook(True).state_dict())
@@ -71,7 +72,7 @@ def test_a_loaded_checkpoint_tells_the_value() -> None:
     assert codebook.host_flag("inited") is False
 
 
-@needs_xla
+@pytest.mark.xla
 def test_copies_and_pickles_keep_the_flag_right() -> None:
     codebook = Codebook(True).to(device())
     copied = copy.deepcopy(codebook)
@@ -83,7 +84,7 @@ def test_copies_and_pickles_keep_the_flag_right() -> None:
     assert copy.deepcopy(codebook).to("cpu").host_flag("inited") is True
 
 
-@needs_xla
+@pytest.mark.xla
 def test_reading_the_flag_leaves_a_pending_graph_whole() -> None:
     codebook = Codebook(True).to(device())
     x = utils.constant(torch.randn(3), device())

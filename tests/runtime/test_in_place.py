@@ -13,7 +13,7 @@ from torch import nn
 
 from porter.runtime import ops
 
-from .graphs import device, needs_xla
+from .graphs import device
 
 
 class Plain:
@@ -57,7 +57,7 @@ def moved_alone(net: Net) -> nn.Module:
     return net
 
 
-@needs_xla
+@pytest.mark.xla
 @pytest.mark.parametrize(
     "move",
     [
@@ -81,7 +81,7 @@ def test_what_holds_a_parameter_holds_that_of_the_device(move: Callable[[Net], N
         assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-@needs_xla
+@pytest.mark.xla
 def test_a_parameter_keeps_its_attributes_and_its_gradient() -> None:
     net = Net()
     results(net, "cpu")
@@ -94,7 +94,7 @@ def test_a_parameter_keeps_its_attributes_and_its_gradient() -> None:
     assert torch.equal(net.held.weight.grad.cpu(), wanted)
 
 
-@needs_xla
+@pytest.mark.xla
 def test_a_parameter_with_a_graph_is_refused() -> None:
     net = Net()
     alive = net(torch.ones(1, 3))

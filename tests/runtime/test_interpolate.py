@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from porter.runtime import ops, utils
 from porter.runtime.ops.interpolate import nearest_positions
 
-from .graphs import check_operation, device, needs_xla
+from .graphs import check_operation, device
 
 FACTORS = [0.5, 0.7, 1.0, 1.1, 1.5, 1.875, 2.0, 2.05, 2.5, 3.0, 7.3, 8.0]
 
@@ -28,6 +28,7 @@ def test_nearest_with_a_factor_equals_torch_for_every_length(factor: float) -> N
         assert torch.equal(ours, F.interpolate(row, scale_factor=factor)), source
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -52,7 +53,7 @@ def test_nearest_gives_the_same_bits_and_gradients(arguments: dict[str, object])
         assert torch.equal(ops.interpolate(x, **arguments), F.interpolate(x, **arguments))  # type: ignore[arg-type]
 
 
-@needs_xla
+@pytest.mark.xla
 def test_nearest_on_xla_picks_the_same_positions_over_many_sizes() -> None:
     pairs = [(s, n) for s in (1, 3, 10, 31, 100, 333) for n in (1, 2, 7, 62, 99, 100, 201, 625)]
     rows = {s: torch.arange(s, dtype=torch.float32).reshape(1, 1, -1) for s, _ in pairs}
@@ -65,6 +66,7 @@ def test_nearest_on_xla_picks_the_same_positions_over_many_sizes() -> None:
     assert all(torch.equal(a.cpu(), b) for a, b in zip(ours, wanted, strict=True))
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("align_corners", [None, False, True])
 @pytest.mark.parametrize("arguments", [{"size": 45}, {"scale_factor": 0.6}, {"size": 20}, {"size": 1}])
 def test_linear_gives_the_same_values_and_gradients(arguments: dict[str, object], align_corners: bool | None) -> None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from porter.runtime import ops
 
-from .graphs import needs_xla
 from .outcomes import assert_same, dtypes, made, on_cpu, on_xla
 
 _lengths = st.integers(0, 9) | st.sampled_from([-1, 2.0, True, None, np.int64(4)])
@@ -68,7 +67,7 @@ def test_other_ranks_are_torchs(shape: list[int], given: Any) -> None:
     assert_same(lambda x: ops.interpolate(x, **given), lambda x: F.interpolate(x, **given), x)
 
 
-@needs_xla
+@pytest.mark.xla
 @on_xla
 @given(st.tuples(*[st.integers(0, 4)] * 3), dtypes, st.one_of(_fine, _arguments))
 def test_on_xla_it_does_what_torch_does_on_the_cpu(shape: tuple[int, ...], dtype: torch.dtype, given: Any) -> None:

@@ -19,6 +19,7 @@ def window(case: dict[str, object]) -> torch.Tensor:
     return torch.hann_window(int(str(case.get("win_length", case["n_fft"])))) + 0.1
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_signals_and_gradients_reach_120_decibels(case: dict[str, object]) -> None:
     torch.manual_seed(0)
@@ -33,6 +34,7 @@ def test_signals_and_gradients_reach_120_decibels(case: dict[str, object]) -> No
     )
 
 
+@pytest.mark.xla
 def test_a_spectrum_without_a_batch_or_a_window_is_inverted() -> None:
     check_operation(
         lambda parts: ops.istft(parts, 12, 3),
@@ -53,6 +55,7 @@ def test_what_torch_turns_down_it_turns_down_in_the_device_form_too() -> None:
             ops.istft(spectrum, **{"n_fft": 16, **given})  # type: ignore[arg-type]
 
 
+@pytest.mark.xla
 def test_magnitudes_and_angles_are_those_of_complex_numbers() -> None:
     parts = torch.randn(3, 50, 2)
     parts[0, :4] = torch.tensor([[0.0, 0.0], [-0.0, 0.0], [-1.0, -0.0], [0.0, 2.0]])
@@ -60,6 +63,7 @@ def test_magnitudes_and_angles_are_those_of_complex_numbers() -> None:
         check_operation(ours, lambda x, f=original: f(torch.view_as_complex(x)), parts, least=125)
 
 
+@pytest.mark.xla
 def test_polar_coordinates_become_pairs() -> None:
     check_operation(
         ops.polar_parts,
@@ -70,5 +74,6 @@ def test_polar_coordinates_become_pairs() -> None:
     )
 
 
+@pytest.mark.xla
 def test_sinc_has_the_values_and_slopes_of_torch() -> None:
     check_operation(ops.sinc, torch.sinc, torch.cat([torch.linspace(-4, 4, 41), torch.zeros(1)]), least=110)

@@ -14,6 +14,8 @@ from porter.runtime.ops import programs
 
 from .kernel_plans import label, numbers, plans
 
+pytestmark = pytest.mark.xla
+
 KNOWN = list(plans())
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from porter.runtime import loops, utils
 from porter.runtime.decoding import Network, Options, decode
 
-from .graphs import cost_of, device, needs_xla
+from .graphs import cost_of, device
 from .speaker import Speaker, a_row
 
 TURNS = 5
@@ -58,7 +58,7 @@ def repeated(most: int) -> tuple[list[Tensor], bool]:
     return [tensor.cpu() for tensor in found], bool(last)
 
 
-@needs_xla
+@pytest.mark.xla
 def test_turns_are_those_of_the_step_and_their_number_is_data() -> None:
     for most in (1, 3, 0, TURNS):  # over after 4: 5 + 10 + 15 + 20
         found: list[tuple[list[Tensor], bool]] = []
@@ -70,7 +70,7 @@ def test_turns_are_those_of_the_step_and_their_number_is_data() -> None:
     assert int(state[1]) == 50  # the fifth turn would have made 75
 
 
-@needs_xla
+@pytest.mark.xla
 @torch.no_grad()
 def test_without_a_loop_each_step_is_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(3)

@@ -46,6 +46,7 @@ def test_outputs_states_and_gradients_are_those_of_torch(options: dict[str, Any]
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.xla
 def test_it_sends_nothing_to_the_device() -> None:
     ours, original = pair(num_layers=2)
     weights = [parameter.detach() for parameter in original.parameters()]

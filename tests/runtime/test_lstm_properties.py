@@ -14,7 +14,6 @@ from torch import nn
 
 from porter.runtime import ops
 
-from .graphs import needs_xla
 from .outcomes import assert_same, made, on_cpu, on_xla
 
 _options = st.fixed_dictionaries(
@@ -67,7 +66,7 @@ def test_anything_gives_or_raises_what_it_does_in_torch(options: dict[str, Any],
     _check(options, shape, states)
 
 
-@needs_xla
+@pytest.mark.xla
 @settings(on_xla, max_examples=6)
 @given(_options, st.just([3, 2, 3]) | st.just([2, 3]), st.sampled_from(["none", "right"]))
 def test_on_xla_it_gives_what_torch_gives_on_the_cpu(options: dict[str, Any], shape: list[int], states: str) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from porter.runtime import ops
 from porter.runtime.decoding import padding, sound
 
-from .graphs import cost_of, device, needs_xla
+from .graphs import cost_of, device
 from .synthesizer import SAMPLES, WIDTH, Synthesizer, repeated, spoken
 
 LENGTHS = [(19, 11, 37), (33, 3, 21, 45), (5, 9, 33), (40, 16, 48)]
@@ -105,7 +105,7 @@ def test_a_folded_signal_has_its_mask_folded() -> None:
         assert torch.equal(folded[0, channel::2].t().reshape(-1), plain[0, 0])
 
 
-@needs_xla
+@pytest.mark.xla
 @torch.no_grad()
 def test_sentences_of_a_bucket_share_a_graph(network: Synthesizer) -> None:
     first, second = spoken(1, 19, 11, 37), spoken(2, 18, 12, 40)

@@ -16,7 +16,7 @@ from torch.nn.utils import parametrizations, parametrize
 
 from porter.runtime import ops, utils
 
-from .graphs import assert_stays_on_device, decibels, device, needs_xla
+from .graphs import assert_stays_on_device, decibels, device
 from .outcomes import assert_same, made, on_cpu, on_xla
 
 Norm = Callable[..., nn.Module]
@@ -157,7 +157,7 @@ def test_any_weight_is_normed_as_in_torch(shape: list[int], dim: int | None, dty
     assert_same(_normed(norm[0], shape, dim), _normed(norm[1], shape, dim), x, rtol=1e-5, atol=1e-5)
 
 
-@needs_xla
+@pytest.mark.xla
 @on_xla
 @given(_shapes, _dims, st.sampled_from([torch.float32, torch.bfloat16]), st.sampled_from([NORMS["weight"], _old]))
 def test_any_weight_is_normed_on_xla(shape: list[int], dim: int | None, dtype: torch.dtype, norm: Any) -> None:
@@ -165,7 +165,7 @@ def test_any_weight_is_normed_on_xla(shape: list[int], dim: int | None, dtype: t
     assert_same(_normed(norm[0], shape, dim), _normed(norm[1], shape, dim), x, xla=True, rtol=1e-5, atol=1e-5)
 
 
-@needs_xla
+@pytest.mark.xla
 @both
 @pytest.mark.parametrize("layer", ["convolution", "linear"])
 def test_on_xla_steps_are_one_graph_and_give_what_the_cpu_gives(norm: tuple[Norm, Norm], layer: str) -> None:

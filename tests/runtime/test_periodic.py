@@ -8,7 +8,7 @@ from torch import nn
 from porter.runtime import ops, utils
 from porter.runtime.ops import twins
 
-from .graphs import assert_stays_on_device, compare, decibels, device, needs_xla, run
+from .graphs import assert_stays_on_device, compare, decibels, device, run
 
 _ROUNDING = 260  # decibels of float64
 
@@ -95,7 +95,7 @@ def test_other_kernels_are_torchs_own(layer: nn.Conv2d) -> None:
         assert torch.equal(layer(x), wanted)
 
 
-@needs_xla
+@pytest.mark.xla
 def test_on_xla_it_is_one_graph_with_the_same_values_and_gradients() -> None:
     ours, plain = pair()
     x = torch.randn(2, 150)

@@ -23,6 +23,8 @@ from porter.runtime.ops.kernels import compile_only, residual
 
 from .kernel_plans import KERNELS, label, numbers, plans
 
+pytestmark = pytest.mark.xla
+
 PLAN = residual.Plan(1, 8, 128, ((0,),), 1, 0.1, "float32", "float32", "float32", False)
 HLO = b"an HLO module"
 

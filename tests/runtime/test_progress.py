@@ -20,7 +20,7 @@ from porter.runtime.training import progress
 from porter.runtime.training.plan import BucketedItems
 from porter.runtime.training.progress import Progress
 
-from .graphs import device, needs_xla
+from .graphs import device
 
 
 class Dataset:
@@ -193,7 +193,7 @@ def test_leaving_the_loop_ends_the_clock(tmp_path: Path, graphs: list[int], monk
     assert closed == [True] and watched._line._ticker is None
 
 
-@needs_xla
+@pytest.mark.xla
 def test_nothing_waits_for_the_device_and_graphs_are_counted(tmp_path: Path, said: Said) -> None:
     import torch_xla
 

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from porter.runtime import ops
 
-from .graphs import check_operation, device, needs_xla
+from .graphs import check_operation, device
 
 STARTS, ENDS = torch.tensor([0, 3, 5]), torch.tensor([7, 3, 40])
 
 
+@pytest.mark.xla
 def test_segments_are_the_slices_of_each_sample() -> None:
     for shape in ((3, 5, 20), (3, 20)):
         check_operation(
@@ -26,6 +27,7 @@ def test_a_mask_takes_ints_and_tensors() -> None:
     assert ops.range_mask(3, 0, torch.tensor([1, 9])).tolist() == [[True, False, False], [True] * 3]
 
 
+@pytest.mark.xla
 def test_filling_ranges_is_assigning_to_each_slice() -> None:
     def loop(x: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         y = x * 1
@@ -46,6 +48,7 @@ def test_filling_ranges_is_assigning_to_each_slice() -> None:
     )
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("length", [12, 20, 25])
 def test_copying_ranges_is_assigning_each_slice(length: int) -> None:
     def loop(x: torch.Tensor, y: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
@@ -84,6 +87,7 @@ def test_any_ranges_mean_what_slices_mean(ranges: list[tuple[int, int]]) -> None
     torch.testing.assert_close(ops.ranges_mse(x, y, starts, ends), losses, equal_nan=True)
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize(
     ("ours", "original"), [(ops.ranges_mse, F.mse_loss), (ops.ranges_l1, F.l1_loss)], ids=["mse", "l1"]
 )
@@ -106,6 +110,7 @@ def test_what_lies_outside_the_range_cannot_spoil_the_mean() -> None:
     assert ops.ranges_mse(x.bfloat16(), y, 0, 3).dtype == torch.float32
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("leading", [1, 2, 3])
 def test_a_masked_write_is_an_assignment_through_the_mask(leading: int) -> None:
     mask = torch.randn((4, 5, 3)[:leading]) > 0
@@ -148,7 +153,7 @@ def test_one_position_fills_a_whole_window() -> None:
         ops.slice_segments(x.expand(2, 2), starts, 3, whole=True)
 
 
-@needs_xla
+@pytest.mark.xla
 def test_the_largest_length_is_a_number_on_every_device() -> None:
     for lengths, kind in ((torch.tensor([[2, 7]]), int), (torch.tensor([2.5, 1.0]), float)):
         for place in ("cpu", device()):

@@ -29,12 +29,14 @@ def values(weights: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
     return (weights.unsqueeze(-1) * by_definition(embeddings, weights.shape[-1])).sum(-2)
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize(("length", "window", "heads"), SHAPES)
 def test_scores_and_gradients_are_those_of_the_definition(length: int, window: int, heads: int) -> None:
     queries, embeddings = torch.randn(2, 3, length, 4), torch.randn(heads, 2 * window + 1, 4)
     check_operation(ops.relative_scores, scores, queries, embeddings, least=120, on_cpu=120)
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize(("length", "window", "heads"), SHAPES)
 def test_values_and_gradients_are_those_of_the_definition(length: int, window: int, heads: int) -> None:
     weights, embeddings = torch.randn(2, 3, length, length), torch.randn(heads, 2 * window + 1, 4)
@@ -48,6 +50,7 @@ def test_gradients_are_right_by_finite_differences() -> None:
     assert torch.autograd.gradcheck(ops.relative_values, (weights.requires_grad_(), embeddings))
 
 
+@pytest.mark.xla
 def test_in_double_precision_nothing_is_rounded_to_single() -> None:
     queries, embeddings = torch.randn(2, 2, 6, 4).double(), torch.randn(1, 5, 4).double()
     check_operation(ops.relative_scores, scores, queries, embeddings, least=280, on_cpu=280)

@@ -19,7 +19,9 @@ from torch import nn
 
 from porter.runtime import utils
 
-from .graphs import HAS_XLA, cost_of, device, needs_xla
+from .graphs import HAS_XLA, cost_of, device
+
+pytestmark = pytest.mark.xla
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +60,6 @@ def run_training(devices: int, cache: str = "off", workers: int = 0, wrapped: bo
     return result
 
 
-@needs_xla
 @pytest.mark.parametrize("devices", [2, 4])
 def test_each_device_runs_kernels_on_its_part_of_the_batch(devices: int) -> None:
     pytest.importorskip("jax", reason="kernels are written with jax")
@@ -84,7 +85,6 @@ def trained(devices: int, workers: int, wrapped: bool) -> dict[str, Any]:
     return run_training(devices, workers=workers, wrapped=wrapped)
 
 
-@needs_xla
 @pytest.mark.parametrize(("devices", "workers"), [(2, 2), (4, 0)])
 def test_replicas_train_as_one_device_does(devices: int, workers: int) -> None:
     alone, together = trained(1, 0, True), trained(devices, workers, True)
@@ -97,7 +97,6 @@ def test_replicas_train_as_one_device_does(devices: int, workers: int) -> None:
             assert ours == pytest.approx(single, rel=1e-3, abs=1e-5)
 
 
-@needs_xla
 @pytest.mark.parametrize(("devices", "wrapped"), [(1, True), (4, True), (1, False), (2, False)])
 def test_a_shape_compiles_once_from_the_first_step_on(devices: int, wrapped: bool) -> None:
     result = trained(devices, 0, wrapped)
@@ -370,7 +369,6 @@ def steps_of(kind: Any, steps: int, width: int, begun: int = 0, **options: Any) 
     return ours, theirs, compiles
 
 
-@needs_xla
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
 @pytest.mark.parametrize("amsgrad", [False, True])
 def test_adam_compiles_once_and_saves_what_torch_saves(kind: Any, amsgrad: bool) -> None:
@@ -389,7 +387,6 @@ def test_adam_compiles_once_and_saves_what_torch_saves(kind: Any, amsgrad: bool)
     theirs.step()
 
 
-@needs_xla
 def test_adam_compiles_nothing_when_its_bias_correction_reaches_one() -> None:
     ours, theirs, compiles = steps_of(torch.optim.AdamW, 8, 5, begun=1652)
     assert compiles == [1] + [0] * 7
@@ -397,7 +394,6 @@ def test_adam_compiles_nothing_when_its_bias_correction_reaches_one() -> None:
         assert float(mine["step"]) == float(reference["step"]) == 1659
 
 
-@needs_xla
 def test_a_step_that_fails_leaves_the_count_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, _, _ = steps_of(torch.optim.AdamW, 1, 7, begun=5000)
 
@@ -410,7 +406,6 @@ def test_a_step_that_fails_leaves_the_count_of_steps(monkeypatch: pytest.MonkeyP
     assert {float(state["step"]) for state in ours.state.values()} == {5000}
 
 
-@needs_xla
 def test_after_a_step_on_xla_values_are_there_and_cost_no_graph() -> None:
     utils.use_device("xla")
     x = utils.constant(torch.arange(3.0), device())

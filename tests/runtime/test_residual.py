@@ -20,7 +20,9 @@ from porter.runtime import ops, utils
 from porter.runtime.ops import folding, forms, on_chip, residual
 from porter.runtime.ops.kernels import residual as kernel
 
-from .graphs import assert_stays_on_device, compare, decibels, device, needs_xla, run
+from .graphs import assert_stays_on_device, compare, decibels, device, run
+
+pytestmark = pytest.mark.xla
 
 
 class Chain(nn.Module):
@@ -120,7 +122,6 @@ def test_in_bfloat16_it_is_as_near_to_float32_as_the_layers() -> None:
         assert decibels(ours.float(), right) > decibels(theirs.float(), right) - 3
 
 
-@needs_xla
 def test_on_xla_it_is_one_graph_and_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     device()
     chain, x, slope = Chain(128), noise(2, 128, 16), noise(2, 128, 16)
@@ -260,7 +261,6 @@ def test_what_fits_depends_on_the_chip(forms_: str, fits: bool, monkeypatch: pyt
     assert bool(kernel.misfit(plan, forms.kernel_memory())) is not fits
 
 
-@needs_xla
 def test_for_a_tpu_it_is_a_call_of_its_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     xla_model = pytest.importorskip("torch_xla.core.xla_model")
     monkeypatch.setenv("SOVITS_PORT_FORMS", "tpu:v5e")

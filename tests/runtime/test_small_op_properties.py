@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 
 from porter.runtime import ops
 
-from .graphs import needs_xla
 from .outcomes import assert_same, dtypes, made, on_cpu, on_xla
 
 FLOATS = st.sampled_from([torch.float32, torch.float64])
@@ -29,7 +29,7 @@ def test_glu(shape: list[int], dtype: torch.dtype, dim: int) -> None:
     _glu(shape, dtype, dim)
 
 
-@needs_xla
+@pytest.mark.xla
 @on_xla
 @given(shapes, dtypes, axes)
 def test_glu_on_xla(shape: list[int], dtype: torch.dtype, dim: int) -> None:
@@ -63,7 +63,7 @@ def test_cdist(sizes: Any, batches: Any, kinds: Any, p: float, mode: Any, equal:
     _cdist(sizes, batches, kinds, p, mode, equal)
 
 
-@needs_xla
+@pytest.mark.xla
 @on_xla
 @given(_sizes, _batches, _kinds, _powers, _modes, st.booleans())
 def test_cdist_on_xla(sizes: Any, batches: Any, kinds: Any, p: float, mode: Any, equal: bool) -> None:
@@ -92,7 +92,7 @@ def test_bincount_of_labels_below_its_length(labels: Any, dtype: torch.dtype, le
     _bincount(labels, dtype, least, weights)
 
 
-@needs_xla
+@pytest.mark.xla
 @on_xla
 @given(st.tuples(st.integers(0, 12)), st.sampled_from([torch.int64, torch.uint8]), st.integers(1, 9), _weights)
 def test_bincount_of_labels_below_its_length_on_xla(labels: Any, dtype: torch.dtype, least: int, weights: Any) -> None:
@@ -127,7 +127,7 @@ def test_log_determinant_and_inverse(shape: list[int], dtype: torch.dtype, kind:
     assert_same(ops.inverse, torch.inverse, given, rtol=1e-4, atol=1e-5)
 
 
-@needs_xla
+@pytest.mark.xla
 @settings(on_xla, max_examples=5)
 @given(_square, FLOATS, st.sampled_from(["plain", "negative"]))
 def test_log_determinant_and_inverse_on_xla(shape: list[int], dtype: torch.dtype, kind: str) -> None:
@@ -177,7 +177,7 @@ def test_masked_write(shape: list[int], dtype: torch.dtype, axes: int, wrong: bo
     _write(shape, dtype, axes, wrong, value)
 
 
-@needs_xla
+@pytest.mark.xla
 @on_xla
 @given(_written, dtypes, st.integers(0, 3), st.booleans(), _values)
 def test_masked_write_on_xla(shape: list[int], dtype: torch.dtype, axes: int, wrong: bool, value: Any) -> None:
@@ -215,7 +215,7 @@ def test_ranges(starts: Any, ends: Any, dtype: torch.dtype, value: float) -> Non
     _ranges(starts, ends, dtype, value)
 
 
-@needs_xla
+@pytest.mark.xla
 @on_xla
 @given(_bounds, _bounds, _floats, st.sampled_from([0.0, 2.5, float("nan")]))
 def test_ranges_on_xla(starts: Any, ends: Any, dtype: torch.dtype, value: float) -> None:

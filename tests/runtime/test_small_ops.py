@@ -4,9 +4,10 @@ import torch.nn.functional as F
 
 from porter.runtime import ops, utils
 
-from .graphs import assert_stays_on_device, check_operation, device, needs_xla
+from .graphs import assert_stays_on_device, check_operation, device
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("dim", [-1, 0, 1])
 def test_glu_gates_one_half_by_the_other(dim: int) -> None:
     x = torch.randn(4, 6, 8)
@@ -16,6 +17,7 @@ def test_glu_gates_one_half_by_the_other(dim: int) -> None:
         ops.glu(torch.randn(3, 3), 1)
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("p", [1.0, 2.0])
 @pytest.mark.parametrize("shapes", [((9, 4), (7, 4)), ((2, 30, 8), (1, 27, 8))], ids=str)
 def test_distances_and_gradients_are_those_of_torch(p: float, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
@@ -44,6 +46,7 @@ def test_distances_have_right_gradients_by_finite_differences() -> None:
             assert torch.autograd.gradcheck(lambda a, b: ops.cdist(a, b, p), (x, y))  # noqa: B023
 
 
+@pytest.mark.xla
 def test_log_determinants_and_gradients_are_those_of_torch() -> None:
     torch.manual_seed(0)
     matrices = 2 * torch.eye(4) + 0.3 * torch.randn(3, 4, 4)
@@ -53,12 +56,14 @@ def test_log_determinants_and_gradients_are_those_of_torch() -> None:
     check_operation(ops.logdet, torch.logdet, matrices[0], least=115)
 
 
+@pytest.mark.xla
 def test_inverses_and_gradients_are_those_of_torch() -> None:
     torch.manual_seed(0)
     matrices = 2 * torch.eye(4) + 0.3 * torch.randn(3, 4, 4)
     check_operation(ops.inverse, torch.inverse, matrices, least=110)
 
 
+@pytest.mark.xla
 def test_counts_are_those_of_torch() -> None:
     values = torch.randint(0, 9, (200,))
     check_operation(lambda x: ops.bincount(x, minlength=12), lambda x: torch.bincount(x, minlength=12), values)
@@ -97,7 +102,7 @@ def test_the_device_form_draws_distinct_rows_while_there_are_enough(samples: int
     assert len(set(rows[mask][:, 0].tolist())) == masked or samples < masked
 
 
-@needs_xla
+@pytest.mark.xla
 @pytest.mark.parametrize("samples", [12, 6])
 def test_sampling_stays_on_the_device(samples: int) -> None:
     table = utils.constant(torch.randn(samples, 2), device())

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from porter.runtime import ops, utils
 
-from .graphs import check_operation, decibels, device, needs_xla
+from .graphs import check_operation, decibels, device
 
 CASES = [
     {"n_fft": 640, "hop_length": 160, "win_length": 640},
@@ -19,6 +19,7 @@ def complex_stft(x: torch.Tensor, window: torch.Tensor, **case: object) -> torch
     return torch.stft(x, window=window, return_complex=True, **case)  # type: ignore[arg-type]
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_values_and_gradients_reach_110_decibels(case: dict[str, object]) -> None:
     check_operation(
@@ -30,6 +31,7 @@ def test_values_and_gradients_reach_110_decibels(case: dict[str, object]) -> Non
     )
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("case", CASES[:2], ids=str)
 def test_magnitudes_and_their_gradients_reach_110_decibels(case: dict[str, object]) -> None:
     torch.manual_seed(0)
@@ -42,6 +44,7 @@ def test_magnitudes_and_their_gradients_reach_110_decibels(case: dict[str, objec
     )
 
 
+@pytest.mark.xla
 def test_silence_has_magnitude_and_gradient_zero() -> None:
     check_operation(
         lambda x: ops.stft_magnitude(x, 64, window=torch.hann_window(64, device=x.device)),
@@ -89,7 +92,7 @@ def test_lengths_that_do_not_fit_raise_as_in_torch(arguments: dict[str, object])
                 ops.stft(torch.randn(1, 300), **arguments)  # type: ignore[arg-type]
 
 
-@needs_xla
+@pytest.mark.xla
 def test_autocast_does_not_cost_precision() -> None:
     x, window = torch.randn(2, 900), torch.hann_window(128)
     wanted = torch.view_as_real(complex_stft(x, window, n_fft=128))

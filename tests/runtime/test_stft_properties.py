@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from porter.runtime import ops
 
-from .graphs import needs_xla
 from .outcomes import assert_same, dtypes, made, on_cpu, on_xla
 
 _sizes = st.fixed_dictionaries(
@@ -73,7 +73,7 @@ def test_right_arguments_give_what_torch_gives(
     _check(shape, dtype, kind, sizes, return_complex)
 
 
-@needs_xla
+@pytest.mark.xla
 @on_xla
 @given(st.sampled_from([[20], [2, 21]]), dtypes | st.just(torch.float32), _windows, _right, st.just(False))
 def test_on_xla_it_does_what_torch_does_on_the_cpu(

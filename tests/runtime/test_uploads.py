@@ -5,7 +5,7 @@ import torch
 
 from porter.runtime.ops import uploaded
 
-from .graphs import cost_of, device, needs_xla
+from .graphs import cost_of, device
 
 
 def test_on_the_host_nothing_is_copied() -> None:
@@ -13,7 +13,7 @@ def test_on_the_host_nothing_is_copied() -> None:
     assert uploaded(x, "cpu") is x
 
 
-@needs_xla
+@pytest.mark.xla
 def test_equal_tensors_are_sent_once_and_the_results_are_independent() -> None:
     def step(value: float) -> torch.Tensor:
         made = uploaded(torch.tensor([[value, 2.0]], dtype=torch.float64), device())
@@ -29,7 +29,7 @@ def test_equal_tensors_are_sent_once_and_the_results_are_independent() -> None:
     assert uploaded(torch.tensor([[1.0, 2.0]], dtype=torch.float64), device()).cpu()[0, 1] == 2.0
 
 
-@needs_xla
+@pytest.mark.xla
 @pytest.mark.parametrize(
     "x", [torch.tensor(3), torch.zeros(0, 2), torch.ones(3, dtype=torch.bfloat16).requires_grad_()]
 )

@@ -14,6 +14,8 @@ from porter.runtime import utils
 
 from .graphs import HAS_XLA, assert_stays_on_device, cost_of, decibels, device
 
+pytestmark = pytest.mark.xla
+
 if not HAS_XLA:
     pytest.skip("torch_xla is not installed", allow_module_level=True)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from porter.runtime import ops, utils
 
-from .graphs import check_operation, decibels, device, needs_xla
+from .graphs import check_operation, decibels, device
 
 MAKERS: list[Callable[[], nn.Module]] = [
     lambda: nn.Conv1d(4, 6, 3),
@@ -45,6 +45,7 @@ def weight_of(module: nn.Module) -> Callable[[torch.Tensor, torch.Tensor], torch
     return compute
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("dim", [0, 1, None])
 @pytest.mark.parametrize("make", MAKERS)
 def test_weight_and_gradients_are_those_of_torch(make: Callable[[], nn.Module], dim: int | None) -> None:
@@ -128,7 +129,7 @@ def test_its_notice_of_deprecation_is_torchs() -> None:
     assert [str(one.message) for one in ours] == [str(one.message) for one in wanted]
 
 
-@needs_xla
+@pytest.mark.xla
 def test_a_module_moved_to_xla_gives_what_it_gave_on_the_cpu() -> None:
     ours, _ = pair(MAKERS[1])
     x = torch.randn(2, 4, 9)

@@ -15,10 +15,8 @@ from porter.torch_facts.operators import ABSENT, lacking, normal
 from porter.torch_facts.reading import table
 from porter.torch_facts.signatures import signatures
 
-from ..runtime.graphs import needs_xla
-
 pytestmark = [
-    needs_xla,
+    pytest.mark.xla,
     pytest.mark.skipif(
         version("torch") != table("operators")["ran_with"]["torch"], reason="the samples ran with another torch"
     ),

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +137,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "self.version = version", 'self.version = version if version == "v1" else version.missing'
         ).replace("self.keys = nn.Linear(8, 8)", "self.keys = nn.Linear(8, 8, bias=False)")
     )
-    command = [sys.executable, "-m", "porter.cli", "bench", str(upstream), str(port), "--other", str(other)]
+    command = [sys.executable, "-m", "porter", "bench", str(upstream), str(port), "--other", str(other)]
     command += ["--preset", "tiny", "--steps", "2", "--json", "--timeout", "200"]
     command += ["--case", "synthesizer.v1.forward", "--case", "synthesizer.v2.forward"]
     done = subprocess.run(
@@ -154,10 +153,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return told
 
 
-needs_xla = pytest.mark.skipif(find_spec("torch_xla") is None, reason="needs torch_xla (the extra xla)")
-
-
-@needs_xla
+@pytest.mark.xla
 def test_all_sides_are_measured(measured: dict[str, Any]) -> None:
     sides = measured["cases"][0]["sides"]
     assert {name: side["verdict"] for name, side in sides.items()} == dict.fromkeys(
@@ -176,14 +172,14 @@ def test_all_sides_are_measured(measured: dict[str, Any]) -> None:
     assert port["later_seconds"]["least"] <= port["later"]["seconds"] <= port["later_seconds"]["most"]
 
 
-@needs_xla
+@pytest.mark.xla
 def test_another_port_may_use_upstreams_modules_and_lack_weights(measured: dict[str, Any]) -> None:
     other = measured["cases"][0]["sides"]["other"]
     assert other["first"]["syncs"] == 0
     assert any("keys.bias" in finding for finding in other["findings"])
 
 
-@needs_xla
+@pytest.mark.xla
 def test_a_side_that_fails_is_a_result_with_its_line(measured: dict[str, Any]) -> None:
     sides = measured["cases"][1]["sides"]
     assert sides["unported"]["verdict"] == "error"

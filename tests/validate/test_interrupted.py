@@ -28,7 +28,7 @@ def test_a_stopped_run_cleans_up(tmp_path: Path, sent: signal.Signals, status: i
     arguments = [str(upstream), str(port), "--device", "cpu", "--preset", "tiny", "--case", CASE]
     # Shells let background jobs ignore SIGINT, and a child inherits that.
     started = subprocess.Popen(
-        [sys.executable, "-m", "porter.cli", "validate", *arguments],
+        [sys.executable, "-m", "porter", "validate", *arguments],
         env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

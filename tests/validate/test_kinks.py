@@ -112,6 +112,7 @@ def test_two_passes_stacked_by_the_port_take_the_sides_of_both() -> None:
         assert torch.equal(found[i] > 0, torch.cat([wanted[0][i], wanted[1][i]]) > 0)
 
 
+@pytest.mark.xla
 def test_a_chain_in_one_kernel_takes_the_recorded_sides() -> None:
     pytest.importorskip("jax", reason="kernels are written with jax")
     first, second = nn.Conv1d(128, 128, 1), nn.Conv1d(128, 128, 1)
@@ -135,6 +136,7 @@ def test_a_chain_in_one_kernel_takes_the_recorded_sides() -> None:
     assert found == {"recorded": pytest.approx(2.0), "own": pytest.approx(1.5)}
 
 
+@pytest.mark.xla
 def test_layers_whose_results_are_wanted_take_the_recorded_sides() -> None:
     pytest.importorskip("jax", reason="kernels are written with jax")
     layer = nn.Conv1d(128, 128, 1)
@@ -156,6 +158,7 @@ def test_layers_whose_results_are_wanted_take_the_recorded_sides() -> None:
     assert found == {"recorded": pytest.approx(1.0), "own": pytest.approx(0.5)}
 
 
+@pytest.mark.xla
 def test_a_rectifier_between_two_layers_in_one_kernel_takes_the_recorded_side() -> None:
     pytest.importorskip("jax", reason="kernels are written with jax")
     first, second = nn.Conv1d(1, 2, 1, bias=False), nn.Conv1d(2, 1, 1, bias=False)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from porter.validate.noise import RecordNoise, ReplayNoise
-from tests.runtime.graphs import device, needs_xla
+from tests.runtime.graphs import device
 
 HERE = Path(__file__).parent.resolve()
 LSTM = nn.LSTM(4, 4, 2, dropout=0.5)
@@ -106,6 +106,7 @@ def test_every_source_is_replayed(name: str) -> None:
         torch.testing.assert_close(new, old, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("in_place", [False, True])
 def test_noise_for_another_device_is_drawn_on_the_cpu(in_place: bool) -> None:
     def draw(device: str) -> list[Tensor]:
@@ -233,7 +234,7 @@ def test_python_random_is_restored() -> None:
     assert before == (random.random, random.uniform, random.randint)
 
 
-@needs_xla
+@pytest.mark.xla
 def test_what_is_drawn_on_xla_can_be_written_to_through_views() -> None:
     def phases(where: torch.device) -> Tensor:
         x = torch.rand(2, 3, device=where)

@@ -39,6 +39,7 @@ def test_results_without_a_gradient_alone_are_refused() -> None:
         scaled_loss({"counts": torch.ones(3, dtype=torch.long), "fixed": torch.ones(3)}, {})
 
 
+@pytest.mark.xla
 def test_a_result_that_waits_is_looked_at() -> None:
     pytest.importorskip("jax", reason="kernels are written with jax")
     queries, keys = torch.ones(1, 2, 3), torch.ones(1, 3, 2)

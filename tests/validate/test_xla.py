@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(find_spec("torch_xla") is None, reason="needs torch_xla (the extra xla)")
+pytestmark = pytest.mark.xla
 ROOT = Path(__file__).parents[2]
 
 
