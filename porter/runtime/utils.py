@@ -1,6 +1,7 @@
 """Everything that talks to a backend: device, graph cuts, seeds, autocast, host copies, replicas.
 
-No other file of the package names torch_xla, so that a second target is one more file like this one.
+Beside it only `loops.py`, which builds a loop of XLA's, and the scan in `ops/alignment.py` name torch_xla, so that a
+second target is one more file like this one.
 Importing it needs torch alone and starts no device. Works with torch_xla 2.5 to 2.9.
 
 Environment: `SOVITS_PORT_DEVICE` ("xla", "cpu"; default "xla" where torch_xla is there),
