@@ -89,6 +89,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return results
 
 
+@pytest.mark.xla
 def test_the_rule_of_the_page(tried: list[dict[str, Any]]) -> None:
     own = [result for result in tried if result["rule"] == "TPU900"]
     assert len(own) >= 5
@@ -100,21 +101,25 @@ def failures(tried: list[dict[str, Any]], name: str) -> dict[str, str]:
     return {r["check"]: r["why"] for r in tried if CODES.get(r["rule"]) == name and not r["passed"]}
 
 
+@pytest.mark.xla
 def test_a_rule_that_is_as_it_says(tried: list[dict[str, Any]]) -> None:
     assert failures(tried, "as it says") == {}
     checks = {r["check"] for r in tried if CODES.get(r["rule"]) == "as it says"}
     assert {"rewritten as written", "same values and gradients on the CPU"} <= checks
 
 
+@pytest.mark.xla
 def test_another_text(tried: list[dict[str, Any]]) -> None:
     why = failures(tried, "another text")
     assert why == {"rewritten as written": "line 2 is 'return x * 0.5', not 'return 0.5 * x'"}
 
 
+@pytest.mark.xla
 def test_a_look_alike_that_is_changed(tried: list[dict[str, Any]]) -> None:
     assert set(failures(tried, "a look-alike that is changed")) == {"look-alike left alone"}
 
 
+@pytest.mark.xla
 def test_another_value(tried: list[dict[str, Any]]) -> None:
     why = failures(tried, "another value")
     assert set(why) == {"same values and gradients on the CPU"}
@@ -126,6 +131,7 @@ def test_a_read_of_the_device(tried: list[dict[str, Any]]) -> None:
     assert set(failures(tried, "a read of the device")) == {"one graph on XLA, same values"}
 
 
+@pytest.mark.xla
 def test_an_example_that_ends_the_process(tried: list[dict[str, Any]]) -> None:
     assert failures(tried, "the end of the process") == {"runs to its end": "the process ended with status 3"}
 
