@@ -103,7 +103,7 @@ def _prepare(folder: Path, given: Batch, settings: dict[str, Any], version: str)
     (data / "2-name2text.txt").write_text("".join(lines), encoding="utf-8")
     plan = {
         "schema": 1,
-        "boundaries": [32, _FRAMES],
+        "boundaries": [_PHONEMES + 16, _FRAMES],  # none where phonemes have one
         "tokens": [_PHONEMES],
         "sampling_rate": _RATE,
         "hop_length": _HOP,
