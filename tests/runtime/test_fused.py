@@ -579,7 +579,7 @@ def test_reasons_of_a_call(kind: str) -> None:
     with ops.device_forms(tpu=True):
         network(x, *more)
     (said,) = ops.fusions(network)
-    wanted = {"a mask": "from mul", "a hook": "hooks", "a hook inside": "a hook waits for Dropout"}
+    wanted = {"a mask": "from mul", "a hook": "hooks", "a hook inside": "a hook is set on Dropout"}
     assert not said.kernel and wanted.get(kind, "") in said.reason
 
 

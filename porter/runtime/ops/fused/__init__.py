@@ -1,4 +1,4 @@
-"""Forwards that kernels for a TPU may stand for, where their graph is what those compute."""
+"""Kernels in place of forwards: a forward's torch.fx graph is compared with what the kernels compute."""
 
 from .fuse import Fusion, fused, fusions
 

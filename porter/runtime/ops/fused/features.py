@@ -1,4 +1,4 @@
-"""What the kernels of convolutions with all their results compute, and when they can stand for that."""
+"""What the kernel of convolutions with all their results computes, as a reference module, and running it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ NAME = "features"
 
 
 class Features(nn.Module):
-    """Convolutions, a leaky ReLU after each, all of whose results are wanted: in PyTorch's own words."""
+    """Convolutions, a leaky ReLU after each, all of whose results are wanted, in plain PyTorch."""
 
     def __init__(self, layers: Sequence[nn.Module], slope: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the kernel of two convolutions computes, and when it can stand for that."""
+"""What the kernel of two convolutions computes, as a reference module, and running it."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,7 +15,7 @@ NAME = "feed_forward"
 
 
 class FeedForward(nn.Module):
-    """Two convolutions with a ReLU between, and what else may stand there: in PyTorch's own words."""
+    """Two convolutions with a ReLU between, and what else may be there, in plain PyTorch."""
 
     def __init__(self, first: nn.Module, second: nn.Module, p: float, sides: tuple[int, int]) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ def references(traced: Traced) -> Iterator[tuple[FeedForward, list[tuple[fx.Node
     for first, second in pairwise(traced.layer_calls(nn.Conv1d)):
         p, sides = 0.0, (0, 0)
         masks: list[tuple[fx.Node, ...]] = []
-        after = {first}  # what comes of the first layer
+        after = {first}  # what depends on the first layer
         for node in traced.nodes[traced.nodes.index(first) : traced.nodes.index(second)]:
             layer, name = traced.layer(node), operation_name(node)
             if after.intersection(node.all_input_nodes):
@@ -56,7 +56,7 @@ def references(traced: Traced) -> Iterator[tuple[FeedForward, list[tuple[fx.Node
 
 
 def run(reference: FeedForward, signal: torch.Tensor, mask: torch.Tensor | None = None) -> list[torch.Tensor] | str:
-    """The result, computed by a kernel; or why no kernel can."""
+    """The result, computed by a kernel; or, as text, why no kernel can compute it."""
     found = chains.feed_forward_on_chip(
         signal, reference.first, reference.second, mask=mask, p=reference.p, sides=reference.sides
     )

@@ -1,4 +1,4 @@
-"""Forwards that a kernel may stand for, where their graph is what it computes."""
+"""Replaces a module's forward by a kernel where its torch.fx graph computes the same."""
 
 import functools
 import inspect
@@ -16,7 +16,7 @@ from .. import forms
 from ..deferred import Deferred
 from . import features, feed_forward, gated, residual
 from .graph import CALLED, NotTraced, Traced, mode, place, trace
-from .values import Numbers, Values, is_repeatable, stop, values
+from .values import ValueNumbers, Values, first_difference, is_repeatable, values
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,11 +27,11 @@ _MARK = "_sovits_port_fused"  # of a forward that `fused` made
 
 
 def fused(forward: F) -> F:
-    """Let a kernel for a TPU stand for the forward of a module, where one computes the same.
+    """Let a kernel for a TPU replace the forward of a module, where one computes the same.
 
-    What the forward computes is told from its torch.fx graph, which is traced when a call of a new kind comes: other
+    What the forward computes is read from its torch.fx graph, which is traced when a call of a new kind comes: other
     arguments are tensors or None, other layers, or training in place of evaluation. Where no kernel computes that, none
-    can be had, or a hook waits for something between, the forward runs as it is. What it reads of other modules of
+    can be had, or a hook is set on an inner module, the forward runs as it is. What it reads of other modules of
     Python, such as a constant, is taken to stay as it is.
     """
     signature = inspect.signature(forward)
@@ -61,7 +61,7 @@ class Fusion:
 
 
 def fusions(network: nn.Module) -> list[Fusion]:
-    """For each module of a network whose forward a kernel may stand for: by which it was fused, or why not.
+    """For each module of a network whose forward a kernel may replace: by which it was fused, or why not.
 
     Modules tell of their last call of each kind on a TPU; those without one say so.
     """
@@ -85,7 +85,7 @@ class _Match:
     given: tuple[fx.Node, ...] = ()  # what the reference is given, of what was traced
     gives: tuple[fx.Node, ...] = ()  # and what it gives
     reason: str = ""
-    of_shapes: bool = False
+    depends_on_shapes: bool = False
 
 
 @dataclass
@@ -93,9 +93,13 @@ class _State:
     """What is known of a module's calls, by their kind."""
 
     matches: dict[Hashable, _Match] = field(default_factory=dict)
-    of_shapes: set[Hashable] = field(default_factory=set)  # kinds whose graphs are of certain shapes alone
+    depends_on_shapes: set[Hashable] = field(
+        default_factory=set
+    )  # kinds whose graphs are valid for the shapes of their inputs only
     said: dict[Hashable, tuple[str, str]] = field(default_factory=dict)  # kernel, or why none, in the last call
-    alive: list[list[Any]] = field(default_factory=list)  # what kinds tell by its place in memory
+    alive: list[list[Any]] = field(
+        default_factory=list
+    )  # objects whose id() is in a kind, kept so that no other gets it
 
 
 _states: "weakref.WeakKeyDictionary[nn.Module, _State]" = weakref.WeakKeyDictionary()
@@ -148,7 +152,7 @@ def _known(
     shapes = tuple(tensor.shape for tensor in tensors)
     with _lock:
         state = _states.setdefault(module, _State())
-        if kind in state.of_shapes:
+        if kind in state.depends_on_shapes:
             kind = kind, shapes
         if kind not in state.matches:
             match = _Match(reason=f"its calls are of more than {_KEPT} kinds")
@@ -157,15 +161,15 @@ def _known(
                 state.alive.append(alive)
             else:
                 kind = None  # something that it is made of is new at each call
-            if match.of_shapes and kind is not None:
-                state.of_shapes.add(kind)
+            if match.depends_on_shapes and kind is not None:
+                state.depends_on_shapes.add(kind)
                 kind = kind, shapes
             state.matches[kind] = match
         return state, kind
 
 
 def _arguments(signature: inspect.Signature, bound: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Arguments by name but for the module; None where there are more than the names say, or others by place alone."""
+    """Arguments by name but for the module; None where there are more than the names say, or positional-only ones."""
     found = {}
     for parameter in list(signature.parameters.values())[1:]:
         value = bound[parameter.name]
@@ -180,7 +184,7 @@ def _arguments(signature: inspect.Signature, bound: Mapping[str, Any]) -> dict[s
 
 
 def _kind(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[Hashable, list[Any]]:
-    """What a graph depends on besides its tensors, and the objects that are told by their place in memory."""
+    """What a graph depends on besides its tensors, and the objects whose id() is in that."""
     alive: list[Any] = []
     parts: list[Hashable] = [mode()]
 
@@ -190,7 +194,7 @@ def _kind(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str
         elif isinstance(value, (tuple, list)) and all(isinstance(one, _PLAIN) for one in value):
             parts.append((type(value), *value))
         elif inspect.ismethod(value) and value.__self__ is module:
-            parts.append(id(value.__func__))  # as long as its class
+            parts.append(id(value.__func__))  # lives as long as its class
         elif not isinstance(value, (torch.Tensor, Deferred)):  # in a graph these stand for themselves
             alive.append(value)
             parts.append(id(value))
@@ -201,7 +205,7 @@ def _kind(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str
         else:
             add(value)
     for one in module.modules():
-        if one is not module:  # its states end with it
+        if one is not module:  # its entry in _states ends with it
             alive.append(one)
         parts.append((id(one), type(one), one.training, bool(one._forward_hooks or one._forward_pre_hooks)))
         if not isinstance(one, nn.Conv1d):  # of a convolution a kernel looks at what it is, at each call
@@ -219,9 +223,9 @@ def _kind(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str
 
 def _match(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> _Match:
     """The kernel whose reference computes what a forward does."""
-    hooked = _hooked(module)
+    hooked = _hooked_submodule(module)
     if hooked:
-        return _Match(reason=f"a hook waits for {hooked}")
+        return _Match(reason=f"a hook is set on {hooked}")
     traced = None
     try:
         traced = trace(module, forward, arguments)
@@ -231,12 +235,12 @@ def _match(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[st
         reason = (
             text if isinstance(error, NotTraced) else f"its graph is of no known form: {type(error).__name__}: {text}"
         )
-        return _Match(reason=reason, of_shapes=getattr(traced or error, "of_shapes", False))
+        return _Match(reason=reason, depends_on_shapes=getattr(traced or error, "depends_on_shapes", False))
 
 
 def _matched(traced: Traced) -> _Match:
     """The kernel whose reference computes part of a graph. NotTraced says why there is none."""
-    numbers = Numbers()
+    numbers = ValueNumbers()
     found = values(numbers, traced, [numbers.of("given", i) for i in range(len(traced.tensors))])
     held = next((node for node in traced.nodes if node.op == "get_attr"), None)
     if held is not None:  # a graph would keep the tensor that was there
@@ -250,14 +254,14 @@ def _matched(traced: Traced) -> _Match:
                 wanted = values(numbers, own, [found[node] for node in given])
                 gives = _nodes(traced, found, [wanted[node] for node in _leaves(own.result)])
                 if gives is None:
-                    node = stop(traced, found, wanted)
+                    node = first_difference(traced, found, wanted)
                     said = order[node], f"it is no {kernel.NAME} chain from {place(node)} on"
                 elif (inner := _read_elsewhere(traced, given, gives)) is not None:
                     said = len(order), f"it reads a value inside a {kernel.NAME} chain: {place(inner)}"
-                elif (before := _once(traced, given)) is not None:
+                elif (before := _not_repeatable(traced, given)) is not None:
                     said = len(order), f"{place(before)} before a {kernel.NAME} chain may be computed once only"
                 else:
-                    return _Match(kernel, reference, traced, given, gives, of_shapes=traced.of_shapes)
+                    return _Match(kernel, reference, traced, given, gives, depends_on_shapes=traced.depends_on_shapes)
                 best = max(best, said)
     raise NotTraced(best[1])
 
@@ -289,7 +293,7 @@ def _read_elsewhere(traced: Traced, given: Sequence[fx.Node], gives: Sequence[fx
     return next((node for node in reversed(traced.nodes) if node in both), None)
 
 
-def _once(traced: Traced, given: Sequence[fx.Node]) -> fx.Node | None:
+def _not_repeatable(traced: Traced, given: Sequence[fx.Node]) -> fx.Node | None:
     """A node among those before a part of a graph that must not be computed twice, where no kernel can be had."""
     before = _before(given, set(traced.tensors))
     return next((node for node in traced.nodes if node in before and not is_repeatable(traced, node)), None)
@@ -307,7 +311,7 @@ def _before(nodes: Iterable[fx.Node], ends: Collection[fx.Node]) -> set[fx.Node]
     return found
 
 
-def _hooked(module: nn.Module) -> str:
+def _hooked_submodule(module: nn.Module) -> str:
     """The class of a module inside whose hooks would not run; layers run theirs, or keep kernels away."""
     for one in module.modules():
         own = one._forward_hooks or one._forward_pre_hooks or one._backward_hooks or one._backward_pre_hooks

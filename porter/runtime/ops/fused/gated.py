@@ -1,4 +1,4 @@
-"""What the kernel of gated layers computes, and when it can stand for that."""
+"""What the kernel of gated layers computes, as a reference module, and running it."""
 
 import functools
 import operator
@@ -14,7 +14,7 @@ NAME = "gated"
 
 
 class Gated(nn.Module):
-    """A chain of gated layers with skip connections (a WaveNet's): what is computed, in PyTorch's own words.
+    """A chain of gated layers with skip connections (a WaveNet's), in plain PyTorch.
 
     The last of `passes` has no half that goes to the signal. The total may start from zeros, whose dtype it has then.
     """
@@ -71,7 +71,7 @@ def run(
     mask: torch.Tensor | None = None,
     condition: torch.Tensor | None = None,
 ) -> list[torch.Tensor] | str:
-    """The result, computed by a kernel; or why no kernel can."""
+    """The result, computed by a kernel; or, as text, why no kernel can compute it."""
     if not reference.from_zeros and torch.is_autocast_enabled(signal.device.type):
         return "under autocast its total has the dtype of products"
     layers = list(reference.gates), list(reference.passes)

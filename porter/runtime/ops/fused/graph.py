@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from ..folded_layers import FoldedConv1d
 
-# Layers that are one step of a graph; of the last ones, what they compute is known. What others compute is followed.
+# Layers that are one step of a graph; `values` knows what dropout and the ReLUs compute. Others are traced into.
 CALLED = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.Linear)
 _STEPS = (*CALLED, nn.Dropout, nn.LeakyReLU, nn.ReLU)
 _PLAIN = (type(None), bool, int, float, str)
@@ -37,7 +37,7 @@ _lock = threading.Lock()  # torch.fx replaces methods of nn.Module while it trac
 class NotTraced(Exception):  # noqa: N818 - nothing went wrong: the forward runs as it is
     """Why a forward has no graph that stands for it, in a clause."""
 
-    of_shapes = False  # whether it asked for the shape of a tensor before
+    depends_on_shapes = False  # whether it asked for the shape of a tensor before
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Traced:
     nodes: tuple[fx.Node, ...]  # what it computes, in order
     result: Any  # a node, or lists, tuples and dictionaries of nodes
     layers: Mapping[str, nn.Module]  # by the targets of nodes that call one
-    of_shapes: bool  # whether it is that of tensors of certain shapes alone
+    depends_on_shapes: bool  # whether it is valid for these shapes of the tensors only
 
     def layer_calls(self, *kinds: type[nn.Module]) -> list[fx.Node]:
         """The nodes that call layers of some kinds, in order."""
@@ -59,7 +59,7 @@ class Traced:
         return self.layers[str(node.target)] if node.op == "call_module" else None
 
     def compute(self, wanted: Any, known: dict[fx.Node, Any]) -> Any:
-        """A node's value, or a structure of them, where those of some are `known`; all that is computed is added."""
+        """A node's value, or a structure of them, from those in `known`, to which all computed ones are added."""
 
         def of(node: fx.Node) -> Any:
             if node not in known:
@@ -89,15 +89,15 @@ def trace(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str
     except Exception as error:  # whatever a forward raises on what is no tensor
         text = " ".join(str(error).split())[:200]
         refused = error if isinstance(error, NotTraced) else NotTraced(f"torch.fx cannot trace it: {text}")
-        refused.of_shapes = tracer.of_shapes
+        refused.depends_on_shapes = tracer.depends_on_shapes
         raise refused from None
     layers = {str(node.target): root.get_submodule(str(node.target)) for node in nodes if node.op == "call_module"}
     count = len(root.tensors)
-    return Traced(tuple(nodes[:count]), tuple(nodes[count:]), result, layers, tracer.of_shapes)
+    return Traced(tuple(nodes[:count]), tuple(nodes[count:]), result, layers, tracer.depends_on_shapes)
 
 
 def _structure(value: Any) -> Any:
-    """A result in Python's own lists, tuples and dictionaries. NotTraced where it is anything else."""
+    """A result in Python's own lists, tuples and dictionaries. Raises NotTraced for anything else."""
     if isinstance(value, (fx.Node, *_PLAIN)):
         return value
     if isinstance(value, list):
@@ -152,7 +152,7 @@ class _Tracer(fx.Tracer):
 
     def __init__(self, shapes: Sequence[tuple[int, ...]]) -> None:
         super().__init__(autowrap_modules=())  # type: ignore[arg-type]
-        self.of_shapes = False
+        self.depends_on_shapes = False
         self._shapes, self._sized = shapes, dict[fx.Node, Any]()
         self._thread = threading.get_ident()
         self._mode = mode()
@@ -184,7 +184,7 @@ class _Tracer(fx.Tracer):
 
     def shape(self, node: fx.Node) -> torch.Size:
         """The shape of what a node gives, from those of the arguments."""
-        self.of_shapes = True
+        self.depends_on_shapes = True
         with torch._C.DisableTorchFunction():  # type: ignore[no-untyped-call]
             found = self._size(node)
         if not isinstance(found, torch.Tensor):
@@ -209,7 +209,7 @@ class _Tracer(fx.Tracer):
 
 
 def _sized(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
-    """What a layer gives, without numbers. NotTraced where it is of a kind that is not known."""
+    """What a layer gives, without numbers. Raises NotTraced for a kind that is not known."""
     if isinstance(layer, (nn.Dropout, nn.LeakyReLU, nn.ReLU)):
         return given
     if not isinstance(layer, (nn.Conv1d, nn.Conv2d)) or isinstance(layer, FoldedConv1d):
@@ -286,7 +286,7 @@ def mode() -> tuple[Any, ...]:
 
 @contextlib.contextmanager
 def _without_modes() -> Iterator[None]:
-    """Whoever watches torch's functions is not shown a graph being traced."""
+    """Turns active TorchFunctionModes off while a graph is traced."""
     modes = [
         torch.overrides._pop_mode()  # type: ignore[no-untyped-call]
         for _ in range(torch._C._len_torch_function_stack())
@@ -300,7 +300,7 @@ def _without_modes() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _undrawn() -> Iterator[None]:
-    """Puts back what a forward draws of Python's and NumPy's random numbers. NotTraced where it does."""
+    """Puts back what a forward draws of Python's and NumPy's random numbers, and raises NotTraced if it drew any."""
     numpy: Any = sys.modules.get("numpy")
     before = random.getstate(), numpy and numpy.random.get_state(legacy=False)
     yield
@@ -314,7 +314,7 @@ def _undrawn() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _unchanged(module: nn.Module) -> Iterator[None]:
-    """Puts back what a forward stores in modules. NotTraced where it does."""
+    """Puts back what a forward stores in modules, and raises NotTraced if it stored anything."""
     before = [(vars(one), _contents(vars(one))) for one in module.modules()]
     yield
     stored: set[str] = set()

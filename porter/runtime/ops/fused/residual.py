@@ -1,4 +1,4 @@
-"""What the kernel of residual layers computes, and when it can stand for that."""
+"""What the kernel of residual layers computes, as a reference module, and running it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ NAME = "residual"
 
 
 class Residual(nn.Module):
-    """A chain of residual layers: what is computed, in PyTorch's own words.
+    """A chain of residual layers, in plain PyTorch.
 
     Each of `steps` is one convolution or several, with a leaky ReLU before each.
     """
@@ -47,6 +47,6 @@ def references(traced: Traced) -> Iterator[tuple[Residual, list[tuple[fx.Node, .
 
 
 def run(reference: Residual, signal: torch.Tensor) -> list[torch.Tensor] | str:
-    """The result, computed by a kernel; or why no kernel can."""
+    """The result, computed by a kernel; or, as text, why no kernel can compute it."""
     found = chains.residual_on_chip(signal, list(reference.steps), reference.slope)  # type: ignore[arg-type]
     return found if isinstance(found, str) else [found]

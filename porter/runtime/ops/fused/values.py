@@ -1,4 +1,4 @@
-"""Values of a graph in canonical form: whatever computes the same, in other words, has the same number."""
+"""Value numbering of a graph: nodes that compute the same, however it is written, have the same number."""
 
 import operator
 from collections import Counter
@@ -62,8 +62,8 @@ _PARTS = frozenset({"getitem", "narrow", "chunk", "split", "zeros_like"})
 _VIEWS = frozenset({"getitem", "narrow", "chunk", "split", "same", "dropout"})  # they may give what they were given
 
 
-class Numbers:
-    """Numbers of values, by what computes them."""
+class ValueNumbers:
+    """ValueNumbers of values, by what computes them."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[Any, ...], int] = {}
@@ -94,8 +94,8 @@ class Numbers:
 Values = dict[fx.Node, Any]  # the number of each node, in order; several where it gives several tensors
 
 
-def values(numbers: Numbers, traced: Traced, given: Sequence[int]) -> Values:
-    """The values of a graph whose arguments have the numbers `given`. NotTraced where it writes to what others read."""
+def values(numbers: ValueNumbers, traced: Traced, given: Sequence[int]) -> Values:
+    """The values of a graph whose arguments have the numbers `given`. Raises NotTraced for a write that others read."""
     reader = _Reader(numbers, traced, given)
     for node in traced.nodes:
         reader.numbers[node] = reader.read(node)
@@ -103,7 +103,7 @@ def values(numbers: Numbers, traced: Traced, given: Sequence[int]) -> Values:
     return reader.numbers
 
 
-def stop(traced: Traced, found: Values, wanted: Values) -> fx.Node:
+def first_difference(traced: Traced, found: Values, wanted: Values) -> fx.Node:
     """The first node of a graph that another one does not compute.
 
     Parts of tensors, and zeros, are no difference of their own.
@@ -162,7 +162,7 @@ def slopes(traced: Traced) -> list[float]:
 class _Reader:
     """Gives numbers to nodes, one after the other."""
 
-    def __init__(self, numbers: Numbers, traced: Traced, given: Sequence[int]) -> None:
+    def __init__(self, numbers: ValueNumbers, traced: Traced, given: Sequence[int]) -> None:
         self.numbers: dict[fx.Node, Any] = dict(zip(traced.tensors, given, strict=True))
         self.written: set[fx.Node] = set()  # nodes that write to what they are given
         self._of, self._traced = numbers, traced
@@ -241,7 +241,7 @@ class _Reader:
         """What does not depend on the order of two."""
         if not isinstance(other, int):
             return None
-        # One that is longer than 1 is as long as the other, or that is 1.
+        # Broadcasting: an axis longer than 1 is as long as the other's, or the other's is 1.
         known = [n for n in (self._of.channels(one), self._of.channels(other)) if n is not None and n > 1]
         return self._of.of(name, *sorted((one, other)), channels=known[0] if known else None)
 
