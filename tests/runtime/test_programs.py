@@ -19,7 +19,7 @@ import torch
 
 from porter.runtime import utils
 from porter.runtime.ops import on_chip, programs
-from porter.runtime.ops.kernels import compile_only, residual
+from porter.runtime.ops.kernels import compile_only, process, residual
 
 from .kernel_plans import KERNELS, label, numbers, plans
 
@@ -345,3 +345,11 @@ def test_compiled_graphs_and_kernels_are_kept_beside_each_other(
         tmp_path / "sovits-port" / "xla",
         tmp_path / "sovits-port" / "kernels",
     ]
+
+
+@pytest.mark.parametrize(("maps", "most", "full"), [(600, "1000", True), (400, "1000", False), (600, "", False)])
+def test_a_process_that_compiled_much_is_full(maps: int, most: str, full: bool, tmp_path: Path) -> None:
+    (tmp_path / "maps").write_text("7f00-7f01 r-xp\n" * maps)
+    (tmp_path / "most").write_text(most)
+    assert process.is_full(tmp_path / "maps", tmp_path / "most") is full
+    assert not process.is_full(tmp_path / "none", tmp_path / "most")

@@ -14,7 +14,8 @@ With `"inputs": FILE`, the bytes of all arguments, the kernel is run instead: by
 `"interpreter": "tpu"` by that which does as a TPU does. `file` then has the bytes of all results, and the reply their
 `shapes` and `dtypes`. What jax compiles for that stays in the folder `kept`, unless it is "".
 
-The process ends with stdin, with its parent, and after an idle minute.
+The process ends with stdin, with its parent, after an idle minute, and when what was compiled has filled it; who asks
+again starts another.
 """
 
 import contextlib
@@ -37,6 +38,7 @@ _LOOK = 5.0  # how often to look whether the parent lives
 _WORDS = 300  # characters of an error
 _KEPT = 1 << 28  # bytes on disk for what was compiled to be interpreted
 _PACKAGE = "sovits_port_kernels"
+_MAPS, _MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 
 
 class Problem(Exception):  # noqa: N818  # no error of the process
@@ -67,7 +69,21 @@ def main() -> int:
                 reply = {"problem": str(problem), "at": problem.at}
             print(json.dumps(reply), file=replies, flush=True)
             idle = 0.0
+        if is_full(_MAPS, _MOST_MAPS):
+            break
     return 0
+
+
+def is_full(maps: Path, most: Path) -> bool:
+    """Whether a process has more than half of the memory maps that Linux allows it.
+
+    LLVM asks for some hundred a program and gives none back; where it gets no more, it ends the process. No such files,
+    on another system: False.
+    """
+    try:
+        return maps.read_bytes().count(b"\n") > int(most.read_text()) // 2
+    except (OSError, ValueError):
+        return False
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
