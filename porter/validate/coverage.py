@@ -12,6 +12,8 @@ from types import CodeType, FrameType, TracebackType
 
 from torch import Tensor, nn
 
+from .supplied import Supplied
+
 _RUNTIME = "ops/"
 _ASKED = frozenset({"ops/forms.py:wants_tpu_form", "ops/on_chip.py:wanted", "ops/on_chip.py:available"})
 _DISPATCHING = "handle_torch_function"  # a function that uses it is called once more for each mode
@@ -49,8 +51,8 @@ class Coverage(AbstractContextManager["Coverage"]):
         self._seen[code] += 1
         name = self._runtime(code)
         if name:
-            given = frame.f_locals
-            if any(isinstance(given.get(one), (Tensor, nn.Module)) for one in code.co_varnames[: code.co_argcount]):
+            given = [frame.f_locals.get(one) for one in code.co_varnames[: code.co_argcount]]
+            if any(isinstance(value, (Tensor, nn.Module)) and not isinstance(value, Supplied) for value in given):
                 self._handling[name] += 1
 
     def names(self) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ class Coverage(AbstractContextManager["Coverage"]):
         return tuple(sorted(place for place, had in self._forms.items() if had is taken and place not in _ASKED))
 
     def calls(self) -> dict[str, int]:
-        """How often each function of the package's runtime was given a tensor or a module so far.
+        """How often each function of the package's runtime was given a tensor or a module so far, but not the judge's.
 
         Those are left out that modes call again. What only reads a plan, or names a type, is called as often as the
         judge's own arguments ask for.

@@ -20,6 +20,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from .coverage import unseen
+from .supplied import supplied
 from .waiting import is_waiting
 
 _KINKED = frozenset(
@@ -99,7 +100,7 @@ class ReplayKinks(TorchFunctionMode):
     ) -> Any:
         """A chain of residual layers in one kernel, with a rectifier before each of its weights."""
         masks = [self._recorded(tuple(signal.shape)) for _ in weights]
-        sides = [mask.to(signal.device, signal.dtype) for mask in masks if mask is not None]
+        sides = [supplied(mask.to(signal.device, signal.dtype)) for mask in masks if mask is not None]
         return func(signal, weights, *others[:-1], sides if len(sides) == len(masks) else ())
 
     def _fed(self, func: Callable[..., Any], signal: Tensor, *others: Any) -> Any:
@@ -108,14 +109,14 @@ class ReplayKinks(TorchFunctionMode):
         with unseen():
             shape = plan.batch, plan.inner, plan.times[1]
         mask = self._recorded(shape)
-        return func(signal, *given, plan, None if mask is None else mask.to(signal.device))
+        return func(signal, *given, plan, None if mask is None else supplied(mask.to(signal.device)))
 
     def _featured(
         self, func: Callable[..., Any], signal: Tensor, shapes: Sequence[tuple[int, ...]], *others: Any
     ) -> Any:
         """Convolutions in kernels, with a rectifier after each, whose results have these shapes."""
         masks = [self._recorded(tuple(shape)) for shape in shapes]
-        sides = [mask.to(signal.device) for mask in masks if mask is not None]
+        sides = [supplied(mask.to(signal.device)) for mask in masks if mask is not None]
         return func(signal, shapes, *others[:-1], sides if len(sides) == len(masks) else ())
 
     def _recorded(self, shape: tuple[int, ...]) -> Tensor | None:

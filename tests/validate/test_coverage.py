@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="needs torch (the extra xla)")
 import torch
 
 from porter.validate.coverage import Coverage, call_findings, since, unseen
+from porter.validate.supplied import Supplied, supplied
 
 SOURCE = "def taken(x):\n    return x\n\n\ndef other(x):\n    return taken(x)\n"
 
@@ -29,9 +30,17 @@ def test_calls_of_the_runtime_are_counted(tmp_path: Path) -> None:
         module.taken(torch.ones(1))
         with unseen():  # what the judge asks
             module.other(torch.ones(1))
+        masks = supplied(torch.ones(2)).to(torch.float64)[None] > 0  # what the judge hands in
+        module.taken(masks)
         later = since(first, coverage.calls())
     assert first == {"ops/forms.py:other": 1, "ops/forms.py:taken": 1}
     assert later == {"ops/forms.py:taken": 1}
+
+
+def test_what_comes_of_more_than_the_judge_s_tensors_is_the_package_s() -> None:
+    masks = supplied(torch.tensor([True, False]))
+    assert isinstance(masks.reshape(1, 2), Supplied)
+    assert type(torch.where(masks, torch.ones(2), torch.zeros(2))) is torch.Tensor
 
 
 def test_a_form_that_only_runs_without_instruments_is_a_finding() -> None:
