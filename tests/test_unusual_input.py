@@ -91,10 +91,10 @@ class TestDepth:
         ast.parse(emitted)
 
     def test_an_edit_at_the_bottom_of_a_chain(self, tmp_path: Path) -> None:
-        upstream = made(tmp_path, f"import torch\n\n\ndef f(x):\n    return x.cuda(){'.abs()' * 400}\n")
+        upstream = made(tmp_path, f"import torch\n\n\ndef f(x):\n    return x.cuda(){'.abs()' * 300}\n")
         assert run("generate", upstream, "--out", tmp_path / "out").exit_code == 0
         emitted = (tmp_path / "out" / "module" / "tpu" / "x.py").read_text()
-        assert f"x.to(utils.default_device()){'.abs()' * 400}" in emitted
+        assert f"x.to(utils.default_device()){'.abs()' * 300}" in emitted
 
     @pytest.mark.parametrize("kind", ["elif", "calls", "lambda", "not"])
     def test_what_python_itself_refuses_is_told_with_its_line(self, kind: str) -> None:

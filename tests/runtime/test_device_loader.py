@@ -2,6 +2,7 @@
 
 import collections
 import copy
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -191,3 +192,5 @@ def test_loader_workers_may_start_when_the_device_is_live(on_xla: None) -> None:
     loader = DeviceLoader(numbers(8, num_workers=2, persistent_workers=True))
     for _ in range(2):
         assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    del loader
+    gc.collect()  # its workers end here, and not in the middle of another test

@@ -116,7 +116,8 @@ def test_a_graph_after_the_first_pass_is_a_warning(tmp_path: Path, said: Said, g
 
 def test_speed(tmp_path: Path, said: Said, graphs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    clock = SimpleNamespace(monotonic=lambda: now[0], strftime=time.strftime)  # not that by which others wait
+    monkeypatch.setattr(progress, "time", clock)
     watched = Progress(Dataset(tmp_path))
     for number, _ in enumerate(watched.watch(iter([SHORT] * 122), None)):
         now[0] += 0.5 if number else 30
