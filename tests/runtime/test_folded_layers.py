@@ -143,6 +143,7 @@ def test_what_was_written_to_is_not_computed_again(x: torch.Tensor) -> None:
 
 @pytest.mark.xla
 def test_on_xla_a_tpus_form_gives_the_same_values_and_gradients(x: torch.Tensor) -> None:
+    torch.manual_seed(1)  # a bias's gradient is one number, of which some networks leave little
     plain = Decoder(F.leaky_relu)
     ours = folded(copy.deepcopy(plain)).to(device())
     ours.bend = ops.leaky_relu
