@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from porter.runtime import utils
+from porter.runtime.backend import accelerator, mesh, replicas, xla
 
 from .graphs import HAS_XLA, cost_of, device
 
@@ -28,8 +29,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(utils, "_started", False)
-    monkeypatch.setattr(utils, "_mesh", None)
+    monkeypatch.setattr(replicas, "_started", False)
+    monkeypatch.setattr(mesh, "current", None)
     for name in ("SOVITS_PORT_COMPILATION_CACHE", "SOVITS_PORT_DEVICE", "XLA_PERSISTENT_CACHE_PATH"):
         monkeypatch.delenv(name, raising=False)
     yield
@@ -129,11 +130,11 @@ class Runtime:
         self.calls: list[str] = []
         self.cache: list[str] = []
         native = SimpleNamespace(_xla_computation_cache_is_initialized=lambda: bool(self.cache))
-        patch.setattr(utils, "_require_xla", lambda: SimpleNamespace(__version__=version, _XLAC=native))
-        patch.setattr(utils, "_live_xla", lambda: self)
-        patch.setattr(utils, "get_xla_device", lambda: torch.device("cpu"))
-        for name in ("_xla_model", "_xla_runtime", "_xla_spmd"):
-            patch.setattr(utils, name, lambda: self)
+        patch.setattr(xla, "require", lambda: SimpleNamespace(__version__=version, _XLAC=native))
+        patch.setattr(xla, "live", lambda: self)
+        patch.setattr(accelerator, "get_xla_device", lambda: torch.device("cpu"))
+        for name in ("model", "runtime", "spmd"):
+            patch.setattr(xla, name, lambda: self)
 
     def global_runtime_device_count(self) -> int:
         return self.devices
@@ -251,7 +252,7 @@ def test_a_torch_xla_that_cannot_read_graphs_back_writes_none_and_says_so(
     backend = Runtime(monkeypatch, 2, 1, version)
     with pytest.warns(UserWarning, match=f"torch_xla {version} cannot read compiled graphs back"):
         utils.start_replicas()
-    monkeypatch.setattr(utils, "_started", False)
+    monkeypatch.setattr(replicas, "_started", False)
     monkeypatch.setenv("SOVITS_PORT_COMPILATION_CACHE", "off")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -276,7 +277,7 @@ def test_a_cache_folder_that_cannot_be_made_costs_only_the_cache(
 def test_the_cpu_device_is_one_process_and_one_replica() -> None:
     utils.use_device("cpu")
     assert (utils.start_replicas(), utils.process_index(), utils.replica_batch(5)) == (1, 0, 5)
-    assert utils._mesh is None
+    assert mesh.current is None
     ranks: list[int] = []
     utils.launch(ranks.append, nprocs=1)
     assert ranks == [0]

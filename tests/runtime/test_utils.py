@@ -1,4 +1,4 @@
-"""The backend file on the CPU, with old and many-replica backends played by stand-ins."""
+"""The backend on the CPU, with old and many-replica backends played by stand-ins."""
 
 import importlib.util
 import io
@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 from porter.runtime import chips, utils
+from porter.runtime.backend import accelerator, replicas, xla
 
 
 @pytest.fixture(autouse=True)
@@ -205,10 +206,10 @@ class Backend:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
         self.calls: list[str] = []
-        monkeypatch.setattr(utils, "_require_xla", lambda: module)
-        monkeypatch.setattr(utils, "_live_xla", lambda: module)
-        monkeypatch.setattr(utils, "_xla_model", lambda: self)
-        monkeypatch.setattr(utils, "_xla_runtime", lambda: self)
+        monkeypatch.setattr(xla, "require", lambda: module)
+        monkeypatch.setattr(xla, "live", lambda: module)
+        monkeypatch.setattr(xla, "model", lambda: self)
+        monkeypatch.setattr(xla, "runtime", lambda: self)
 
     def world_size(self) -> int:
         return 2
@@ -276,10 +277,10 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> object:
         raise RuntimeError("Failed to open libtpu.so\nand more")
 
-    monkeypatch.setattr(utils, "_looked", False)
-    monkeypatch.setattr(utils, "_started", False)
-    monkeypatch.setattr(utils, "_PJRT_DEVICE", "")
-    monkeypatch.setattr(utils, "_require_xla", fail)
+    monkeypatch.setattr(accelerator, "_looked", False)
+    monkeypatch.setattr(replicas, "_started", False)
+    monkeypatch.setattr(accelerator, "_PJRT_DEVICE", "")
+    monkeypatch.setattr(xla, "require", fail)
 
 
 TOLD = "this machine has 2 TPU chips, but no XLA device can be had: Failed to open libtpu.so"
@@ -305,7 +306,7 @@ def test_a_trainer_does_not_go_on_without_the_tpu(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("chosen", ["SOVITS_PORT_DEVICE", "PJRT_DEVICE"])
 def test_who_asks_for_the_cpu_gets_it_without_a_word(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if chosen == "PJRT_DEVICE":
-        monkeypatch.setattr(utils, "_PJRT_DEVICE", "CPU")
+        monkeypatch.setattr(accelerator, "_PJRT_DEVICE", "CPU")
     else:
         monkeypatch.setenv(chosen, "cpu")
     with warnings.catch_warnings(action="error"):
@@ -315,7 +316,7 @@ def test_who_asks_for_the_cpu_gets_it_without_a_word(chosen: str, monkeypatch: p
 
 @pytest.mark.usefixtures("broken")
 def test_a_tpu_that_was_asked_for_and_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(utils, "_PJRT_DEVICE", "TPU")
+    monkeypatch.setattr(accelerator, "_PJRT_DEVICE", "TPU")
     with pytest.warns(
         UserWarning, match="^no XLA device can be had: Failed to open libtpu.so; this process runs on the"
     ):
@@ -328,7 +329,7 @@ def test_a_broken_torch_xla_without_a_tpu_is_told_and_trains_on_the_cpu(monkeypa
     monkeypatch.setenv("SOVITS_PORT_DEVICE", "no such thing")
     assert utils.default_device() == torch.device("cpu")
     monkeypatch.delenv("SOVITS_PORT_DEVICE")
-    monkeypatch.setattr(utils, "_looked", False)
+    monkeypatch.setattr(accelerator, "_looked", False)
     if importlib.util.find_spec("torch_xla") is not None:
         with pytest.warns(UserWarning, match="^no XLA device can be had: Failed to open libtpu.so; this process"):
             utils.default_device()
@@ -336,8 +337,8 @@ def test_a_broken_torch_xla_without_a_tpu_is_told_and_trains_on_the_cpu(monkeypa
 
 @pytest.mark.usefixtures("two_chips", "broken")
 def test_xlas_cpu_beside_a_tpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(utils, "get_xla_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr(utils, "on_tpu", lambda: False)
+    monkeypatch.setattr(accelerator, "get_xla_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(accelerator, "on_tpu", lambda: False)
     with pytest.warns(
         UserWarning, match=r"2 TPU chips, but torch_xla does not find libtpu: pip install 'torch_xla\[tpu,pallas"
     ):

@@ -1,0 +1,1 @@
+"""The files behind `utils`, each for one topic of what a backend does."""
