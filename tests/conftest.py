@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("the same examples in each run", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("the same examples in each run")
 os.environ.setdefault("PJRT_DEVICE", "CPU")
 NO_DEVICE = "NONE"  # no device that torch_xla, or jax, knows: opening one fails
 
@@ -36,6 +40,16 @@ def programs_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOVITS_PORT_COMPILATION_CACHE", str(tmp_path_factory.mktemp("programs")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Each test draws the same numbers, whichever ran before it."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

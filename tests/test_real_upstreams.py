@@ -28,7 +28,10 @@ NEWEST = "48b1a0169a28582a8984402f82cf438d3bfa6aca"
 UPSTREAMS = [f"{GITHUB}@{NEWEST}", f"{GITHUB}@20250606v2pro", "pypi:gpt-sovits-infer==0.2.8"]
 
 
-def ported(upstream: str) -> Rewrites:
+@pytest.fixture(scope="module", params=UPSTREAMS)
+def ported(request: pytest.FixtureRequest) -> Rewrites:
+    """All that the rules make of one upstream: once for all tests of it."""
+    upstream = str(request.param)
     try:
         if upstream.startswith(GITHUB) and cached_upstream(GITHUB) is None:
             pytest.skip(f"no copy of {GITHUB} in the cache of upstreams; see CONTRIBUTING.md")
@@ -38,22 +41,16 @@ def ported(upstream: str) -> Rewrites:
     return rewrite(Project.parse(sources.texts), load().selected())
 
 
-@pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_nothing_is_residual_and_every_waiver_says_why(upstream: str) -> None:
-    rewrites = ported(upstream)
-    hazards = account(rewrites)
+def test_nothing_is_residual_and_every_waiver_says_why(ported: Rewrites) -> None:
+    hazards = account(ported)
     assert [h for h in hazards if h.status is Status.RESIDUAL] == []
     assert all(h.reason.count(":") >= 1 for h in hazards if h.status is Status.WAIVED)
     for family in ("RNG", "SYN", "SHP", "LOW", "DEV", "JIT"):
         assert any(h.code.startswith(family) and h.status is Status.FIXED for h in hazards), family
 
 
-@pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_a_second_run_changes_nothing(upstream: str) -> None:
-    rewrites = ported(upstream)
-    again = Project.parse(
-        {f"module/{r.file.target}": (r.file.target, r.text) for r in rewrites.files.values()},
-    )
+def test_a_second_run_changes_nothing(ported: Rewrites) -> None:
+    again = Project.parse({f"module/{r.file.target}": (r.file.target, r.text) for r in ported.files.values()})
     assert [(e.rule, e.file, e.span.line) for e in rewrite(again, load().selected()).edits] == []
 
 
@@ -76,9 +73,8 @@ def taken(remarks: Counter[str], line: str) -> bool:
     return found
 
 
-@pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_lines_without_an_edit_are_upstream_s_own(upstream: str) -> None:
-    for rewritten in ported(upstream).files.values():
+def test_lines_without_an_edit_are_upstream_s_own(ported: Rewrites) -> None:
+    for rewritten in ported.files.values():
         old, new = rewritten.file.source.splitlines(), rewritten.text.splitlines()
         touched_old = {n for e in rewritten.edits for n in range(e.span.line, with_footer(e.span, old) + 1)}
         landed = [e.target_span for e in rewritten.edits if not e.target_span.is_empty]
@@ -95,9 +91,8 @@ def test_lines_without_an_edit_are_upstream_s_own(upstream: str) -> None:
         assert [line for line in kept_new if line.strip()] == [line for line in kept_old if line.strip()]
 
 
-@pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_spliced_text_and_places_are_those_of_generating_all(upstream: str) -> None:
-    for rewritten in ported(upstream).files.values():
+def test_spliced_text_and_places_are_those_of_generating_all(ported: Rewrites) -> None:
+    for rewritten in ported.files.values():
         whole = Rendering(rewritten.rebuilt.module)
         assert rewritten.text == whole.text
         for node in descendants(rewritten.rebuilt.module):

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import inspect
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -64,43 +66,80 @@ def leftovers(place: Place) -> list[str]:
     return sorted(path.name for path in place.root.glob(".port-*"))
 
 
+# A process of its own forks, for the one that runs the tests has gigabytes in memory by now, and each fork copies its
+# page tables.
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload([__name__])
+_way = "exchange"  # how packages are swapped
+
+
 def in_child(
     work: Callable[[], None], at_step: int, act: Callable[[], None], root: Path, die_at: int = 0
 ) -> tuple[int, bool]:
-    """Run `work` in a forked child, with `act` right before its step number `at_step` on files below `root`.
+    """Run `work` in a process of its own, with `act` right before its step number `at_step` on files below `root`.
 
-    At step `die_at` it is killed. Returns the child's exit status, and whether it came as far as `at_step`.
+    At step `die_at` it is killed. Both are functions of a module. Returns the exit status, and whether it came as far
+    as `at_step`.
     """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        count = 0
+    reader, writer = _forks.Pipe(duplex=False)
+    child = _forks.Process(target=_child, args=(work, at_step, act, str(root), die_at, _way, writer))
+    child.start()
+    writer.close()
+    child.join()
+    reached = os.read(reader.fileno(), 1) == b"x"
+    reader.close()
+    assert child.exitcode is not None
+    return child.exitcode, reached
 
-        def hook(event: str, arguments: tuple[object, ...]) -> None:
-            nonlocal count
-            # Names that rmtree removes are relative to a folder that it holds open.
-            relative = event in ("os.remove", "os.rmdir") and "/" not in str(arguments[0])
-            if event in _STEPS and (relative or str(arguments[0]).startswith(str(root))):
-                count += 1
-                if count == die_at:
-                    die()
-                if count == at_step:
-                    os.write(writer, b"x")
-                    act()
 
-        status = 0
-        try:
-            sys.addaudithook(hook)
-            work()
-        except PortError:
-            status = 2
-        except BaseException:
-            status = 3
-        os._exit(status)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as told:
-        reached = told.read() == b"x"
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), reached
+def _child(
+    work: Callable[[], None],
+    at_step: int,
+    act: Callable[[], None],
+    root: str,
+    die_at: int,
+    way: str,
+    writer: Connection,
+) -> None:
+    count = 0
+    handle = writer.fileno()
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        # Names that rmtree removes are relative to a folder that it holds open.
+        relative = event in ("os.remove", "os.rmdir") and "/" not in str(arguments[0])
+        if event in _STEPS and (relative or str(arguments[0]).startswith(root)):
+            count += 1
+            if count == die_at:
+                die()
+            if count == at_step:
+                os.write(handle, b"x")
+                act()
+
+    status = 0
+    try:
+        swap_by(way, pytest.MonkeyPatch())
+        sys.addaudithook(hook)
+        work()
+    except PortError:
+        status = 2
+    except BaseException:
+        status = 3
+    os._exit(status)
+
+
+def swap_by(way: str, patch: pytest.MonkeyPatch) -> None:
+    """Swap names at once, or by one rename after the other.
+
+    A kill loses nothing that the system was told, so the many small disk writes are not waited for.
+    """
+    patch.setattr(os, "fsync", lambda handle: None)
+    if way == "rename":
+        patch.setattr(transaction_module, "exchange", lambda first, second: False)
+
+
+def write_version(place: Place, version: int) -> None:
+    write_package(place, *package(version))
 
 
 def die() -> None:
@@ -113,14 +152,16 @@ def fail() -> None:
 
 @pytest.fixture(params=["exchange", "rename"])
 def swapping(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of swapping: names exchanged at once, and one rename after the other.
-
-    A kill loses nothing that the system was told, so the many small disk writes are not waited for.
-    """
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-    if request.param == "rename":
-        monkeypatch.setattr(transaction_module, "exchange", lambda first, second: False)
+    """Both ways of swapping, here and in children."""
+    monkeypatch.setattr(sys.modules[__name__], "_way", request.param)
+    swap_by(request.param, monkeypatch)
     return str(request.param)
+
+
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes that are not waited for, swapped as this system can."""
+    swap_by("exchange", monkeypatch)
 
 
 @pytest.fixture
@@ -255,10 +296,10 @@ def test_a_kill_at_any_step_leaves_the_old_package_or_the_new(memory: Path, swap
         place.out.mkdir()
         if old:
             write_package(place, *package(old))
-        status, reached = in_child(lambda: write_package(place, *package(2)), step, die, place.out)  # noqa: B023
+        status, reached = in_child(functools.partial(write_version, place, 2), step, die, place.out)
         assert status == (-signal.SIGKILL if reached else 0)
         # A recovery that is killed as well has to be recovered from.
-        in_child(lambda: recover(place), 2, die, place.out)  # noqa: B023
+        in_child(functools.partial(recover, place), 2, die, place.out)
         recover(place)
         assert leftovers(place) == []
         seen.add(version_on_disk(place))
@@ -277,7 +318,7 @@ def test_a_full_disk_at_any_step_keeps_the_old_package(memory: Path, swapping: s
         place.out.mkdir()
         if old:
             write_package(place, *package(old))
-        status, reached = in_child(lambda: write_package(place, *package(2)), step, fail, place.out)  # noqa: B023
+        status, reached = in_child(functools.partial(write_version, place, 2), step, fail, place.out)
         assert status in (0, 2)
         refused += status == 2
         recover(place)
@@ -296,7 +337,7 @@ def test_a_kill_while_a_failed_write_is_undone_leaves_a_whole_package(memory: Pa
     reached, failing = True, 18
     while reached:
         for later in (1, 2, 4):
-            write = functools.partial(write_package, place, *package(2))
+            write = functools.partial(write_version, place, 2)
             status, reached = in_child(write, failing, fail, place.out, failing + later)
             killed += status == -signal.SIGKILL
             recover(place)
@@ -386,7 +427,7 @@ def test_a_change_that_can_neither_end_nor_be_undone_is_finished_by_the_next_run
 def test_an_edit_made_between_a_kill_and_the_recovery_survives(place: Place, swapping: str) -> None:
     write_package(place, *package(1))
     for step in range(1, 1000):
-        in_child(lambda: write_package(place, *package(2)), step, die, place.out)
+        in_child(functools.partial(write_version, place, 2), step, die, place.out)
         if (place.package_dir / "only_in_2.py").exists() and leftovers(place):
             break
         recover(place)
@@ -402,7 +443,7 @@ def half_done(place: Place, until: Callable[[], bool]) -> None:
     """A write of version 2 over version 1 that was killed at the first step after which `until` is true."""
     for step in range(1, 1000):
         write_package(place, *package(1))
-        in_child(lambda: write_package(place, *package(2)), step, die, place.out)
+        in_child(functools.partial(write_version, place, 2), step, die, place.out)
         if until():
             return
         recover(place)
@@ -433,6 +474,7 @@ def test_an_edit_of_the_part_that_is_still_old_brings_the_other_parts_back(place
     assert leftovers(place) == []
 
 
+@pytest.mark.usefixtures("unsynced")
 def test_edits_of_an_old_part_and_of_a_new_one_are_both_kept_and_told(place: Place) -> None:
     half_done(place, lambda: decided(place) and (place.package_dir / "only_in_2.py").exists())
     (place.out / "module/__init__.py").write_text("by hand")
@@ -480,6 +522,7 @@ def test_a_package_that_is_no_longer_as_it_was_seen_is_not_written(place: Place,
     assert version_on_disk(place) == 2
 
 
+@pytest.mark.usefixtures("unsynced")
 def test_a_journal_of_an_older_version_is_finished(place: Place) -> None:
     half_done(place, lambda: decided(place))
     (journal,) = place.out.glob(".port-*/journal.json")
@@ -533,19 +576,19 @@ def test_a_disk_that_is_really_full_keeps_the_old_package(small_disk: Path) -> N
     assert version_on_disk(place) == 2
 
 
+def refused_as_nobody(place: Place) -> None:
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    with pytest.raises(PortError, match="Permission denied"):
+        write_package(place, *package(2))
+
+
 def test_a_folder_without_write_permission_is_told_in_a_sentence() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder) / "generated")
         write_package(place, *package(1))
         Path(folder).chmod(0o755)
         place.out.chmod(0o555)
-
-        def as_nobody() -> None:
-            if os.geteuid() == 0:
-                os.setuid(65534)
-            with pytest.raises(PortError, match="Permission denied"):
-                write_package(place, *package(2))
-
-        assert in_child(as_nobody, 0, die, place.out)[0] == 0
+        assert in_child(functools.partial(refused_as_nobody, place), 0, die, place.out)[0] == 0
         assert version_on_disk(place) == 1
         place.out.chmod(0o755)

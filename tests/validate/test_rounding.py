@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 pytest.importorskip("torch", reason="needs torch (the extra xla)")
 pytest.importorskip("safetensors", reason="needs safetensors (the extra xla)")
@@ -37,13 +37,16 @@ def cancelling(tmp_path: Path) -> Callable[[str], Path]:
     return port
 
 
-def validate(port: Path, *options: object) -> tuple[int, dict[str, Any], str]:
+def invoke(port: Path, *options: str) -> Result:
     fixed = ["--device", "cpu", "--preset", "tiny", "--steps", "1", "--case", CASE]
-    arguments = ["validate", port.parent / "upstream", port, *fixed, *options]
-    told = CliRunner().invoke(cli, [*map(str, arguments), "--json"])
+    told = CliRunner().invoke(cli, ["validate", str(port.parent / "upstream"), str(port), *fixed, *options])
     assert told.exit_code in (0, 1), told.output
-    text = CliRunner().invoke(cli, [str(argument) for argument in arguments]).stdout
-    return told.exit_code, json.loads(told.stdout)["cases"][0], text
+    return told
+
+
+def validate(port: Path) -> tuple[int, dict[str, Any]]:
+    told = invoke(port, "--json")
+    return told.exit_code, json.loads(told.stdout)["cases"][0]
 
 
 def own(case: dict[str, Any]) -> dict[str, float]:
@@ -53,17 +56,16 @@ def own(case: dict[str, Any]) -> dict[str, float]:
 
 
 def test_a_port_that_rounds_less_than_upstream_passes(cancelling: Callable[[str], Path]) -> None:
-    status, case, text = validate(cancelling(ELSEHOW))
+    status, case = validate(cancelling(ELSEHOW))
     assert (status, case["verdict"]) == (0, "pass")
     assert 85 < own(case)["SynthesizerTrn.1.0"] < 110
-    assert "upstream itself is" in text
 
 
 def test_a_port_that_rounds_much_more_than_upstream_fails(cancelling: Callable[[str], Path]) -> None:
     line = "        z = ((z + 60000.0) - 60000.0) * mask\n"
-    status, case, text = validate(cancelling(line))
-    assert (status, case["verdict"]) == (1, "mismatch")
-    assert "upstream itself is" in text
+    told = invoke(cancelling(line))
+    assert told.exit_code == 1
+    assert "upstream itself is" in told.stdout
 
 
 def test_a_port_that_rounds_more_than_a_lucky_upstream_passes_if_float64_agrees(tmp_path: Path) -> None:
@@ -71,15 +73,15 @@ def test_a_port_that_rounds_more_than_a_lucky_upstream_passes_if_float64_agrees(
     worse = write_port(
         tmp_path / "upstream", tmp_path / "port", LINE, LINE + "        z = ((z + 300.0) - 300.0) * mask\n"
     )
-    status, case, text = validate(worse)
-    assert (status, case["verdict"]) == (0, "pass")
-    assert "from that in float64" in text
+    told = invoke(worse)
+    assert told.exit_code == 0
+    assert "from that in float64" in told.stdout
 
 
 def test_a_port_that_is_off_in_float64_too_fails(tmp_path: Path) -> None:
     write_upstream(tmp_path / "upstream")
     wrong = write_port(tmp_path / "upstream", tmp_path / "port", LINE, LINE + "        z = z * 1.000001\n")
-    status, case, _ = validate(wrong)
+    status, case = validate(wrong)
     assert (status, case["verdict"]) == (1, "mismatch")
     assert case["groups"]["results"]["least_db"] > 105  # no further off than the port that passes
 
@@ -91,10 +93,8 @@ def test_a_variation_is_judged_by_its_own_rounding(tmp_path: Path, factor: str, 
     write_upstream(tmp_path / "upstream", MODELS.replace(LINE, upstream))
     ported = alone + f"        z = z * ({factor} if far else 1.0) * mask\n"
     port = write_port(tmp_path / "upstream", tmp_path / "port", upstream.removeprefix(LINE), ported)
-    fixed = ["--device", "cpu", "--preset", "tiny", "--steps", "1", "--case", CASE, "--json"]
-    told = CliRunner().invoke(cli, ["validate", str(tmp_path / "upstream"), str(port), *fixed])
-    (case,) = json.loads(told.stdout)["cases"]
-    assert case["verdict"] == verdict, told.stdout[-2000:]
+    _, case = validate(port)
+    assert case["verdict"] == verdict, case
     varied = own(case)
     assert 60 < varied["batch of one: SynthesizerTrn.1.0"] < 100
     assert "SynthesizerTrn.1.0" not in varied

@@ -54,6 +54,8 @@ def outcome(
 ) -> CaseOutcome:
     """The case judged eagerly in this process, `old` of the port being `new`."""
     assert old in MODELS
+    # Roles seed XLA where it was imported, as in their own processes it is for XLA only; here another test may have.
+    monkeypatch.delitem(sys.modules, "torch_xla", raising=False)
     told: dict[str, Told] = {}
     runs: tuple[Literal["reference", "port"], ...] = ("reference", "port")
     for role in runs:
