@@ -1,7 +1,7 @@
 """A step that is repeated in one graph of XLA: traced and compiled once, whatever the number of times.
 
-Like `utils.py` this file talks to a backend. Off XLA, and with a torch_xla whose builder cannot tell which parameter a
-tensor is, `fits` is false and the caller repeats its step itself.
+Like the files of `backend` this one talks to a backend. Off XLA, and with a torch_xla whose builder cannot tell which
+parameter a tensor is, `fits` is false and the caller repeats its step itself.
 """
 
 import importlib
