@@ -6,7 +6,9 @@ import importlib.util
 import os
 import random
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -32,6 +34,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     elif session.items and importlib.util.find_spec("torch_xla") is not None:
         # Autograd counts its device queues at the first backward pass; XLA has to be there by then.
         importlib.import_module("torch_xla").device()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files_of_tests() -> Iterator[None]:
+    """What tests and their processes leave in the folder of temporary files goes when they end.
+
+    Not a folder of pytest's, which nobody else may enter: some tests become another user.
+    """
+    with tempfile.TemporaryDirectory(prefix="sovits-tests-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TMPDIR", folder)
+            patch.setattr(tempfile, "tempdir", folder)
+            yield
 
 
 @pytest.fixture(scope="session", autouse=True)

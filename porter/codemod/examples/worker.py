@@ -29,7 +29,8 @@ def main() -> None:
     if find_spec("torch_xla") is not None:
         utils.get_xla_device()  # before the first backward pass, with which autograd counts the kinds of devices
     book = {rule.code: rule for rule in rulebook.load([Path(folder) for folder in sys.argv[1:]]).rules}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="sovits-port-") as folder:
+        tempfile.tempdir = folder  # files that an example makes go with it
         for line in sys.stdin:
             code, number = line.split()
             for result in execute(book[code], int(number), Path(folder)):
