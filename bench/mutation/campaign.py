@@ -84,7 +84,8 @@ def run(
         bench = stack.enter_context(open_bench(snapshot, folder, request))
         reach = _reach(bench, folder, package, workplace, jobs, say)
         others = _others(snapshot, folder, package, request, workplace, jobs, say)
-        picked = _Picked(reach, others, request, notes, take_inventory(bench.judge.texts).unreached)
+        unreached = take_inventory(bench.judge.texts, bench.judge.arrangement).unreached
+        picked = _Picked(reach, others, request, notes, unreached)
         wanted = list(islice(picked.of(sample(package, sampling.files, sampling.seed)), sampling.count))
         ledger = Ledger(_ledger_path(package, request), judge, sampling.trusting)
         trials: dict[str, Trial] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
@@ -43,14 +43,19 @@ def training_loop(file: SourceFile, node: cst.CSTNode) -> Loop | None:
 
 
 def is_training_loop(node: Loop) -> bool:
-    """Whether a loop is the innermost one around both a backward pass and an optimizer step of its own body."""
-    if not _trains(node.body):
+    """Whether a loop's body has both a backward pass and an optimizer step, and not in further loops that train.
+
+    One over batches may hold one of several steps of a discriminator, beside the generator's own.
+    """
+    if not _trains(own_of_type(node.body, cst.Call)):
         return False
-    return not any(_trains(inner.body) for inner in own_of_type(node.body, cst.For, cst.While))
+    inner = [loop for loop in own_of_type(node.body, cst.For, cst.While) if _trains(own_of_type(loop.body, cst.Call))]
+    within = {call for loop in inner for call in own_of_type(loop.body, cst.Call)}
+    return not inner or _trains(call for call in own_of_type(node.body, cst.Call) if call not in within)
 
 
-def _trains(body: cst.BaseSuite) -> bool:
-    nodes = list(own_of_type(body, cst.Call))
+def _trains(calls: Iterable[cst.Call]) -> bool:
+    nodes = list(calls)
     return any(method_call(n, "backward") for n in nodes) and any(_is_step(n) for n in nodes)
 
 

@@ -87,6 +87,7 @@ class ValidateAnswer(TypedDict):
     edited_by_hand: list[str]
     stopped: str  # what ended the run before its end: Ctrl-C or SIGTERM
     not_validated: list[str]
+    unfit: list[HostOnly]  # why inspection made no case of some of these
     host_only: list[HostOnly]
     cases: list[CaseRecord]
 

@@ -22,7 +22,7 @@ class CaseProgress(AbstractContextManager["CaseProgress"]):
     """Told what each case does; knows a case's end by its verdict."""
 
     def __init__(self, total: int, console: Console | None = None) -> None:
-        """`total` cases; the console is stderr, where not given."""
+        """`total` cases, and what inspection finds besides; the console is stderr, where not given."""
         self._total = total
         self._done = 0
         self._bar: Progress | None = None
@@ -42,7 +42,7 @@ class CaseProgress(AbstractContextManager["CaseProgress"]):
         """`state` is what the case does now, or its verdict."""
         ended = state in VERDICTS
         if self._bar is None:
-            report(f"[{self._done + 1}/{self._total}] {case}: {state}")
+            report(f"[{self._done + 1}/{max(self._total, self._done + 1)}] {case}: {state}")
         elif not ended:
             self._bar.update(self._task, description=escape(f"{case}: {state}"))
         elif state not in _GOOD:
@@ -56,7 +56,7 @@ class CaseProgress(AbstractContextManager["CaseProgress"]):
         self._done += 1
         words = row(outcome)
         if self._bar is None:
-            report(f"[{self._done}/{self._total}] {words}")
+            report(f"[{self._done}/{max(self._total, self._done)}] {words}")
             return
         style = "" if outcome.verdict == "pass" else "dim" if outcome.passed else "red"
         self._bar.console.print(words, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -205,7 +205,7 @@ def _run(upstream: str, directory: Path, request: Request) -> Outcome:
 
 
 def _print_cases(form: Form) -> None:
-    from ..validate.cases import TITLES
+    from ..validate.cases import FOUND_TITLE, TITLES
 
     if form == "json":
         told: CasesAnswer = {"cases": [{"name": name, "title": title} for name, title in TITLES.items()]}
@@ -214,3 +214,4 @@ def _print_cases(form: Form) -> None:
     width = max(map(len, TITLES))
     for name, title in TITLES.items():
         tell(f"{name:{width}}  {title}")
+    tell(f"{'found.FILE.NAME':{width}}  {FOUND_TITLE}")

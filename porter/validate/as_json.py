@@ -33,6 +33,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "edited_by_hand": list(outcome.by_hand),
         "stopped": outcome.stopped,
         "not_validated": list(outcome.not_validated),
+        "unfit": [{"name": name, "reason": reason} for name, reason in outcome.unfit.items()],
         "host_only": [{"name": name, "reason": reason} for name, reason in outcome.host_only],
         "cases": [_case_json(case) for case in outcome.cases],
     }

@@ -10,6 +10,7 @@ import libcst as cst
 from porter.analysis.contexts import Contexts, host_reason
 from porter.analysis.project import Project, SourceFile
 from porter.inputs.sources import TRAINERS
+from porter.inputs.sources.layout import Arrangement
 from porter.syntax.torch_names import TENSOR_ONLY_METHODS
 from porter.syntax.values import is_tensor
 from porter.syntax.walk import own_of_type
@@ -41,9 +42,12 @@ class Inventory:
         )
 
 
-def take_inventory(texts: Mapping[str, tuple[str, str]]) -> Inventory:
-    """Look through upstream's files: path → place inside the emitted package, text."""
-    project = Project.parse(texts)
+def take_inventory(texts: Mapping[str, tuple[str, str]], arrangement: Arrangement | None = None) -> Inventory:
+    """Look through upstream's files: path → place inside the emitted package, text.
+
+    Without an `arrangement` they stand to each other as in GPT-SoVITS.
+    """
+    project = Project.parse(texts, arrangement)
     judged: list[str] = []
     excused: list[tuple[str, str]] = []
     bare: set[str] = set()
@@ -139,9 +143,14 @@ def _excuse(file: SourceFile, node: cst.ClassDef | cst.FunctionDef, functions: l
     """Why a class or function never sees a tensor of the device; None where it may."""
     if file.target.startswith(f"{TRAINERS}/"):
         return "part of a trainer: trainers.* run it for some steps, python bench/train_alike.py UPSTREAM for many"
-    unreached = file.project.fact(Contexts).unreached(file, node)
+    if file.is_trainer:
+        return "part of a trainer of this upstream's own, of which no case runs a step"
+    contexts = file.project.fact(Contexts)
+    unreached = contexts.unreached(file, node)
     if unreached is not None:
         return unreached
+    if file.in_trainers and isinstance(node, cst.FunctionDef) and contexts.between_steps(file, node.body) is not None:
+        return f"{node.name.value} goes with a trainer, and no step over a batch runs it"
     if isinstance(node, cst.ClassDef) and _is_network(file, node, _PARALLEL):
         return f"{node.name.value} wraps a model for process groups; on XLA the port is one program and has none"
     reasons = [host_reason(file, function.body) for function in functions]

@@ -18,6 +18,9 @@ from porter.validate.sourcemap import Origin, SourceMap
 from porter.validate.tensors import read_groups
 from porter.validate.tolerances import tolerance
 
+# How Python refuses what a case calls: a parameter that is not there, a name that a file has not.
+_OTHER_ARGUMENTS = ("TypeError: ", "AttributeError: ")
+
 
 def judge_tensors(name: str, reference: Told, port: Told, folder: Path, device: str, lines: SourceMap) -> CaseOutcome:
     """Compare everything that both runs saved."""
@@ -111,6 +114,11 @@ def judge_budget(outcome: CaseOutcome, told: Told, lines: SourceMap) -> CaseOutc
         drift = lines.locate_text(budget.drift.where)
     verdict = "over budget" if overruns and outcome.verdict == "pass" else outcome.verdict
     return replace(outcome, verdict=verdict, budget=budget, overruns=tuple(overruns), costs=costs, drift=drift)
+
+
+def is_misfit(told: Told) -> bool:
+    """Whether upstream's side failed at the case's own call, before a line of upstream ran: it takes something else."""
+    return not told.where and told.error.startswith(_OTHER_ARGUMENTS)
 
 
 def judge_failure(name: str, side: str, told: Told, lines: SourceMap | None) -> CaseOutcome:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from porter.validate.budget import Budget, Overrun
@@ -124,6 +125,7 @@ class Outcome:
     cases: tuple[CaseOutcome, ...]
     validated: int = 0  # classes and functions of upstream that a passed case ran; 0 where not all cases were asked for
     not_validated: tuple[str, ...] = ()  # FILE:NAME of those that none ran
+    unfit: Mapping[str, str] = field(default_factory=dict)  # why inspection made no case of some of these
     host_only: tuple[tuple[str, str], ...] = ()  # those that never see a tensor of the device, and why
     reference: str = ""  # where upstream's side was recorded, "" where it ran beside the port
     not_judged: tuple[str, ...] = ()  # what this run did not look at, in sentences

@@ -195,3 +195,5 @@ def _print_coverage(outcome: Outcome, console: Console) -> None:
     if outcome.not_validated:
         names = ", ".join(outcome.not_validated)
         console.print(f"Not validated: {len(outcome.not_validated)}: {names}", soft_wrap=True, style=_WRONG)
+    for name, reason in outcome.unfit.items():
+        console.print(f"  {name}: {reason}", soft_wrap=True, markup=False, highlight=False, style="dim")

@@ -60,7 +60,7 @@ def reference(job: Job) -> Told:
     """Upstream itself, eager on the CPU or on CUDA; also makes the weights and batches of the other roles."""
     case = load_case(job.case)
     settings = make_settings(job.config, "tiny" if job.preset == "tiny" else "full")
-    library = Library(job.package)
+    library = Library(job.package, roots=job.roots)
     seed_all(job.seed)
     with _process_group() if case.process_group else nullcontext():
         told = case.describe(library, settings)
@@ -111,7 +111,7 @@ def reference(job: Job) -> Told:
 
 def exact(job: Job) -> Told:
     """Upstream in float64, with the weights, batch, noise and kinks of its own run."""
-    case, library = load_case(job.case), Library(job.package)
+    case, library = load_case(job.case), Library(job.package, roots=job.roots)
     seed_all(job.seed)
     with _process_group() if case.process_group else nullcontext():
         model = case.build(library, _read(job, "arguments.json"))
@@ -178,7 +178,7 @@ def budget(job: Job) -> Told:
 
 def checkpoint(job: Job) -> Told:
     """Upstream's model takes the checkpoint that the port wrote after its step."""
-    case, library = load_case(job.case), Library(job.package)
+    case, library = load_case(job.case), Library(job.package, roots=job.roots)
     seed_all(job.seed)
     with _process_group() if case.process_group else nullcontext():
         model = case.build(library, _read(job, "arguments.json"))
@@ -206,7 +206,7 @@ def ported(job: Job) -> Told:
 
     case = load_case(job.case)
     device, backend = _device(job, case)
-    model = case.build(Library(job.package), _read(job, "arguments.json"))
+    model = case.build(Library(job.package, roots=job.roots), _read(job, "arguments.json"))
     weights, own = load_tensors(job.path("weights.safetensors")), model.state_dict()
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(fitting, strict=False)
@@ -325,7 +325,7 @@ def _scales(job: Job, device: torch.device) -> dict[str, torch.Tensor]:
 def _load_model(job: Job, case: Case, findings: list[str]) -> Subjects | None:
     """The port's model with upstream's weights; None, and findings, where its parameters are others."""
     told = _read(job, "arguments.json")
-    library = Library(job.package, StandIns(_read(job, "standins.json")["names"]))
+    library = Library(job.package, StandIns(_read(job, "standins.json")["names"]), job.roots)
     for label in told:
         try:
             entry = _entry(case, library, label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porter.errors import PortError
+from porter.inputs.sources.layout import Arrangement
 from porter.inputs.upstream import Snapshot
-from porter.validate.cases import TITLES, chosen
+from porter.validate.cases import TITLES, chosen, chosen_found, found_name, is_found
 from porter.validate.checkpoint import check_fitted, converted
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment
@@ -21,6 +22,7 @@ from porter.validate.inventory import Inventory, take_inventory
 from porter.validate.job import CHECKPOINT, HOST, Job, Role, Told
 from porter.validate.judge import (
     first_divergence,
+    is_misfit,
     judge_budget,
     judge_checkpoint,
     judge_failure,
@@ -62,33 +64,51 @@ def validate(
     """
     names, manifest = chosen(request.cases), read_manifest(folder)
     outcomes: list[CaseOutcome] = []
+    reasons: dict[str, str] = {}  # why cases by inspection judge nothing
     stopped = ""
     with open_judge(snapshot, folder, request) as judge:
         if judge.recording is not None:
             names = judge.recording.chosen(request.cases, names)
         bisector = _bisector(snapshot, folder, judge) if request.probes else None
-        try:
-            for name, place, outcome in judge.run_ahead(names, progress):
+
+        def run(cases: Sequence[str]) -> Iterator[CaseOutcome]:
+            for name, place, outcome in judge.run_ahead(cases, progress):
                 reference = outcome
                 if not isinstance(reference, CaseOutcome):
                     outcome = judge.run_port(name, place, reference, progress)
                     if bisector is not None and not outcome.passed:
                         outcome = bisector.blame(outcome, place, reference, progress)
                 assert isinstance(outcome, CaseOutcome)
+                shutil.rmtree(place)
+                yield outcome
+
+        looked_at = Inventory()
+        found: tuple[str, ...] = ()
+        try:
+            for outcome in run(names):
                 outcomes.append(outcome)
                 ended(outcome)
-                shutil.rmtree(place)
+            if not request.cases or any(map(is_found, request.cases)):
+                looked_at = take_inventory(judge.texts, judge.arrangement)
+                asked = looked_at.judged if request.cases else looked_at.missing(_ran(outcomes))
+                found = () if judge.recording is not None else chosen_found(request.cases, asked)
+            for outcome in run(found):
+                if outcome.verdict == "not in this upstream":
+                    reasons[outcome.name] = outcome.findings[0]
+                    continue
+                outcomes.append(outcome)
+                ended(outcome)
         except (KeyboardInterrupt, SystemExit) as stop:
             stopped = "Ctrl-C" if isinstance(stop, KeyboardInterrupt) else "SIGTERM"
             judge.stop()
-    left = names[len(outcomes) :]
+    left = (*names, *found)[len(outcomes) + len(reasons) :]
     if not left:
         check_fitted(request.checkpoint, (case.fitted for case in outcomes))
-    inventory = Inventory() if request.cases or left else take_inventory(judge.texts)
+    inventory = Inventory() if request.cases or left else looked_at
     untaken: set[str] = set()
     if (request.forms == "tpu" or request.device == "tpu") and not (request.cases or left):
         untaken = {name for case in outcomes for name in case.missed} - {n for case in outcomes for n in case.took}
-    missing = inventory.missing(name for case in outcomes if case.passed for name in case.ran)
+    missing = inventory.missing(_ran(outcomes))
     return Outcome(
         upstream=snapshot.spec,
         revision=snapshot.revision,
@@ -101,6 +121,7 @@ def validate(
         cases=tuple(outcomes),
         validated=len(inventory.judged) - len(missing),
         not_validated=missing,
+        unfit={name: reasons[case] for name in looked_at.judged if (case := found_name(name)) in reasons},
         host_only=inventory.excused,
         reference=judge.recording.header.words if judge.recording is not None else "",
         not_judged=not_judged(judge.request, tuple(TITLES), names, left, stopped, inventory.unreached, sorted(untaken)),
@@ -141,6 +162,7 @@ def open_judge(snapshot: Snapshot, folder: Path, request: Request) -> Iterator[J
             port=port,
             config=tree.config(),
             texts=tree.sources.texts,
+            arrangement=tree.sources.arrangement,
             lines=source_map(manifest, tree),
             upstream=old,
             ported=stack.enter_context(server(port, xla, "port.log")),
@@ -161,6 +183,7 @@ class Judge:
     port: Paths
     config: dict[str, Any] | None
     texts: Mapping[str, tuple[str, str]]  # of upstream: path → place inside the package, text
+    arrangement: Arrangement  # how these stand to each other
     lines: SourceMap
     upstream: Server | None  # either this and `reference`, or `recording`
     ported: Server
@@ -221,6 +244,8 @@ class Judge:
             reference = self._upstream(name, place)
         except Timeout:
             return judge_timeout(name, _SIDES["reference"], self.request.timeout)
+        if is_misfit(reference):
+            reference = replace(reference, error="", unavailable=f"it takes something else: {reference.error}")
         failed = reference.error or reference.unavailable
         return judge_failure(name, _SIDES["reference"], reference, None) if failed else reference
 
@@ -356,6 +381,11 @@ class Judge:
     def _device(self, reference: Told, port: Told) -> str:
         """Whose tolerances count; a reference from CUDA is as far from the CPU as XLA is."""
         return "tpu" if port.backend == "TPU" else "cpu" if reference.backend == port.backend == HOST else "xla"
+
+
+def _ran(outcomes: Iterable[CaseOutcome]) -> Iterator[str]:
+    """`FILE:NAME` of what passed cases ran."""
+    return (name for case in outcomes if case.passed for name in case.ran)
 
 
 def _bisector(snapshot: Snapshot, folder: Path, judge: Judge) -> Bisector:

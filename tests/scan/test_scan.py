@@ -318,6 +318,12 @@ def test_a_read_in_the_middle_of_a_step_is_residual(tail: str) -> None:
     assert ("SYN", "residual") in {(code, status) for code, status, _ in trained(tail)}
 
 
+def test_a_loop_with_a_loop_of_several_steps_in_it_is_one_over_batches_all_the_same() -> None:
+    inner = "        for _ in range(2):\n            net(x).sum().backward()\n            optimizer.step()\n"
+    found = trained(f"{inner}        print(loss.item())\n")
+    assert ("SYN", "residual") in {(code, status) for code, status, _ in found}
+
+
 def test_a_training_loop_that_does_not_end_its_step_is_residual() -> None:
     left = [f for f in trained("", rules=False) if f[0] == "GRF"]
     assert left == [("GRF", "residual", "this training loop never ends its step: its iterations become one graph")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from porter.inputs.sources.layout import Arrangement
 from porter.validate.inventory import take_inventory
 
 MODELS = """import torch
@@ -94,3 +95,21 @@ def test_what_nobody_runs_is_told_apart() -> None:
     inventory = take_inventory(texts)
     assert inventory.unreached == ("AR/far.py:unused",)
     assert "AR/far.py:used" in inventory.judged
+
+
+def test_files_that_lie_beside_their_trainer_are_judged_as_far_as_it_uses_them() -> None:
+    models = "import torch\n\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
+    train = (
+        "import models\nimport utils\n\n\ndef run(loader, optimizer):\n    net = models.Net()\n"
+        "    for x in loader:\n        utils.loss(net(x)).backward()\n        optimizer.step()\n    utils.save(net)\n\n\n"
+        'if __name__ == "__main__":\n    run([], None)\n'
+    )
+    utils = "import torch\n\n\ndef loss(x):\n    return torch.mean(x)\n\n\ndef save(net):\n    torch.save(net, 'x')\n"
+    texts = {name: (name, text) for name, text in {"models.py": models, "train.py": train, "utils.py": utils}.items()}
+    arranged = Arrangement(("",), frozenset({"models.py"}), frozenset({"train.py", "utils.py"}))
+    inventory = take_inventory(texts, arranged)
+    assert set(inventory.judged) == {"models.py:Net", "utils.py:loss"}
+    assert dict(inventory.excused) == {
+        "train.py:run": "part of a trainer of this upstream's own, of which no case runs a step",
+        "utils.py:save": "save goes with a trainer, and no step over a batch runs it",
+    }

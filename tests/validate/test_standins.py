@@ -36,6 +36,16 @@ def test_a_package_that_nothing_uses_is_stood_in_for(folder: Path) -> None:
     assert standing() == ["sip_absent", "sip_other"]
 
 
+def test_a_file_is_found_in_whatever_folder_it_lies(folder: Path) -> None:
+    _write(folder, port__tpu__inner__siq_parts="x = 1\n", port__tpu__one__siq_two="", port__tpu__two__siq_two="")
+    assert Library("port.tpu", roots=(str(folder / "port/tpu"),)).module("siq_parts").x == 1
+    assert Library("", roots=(str(folder),)).module("siq_parts").__name__ == "port.tpu.inner.siq_parts"
+    with pytest.raises(Unavailable):
+        Library("port.tpu", roots=(str(folder / "port/tpu"),)).module("siq_two")
+    with pytest.raises(Unavailable):
+        Library("port.tpu").module("siq_parts")
+
+
 def test_using_it_fails(folder: Path) -> None:
     _write(folder, siu__a="import siu_absent\ndef f():\n    return siu_absent.load()\n")
     module = StandIns().import_module("siu.a")

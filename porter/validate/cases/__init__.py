@@ -1,8 +1,9 @@
-"""The cases by name; each is imported when it is run, since that takes torch."""
+"""The cases by name, written ones and those by inspection; each is imported when it is run, since that takes torch."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ FAMILIES: dict[str, dict[str, str]] = {
         "synthesizer.v2ProPlus.forward": "SynthesizerTrn of v2ProPlus in training",
     },
     "vits": {
-        f"vits.{ordinal}": f"the {ordinal} synthesizer of VITS or one of its relatives, in training"
+        f"vits.{name}{ordinal}": f"the {ordinal} synthesizer of VITS or one of its relatives, {title}"
+        for name, title in {"": "in training", "infer.": "from a text or features to audio"}.items()
         for ordinal in ("first", "second", "third", "fourth")
     },
     "inference": {
@@ -174,10 +176,28 @@ FAMILIES: dict[str, dict[str, str]] = {
     },
 }
 TITLES: dict[str, str] = {name: title for cases in FAMILIES.values() for name, title in cases.items()}
+# Cases by inspection, `found.FILE.NAME`: whatever of an upstream none of TITLES runs.
+_FOUND = "found"
+FOUND_TITLE = "each class and function that no case above runs, by what its parameters are called"
+
+
+def found_name(inventoried: str) -> str:
+    """The case by inspection of a class or function, `FILE:NAME` as an inventory has it."""
+    file, _, entry = inventoried.partition(":")
+    return f"{_FOUND}.{file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}.{entry}"
+
+
+def is_found(name: str) -> bool:
+    """Whether this is the name of a case by inspection, or a pattern of such names."""
+    return name.partition(".")[0] == _FOUND
 
 
 def load_case(name: str) -> Case:
-    """The case called `name`, one of TITLES."""
+    """The case called `name`, one of TITLES or of those by inspection."""
+    if is_found(name):
+        place, _, entry = name.partition(".")[2].rpartition(".")
+        made: Case = importlib.import_module(f"{__name__}.found").found_case(place, entry)
+        return made
     family = next(family for family, cases in FAMILIES.items() if name in cases)
     module = importlib.import_module(f"{__name__}.{family}")
     found: Case = next(case for case in module.CASES if case.name == name)
@@ -185,14 +205,20 @@ def load_case(name: str) -> Case:
 
 
 def chosen(asked: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the cases asked for: a name, its leading parts (`synthesizer.v2`) or a pattern; all for none.
+    """Names of the written cases asked for: a name, its leading parts (`synthesizer.v2`) or a pattern; all for none.
 
     PortError for one that means no case.
     """
     for pattern in asked:
-        if not any(_means(pattern, name) for name in TITLES):
+        if not is_found(pattern) and not any(_means(pattern, name) for name in TITLES):
             raise PortError(f"there is no case {pattern}; `sovits-port validate --list` shows them")
     return tuple(name for name in TITLES if not asked or any(_means(pattern, name) for pattern in asked))
+
+
+def chosen_found(asked: tuple[str, ...], inventoried: Iterable[str]) -> tuple[str, ...]:
+    """Names of the cases by inspection of `FILE:NAME`s: those asked for, all for none."""
+    names = map(found_name, inventoried)
+    return tuple(name for name in names if not asked or any(_means(pattern, name) for pattern in asked))
 
 
 def _means(pattern: str, name: str) -> bool:

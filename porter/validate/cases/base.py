@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -32,6 +33,7 @@ class Library:
 
     package: str
     standins: StandIns = field(default_factory=StandIns, compare=False)
+    roots: tuple[str, ...] = ()  # folders that hold this side's files, the package's own or those imports start from
 
     def module(self, name: str) -> ModuleType:
         """Import a module: `models`, or one that upstream keeps beside the folder `module`: `f5_tts.model.modules`.
@@ -43,6 +45,12 @@ class Library:
         if "." in name:
             beside = name.removeprefix(f"{TRAINERS}.")  # upstream has its trainers there
             places.append(f"{around}.{beside}" if around else beside)
+            if self.package:  # as flat sources are emitted, which lie beside their trainers
+                places.append(f"{self.package}.{beside}")
+            if self.roots:  # upstream's own path, as that of a trainer's helpers
+                places.append(name)
+        else:
+            places += self._elsewhere(name)
         for full in places:
             try:
                 return self.standins.import_module(full)
@@ -55,6 +63,16 @@ class Library:
                 reason = f"{name.replace('.', '/')}.py of this upstream cannot be imported with this torch: {error}"
                 raise Unavailable(reason) from None
         raise Unavailable(f"this upstream has no {name.replace('.', '/')}.py")
+
+    def _elsewhere(self, name: str) -> list[str]:
+        """Where a file lies that is the only one of its name, in whatever folder an upstream has put it."""
+        for root in map(Path, self.roots):
+            found = [path.relative_to(root) for path in root.rglob(f"{name}.py")]
+            if len(found) == 1 and len(found[0].parts) > 1:
+                place = ".".join(found[0].with_suffix("").parts)
+                own = self.package and root.as_posix().endswith(f"/{self.package.replace('.', '/')}")
+                return [f"{self.package}.{place}" if own else place]
+        return []
 
     def member(self, module: str, name: str) -> Any:
         """A class or function; of `Kind*[2]`, the third network of such a name that the file itself defines.

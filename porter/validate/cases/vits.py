@@ -1,16 +1,21 @@
-"""The synthesizers of VITS and its relatives in training, told apart by what their signatures ask for."""
+"""The synthesizers of VITS and its relatives in training and inferring, told apart by what their signatures ask for."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted, complete, lengths, within
+from porter.validate.budget import Allowance
+from porter.validate.cases.base import Batch, Case, Part, Subjects, Unavailable, accepted, complete, lengths, within
+from porter.validate.cases.base import method as method_of
 from porter.validate.settings import Settings
+from porter.validate.tree import PORT_PACKAGE
 
 SYMBOLS = 100  # of texts
 TONES, LANGUAGES = 5, 3
@@ -20,6 +25,7 @@ _LAYERS = 3  # the third is where some of them take in the speaker
 _LEAST = 0.5  # the shortest sample of a batch, as a part of the longest
 _LOWEST, _HIGHEST = 80.0, 400.0  # Hz
 _ORDINALS = ("first", "second", "third", "fourth")
+_SCALES: dict[str, Any] = {"noise_scale": 0.7, "length_scale": 1.7, "noise_scale_w": 0.8}  # no two alike
 
 # What options of constructors are called in the family, beside those that all of it has.
 _OPTIONS: dict[str, Any] = {
@@ -63,8 +69,11 @@ def arguments(constructor: Callable[..., Any], settings: Settings) -> dict[str, 
     return complete(constructor, accepted(constructor, offered))
 
 
-def batch(model: nn.Module, settings: Settings, generator: torch.Generator) -> Batch:
-    """What trainers of the family hand to `forward`. Unavailable where it asks for what is not known."""
+def batch(model: nn.Module, settings: Settings, generator: torch.Generator, method: str = "forward") -> Batch:
+    """What trainers of the family hand to `forward`, or programs to `infer`.
+
+    Unavailable where the method asks for what is not known.
+    """
     # Trainers leave out samples that are shorter than a segment, and no phoneme is shorter than a frame.
     count, frames = settings.batch, max(settings.frames, settings.segment)
     phonemes = min(settings.phonemes, int(frames * _LEAST))
@@ -90,15 +99,17 @@ def batch(model: nn.Module, settings: Settings, generator: torch.Generator) -> B
         "c": lambda: within(floats(settings.model["inter_channels"], frames) - 0.5, y_lengths),
         "phone": lambda: floats(frames, _widest(model)) - 0.5,
         "pitch": lambda: within(integers(PITCHES, frames), y_lengths),
-        **dict.fromkeys(("pitchf", "f0"), lambda: within(_LOWEST + floats(frames) * (_HIGHEST - _LOWEST), y_lengths)),
+        **dict.fromkeys(
+            ("pitchf", "nsff0", "f0"), lambda: within(_LOWEST + floats(frames) * (_HIGHEST - _LOWEST), y_lengths)
+        ),
         "uv": lambda: integers(2, frames).float(),
     }
     result = {}
-    for name, parameter in inspect.signature(model.forward).parameters.items():
+    for name, parameter in inspect.signature(getattr(model, method)).parameters.items():
         if name in offered:
             result[name] = offered[name]()
         elif parameter.default is parameter.empty:
-            raise Unavailable(f"{type(model).__name__}.forward of this upstream asks for {name}, which no case knows")
+            raise Unavailable(f"{type(model).__name__}.{method} of this upstream asks for {name}, which no case knows")
     return result
 
 
@@ -110,7 +121,43 @@ def _widest(model: nn.Module) -> int:
     return max(found)
 
 
-CASES = tuple(
+def _inferring(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+    method_of(constructor, "infer")
+    return arguments(constructor, settings)
+
+
+def _one(model: nn.Module, settings: Settings, generator: torch.Generator) -> Batch:
+    """A text, or the features of one sound."""
+    return batch(model, replace(settings, batch=1), generator, "infer")
+
+
+@torch.no_grad()  # as the programs of the family call it
+def _infer(model: Any, given: Batch) -> object:
+    """The sound, of a package of ours by its own way to pad what predicts its durations."""
+    scales = accepted(model.infer, _SCALES)
+    durations = _padding(model) if {"x", "x_lengths"} <= given.keys() else None
+    if durations is None:
+        return model.infer(**given, **scales)
+    return durations.infer(model, **{name: value.cpu() for name, value in given.items()}, **scales)
+
+
+def _padding(model: Any) -> Any:
+    """The module that pads, of the package that a model is of; None for upstream's, and a package without one."""
+    package = ".".join(type(model).__module__.split(".")[: PORT_PACKAGE.count(".") + 1])
+    if package != PORT_PACKAGE:
+        return None
+    try:
+        return getattr(importlib.import_module(f"{package}.decoding"), "durations", None)
+    except ModuleNotFoundError:
+        return None
+
+
+def _allowance(model: Subjects) -> Allowance:
+    # How many frames a text becomes is read, and results are cut on the host; the judge has the text on the device.
+    return Allowance(fetched=12, sent=24)
+
+
+_TRAINING = tuple(
     Case(
         f"vits.{ordinal}",
         (
@@ -127,3 +174,14 @@ CASES = tuple(
     )
     for number, ordinal in enumerate(_ORDINALS)
 )
+_INFERRING = tuple(
+    Case(
+        f"vits.infer.{ordinal}",
+        (Part("models", f"Synthesizer*[{number}]", _one, _inferring, _infer, label="synthesizer", audio="0"),),
+        training=False,
+        gradients=False,
+        allowance=_allowance,
+    )
+    for number, ordinal in enumerate(_ORDINALS)
+)
+CASES = (*_TRAINING, *_INFERRING)
