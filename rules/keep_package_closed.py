@@ -143,7 +143,7 @@ class KeepPackageClosed(Rule):
             inner = self.file.project.module(f"{module}.{name}")
             if inner is not None:
                 moved[alias] = _inside(inner.target)
-            elif here is not None:
+            elif here is not None and not self._stays(f"{module}.{name}"):
                 prefix = _inside(here.target)
                 moved[alias] = f"{prefix}.{name}" if prefix else name
         left = [alias for alias in node.names if alias not in moved]
@@ -154,6 +154,11 @@ class KeepPackageClosed(Rule):
             self._put(node, [*_lines(moved, self.file.origin), f"from {module} import {', '.join(map(_taken, left))}"])
         elif moved and not left and not self._finds(node, moved.values(), [dotted(a.name) or "" for a in moved]):
             self.redirect_import(node, moved)
+
+    def _stays(self, module: str) -> bool:
+        """Whether this is a module of upstream that is not ported, as one of a package of which other files are."""
+        arrangement = self.file.project.arrangement
+        return arrangement is not None and module in arrangement.upstream
 
     def _leaves(self, node: cst.ImportFrom) -> bool:
         """Whether a relative import reads what stays upstream's, of which the emitted package has nothing."""

@@ -88,6 +88,27 @@ TREES: Mapping[str, tuple[Mapping[str, str], str, str]] = {  # files, upstream's
         "all.voice.networks",
         "networks",
     ),
+    "helpers of a trainer that are called as files beside the main folder": (
+        {
+            "all/lib/voice/networks.py": net("from all.lib.voice import shapes", "shapes.half"),
+            "all/lib/voice/shapes.py": HALF,
+            "all/lib/helpers.py": "import torch\n\nKEPT = torch.zeros(1)\n",
+            "all/train/learn.py": LOOP.format(line="from all.lib.voice.networks import Net\nfrom helpers import keep"),
+            "all/train/helpers.py": "import torch\n\n\ndef keep(net):\n    torch.save(net.state_dict(), 'x')\n",
+        },
+        "all.lib.voice.networks",
+        "networks",
+    ),
+    "a file that is called as a package which it imports": (
+        {
+            "voice/networks.py": net("from voice.shapes.torchgen import half", "half"),
+            "voice/shapes/__init__.py": "",
+            "voice/shapes/torchgen.py": f"import torchgen.model\n{HALF}",
+            "learn.py": LOOP.format(line="from voice.networks import Net\nfrom voice.shapes import torchgen"),
+        },
+        "voice.networks",
+        "networks",
+    ),
     "a module beside a folder of its name": (
         {
             "module/networks.py": net("from module.shapes import half", "half"),
@@ -141,6 +162,21 @@ def test_the_port_computes_what_upstream_does(name: str, tmp_path: Path) -> None
         assert set(manifest["needs"]["trainers"]) == {"learning/loop.py"}
         assert (out / "module/tpu/learning/keep.py").is_file()
     assert run("status", root, out).exit_code == 0
+
+
+def test_a_file_that_stays_upstreams_is_not_looked_for_in_the_port(tmp_path: Path) -> None:
+    files = {
+        "voice/nets/networks.py": net("from voice.text.halves import half", "half"),
+        "voice/text/__init__.py": "import torch\n",
+        "voice/text/halves.py": f"from voice.text import names\n{HALF}\nNAME = names.NAME\n",
+        "voice/text/names.py": "NAME = 'x'\n",
+        "learn.py": LOOP.format(line="from voice.nets.networks import Net"),
+    }
+    root, out = write_tree(tmp_path / "up", files), tmp_path / "out"
+    assert run("generate", root, "--out", out).exit_code in (0, 1)
+    assert not list(out.rglob("names.py"))
+    wanted = python(RUN.format("voice.nets.networks"), root)
+    assert python(RUN.format("module.tpu.networks"), out, root) == wanted
 
 
 def test_names_of_the_hand_made_port_where_upstream_has_its_own_utils(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ class Layout:
     flat: bool = False  # its files import each other by bare names, so it is a folder that imports start from
     more: tuple[str, ...] = ()  # further folders to port whole, as a person asked
     chosen: str = ""  # a sentence: why this folder, where there were others
+    whole: bool = False  # imports name it by its whole path, so that they start from the top of the tree
 
     @property
     def prefix(self) -> str:
@@ -25,13 +26,18 @@ class Layout:
 
     @property
     def bases(self) -> tuple[str, ...]:
-        """Folders that absolute imports start from, first come first served."""
+        """Folders that absolute imports may start from, first come first served."""
         found = [self.prefix]
         while found[-1]:
             found.append(folder_of(found[-1]))
         if not self.flat and not self.is_module:
             found.append(self.root)
         return tuple(found)
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """Those of `bases` that imports really start from."""
+        return tuple(base for base in self.bases if base in ("", self.root)) if self.whole else self.bases
 
     @property
     def is_module(self) -> bool:

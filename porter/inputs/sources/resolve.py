@@ -53,13 +53,14 @@ def _readings(path: str, statement: Import, tree: Tree) -> Iterator[tuple[str, s
             folder = folder_of(folder)
         yield folder, statement.module
         return
-    for base in tree.bases:
+    for base in tree.layout.starts:
         yield base, statement.module
     first, _, rest = statement.module.partition(".")
     if rest and first == PACKAGE and not tree.prefix:
         yield "", rest  # upstream was given as that folder itself
-    if folder_of(path) not in tree.bases:
-        yield folder_of(path), statement.module  # as a script has it, whose own folder imports start from
+    own = folder_of(path)
+    if own not in tree.layout.starts and tree.module_file(join(own, first)) != path:
+        yield own, statement.module  # as a script has it, whose own folder imports start from; no file means itself
 
 
 def _members(path: str, statement: Import, base: str, name: str, tree: Tree, facts: Callable[[str], Facts]) -> Meaning:

@@ -63,6 +63,7 @@ def find_layout(snapshot: Snapshot, asked: Iterable[str] = ()) -> Layout:
         folders[0],
         _is_flat(networks, contents, folders[0]),
         chosen=_reason(networks, main, trained, len(others)) if others else "",
+        whole=_by_whole_path(contents, folders[0]),
     )
 
 
@@ -93,7 +94,7 @@ def _asked(snapshot: Snapshot, told: tuple[str, ...]) -> Layout:
 
     networks = Networks({path: content.decode("utf-8", "replace") for path, content in contents.items()})
     flat = told[0].rpartition("/")[2] != MODULE and _is_flat(networks, contents, told[0])
-    return Layout(told[0], flat, told[1:])
+    return Layout(told[0], flat, told[1:], whole=not flat and _by_whole_path(contents, told[0]))
 
 
 def _folder(text: str) -> str:
@@ -115,6 +116,19 @@ def _is_flat(networks: Networks, contents: Mapping[str, bytes], folder: str) -> 
         return False
     pattern = rb"^[ \t]*(?:import|from)[ \t]+(?:%s)\b" % b"|".join(re.escape(n.encode()) for n in sorted(names))
     return any(re.search(pattern, contents[path], re.MULTILINE) for path in own.values())
+
+
+def _by_whole_path(contents: Mapping[str, bytes], folder: str) -> bool:
+    """Whether imports name a folder from the top of the tree, and none from a folder between."""
+    if "/" not in folder:
+        return False
+    parts = folder.split("/")
+
+    def named(first: int) -> bool:
+        pattern = rb"^[ \t]*(?:import|from)[ \t]+%s\b" % re.escape(".".join(parts[first:]).encode())
+        return any(re.search(pattern, content, re.MULTILINE) for content in contents.values())
+
+    return named(0) and not any(map(named, range(1, len(parts))))
 
 
 def sources_below(snapshot: Snapshot, folder: str) -> tuple[str, ...]:
