@@ -25,7 +25,7 @@ from porter.generate import Settings, generate
 from porter.inputs.upstream import open_upstream
 from porter.package.store import Place
 
-_SIZES: dict[str, Any] = {
+SIZES: dict[str, Any] = {
     "n_vocab": 50,
     "spec_channels": 33,
     "segment_size": 8,
@@ -66,7 +66,7 @@ def main() -> int:
 
 def _compare(original: Any, ported: Any, infer: Any, utils: Any, device: str) -> int:
     taken = inspect.signature(original).parameters
-    sizes = {name: value for name, value in _SIZES.items() if name in taken}
+    sizes = {name: value for name, value in SIZES.items() if name in taken}
     torch.manual_seed(0)
     network, port = original(**sizes).eval(), ported(**sizes).eval()
     for parameter in network.parameters():
