@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import libcst as cst
@@ -13,6 +13,7 @@ from porter.analysis.loops import (
     assigned_before,
     of_last_axis,
     same_range,
+    sample_branches,
     sample_loop,
     sample_range,
     scalar,
@@ -24,6 +25,17 @@ from porter.syntax.template import match, names_in
 from porter.syntax.walk import dotted, same
 
 _ZERO = cst.Integer("0")
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """`target[i] = source[i, ..., start[i]:start[i] + size]` for every sample i."""
+
+    target: cst.Name
+    source: cst.BaseExpression
+    start: cst.BaseExpression  # as a whole tensor
+    size: cst.BaseExpression
+    rows: bool  # along axis 1, of however many
 
 
 class SliceSegmentsByGather(Rule):
@@ -124,6 +136,48 @@ class SliceSegmentsByGather(Rule):
                 """,
             grad=("x",),
         ),
+        Example(  # of rows or of the last axis, as a number says
+            before="""
+                import torch
+
+
+                def windows(x, starts, size=4, dim=2):
+                    if dim == 2:
+                        out = torch.zeros_like(x[:, :size])
+                    elif dim == 3:
+                        out = torch.zeros_like(x[:, :, :size])
+                    for i in range(x.size(0)):
+                        first = starts[i].item()
+                        last = first + size
+                        if dim == 2:
+                            out[i] = x[i, first:last]
+                        else:
+                            out[i] = x[i, :, first:last]
+                    return out
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def windows(x, starts, size=4, dim=2):
+                    if dim == 2:
+                        out = torch.zeros_like(x[:, :size])
+                    elif dim == 3:
+                        out = torch.zeros_like(x[:, :, :size])
+                    if dim == 2:
+                        out[:] = ops.slice_segments(x, starts, size, rows_of_samples=True)
+                    else:
+                        out[:] = ops.slice_segments(x, starts, size)
+                    return out
+                """,
+            call="(windows(x, starts, 3, 3), windows(x[:, 0], starts, 2))",
+            inputs="""
+                x = torch.arange(24.0).reshape(2, 2, 6)
+                starts = torch.tensor([1, 3])
+                """,
+            grad=("x",),
+        ),
         Example(  # a signal that is shorter than the windows
             before="""
                 import torch
@@ -194,6 +248,21 @@ class SliceSegmentsByGather(Rule):
                 out[b] = x[b, starts[b] : starts[b] + size]
             return out
         """,
+        # a choice that each sample makes
+        """
+        import torch
+
+
+        def windows(x, starts, size):
+            out = torch.zeros_like(x[:, :, :size])
+            for i in range(x.size(0)):
+                first = starts[i]
+                if first == 2:
+                    out[i] = x[i, :, first : first + size]
+                else:
+                    out[i] = x[i, :, first : first + size]
+            return out
+        """,
         # fewer windows than there are samples, maybe
         """
         import torch
@@ -219,38 +288,68 @@ class SliceSegmentsByGather(Rule):
     )
 
     def visit_For(self, node: cst.For) -> None:
+        if self.host_reason(node) is not None:
+            return
         loop = sample_loop(self.file, node)
-        if loop is None or len(loop.statements) != 1 or self.host_reason(node) is not None:
+        if loop is None:
+            self._choose(node)
             return
-        statement = loop.statements[0]
+        window = self._window(loop)
+        made = assigned_before(self.file, node, window.target.value) if window is not None else None
+        if window is None or made is None:
+            return
+        cut, whole = self._holds_windows(made, window.source, window.size, rows=window.rows)
+        if not cut and not whole:
+            return
+        self.replace(made, [])
+        self.replace(node, [_assign(window.target, self._gathered(window, whole=whole))])
+
+    def _choose(self, node: cst.For) -> None:
+        """A loop that cuts one window or another, as something says that is the same for all samples."""
+        branches = sample_branches(self.file, node)
+        if branches is None:
+            return
+        windows = [self._window(loop) for loop in (branches.one, branches.other)]
+        blocks = [
+            cst.IndentedBlock([self._filled(window.target, self._gathered(window))])
+            for window in windows
+            if window is not None
+        ]
+        if len(blocks) == len(windows):
+            self.replace(node, [cst.If(branches.test, blocks[0], cst.Else(blocks[1]))])
+
+    def _window(self, loop: SampleLoop) -> _Window | None:
+        """What a loop with one assignment cuts out of each sample, and what it writes that to, sample by sample."""
+        statement = loop.statements[0] if len(loop.statements) == 1 else None
         if not isinstance(statement, cst.Assign) or len(statement.targets) != 1:
-            return
+            return None
         target = sample_range(statement.targets[0].target, loop.index)
         source = sample_range(statement.value, loop.index)
         if target is None or source is None or target.start is not None or target.end is not None:
-            return
+            return None
         size = window_size(source.start, source.end)
         if size is None or not isinstance(target.tensor, cst.Name) or source.start is None:
-            return
-        planes = of_last_axis(self.file, source) or of_last_axis(self.file, source, replace(target, axes=0))
+            return None
         if not source.moves or source.axes > 1:
-            return
-        made = assigned_before(self.file, node, target.tensor.value)
-        if made is None:
-            return
-        cut, whole = self._holds_windows(made, source.tensor, size, rows=not planes)
-        if not cut and not whole:
-            return
-        how = "" if planes else ", rows_of_samples=True"
-        new = self.fill(
-            "__f(__x, __starts, __size, whole=True)" if whole else f"__f(__x, __starts, __size{how})",
+            return None
+        planes = of_last_axis(self.file, source) or of_last_axis(self.file, source, replace(target, axes=0))
+        return _Window(target.tensor, source.tensor, source.start, size, rows=not planes)
+
+    def _gathered(self, window: _Window, *, whole: bool = False) -> cst.BaseExpression:
+        """All windows at once."""
+        how = ", whole=True" if whole else ", rows_of_samples=True" if window.rows else ""
+        return self.fill(
+            f"__f(__x, __starts, __size{how})",
             f="ops.slice_segments",
-            x=source.tensor,
-            starts=source.start,
-            size=size,
+            x=window.source,
+            starts=window.start,
+            size=window.size,
         )
-        self.replace(made, [])
-        self.replace(node, [_assign(target.tensor, new)])
+
+    def _filled(self, target: cst.Name, value: cst.BaseExpression) -> cst.BaseStatement:
+        """A tensor is written to as a whole: whether it has room for the windows shows when it is."""
+        place = self.fill("__t[:]", t=target)
+        return cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(cst.ensure_type(place, cst.Subscript))], value)])
 
     def _holds_windows(
         self, line: cst.SimpleStatementLine, source: cst.BaseExpression, size: cst.BaseExpression, *, rows: bool

@@ -54,6 +54,35 @@ class TransformOnDevice(Rule):
                 """,
             grad=("y",),
         ),
+        Example(  # a name that torch has, or that of the signal
+            before="""
+                import torch
+
+
+                def magnitudes(x, w):
+                    stft = torch.stft(x.float(), n_fft=16, hop_length=4, window=w, return_complex=True)
+                    root = torch.sqrt(stft.real.pow(2) + stft.imag.pow(2) + 1e-6)
+                    x = torch.stft(x, n_fft=16, hop_length=4, window=w, center=False, return_complex=True)
+                    return root, torch.norm(torch.view_as_real(x) + 1e-3, p=2, dim=-1)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def magnitudes(x, w):
+                    stft = ops.stft_as_real(x.float(), n_fft=16, hop_length=4, window=w)
+                    root = torch.sqrt(stft[..., 0].pow(2) + stft[..., 1].pow(2) + 1e-6)
+                    x = ops.stft_as_real(x, n_fft=16, hop_length=4, window=w, center=False)
+                    return root, torch.norm(x + 1e-3, p=2, dim=-1)
+                """,
+            call="magnitudes(y, w)",
+            inputs="""
+                y = torch.linspace(-1, 1, 64).sin().reshape(1, 64)
+                w = torch.hann_window(16)
+                """,
+            grad=("y",),
+        ),
         Example(  # as it was written for torch 1, which gave what is real
             before="""
                 import torch
@@ -402,8 +431,13 @@ class TransformOnDevice(Rule):
                 seen = True
             if not (seen or again) or not isinstance(node, cst.Name) or node.value != name.value or node is name:
                 continue
-            if self.file.function(node) is not function or isinstance(self.file.parent(node), cst.AssignTarget):
+            around = self.file.parent(node)
+            if self.file.function(node) is not function or isinstance(around, cst.AssignTarget):
                 continue
+            if isinstance(around, cst.Attribute) and around.attr is node:
+                continue  # a part that is called so
+            if not again and made.value in self.file.ancestors(node):
+                continue  # what the name was before
             statement = next((a for a in (node, *self.file.ancestors(node)) if a in after), None)
             if rebound is not None and statement in after and after.index(statement) > after.index(rebound):
                 return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -38,16 +38,48 @@ class SampleLoop:
     statements: tuple[cst.Assign | cst.AugAssign, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """A loop over samples that does one of two things with all of them."""
+
+    test: cst.BaseExpression
+    one: SampleLoop
+    other: SampleLoop
+
+
 def sample_loop(file: SourceFile, node: cst.For) -> SampleLoop | None:
     """`node` as a loop over samples, if its body only assigns."""
-    if not isinstance(node.target, cst.Name) or node.orelse is not None or not _over_batch(file, node.iter):
+    return _of_lines(file, node, node.body.body) if isinstance(node.body, cst.IndentedBlock) else None
+
+
+def sample_branches(file: SourceFile, node: cst.For) -> Branches | None:
+    """`node` as two loops over samples, if its body ends with a choice between them that no sample changes."""
+    *lines, last = node.body.body if isinstance(node.body, cst.IndentedBlock) else (node,)
+    if not isinstance(last, cst.If) or not isinstance(last.orelse, cst.Else) or not isinstance(node.target, cst.Name):
         return None
-    if not isinstance(node.body, cst.IndentedBlock):
+    if not all(isinstance(part, (cst.Name, cst.Integer, cst.SimpleString, cst.Comparison, cst.ComparisonTarget,
+                                 cst.BaseCompOp, cst.BaseParenthesizableWhitespace, cst.LeftParen, cst.RightParen))
+               for part in descendants(last.test)):  # fmt: skip
+        return None
+    bound = {node.target.value, *(name for line in lines for name in _names(line))}
+    names = names_in(last.test)
+    if names & (bound & _assigned_first(node.body)) or node.target.value in names:
+        return None
+    blocks = (last.body, last.orelse.body)
+    if not all(isinstance(block, cst.IndentedBlock) for block in blocks):
+        return None
+    one, other = (_of_lines(file, node, [*lines, *cast(cst.IndentedBlock, block).body]) for block in blocks)
+    return Branches(last.test, one, other) if one is not None and other is not None else None
+
+
+def _of_lines(file: SourceFile, node: cst.For, lines: Sequence[cst.CSTNode]) -> SampleLoop | None:
+    """A loop over samples, if `lines` in the place of its body only assign."""
+    if not isinstance(node.target, cst.Name) or node.orelse is not None or not _over_batch(file, node.iter):
         return None
     index = node.target.value
     local: dict[str, cst.BaseExpression] = {}
     statements: list[cst.Assign | cst.AugAssign] = []
-    for line in node.body.body:
+    for line in lines:
         if not isinstance(line, cst.SimpleStatementLine) or len(line.body) != 1:
             return None
         small = line.body[0]
@@ -199,9 +231,11 @@ def _whole(element: cst.CSTNode) -> bool:
 
 
 def vectorized(bound: cst.BaseExpression, index: str) -> cst.BaseExpression | None:
-    """A per-sample number as a tensor over samples: `L[i] + 1` → `L + 1`; None if it depends on i otherwise."""
+    """A per-sample number as a tensor over samples: `L[i].item() + 1` → `L + 1`; None if it depends on i otherwise."""
 
     def put(part: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
+        read = match("__x.item()", part) if isinstance(part, cst.Call) else None
+        part = read["x"] if read is not None else part
         if isinstance(part, cst.Subscript) and len(part.slice) == 1 and isinstance(part.slice[0].slice, cst.Index):
             inner = part.slice[0].slice.value
             if isinstance(inner, cst.Name) and inner.value == index:
