@@ -11,7 +11,6 @@ from pathlib import Path
 
 from bench.faults.record import Device, Fault, NoPlace, plant
 from porter.inputs.upstream import Snapshot
-from porter.validate.cases import chosen
 from porter.validate.job import Told
 from porter.validate.outcome import CaseOutcome
 from porter.validate.request import Request
@@ -63,7 +62,7 @@ class Bench:
         self._stack, self._say = stack, say
         self._judges: dict[Device, Judge] = {}
         self._runs: dict[tuple[Device, str], _Run | None] = {}
-        self.names = chosen(request.cases)
+        self.names = request.names()
 
     def judge(self, device: Device) -> Judge:
         """The judge that runs the port on `device`."""

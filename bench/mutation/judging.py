@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Lock
 
 from porter.inputs.upstream import Snapshot
-from porter.validate.cases import chosen
 from porter.validate.children import Server
 from porter.validate.environment import child_environment
 from porter.validate.job import Told
@@ -115,7 +114,7 @@ def open_bench(snapshot: Snapshot, package: Path, request: Request) -> Iterator[
     """The bench for `package`, as `generate` made it. PortError for unusable input."""
     _limit_memory()
     with open_judge(snapshot, package, request) as judge:
-        yield Bench(judge, chosen(request.cases))
+        yield Bench(judge, request.names())
 
 
 def _limit_memory() -> None:

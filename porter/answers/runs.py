@@ -84,6 +84,7 @@ class ValidateAnswer(TypedDict):
     validated: int  # classes and functions of upstream that a passed case ran
     fused: int  # modules of all cases that a kernel stood for
     not_judged: list[str]
+    untaken: list[str]
     edited_by_hand: list[str]
     stopped: str  # what ended the run before its end: Ctrl-C or SIGTERM
     not_validated: list[str]

@@ -21,6 +21,7 @@ def complete_codes(context: click.Context, parameter: click.Parameter, incomplet
 
 def complete_cases(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Cases whose names begin with what was typed, each with its title."""
-    from ..validate.cases import TITLES
+    from ..validate.cases import FORMS, KERNELS, TITLES
 
-    return [CompletionItem(name, help=title) for name, title in TITLES.items() if name.startswith(incomplete)]
+    titles = {**TITLES, **FORMS, **KERNELS}
+    return [CompletionItem(name, help=title) for name, title in titles.items() if name.startswith(incomplete)]

@@ -193,11 +193,10 @@ def _check_as_recorded(context: click.Context, reference: Path) -> None:
 
 def _run(upstream: str, directory: Path, request: Request) -> Outcome:
     from ..inputs.upstream import open_upstream
-    from ..validate.cases import chosen
     from ..validate.runner import validate as judge
     from .case_progress import CaseProgress
 
-    total = len(chosen(request.cases))
+    total = len(request.names())
     snapshot = open_upstream(upstream)
     say_notes(snapshot)
     with CaseProgress(total) as progress:
@@ -205,13 +204,14 @@ def _run(upstream: str, directory: Path, request: Request) -> Outcome:
 
 
 def _print_cases(form: Form) -> None:
-    from ..validate.cases import FOUND_TITLE, TITLES
+    from ..validate.cases import FORMS, FOUND_TITLE, KERNELS, TITLES
 
+    titles = {**TITLES, **FORMS, **KERNELS}
     if form == "json":
-        told: CasesAnswer = {"cases": [{"name": name, "title": title} for name, title in TITLES.items()]}
+        told: CasesAnswer = {"cases": [{"name": name, "title": title} for name, title in titles.items()]}
         print_json("validate", told)
         return
-    width = max(map(len, TITLES))
-    for name, title in TITLES.items():
+    width = max(map(len, titles))
+    for name, title in titles.items():
         tell(f"{name:{width}}  {title}")
     tell(f"{'found.FILE.NAME':{width}}  {FOUND_TITLE}")

@@ -30,6 +30,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "validated": outcome.validated,
         "fused": outcome.fused,
         "not_judged": list(outcome.not_judged),
+        "untaken": list(outcome.untaken),
         "edited_by_hand": list(outcome.by_hand),
         "stopped": outcome.stopped,
         "not_validated": list(outcome.not_validated),

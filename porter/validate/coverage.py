@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from .supplied import Supplied
 
 _RUNTIME = "ops/"
-_ASKED = frozenset({"ops/forms.py:wants_tpu_form", "ops/on_chip.py:wanted", "ops/on_chip.py:available"})
+_FORM = "ops/forms.py:wants_tpu_form"
+_OF_KERNELS = frozenset({"ops/on_chip.py:wanted", "ops/on_chip.py:available"})
+_ASKED = frozenset({_FORM, *_OF_KERNELS})
+_RUN = "ops/on_chip.py:run"  # of a kernel, by its name
 _DISPATCHING = "handle_torch_function"  # a function that uses it is called once more for each mode
 
 
@@ -29,6 +32,8 @@ class Coverage(AbstractContextManager["Coverage"]):
         self._handling: Counter[str] = Counter()  # calls of the runtime's functions that are given a tensor or a module
         self._names: dict[CodeType, str] = {}
         self._forms: dict[str, bool] = {}  # by who asks for a TPU's form: whether it was ever to be had
+        self._asking: dict[str, bool] = {}  # the same of those who ask for a kernel
+        self._kernels: Counter[str] = Counter()  # calls of each, forward and backward
 
     def __enter__(self) -> Coverage:
         threading.setprofile(self._note)
@@ -45,11 +50,14 @@ class Coverage(AbstractContextManager["Coverage"]):
         code = frame.f_code
         if event == "return" and code in self._names and frame.f_back is not None and self._names[code] in _ASKED:
             place = self._name(frame.f_back.f_code)
-            self._forms[place] = self._forms.get(place, False) or argument is True
+            asked = self._asking if self._names[code] in _OF_KERNELS else self._forms
+            asked[place] = asked.get(place, False) or argument is True
         if event != "call":
             return
         self._seen[code] += 1
         name = self._runtime(code)
+        if name == _RUN:
+            self._count_kernel(frame)
         if name:
             given = [frame.f_locals.get(one) for one in code.co_varnames[: code.co_argcount]]
             if any(isinstance(value, (Tensor, nn.Module)) and not isinstance(value, Supplied) for value in given):
@@ -59,9 +67,21 @@ class Coverage(AbstractContextManager["Coverage"]):
         """`FILE:QUALIFIED NAME` of each, sorted."""
         return tuple(sorted({name for code in list(self._seen) if (name := self._name(code))}))
 
-    def forms(self, *, taken: bool) -> tuple[str, ...]:
-        """The functions that asked whether a TPU's form is to be had, and had it once, or never."""
-        return tuple(sorted(place for place, had in self._forms.items() if had is taken and place not in _ASKED))
+    def forms(self, *, taken: bool, kernels: bool) -> tuple[str, ...]:
+        """The functions that asked whether a TPU's form is to be had, and had it once, or never.
+
+        `kernels`: those that asked for a kernel count as well.
+        """
+        asked = [*self._forms.items(), *(self._asking.items() if kernels else ())]
+        return tuple(sorted({place for place, had in asked if had is taken and place not in _ASKED}))
+
+    def kernels(self) -> dict[str, int]:
+        """How often each kernel was run so far: `NAME` forward, `NAME backward`."""
+        return dict(self._kernels)
+
+    def _count_kernel(self, frame: FrameType) -> None:
+        name = str(frame.f_locals.get("name"))
+        self._kernels[f"{name} backward" if frame.f_locals.get("backward") else name] += 1
 
     def calls(self) -> dict[str, int]:
         """How often each function of the package's runtime was given a tensor or a module so far, but not the judge's.
@@ -102,6 +122,21 @@ def unseen() -> Iterator[None]:
 def since(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     """Calls between two counts."""
     return {name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)}
+
+
+def kernel_findings(wanted: Mapping[str, int], ran: Mapping[str, int], *, backward: bool) -> list[str]:
+    """Kernels that did not run as often as a case's forward, and its backward pass, should have them."""
+    expected = {**wanted, **({f"{name} backward": count for name, count in wanted.items()} if backward else {})}
+    return [
+        f"the kernel {name} ran {ran.get(name, 0)} times, where {count} were to be had: its form was not taken"
+        for name, count in expected.items()
+        if ran.get(name, 0) != count
+    ]
+
+
+def form_findings(wanted: Sequence[str], ran: Mapping[str, int]) -> list[str]:
+    """Functions of the runtime that a case's step has to run, and did not."""
+    return [f"{name} of the package did not run: its form was not taken" for name in wanted if not ran.get(name)]
 
 
 def call_findings(instrumented: Mapping[str, int], plain: Mapping[str, int]) -> list[str]:

@@ -95,6 +95,7 @@ class Varied:
     noise: tuple[dict[str, Any], ...] = ()
     dtypes: Mapping[str, str] = field(default_factory=dict)
     precision: str = ""  # whose tolerances count, "" for each tensor's own
+    findings: tuple[str, ...] = ()  # anything else that speaks against a port
 
     @staticmethod
     def of(told: Mapping[str, Any]) -> Varied:

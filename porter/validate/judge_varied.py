@@ -38,6 +38,7 @@ def variation_findings(reference: Told, port: Told) -> dict[str, list[str]]:
             findings = [_exceptions(old, new)]
         else:
             findings = _character(old, new, port.backend == HOST) + _gradients(old, new) + _noise(new)
+            findings += new.findings
         if findings:
             found[name] = findings
     return found

@@ -130,6 +130,7 @@ class Outcome:
     reference: str = ""  # where upstream's side was recorded, "" where it ran beside the port
     not_judged: tuple[str, ...] = ()  # what this run did not look at, in sentences
     by_hand: tuple[str, ...] = ()  # files of the package that were changed since they were generated
+    untaken: tuple[str, ...] = ()  # FILE:NAME of those that asked for a TPU's form, and had it in no case
     stopped: str = ""  # what ended the run before its end: "Ctrl-C" or "SIGTERM"
 
     @property
@@ -139,5 +140,5 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether every case did."""
-        return not self.stopped and all(case.passed for case in self.cases)
+        """Whether every case did, and took the forms that were asked for."""
+        return not self.stopped and not self.untaken and all(case.passed for case in self.cases)

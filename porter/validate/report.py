@@ -49,6 +49,7 @@ def print_outcome(outcome: Outcome, console: Console, *, quiet: bool = False) ->
         for case in outcome.cases:
             if not case.passed:
                 _print_details(case, outcome, console)
+        _print_untaken(outcome, console)
         return
     console.print(f"{outcome.port} against {outcome.upstream}: {setting(outcome)}", soft_wrap=True)
     judged = [case for case in outcome.cases if case.verdict != "not in this upstream"]
@@ -70,9 +71,17 @@ def print_outcome(outcome: Outcome, console: Console, *, quiet: bool = False) ->
     _print_fusions(outcome, console)
     for left in outcome.not_judged:
         console.print(f"Not judged: {left}.", soft_wrap=True, markup=False, highlight=False, style="dim")
+    _print_untaken(outcome, console)
     if outcome.stopped:
         console.print(f"Stopped by {outcome.stopped} before the end.", style=_WRONG)
     console.print(f"{summary(outcome.cases)}.", style="green" if outcome.passed else _WRONG, soft_wrap=True)
+
+
+def _print_untaken(outcome: Outcome, console: Console) -> None:
+    """Functions that should have taken a TPU's form."""
+    if outcome.untaken:
+        words = f"A TPU's forms were asked for, and no case took those of {', '.join(outcome.untaken)}."
+        console.print(words, style=_WRONG, soft_wrap=True, markup=False)
 
 
 def _print_fusions(outcome: Outcome, console: Console) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from porter.validate.cases import chosen
 from porter.validate.settings import Preset
 
 Progress = Callable[[str, str], None]  # case, what it does now
@@ -26,3 +29,24 @@ class Request:
     probes: int = 0  # how often to run a failed case again to find the edits to blame
     rules: tuple[Path, ...] = ()  # folders of rules that the package was made with
     forms: str = "auto"  # "tpu" for a TPU's own forms of operations, on whatever device
+
+    def names(self) -> tuple[str, ...]:
+        """The cases that are asked for. PortError for a name that means none."""
+        return chosen(self.cases, forms=self.tpu_forms, kernels=self.kernels)
+
+    @property
+    def tpu_forms(self) -> bool:
+        """Whether operations take a TPU's own forms."""
+        return self.forms == "tpu" or self.device == "tpu"
+
+    @property
+    def kernels(self) -> bool:
+        """Whether kernels run: they are forms of a TPU's that jax compiles, or interprets."""
+        return self.tpu_forms and not without_kernels()
+
+
+def without_kernels() -> str:
+    """Why no kernel can be had here, in a clause; "" where they can."""
+    if os.environ.get("SOVITS_PORT_KERNELS", "auto").lower() == "off":
+        return "SOVITS_PORT_KERNELS is off"
+    return "" if find_spec("jax") is not None else "jax is not installed"

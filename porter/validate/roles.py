@@ -17,7 +17,7 @@ from porter.validate.cases import load_case
 from porter.validate.cases.base import Batch, Case, Library, Subjects, Unavailable
 from porter.validate.cases.standins import StandIns, standing
 from porter.validate.character import methods, traits, watched_seeds
-from porter.validate.coverage import Coverage, call_findings, since
+from porter.validate.coverage import Coverage, call_findings, form_findings, kernel_findings, since
 from porter.validate.cuda import exact_cuda
 from porter.validate.exchange import (
     load_batches,
@@ -44,6 +44,7 @@ from porter.validate.likeness import (
     signatures,
 )
 from porter.validate.noise import RecordNoise, ReplayNoise, noise_told
+from porter.validate.request import without_kernels
 from porter.validate.seeding import seed_all
 from porter.validate.settings import make_settings
 from porter.validate.step import StepTensors, loss_scales, materialized, run_step
@@ -138,10 +139,12 @@ def port(job: Job) -> Told:
             told = _measured(job, case, model, batches, device, told)
         else:
             told = _replayed(job, case, model, materialized(batches[0], device), device, told)
+        if coverage is not None and not job.measure:
+            told = replace(told, findings=(*told.findings, *_untaken(case, coverage)))
         state = save_state(model, job.path(CHECKPOINT))
         told = replace(told, **_looks(model), fusions=_fusions(job, model))
         if job.variations and told.dtypes is not None:
-            varied = replay_variations(job, case, model, batches[0], device, _known(job))
+            varied = replay_variations(job, case, model, batches[0], device, _known(job), coverage)
             told = replace(told, varied={name: asdict(one) for name, one in varied.items()})
         if coverage is not None and device.type == "cpu" and os.environ.get("SOVITS_PORT_FORMS", "auto") != "auto":
             told = replace(told, findings=(*told.findings, *_ways(job, case, model, batches[0], coverage)))
@@ -151,7 +154,8 @@ def port(job: Job) -> Told:
     told = replace(told, findings=(*told.findings, *changed))
     if coverage is None:
         return told
-    took, missed = coverage.forms(taken=True), coverage.forms(taken=False)
+    kernels = not without_kernels()
+    took, missed = (coverage.forms(taken=taken, kernels=kernels) for taken in (True, False))
     return replace(told, ran=coverage.names(), took=took, missed=missed)
 
 
@@ -348,8 +352,7 @@ def _load_model(job: Job, case: Case, findings: list[str]) -> Subjects | None:
 
 
 def _entry(case: Case, library: Library, label: str) -> Any:
-    part = case.part(label)
-    return library.member(part.module, part.entry)
+    return case.part(label).member(library)
 
 
 def _device(job: Job, case: Case) -> tuple[torch.device, str]:
@@ -416,6 +419,12 @@ def _ways(job: Job, case: Case, model: Subjects, batch: Batch, coverage: Coverag
             run_step(case, model, {name: value.clone() for name, value in batch.items()}, {})
         counts.append(since(before, coverage.calls()))
     return call_findings(*counts[-2:])
+
+
+def _untaken(case: Case, coverage: Coverage) -> list[str]:
+    """Of the base case's step: kernels and other forms that did not run as they should."""
+    kernels = kernel_findings(case.kernels, coverage.kernels(), backward=case.gradients)
+    return kernels + form_findings(case.forms, coverage.calls())
 
 
 def _wide(job: Job, step: StepTensors, device: torch.device) -> list[str]:

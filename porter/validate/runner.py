@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from porter.errors import PortError
 from porter.inputs.sources.layout import Arrangement
 from porter.inputs.upstream import Snapshot
-from porter.validate.cases import TITLES, chosen, chosen_found, found_name, is_found
+from porter.validate.cases import FORMS, KERNELS, TITLES, chosen_found, found_name, is_found
 from porter.validate.checkpoint import check_fitted, converted
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment
@@ -62,7 +62,7 @@ def validate(
 
     `ended` is told each case's outcome as it ends. Ctrl-C, or SIGTERM (as SystemExit), ends the run with what there is.
     """
-    names, manifest = chosen(request.cases), read_manifest(folder)
+    names, manifest = request.names(), read_manifest(folder)
     outcomes: list[CaseOutcome] = []
     reasons: dict[str, str] = {}  # why cases by inspection judge nothing
     stopped = ""
@@ -106,7 +106,7 @@ def validate(
         check_fitted(request.checkpoint, (case.fitted for case in outcomes))
     inventory = Inventory() if request.cases or left else looked_at
     untaken: set[str] = set()
-    if (request.forms == "tpu" or request.device == "tpu") and not (request.cases or left):
+    if request.tpu_forms and not (request.cases or left):
         untaken = {name for case in outcomes for name in case.missed} - {n for case in outcomes for n in case.took}
     missing = inventory.missing(_ran(outcomes))
     return Outcome(
@@ -124,7 +124,8 @@ def validate(
         unfit={name: reasons[case] for name in looked_at.judged if (case := found_name(name)) in reasons},
         host_only=inventory.excused,
         reference=judge.recording.header.words if judge.recording is not None else "",
-        not_judged=not_judged(judge.request, tuple(TITLES), names, left, stopped, inventory.unreached, sorted(untaken)),
+        not_judged=not_judged(judge.request, (*TITLES, *FORMS, *KERNELS), names, left, stopped, inventory.unreached),
+        untaken=tuple(sorted(untaken)),
         by_hand=manifest.edited_by_hand(),
         stopped=stopped,
     )
@@ -148,7 +149,7 @@ def open_judge(snapshot: Snapshot, folder: Path, request: Request) -> Iterator[J
         weights, _ = converted(request.checkpoint, workplace)
 
         def server(paths: Paths, xla: bool, log: str, anew: bool = False) -> Server:
-            cases = chosen(request.cases)
+            cases = request.names()
             return Server(environment, paths.search, paths.package, xla, workplace / log, anew=anew, cases=cases)
 
         reference = old = None

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from porter.validate.cases.base import Batch, Case, Subjects, Told
 from porter.validate.character import watched_seeds
+from porter.validate.coverage import Coverage, form_findings, kernel_findings, since
 from porter.validate.exchange import (
     load_draws,
     load_masks,
@@ -38,6 +39,7 @@ from porter.validate.step import StepTensors, materialized, run_forward, run_ste
 from porter.validate.variations import Session, Variation, varied
 
 _MOST = 1 << 14  # elements kept of each gradient and buffer: the base case compares them whole
+_TAKING = ("size", "state")  # axes of variations that take the same forms as the base case; another precision may not
 Groups = dict[str, dict[str, Tensor]]
 
 
@@ -62,7 +64,13 @@ def record_variations(
 
 
 def replay_variations(
-    job: Job, case: Case, model: Subjects, base: Batch, device: torch.device, upstream: Mapping[str, Varied]
+    job: Job,
+    case: Case,
+    model: Subjects,
+    base: Batch,
+    device: torch.device,
+    upstream: Mapping[str, Varied],
+    coverage: Coverage | None = None,
 ) -> dict[str, Varied]:
     """Run the port's, as far as they are for its device; what upstream refuses is tried where operators run at once."""
     given = load_tensors(job.path("reference.safetensors"))
@@ -71,7 +79,10 @@ def replay_variations(
     for variation in varied(case, base, job.variations):
         told = upstream.get(variation.name)
         if told is not None and (not told.raised or device.type != "xla"):
+            before = (coverage.kernels(), coverage.calls()) if coverage is not None else ({}, {})
             runs.replay(variation)
+            if coverage is not None and not told.raised:
+                runs.count(variation, since(before[0], coverage.kernels()), since(before[1], coverage.calls()))
     return runs.done()
 
 
@@ -134,6 +145,14 @@ class _Runs:
         self._run(variation, batch, [kinks, noise])
         findings = noise_told(noise.findings())
         self._found[variation.name] = replace(self._found[variation.name], noise=findings)
+
+    def count(self, variation: Variation, kernels: Mapping[str, int], ran: Mapping[str, int]) -> None:
+        """Whether the kernels and other forms of the case ran in a variation."""
+        backward = self._backward(variation)
+        found = kernel_findings(self._case.kernels, kernels, backward=backward)
+        if backward and variation.axis in _TAKING:
+            found += form_findings(self._case.forms, ran)
+        self._found[variation.name] = replace(self._found[variation.name], findings=tuple(found))
 
     def _run(self, variation: Variation, batch: Batch, watching: Sequence[AbstractContextManager[object]]) -> None:
         case, model, name = self._case, self._model, variation.name

@@ -14,8 +14,17 @@ if TYPE_CHECKING:
 
 
 def validate_findings(outcome: Outcome) -> list[Finding]:
-    """One for each case that speaks against the port. Line 0: no line is known, and the path is the case's name."""
-    return [_finding(case) for case in outcome.cases if not case.passed]
+    """One for each case that speaks against the port. Line 0: no line is known, and the path is the case's name.
+
+    And one for each function of the package that took no form of a TPU's, at its file.
+    """
+    untaken = [
+        Finding(
+            "untaken", "error", f"{place.partition(':')[2]} took a TPU's form in no case", place.partition(":")[0], 0
+        )
+        for place in outcome.untaken
+    ]
+    return [*(_finding(case) for case in outcome.cases if not case.passed), *untaken]
 
 
 def passed_cases(outcome: Outcome) -> list[str]:

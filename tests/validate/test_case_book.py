@@ -13,14 +13,14 @@ pytest.importorskip("torch")
 import torch
 
 from porter.inputs.upstream import open_upstream
-from porter.validate.cases import TITLES, load_case
+from porter.validate.cases import FORMS, KERNELS, TITLES, load_case
 from porter.validate.cases.shapes import drawn, varying_mask
 from porter.validate.likeness import signature_findings, signatures
 from porter.validate.settings import make_settings
 from porter.validate.tree import UpstreamTree
 
 
-@pytest.mark.parametrize("name", TITLES)
+@pytest.mark.parametrize("name", [*TITLES, *FORMS, *KERNELS])
 def test_labels_tell_the_parts_of_a_case_apart(name: str) -> None:
     labels = [part.name for part in load_case(name).parts]
     assert not [label for label, count in Counter(labels).items() if count > 1]

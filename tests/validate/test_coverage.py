@@ -62,5 +62,16 @@ def test_who_asks_for_a_form_and_has_it_or_not(tmp_path: Path) -> None:
         for count in (1, 2):
             module.large(torch.ones(count))
         module.small(torch.ones(1))
-    assert coverage.forms(taken=True) == ("ops/forms.py:large",)
-    assert coverage.forms(taken=False) == ("ops/forms.py:small",)
+    assert coverage.forms(taken=True, kernels=True) == ("ops/forms.py:large",)
+    assert coverage.forms(taken=False, kernels=True) == ("ops/forms.py:small",)
+
+
+def test_who_asks_for_a_kernel_is_told_where_there_are_kernels(tmp_path: Path) -> None:
+    text = "def wanted(x):\n    return False\n\n\ndef gated(x):\n    return wanted(x)\n"
+    module = ModuleType("on_chip")
+    exec(compile(text, tmp_path / "ops" / "on_chip.py", "exec"), module.__dict__)
+    with Coverage([str(tmp_path)]) as coverage:
+        module.gated(torch.ones(2))
+        module.gated(torch.ones(2))
+    assert coverage.forms(taken=False, kernels=True) == ("ops/on_chip.py:gated",)
+    assert coverage.forms(taken=False, kernels=False) == ()

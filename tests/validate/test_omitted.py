@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from porter.validate.cases import KERNELS
 from porter.validate.omitted import not_judged
 from porter.validate.request import Request
 
@@ -34,9 +35,11 @@ def test_cases_that_had_not_ended() -> None:
     assert first == "2 cases that had not ended at SIGTERM: b, c"
 
 
-def test_forms_that_no_case_took() -> None:
-    first, *_ = not_judged(Request("cpu", forms="tpu"), CASES, CASES, (), "", (), ("ops/a.py:f", "ops/b.py:g"))
-    assert first == "a TPU's forms in 2 functions, which no case took: ops/a.py:f, ops/b.py:g"
+def test_kernels_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOVITS_PORT_KERNELS", "off")
+    told = not_judged(Request("cpu", forms="tpu"), (*CASES, *KERNELS), CASES, (), "")
+    assert "kernels: SOVITS_PORT_KERNELS is off" in told
+    assert not any("were not asked for" in one for one in told)
 
 
 def test_code_that_nobody_runs() -> None:

@@ -191,28 +191,46 @@ def is_found(name: str) -> bool:
     """Whether this is the name of a case by inspection, or a pattern of such names."""
     return name.partition(".")[0] == _FOUND
 
+# Of networks that are the judge's own, for what only a TPU's forms run: without kernels, and with them.
+FORMS: dict[str, str] = {
+    "forms.layers": "convolutions in a TPU's own layouts: of columns, in groups, upsampling",
+    "forms.products": "weights that are not normalised, activations and dropouts that are computed again",
+}
+KERNELS: dict[str, str] = {
+    "kernels.attention": "attention in a kernel: relative, across, with masks anywhere",
+    "kernels.feed_forward": "two convolutions in a kernel: masked, causal, padded by themselves",
+    "kernels.features": "convolutions with all their results in kernels: of columns, in groups, plain",
+    "kernels.gated": "gated layers in a kernel, conditioned and wide",
+    "kernels.residual": "residual layers in a kernel, in pairs and wide",
+}
+
 
 def load_case(name: str) -> Case:
-    """The case called `name`, one of TITLES or of those by inspection."""
+    """The case called `name`, one of TITLES, FORMS or KERNELS, or of those by inspection."""
+    own = name.partition(".")[0]
     if is_found(name):
         place, _, entry = name.partition(".")[2].rpartition(".")
         made: Case = importlib.import_module(f"{__name__}.found").found_case(place, entry)
         return made
-    family = next(family for family, cases in FAMILIES.items() if name in cases)
+    family = next((family for family, cases in FAMILIES.items() if name in cases), own)
     module = importlib.import_module(f"{__name__}.{family}")
     found: Case = next(case for case in module.CASES if case.name == name)
     return found
 
 
-def chosen(asked: tuple[str, ...]) -> tuple[str, ...]:
+def chosen(asked: tuple[str, ...], *, forms: bool = False, kernels: bool = False) -> tuple[str, ...]:
     """Names of the written cases asked for: a name, its leading parts (`synthesizer.v2`) or a pattern; all for none.
 
-    PortError for one that means no case.
+    `forms`, `kernels`: whether those of a TPU's forms, and of kernels, are among them. PortError for one that means no
+    case.
     """
+    known = (*TITLES, *(FORMS if forms else ()), *(KERNELS if kernels else ()))
     for pattern in asked:
-        if not is_found(pattern) and not any(_means(pattern, name) for name in TITLES):
+        if not is_found(pattern) and not any(_means(pattern, name) for name in known):
+            if any(_means(pattern, name) for name in (*FORMS, *KERNELS)):
+                raise PortError(f"{pattern} is for `validate --forms tpu`, and for kernels jax has to be installed")
             raise PortError(f"there is no case {pattern}; `sovits-port validate --list` shows them")
-    return tuple(name for name in TITLES if not asked or any(_means(pattern, name) for pattern in asked))
+    return tuple(name for name in known if not asked or any(_means(pattern, name) for pattern in asked))
 
 
 def chosen_found(asked: tuple[str, ...], inventoried: Iterable[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from porter.inputs.sources.layout import TRAINERS
 from porter.validate.budget import Allowance
+from porter.validate.cases.operations import TORCHS
 from porter.validate.cases.standins import StandIns
 from porter.validate.settings import Settings
 
@@ -84,6 +85,14 @@ class Library:
             raise Unavailable(f"{module}.py of this upstream has no {name}")
         return found
 
+    def operations(self) -> Any:
+        """The operations of the emitted runtime; upstream, which has none, gets torch's own in their place."""
+        try:
+            found = self.module("ops")
+        except Unavailable:
+            return TORCHS
+        return found if hasattr(found, "fused") else TORCHS
+
     def _numbered(self, module: str, name: str) -> Any:
         pattern, _, number = name.removesuffix("]").rpartition("[")
         file = self.module(module)
@@ -134,11 +143,18 @@ class Part:
     constant: tuple[str, ...] = ()  # floating-point inputs that get no gradient: masks, mostly
     needs: tuple[str, str] | None = None  # module and member without which no caller of upstream's asks for it
     audio: str | None = None  # the result that is sound, (batch, 1, samples): its name as in reports, "" for the whole
+    network: Callable[[Any], type[nn.Module]] | None = None  # the judge's own, made of one side's operations
 
     @property
     def name(self) -> str:
         """The label, or the entry's name."""
         return self.label or self.entry
+
+    def member(self, library: Library) -> Any:
+        """The class or function of one side. Unavailable where it has none."""
+        if self.network is not None:
+            return self.network(library.operations())
+        return library.member(self.module, self.entry)
 
     @property
     def unsettled(self) -> bool:
@@ -182,6 +198,8 @@ class Case:
     varies: bool = True  # whether it runs under variations
     turn: int = 0  # of the variations that `turns` cases of the same code share, each takes its own
     turns: int = 1
+    kernels: Mapping[str, int] = field(default_factory=dict)  # how often a forward has to run each, in a TPU's forms
+    forms: tuple[str, ...] = ()  # `ops/FILE:NAME` of what a step has to run of the runtime, in a TPU's forms
     left_out: tuple[str, ...] = ()  # names of variations that are known to differ; a comment beside it says why
 
     def part(self, label: str) -> Part:
@@ -194,7 +212,7 @@ class Case:
         reasons = []
         for part in self.parts:
             try:
-                entry = library.member(part.module, part.entry)
+                entry = part.member(library)
                 if part.needs is not None:
                     library.member(*part.needs)
                 told[part.name] = {} if part.arguments is None else part.arguments(entry, settings)
@@ -211,7 +229,7 @@ class Case:
         made = {}
         for label, arguments in told.items():
             part = self.part(label)
-            entry = library.member(part.module, part.entry)
+            entry = part.member(library)
             made[label] = entry
             if part.arguments is not None:  # constructors may import more: the decoder that they are asked for
                 made[label] = library.standins.run(

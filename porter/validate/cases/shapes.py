@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from porter.validate.cases.base import Batch, accepted, lengths, mask_of
+from porter.validate.cases.base import Batch, Part, accepted, lengths, mask_of
 from porter.validate.settings import Settings
 
 Inputs = Callable[[Any, Settings, torch.Generator], Batch]
@@ -59,3 +59,18 @@ def nothing(subject: Any, settings: Settings, generator: torch.Generator) -> Bat
 def built(offer: Callable[[Settings], Mapping[str, Any]]) -> Arguments:
     """Constructor arguments that depend on the settings: those offered that the class takes."""
     return lambda entry, settings: accepted(entry, offer(settings))
+
+
+def judges_own(
+    network: Callable[[Any], type[nn.Module]], label: str, inputs: Inputs, constant: tuple[str, ...] = (), **given: Any
+) -> Part:
+    """A network of the judge's own, of which `network` makes the class of one side's operations."""
+    return Part(
+        "ops",
+        network.__name__,
+        inputs,
+        lambda entry, settings: given,
+        label=label,
+        constant=constant,
+        network=network,
+    )

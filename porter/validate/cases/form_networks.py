@@ -1,0 +1,121 @@
+"""Small networks of layers that have a form of their own on a TPU, beside torch's own layers.
+
+Each function makes a class of one side's operations (`operations.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.1
+
+
+def columns(ops: Any) -> type[nn.Module]:
+    """Convolutions of few channels along time over the columns of a period."""
+
+    class Columns(nn.Module):
+        """Two of one stride: the second takes the first one's result as it lies."""
+
+        def __init__(self, width: int, taps: int, stride: int) -> None:
+            super().__init__()
+            self.first = ops.weight_norm(ops.Conv2d(1, width, (taps, 1), (stride, 1), (taps // 2, 0)))
+            self.second = ops.weight_norm(ops.Conv2d(width, 2 * width, (taps, 1), (stride, 1), (taps // 2, 0)))
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            """[B, 1, T, columns] -> both results."""
+            inner = ops.leaky_relu(self.first(x), SLOPE)
+            return [inner, self.second(inner)]
+
+    return Columns
+
+
+def groups(ops: Any) -> type[nn.Module]:
+    """A convolution in groups, and one over few channels."""
+
+    class Groups(nn.Module):
+        """With strides, and lengths that these do not divide."""
+
+        def __init__(self, width: int, count: int, taps: int, stride: int) -> None:
+            super().__init__()
+            self.first = ops.weight_norm(ops.Conv1d(1, width, taps, padding=taps // 2))
+            self.second = ops.Conv1d(width, 4 * width, taps, stride, taps // 2, groups=count)
+
+        def forward(self, x: Tensor) -> Tensor:
+            """[B, 1, T] -> [B, C, T / stride]."""
+            result: Tensor = self.second(ops.leaky_relu(self.first(x), SLOPE))
+            return result
+
+    return Groups
+
+
+def upsampling(ops: Any) -> type[nn.Module]:
+    """A decoder that upsamples to many samples of few channels."""
+
+    class Upsampling(nn.Module):
+        """Transposed convolutions, each followed by one that keeps the length."""
+
+        def __init__(self, width: int, strides: list[int], taps: int, dilation: int) -> None:
+            super().__init__()
+            widths = [width // 2**i for i in range(len(strides) + 1)]
+            self.ups = nn.ModuleList(
+                ops.weight_norm(nn.ConvTranspose1d(widths[i], widths[i + 1], 2 * s, s, padding=s // 2))
+                for i, s in enumerate(strides)
+            )
+            self.blocks = nn.ModuleList(
+                ops.weight_norm(nn.Conv1d(w, w, taps, padding=dilation * (taps // 2), dilation=dilation))
+                for w in widths[1:]
+            )
+            self.last = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=False)
+            ops.fold_time(self.ups, self.blocks, self.last)
+
+        def forward(self, x: Tensor) -> Tensor:
+            """[B, C, T] -> [B, 1, samples]."""
+            for up, block in zip(self.ups, self.blocks, strict=True):
+                x = up(ops.leaky_relu(x, SLOPE))
+                x = x + block(ops.leaky_relu(x, SLOPE))
+            return torch.tanh(self.last(ops.leaky_relu(x)))
+
+    return Upsampling
+
+
+def product(ops: Any) -> type[nn.Module]:
+    """A weight norm of one tap, for a signal that is smaller than the weight."""
+
+    class Product(nn.Module):
+        """As a condition passes it."""
+
+        def __init__(self, given: int, gives: int) -> None:
+            super().__init__()
+            self.layer = ops.weight_norm(nn.Conv1d(given, gives, 1))
+
+        def forward(self, g: Tensor) -> Tensor:
+            """[B, C, 1] -> [B, C (out), 1]."""
+            result: Tensor = self.layer(g)
+            return result
+
+    return Product
+
+
+def dropping(ops: Any) -> type[nn.Module]:
+    """A ReLU, and a dropout of weights before a product."""
+
+    class Dropping(nn.Module):
+        """Attention in few words."""
+
+        def __init__(self, width: int, p: float) -> None:
+            super().__init__()
+            self.first = nn.Conv1d(width, width, 1)
+            self.drop = ops.Dropout(p)
+
+        def forward(self, x: Tensor) -> Tensor:
+            """[B, C, T] -> [B, T, C]."""
+            x = ops.relu(self.first(x))
+            weights = self.drop(F.softmax(torch.matmul(x.transpose(1, 2), x), dim=-1))
+            result: Tensor = ops.matmul(weights, x.transpose(1, 2))
+            return result
+
+    return Dropping

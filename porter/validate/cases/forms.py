@@ -1,0 +1,60 @@
+"""A TPU's own forms of layers, kernels apart, each against torch's own layer.
+
+Upstream has no such networks: they are the judge's own, made of torch's operations on upstream's side. Each case names
+the functions of the runtime that its step has to run: so a form that is not taken any more is seen, though the plain
+one gives the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from porter.validate.cases import form_networks as networks
+from porter.validate.cases.base import Batch, Case
+from porter.validate.cases.shapes import drawn, normal
+from porter.validate.cases.shapes import judges_own as own
+from porter.validate.settings import Settings
+
+
+def _columns(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """Of a length that no stride divides."""
+    return {"x": normal(generator, settings.batch, 1, 5 * settings.frames + 1, 3)}
+
+
+def _sound(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    return {"x": normal(generator, settings.batch, 1, 5 * settings.frames + 3)}
+
+
+CASES = (
+    Case(
+        "forms.layers",
+        (
+            own(networks.columns, "columns", _columns, width=4, taps=5, stride=3),
+            own(networks.groups, "groups", _sound, width=16, count=4, taps=5, stride=2),
+            own(networks.upsampling, "upsampling", drawn(x=(32, "frames")), width=32, strides=[4, 2], taps=3,
+                dilation=3),
+        ),
+        forms=(
+            "ops/folding.py:conv1d",
+            "ops/folding.py:conv_transpose1d",
+            "ops/grouped.py:conv1d",
+            "ops/periodic.py:Conv2d._folded",
+            "ops/recomputed.py:_Recomputed.backward",
+            "ops/twins.py:unfolded",
+        ),
+    ),
+    Case(
+        "forms.products",
+        (
+            own(networks.product, "product", drawn(g=(48, 1)), given=48, gives=72),
+            own(networks.dropping, "dropping", drawn(x=(8, "phonemes")), width=8, p=0.2),
+        ),
+        forms=(
+            "ops/dropout.py:_Product.backward",
+            "ops/rectified.py:_Rectified.backward",
+            "ops/weight_norm.py:_NormedWeight.convolve",
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,221 @@
+"""Small networks that compute what a kernel does, written as upstream writes such layers.
+
+Each function makes a class of one side's operations (`operations.py`): with torch's it is the plain reference, with the
+runtime's a kernel stands for its layers on a TPU.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.1
+
+
+def residual(ops: Any) -> type[nn.Module]:
+    """Residual layers of convolutions, with a leaky ReLU before each."""
+
+    class Residual(nn.Module):
+        """Steps of two convolutions, or of one where `depth` is 1."""
+
+        def __init__(self, width: int, taps: int, dilations: list[int], depth: int, bias: bool) -> None:
+            super().__init__()
+            self.steps = nn.ModuleList(
+                nn.ModuleList(
+                    ops.weight_norm(nn.Conv1d(width, width, taps, padding=d * (taps // 2), dilation=d, bias=bias))
+                    for d in (dilation, 1)[:depth]
+                )
+                for dilation in dilations
+            )
+
+        @ops.fused  # type: ignore[untyped-decorator]
+        def forward(self, x: Tensor) -> Tensor:
+            """[B, C, T] -> [B, C, T]."""
+            for step in self.steps:
+                inner = x
+                for layer in step:  # type: ignore[attr-defined]
+                    inner = layer(F.leaky_relu(inner, SLOPE))
+                x = inner + x
+            return x
+
+    return Residual
+
+
+def gated(ops: Any) -> type[nn.Module]:
+    """Layers of a WaveNet."""
+
+    class Gated(nn.Module):
+        """Gated convolutions whose taps reach further and further."""
+
+        def __init__(self, width: int, count: int, taps: int, given: int) -> None:
+            super().__init__()
+            self.width, self.count = width, count
+            self.gates = nn.ModuleList(
+                ops.weight_norm(nn.Conv1d(width, 2 * width, taps, padding=2**i * (taps // 2), dilation=2**i))
+                for i in range(count)
+            )
+            self.passes = nn.ModuleList(
+                ops.weight_norm(nn.Conv1d(width, 2 * width if i < count - 1 else width, 1)) for i in range(count)
+            )
+            self.tell = nn.Conv1d(given, 2 * width * count, 1) if given else None
+
+        @ops.fused  # type: ignore[untyped-decorator]
+        def forward(self, x: Tensor, mask: Tensor, g: Tensor | None = None) -> Tensor:
+            """[B, C, T], [B, 1, T] and [B, given, 1] -> [B, C, T]."""
+            total, width = torch.zeros_like(x), self.width
+            if self.tell is not None:
+                g = self.tell(g)
+            for i in range(self.count):
+                both = self.gates[i](x)
+                if g is not None:
+                    both = both + g[:, 2 * width * i : 2 * width * (i + 1)]
+                out = self.passes[i](torch.tanh(both[:, :width]) * torch.sigmoid(both[:, width:]))
+                if i < self.count - 1:
+                    x = (x + out[:, :width]) * mask
+                total = total + out[:, -width:]
+            return total * mask
+
+    return Gated
+
+
+def columns(ops: Any) -> type[nn.Module]:
+    """Convolutions of columns, as a discriminator of periods has."""
+
+    class Columns(nn.Module):
+        """All results of convolutions along time, a leaky ReLU after each."""
+
+        def __init__(self, widths: list[int], taps: int, stride: int) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(
+                ops.weight_norm(ops.Conv2d(given, gives, (taps, 1), (stride, 1), (taps // 2, 0)))
+                for given, gives in pairwise(widths)
+            )
+
+        @ops.fused  # type: ignore[untyped-decorator]
+        def forward(self, x: Tensor) -> list[Tensor]:
+            """[B, C, T, columns] -> one of these a layer."""
+            found = []
+            for layer in self.layers:
+                x = F.leaky_relu(layer(x), SLOPE)
+                found.append(x)
+            return found
+
+    return Columns
+
+
+def groups(ops: Any) -> type[nn.Module]:
+    """Convolutions in groups, as a discriminator of whole signals has."""
+
+    class Groups(nn.Module):
+        """All results of convolutions in groups, a leaky ReLU after each."""
+
+        def __init__(self, widths: list[int], counts: list[int], taps: int, stride: int, bias: bool) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(
+                ops.weight_norm(
+                    ops.Conv1d(given, gives, taps, stride if count > 1 else 1, taps // 2, groups=count, bias=bias)
+                )
+                for (given, gives), count in zip(pairwise(widths), counts, strict=True)
+            )
+
+        @ops.fused  # type: ignore[untyped-decorator]
+        def forward(self, x: Tensor) -> list[Tensor]:
+            """[B, C, T] -> one of these a layer."""
+            found = []
+            for layer in self.layers:
+                x = F.leaky_relu(layer(x), SLOPE)
+                found.append(x)
+            return found
+
+    return Groups
+
+
+def feed_forward(ops: Any) -> type[nn.Module]:
+    """The feed-forward part of a transformer's layer."""
+
+    class FeedForward(nn.Module):
+        """Two convolutions with a ReLU between, which pad themselves or are padded, on both sides or before."""
+
+        def __init__(self, widths: list[int], taps: int, p: float, padding: int, causal: bool, bias: bool) -> None:
+            super().__init__()
+            given, inner, gives = widths
+            self.first = nn.Conv1d(given, inner, taps, padding=padding, bias=bias)
+            self.second = ops.weight_norm(nn.Conv1d(inner, gives, taps, padding=padding, bias=bias))
+            self.drop = ops.Dropout(p)
+            around = taps - 1 - 2 * padding
+            self.around = (around, 0) if causal else (around // 2, around - around // 2)
+
+        @ops.fused  # type: ignore[untyped-decorator]
+        def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+            """[B, C, T] and [B, 1, T] -> [B, C (out), T]."""
+            x = x if mask is None else x * mask
+            x = self.drop(ops.relu(self.first(F.pad(x, self.around))))
+            x = x if mask is None else x * mask
+            x = self.second(F.pad(x, self.around))
+            return x if mask is None else x * mask
+
+    return FeedForward
+
+
+def relative(ops: Any) -> type[nn.Module]:
+    """Attention with embeddings of relative positions."""
+
+    class Relative(nn.Module):
+        """Queries, keys and values of as many positions, with a mask and a dropout of weights."""
+
+        def __init__(self, width: int, window: int, p: float) -> None:
+            super().__init__()
+            self.drop = ops.Dropout(p)
+            self.near_keys, self.near_values = (
+                nn.Parameter(torch.randn(1, 2 * window + 1, width) * width**-0.5) for _ in range(2)
+            )
+
+        def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+            """[B, H, T, D] each, and [B, 1 or H, T, T] -> [B, H, T, D]."""
+            scores = ops.scores(q / 2, k.transpose(-2, -1)) + ops.relative_scores(q / 2, self.near_keys)
+            weights = self.drop(F.softmax(scores.masked_fill(mask == 0, -1e4), dim=-1))
+            result: Tensor = ops.matmul(weights, v) + ops.relative_values(weights, self.near_values)
+            return result
+
+    return Relative
+
+
+def across(ops: Any) -> type[nn.Module]:
+    """Attention without heads, from one signal to another."""
+
+    class Across(nn.Module):
+        """Scores scaled after the product."""
+
+        def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+            """[B, T, D], [B, S, D], [B, S, E] and [B, T, S] -> [B, T, E]."""
+            scores = 0.5 * ops.scores(q, k.transpose(1, 2)) / 1.5
+            if mask is not None:
+                scores = scores.masked_fill(mask == 0, -1e4)
+            return torch.bmm(nn.functional.softmax(scores, dim=2), v)
+
+    return Across
+
+
+def scaled(ops: Any) -> type[nn.Module]:
+    """PyTorch's fused attention."""
+
+    class Scaled(nn.Module):
+        """As it is, with a mask that tells what is seen."""
+
+        def __init__(self, causal: bool, scale: float | None) -> None:
+            super().__init__()
+            self.causal, self.scale = causal, scale
+
+        def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+            """[B, H, T, D], [B, H, S, D], [B, H, S, E] and [B, 1 or H, T, S] -> [B, H, T, E]."""
+            seen = None if mask is None else mask != 0
+            found: Tensor = ops.scaled_dot_product_attention(
+                q, k, v, attn_mask=seen, is_causal=self.causal, scale=self.scale
+            )
+            return found
+
+    return Scaled
