@@ -19,8 +19,10 @@ from bench.mutation.judging import Bench, Bencher, Say, open_bench
 from bench.mutation.ledger import Fate, Ledger
 from bench.mutation.reach import Reach
 from bench.mutation.trial import attempt
+from porter.errors import PortError
 from porter.inputs.upstream import Snapshot
 from porter.inputs.upstream.cache import cache_root
+from porter.validate.cases import chosen
 from porter.validate.inventory import take_inventory
 from porter.validate.manifest import read_manifest
 from porter.validate.runner import Request
@@ -186,9 +188,21 @@ def _others(
     if (request.device, request.forms) == PLAIN:
         asked = _beside(request).values()
         return [found for other in asked if (found := reaching.newest(package, other)) is not None]
-    plain = replace(request, device="cpu", forms="auto")
+    cases = tuple(name for name in request.cases if not _is_of_forms(name))
+    if request.cases and not cases:  # a plain run has none of these cases
+        return []
+    plain = replace(request, device="cpu", forms="auto", cases=cases)
     with open_bench(snapshot, folder, plain) as bench:
         return [_reach(bench, folder, package, workplace / "plain", jobs, say)]
+
+
+def _is_of_forms(pattern: str) -> bool:
+    """Whether a name or pattern of cases means such alone as only a TPU's forms have."""
+    try:
+        chosen((pattern,))
+    except PortError:
+        return True
+    return False
 
 
 def _beside(request: Request) -> dict[str, Request]:
