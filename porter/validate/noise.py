@@ -78,6 +78,13 @@ def noise_told(findings: Iterable[NoiseFinding]) -> tuple[dict[str, Any], ...]:
     )
 
 
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Draws during the block are nobody's: for what draws noise and does not look at it."""
+    with _disable_current_modes(), torch._C.DisableTorchFunction():  # type: ignore[no-untyped-call]
+        yield
+
+
 class RecordNoise(TorchDispatchMode):
     """Records each draw of the block; for eager runs. `draws` holds them in order.
 

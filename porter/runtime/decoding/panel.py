@@ -54,10 +54,11 @@ class Panel:
         if streaming_mode:
             mute = named.get("mute_emb_sim_matrix")
             least = named.get("chunk_split_thershold", 0.3)
-            yield from self._pieces(row, options, most, chunk_length, mute, least)
+            for codes, last in self._pieces(row, options, most, chunk_length, mute, least):
+                yield (None if codes is None else codes.to(_dtype(prompts))), last
             return
         (found,) = decode(self._network, [row], options, most=most, progress=self._progress)
-        codes = torch.cat([row.prompt, found.tokens])[None]
+        codes = _codes(row, found.tokens, prompts)[None]
         if prompts is None:
             yield codes, 0
         yield codes, _last(found, most)
@@ -78,7 +79,7 @@ class Panel:
         """Several sentences: codes behind those of the prompt, (P + N) each, and the index of each one's last step."""
         drawing = (top_k, top_p, temperature, repetition_penalty)
         rows, found, most = self._several("infer_panel_naive", x, prompts, bert_feature, early_stop_num, drawing)
-        codes = [torch.cat([row.prompt, one.tokens]) for row, one in zip(rows, found, strict=True)]
+        codes = [_codes(row, one.tokens, prompts) for row, one in zip(rows, found, strict=True)]
         return codes, [0 if prompts is None else _last(one, most) for one in found]
 
     def infer_panel_batch_infer(
@@ -101,7 +102,7 @@ class Panel:
         drawing = (top_k, top_p, temperature, repetition_penalty)
         rows, found, most = self._several("infer_panel_batch_infer", x, prompts, bert_feature, early_stop_num, drawing)
         kept = [one.tokens if one.ended else one.tokens[:-1] for one in found]
-        codes = [torch.cat([row.prompt, tokens]) for row, tokens in zip(rows, kept, strict=True)]
+        codes = [_codes(row, tokens, prompts) for row, tokens in zip(rows, kept, strict=True)]
         return codes, [_last(one, most) for one in found]
 
     def _several(
@@ -164,6 +165,16 @@ def attach(
 def _row(text: Tensor, prompts: Tensor | None, index: int, bert: Tensor) -> Row:
     prompt = torch.zeros(0, dtype=torch.int64) if prompts is None else prompts[index].cpu().long()
     return Row(text.cpu(), bert.detach().cpu(), prompt)
+
+
+def _codes(row: Row, tokens: Tensor, prompts: Tensor | None) -> Tensor:
+    """Codes behind those of the prompt."""
+    return torch.cat([row.prompt, tokens]).to(_dtype(prompts))
+
+
+def _dtype(prompts: Tensor | None) -> torch.dtype:
+    """Upstream's of codes: it draws int32, and puts them behind what it was given."""
+    return torch.int32 if prompts is None else torch.promote_types(prompts.dtype, torch.int32)
 
 
 def _most(early_stop: int) -> int:

@@ -86,6 +86,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "t2s.sampled": "Text2SemanticDecoder: drawn tokens, noise replayed",
         "t2s.rows": "Text2SemanticDecoder: several rows, each to its own end",
     },
+    "panel": {"t2s.panel": "Text2SemanticDecoder: upstream's own calls, in batches and in pieces, on the host"},
     "speak": {
         "speak.v1.decode": "sound of v1 from codes, lengths padded to buckets",
         "speak.v1.slow": "the same, slower",
@@ -165,6 +166,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "files.checkpoints": "checkpoints of trainers, on the host",
         "files.configuration": "configurations and logs of trainers, on the host",
     },
+    "sounds": {"files.sounds": "sound files that a port reads without ffmpeg, on the host"},
     "trainers": {
         "trainers.s2": "s2_train.py: steps, checkpoints, and resumed, of v2Pro where there is one, on the host",
         "trainers.s2_v3": "s2_train_v3.py: the same",

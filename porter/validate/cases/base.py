@@ -143,7 +143,7 @@ class Part:
     constant: tuple[str, ...] = ()  # floating-point inputs that get no gradient: masks, mostly
     needs: tuple[str, str] | None = None  # module and member without which no caller of upstream's asks for it
     audio: str | None = None  # the result that is sound, (batch, 1, samples): its name as in reports, "" for the whole
-    network: Callable[[Any], type[nn.Module]] | None = None  # the judge's own, made of one side's operations
+    network: Callable[[Any], Any] | None = None  # the judge's own class or function, made of one side's operations
 
     @property
     def name(self) -> str:

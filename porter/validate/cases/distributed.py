@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 from porter.validate.cases.base import Batch, Case, Part
+from porter.validate.cases.files import raised
 from porter.validate.cases.shapes import drawn, nothing
 
 _X = drawn(x=("width", "frames"))
@@ -46,8 +47,11 @@ def _alone() -> Iterator[None]:
 
 
 def _gathered(function: Any, given: Batch) -> object:
-    with _alone():
-        return function.apply(given["x"])
+    """What is gathered, and the gradient of its squares, or what asking for that raises."""
+    with _alone(), torch.set_grad_enabled(True):
+        x = given["x"].detach().requires_grad_()
+        found = function.apply(x)
+        return found.detach(), raised(lambda: torch.autograd.grad(found.square().sum(), x))
 
 
 CASES = (

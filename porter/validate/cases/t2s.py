@@ -17,14 +17,15 @@ from torch import Tensor, nn
 from porter.validate.cases.base import Batch, Case, Part, Unavailable, method, require
 from porter.validate.settings import Settings
 
-_MODULE = "AR.models.t2s_model"
+MODULE = "AR.models.t2s_model"
 _BERT = 1024  # features of a phoneme
 _VOCABULARY = 1025
 _RUBBISH = 1e4  # in slots that hold nothing
 _SHARP = 2.0  # factor of the last layer's weights: random ones hardly tell tokens apart
 
 
-def _arguments(entry: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+def arguments(entry: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+    """Of its constructor. Unavailable where upstream's decoder is of another kind."""
     if not hasattr(sys.modules[entry.__module__], "T2STransformer"):
         raise Unavailable("the decoder of this upstream keeps its caches in another way")
     require(method(entry, "infer_panel"), "repetition_penalty")
@@ -152,7 +153,7 @@ def upstream_tokens(
     return result, torch.where(watch.ended, len(drawn) - 1, -1), watch.logits
 
 
-def _decoding(model: Any) -> Any:
+def decoding_of(model: Any) -> Any:
     """The static decoder of the package that a model is of; None for upstream's."""
     package = type(model).__module__.partition(".AR.")[0]
     try:
@@ -179,7 +180,7 @@ def _begun(model: Any, decoding: Any, rows: list[Batch], steps: int) -> tuple[An
 
 def _static(model: Any, rows: list[Batch], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """The port's tokens (B, steps) with -1 behind the end, and the step of the end or -1, (B)."""
-    decoding = _decoding(model)
+    decoding = decoding_of(model)
     steps, sampling = _part_of(decoding, "steps"), _part_of(decoding, "sampling")
     noise = torch.stack([row["noise"] for row in rows], 1)
     network, state = _begun(model, decoding, rows, len(noise))
@@ -201,7 +202,7 @@ def _forced_steps(model: Any) -> int:
 
 
 def _prefill(model: Any, given: Batch) -> object:
-    if (decoding := _decoding(model)) is not None:
+    if (decoding := decoding_of(model)) is not None:
         return _without_end(_begun(model, decoding, [given], 1)[1].logits[0])
     return _whole(upstream_tokens(model, {**given, "noise": given["noise"][:1]}, top_k=1)[2][0])
 
@@ -221,7 +222,7 @@ def _whole(logits: Tensor) -> Tensor:
 def _teacher(model: Any, given: Batch) -> object:
     tokens = given["tokens"]
     forced = _forced_steps(model)
-    if (decoding := _decoding(model)) is None:
+    if (decoding := decoding_of(model)) is None:
         seen = upstream_tokens(model, given, tokens, top_k=1)[2]
         return torch.stack([_whole(logits) for logits in seen])
     network, state = _begun(model, decoding, [given], len(tokens))
@@ -256,7 +257,7 @@ def _caches(model: Any, settings: Settings, generator: torch.Generator) -> Batch
 def _step(model: Any, given: Batch) -> object:
     """Logits behind one token."""
     keys, values = ([given[f"{name}{n}"] for n in range(model.num_layers)] for name in ("key", "value"))
-    if (decoding := _decoding(model)) is None:
+    if (decoding := decoding_of(model)) is None:
         filled, places = int(given["slot"]), model.ar_audio_position
         keys, values = ([c[..., :filled].flatten(1, 2).mT for c in caches] for caches in (keys, values))
         placed = places.alpha * places.pe[:, given["position"]]
@@ -286,7 +287,7 @@ def _speaking(**options: Any) -> Callable[[Any, Batch], object]:
     """Tokens of one row, and when it ended."""
 
     def call(model: Any, given: Batch) -> object:
-        if _decoding(model) is None:
+        if decoding_of(model) is None:
             tokens, end, _ = upstream_tokens(model, given, **options)
             return {"tokens": tokens, "end": end}
         tokens, ends = _static(model, [given], options)
@@ -300,7 +301,7 @@ def _together(**options: Any) -> Callable[[Any, Batch], object]:
 
     def call(model: Any, given: Batch) -> object:
         rows = [{name[:-1]: value for name, value in given.items() if name[-1] == str(index)} for index in range(4)]
-        if _decoding(model) is not None:
+        if decoding_of(model) is not None:
             tokens, ends = _static(model, rows, options)
             return {"tokens": tokens, "end": ends}
         found = [upstream_tokens(model, row, **options) for row in rows]
@@ -321,7 +322,7 @@ _NO_NOISE = ("zeros", "not finite", *_CLOSE)
 def _case(
     name: str, inputs: Callable[..., Batch], call: Callable[[Any, Batch], object], left_out: tuple[str, ...] = ()
 ) -> Case:
-    part = Part(_MODULE, "Text2SemanticDecoder", inputs, _arguments, call, finish=_sharpen, settle=_send_tables)
+    part = Part(MODULE, "Text2SemanticDecoder", inputs, arguments, call, finish=_sharpen, settle=_send_tables)
     return Case(f"t2s.{name}", (part,), training=False, gradients=False, left_out=left_out)
 
 
