@@ -193,6 +193,7 @@ def is_found(name: str) -> bool:
     """Whether this is the name of a case by inspection, or a pattern of such names."""
     return name.partition(".")[0] == _FOUND
 
+
 # Of networks that are the judge's own, for what only a TPU's forms run: without kernels, and with them.
 FORMS: dict[str, str] = {
     "forms.layers": "convolutions in a TPU's own layouts: of columns, in groups, upsampling",
