@@ -19,6 +19,7 @@ from .training.files import write
 _SHORTEST, _LONGEST = 3, 10  # seconds of a reference that upstream takes
 _GPT, _SYNTHESIZER = "weights of the GPT (s1)", "weights of the synthesizer (s2)"
 _SILENT = 1e-4  # a reference whose samples, of 1 at most, are all smaller is silence
+_PHONEMES = {322: 512, 732: 732}  # rows of upstream's tables, of v1 and of later versions: synthesizer's and GPT's
 
 
 class Refused(Exception):  # noqa: N818  # what the user can change, in one sentence
@@ -70,7 +71,9 @@ def _speak(options: argparse.Namespace) -> None:
     utils.use_device(options.device)
     with contextlib.redirect_stdout(sys.stderr):  # upstream tells a lot
         speaker = _loaded(options)
+        _check_pair(options, speaker)
         _check_language(options, speaker)
+        _listen(options, speaker)
         inputs = _inputs(options)
         if options.warm:
             begun, before = time.monotonic(), utils.compiles()
@@ -114,10 +117,14 @@ def _check_clip(path: Path) -> None:
             seconds = file.getnframes() / file.getframerate()
     except (wave.Error, EOFError):
         return
-    if numpy.abs(samples.astype(numpy.int32)).max(initial=0) < _SILENT * 32768:
-        raise Refused(f"--ref: {path} is silent")
+    _check_loud(path, numpy.abs(samples.astype(numpy.int32)).max(initial=0) / 32768)
     if not _SHORTEST <= seconds <= _LONGEST:
         raise Refused(f"--ref: {path} lasts {seconds:.1f} s; a clip of {_SHORTEST} to {_LONGEST} seconds is needed")
+
+
+def _check_loud(path: Path, peak: float) -> None:
+    if peak < _SILENT:
+        raise Refused(f"--ref: {path} is silent")
 
 
 def _loaded(options: argparse.Namespace) -> Any:
@@ -165,6 +172,36 @@ def _held(path: Path) -> str:
     if isinstance(held, dict) and {"model", "optimizer"} <= held.keys():
         return "a network with its optimizer, to go on training with"
     return ""
+
+
+def _check_pair(options: argparse.Namespace, speaker: Any) -> None:
+    """Refuse weights of two versions: they number phonemes in two ways, and nothing else tells."""
+    known = speaker.t2s_model.model.ar_text_embedding.word_embeddings.weight.shape[0]
+    encoder = getattr(speaker.vits_model, "enc_p", None)
+    table = getattr(encoder, "text_embedding", None)
+    if table is None:
+        return
+    needed = _PHONEMES.get(table.weight.shape[0], known)
+    if known != needed:
+        raise Refused(
+            f"--gpt: {options.gpt} knows {known} phonemes, where a GPT for {options.sovits} knows {needed}: they are "
+            "of different versions"
+        )
+
+
+def _listen(options: argparse.Namespace, speaker: Any) -> None:
+    """Let upstream read the reference, which may be of any format that it reads."""
+    path = Path(options.ref)
+    try:
+        speaker.set_ref_audio(options.ref)
+    except Exception as error:  # each library that reads sound has its own
+        # What upstream itself says of the clip is an OSError without a number; that of a file has one.
+        if type(error) is OSError and error.errno is None and str(error):
+            raise Refused(f"--ref: {path}: {_line(error)}") from None
+        raise Refused(f"--ref: {path} cannot be read as sound: {_named(error)}") from None
+    samples = speaker.prompt_cache.get("raw_audio")
+    if samples is not None:
+        _check_loud(path, float(samples.abs().max()))
 
 
 def _check_language(options: argparse.Namespace, speaker: Any) -> None:

@@ -190,6 +190,18 @@ def test_what_cannot_be_drawn_with_is_refused(model: Speaker) -> None:
         decode(network, [a_row(1, 0, 3)])
 
 
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (a_row(1, 9, 5)._replace(phonemes=torch.tensor([3] * 8 + [20])), "phoneme 20 is none of the 20"),
+        (a_row(1, 9, 5)._replace(prompt=torch.tensor([1, -1, 2])), "code -1 is none of the 13"),
+    ],
+)
+def test_what_has_no_embedding_is_refused(model: Speaker, row: Row, words: str) -> None:
+    with pytest.raises(IndexError, match=words):
+        decode(Network.of(model), [ROWS[0], row], Options(), most=2)
+
+
 def test_noise_comes_from_the_seeded_generator(model: Speaker) -> None:
     network = Network.of(model)
     found = []

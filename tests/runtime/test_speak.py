@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from porter.runtime import speak, tts, utils
@@ -17,12 +18,13 @@ from .speaker import Speaker
 
 UPSTREAM = """
 import numpy as np
+import soundfile
 import torch
 from tests.runtime.speaker import Speaker, a_row
 
 
 class SynthesizerTrn(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, symbols):
         raise AssertionError("upstream's own network is built")
 
 
@@ -47,7 +49,7 @@ class Talking(Speaker):
 
 class TTS:
     def __init__(self, configs):
-        self.configs = configs
+        self.configs, self.prompt_cache = configs, {}
         self.init_t2s_weights(configs.custom["t2s_weights_path"])
         self.init_vits_weights(configs.custom["vits_weights_path"])
 
@@ -58,13 +60,17 @@ class TTS:
         self.t2s_model = Gpt(model)
 
     def init_vits_weights(self, path):
-        self.vits_model = SynthesizerTrn()
-        self.vits_model.load_state_dict(torch.load(path)["weight"])
+        weights = torch.load(path)["weight"]
+        self.vits_model = SynthesizerTrn(len(weights["enc_p.text_embedding.weight"]))
+        self.vits_model.load_state_dict(weights)
+
+    def set_ref_audio(self, path):
+        if "odd" in path:
+            raise OSError("the reference is odd")
+        self.prompt_cache["raw_audio"] = torch.from_numpy(soundfile.read(path)[0])[None]
 
     def run(self, inputs):
         print("upstream tells a lot")
-        if "odd" in inputs["ref_audio_path"]:
-            raise OSError("the reference is odd")
         if "words" in inputs["text"]:
             raise LookupError("\\n  Resource 'words' not found.\\n")
         row = a_row(len(inputs["text"]), 6, 4)
@@ -79,8 +85,9 @@ class TTS:
 class Synthesizer(torch.nn.Module):
     """The port's, in the place of the one in models.py."""
 
-    def __init__(self) -> None:
+    def __init__(self, symbols: int = 25) -> None:
         super().__init__()
+        self.enc_p = torch.nn.ModuleDict({"text_embedding": torch.nn.Embedding(symbols, 1)})
         self.scale = torch.nn.Parameter(torch.tensor(0.05))
 
     def decode(self, codes: torch.Tensor, text: torch.Tensor, refer: list[torch.Tensor]) -> torch.Tensor:
@@ -99,9 +106,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     torch.manual_seed(1)
     torch.save({"weight": Speaker().state_dict()}, tmp_path / "a.ckpt")
     torch.save({"weight": Synthesizer().state_dict()}, tmp_path / "b.pth")
+    torch.save({"weight": Synthesizer(732).state_dict()}, tmp_path / "v2.pth")
     torch.save({"weight": {"model.ar_predict_layer.weight": torch.zeros(1)}}, tmp_path / "s1.ckpt")
     torch.save({"weight": {"enc_p.text_embedding.weight": torch.zeros(1)}}, tmp_path / "s2.pth")
     (tmp_path / "s2.pth").write_bytes(b"05" + (tmp_path / "s2.pth").read_bytes()[2:])  # as that of v2Pro begins
+    torch.save({"weight": {}}, tmp_path / "empty.ckpt")
     torch.save({"model": {}, "optimizer": {}, "iteration": 8}, tmp_path / "G_8.pth")
     for name, loud, seconds in (
         ("ref.wav", 9000, 3),
@@ -112,6 +121,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         with wave.open(str(tmp_path / name), "wb") as file:
             file.setparams((1, 2, 16000, 0, "NONE", ""))
             file.writeframes((np.sin(np.arange(16000 * seconds)) * loud).astype("<i2").tobytes())
+    soundfile.write(tmp_path / "silent.flac", np.zeros(4 * 16000), 16000)
+    (tmp_path / "words.mp3").write_text("no sound at all", "utf-8")
     yield tmp_path
     utils.use_device(None)
     tts._tts_class.cache_clear()
@@ -166,14 +177,17 @@ def test_warming_and_streaming_tell_what_they_took(files: Path, capsys: pytest.C
     [
         ({"gpt": "none.ckpt"}, "--gpt: there is no file"),
         ({"sovits": "none.pth"}, "--sovits: there is no file"),
-        ({"gpt": "b.pth"}, "the weights cannot be loaded"),
+        ({"gpt": "empty.ckpt"}, "the weights cannot be loaded"),
         ({"gpt": "ref.wav"}, "ref.wav holds no checkpoint; weights of the GPT (s1) are needed"),
         ({"gpt": "s2.pth"}, "s2.pth holds weights of the synthesizer (s2); weights of the GPT (s1) are needed"),
         ({"sovits": "s1.ckpt"}, "s1.ckpt holds weights of the GPT (s1); weights of the synthesizer (s2) are needed"),
         ({"sovits": "G_8.pth"}, "G_8.pth holds a network with its optimizer, to go on training with; weights of the"),
         ({"ref": "silent.wav"}, "silent.wav is silent"),
         ({"ref": "short.wav"}, "short.wav lasts 2.0 s; a clip of 3 to 10 seconds is needed"),
-        ({"ref": "odd.wav"}, "the reference is odd"),
+        ({"ref": "odd.wav"}, "odd.wav: the reference is odd"),
+        ({"ref": "silent.flac"}, "silent.flac is silent"),
+        ({"ref": "words.mp3"}, "words.mp3 cannot be read as sound: LibsndfileError: Error opening "),
+        ({"sovits": "v2.pth"}, "v2.pth knows 732: they are of different versions"),
         ({"text": "words"}, "upstream's TTS cannot speak this: LookupError: Resource 'words' not found."),
         ({"text": " … "}, "--text holds nothing to say"),
         ({"lang": "tlh"}, "--lang: tlh is none of en, zh"),

@@ -39,7 +39,8 @@ def decode(
     """Decode `rows` together, each up to its own end, in `most` steps at most.
 
     `noise` draws from the device's seeded generator where it is None; `progress` hears of the steps so far now and
-    then. ValueError for options that nothing can be drawn with, and for rows without phonemes.
+    then. ValueError for options that nothing can be drawn with, and for rows without phonemes; IndexError for phonemes
+    and codes that the network does not have, as eager PyTorch raises: XLA would take others in their place.
     """
     state, prompt, chunks = _decoding(network, rows, options, most, READ_EVERY, noise)
     pending: Tensor | None = None
@@ -80,6 +81,9 @@ def _decoding(
     """The state behind the prompt, and an iterator that does `every` steps at a time and tells how many it did."""
     if not rows or any(row.phonemes.shape[0] == 0 for row in rows):
         raise ValueError("there is no text to speak: a row holds no phonemes")
+    for row in rows:
+        _check_known("phoneme", row.phonemes, network.text)
+        _check_known("code", row.prompt, network.audio)
     chosen = (options or Options()).checked(network.predict.shape[0])
     slots = ops.bucket(max(row.phonemes.shape[0] + row.prompt.shape[0] for row in rows))
     prompt = Prompt(*(_sent(part, network) for part in lay_out(rows, slots)))
@@ -88,6 +92,12 @@ def _decoding(
     utils.run_pending()
     steps = _in_one_graph if loops.fits(network.device) else _one_by_one
     return state, prompt, _chunks(steps, network, state, slots, drawing, most, every, noise)
+
+
+def _check_known(what: str, numbers: Tensor, table: Tensor) -> None:
+    known = table.shape[0]
+    for number in numbers[(numbers < 0) | (numbers >= known)][:1].tolist():
+        raise IndexError(f"{what} {number} is none of the {known} that this network knows")
 
 
 def _chunks(
