@@ -27,7 +27,7 @@ from porter.validate.children import last_words
 
 _INSTALL = 'pip install "sovits-port[xla,aot]"'
 _ARGUMENTS = "LIBTPU_INIT_ARGS"  # flags of the user's for the compiler
-_LAYOUT = 2  # of what is kept
+_LAYOUT = 3  # of what is kept
 
 
 class Compiler(Protocol):

@@ -16,6 +16,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+from porter.estimate import traffic
 from porter.estimate.chips import CHIPS, Chip
 from porter.validate.lifetime import die_with_parent
 
@@ -49,6 +50,7 @@ def figures(graph: bytes, chip: Chip) -> dict[str, Any]:
     executable = _compiled(graph, chip)
     seconds = time.perf_counter() - started
     cost, memory = executable.cost_analysis(), executable.get_compiled_memory_stats()
+    (program,) = executable.hlo_modules()
     return {
         "flops": float(cost.get("flops", 0.0)),
         "accessed": float(cost.get("bytes accessed", 0.0)),
@@ -58,6 +60,7 @@ def figures(graph: bytes, chip: Chip) -> dict[str, Any]:
         "aliased": memory.alias_size_in_bytes,
         "code": memory.generated_code_size_in_bytes,
         "seconds": seconds,
+        "moved": traffic.moved(program.to_string()),
     }
 
 

@@ -21,13 +21,14 @@ class Compiled:
     """The figures of a graph that compiles. Sizes are bytes of HBM."""
 
     flops: float
-    accessed: float  # bytes read and written
+    accessed: float  # bytes read and written, those in the chip's memory too
     temporary: int
     arguments: int
     outputs: int
     aliased: int  # of the outputs, in the place of arguments
     code: int
     seconds: float  # that compiling took
+    moved: int  # bytes between HBM and the chip
 
     @property
     def held(self) -> int:

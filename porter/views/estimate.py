@@ -22,6 +22,7 @@ _REASONS = 3  # why modules were not fused, in the line of a graph
 _FIGURES = (
     "GFLOP",
     "GB accessed",
+    "GB moved",
     "temporary GB",
     "arguments GB",
     "HBM needed",
@@ -94,10 +95,11 @@ def _cells(graph: GraphOutcome, said: Said, chip: str) -> tuple[str, ...]:
     needs = f"{said.needs / 1e9:.2f}" if said.needs else "–"
     found, roof = said.compiled, graph.roof(chip)
     if found is None or roof is None:
-        return ("–", "–", "–", "–", needs, "–", "–", "–", "–")
+        return ("–", "–", "–", "–", "–", needs, "–", "–", "–", "–")
     return (
         f"{found.flops / 1e9:.3g}" if found.flops < 1e11 else f"{found.flops / 1e9:.0f}",
         f"{found.accessed / 1e9:.2f}",
+        f"{found.moved / 1e9:.2f}",
         f"{found.temporary / 1e9:.2f}",
         f"{found.arguments / 1e9:.2f}",
         needs,

@@ -32,7 +32,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
     assert rows["net.forward"][1:] != rows["net.forward/dec"][1:]
     dec = rows["net.forward/dec"]
-    assert dec[1:7] == ["compiles", "3", "60.00", "3.00", "0.05", "3.10"]
+    assert dec[1:8] == ["compiles", "3", "60.00", "20.00", "3.00", "0.05", "3.10"]
     assert dec[-4:] == ["240", "*", "73.3", "memory"]
     assert "* compiled in an earlier run" in text
     assert f"big on v5e: {STRANGE}" in text
