@@ -1,7 +1,7 @@
 """Upstream's TTS with its GPT and its synthesizer on the device: `TTS(TTS_Config({...}))`.
 
-Text front end, BERT, HuBERT, the speaker's embedding and vocoders stay upstream's own, on the host. Upstream's folder,
-with `TTS_infer_pack`, has to be on sys.path; it is imported when `TTS` is first asked for.
+Text front end, BERT, HuBERT, the speaker's embedding and the vocoder of v3 stay upstream's own, on the host. Upstream's
+folder, with `TTS_infer_pack`, has to be on sys.path; it is imported when `TTS` is first asked for.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from . import ops, utils
-from .decoding import attach, sound
+from .decoding import attach, flow, sound
 
 _UPSTREAM = "TTS_infer_pack.TTS"
-_NETWORKS = ("SynthesizerTrn", "SynthesizerTrnV3")  # built from the port in upstream's loading code
+_NETWORKS = ("SynthesizerTrn", "SynthesizerTrnV3", "Generator")  # built from the port in upstream's loading code
 
 
 class OnDevice:
@@ -69,6 +69,32 @@ class SynthesizerOnDevice(OnDevice):
         """The network's `extract_latent`."""
         return sound.extract_latent(self._network, features)
 
+    def decode_encp(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """The network's `decode_encp`."""
+        return flow.decode_encp(self._network, *args, **kwargs)
+
+    @property
+    def cfm(self) -> "MatchingOnDevice":
+        """The network's flow matching."""
+        network: Any = self._network
+        return MatchingOnDevice(network.cfm, self._device)
+
+
+class MatchingOnDevice(OnDevice):
+    """Flow matching, step by step."""
+
+    def inference(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The network's `inference`."""
+        return flow.inference(self._network, *args, **kwargs)
+
+
+class VocoderOnDevice(OnDevice):
+    """A vocoder whose spectra are padded to buckets."""
+
+    def __call__(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Sound of a spectrum."""
+        return sound.vocode(self._network, spectrum)
+
 
 def _moved(value: Any, move: Any) -> Any:
     """Lists, tuples and dicts with each tensor moved."""
@@ -89,6 +115,7 @@ def _tts_class() -> type:
         """Upstream's TTS; `device` of its configuration is the host's, that of the port is `get_xla_device()`."""
 
         vits_model: Any
+        vocoder: Any
 
         def __init__(self, configs: Any, progress: Callable[[int], object] | None = None) -> None:
             """`progress` hears now and then how many codes of a sentence, or of sentences at a time, are there."""
@@ -112,6 +139,17 @@ def _tts_class() -> type:
             ops.fold_weight_norms(network)
             self.vits_model = SynthesizerOnDevice(network, self._place)
 
+        def init_vocoder(self, version: str) -> None:
+            """Load the vocoder as upstream does; one of the port's classes goes to the device."""
+            if isinstance(self.vocoder, VocoderOnDevice):
+                self.vocoder = None  # upstream asks for the class of the one that it has
+            with _ported(upstream):
+                super().init_vocoder(version)
+            if isinstance(self.vocoder, nn.Module) and isinstance(self.vocoder, _ported_class("Generator")):
+                network = self.vocoder.to(self._place).eval()
+                ops.fold_weight_norms(network)
+                self.vocoder = VocoderOnDevice(network, self._place)
+
     return TTS
 
 
@@ -127,6 +165,11 @@ def _ported(upstream: ModuleType) -> Iterator[None]:
     finally:
         for name, network in kept.items():
             setattr(upstream, name, network)
+
+
+def _ported_class(name: str) -> Any:
+    """A class of the port's networks; () where there is none."""
+    return getattr(importlib.import_module(".models", __package__), name, ())
 
 
 def __getattr__(name: str) -> Any:

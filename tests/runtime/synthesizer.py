@@ -141,6 +141,81 @@ class Synthesizer(nn.Module):
         return sound, kept[0], kept[1]
 
 
+class _Layers(nn.Module):
+    """A convolution under a mask, at a rate of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Conv1d(WIDTH, WIDTH, 5, padding=2)
+
+    def forward(self, x: Tensor, x_lengths: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        mask = _mask(x_lengths, x.shape[2])
+        return self.wide(torch.tanh(x + g) * mask) * mask, mask
+
+
+class _Quantizer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(CODES, WIDTH)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        found: Tensor = self.table(codes[0]).transpose(1, 2)
+        return found
+
+
+class _Estimator(nn.Module):
+    """Looks at time and condition, and keeps something from the first step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixed = nn.Linear(WIDTH, LATENTS)
+
+    def forward(self, x: Tensor, mu: Tensor, t: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor]:
+        kept = self.mixed(mu).transpose(1, 2) if kept is None else kept
+        return torch.tanh(x + kept + t), kept
+
+
+class Matching(nn.Module):
+    """Flow matching in a few steps from noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.estimator = _Estimator()
+
+    def inference(self, mu: Tensor, steps: int, temperature: float = 1.0) -> Tensor:
+        x = torch.randn([mu.shape[0], LATENTS, mu.shape[1]], device=mu.device, dtype=mu.dtype) * temperature
+        t, kept = 0.0, None
+        for _ in range(steps):
+            found, kept = self.estimator(x, mu, torch.ones(1, 1, 1, device=mu.device) * t, kept)
+            x, t = x + found / steps, t + 1 / steps
+        return x
+
+
+class FlowSynthesizer(nn.Module):
+    """What gives a flow its condition: 15 frames to 4 codes, as in v3, or 4 to one, as in v4."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.quantizer, self.ref_enc, self.enc_p, self.layers = _Quantizer(), _Reference(), _Encoder(), _Layers()
+        self.scale = scale
+        self.eval()
+
+    def decode_encp(
+        self, codes: Tensor, text: Tensor, refer: Tensor, ge: Tensor | None = None, speed: float = 1
+    ) -> tuple[Tensor, Tensor]:
+        device = codes.device
+        if ge is None:
+            ge = self.ref_enc(refer, torch.ones(1, 1, refer.shape[2], device=device))
+        assert ge is not None
+        # Upstream's count is not always that of the frames: with some speeds it leaves the last one out.
+        count = int(codes.shape[2] * 2 * self.scale / speed) + (speed != 1)
+        lengths = [torch.full((1,), n, device=device) for n in (codes.shape[2] * 2, text.shape[1], count)]
+        y = self.quantizer.decode(codes).repeat_interleave(2, 2)
+        hidden = self.enc_p(y, lengths[0], text, lengths[1], ge, speed)[0]
+        hidden = ops.interpolate(hidden, scale_factor=self.scale, mode="nearest")
+        return self.layers(hidden, lengths[2], ge)[0], ge
+
+
 def _mask(lengths: Tensor, most: int) -> Tensor:
     return (torch.arange(most, device=lengths.device) < lengths[:, None])[:, None].float()
 
@@ -161,4 +236,4 @@ def repeated(function: Any, *given: Any, **named: Any) -> Any:
     return function(*given, **named)
 
 
-__all__ = ["Synthesizer", "repeated", "spoken"]
+__all__ = ["FlowSynthesizer", "Matching", "Synthesizer", "repeated", "spoken"]

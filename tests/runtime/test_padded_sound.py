@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from porter.runtime import ops
-from porter.runtime.decoding import padding, sound
+from porter.runtime.decoding import padding, sentence, sound
 
 from .graphs import cost_of, device
 from .synthesizer import SAMPLES, WIDTH, Synthesizer, repeated, spoken
@@ -90,7 +90,7 @@ def test_without_zeros_behind_the_end_it_is_something_else(
     plain = padding.silence_behind
     part = getattr(network, left_out)
     monkeypatch.setattr(
-        sound, "silence_behind", lambda one, signal: plain(torch.nn.Module() if one is part else one, signal)
+        sentence, "silence_behind", lambda one, signal: plain(torch.nn.Module() if one is part else one, signal)
     )
     assert distance(repeated(sound.decode, network, *given), wanted) < 60
 

@@ -100,6 +100,10 @@ FAMILIES: dict[str, dict[str, str]] = {
         "speak.v2ProPlus.decode": "sound of v2ProPlus from codes, lengths padded to buckets",
         "speak.v2ProPlus.slow": "the same, slower",
         "speak.v2ProPlus.stream": "a chunk of a stream of v2ProPlus, lengths padded to buckets",
+        "speak.v3.condition": "the condition of v3's flow from codes, lengths padded to buckets",
+        "speak.v4.condition": "the condition of v4's flow from codes, lengths padded to buckets",
+        "speak.v4.slow": "the same, slower",
+        "speak.v4.vocoder": "sound of v4 from a mel spectrogram, its length padded to a bucket",
     },
     "losses": {"losses": "the losses of training, generator's and discriminator's"},
     "discriminator": {

@@ -45,7 +45,7 @@ _HIGH = next(seed for seed in itertools.count() if random.Random(seed).random() 
 _Arguments = Callable[[Callable[..., Any], Settings], dict[str, Any]]
 
 
-def _arguments(version: str, *checks: Callable[[Any], None]) -> _Arguments:
+def arguments(version: str, *checks: Callable[[Any], None]) -> _Arguments:
     """Constructor arguments, and sizes of the transformer inside; `checks` may find it Unavailable."""
 
     def told(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
@@ -55,13 +55,13 @@ def _arguments(version: str, *checks: Callable[[Any], None]) -> _Arguments:
             check(constructor)
         own = {"spec_channels": settings.spec_channels, "segment_size": settings.segment, "version": version}
         own["inter_channels"] = settings.model["hidden_channels"]  # one is the other in upstream's code
-        arguments = accepted(constructor, {**settings.model, **own, "n_speakers": settings.n_speakers})
-        return {"constructor": arguments, "transformer": _SMALL if settings.tiny else {}}
+        found = accepted(constructor, {**settings.model, **own, "n_speakers": settings.n_speakers})
+        return {"constructor": found, "transformer": _SMALL if settings.tiny else {}}
 
     return told
 
 
-def _make(entry: Any, told: dict[str, Any]) -> Any:
+def make(entry: Any, told: dict[str, Any]) -> Any:
     """A model whose constructor gives its transformer the sizes told, in place of those that it names."""
     module: Any = sys.modules[entry.__module__]
     transformer = module.DiT
@@ -180,8 +180,8 @@ def _sample(guidance: float) -> Callable[[Any, Batch], object]:
 
 def _cases(turn: int, name: str, entry: str, version: str, *checks: Callable[[Any], None]) -> tuple[Case, ...]:
     def part(inputs: Callable[..., Batch], call: Callable[[Any, Batch], object], *checks: Any) -> Part:
-        told = _arguments(version, *checks)
-        return Part("models", entry, inputs, told, call, _make, constant=("ssl", "y", "mel"))
+        told = arguments(version, *checks)
+        return Part("models", entry, inputs, told, call, make, constant=("ssl", "y", "mel"))
 
     def inference(label: str, inputs: Callable[..., Batch], call: Callable[[Any, Batch], object]) -> Case:
         def there(constructor: Any) -> None:
