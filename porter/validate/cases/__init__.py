@@ -82,6 +82,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "t2s.prefill": "Text2SemanticDecoder: first logits behind text and reference",
         "t2s.teacher": "Text2SemanticDecoder: logits of each step behind upstream's tokens",
         "t2s.step": "Text2SemanticDecoder: one step, from caches with rubbish in empty slots",
+        "t2s.loop": "Text2SemanticDecoder: 16 steps from such caches, in one graph where that can be",
         "t2s.greedy": "Text2SemanticDecoder: the likeliest tokens",
         "t2s.sampled": "Text2SemanticDecoder: drawn tokens, noise replayed",
         "t2s.rows": "Text2SemanticDecoder: several rows, each to its own end",

@@ -21,6 +21,7 @@ MODULE = "AR.models.t2s_model"
 _BERT = 1024  # features of a phoneme
 _VOCABULARY = 1025
 _RUBBISH = 1e4  # in slots that hold nothing
+_TURNS = 16  # tokens of one graph, where several are one
 _SHARP = 2.0  # factor of the last layer's weights: random ones hardly tell tokens apart
 
 
@@ -237,7 +238,7 @@ def _teacher(model: Any, given: Batch) -> object:
 
 def _caches(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
     """What one step reads: a token, its position and slot, and caches (1, H, D, T) with rubbish from that slot on."""
-    slots, filled = settings.sized(512, 16), settings.sized(440, 11)
+    slots, filled = settings.sized(512, 16 + _TURNS), settings.sized(440, 11)
     width = model.model_dim // model.num_head
     shape = 1, model.num_head, width, slots
     found = {
@@ -253,19 +254,38 @@ def _caches(model: Any, settings: Settings, generator: torch.Generator) -> Batch
     return found
 
 
-@torch.no_grad()
-def _step(model: Any, given: Batch) -> object:
-    """Logits behind one token."""
+def _kept(model: Any, given: Batch) -> tuple[list[Tensor], list[Tensor]]:
+    """Keys and values of each layer as they are given."""
     keys, values = ([given[f"{name}{n}"] for n in range(model.num_layers)] for name in ("key", "value"))
-    if (decoding := decoding_of(model)) is None:
-        filled, places = int(given["slot"]), model.ar_audio_position
-        keys, values = ([c[..., :filled].flatten(1, 2).mT for c in caches] for caches in (keys, values))
-        placed = places.alpha * places.pe[:, given["position"]]
-        hidden = model.ar_audio_embedding(given["token"][None]) * places.x_scale + placed
-        hidden, _, _ = model.t2s_transformer.decode_next_token(hidden, keys, values)
-        return model.ar_predict_layer(hidden[:, -1])
+    return keys, values
+
+
+class _Upstream:
+    """Upstream's blocks behind given caches."""
+
+    def __init__(self, model: Any, given: Batch) -> None:
+        filled = int(given["slot"])
+        self._model, self._position = model, given["position"]
+        self._keys, self._values = (
+            [cache[..., :filled].flatten(1, 2).mT for cache in caches] for caches in _kept(model, given)
+        )
+
+    def logits(self, token: Tensor) -> Tensor:
+        """(1, V) behind one more token, (1)."""
+        model, places = self._model, self._model.ar_audio_position
+        placed = places.alpha * places.pe[:, self._position]
+        hidden = model.ar_audio_embedding(token[None]) * places.x_scale + placed
+        hidden, self._keys, self._values = model.t2s_transformer.decode_next_token(hidden, self._keys, self._values)
+        self._position = self._position + 1
+        found: Tensor = model.ar_predict_layer(hidden[:, -1])
+        return found
+
+
+def _state(model: Any, decoding: Any, given: Batch) -> Any:
+    """The static decoder's, with given caches."""
+    keys, values = _kept(model, given)
     slots, device = keys[0].shape[-1], keys[0].device
-    state = _part_of(decoding, "slots").State(
+    return _part_of(decoding, "slots").State(
         keys=[cache.clone() for cache in keys],
         values=[cache.clone() for cache in values],
         valid=torch.arange(slots, device=device)[None] < given["slot"],
@@ -278,9 +298,58 @@ def _step(model: Any, given: Batch) -> object:
         step=torch.zeros(1, dtype=torch.int64, device=device),
         over=torch.zeros((), dtype=torch.bool, device=device),
     )
-    never = torch.zeros(1, dtype=torch.bool, device=device)
+
+
+@torch.no_grad()
+def _step(model: Any, given: Batch) -> object:
+    """Logits behind one token."""
+    if (decoding := decoding_of(model)) is None:
+        return _Upstream(model, given).logits(given["token"])
+    state = _state(model, decoding, given)
+    never = torch.zeros(1, dtype=torch.bool, device=given["token"].device)
     _part_of(decoding, "steps").advance(decoding.Network.of(model), state, given["token"], never)
     return state.logits
+
+
+def _drawing_caches(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """The same in the place of a token: logits of the next one, and noise (steps, 1, V) to draw several with."""
+    given = _caches(model, settings, generator)
+    del given["token"]
+    given["logits"] = torch.randn(1, _VOCABULARY, generator=generator)
+    given["noise"] = torch.empty(_TURNS, 1, _VOCABULARY).exponential_(generator=generator)
+    return given
+
+
+@torch.no_grad()
+def _loop(model: Any, given: Batch) -> object:
+    """Tokens drawn one after the other, and the logits behind the last; none of them is the end."""
+    logits, noise, options = given["logits"].clone(), given["noise"], {**_SAMPLED, "top_p": 1.0}
+    if (decoding := decoding_of(model)) is None:
+        blocks, helpers = _Upstream(model, given), sys.modules[sys.modules[type(model).__module__].sample.__module__]
+        tokens = torch.zeros(1, 0, dtype=torch.int64, device=noise.device)
+        for now in noise:
+            drawing = patch.object(
+                helpers,
+                "multinomial_sample_one_no_sync",
+                lambda chances, now=now: (chances / now[:, :-1]).argmax(-1, True),
+            )
+            with drawing:
+                token = helpers.sample(logits[:, :-1], tokens, **options)[0]
+            tokens = torch.cat([tokens, token.long()], 1)
+            logits = blocks.logits(tokens[:, -1])
+        return {"tokens": tokens, "logits": logits}
+    steps, loops = _part_of(decoding, "steps"), importlib.import_module(f"{decoding.__name__.rpartition('.')[0]}.loops")
+    network, state = decoding.Network.of(model), _state(model, decoding, given)
+    state.logits = logits
+    chosen = decoding.Options(**options, forced=len(noise) + 1).checked(_VOCABULARY)
+    drawing = _part_of(decoding, "sampling").Drawing.of(chosen, lambda tensor: tensor.to(noise.device))
+    if loops.fits(noise.device):
+        steps.several(network, state, noise, torch.tensor(len(noise)).to(noise.device), drawing)
+    else:
+        for now in noise:
+            steps.step(network, state, now, drawing)
+    places = given["slot"] + torch.arange(len(noise), device=noise.device)
+    return {"tokens": state.tokens.index_select(1, places), "logits": state.logits}
 
 
 def _speaking(**options: Any) -> Callable[[Any, Batch], object]:
@@ -330,6 +399,7 @@ CASES = (
     _case("prefill", _one, _prefill),
     _case("teacher", _forced, _teacher),
     _case("step", _caches, _step, ("bfloat16",)),  # autocast makes keys of another dtype than the caches given here
+    _case("loop", _drawing_caches, _loop, _NO_NOISE),
     _case("greedy", _one, _speaking(top_k=1), _CLOSE),
     _case("sampled", _one, _speaking(**_SAMPLED), _NO_NOISE),
     _case("rows", _rows, _together(**{**_SAMPLED, "top_k": _VOCABULARY, "top_p": 1.0}), _NO_NOISE),
