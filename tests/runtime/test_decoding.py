@@ -86,7 +86,7 @@ def test_a_state_that_is_full_grows(model: Speaker, monkeypatch: pytest.MonkeyPa
 def spoiled(state: State, filled: int) -> None:
     """Put rubbish into every slot that holds nothing."""
     for cache in (*state.keys, *state.values):
-        cache.masked_fill_(~state.valid[:, None, None], 1e4)
+        cache.masked_fill_(~state.valid.repeat_interleave(len(cache) // len(state.valid), 0)[:, None], 1e4)
     state.tokens[:, filled:] = 7
 
 

@@ -84,7 +84,7 @@ def _decoding(
     for row in rows:
         _check_known("phoneme", row.phonemes, network.text)
         _check_known("code", row.prompt, network.audio)
-    chosen = (options or Options()).checked(network.predict.shape[0])
+    chosen = (options or Options()).checked(network.predict.shape[1])
     slots = ops.bucket(max(row.phonemes.shape[0] + row.prompt.shape[0] for row in rows))
     prompt = Prompt(*(_sent(part, network) for part in lay_out(rows, slots)))
     drawing = Drawing.of(chosen, lambda tensor: _sent(tensor, network))

@@ -10,13 +10,17 @@ from .. import utils
 
 
 class Layer(NamedTuple):
-    """One block: weights and biases, each pair as `F.linear` and `F.layer_norm` take them."""
+    """One block: weights and biases, those of a product as `hidden @ weight + bias` takes them.
 
-    qkv: tuple[Tensor, Tensor]  # (3C, C), (3C)
+    XLA's CPU multiplies by a weight in this order as it is; one in the order of `F.linear` it would turn round in every
+    step of a loop.
+    """
+
+    qkv: tuple[Tensor, Tensor]  # (C, 3C), (3C)
     out: tuple[Tensor, Tensor]  # (C, C), (C)
     norm1: tuple[Tensor, Tensor, float]  # (C), (C), eps
-    widen: tuple[Tensor, Tensor]  # (4C, C), (4C)
-    narrow: tuple[Tensor, Tensor]  # (C, 4C), (C)
+    widen: tuple[Tensor, Tensor]  # (C, 4C), (4C)
+    narrow: tuple[Tensor, Tensor]  # (4C, C), (C)
     norm2: tuple[Tensor, Tensor, float]  # (C), (C), eps
 
 
@@ -33,11 +37,11 @@ class Network(NamedTuple):
 
     text: Tensor  # (phonemes, C)
     text_place: Place
-    bert: tuple[Tensor, Tensor]  # (C, 1024), (C)
+    bert: tuple[Tensor, Tensor]  # (1024, C), (C)
     audio: Tensor  # (V, C)
     audio_place: Place
     layers: tuple[Layer, ...]
-    predict: Tensor  # (V, C)
+    predict: Tensor  # (C, V)
     heads: int
     end: int
 
@@ -57,11 +61,11 @@ class Network(NamedTuple):
         return cls(
             text=model.ar_text_embedding.word_embeddings.weight,
             text_place=_place(model.ar_text_position),
-            bert=_pair(model.bert_proj),
+            bert=_product(model.bert_proj),
             audio=model.ar_audio_embedding.word_embeddings.weight,
             audio_place=_place(model.ar_audio_position),
             layers=tuple(_layer(layer) for layer in model.h.layers),
-            predict=model.ar_predict_layer.weight,
+            predict=model.ar_predict_layer.weight.t(),
             heads=model.num_head,
             end=model.EOS,
         )
@@ -70,17 +74,17 @@ class Network(NamedTuple):
 def _layer(layer: Any) -> Layer:
     attention = layer.self_attn
     return Layer(
-        qkv=(attention.in_proj_weight, attention.in_proj_bias),
-        out=_pair(attention.out_proj),
-        norm1=(*_pair(layer.norm1), layer.norm1.eps),
-        widen=_pair(layer.linear1),
-        narrow=_pair(layer.linear2),
-        norm2=(*_pair(layer.norm2), layer.norm2.eps),
+        qkv=(attention.in_proj_weight.t(), attention.in_proj_bias),
+        out=_product(attention.out_proj),
+        norm1=(layer.norm1.weight, layer.norm1.bias, layer.norm1.eps),
+        widen=_product(layer.linear1),
+        narrow=_product(layer.linear2),
+        norm2=(layer.norm2.weight, layer.norm2.bias, layer.norm2.eps),
     )
 
 
-def _pair(layer: nn.Linear) -> tuple[Tensor, Tensor]:
-    return layer.weight, layer.bias
+def _product(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+    return layer.weight.t(), layer.bias
 
 
 def _place(embedding: Any) -> Place:

@@ -14,7 +14,7 @@ _MARKS = ("valid", "tokens", "seen", "logits", "ended", "position", "slot", "ste
 class State:
     """B rows, T slots, H heads of D channels, V tokens. Slot S + i holds what step i drew."""
 
-    keys: list[Tensor]  # one a layer, (B, H, D, T): a TPU pads the last axis to 128, and D is 32
+    keys: list[Tensor]  # one a layer, (B * H, D, T): a TPU pads the last axis to 128, and D is 32
     values: list[Tensor]
     valid: Tensor  # (B, T): slots that may be seen
     tokens: Tensor  # (B, T), int64: codes drawn so far, in their slots

@@ -20,7 +20,7 @@ def prefill(network: Network, prompt: Prompt, slots: int) -> State:
     place = torch.arange(filled, device=prompt.phonemes.device)
     valid = place >= prompt.start  # (B, S)
     coded = place >= prompt.first
-    text = network.text[prompt.phonemes] + F.linear(prompt.bert, *network.bert)
+    text = network.text[prompt.phonemes] + _product(prompt.bert, network.bert)
     codes = network.audio[prompt.codes]
     hidden = torch.where(
         coded[..., None],
@@ -36,17 +36,17 @@ def prefill(network: Network, prompt: Prompt, slots: int) -> State:
     keys, values = [], []
     for layer in network.layers:
         query, key, value = _heads(layer, hidden, network.heads)
-        hidden = _rest(layer, hidden, _attend(query, key.transpose(-1, -2), value.transpose(-1, -2), bias))
-        keys.append(F.pad(key.transpose(-1, -2), (0, slots - filled)))
-        values.append(F.pad(value.transpose(-1, -2), (0, slots - filled)))
-    vocabulary = torch.arange(network.predict.shape[0], device=place.device)
+        hidden = _rest(layer, hidden, _attend(query, key, value, bias))
+        keys.append(F.pad(key.transpose(-1, -2).flatten(0, 1), (0, slots - filled)))
+        values.append(F.pad(value.transpose(-1, -2).flatten(0, 1), (0, slots - filled)))
+    vocabulary = torch.arange(network.predict.shape[1], device=place.device)
     return State(
         keys=keys,
         values=values,
         valid=F.pad(valid, (0, slots - filled)),
         tokens=torch.zeros(batch, slots, dtype=torch.int64, device=place.device),
         seen=((prompt.codes[..., None] == vocabulary) & coded[..., None]).any(1),
-        logits=F.linear(hidden[:, -1], network.predict),
+        logits=hidden[:, -1] @ network.predict,
         ended=torch.full((batch,), -1, device=place.device),
         position=filled - prompt.first[:, 0],
         slot=torch.full((1,), filled, device=place.device),
@@ -84,20 +84,20 @@ def _once(
 @torch.no_grad()
 def advance(network: Network, state: State, token: Tensor, ends: Tensor) -> None:
     """Put `token` (B) into the next slot, note which rows end with it, and compute the logits behind it."""
-    vocabulary = torch.arange(network.predict.shape[0], device=token.device)
+    vocabulary = torch.arange(network.predict.shape[1], device=token.device)
     state.ended.copy_(torch.where((state.ended < 0) & ends, state.step, state.ended))
     state.over = (state.ended >= 0).all()
     state.seen.logical_or_(vocabulary == token[:, None])
     state.tokens.index_copy_(1, state.slot, token[:, None])
     state.valid.logical_or_(torch.arange(state.slots, device=token.device) == state.slot)
     hidden = _placed(network.audio[token[:, None]], network.audio_place, state.position[:, None])
-    bias = visible(state.valid, hidden.dtype)[:, None, None]
+    bias = visible(state.valid, hidden.dtype)[:, None]
     for layer, keys, values in zip(network.layers, state.keys, state.values, strict=True):
-        query, key, value = _heads(layer, hidden, network.heads)
-        keys.index_copy_(3, state.slot, key.transpose(-1, -2))
-        values.index_copy_(3, state.slot, value.transpose(-1, -2))
-        hidden = _rest(layer, hidden, _attend(query, keys, values, bias))
-    state.logits.copy_(F.linear(hidden[:, 0], network.predict))
+        query, key, value = (part.reshape(*keys.shape[:2], 1) for part in _heads(layer, hidden, network.heads))
+        keys.index_copy_(2, state.slot, key)
+        values.index_copy_(2, state.slot, value)
+        hidden = _rest(layer, hidden, _look_back(query, keys, values, bias))
+    state.logits.copy_(hidden[:, 0] @ network.predict)
     state.position.add_(1)
     state.slot.add_(1)
     state.step.add_(1)
@@ -110,21 +110,37 @@ def _placed(hidden: Tensor, place: Place, position: Tensor) -> Tensor:
 def _heads(layer: Layer, hidden: Tensor, heads: int) -> list[Tensor]:
     """Queries, keys and values of `hidden` (B, Q, C), each (B, H, Q, D)."""
     batch, length, _ = hidden.shape
-    parts = F.linear(hidden, *layer.qkv).chunk(3, -1)
+    parts = _product(hidden, layer.qkv).chunk(3, -1)
     return [part.view(batch, length, heads, -1).transpose(1, 2) for part in parts]
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Attention (B, Q, C) of queries (B, H, Q, D) to keys and values (B, H, D, T); `bias` broadcasts over heads."""
-    weights = (query * query.shape[-1] ** -0.5) @ key + bias
-    attended: Tensor = weights.softmax(-1) @ value.transpose(-1, -2)
+    """Attention (B, Q, C) of queries (B, H, Q, D) to keys and values (B, H, K, D); `bias` broadcasts over heads."""
+    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias
+    attended: Tensor = weights.softmax(-1) @ value
     return attended.transpose(1, 2).flatten(2)
+
+
+def _look_back(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    """Attention (B, 1, C) of a query (B * H, D, 1) to caches (B * H, D, T), with a `bias` (B, 1, T).
+
+    Both products take the caches as they lie, so that nobody copies them.
+    """
+    scaled = (query * query.shape[1] ** -0.5).transpose(1, 2)
+    weights = torch.bmm(scaled, keys).view(bias.shape[0], -1, keys.shape[2]) + bias
+    attended = torch.bmm(values, weights.softmax(-1).view(-1, keys.shape[2], 1))
+    return attended.view(bias.shape[0], 1, -1)
+
+
+def _product(hidden: Tensor, weights: tuple[Tensor, Tensor]) -> Tensor:
+    weight, bias = weights
+    return F.linear(hidden, weight.t(), bias)
 
 
 def _rest(layer: Layer, hidden: Tensor, attended: Tensor) -> Tensor:
     """What a block does behind its attention."""
     weight, bias, eps = layer.norm1
-    hidden = F.layer_norm(hidden + F.linear(attended, *layer.out), weight.shape, weight, bias, eps)
+    hidden = F.layer_norm(hidden + _product(attended, layer.out), weight.shape, weight, bias, eps)
     weight, bias, eps = layer.norm2
-    widened = F.relu(F.linear(hidden, *layer.widen))
-    return F.layer_norm(hidden + F.linear(widened, *layer.narrow), weight.shape, weight, bias, eps)
+    widened = F.relu(_product(hidden, layer.widen))
+    return F.layer_norm(hidden + _product(widened, layer.narrow), weight.shape, weight, bias, eps)

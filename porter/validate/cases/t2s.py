@@ -174,8 +174,9 @@ def _begun(model: Any, decoding: Any, rows: list[Batch], steps: int) -> tuple[An
     network = decoding.Network.of(model)
     prompt = _part_of(decoding, "prompt").lay_out(given, filled)
     state = _part_of(decoding, "steps").prefill(network, prompt, filled + steps + 2)
+    empty = ~state.valid.repeat_interleave(network.heads, 0)[:, None]
     for cache in (*state.keys, *state.values):
-        cache.masked_fill_(~state.valid[:, None, None], _RUBBISH)
+        cache.masked_fill_(empty, _RUBBISH)
     return network, state
 
 
@@ -286,8 +287,8 @@ def _state(model: Any, decoding: Any, given: Batch) -> Any:
     keys, values = _kept(model, given)
     slots, device = keys[0].shape[-1], keys[0].device
     return _part_of(decoding, "slots").State(
-        keys=[cache.clone() for cache in keys],
-        values=[cache.clone() for cache in values],
+        keys=[cache.flatten(0, 1).clone() for cache in keys],
+        values=[cache.flatten(0, 1).clone() for cache in values],
         valid=torch.arange(slots, device=device)[None] < given["slot"],
         tokens=torch.zeros(1, slots, dtype=torch.int64, device=device),
         seen=torch.zeros(1, _VOCABULARY, dtype=torch.bool, device=device),
