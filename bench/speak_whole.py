@@ -4,8 +4,9 @@
 
 CHECKOUT is a checkout of upstream, with what its requirements.txt names installed; a copy of it is used. GPT,
 synthesizer, BERT and HuBERT are small, random and made here, the detector of languages is the small one of its package;
-the text front end is upstream's. First `python -m module.tpu.speak` writes a file; then upstream's TTS and the port's
-speak two sentences each, greedily, and codes and sound are compared. Exit status 1 where they differ.
+the text front end is upstream's, and in copies of both the transformer of v4's flow is narrow. First `python -m
+module.tpu.speak` writes a file; then upstream's TTS and the port's speak two sentences each, greedily, and codes and
+sound are compared. Exit status 1 where they differ.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent / "speaking"
+_NARROW = ("dim=1024, depth=22, heads=16", "dim=64, depth=2, heads=2")  # of the flow's transformer
 _LEAST = 80.0  # dB of sound in 16 bits
 
 
@@ -28,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkout", type=Path)
     parser.add_argument("directory", nargs="?", default="generated", type=Path)
-    parser.add_argument("--version", default="v2", choices=("v1", "v2", "v2Pro", "v2ProPlus"))
+    parser.add_argument("--version", default="v2", choices=("v1", "v2", "v2Pro", "v2ProPlus", "v4"))
     parser.add_argument("--device", default="cpu", choices=("cpu", "xla"))
     parser.add_argument("--text", default="今日天氣好好，我哋去行山。")  # Cantonese needs no model for its front end
     parser.add_argument("--lang", default="all_yue")
@@ -36,7 +38,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         checkout, models = Path(place, "checkout"), Path(place, "models")
         shutil.copytree(asked.checkout, checkout, ignore=shutil.ignore_patterns(".git"))
-        search = os.pathsep.join([str(asked.directory.resolve()), "GPT_SoVITS", "."])
+        package = Path(place, "package")
+        shutil.copytree(asked.directory, package)
+        for source in (checkout / "GPT_SoVITS/module/models.py", package / "module/tpu/models.py"):
+            source.write_text(source.read_text("utf-8").replace(*_NARROW), "utf-8")
+        search = os.pathsep.join([str(package), "GPT_SoVITS", ".", *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "PYTHONPATH": search, "version": asked.version}
         environment.setdefault("PJRT_DEVICE", "CPU")
 

@@ -53,15 +53,15 @@ def main(folder: Path, version: str, text: str, language: str) -> dict[str, Any]
 
 
 def _watch(speaker: Any, said: list[torch.Tensor]) -> None:
-    plain = speaker.vits_model.decode
+    name = "decode_encp" if speaker.configs.use_vocoder else "decode"
+    plain = getattr(speaker.vits_model, name)
 
-    def decode(codes: torch.Tensor, *given: Any, **named: Any) -> torch.Tensor:
+    def decode(codes: torch.Tensor, *given: Any, **named: Any) -> Any:
         said.append(codes.cpu())
         torch.manual_seed(7)
-        result: torch.Tensor = plain(codes, *given, **named)
-        return result
+        return plain(codes, *given, **named)
 
-    speaker.vits_model.decode = decode
+    setattr(speaker.vits_model, name, decode)
 
 
 def _spoken(

@@ -18,6 +18,7 @@ import torch
 
 _LETTERS = 4096  # of the tokenizer, from the beginning of the CJK ideographs
 _MOST_SECONDS = 2  # of sound: random weights hardly ever end a sentence
+_LORA_V4 = b"04"  # how upstream marks such a file, over that of a zip file
 
 
 def main(folder: Path, version: str) -> None:
@@ -25,7 +26,10 @@ def main(folder: Path, version: str) -> None:
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
     _write_gpt(folder / "s1.ckpt")
-    _write_synthesizer(folder / "s2.pth", version)
+    if version == "v4":
+        _write_flow(folder / "s2.pth")
+    else:
+        _write_synthesizer(folder / "s2.pth", version)
     _write_bert(folder / "bert")
     _write_hubert(folder / "hubert")
     _write_clip(folder / "ref.wav")
@@ -59,18 +63,57 @@ def _write_synthesizer(path: Path, version: str) -> None:
     data, model = told["data"], dict(told["model"])
     bands, segment = data["filter_length"] // 2 + 1, told["train"]["segment_size"] // data["hop_length"]
     network = import_module("module.models").SynthesizerTrn(bands, segment, n_speakers=data["n_speakers"], **model)
-    # Weights of a new decoder make silence.
-    for layer in network.dec.modules():
-        if isinstance(layer, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
-            torch.nn.init.kaiming_normal_(layer.weight)
-    for book in network.quantizer.modules():
-        if hasattr(book, "inited"):  # else its entries would be made of the first features
-            book.inited.fill_(1)
-            torch.nn.init.normal_(book.embed)
+    _make_loud(network.dec)
+    _fill_books(network)
     told["save_weight_dir"] = str(path.parent)
     settings = import_module("utils").HParams(**told)
     save = import_module("process_ckpt").savee
     print(save(network.state_dict(), path.stem, 1, 1, settings, version if "Pro" in version else None))
+
+
+def _write_flow(path: Path) -> None:
+    """A LoRA of v4 that changes nothing, and what it is of: base and vocoder, which upstream has in its own folder."""
+    told = json.loads(Path("GPT_SoVITS/configs/s2.json").read_text("utf-8"))
+    told["model"] |= {"version": "v4", "n_layers": 2, "semantic_frame_rate": "25hz"}
+    data, model = told["data"], dict(told["model"])
+    bands, segment = data["filter_length"] // 2 + 1, told["train"]["segment_size"] // data["hop_length"]
+    models: Any = import_module("module.models")
+    network = models.SynthesizerTrnV3(bands, segment, n_speakers=data["n_speakers"], **model)
+    _fill_books(network)
+    place = Path("GPT_SoVITS/pretrained_models/gsv-v4-pretrained")
+    place.mkdir(parents=True, exist_ok=True)
+    torch.save({"weight": network.state_dict()}, place / "s2Gv4.pth")
+    vocoder = models.Generator(
+        initial_channel=100,
+        resblock="1",
+        resblock_kernel_sizes=[3, 7, 11],
+        resblock_dilation_sizes=[[1, 3, 5]] * 3,
+        upsample_rates=[10, 6, 2, 2, 2],
+        upsample_initial_channel=512,
+        upsample_kernel_sizes=[20, 12, 4, 4, 4],
+        gin_channels=0,
+        is_bias=True,
+    )
+    vocoder.remove_weight_norm()
+    _make_loud(vocoder)
+    torch.save(vocoder.state_dict(), place / "vocoder.pth")
+    settings = import_module("utils").HParams(**told)
+    torch.save({"weight": {}, "config": settings, "info": "random", "lora_rank": 4}, path)
+    path.write_bytes(_LORA_V4 + path.read_bytes()[2:])
+
+
+def _make_loud(decoder: torch.nn.Module) -> None:
+    """Weights of a new decoder make silence."""
+    for layer in decoder.modules():
+        if isinstance(layer, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
+            torch.nn.init.kaiming_normal_(layer.weight)
+
+
+def _fill_books(network: Any) -> None:
+    for book in network.quantizer.modules():
+        if hasattr(book, "inited"):  # else its entries would be made of the first features
+            book.inited.fill_(1)
+            torch.nn.init.normal_(book.embed)
 
 
 def _write_bert(folder: Path) -> None:
