@@ -51,6 +51,7 @@ def figures(graph: bytes, chip: Chip) -> dict[str, Any]:
     seconds = time.perf_counter() - started
     cost, memory = executable.cost_analysis(), executable.get_compiled_memory_stats()
     (program,) = executable.hlo_modules()
+    moved = traffic.moved(program.to_string())
     return {
         "flops": float(cost.get("flops", 0.0)),
         "accessed": float(cost.get("bytes accessed", 0.0)),
@@ -60,7 +61,8 @@ def figures(graph: bytes, chip: Chip) -> dict[str, Any]:
         "aliased": memory.alias_size_in_bytes,
         "code": memory.generated_code_size_in_bytes,
         "seconds": seconds,
-        "moved": traffic.moved(program.to_string()),
+        "moved": moved.total,
+        "repeated": moved.repeated,
     }
 
 

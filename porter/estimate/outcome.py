@@ -29,6 +29,7 @@ class Compiled:
     code: int
     seconds: float  # that compiling took
     moved: int  # bytes between HBM and the chip
+    repeated: int  # of these in the body of a loop, which counts once
 
     @property
     def held(self) -> int:

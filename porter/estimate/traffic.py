@@ -31,6 +31,13 @@ _FLAG = 4  # bytes of what tells that a copy is done
 _ENTERED = {"while", "conditional", "call"}
 
 
+class Moved(NamedTuple):
+    """Bytes between HBM and the chip."""
+
+    total: int
+    repeated: int  # of them in bodies of loops, which are counted once where nobody knows how often they run
+
+
 class Value(NamedTuple):
     """One array."""
 
@@ -78,12 +85,15 @@ class Computation:
         return found
 
 
-def moved(program: str) -> int:
-    """Bytes that one execution of an optimised HLO program moves between HBM and the chip. ValueError without entry."""
+def moved(program: str) -> Moved:
+    """What one execution of an optimised HLO program moves. ValueError without entry."""
     computations, entry = _parsed(program)
     if not entry:
         raise ValueError("the program has no entry")
-    return _of_computation(computations, entry)
+    instructions = computations[entry].instructions.values()
+    loops = [one for one in instructions if one.opcode == "while"]
+    repeated = sum(_of_instruction(computations, computations[entry], one) for one in loops)
+    return Moved(_of_computation(computations, entry), repeated)
 
 
 def _of_computation(computations: Mapping[str, Computation], name: str) -> int:

@@ -7,8 +7,8 @@ from porter.estimate.fit import Found, Probe
 from porter.estimate.outcome import Compiled, EstimateOutcome, Fit, GraphOutcome, Said
 from porter.validate.outcome import Fusion
 
-FAST = Compiled(2e12, 4e9, 300_000_000, 50_000_000, 40_000_000, 10_000_000, 5_000_000, 12.0, 1_500_000_000)
-SLOW = Compiled(3e9, 6e10, 3_000_000_000, 50_000_000, 40_000_000, 0, 9_000_000, 240.0, 20_000_000_000)
+FAST = Compiled(2e12, 4e9, 300_000_000, 50_000_000, 40_000_000, 10_000_000, 5_000_000, 12.0, 1_500_000_000, 0)
+SLOW = Compiled(3e9, 6e10, 3_000_000_000, 50_000_000, 40_000_000, 0, 9_000_000, 240.0, 20_000_000_000, 5_000_000_000)
 STRANGE = "what <the> compiler & friends say"
 
 

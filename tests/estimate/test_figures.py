@@ -92,7 +92,7 @@ def test_what_the_compiler_refused_stays_refused() -> None:
 
 
 def test_held_counts_aliased_results_once() -> None:
-    assert Compiled(0, 0, 1, 10, 100, 100, 1000, 0, 0).held == 1011
+    assert Compiled(0, 0, 1, 10, 100, 100, 1000, 0, 0, 0).held == 1011
 
 
 def test_phonemes_grow_with_frames() -> None:

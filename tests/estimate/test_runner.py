@@ -43,7 +43,7 @@ class Formula:
         needs = self.needs(graph)
         if needs > chip.usable.value:
             return Said("too large", needs=needs, error="too much")
-        return Said("compiles", Compiled(1e9, 1e9, needs, 0, 0, 0, 0, 1.0, 0))
+        return Said("compiles", Compiled(1e9, 1e9, needs, 0, 0, 0, 0, 1.0, 0, 0))
 
 
 @pytest.fixture(scope="module")
