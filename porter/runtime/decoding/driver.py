@@ -84,7 +84,7 @@ def _decoding(
     for row in rows:
         _check_known("phoneme", row.phonemes, network.text)
         _check_known("code", row.prompt, network.audio)
-    chosen = (options or Options()).checked(network.predict.shape[1])
+    chosen = (options or Options()).checked(network.audio.shape[0])
     slots = ops.bucket(max(row.phonemes.shape[0] + row.prompt.shape[0] for row in rows))
     prompt = Prompt(*(_sent(part, network) for part in lay_out(rows, slots)))
     drawing = Drawing.of(chosen, lambda tensor: _sent(tensor, network))
@@ -145,5 +145,5 @@ def _in_one_graph(network: Network, state: State, drawing: Drawing, noise: Noise
 
 
 def _sent(tensor: Tensor, network: Network) -> Tensor:
-    kept = tensor.dtype if not tensor.is_floating_point() else network.predict.dtype
+    kept = tensor.dtype if not tensor.is_floating_point() else network.audio.dtype
     return utils.constant(tensor, network.device, kept)

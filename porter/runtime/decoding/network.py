@@ -1,27 +1,47 @@
 """The weights of upstream's Text2SemanticDecoder as the static decoder reads them."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .. import utils
+from ..ops import forms
+
+
+class Product(NamedTuple):
+    """A linear layer.
+
+    XLA's CPU multiplies by a weight that is turned as it is; one in the order of `F.linear` it would turn in every step
+    of a loop. A TPU is the other way round.
+    """
+
+    weight: Tensor  # (outputs, inputs), or (inputs, outputs) where it is turned
+    bias: Tensor | None  # (outputs)
+    turned: bool = False
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(..., outputs) of (..., inputs)."""
+        return F.linear(hidden, self.weight.t() if self.turned else self.weight, self.bias)
+
+    def sent(self, device: torch.device | str) -> "Product":
+        """The same on a device, in the order that it wants."""
+        turned = not forms.wants_tpu_form(torch.empty(0, device=device)) and torch.device(device).type == "xla"
+        weight = self.weight if turned == self.turned else self.weight.t()
+        bias = None if self.bias is None else utils.constant(self.bias, device)
+        return Product(utils.constant(weight, device), bias, turned)
 
 
 class Layer(NamedTuple):
-    """One block: weights and biases, those of a product as `hidden @ weight + bias` takes them.
+    """One block. C channels."""
 
-    XLA's CPU multiplies by a weight in this order as it is; one in the order of `F.linear` it would turn round in every
-    step of a loop.
-    """
-
-    qkv: tuple[Tensor, Tensor]  # (C, 3C), (3C)
-    out: tuple[Tensor, Tensor]  # (C, C), (C)
-    norm1: tuple[Tensor, Tensor, float]  # (C), (C), eps
-    widen: tuple[Tensor, Tensor]  # (C, 4C), (4C)
-    narrow: tuple[Tensor, Tensor]  # (4C, C), (C)
-    norm2: tuple[Tensor, Tensor, float]  # (C), (C), eps
+    qkv: Product  # C to 3C
+    out: Product  # C to C
+    norm1: tuple[Tensor, Tensor, float]  # weight (C), bias (C), eps
+    widen: Product  # C to 4C
+    narrow: Product  # 4C to C
+    norm2: tuple[Tensor, Tensor, float]
 
 
 class Place(NamedTuple):
@@ -37,22 +57,22 @@ class Network(NamedTuple):
 
     text: Tensor  # (phonemes, C)
     text_place: Place
-    bert: tuple[Tensor, Tensor]  # (1024, C), (C)
+    bert: Product  # 1024 to C
     audio: Tensor  # (V, C)
     audio_place: Place
     layers: tuple[Layer, ...]
-    predict: Tensor  # (C, V)
+    predict: Product  # C to V
     heads: int
     end: int
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.predict.device
+        return self.audio.device
 
     def to(self, device: torch.device | str) -> "Network":
         """The weights on a device: a copy of what they are now, unless they are there."""
-        sent: Network = _mapped(self, lambda tensor: utils.constant(tensor, device))
+        sent: Network = _sent(self, device)
         return sent
 
     @classmethod
@@ -65,7 +85,7 @@ class Network(NamedTuple):
             audio=model.ar_audio_embedding.word_embeddings.weight,
             audio_place=_place(model.ar_audio_position),
             layers=tuple(_layer(layer) for layer in model.h.layers),
-            predict=model.ar_predict_layer.weight.t(),
+            predict=_product(model.ar_predict_layer),
             heads=model.num_head,
             end=model.EOS,
         )
@@ -74,7 +94,7 @@ class Network(NamedTuple):
 def _layer(layer: Any) -> Layer:
     attention = layer.self_attn
     return Layer(
-        qkv=(attention.in_proj_weight.t(), attention.in_proj_bias),
+        qkv=Product(attention.in_proj_weight, attention.in_proj_bias),
         out=_product(attention.out_proj),
         norm1=(layer.norm1.weight, layer.norm1.bias, layer.norm1.eps),
         widen=_product(layer.linear1),
@@ -83,8 +103,8 @@ def _layer(layer: Any) -> Layer:
     )
 
 
-def _product(layer: nn.Linear) -> tuple[Tensor, Tensor]:
-    return layer.weight.t(), layer.bias
+def _product(layer: nn.Linear) -> Product:
+    return Product(layer.weight, layer.bias)
 
 
 def _place(embedding: Any) -> Place:
@@ -93,11 +113,13 @@ def _place(embedding: Any) -> Place:
     return Place(alpha, embedding.x_scale, utils.constant(embedding.pe[0], alpha.device, alpha.dtype))
 
 
-def _mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """Tuples of tensors and numbers with each tensor replaced."""
+def _sent(value: Any, device: torch.device | str) -> Any:
+    """Tuples of tensors and numbers with each tensor on a device."""
+    if isinstance(value, Product):
+        return value.sent(device)
     if isinstance(value, Tensor):
-        return function(value)
+        return utils.constant(value, device)
     if not isinstance(value, tuple):
         return value
-    parts = [_mapped(part, function) for part in value]
+    parts = [_sent(part, device) for part in value]
     return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)

@@ -20,7 +20,7 @@ def prefill(network: Network, prompt: Prompt, slots: int) -> State:
     place = torch.arange(filled, device=prompt.phonemes.device)
     valid = place >= prompt.start  # (B, S)
     coded = place >= prompt.first
-    text = network.text[prompt.phonemes] + _product(prompt.bert, network.bert)
+    text = network.text[prompt.phonemes] + network.bert(prompt.bert)
     codes = network.audio[prompt.codes]
     hidden = torch.where(
         coded[..., None],
@@ -39,14 +39,14 @@ def prefill(network: Network, prompt: Prompt, slots: int) -> State:
         hidden = _rest(layer, hidden, _attend(query, key, value, bias))
         keys.append(F.pad(key.transpose(-1, -2).flatten(0, 1), (0, slots - filled)))
         values.append(F.pad(value.transpose(-1, -2).flatten(0, 1), (0, slots - filled)))
-    vocabulary = torch.arange(network.predict.shape[1], device=place.device)
+    vocabulary = torch.arange(network.audio.shape[0], device=place.device)
     return State(
         keys=keys,
         values=values,
         valid=F.pad(valid, (0, slots - filled)),
         tokens=torch.zeros(batch, slots, dtype=torch.int64, device=place.device),
         seen=((prompt.codes[..., None] == vocabulary) & coded[..., None]).any(1),
-        logits=hidden[:, -1] @ network.predict,
+        logits=network.predict(hidden[:, -1]),
         ended=torch.full((batch,), -1, device=place.device),
         position=filled - prompt.first[:, 0],
         slot=torch.full((1,), filled, device=place.device),
@@ -84,7 +84,7 @@ def _once(
 @torch.no_grad()
 def advance(network: Network, state: State, token: Tensor, ends: Tensor) -> None:
     """Put `token` (B) into the next slot, note which rows end with it, and compute the logits behind it."""
-    vocabulary = torch.arange(network.predict.shape[1], device=token.device)
+    vocabulary = torch.arange(network.audio.shape[0], device=token.device)
     state.ended.copy_(torch.where((state.ended < 0) & ends, state.step, state.ended))
     state.over = (state.ended >= 0).all()
     state.seen.logical_or_(vocabulary == token[:, None])
@@ -97,7 +97,7 @@ def advance(network: Network, state: State, token: Tensor, ends: Tensor) -> None
         keys.index_copy_(2, state.slot, key)
         values.index_copy_(2, state.slot, value)
         hidden = _rest(layer, hidden, _look_back(query, keys, values, bias))
-    state.logits.copy_(hidden[:, 0] @ network.predict)
+    state.logits.copy_(network.predict(hidden[:, 0]))
     state.position.add_(1)
     state.slot.add_(1)
     state.step.add_(1)
@@ -110,7 +110,7 @@ def _placed(hidden: Tensor, place: Place, position: Tensor) -> Tensor:
 def _heads(layer: Layer, hidden: Tensor, heads: int) -> list[Tensor]:
     """Queries, keys and values of `hidden` (B, Q, C), each (B, H, Q, D)."""
     batch, length, _ = hidden.shape
-    parts = _product(hidden, layer.qkv).chunk(3, -1)
+    parts = layer.qkv(hidden).chunk(3, -1)
     return [part.view(batch, length, heads, -1).transpose(1, 2) for part in parts]
 
 
@@ -132,15 +132,16 @@ def _look_back(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Ten
     return attended.view(bias.shape[0], 1, -1)
 
 
-def _product(hidden: Tensor, weights: tuple[Tensor, Tensor]) -> Tensor:
-    weight, bias = weights
-    return F.linear(hidden, weight.t(), bias)
-
-
 def _rest(layer: Layer, hidden: Tensor, attended: Tensor) -> Tensor:
     """What a block does behind its attention."""
-    weight, bias, eps = layer.norm1
-    hidden = F.layer_norm(hidden + _product(attended, layer.out), weight.shape, weight, bias, eps)
-    weight, bias, eps = layer.norm2
-    widened = F.relu(_product(hidden, layer.widen))
-    return F.layer_norm(hidden + _product(widened, layer.narrow), weight.shape, weight, bias, eps)
+    hidden = _normal(hidden + layer.out(attended), *layer.norm1)
+    widened = F.relu(layer.widen(hidden))
+    return _normal(hidden + layer.narrow(widened), *layer.norm2)
+
+
+def _normal(hidden: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Layer norm. On XLA one operation after the other: its own lowering has parallel branches, and costs more."""
+    if hidden.device.type != "xla":
+        return F.layer_norm(hidden, weight.shape, weight, bias, eps)
+    centred = hidden - hidden.mean(-1, keepdim=True)
+    return centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps) * weight + bias
