@@ -63,7 +63,7 @@ class Variants:
         """Parse upstream and let the rules speak. PortError as `check_reproducible`."""
         check_reproducible(manifest, rules)
         self._snapshot, self._manifest = snapshot, manifest
-        self._sources = collect(snapshot)
+        self._sources = collect(snapshot, manifest.sources)
         chosen = rulebook.load(rules).selected(manifest.select, manifest.ignore)
         with no_collection():
             self._project = with_room(lambda: _visited(self._sources, chosen))
@@ -153,7 +153,7 @@ class Variants:
 
 
 def _visited(sources: Sources, rules: Sequence[type[Rule]]) -> Project:
-    project = Project.parse(sources.texts)
+    project = Project.parse(sources.texts, sources.arrangement)
     visit(project, rules)
     return project
 

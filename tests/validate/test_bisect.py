@@ -172,3 +172,19 @@ def test_where_both_changed_a_line_the_hand_s_change_stays() -> None:
     assert merged(old, theirs, [Change("f", 1, 2, (b"x\n", b"y\n"))]) == [b"a\n", b"x\n", b"y\n", b"c\n", b"D\n"]
     assert merged(old, theirs, [Change("f", 0, 0, (b"x\n",))]) == [b"x\n", b"a\n", b"B\n", b"c\n", b"D\n"]
     assert merged(old, theirs, [Change("f", 2, 2, (b"x\n",))]) == [b"a\n", b"b\n", b"x\n", b"c\n", b"D\n"]
+
+
+def test_flat_sources_that_were_asked_for_are_made_again_as_they_are(tmp_path: Path) -> None:
+    shapes = "import torch\n\n\ndef mask(x):\n    return torch.arange(x.size(1)) < x.sum()\n"
+    models = "import torch\nimport shapes\n\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return {}\n"
+    root, out = tmp_path / "up", tmp_path / "out"
+    for folder, result in (("new", "shapes.mask(x).cuda()"), ("old", "shapes.mask(x).cuda(), x.item()")):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "models.py").write_text(models.format(result))
+        (root / folder / "shapes.py").write_text(shapes)
+    made = CliRunner().invoke(cli, ["generate", str(root), "--out", str(out), "--sources", "old"])
+    assert made.exit_code in (0, 1), made.output
+    Variants(open_upstream(str(root)), read_manifest(out), ()).write(tmp_path / "again", ())
+    files = [path.relative_to(out) for path in out.rglob("tpu/*.py")]
+    assert Path("module/tpu/shapes.py") in files
+    assert [name for name in files if (out / name).read_bytes() != (tmp_path / "again" / name).read_bytes()] == []
