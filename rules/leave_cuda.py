@@ -16,11 +16,15 @@ from porter.syntax.walk import descendants, own_of_type
 _TIGHT = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
 
 
+_HALF = ("torch.float16", "torch.half")
+
+
 class AutocastOnDevice(RedirectRule):
     """Autocast on the device that is used, in its own dtype.
 
     `torch.cuda.amp.autocast` does nothing without CUDA. The runtime's autocast is the device's: bfloat16 on a TPU,
-    which needs no gradient scaling, and no effect on the CPU.
+    which needs no gradient scaling, and no effect on the CPU. Of a device that is known only when it runs it is torch's
+    own, but in bfloat16 on XLA, where torch switches it off for float16.
     """
 
     code = "DEV001"
@@ -99,8 +103,41 @@ class AutocastOnDevice(RedirectRule):
             inputs="x = torch.linspace(-1, 1, 5)",
             grad=("x",),
         ),
+        Example(
+            before="""
+                import torch
+                from torch.amp.autocast_mode import autocast
+
+
+                def low(x, on):
+                    with autocast(device_type=x.device.type, dtype=torch.float16, enabled=on):
+                        return x * 2
+                """,
+            after="""
+                import torch
+                from torch.amp.autocast_mode import autocast
+                from . import utils
+
+
+                def low(x, on):
+                    with utils.autocast_for(device_type=x.device.type, dtype=torch.float16, enabled=on):
+                        return x * 2
+                """,
+            call="low(x, True)",
+            inputs="x = torch.linspace(-1, 1, 5)",
+            grad=("x",),
+        ),
     )
     untouched: ClassVar = (
+        # not in float16, as far as can be seen
+        """
+        import torch
+
+
+        def low(x, dtype):
+            with torch.autocast(x.device.type, dtype=dtype), torch.autocast(x.device.type, enabled=False):
+                return x * 2
+        """,
         """
         import torch
 
@@ -115,7 +152,12 @@ class AutocastOnDevice(RedirectRule):
         if self.file.resolve(node.func) not in cuda.AUTOCASTS:
             return
         given = bind(self.file, node)
-        if given is None or not cuda.is_cuda_text(given["device_type"]):
+        if given is None:
+            return
+        if not cuda.is_cuda_text(given["device_type"]):
+            half = self.file.resolve(given["dtype"]) in _HALF if "dtype" in given else False
+            if half and not isinstance(given["device_type"], cst.SimpleString):
+                self.replace(node.func, self.runtime("utils.autocast_for"))
             return
         # The runtime's takes what torch.cuda.amp.autocast takes, in another order: all of it goes by keyword.
         names = {value: name for name, value in given.items()}

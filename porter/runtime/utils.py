@@ -17,7 +17,7 @@ from .backend.choice import use_device
 from .backend.collectives import all_reduce, broadcast, get_rank, get_world_size, is_distributed
 from .backend.mesh import devices, hosts
 from .backend.optimizers import GradScaler, optimizer_step
-from .backend.precision import autocast, precise_products
+from .backend.precision import autocast, autocast_for, precise_products
 from .backend.programs import call_program
 from .backend.replicas import (
     Replicated,
@@ -48,6 +48,7 @@ __all__ = [
     "after_step",
     "all_reduce",
     "autocast",
+    "autocast_for",
     "broadcast",
     "cache_folder",
     "call_program",

@@ -131,6 +131,19 @@ def test_autocast_leaves_the_cpu_alone_unless_it_switches_off() -> None:
         assert dtype() == torch.bfloat16
 
 
+def test_autocast_of_a_type_of_device_is_torchs_but_for_half_precision_on_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(2, 2)
+    with utils.autocast_for("cpu", torch.float16):
+        assert (x @ x).dtype == torch.float16
+    with utils.autocast_for("cpu", dtype=torch.float16, enabled=False):
+        assert (x @ x).dtype == torch.float32
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(torch, "autocast", lambda kind, **how: asked.append((kind, how["dtype"], how["enabled"])))
+    for kind in ("xla", "cuda"):
+        utils.autocast_for(kind, torch.float16)
+    assert asked == [("xla", torch.bfloat16, True), ("cuda", torch.float16, True)]
+
+
 def test_one_autocast_can_be_entered_again_inside_itself() -> None:
     off = utils.autocast(enabled=False)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -176,7 +176,9 @@ def test_where_both_changed_a_line_the_hand_s_change_stays() -> None:
 
 def test_flat_sources_that_were_asked_for_are_made_again_as_they_are(tmp_path: Path) -> None:
     shapes = "import torch\n\n\ndef mask(x):\n    return torch.arange(x.size(1)) < x.sum()\n"
-    models = "import torch\nimport shapes\n\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return {}\n"
+    models = (
+        "import torch\nimport shapes\n\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return {}\n"
+    )
     root, out = tmp_path / "up", tmp_path / "out"
     for folder, result in (("new", "shapes.mask(x).cuda()"), ("old", "shapes.mask(x).cuda(), x.item()")):
         (root / folder).mkdir(parents=True)

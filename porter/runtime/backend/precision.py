@@ -65,6 +65,15 @@ class autocast:  # noqa: N801  # the name it stands in for
         return under_autocast
 
 
+def autocast_for(
+    device_type: str, dtype: torch.dtype | None = None, enabled: bool = True, cache_enabled: bool | None = None
+) -> torch.autocast:
+    """`torch.autocast` of a device of any type: XLA's half precision is bfloat16, also where float16 is asked for."""
+    if device_type == "xla" and dtype is torch.float16:
+        dtype = torch.bfloat16
+    return torch.autocast(device_type, dtype=dtype, enabled=enabled, cache_enabled=cache_enabled)
+
+
 def precise_products() -> bool:
     """Whether a TPU is to multiply float32 with more than one pass in bfloat16."""
     backends = getattr(sys.modules.get("torch_xla"), "backends", None)
