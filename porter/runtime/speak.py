@@ -79,7 +79,7 @@ def _speak(options: argparse.Namespace) -> None:
             begun, before = time.monotonic(), utils.compiles()
             list(_spoken(speaker, inputs))
             _tell(f"compiled {utils.compiles() - before} graphs in {time.monotonic() - begun:.1f} s")
-        begun = time.monotonic()
+        begun, before = time.monotonic(), utils.compiles()
         pieces: list[tuple[int, Any]] = []
         for piece in _spoken(speaker, inputs):
             if options.stream and not pieces:
@@ -88,7 +88,9 @@ def _speak(options: argparse.Namespace) -> None:
     rate = pieces[0][0]
     sound = numpy.concatenate([samples for _, samples in pieces])
     _write(Path(options.out), rate, sound)
-    _tell(f"{options.out}: {len(sound) / rate:.1f} s of sound in {time.monotonic() - begun:.1f} s")
+    compiled = utils.compiles() - before
+    more = f", {compiled} graphs compiled" if options.warm or compiled else ""
+    _tell(f"{options.out}: {len(sound) / rate:.1f} s of sound in {time.monotonic() - begun:.1f} s{more}")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -217,7 +219,7 @@ def _inputs(options: argparse.Namespace) -> dict[str, Any]:
         "text": options.text,
         "text_lang": options.lang,
         "ref_audio_path": options.ref,
-        "prompt_text": options.ref_text,
+        "prompt_text": options.ref_text if options.ref_text.strip() else "",  # upstream looks at its last letter
         "prompt_lang": options.ref_lang or options.lang,
         "seed": options.seed,
         "parallel_infer": not options.stream,

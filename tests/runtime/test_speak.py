@@ -71,6 +71,7 @@ class TTS:
 
     def run(self, inputs):
         print("upstream tells a lot")
+        inputs["prompt_text"] and inputs["prompt_text"].strip("\\n")[-1]
         if "words" in inputs["text"]:
             raise LookupError("\\n  Resource 'words' not found.\\n")
         row = a_row(len(inputs["text"]), 6, 4)
@@ -158,6 +159,10 @@ def test_a_text_becomes_a_wave_file(files: Path, capsys: pytest.CaptureFixture[s
     assert heard(files / "z.wav") != (rate, sound)
 
 
+def test_a_blank_text_of_the_reference_is_none(files: Path) -> None:
+    assert spoken(files, "--ref-text", "\n") == 0
+
+
 def test_a_terminal_sees_how_many_codes_there_are(
     files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +174,8 @@ def test_a_terminal_sees_how_many_codes_there_are(
 def test_warming_and_streaming_tell_what_they_took(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert spoken(files, "--warm", "--stream") == 0
     told = capsys.readouterr().err
-    assert "compiled 0 graphs in " in told and "the first chunk is there after " in told
+    assert "compiled 0 graphs in " in told and " s, 0 graphs compiled\n" in told
+    assert "the first chunk is there after " in told
 
 
 @pytest.mark.parametrize(
