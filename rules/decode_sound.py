@@ -151,31 +151,46 @@ class DecodeSound(Rule):
 def decoding(file: SourceFile, node: cst.Call) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
     """File and rate, where a call runs ffmpeg for one channel of float32 and takes its standard output alone."""
     run = method_call(node, "run")
-    output = method_call(run[0], "output") if run is not None and isinstance(run[0], cst.Call) else None
-    if run is None or output is None or not isinstance(output[0], cst.Call):
+    piped = run[0] if run is not None else None
+    output = method_call(piped, "output") if isinstance(piped, cst.Call) else None
+    inner = output[0] if output is not None else None
+    if not isinstance(piped, cst.Call) or not isinstance(inner, cst.Call):
         return None
-    inner = output[0]
     if file.resolve(inner.func) != "ffmpeg.input" or not _takes_output(file, node) or _tells_errors(file):
         return None
-    assert isinstance(run[0], cst.Call)
-    started, made, given = _keywords(node.args), _keywords(run[0].args[1:]), _keywords(inner.args[1:])
-    if started is None or made is None or given is None or not inner.args or not run[0].args:
+    path, given = _one_and_named(inner)
+    pipe, made = _one_and_named(piped)
+    started = _keywords(node.args)
+    if path is None or pipe is None or given is None or made is None or started is None:
         return None
-    path, pipe = inner.args[0], run[0].args[0]
     if path.keyword is not None or path.star or _text(pipe.value) not in ("-", "pipe:", "pipe:1"):
         return None
+    rate = _rate_of_floats(made)
+    if rate is None or given.keys() - {"threads"} or not _takes_stdout_alone(started):
+        return None
+    return path.value, rate
+
+
+def _one_and_named(call: cst.Call) -> tuple[cst.Arg | None, dict[str, cst.BaseExpression] | None]:
+    """The first argument of a call, and the others by name."""
+    return (call.args[0], _keywords(call.args[1:])) if call.args else (None, None)
+
+
+def _rate_of_floats(made: dict[str, cst.BaseExpression]) -> cst.BaseExpression | None:
+    """The rate, where options of an output ask for one channel of raw float32 and nothing else."""
+    made = dict(made)
     kinds = [_text(made.pop(name)) for name in ("format", "f") if name in made]
     codec = _text(made.pop("acodec")) if "acodec" in made else "pcm_f32le"
-    channels = made.pop("ac", None)
+    channels, rate = made.pop("ac", None), made.pop("ar", None)
     one = isinstance(channels, cst.Integer) and channels.value == "1"
-    rate = made.pop("ar", None)
-    if kinds != ["f32le"] or codec != "pcm_f32le" or not one or rate is None or made or given.keys() - {"threads"}:
-        return None
-    if dotted(started.pop("capture_stdout", cst.Name("False"))) != "True" or not _plain_command(
-        started.pop("cmd", None)
-    ):
-        return None
-    return None if started.keys() - {"capture_stderr", "quiet"} else (path.value, rate)
+    return rate if kinds == ["f32le"] and codec == "pcm_f32le" and one and not made else None
+
+
+def _takes_stdout_alone(started: dict[str, cst.BaseExpression]) -> bool:
+    """Whether a run is of the plain command, and gives back what that writes."""
+    others = started.keys() - {"capture_stdout", "cmd", "capture_stderr", "quiet"}
+    takes = dotted(started.get("capture_stdout", cst.Name("False"))) == "True"
+    return takes and _plain_command(started.get("cmd")) and not others
 
 
 def _keywords(arguments: Sequence[cst.Arg]) -> dict[str, cst.BaseExpression] | None:

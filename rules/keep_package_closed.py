@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import libcst as cst
 
+from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.walk import code, dotted
 
@@ -137,15 +138,7 @@ class KeepPackageClosed(Rule):
             elif here is None and self._leaves(node):
                 self._put(node, [f"from {module} import *"])
             return
-        moved = {}
-        for alias in node.names:
-            name = dotted(alias.name) or ""
-            inner = self.file.project.module(f"{module}.{name}")
-            if inner is not None:
-                moved[alias] = _inside(inner.target)
-            elif here is not None and not self._stays(f"{module}.{name}"):
-                prefix = _inside(here.target)
-                moved[alias] = f"{prefix}.{name}" if prefix else name
+        moved = {alias: place for alias in node.names if (place := self._place(module, here, alias)) is not None}
         left = [alias for alias in node.names if alias not in moved]
         if not node.relative:
             if moved:
@@ -154,6 +147,17 @@ class KeepPackageClosed(Rule):
             self._put(node, [*_lines(moved, self.file.origin), f"from {module} import {', '.join(map(_taken, left))}"])
         elif moved and not left and not self._finds(node, moved.values(), [dotted(a.name) or "" for a in moved]):
             self.redirect_import(node, moved)
+
+    def _place(self, module: str | None, here: SourceFile | None, alias: cst.ImportAlias) -> str | None:
+        """Where the port has what a from-import takes of a module: a file of its own, or a name in `here`; None for none."""
+        name = dotted(alias.name) or ""
+        inner = self.file.project.module(f"{module}.{name}")
+        if inner is not None:
+            return _inside(inner.target)
+        if here is None or self._stays(f"{module}.{name}"):
+            return None
+        prefix = _inside(here.target)
+        return f"{prefix}.{name}" if prefix else name
 
     def _stays(self, module: str) -> bool:
         """Whether this is a module of upstream that is not ported, as one of a package of which other files are."""
@@ -220,23 +224,27 @@ class KeepPackageClosed(Rule):
         found = self.file.project.module(name)
         if alias.asname is not None or "." not in name or found is None or self.file.project.arrangement is None:
             return None
-        first, target = name.partition(".")[0], _inside(found.target)
-        uses = [n for n in self.file.index.nodes if isinstance(n, cst.Name) and n.value == first and self._reads(n)]
-        chains = [self._chain(use, name) for use in uses]
-        others = {dotted(other.name) for node in self._imports for other in node.names if other is not alias}
-        if not target or any(
-            chain is None and not any(self._chain(use, other or "") for other in others)
-            for use, chain in zip(uses, chains, strict=True)
-        ):
+        target = _inside(found.target)
+        chains = self._chains(alias, name)
+        if not target or chains is None:
             return None
         package, _, last = target.rpartition(".")
         bound = last
         while any(bound in scope.bindings for scope in self.file.index.scopes.values()):
             bound = f"tpu_{bound}"
         for chain in chains:
-            if chain is not None:
-                self.replace(chain, cst.Name(bound))
+            self.replace(chain, cst.Name(bound))
         return f"from {self.file.origin(package)} import {last if last == bound else f'{last} as {bound}'}"
+
+    def _chains(self, alias: cst.ImportAlias, name: str) -> list[cst.CSTNode] | None:
+        """Where a file reads `a.b` of `import a.b`; None where it uses `a` for what no other import brings."""
+        first = name.partition(".")[0]
+        uses = [n for n in self.file.index.nodes if isinstance(n, cst.Name) and n.value == first and self._reads(n)]
+        others = {dotted(other.name) or "" for node in self._imports for other in node.names if other is not alias}
+        chains = [(use, self._chain(use, name)) for use in uses]
+        if any(chain is None and not any(self._chain(use, other) for other in others) for use, chain in chains):
+            return None
+        return [chain for _, chain in chains if chain is not None]
 
     @property
     def _imports(self) -> list[cst.Import]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import libcst as cst
@@ -419,33 +420,34 @@ class TransformOnDevice(Rule):
     def _later_reads(self, made: cst.Assign, name: cst.Name) -> list[tuple[cst.Name, cst.BaseExpression, str]]:
         """The uses of a complex spectrum up to its next assignment, if all read its parts; else none."""
         found: list[tuple[cst.Name, cst.BaseExpression, str]] = []
-        function = self.file.function(made)
         first = self.file.statement(made)
         block = self.file.siblings(first)
         after = block[block.index(first) + 1 :] if isinstance(first, cst.BaseStatement) and first in block else ()
         again = any(isinstance(a, (cst.For, cst.While)) for a in self.file.ancestors(made))
         rebound = next((s for s in after if self._rebinds(s, name)), None)
-        seen = False
-        for node in self.file.index.nodes:
-            if node is name:
-                seen = True
-            if not (seen or again) or not isinstance(node, cst.Name) or node.value != name.value or node is name:
-                continue
-            around = self.file.parent(node)
-            if self.file.function(node) is not function or isinstance(around, cst.AssignTarget):
-                continue
-            if isinstance(around, cst.Attribute) and around.attr is node:
-                continue  # a part that is called so
-            if not again and made.value in self.file.ancestors(node):
+        for node, later in self._uses_of(made, name):
+            if not again and (not later or made.value in self.file.ancestors(node)):
                 continue  # what the name was before
             statement = next((a for a in (node, *self.file.ancestors(node)) if a in after), None)
             if rebound is not None and statement in after and after.index(statement) > after.index(rebound):
                 return found
             read = self._read(node)
-            if read is None or not seen or statement is None or self.file.statement(node) not in block:
+            if read is None or not later or statement is None or self.file.statement(node) not in block:
                 return []
             found.append((node, *read))
         return found
+
+    def _uses_of(self, made: cst.Assign, name: cst.Name) -> Iterator[tuple[cst.Name, bool]]:
+        """Where the function of an assignment reads a name, and whether that is behind the assigned name."""
+        function = self.file.function(made)
+        later = False
+        for node in self.file.index.nodes:
+            if node is name:
+                later = True
+            elif not isinstance(node, cst.Name) or node.value != name.value or self.file.function(node) is not function:
+                continue
+            elif not _is_written(self.file.parent(node), node):
+                yield node, later
 
     def _rebinds(self, statement: cst.CSTNode, name: cst.Name) -> bool:
         small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
@@ -669,3 +671,8 @@ class InvertOnDevice(Rule):
         if not isinstance(assign, cst.Assign) or len(assign.targets) != 1:
             return None
         return assign.value
+
+
+def _is_written(around: cst.CSTNode | None, name: cst.Name) -> bool:
+    """Whether a name is what an assignment writes, or that of a part of something else."""
+    return isinstance(around, cst.AssignTarget) or (isinstance(around, cst.Attribute) and around.attr is name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import libcst as cst
@@ -346,20 +347,7 @@ def _tolerant_restore(file: SourceFile, function: cst.FunctionDef) -> tuple[_Par
     fit: its parameters for path and network, and the key under which the checkpoint has the weights.
     """
     places = {p.name.value: i for i, p in enumerate(function.params.params)}
-    loaded: dict[str, str] = {}  # name of what was loaded → parameter with its path
-    weights: dict[str, tuple[str, str]] = {}  # name of the weights → parameter with the path, key
-    for assign in own_of_type(function.body, cst.Assign):
-        name, value = dotted(assign.targets[0].target), assign.value
-        if name is None:
-            continue
-        if isinstance(value, cst.Call) and file.resolve(value.func) == "torch.load" and value.args:
-            path = dotted(value.args[0].value)
-            if path in places:
-                loaded[name] = str(path)
-        elif isinstance(value, cst.Subscript) and dotted(value.value) in loaded:
-            index = value.slice[0].slice
-            if isinstance(index, cst.Index) and isinstance(index.value, cst.SimpleString):
-                weights[name] = (loaded[dotted(value.value) or ""], str(index.value.evaluated_value))
+    weights = _loaded_weights(file, function, places)
     for attempt in own_of_type(function.body, cst.Try):
         filled = {
             dotted(target.target.value)
@@ -373,6 +361,30 @@ def _tolerant_restore(file: SourceFile, function: cst.FunctionDef) -> tuple[_Par
             if found is not None and network in places and network is not None and attempt.handlers:
                 return (found[0], places[found[0]]), (network, places[network]), found[1]
     return None
+
+
+def _loaded_weights(
+    file: SourceFile, function: cst.FunctionDef, places: Mapping[str, int]
+) -> dict[str, tuple[str, str]]:
+    """Names that a function gives the weights of a checkpoint which it loads from a path that is a parameter.
+
+    Each with that parameter, and the key under which the checkpoint has them.
+    """
+    loaded: dict[str, str] = {}  # name of what was loaded → parameter with its path
+    weights: dict[str, tuple[str, str]] = {}
+    for assign in own_of_type(function.body, cst.Assign):
+        name, value = dotted(assign.targets[0].target), assign.value
+        if name is None:
+            continue
+        if isinstance(value, cst.Call) and file.resolve(value.func) == "torch.load" and value.args:
+            path = dotted(value.args[0].value)
+            if path in places:
+                loaded[name] = str(path)
+        elif isinstance(value, cst.Subscript) and dotted(value.value) in loaded:
+            index = value.slice[0].slice
+            if isinstance(index, cst.Index) and isinstance(index.value, cst.SimpleString):
+                weights[name] = (loaded[dotted(value.value) or ""], str(index.value.evaluated_value))
+    return weights
 
 
 def _loaded_with(function: cst.FunctionDef, names: set[str | None]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import libcst as cst
@@ -573,19 +573,27 @@ def _written(file: SourceFile, node: cst.With) -> tuple[cst.BaseExpression, cst.
     function = file.function(node)
     if len(node.items) != 1 or function is None or not any(_saves(file, c) for c in _calls(function)):
         return None
-    item, body = node.items[0], node.body.body
-    opened, name = item.item, item.asname.name if item.asname is not None else None
+    item = node.items[0]
+    path = _opened_to_write(item.item)
+    content = _only_write(node.body.body, item.asname.name) if item.asname is not None else None
+    return (content, path) if content is not None and path is not None else None
+
+
+def _opened_to_write(opened: cst.BaseExpression) -> cst.BaseExpression | None:
+    """The path of `open(path, "wb")`."""
     if not isinstance(opened, cst.Call) or not isinstance(opened.func, cst.Name) or opened.func.value != "open":
         return None
-    mode, path = argument(opened, "mode", 1), argument(opened, "file", 0)
-    if len(opened.args) != 2 or not isinstance(mode, cst.SimpleString) or mode.evaluated_value != "wb" or path is None:
-        return None
+    mode = argument(opened, "mode", 1)
+    binary = isinstance(mode, cst.SimpleString) and mode.evaluated_value == "wb"
+    return argument(opened, "file", 0) if binary and len(opened.args) == 2 else None
+
+
+def _only_write(body: Sequence[cst.CSTNode], name: cst.CSTNode) -> cst.BaseExpression | None:
+    """The bytes of a body that is `name.write(bytes)` alone."""
     line = body[0] if len(body) == 1 else None
     small = line.body[0] if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else line
     found = method_call(small.value, "write") if isinstance(small, cst.Expr) else None
-    if found is None or name is None or not same(found[0], name) or len(found[1].args) != 1:
-        return None
-    return found[1].args[0].value, path
+    return found[1].args[0].value if found is not None and same(found[0], name) and len(found[1].args) == 1 else None
 
 
 def _calls(function: cst.FunctionDef) -> Iterable[cst.Call]:

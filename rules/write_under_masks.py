@@ -26,6 +26,12 @@ def masked(node: cst.CSTNode, kind_of: object = None) -> tuple[cst.BaseExpressio
     return (node.value, first.value) if isinstance(first, cst.Index) and whole else None
 
 
+def _under(node: cst.CSTNode, mask: cst.BaseExpression) -> bool:
+    """Whether a node is a tensor under this very mask."""
+    found = masked(node)
+    return found is not None and same(found[1], mask)
+
+
 class WriteUnderMasks(Rule):
     """Write under a mask instead of into a boolean index.
 
@@ -285,33 +291,18 @@ class ComputeUnderMasks(Rule):
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        if len(node.targets) != 1 or not isinstance(node.value, cst.Call):
-            return
-        target = node.targets[0].target
-        parts = [e.value for e in target.elements] if isinstance(target, cst.Tuple) else [target]
-        written = [w for w in map(masked, parts) if w is not None]
-        if len(written) != len(parts) or not all(same(w[1], written[0][1]) for w in written):
+        written = self._written(node)
+        line = self.file.alone(node)
+        if written is None or line is None or not isinstance(node.value, cst.Call):
             return
         mask = written[0][1]
-        if self.file.kind(mask) is not Kind.MASK or not all(isinstance(w[0], cst.Name) for w in written):
-            return
         bounds = self._bounds(mask)
-        definition = self.file.project.function(self.file.resolve(node.value.func))
-        line = self.file.alone(node)
-        if bounds is None or definition is None or line is None:
-            return
-        given = {a.value: masked(a.value) for a in node.value.args}
-        whole = [v for v, read in given.items() if read is None or not same(read[1], mask)]
-        if has_star(node.value) or not all(scalar(self.file, v) or is_number(self.file, v) for v in whole):
-            return  # something that was made to fit the masked elements
-        rows = frozenset(v for v in given if v not in whole and isinstance(v, cst.Subscript) and len(v.slice) == 1)
-        bare = bare_parameters(definition[1], node.value, rows)
-        if not is_pointwise(*definition, bare) or self.host_reason(node) is not None:
+        if bounds is None or not self._is_pointwise(node.value, mask) or self.host_reason(node) is not None:
             return
         call, bounded = self._everywhere(node.value, mask, bounds)
-        if not bounded or any(masked(n) and same(masked(n)[1], mask) for n in own_descendants(call)):  # type: ignore[index]
+        if not bounded or any(_under(n, mask) for n in own_descendants(call)):
             return
-        names = [f"all_{code(w[0])}" for w in written]
+        names = [f"all_{code(tensor)}" for tensor, _ in written]
         if any(self.file.index.scope_of(node).lookup(n) for n in names):
             return
         new: list[cst.BaseStatement] = [_assign(names, call)]
@@ -319,6 +310,30 @@ class ComputeUnderMasks(Rule):
             write = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=tensor, m=mask, v=cst.Name(name))
             new.append(cst.SimpleStatementLine([cst.Expr(write)]))
         self.replace(line, new)
+
+    def _written(self, node: cst.Assign) -> list[tuple[cst.BaseExpression, cst.BaseExpression]] | None:
+        """The tensors that an assignment writes under one mask, with that mask; None where it writes anything else."""
+        if len(node.targets) != 1:
+            return None
+        target = node.targets[0].target
+        parts = [e.value for e in target.elements] if isinstance(target, cst.Tuple) else [target]
+        written = [w for w in map(masked, parts) if w is not None]
+        if not written or len(written) != len(parts) or not all(same(mask, written[0][1]) for _, mask in written):
+            return None
+        named = all(isinstance(tensor, cst.Name) for tensor, _ in written)
+        return written if named and self.file.kind(written[0][1]) is Kind.MASK else None
+
+    def _is_pointwise(self, call: cst.Call, mask: cst.BaseExpression) -> bool:
+        """Whether each element of a call's results is made of the same element of what it is given under the mask."""
+        definition = self.file.project.function(self.file.resolve(call.func))
+        if definition is None or has_star(call):
+            return False
+        given = [a.value for a in call.args]
+        whole = [v for v in given if not _under(v, mask)]
+        if not all(scalar(self.file, v) or is_number(self.file, v) for v in whole):
+            return False  # something that was made to fit the masked elements
+        rows = frozenset(v for v in given if v not in whole and isinstance(v, cst.Subscript) and len(v.slice) == 1)
+        return is_pointwise(*definition, bare_parameters(definition[1], call, rows))
 
     def _everywhere(
         self,

@@ -129,16 +129,18 @@ class Catching:
         name = file.resolve(call.func if call is not None else item) or ""
         if call is not None and name == "contextlib.suppress":
             return any(self._handles(file, a.value, raised) for a in call.args)
-        if name.startswith("torch.") or name in _TRANSPARENT:
-            return False
-        if call is not None and dotted(call.func) == "open":
+        if name.startswith("torch.") or name in _TRANSPARENT or (call is not None and dotted(call.func) == "open"):
             return False
         if isinstance(item, cst.Name) and not name:
-            given = [v for v in given_values(file, item) if not isinstance(v, (cst.Name, bool))]
-            whole = len(given) == len(list(given_values(file, item)))
-            return not given or not whole or any(self._suppresses(file, v, raised) for v in given)
+            return self._may_be_suppressing(file, item, raised)
         found = self._project.definition(name or None)
         return found is None or _may_swallow(found[1])
+
+    def _may_be_suppressing(self, file: SourceFile, item: cst.Name, raised: Classes) -> bool:
+        """The same for a name, by all that it may have been given."""
+        every = list(given_values(file, item))
+        given = [v for v in every if not isinstance(v, (cst.Name, bool))]
+        return not given or len(given) < len(every) or any(self._suppresses(file, v, raised) for v in given)
 
     # -- classes ----------------------------------------------------------------------------------------------------
 

@@ -45,11 +45,7 @@ class ConfigUse:
         found: set[str] = set()
         assigned: set[str] = set()
         for node, chain in self._of(file, space, name):
-            if (
-                _guarded(file, node, name)
-                or _is_for_cuda(file, node)
-                or file.project.fact(Contexts).uncalled(file, node) is not None
-            ):
+            if _guarded(file, node, name) or _is_for_cuda(file, node) or _is_uncalled(file, node):
                 continue
             parent = file.parent(node)
             if isinstance(parent, (cst.AssignTarget, cst.AugAssign)):
@@ -58,19 +54,26 @@ class ConfigUse:
             if isinstance(parent, cst.Call) and parent.func is node:  # a method of the value
                 chain = chain.rpartition(".")[0]
             found.add(chain)
-            call = file.parent(parent) if isinstance(parent, cst.Arg) else None
-            if not isinstance(parent, cst.Arg) or not isinstance(call, cst.Call) or depth == 0:
+            if isinstance(parent, cst.Arg) and depth > 0:
+                found |= self._handed_on(file, parent, chain, depth)
+        return found - assigned
+
+    def _handed_on(self, file: SourceFile, arg: cst.Arg, chain: str, depth: int) -> set[str]:
+        """What functions read of a value, which `chain` names, that is handed to them."""
+        call = file.parent(arg)
+        if not isinstance(call, cst.Call):
+            return set()
+        found: set[str] = set()
+        for other, function in callees(file, call.func):
+            method = other.owner(function) is not None
+            if arg.star == "**":
+                found |= {f"{chain}.{key}" for key, needed in _open(function, call, method) if needed}
                 continue
-            for other, function in callees(file, call.func):
-                method = other.owner(function) is not None
-                if parent.star == "**":
-                    found |= {f"{chain}.{key}" for key, needed in _open(function, call, method) if needed}
-                    continue
-                given = _parameter(function, call, parent, method)
-                if given is not None:
-                    inner = self.keys(other, function.body, given, depth - 1)
-                    found |= {f"{chain}.{key}" if chain else key for key in inner if key}
-        return {key for key in found if key not in assigned}
+            given = _parameter(function, call, arg, method)
+            if given is not None:
+                inner = self.keys(other, function.body, given, depth - 1)
+                found |= {f"{chain}.{key}" if chain else key for key in inner if key}
+        return found
 
     def numbers(self, file: SourceFile, space: cst.CSTNode, name: str, depth: int) -> set[str]:
         """Those chains of attributes of a name that code computes with, or hands to others that do; "" for itself.
@@ -130,26 +133,34 @@ _NUMBERS = (cst.Integer, cst.Float)
 def _computes(file: SourceFile, node: cst.CSTNode) -> bool:
     """Whether an expression has to be a number, where it stands."""
     parent = file.parent(node)
-    if type(parent) is cst.BinaryOperation:
-        other = parent.right if parent.left is node else parent.left
-        if type(parent.operator) is cst.Modulo:
+    match parent:
+        case cst.BinaryOperation():
+            return _operand_is_number(file, parent, node)
+        case cst.Comparison(comparisons=[part]):
+            return isinstance(part.comparator if parent.left is node else parent.left, _NUMBERS)
+        case cst.ComparisonTarget():
             around = file.parent(parent)
-            compared = type(around) is cst.Comparison and isinstance(around.comparisons[0].comparator, _NUMBERS)
-            return compared or (parent.left is node and not isinstance(other, (cst.Tuple, cst.Dict)))
-        is_sum = type(parent.operator) is cst.Add and isinstance(other, _NUMBERS)
-        texts = (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString, cst.List, cst.Tuple)
-        return is_sum or (isinstance(parent.operator, _ARITHMETIC) and not isinstance(other, texts))
-    if type(parent) is cst.Comparison:
-        sides = [part.comparator for part in parent.comparisons]
-        return len(sides) == 1 and isinstance(sides[0] if parent.left is node else parent.left, _NUMBERS)
-    if type(parent) is cst.ComparisonTarget:
-        around = file.parent(parent)
-        return type(around) is cst.Comparison and isinstance(around.left, _NUMBERS)
-    if type(parent) is cst.UnaryOperation:
-        return type(parent.operator) is cst.Minus
-    call = file.parent(parent) if type(parent) is cst.Arg and not parent.star else None
-    if type(call) is not cst.Call:
-        return False
+            return type(around) is cst.Comparison and isinstance(around.left, _NUMBERS)
+        case cst.UnaryOperation():
+            return type(parent.operator) is cst.Minus
+        case cst.Arg(star=""):
+            call = file.parent(parent)
+            return type(call) is cst.Call and _takes_numbers(file, call)
+    return False
+
+
+def _operand_is_number(file: SourceFile, around: cst.BinaryOperation, node: cst.CSTNode) -> bool:
+    other = around.right if around.left is node else around.left
+    if type(around.operator) is cst.Modulo:
+        outer = file.parent(around)
+        compared = type(outer) is cst.Comparison and isinstance(outer.comparisons[0].comparator, _NUMBERS)
+        return compared or (around.left is node and not isinstance(other, (cst.Tuple, cst.Dict)))
+    is_sum = type(around.operator) is cst.Add and isinstance(other, _NUMBERS)
+    texts = (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString, cst.List, cst.Tuple)
+    return is_sum or (isinstance(around.operator, _ARITHMETIC) and not isinstance(other, texts))
+
+
+def _takes_numbers(file: SourceFile, call: cst.Call) -> bool:
     called = file.resolve(call.func) or ""
     is_range = type(call.func) is cst.Name and call.func.value == "range"
     return is_range or called in _TAKES_NUMBERS or called.startswith(_TAKE_NUMBERS)
@@ -259,3 +270,7 @@ def _parameter(function: cst.FunctionDef, call: cst.Call, arg: cst.Arg, method: 
         return None
     names = names[1:] if method else names
     return names[at] if at < len(names) else None
+
+
+def _is_uncalled(file: SourceFile, node: cst.CSTNode) -> bool:
+    return file.project.fact(Contexts).uncalled(file, node) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import cached_property
 
 import libcst as cst
@@ -194,36 +195,43 @@ class Contexts:
         loops = [n for n in descendants(function.body) if isinstance(n, (cst.For, cst.While)) and is_training_loop(n)]
         if loops:
             return f"runs outside the loop over batches ({file.path}:{file.span(loops[0]).line}), between steps"
-        outer = file.function(function)
-        if file.owner(function) is not None:
+        if file.owner(function) is not None or _handed_on(function):
             return None
-        if outer is not None:
-            name = function.name.value
-            uses: list[Reference] = [
-                (file, n)
-                for n in descendants(outer.body)
-                if isinstance(n, cst.Name) and n.value == name and not isinstance(file.parent(n), cst.FunctionDef)
-            ]
-        else:
-            uses = self.references(function)
-        if _handed_on(function):
+        uses = self._places(file, function)
+        if not all(self._is_use_between(function, other, use, seen) for other, use in uses):
             return None
-        for other, use in uses:
-            if self.uncalled(other, use) is not None:
-                continue
-            if not _is_run(other, use):
-                return None  # a hook, say, that the network calls
-            loop = training_loop(other, use)
-            if loop is not None and not _now_and_then(other, use, loop):
-                return None
-            caller = other.function(use)
-            if loop is not None or caller is None or caller in seen or caller is function:
-                continue  # a script's own lines run no iteration
-            if self._between_steps(other, caller, seen | {function}) is None:
-                return None
         if any(training_loop(other, use) is not None for other, use in uses):
             return f"runs between steps, every so many ({function.name.value} is called at intervals only)"
         return f"runs between steps ({function.name.value} is never called in a loop over batches)" if uses else None
+
+    def _places(self, file: SourceFile, function: cst.FunctionDef) -> Sequence[Reference]:
+        """Where a function is named: in the project, or in the function that defines it."""
+        outer = file.function(function)
+        if outer is None:
+            return self.references(function)
+        return [
+            (file, n)
+            for n in descendants(outer.body)
+            if isinstance(n, cst.Name)
+            and n.value == function.name.value
+            and not isinstance(file.parent(n), cst.FunctionDef)
+        ]
+
+    def _is_use_between(
+        self, function: cst.FunctionDef, file: SourceFile, use: cst.CSTNode, seen: frozenset[cst.CSTNode]
+    ) -> bool:
+        """Whether what a use of `function` makes run runs between steps."""
+        if self.uncalled(file, use) is not None:
+            return True
+        if not _is_run(file, use):
+            return False  # a hook, say, that the network calls
+        loop = training_loop(file, use)
+        if loop is not None:
+            return _now_and_then(file, use, loop)
+        caller = file.function(use)
+        if caller is None or caller in seen or caller is function:
+            return True  # a script's own lines run no iteration
+        return self._between_steps(file, caller, seen | {function}) is not None
 
     @cached_property
     def _called(self) -> set[cst.CSTNode]:
@@ -512,12 +520,15 @@ def _keeps_to_itself(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> 
     inside = {n for n in descendants(within) if isinstance(n, cst.Name)}
     bound = {n.value for n in inside if isinstance(file.parent(n), (cst.AssignTarget, cst.AugAssign))}
     line = file.span(within).line
-    for name in bound:
-        others = [n for n in own_names(function.body).get(name, ()) if n not in inside]
-        anew = any(isinstance(file.parent(n), cst.AssignTarget) and loop in file.ancestors(n) for n in others)
-        if others and (not anew or any(file.span(n).line > line for n in others)):
-            return False
-    return True
+    uses = own_names(function.body)
+    others = ([n for n in uses.get(name, ()) if n not in inside] for name in bound)
+    return all(not names or _are_bound_anew(file, names, loop, line) for names in others)
+
+
+def _are_bound_anew(file: SourceFile, names: Sequence[cst.Name], loop: cst.CSTNode, line: int) -> bool:
+    """Whether all uses of a name in a function stand before a line, and the loop binds it there."""
+    anew = any(isinstance(file.parent(n), cst.AssignTarget) and loop in file.ancestors(n) for n in names)
+    return anew and all(file.span(n).line <= line for n in names)
 
 
 def _handed_on(function: cst.FunctionDef | cst.ClassDef) -> bool:
@@ -611,23 +622,25 @@ def _references(project: Project) -> dict[cst.CSTNode, list[Reference]]:
     for file in project.files.values():
         for node in file.index.nodes:
             last = node.value if type(node) is cst.Name else node.attr.value if type(node) is cst.Attribute else None
-            if last not in names or not isinstance(node, (cst.Name, cst.Attribute)):
-                continue
-            parent = file.parent(node)
-            if type(parent) is cst.Attribute and parent.attr is node:
-                continue
-            if isinstance(parent, (cst.FunctionDef, cst.ClassDef)) and parent.name is node:
-                continue
-            if isinstance(parent, (cst.ImportAlias, cst.ImportFrom, cst.AsName)):
-                continue
-            if type(parent) is cst.Param and parent.name is node:
-                continue
-            if type(parent) is cst.Arg and parent.keyword is node:
+            if last not in names or not isinstance(node, (cst.Name, cst.Attribute)) or not _is_reference(file, node):
                 continue
             definition = project.definition(file.resolve(node) or _starred(file, node))
             if definition is not None:
                 found[definition[1]].append((file, node))
     return found
+
+
+def _is_reference(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether a name stands for its value: it is no part of a longer one, of a definition, an import or a keyword."""
+    parent = file.parent(node)
+    match parent:
+        case cst.Attribute():
+            return parent.attr is not node
+        case cst.FunctionDef() | cst.ClassDef() | cst.Param():
+            return parent.name is not node
+        case cst.Arg():
+            return parent.keyword is not node
+    return not isinstance(parent, (cst.ImportAlias, cst.ImportFrom, cst.AsName))
 
 
 def _starred(file: SourceFile, node: cst.Name | cst.Attribute) -> str | None:

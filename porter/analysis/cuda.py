@@ -252,14 +252,17 @@ def _translated(file: SourceFile, node: cst.CSTNode) -> bool:
     target = file.resolve(node) or ""
     if not target.startswith(("torch.cuda.", *SETTINGS)) or target in _REDIRECTED:
         return True
-    if target in ("torch.cuda.is_available", "torch.cuda.device_count"):
-        return True
+    return target in ("torch.cuda.is_available", "torch.cuda.device_count") or _is_management(file, node, target)
+
+
+def _is_management(file: SourceFile, node: cst.CSTNode, target: str) -> bool:
+    """Whether a name of `torch.cuda` only manages the device: a call of its own, or a setting."""
     call = file.parent(node)
     line = file.parent(call) if call is not None else None
-    alone = isinstance(call, cst.Call) and isinstance(line, cst.Expr)
-    return (alone and target in MANAGEMENT) or any(
-        is_setting(file, around) for around in file.ancestors(node) if isinstance(around, (cst.Assign, cst.Expr))
-    )
+    if target in MANAGEMENT and isinstance(call, cst.Call) and isinstance(line, cst.Expr):
+        return True
+    statements = (around for around in file.ancestors(node) if isinstance(around, (cst.Assign, cst.Expr)))
+    return any(is_setting(file, around) for around in statements)
 
 
 def _text_translated(file: SourceFile, node: cst.BaseExpression) -> bool:

@@ -23,6 +23,9 @@ _FILLS = ("append", "extend", "insert", "update", "setdefault")  # of a list or 
 _NOT_NEGATIVE = ("abs", "exp", "norm", "relu", "sigmoid", "softmax", "softplus", "sqrt", "square", "std", "var")
 _SAME_VALUE = ("item", "detach", "cpu", "float", "double")
 _COMPREHENSIONS = (cst.ListComp, cst.SetComp, cst.GeneratorExp)
+_WHOLES = (  # expressions, and parts of some, that go where their parts went
+    cst.BinaryOperation, cst.UnaryOperation, cst.IfExp, cst.Element, cst.DictElement, cst.DictComp, *_COMPREHENSIONS,
+)  # fmt: skip
 
 
 def only_logged(file: SourceFile, node: cst.BaseExpression) -> bool:
@@ -103,43 +106,32 @@ def _is_printable(file: SourceFile, node: cst.BaseExpression) -> bool:
 def _goes(file: SourceFile, node: cst.CSTNode, path: _Path, seen: _Seen) -> bool:
     """Whether an expression that has the number at `path` goes into a log only."""
     parent = file.parent(node)
-    if isinstance(parent, cst.Expr):
-        return True
-    if isinstance(parent, (cst.BinaryOperation, cst.UnaryOperation)):
-        return not path and _stays_number(file, parent, node) and _goes(file, parent, (), seen)
-    if isinstance(parent, cst.IfExp):
-        return node is not parent.test and _goes(file, parent, path, seen)
-    if isinstance(parent, cst.Element):
-        around = file.parent(parent)
-        if isinstance(around, cst.Tuple):
-            return _goes(file, around, (around.elements.index(parent), *path), seen)
-        return isinstance(around, cst.List) and _goes(file, around, (), seen)
-    if isinstance(parent, cst.DictElement):
-        around = file.parent(parent)
-        return node is parent.value and around is not None and _goes(file, around, (), seen)
-    if isinstance(parent, cst.DictComp):
-        return node is parent.value and _goes(file, parent, (), seen)
-    if isinstance(parent, _COMPREHENSIONS):
-        return node is parent.elt and _goes(file, parent, (), seen)
-    if isinstance(parent, cst.Assign):
-        return all(_assigned(file, t.target, path, seen) for t in parent.targets)
-    if isinstance(parent, cst.AnnAssign):
-        return _assigned(file, parent.target, path, seen)
-    if isinstance(parent, cst.AugAssign):
-        adds = isinstance(parent.operator, (cst.AddAssign, cst.SubtractAssign, cst.MultiplyAssign))
-        return not path and adds and isinstance(parent.target, cst.Name) and _sums_up(file, parent.target, seen)
-    if isinstance(parent, (cst.For, cst.CompFor)):
-        return node is parent.iter and _assigned(file, parent.target, (), seen)
-    if isinstance(parent, cst.Return):
-        function = file.function(node)
-        return function is not None and _returned(file, function, path, seen)
-    if isinstance(parent, cst.Comparison):
-        return all(isinstance(c.operator, (cst.Is, cst.IsNot)) for c in parent.comparisons)
-    if isinstance(parent, cst.Subscript):
-        return node is parent.value and _part(file, parent, path, seen)
-    if isinstance(parent, cst.Attribute):
-        return _method(file, parent, seen)
-    return isinstance(parent, cst.Arg) and _argument(file, parent, path, seen)
+    if isinstance(parent, _WHOLES):
+        return _goes_as_part(file, parent, node, path, seen)
+    match parent:
+        case cst.Expr():
+            return True
+        case cst.Assign():
+            return all(_assigned(file, t.target, path, seen) for t in parent.targets)
+        case cst.AnnAssign():
+            return _assigned(file, parent.target, path, seen)
+        case cst.AugAssign():
+            adds = isinstance(parent.operator, (cst.AddAssign, cst.SubtractAssign, cst.MultiplyAssign))
+            return not path and adds and isinstance(parent.target, cst.Name) and _sums_up(file, parent.target, seen)
+        case cst.For() | cst.CompFor():
+            return node is parent.iter and _assigned(file, parent.target, (), seen)
+        case cst.Return():
+            function = file.function(node)
+            return function is not None and _returned(file, function, path, seen)
+        case cst.Comparison():
+            return all(isinstance(c.operator, (cst.Is, cst.IsNot)) for c in parent.comparisons)
+        case cst.Subscript():
+            return node is parent.value and _part(file, parent, path, seen)
+        case cst.Attribute():
+            return _method(file, parent, seen)
+        case cst.Arg():
+            return _argument(file, parent, path, seen)
+    return False
 
 
 def _stays_number(file: SourceFile, around: cst.BinaryOperation | cst.UnaryOperation, node: cst.CSTNode) -> bool:
@@ -280,18 +272,34 @@ def _is_target(file: SourceFile, node: cst.CSTNode) -> bool:
 # -- calls -------------------------------------------------------------------------------------------------------------
 
 
+def _goes_as_part(file: SourceFile, whole: cst.CSTNode, node: cst.CSTNode, path: _Path, seen: _Seen) -> bool:
+    """The same for an expression that is a part of another, which is one of _WHOLES."""
+    match whole:
+        case cst.BinaryOperation() | cst.UnaryOperation():
+            return not path and _stays_number(file, whole, node) and _goes(file, whole, (), seen)
+        case cst.IfExp():
+            return node is not whole.test and _goes(file, whole, path, seen)
+        case cst.Element():
+            around = file.parent(whole)
+            if isinstance(around, cst.Tuple):
+                return _goes(file, around, (around.elements.index(whole), *path), seen)
+            return isinstance(around, cst.List) and _goes(file, around, (), seen)
+        case cst.DictElement():
+            around = file.parent(whole)
+            return node is whole.value and around is not None and _goes(file, around, (), seen)
+        case cst.DictComp():
+            return node is whole.value and _goes(file, whole, (), seen)
+        case cst.ListComp() | cst.SetComp() | cst.GeneratorExp():
+            return node is whole.elt and _goes(file, whole, (), seen)
+    return False
+
+
 def _argument(file: SourceFile, arg: cst.Arg, path: _Path, seen: _Seen) -> bool:
     call = file.parent(arg)
     if not isinstance(call, cst.Call) or arg.star:
         return False
     if isinstance(call.func, cst.Name) and file.index.scope_of(call).lookup(call.func.value) is None:
-        name, at = call.func.value, call.args.index(arg)
-        if name == "print":
-            alone = arg.keyword is None and not any(a.star for a in call.args) and not _prints_tensors(file, call)
-            return alone and _is_printable(file, arg.value) and file.function(call) is not None
-        if name in ("enumerate", "zip") and not path:
-            return _iterated(file, call, 1 if name == "enumerate" else at, seen)
-        return name in ("dict", "list", "tuple", "reversed") and _goes(file, call, (), seen)
+        return _argument_of_builtin(file, call, call.func.value, arg, path, seen)
     definition = file.project.definition(file.resolve(call.func))
     if definition is not None:
         other, function = definition
@@ -302,6 +310,15 @@ def _argument(file: SourceFile, arg: cst.Arg, path: _Path, seen: _Seen) -> bool:
         return True
     fills = call.func.attr.value in _FILLS and isinstance(file.parent(call), cst.Expr)
     return fills and isinstance(call.func.value, cst.Name) and _named(file, call.func.value, (), seen)
+
+
+def _argument_of_builtin(file: SourceFile, call: cst.Call, name: str, arg: cst.Arg, path: _Path, seen: _Seen) -> bool:
+    if name == "print":
+        alone = arg.keyword is None and not any(a.star for a in call.args) and not _prints_tensors(file, call)
+        return alone and _is_printable(file, arg.value) and file.function(call) is not None
+    if name in ("enumerate", "zip") and not path:
+        return _iterated(file, call, 1 if name == "enumerate" else call.args.index(arg), seen)
+    return name in ("dict", "list", "tuple", "reversed") and _goes(file, call, (), seen)
 
 
 def _prints_tensors(file: SourceFile, call: cst.Call) -> bool:

@@ -76,25 +76,11 @@ def _of_lines(file: SourceFile, node: cst.For, lines: Sequence[cst.CSTNode]) -> 
     """A loop over samples, if `lines` in the place of its body only assign."""
     if not isinstance(node.target, cst.Name) or node.orelse is not None or not _over_batch(file, node.iter):
         return None
+    assigned = _assignments(lines)
+    if assigned is None:
+        return None
     index = node.target.value
-    local: dict[str, cst.BaseExpression] = {}
-    statements: list[cst.Assign | cst.AugAssign] = []
-    for line in lines:
-        if not isinstance(line, cst.SimpleStatementLine) or len(line.body) != 1:
-            return None
-        small = line.body[0]
-        if isinstance(small, cst.Assign) and len(small.targets) == 1 and isinstance(small.targets[0].target, cst.Name):
-            name = small.targets[0].target.value
-            value = _inlined(small.value, local)
-            if name in names_in(value) or name in local:
-                return None  # carried from one sample to the next
-            local[name] = value
-        elif isinstance(small, (cst.Assign, cst.AugAssign)):
-            inlined = _inlined(small, local)
-            assert isinstance(inlined, (cst.Assign, cst.AugAssign))
-            statements.append(inlined)
-        else:
-            return None
+    local, statements = assigned
     if not statements or _used_outside(file, node, set(local) | {index}):
         return None
     if any(_is_bound(file, s, node, index) for s in statements):
@@ -102,6 +88,32 @@ def _of_lines(file: SourceFile, node: cst.For, lines: Sequence[cst.CSTNode]) -> 
     if any(set(local) & set(_names(s)) for s in statements) or any(set(local) & names_in(v) for v in local.values()):
         return None  # read before it is assigned: the value of the sample before
     return SampleLoop(node, index, tuple(statements))
+
+
+def _assignments(
+    lines: Sequence[cst.CSTNode],
+) -> tuple[dict[str, cst.BaseExpression], list[cst.Assign | cst.AugAssign]] | None:
+    """The names that lines assign, once each, and their other assignments with the names' values put in.
+
+    None where they do anything else, or carry a name from one turn of a loop to the next.
+    """
+    local: dict[str, cst.BaseExpression] = {}
+    statements: list[cst.Assign | cst.AugAssign] = []
+    for line in lines:
+        small = line.body[0] if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else None
+        match small:
+            case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
+                value = _inlined(small.value, local)
+                if name in names_in(value) or name in local:
+                    return None  # carried from one sample to the next
+                local[name] = value
+            case cst.Assign() | cst.AugAssign():
+                inlined = _inlined(small, local)
+                assert isinstance(inlined, (cst.Assign, cst.AugAssign))
+                statements.append(inlined)
+            case _:
+                return None
+    return local, statements
 
 
 def _over_batch(file: SourceFile, iterable: cst.BaseExpression) -> bool:
@@ -157,32 +169,40 @@ def _inlined(node: _Node, local: dict[str, cst.BaseExpression]) -> _Node:
 def _used_outside(file: SourceFile, loop: cst.For, names: set[str]) -> bool:
     """Whether a name that the loop binds may be read outside it, with what the loop left there."""
     function = file.function(loop)
-    body = function.body if function is not None else file.module
     around = list(file.ancestors(loop))
     later = any(isinstance(a, (cst.For, cst.While)) for a in around)  # then what stands before comes again
-    stack: list[cst.CSTNode] = [body]
+    stack: list[cst.CSTNode] = [function.body if function is not None else file.module]
     while stack:
         node = stack.pop()
         if node is loop:
             later = True
             continue
-        if type(node) is cst.Name and later and node.value in names:
-            parent = file.parent(node)
-            if not isinstance(parent, (cst.AssignTarget, cst.Attribute, cst.Arg)):
-                return True
-            if isinstance(parent, cst.AssignTarget) or parent.value is node:
-                return True
-        if isinstance(node, (cst.ListComp, cst.SetComp, cst.DictComp, cst.GeneratorExp)):
-            own = {n for c in descendants(node) if isinstance(c, cst.CompFor) for n in _names(c.target)}
-            if not (names - own) & {n.value for n in descendants(node) if isinstance(n, cst.Name)}:
-                continue
-        if isinstance(node, cst.For) and later and node not in around and isinstance(node.target, cst.Name):
-            bound = {node.target.value} | (names & _assigned_first(node.body))
-            inside = {n.value for n in descendants(node) if isinstance(n, cst.Name)}
-            if not (names - bound) & inside:
-                continue
+        if type(node) is cst.Name and later and node.value in names and _is_use(file, node):
+            return True
+        if _binds_all(node, names, around if later else None):
+            continue
         stack.extend(reversed(list(children(node))))
     return False
+
+
+def _is_use(file: SourceFile, name: cst.Name) -> bool:
+    """Whether a name is a variable where it stands: no attribute's name, and no keyword."""
+    parent = file.parent(name)
+    return not isinstance(parent, (cst.Attribute, cst.Arg)) or parent.value is name
+
+
+def _binds_all(node: cst.CSTNode, names: set[str], around: Sequence[cst.CSTNode] | None) -> bool:
+    """Whether all of `names` that a node uses are its own: those of a comprehension, or of a loop.
+
+    `around` are the nodes around the loop that bound the names; None before it, where no loop can hide what it left.
+    """
+    if isinstance(node, (cst.ListComp, cst.SetComp, cst.DictComp, cst.GeneratorExp)):
+        own = {n for c in descendants(node) if isinstance(c, cst.CompFor) for n in _names(c.target)}
+    elif isinstance(node, cst.For) and around is not None and node not in around and isinstance(node.target, cst.Name):
+        own = {node.target.value} | (names & _assigned_first(node.body))
+    else:
+        return False
+    return not (names - own) & {n.value for n in descendants(node) if isinstance(n, cst.Name)}
 
 
 def _assigned_first(body: cst.BaseSuite) -> set[str]:

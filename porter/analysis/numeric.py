@@ -103,14 +103,13 @@ def _all_arguments(file: SourceFile, node: cst.Call, proof: Proof, depth: int, *
     """Whether a call of one of Python's own functions is given numbers, one by one or in a literal list."""
     if not _builtin(file, node, *names) or not node.args or any(a.star or a.keyword for a in node.args):
         return False
+    called = node.func.value if isinstance(node.func, cst.Name) else ""
     values = [a.value for a in node.args]
     if len(values) == 1 and isinstance(values[0], (cst.List, cst.Tuple)):
         values = [e.value for e in values[0].elements]
-    elif isinstance(node.func, cst.Name) and node.func.value == "sum":
-        return False
-    elif len(values) == 1 and isinstance(node.func, cst.Name) and node.func.value in ("max", "min"):
+    elif called == "sum" or (len(values) == 1 and called in ("max", "min")):
         return False  # of what is in a sequence
-    elif proof is is_whole and isinstance(node.func, cst.Name) and node.func.value == "round":
+    elif proof is is_whole and called == "round":
         return len(values) == 1 and is_number(file, values[0], depth)
     return bool(values) and all(proof(file, v, depth) for v in values)
 

@@ -169,21 +169,25 @@ def _call_ok(file: SourceFile, node: cst.Call, depth: int) -> bool:
     if target is not None and not target.startswith("torch."):
         return target.startswith(("numpy.", "math."))
     name = node.func.attr.value if isinstance(node.func, cst.Attribute) else getattr(node.func, "value", "")
-    if name == "size":
-        return target is None and len(node.args) == 1 and _minus_one(node.args[0].value)
-    if name in ("format", "ValueError", "RuntimeError"):
-        return True
     if name in _POINTWISE:  # torch.where of a condition alone gives places
         return name != "where" or len(node.args) > 1
-    if isinstance(node.func, cst.Name) and name in ("float", "int"):
-        return len(node.args) == 1 and not is_tensor(file.kind(node.args[0].value))
-    if name in _LAST_AXIS:
-        given = bind(file, node, "dim", "dims") or {}
-        return bool(given) and all(map(_minus_one, given.values()))
-    if name == "pad":
-        widths = (bind(file, node, "pad") or {}).get("pad")
-        return isinstance(widths, (cst.Tuple, cst.List)) and len(widths.elements) == 2
-    return False
+    return _named_ok(file, node, name, target)
+
+
+def _named_ok(file: SourceFile, node: cst.Call, name: str, target: str | None) -> bool:
+    """The same for the functions of torch, and of Python's, of which it depends on the arguments."""
+    match name:
+        case "size":
+            return target is None and len(node.args) == 1 and _minus_one(node.args[0].value)
+        case "format" | "ValueError" | "RuntimeError":
+            return True
+        case "int" if isinstance(node.func, cst.Name):
+            return len(node.args) == 1 and not is_tensor(file.kind(node.args[0].value))
+        case "pad":
+            widths = (bind(file, node, "pad") or {}).get("pad")
+            return isinstance(widths, (cst.Tuple, cst.List)) and len(widths.elements) == 2
+    given = bind(file, node, "dim", "dims") or {} if name in _LAST_AXIS else {}
+    return bool(given) and all(map(_minus_one, given.values()))
 
 
 def _callee_ok(file: SourceFile, function: cst.FunctionDef, depth: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -43,54 +44,81 @@ def ask(walk: Walk, file: Path, folders: Sequence[Path] = ()) -> None:
     `folders` hold rules of the user's own.
     """
     with _Screen() as screen:
-        top, message, sought = 0, "", ""
+        asking = _Asking(screen, walk, file, folders)
         while walk.hunk is not None:
-            hunk = walk.hunk
-            top = screen.show(walk, hunk, top, message)
+            asking.top = screen.show(walk, walk.hunk, asking.top, asking.message)
             key = screen.key()
             if key is None:
                 continue
-            message = ""
             if key in _QUIT:
                 return
-            if key in (*_UP, *_DOWN, *_PAGE_UP, *_PAGE_DOWN):
-                page = max(1, screen.height - 6)
-                top += {_UP: -1, _DOWN: 1, _PAGE_UP: -page, _PAGE_DOWN: page}[
-                    next(keys for keys in (_UP, _DOWN, _PAGE_UP, _PAGE_DOWN) if key in keys)
-                ]
-                continue
-            if key in _NEXT or key in _BACK:
-                walk.at = max(0, walk.at + (1 if key in _NEXT else -1))
-                top = 0
-                continue
-            if key == "?":
-                screen.page(print_help)
-                continue
-            if key == "t":
-                screen.page(partial(print_rule_texts, codes=hunk.rules, folders=folders))
-                continue
-            if key == "/":
-                sought = screen.line("Search for (nothing: again)") or sought
-                at = walk.find(sought) if sought else None
-                message = "" if at is not None else f"no hunk has {sought!r}" if sought else ""
-                walk.at, top = (walk.at if at is None else at), 0
-                continue
-            before = walk.decisions
-            if key in ("A", "R"):
-                message = _decide_alike(screen, walk, hunk, "accept" if key == "A" else "reject")
-                if walk.decisions != before:
-                    write(file, walk.decisions)
-                    walk.at, top = next((i for i, h in enumerate(walk.hunks) if walk.state(h) in TO_DO), walk.at), 0
-                continue
-            told = _decide(screen, walk, hunk, key)
-            if told is None:
-                continue
-            message = told
-            if not message:
-                if walk.decisions != before:
-                    write(file, walk.decisions)
-                top = 0
-                walk.at += key != "u"
+            asking.message = ""
+            asking.answer(walk.hunk, key)
+
+
+@dataclass(slots=True)
+class _Asking:
+    """Where the questions stand: the first row that is shown, what there is to say, and what was searched for."""
+
+    screen: _Screen
+    walk: Walk
+    file: Path
+    folders: Sequence[Path]
+    top: int = 0
+    message: str = ""
+    sought: str = ""
+
+    def answer(self, hunk: Hunk, key: str) -> None:
+        """Do what a key says."""
+        rows = self._rows(key)
+        if rows is not None:
+            self.top += rows
+        elif key in _NEXT or key in _BACK:
+            self._go(max(0, self.walk.at + (1 if key in _NEXT else -1)))
+        elif key == "?":
+            self.screen.page(print_help)
+        elif key == "t":
+            self.screen.page(partial(print_rule_texts, codes=hunk.rules, folders=self.folders))
+        elif key == "/":
+            self._search()
+        elif key in ("A", "R"):
+            self._decide_alike(hunk, "accept" if key == "A" else "reject")
+        else:
+            self._decide(hunk, key)
+
+    def _rows(self, key: str) -> int | None:
+        """How many rows a key moves the hunk by, None where it is another key."""
+        page = max(1, self.screen.height - 6)
+        moves = ((_UP, -1), (_DOWN, 1), (_PAGE_UP, -page), (_PAGE_DOWN, page))
+        return next((rows for keys, rows in moves if key in keys), None)
+
+    def _go(self, at: int) -> None:
+        self.walk.at, self.top = at, 0
+
+    def _search(self) -> None:
+        self.sought = self.screen.line("Search for (nothing: again)") or self.sought
+        at = self.walk.find(self.sought) if self.sought else None
+        if at is None and self.sought:
+            self.message = f"no hunk has {self.sought!r}"
+        self._go(self.walk.at if at is None else at)
+
+    def _decide_alike(self, hunk: Hunk, what: What) -> None:
+        before = self.walk.decisions
+        self.message = _decide_alike(self.screen, self.walk, hunk, what)
+        if self.walk.decisions != before:
+            write(self.file, self.walk.decisions)
+            self._go(next((i for i, h in enumerate(self.walk.hunks) if self.walk.state(h) in TO_DO), self.walk.at))
+
+    def _decide(self, hunk: Hunk, key: str) -> None:
+        before = self.walk.decisions
+        told = _decide(self.screen, self.walk, hunk, key)
+        if told is None:
+            return
+        self.message = told
+        if not told:
+            if self.walk.decisions != before:
+                write(self.file, self.walk.decisions)
+            self._go(self.walk.at + (key != "u"))
 
 
 def _decide(screen: _Screen, walk: Walk, hunk: Hunk, key: str) -> str | None:

@@ -11,7 +11,7 @@ from ..errors import PortError
 from ..package.store import ChangedMeanwhileError, Place, recover, refuse_foreign, remember, write_package
 from ..syntax.stack import with_room
 from .freshness import unchanged
-from .guard import back_up, old_manifest, read_edited, read_pristine, survey
+from .guard import DiskSurvey, back_up, old_manifest, read_edited, read_pristine, survey
 from .merging import Conflict, Merged, Side, merge_package, troubles
 from .settings import Settings
 
@@ -108,11 +108,25 @@ def _generate(
     built = make()
     changes = _changes(old, before, built)
     step("writing the package")
-    from ..package.manifest import dump
-
     merged = Merged(built.base.generated, ())
     if keep:
         merged = merge_package(_sides(pristine, old), ours, _sides(built.base.generated, built.manifest))
+    return _write(place, found, built, merged, ours, changes, force=force)
+
+
+def _write(
+    place: Place,
+    found: DiskSurvey,
+    built: Built,
+    merged: Merged,
+    ours: Mapping[str, bytes],
+    changes: Changes | None,
+    *,
+    force: bool,
+) -> GenerateOutcome:
+    """Write what was built, with people's lines merged in."""
+    from ..package.manifest import dump
+
     backup = back_up(place, found) if found.edited and force else None
     contents = {**built.contents, **merged.contents}
     write_package(place, contents, dump(built.manifest), found.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import libcst as cst
@@ -52,23 +53,33 @@ def _subscripted(note: cst.Subscript) -> Value:
     inside = [e.slice.value for e in note.slice if isinstance(e.slice, cst.Index)]
     if not inside:
         return Kind.UNKNOWN
-    if name in ("Optional", "Union"):
-        return _one_of([annotated(part) for part in inside if dotted(part) != "None"])
-    if name in ("Annotated", "Final", "ClassVar"):
-        return annotated(inside[0])
+    match name:
+        case "Optional" | "Union":
+            return _one_of([annotated(part) for part in inside if dotted(part) != "None"])
+        case "Annotated" | "Final" | "ClassVar":
+            return annotated(inside[0])
+        case "float" | "int" | "bool" if isinstance(inside[0], cst.SimpleString):  # a shape, for readers
+            return _tensor_of(name)
+        case "tuple" | "Tuple":
+            return _tuple(inside)
     if name in ("Bool", "Float", "Int") or name in _SHAPED:  # jaxtyping
-        of_tensor = is_tensor(annotated(inside[0]))
-        return (Kind.MASK if name == "Bool" else Kind.TENSOR) if of_tensor else Kind.UNKNOWN
-    if name in ("float", "int", "bool") and isinstance(inside[0], cst.SimpleString):  # a shape, for readers
-        return Kind.MASK if name == "bool" else Kind.TENSOR
-    if name in ("tuple", "Tuple"):
-        parts = tuple(annotated(part) for part in inside if not isinstance(part, cst.Ellipsis))
-        if len(parts) < len(inside):
-            return _several(parts[0]) if parts else Kind.UNKNOWN
-        return parts
+        return _tensor_of(name) if is_tensor(annotated(inside[0])) else Kind.UNKNOWN
     if name in _BY_KEY:
         return Record(others=annotated(inside[-1]))
     return _several(annotated(inside[-1])) if name in _SEVERAL else Kind.HOST if name in _PLAIN else Kind.UNKNOWN
+
+
+def _tensor_of(name: str) -> Kind:
+    """The kind of a tensor whose elements have a type of this name."""
+    return Kind.MASK if name in ("Bool", "bool") else Kind.TENSOR
+
+
+def _tuple(inside: Sequence[cst.BaseExpression]) -> Value:
+    """`tuple[A, B]`, or `tuple[A, ...]`."""
+    parts = tuple(annotated(part) for part in inside if not isinstance(part, cst.Ellipsis))
+    if len(parts) == len(inside):
+        return parts
+    return _several(parts[0]) if parts else Kind.UNKNOWN
 
 
 def _one_of(parts: list[Value]) -> Value:

@@ -211,52 +211,62 @@ class Kinds:
                 self._statement(statement, env, function)
 
     def _statement(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
-        if type(node) is cst.SimpleStatementLine:
-            for small in node.body:
-                self._small(small, env, function)
-        elif type(node) is cst.If:
-            self._if(node, env, function)
-        elif type(node) is cst.For:
-            item = element(self._eval(node.iter, env))
-            for _ in range(2):  # a second time, for what the first turn of the loop assigned
-                self._assign(node.target, self._loop_value(node.iter, item, env), env)
-                before = dict(env)
-                self._block(node.body, env, function)
-                if env == before:
-                    break
-            if node.orelse is not None:
-                self._block(node.orelse.body, env, function)
-        elif type(node) is cst.While:
-            for _ in range(2):
-                before = dict(env)
-                self._eval(node.test, env)
-                self._block(node.body, env, function)
-                if env == before:
-                    break
-        elif type(node) is cst.With:
-            for with_item in node.items:
-                value = self._eval(with_item.item, env)
-                if with_item.asname is not None:
-                    self._entered(with_item.asname.name, value, env)
+        match node:
+            case cst.SimpleStatementLine():
+                for small in node.body:
+                    self._small(small, env, function)
+            case cst.If():
+                self._if(node, env, function)
+            case cst.For():
+                self._for(node, env, function)
+            case cst.While():
+                self._while(node, env, function)
+            case cst.With():
+                self._with(node, env, function)
+            case cst.Try():
+                for part in (node, *node.handlers, node.orelse, node.finalbody):
+                    if part is not None:
+                        self._block(part.body, env, function)
+            case cst.Match():
+                self._match(node, env, function)
+            case cst.FunctionDef():
+                env[node.name.value] = Kind.UNKNOWN
+
+    def _for(self, node: cst.For, env: Env, function: cst.CSTNode) -> None:
+        item = element(self._eval(node.iter, env))
+        for _ in range(2):  # a second time, for what the first turn of the loop assigned
+            self._assign(node.target, self._loop_value(node.iter, item, env), env)
+            before = dict(env)
             self._block(node.body, env, function)
-        elif type(node) is cst.Try:
+            if env == before:
+                break
+        if node.orelse is not None:
+            self._block(node.orelse.body, env, function)
+
+    def _while(self, node: cst.While, env: Env, function: cst.CSTNode) -> None:
+        for _ in range(2):
+            before = dict(env)
+            self._eval(node.test, env)
             self._block(node.body, env, function)
-            for handler in node.handlers:
-                self._block(handler.body, env, function)
-            for extra in (node.orelse, node.finalbody):
-                if extra is not None:
-                    self._block(extra.body, env, function)
-        elif type(node) is cst.Match:
-            self._eval(node.subject, env)
-            before, after = dict(env), dict(env)
-            for case in node.cases:
-                inside = dict(before)
-                self._block(case.body, inside, function)
-                for name in inside:
-                    after[name] = self._join(after[name], inside[name]) if name in after else inside[name]
-            env.update(after)
-        elif type(node) is cst.FunctionDef:
-            env[node.name.value] = Kind.UNKNOWN
+            if env == before:
+                break
+
+    def _with(self, node: cst.With, env: Env, function: cst.CSTNode) -> None:
+        for item in node.items:
+            value = self._eval(item.item, env)
+            if item.asname is not None:
+                self._entered(item.asname.name, value, env)
+        self._block(node.body, env, function)
+
+    def _match(self, node: cst.Match, env: Env, function: cst.CSTNode) -> None:
+        self._eval(node.subject, env)
+        before, after = dict(env), dict(env)
+        for case in node.cases:
+            inside = dict(before)
+            self._block(case.body, inside, function)
+            for name in inside:
+                after[name] = self._join(after[name], inside[name]) if name in after else inside[name]
+        env.update(after)
 
     def _if(self, node: cst.If, env: Env, function: cst.CSTNode) -> None:
         self._eval(node.test, env)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 import libcst as cst
 
@@ -161,17 +162,17 @@ def _unify(pattern: cst.CSTNode, node: cst.CSTNode, found: Bindings, resolve: Re
             return True
     if kind is not type(node):
         return False
-    for name in meaningful_fields(kind):
-        a, b = getattr(pattern, name), getattr(node, name)
-        if type(a) is tuple or type(a) is list:
-            if len(a) != len(b) or not all(_unify(x, y, found, resolve) for x, y in zip(a, b, strict=True)):
-                return False
-        elif type(a) in PLAIN:
-            if a != b and type(a) is not cst.MaybeSentinel and type(b) is not cst.MaybeSentinel:
-                return False
-        elif type(b) in PLAIN or not _unify(a, b, found, resolve):
-            return False
-    return True
+    fields = meaningful_fields(kind)
+    return all(_unify_field(getattr(pattern, name), getattr(node, name), found, resolve) for name in fields)
+
+
+def _unify_field(a: Any, b: Any, found: Bindings, resolve: Resolver | None) -> bool:
+    """The same for what two nodes of one type hold in one place: nodes, sequences of them, or plain values."""
+    if type(a) is tuple or type(a) is list:
+        return len(a) == len(b) and all(_unify(x, y, found, resolve) for x, y in zip(a, b, strict=True))
+    if type(a) in PLAIN:
+        return bool(a == b) or type(a) is cst.MaybeSentinel or type(b) is cst.MaybeSentinel
+    return type(b) not in PLAIN and _unify(a, b, found, resolve)
 
 
 def names_in(node: cst.CSTNode) -> set[str]:

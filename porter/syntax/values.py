@@ -96,18 +96,27 @@ def either(a: Value, b: Value) -> Value:
     """Like `join`, for those who must not miss a tensor: what nothing is known of stays unknown."""
     if a == b:
         return a
-    if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
-        return tuple(either(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, Instance) and isinstance(b, Instance):
-        return Instance(a.classes | b.classes, a.several or b.several)
-    if isinstance(a, Record) and isinstance(b, Record):
-        first = dict(a.items)
-        merged = {**first, **{k: either(first[k], v) if k in first else v for k, v in b.items}}
-        others = [value for value in (a.others, b.others) if value is not None]
-        return Record(tuple(merged.items()), either(others[0], others[-1]) if others else None)
-    for one, other in ((a, b), (b, a)):
-        if not isinstance(one, Kind):  # None, say, until it is set
-            return one if other is Kind.HOST else other if is_tensor(other) else Kind.UNKNOWN
+    match a, b:
+        case tuple(), tuple() if len(a) == len(b):
+            return tuple(either(x, y) for x, y in zip(a, b, strict=True))
+        case Instance(), Instance():
+            return Instance(a.classes | b.classes, a.several or b.several)
+        case Record(), Record():
+            return _either_record(a, b)
+        case Kind(), Kind():
+            return _either_kind(a, b)
+    one, other = (b, a) if isinstance(a, Kind) else (a, b)  # None, say, until it is set
+    return one if other is Kind.HOST else other if is_tensor(other) else Kind.UNKNOWN
+
+
+def _either_record(a: Record, b: Record) -> Record:
+    first = dict(a.items)
+    merged = {**first, **{k: either(first[k], v) if k in first else v for k, v in b.items}}
+    others = [value for value in (a.others, b.others) if value is not None]
+    return Record(tuple(merged.items()), either(others[0], others[-1]) if others else None)
+
+
+def _either_kind(a: Kind, b: Kind) -> Kind:
     if Kind.SEQUENCE in (a, b) and (is_tensor(a) or is_tensor(b)):
         return Kind.MAYBE
     if a in TENSORS and b in TENSORS:

@@ -59,33 +59,38 @@ def print_counts(console: Console, rows: Sequence[tuple[str, str]]) -> None:
 
 def causes(changes: Changes) -> list[tuple[str, str]]:
     """Why there are changes, as label and words; empty ones are left out."""
-    told = {fact.name: (fact.before, fact.after) for fact in changes.facts}
-    tool = [f"{name} {a or 'none'} → {b or 'none'}" for name, (a, b) in told.items() if name == "version"]
-    tool += ["the engine or the runtime is another one"] if "engine" in told else []
-    rules = ["the rule files are others"] if "rulebook" in told else []
-    rules += [f"{', '.join(changes.rules_new)} at work now"] if changes.rules_new else []
-    rules += [f"{', '.join(changes.rules_gone)} no longer"] if changes.rules_gone else []
-    imports = _kinds(changes.consulted)
-    imports = [f"files that are only imported: {', '.join(imports)}"] if imports else []
-    imports += ["other files exist for its imports to mean"] if "imports" in told else []
-    options = [
-        f"{n} {told[n][0] or 'none'} → {told[n][1] or 'none'}" for n in ("select", "ignore", "install") if n in told
-    ]
-    options += ["other decisions of people"] if "decisions" in told else []
-    other = [f"{n} {told[n][0] or 'none'} → {told[n][1] or 'none'}" for n in ("module", "licence") if n in told]
-    revision = []
-    if "spec" in told or "revision" in told:
-        revision = [" → ".join(_upstream(changes, side) for side in (0, 1))]
+    told = {fact.name: f"{fact.name} {fact.before or 'none'} → {fact.after or 'none'}" for fact in changes.facts}
+
+    def facts(*names: str) -> list[str]:
+        return [told[name] for name in names if name in told]
+
+    def words(**by_fact: str) -> list[str]:
+        return [text for name, text in by_fact.items() if name in told]
+
+    moved = not told.keys().isdisjoint(("spec", "revision"))
+    files = ", ".join(_kinds(changes.consulted))
     rows = (
-        ("Revision", revision),
+        ("Revision", [" → ".join(_upstream(changes, side) for side in (0, 1))] if moved else []),
         ("Upstream", _kinds(changes.upstream)),
-        ("", other),
-        ("Imports", imports),
-        ("Rules", rules),
-        ("Tool", tool),
-        ("Options", options),
+        ("", facts("module", "licence")),
+        (
+            "Imports",
+            [
+                *([f"files that are only imported: {files}"] if files else []),
+                *words(imports="other files exist for its imports to mean"),
+            ],
+        ),
+        ("Rules", [*words(rulebook="the rule files are others"), *_rules(changes)]),
+        ("Tool", [*facts("version"), *words(engine="the engine or the runtime is another one")]),
+        ("Options", [*facts("select", "ignore", "install"), *words(decisions="other decisions of people")]),
     )
-    return [(label, ", ".join(words)) for label, words in rows if words]
+    return [(label, ", ".join(parts)) for label, parts in rows if parts]
+
+
+def _rules(changes: Changes) -> list[str]:
+    """Which rules are at work now, and which no longer."""
+    new = [f"{', '.join(changes.rules_new)} at work now"] if changes.rules_new else []
+    return new + ([f"{', '.join(changes.rules_gone)} no longer"] if changes.rules_gone else [])
 
 
 def effects(changes: Changes) -> list[tuple[str, str]]:

@@ -35,6 +35,28 @@ _FIGURES = (
 def print_estimate(outcome: EstimateOutcome) -> None:
     """Print it on stdout."""
     console = stdout_console()
+    _print_head(console, outcome)
+    for name in outcome.chips:
+        console.print()
+        _print_chip(console, name, outcome.graphs)
+    if any(said.cached for graph in outcome.graphs for _, said in graph.said):
+        console.print(Text("* compiled in an earlier run; --fresh compiles again"), soft_wrap=True)
+    for graph in outcome.graphs:
+        _print_problems(console, graph)
+    for graph in outcome.graphs:
+        _print_fusions(console, graph)
+    for chip, note in outcome.notes:
+        console.print(Text(f"on {chip}: {note}", style="yellow"), soft_wrap=True)
+    if outcome.fits:
+        console.print()
+        console.print(_fits(outcome.fits))
+    for fit in outcome.fits:
+        if fit.found.problem:
+            words = f"{fit.graph} on {fit.chip}, {fit.what}: {fit.found.problem}"
+            console.print(Text(words, style="red"), soft_wrap=True)
+
+
+def _print_head(console: Console, outcome: EstimateOutcome) -> None:
     precision = "bfloat16 autocast" if outcome.bf16 else "float32"
     head = f"{outcome.port} by {outcome.compiler}: {outcome.preset}, {outcome.sizes}, {precision}"
     console.print(Text(head, style="bold"), soft_wrap=True)
@@ -42,34 +64,24 @@ def print_estimate(outcome: EstimateOutcome) -> None:
         named = f"the packages that torch_xla {outcome.versions.get('torch_xla', '')} names for a TPU machine"
         words = f"These are {named}." if outcome.usual else f"These are not {named}: {described(outcome.named)}."
         console.print(Text(words, style="" if outcome.usual else "yellow"), soft_wrap=True)
-    for name in outcome.chips:
-        console.print()
-        _print_chip(console, name, outcome.graphs)
-    if any(said.cached for graph in outcome.graphs for _, said in graph.said):
-        console.print(Text("* compiled in an earlier run; --fresh compiles again"), soft_wrap=True)
-    for graph in outcome.graphs:
-        if graph.unavailable or graph.problem:
-            words = f"not in this upstream: {graph.unavailable}" if graph.unavailable else graph.problem
-            console.print(Text(f"{graph.name}: {words}", style="" if graph.unavailable else "red"), soft_wrap=True)
-        for chip, said in graph.said:
-            if said.error:
-                console.print(Text(f"{graph.name} on {chip}: {said.error}", style="red"), soft_wrap=True)
-    for graph in outcome.graphs:
-        for chip, fusions in graph.fusions:
-            fused = sum(bool(one.kernel) for one in fusions)
-            others = [f"not for {one.path or 'it'}: {one.reason}" for one in fusions if not one.kernel]
-            more = [f"{len(others) - _REASONS} more"] if len(others) > _REASONS else []
-            words = f"{graph.name} on {chip}: kernels stand for {fused} of {len(fusions)} modules"
-            console.print(Text("; ".join((words, *others[:_REASONS], *more))), soft_wrap=True)
-    for chip, note in outcome.notes:
-        console.print(Text(f"on {chip}: {note}", style="yellow"), soft_wrap=True)
-    if outcome.fits:
-        console.print()
-        console.print(_fits(outcome.fits))
-        for fit in outcome.fits:
-            if fit.found.problem:
-                words = f"{fit.graph} on {fit.chip}, {fit.what}: {fit.found.problem}"
-                console.print(Text(words, style="red"), soft_wrap=True)
+
+
+def _print_problems(console: Console, graph: GraphOutcome) -> None:
+    if graph.unavailable or graph.problem:
+        words = f"not in this upstream: {graph.unavailable}" if graph.unavailable else graph.problem
+        console.print(Text(f"{graph.name}: {words}", style="" if graph.unavailable else "red"), soft_wrap=True)
+    for chip, said in graph.said:
+        if said.error:
+            console.print(Text(f"{graph.name} on {chip}: {said.error}", style="red"), soft_wrap=True)
+
+
+def _print_fusions(console: Console, graph: GraphOutcome) -> None:
+    for chip, fusions in graph.fusions:
+        fused = sum(bool(one.kernel) for one in fusions)
+        others = [f"not for {one.path or 'it'}: {one.reason}" for one in fusions if not one.kernel]
+        more = [f"{len(others) - _REASONS} more"] if len(others) > _REASONS else []
+        words = f"{graph.name} on {chip}: kernels stand for {fused} of {len(fusions)} modules"
+        console.print(Text("; ".join((words, *others[:_REASONS], *more))), soft_wrap=True)
 
 
 def _print_chip(console: Console, name: str, graphs: Sequence[GraphOutcome]) -> None:

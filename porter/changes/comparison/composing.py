@@ -14,6 +14,7 @@ from ..hunks import Hunk, key_of, scopes_of
 from .records import Change
 
 Lines = tuple[bytes, ...]
+_Block = tuple[str, int, int, int, int]  # as difflib's opcodes: what, and lines of both texts
 MARK = b"\xef\xbb\xbf"  # UTF-8's byte order mark
 
 
@@ -46,23 +47,14 @@ def compose(target: str, texts: Texts, hunks: Sequence[Hunk]) -> tuple[tuple[Cha
     Upstream's lines with all changes made are the lines on disk without the generated header.
     """
     blocks = matcher(texts.generated, texts.disk).get_opcodes()
-    first, last = texts.header
-    spans = [_of_hunk(hunk, texts.header) for hunk in hunks]
-    spans += [
-        _Span(c, d, more_on_disk=(f - e) - (d - c), by_hand=True) for kind, c, d, e, f in blocks if kind != "equal"
-    ]
-    if first < last:
-        spans.append(_Span(first, last, more_upstream=first - last))
-    header_on_disk = {
-        e + line - c for kind, c, d, e, _ in blocks if kind == "equal" for line in range(max(c, first), min(d, last))
-    }
+    header_on_disk = _header_on_disk(texts, blocks)
     # Its lines are no change where a person moved them either; its empty line is known by its place alone.
-    words = {line for line in texts.generated[first:last] if line.strip()}
+    words = {line for line in texts.generated[slice(*texts.header)] if line.strip()}
     scopes = scopes_of([line.decode("latin-1") for line in texts.upstream])
     changes: list[Change] = []
     numbers: list[int] = []
     up = down = 0  # what upstream and disk have more, so far
-    for cluster in _clusters(spans):
+    for cluster in _clusters(_spans(texts, hunks, blocks)):
         start, end = min(span.start for span in cluster), max(span.end for span in cluster)
         a, e = start + up, start + down
         up += sum(span.more_upstream for span in cluster)
@@ -71,18 +63,49 @@ def compose(target: str, texts: Texts, hunks: Sequence[Hunk]) -> tuple[tuple[Cha
         numbers += range(e - (a - len(numbers)) + 1, e + 1)
         numbers += [0] * (b - a)
         kept = [line for line in range(e, f) if line not in header_on_disk and texts.disk[line] not in words]
-        old, new = texts.upstream[a:b], tuple(texts.disk[line] for line in kept)
-        found = [span.hunk for span in cluster if span.hunk]
-        if old or new or found:  # lines that a rule put in and a person took out again are told too
-            scope = scopes(a)
-            code = b"".join(old).decode("latin-1")
-            key = found[0].key if found else key_of(target, scope, code, iter(()))
-            edits = tuple(edit for hunk in found for edit in hunk.edits)
-            by_hand = any(span.by_hand for span in cluster)
-            changes.append(Change(a + 1, old, (kept[0] if kept else e) + 1, new, edits, by_hand, scope, key))
+        change = Change(
+            a + 1,
+            texts.upstream[a:b],
+            (kept[0] if kept else e) + 1,
+            tuple(texts.disk[line] for line in kept),
+            tuple(edit for span in cluster if span.hunk for edit in span.hunk.edits),
+            any(span.by_hand for span in cluster),
+            scopes(a),
+            "",
+        )
+        changes += _keyed(target, change, [span.hunk for span in cluster if span.hunk])
     left = len(texts.upstream) - len(numbers)
     numbers += range(len(texts.disk) - left + 1, len(texts.disk) + 1)
     return tuple(_with_mark(changes, texts, numbers)), tuple(numbers)
+
+
+def _keyed(target: str, change: Change, hunks: Sequence[Hunk]) -> list[Change]:
+    """A change with the key of its hunk, or one of its own; none where there is nothing to tell.
+
+    Lines that a rule put in and a person took out again are told too.
+    """
+    if not (change.old or change.new or hunks):
+        return []
+    code = b"".join(change.old).decode("latin-1")
+    return [replace(change, key=hunks[0].key if hunks else key_of(target, change.scope, code, iter(())))]
+
+
+def _spans(texts: Texts, hunks: Sequence[Hunk], blocks: Sequence[_Block]) -> list[_Span]:
+    """The hunks, what people changed, and the header."""
+    first, last = texts.header
+    spans = [_of_hunk(hunk, texts.header) for hunk in hunks]
+    spans += [
+        _Span(c, d, more_on_disk=(f - e) - (d - c), by_hand=True) for kind, c, d, e, f in blocks if kind != "equal"
+    ]
+    return spans + ([_Span(first, last, more_upstream=first - last)] if first < last else [])
+
+
+def _header_on_disk(texts: Texts, blocks: Sequence[_Block]) -> set[int]:
+    """The lines on disk that are the header's."""
+    first, last = texts.header
+    return {
+        e + line - c for kind, c, d, e, _ in blocks if kind == "equal" for line in range(max(c, first), min(d, last))
+    }
 
 
 def _of_hunk(hunk: Hunk, header: tuple[int, int]) -> _Span:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import libcst as cst
 
-from ...codemod.engine import Edit, Rewrites, Rewritten, asked
+from ...codemod.engine import Asked, Edit, Rewrites, Rewritten, asked
 from ...codemod.rebuild import Rebuilt
-from ...codemod.requests import Requests
+from ...codemod.requests import Request, Requests
 from ...codemod.ties import with_dependants
 from ...errors import PortError
 from ...package.manifest import DecisionRecord
@@ -81,17 +81,7 @@ def _along(
         return []
     places = {request: asked(f, request) for f in rewrites.project.files.values() for request in f.fact(Requests)}
     found: list[Decision] = []
-    while True:
-        causes = {edit.asked: cause for key, cause in rejected.items() for edit in edits[key]}
-        refused = {request: causes[place] for request, place in places.items() if place in causes}
-        gone = {places[request]: cause for request, cause in with_dependants(rewrites.project, refused).items()}
-        more = [
-            (hunk, next(gone[edit.asked] for edit in edits[hunk.key] if edit.asked in gone))
-            for hunk in hunks
-            if hunk.key not in rejected and any(edit.asked in gone for edit in edits[hunk.key])
-        ]
-        if not more:
-            return found
+    while more := _next_along(rewrites, hunks, edits, places, rejected):
         for hunk, cause in more:
             if hunk.key in told:
                 raise PortError(
@@ -100,6 +90,23 @@ def _along(
                 )
             rejected[hunk.key] = cause
             found.append(decision(hunk, "reject", reason=cause.reason))
+    return found
+
+
+def _next_along(
+    rewrites: Rewrites,
+    hunks: Sequence[Hunk],
+    edits: Mapping[str, Sequence[Edit]],
+    places: Mapping[Request, Asked],
+    rejected: Mapping[str, Decision],
+) -> list[tuple[Hunk, Decision]]:
+    """Hunks that go with those rejected so far, each with the decision that is the cause."""
+    causes = {edit.asked: cause for key, cause in rejected.items() for edit in edits[key]}
+    refused = {request: causes[place] for request, place in places.items() if place in causes}
+    gone = {places[request]: cause for request, cause in with_dependants(rewrites.project, refused).items()}
+    open_hunks = (hunk for hunk in hunks if hunk.key not in rejected)
+    first = ((hunk, next((gone[e.asked] for e in edits[hunk.key] if e.asked in gone), None)) for hunk in open_hunks)
+    return [(hunk, cause) for hunk, cause in first if cause is not None]
 
 
 def named(decision: Decision, hunk: Hunk | None = None) -> str:

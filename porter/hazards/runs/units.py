@@ -80,34 +80,46 @@ def _read(body: list[ast.stmt], unit: Unit, inside: list[ast.stmt] | None) -> No
 
 
 def _note(node: ast.AST, unit: Unit) -> None:
-    if isinstance(node, ast.Name):
-        unit.mentions.add(node.id)
-    elif isinstance(node, ast.Attribute):
-        if node.attr == "forward":  # what it is asked of runs as if it were called
+    match node:
+        case ast.Name(id=name):
+            unit.mentions.add(name)
+        case ast.Attribute(attr="forward"):  # what it is asked of runs as if it were called
             unit.calls.add(last_name(node.value))
-        else:
-            unit.mentions.add(node.attr)
-    elif isinstance(node, ast.Call):
-        called = last_name(node.func)
-        unit.calls.add(called)
-        if isinstance(node.func, ast.Call):
-            unit.applied.append(node.func)
-        if called in ("getattr", "hasattr"):
-            unit.mentions |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
-        unit.passed += [(called, place, argument) for place, argument in enumerate(node.args)]
-        unit.passed += [(called, k.arg, k.value) for k in node.keywords if k.arg is not None]
-    elif isinstance(node, ast.Assign):
-        unit.flows.append((frozenset().union(*map(_targets, node.targets)), node.value))
-    elif isinstance(node, (ast.AnnAssign, ast.NamedExpr, ast.AugAssign)) and node.value is not None:
-        unit.flows.append((_targets(node.target), node.value))
-    elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
-        unit.flows.append((_targets(node.target), node.iter))
-    elif isinstance(node, ast.withitem) and node.optional_vars is not None:
-        unit.flows.append((_targets(node.optional_vars), node.context_expr))
-    elif isinstance(node, ast.ImportFrom):
-        unit.aliases += [(alias.asname, alias.name) for alias in node.names if alias.asname not in (None, alias.name)]
-    elif isinstance(node, ast.Return) and node.value is not None:
-        unit.returned.append(node.value)
+        case ast.Attribute(attr=name):
+            unit.mentions.add(name)
+        case ast.Call():
+            _note_call(node, unit)
+        case ast.ImportFrom(names=names):
+            unit.aliases += [(alias.asname, alias.name) for alias in names if alias.asname not in (None, alias.name)]
+        case ast.Return(value=ast.expr() as value):
+            unit.returned.append(value)
+        case _:
+            unit.flows += _flows(node)
+
+
+def _note_call(node: ast.Call, unit: Unit) -> None:
+    called = last_name(node.func)
+    unit.calls.add(called)
+    if isinstance(node.func, ast.Call):
+        unit.applied.append(node.func)
+    if called in ("getattr", "hasattr"):
+        unit.mentions |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+    unit.passed += [(called, place, argument) for place, argument in enumerate(node.args)]
+    unit.passed += [(called, k.arg, k.value) for k in node.keywords if k.arg is not None]
+
+
+def _flows(node: ast.AST) -> list[tuple[frozenset[str], ast.expr]]:
+    """The names that a node gives a value, with the value."""
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            return [(frozenset().union(*map(_targets, targets)), value)]
+        case ast.AnnAssign(value=ast.expr() as value) | ast.NamedExpr(value=value) | ast.AugAssign(value=value):
+            return [(_targets(node.target), value)]
+        case ast.For() | ast.AsyncFor() | ast.comprehension():
+            return [(_targets(node.target), node.iter)]
+        case ast.withitem(optional_vars=ast.expr() as target):
+            return [(_targets(target), node.context_expr)]
+    return []
 
 
 def _targets(node: ast.AST) -> frozenset[str]:

@@ -44,26 +44,32 @@ def _called(file: SourceFile, function: cst.FunctionDef, seen: frozenset[cst.CST
 
 def _condition(file: SourceFile, around: cst.CSTNode, child: cst.CSTNode) -> cst.CSTNode | None:
     """What asks for CUDA before `child`, a part of `around`, is run."""
-    if isinstance(around, (cst.If, cst.IfExp)):
-        holds = implies_cuda(file, around.test)
-        if (child is around.body and holds is True) or (child is around.orelse and holds is False):
-            return around.test
-    elif type(around) is cst.BooleanOperation:
-        wanted = type(around.operator) is cst.And
-        if child is around.right and implies_cuda(file, around.left) is wanted:
-            return around.left
-    elif isinstance(around, cst.IndentedBlock):
-        for statement in around.body:
-            if statement is child:
-                return None
-            if type(statement) is cst.If and _leaves(statement.body) and implies_cuda(file, statement.test) is False:
-                return statement.test
-    elif type(around) is cst.For:
-        return around.iter if child is around.body and _counts(file, around.iter) else None
-    elif isinstance(around, (cst.ListComp, cst.SetComp, cst.GeneratorExp)):
-        return _comprehended(file, around.for_in) if child is around.elt else None
-    elif type(around) is cst.DictComp:
-        return _comprehended(file, around.for_in) if child is not around.for_in else None
+    match around:
+        case cst.If() | cst.IfExp():
+            holds = implies_cuda(file, around.test)
+            asked = (child is around.body and holds is True) or (child is around.orelse and holds is False)
+            return around.test if asked else None
+        case cst.BooleanOperation():
+            wanted = type(around.operator) is cst.And
+            return around.left if child is around.right and implies_cuda(file, around.left) is wanted else None
+        case cst.IndentedBlock():
+            return _left_before(file, around, child)
+        case cst.For():
+            return around.iter if child is around.body and _counts(file, around.iter) else None
+        case cst.ListComp() | cst.SetComp() | cst.GeneratorExp():
+            return _comprehended(file, around.for_in) if child is around.elt else None
+        case cst.DictComp():
+            return _comprehended(file, around.for_in) if child is not around.for_in else None
+    return None
+
+
+def _left_before(file: SourceFile, block: cst.IndentedBlock, child: cst.CSTNode) -> cst.CSTNode | None:
+    """The condition of an exit without CUDA that comes before a statement of its block."""
+    for statement in block.body:
+        if statement is child:
+            return None
+        if type(statement) is cst.If and _leaves(statement.body) and implies_cuda(file, statement.test) is False:
+            return statement.test
     return None
 
 

@@ -27,22 +27,27 @@ def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     target = file.resolve(node)
     if target is None or not target.startswith("torch") or file.inside_import(node) or _only_named(file, node):
         return
-    call = file.parent(node)
-    called = isinstance(call, cst.Call) and call.func is node
-    if target in _BY_CLASSES or (called and target.rpartition(".")[2] in known.READING_FUNCTIONS):
+    around = file.parent(node)
+    call = around if isinstance(around, cst.Call) and around.func is node else None
+    if target in _BY_CLASSES or (call is not None and target.rpartition(".")[2] in known.READING_FUNCTIONS):
         return
-    if isinstance(call, cst.Call) and called and _is_private(target) and _takes_tensor(file, call):
+    if call is not None and _is_private(target) and _takes_tensor(file, call):
         yield "LOW", node, f"cannot tell: {target} is not public, and whether it has a lowering is not known"
-    for family, why in reasons(target, values(file, call) if called and isinstance(call, cst.Call) else _unknown):
-        if not called:  # it is called later, wherever that is
-            yield "LOW", node, why
-        elif family != "SHP" or (target not in known.DYNAMIC and target not in _BY_TENSOR):
-            yield family, node, why
+    yield from _reasons_of(file, node, target, call)
     if target in known.SLOW:
         yield "LOW", node, known.SLOW[target]
     for prefix, why in known.UNLOWERED_PREFIXES.items():
         if target.startswith(prefix):
             yield "LOW", node, f"{target}: {why}"
+
+
+def _reasons_of(file: SourceFile, node: cst.CSTNode, target: str, call: cst.Call | None) -> Iterator[Found]:
+    """What is known of a name of torch, in its call or, with `call` None, wherever it is called later."""
+    for family, why in reasons(target, _unknown if call is None else values(file, call)):
+        if call is None:
+            yield "LOW", node, why
+        elif family != "SHP" or (target not in known.DYNAMIC and target not in _BY_TENSOR):
+            yield family, node, why
 
 
 def methods(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:

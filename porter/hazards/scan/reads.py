@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
@@ -59,29 +59,46 @@ def builtins(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
         return
     name, values = node.func.value, [a.value for a in node.args if a.keyword is None]
     if name in known.READING_BUILTINS:
-        for value in values:
-            doubtful = name in ("float", "int")
-            yield from told(
-                file, "SYN", node, value, f"{name}({brief(value, 40)}) waits for the device", unknown=doubtful
-            )
+        yield from _converted(file, node, name, values)
     elif name == "print":
-        for value in values:
-            for tensor in tensors_of(file, value):
-                yield from told(file, "SYN", node, tensor, f"printing {brief(tensor)} waits for the device")
+        yield from _printed(file, node, values)
     elif name in ("max", "min", "sorted"):
         yield from _compared(file, node, name, values)
-    elif name == "filter" and isinstance(values[0], cst.Lambda):
-        yield from _truth(file, node, values[0].body)
     elif name in ("any", "all", "filter"):
-        yield from told(
-            file, "SYN", node, values[-1], f"{name}() asks each item for its truth, which waits for the device"
-        )
+        yield from _each_truth(file, node, name, values)
     elif name == "map" and len(values) > 1 and _reads_each(file, values[0]):
         yield from told(file, "SYN", node, values[1], f"{dotted(values[0])}() of each item waits for the device")
-    elif name == "getattr" and len(values) > 1 and isinstance(values[1], cst.SimpleString):
-        asked = values[1].evaluated_value
-        if asked in known.READS or asked in known.READING_METHODS:
-            yield from told(file, "SYN", node, values[0], f"{asked}() waits for the device", unknown=True)
+    elif name == "getattr" and len(values) > 1:
+        yield from _asked_by_name(file, node, values[0], values[1])
+
+
+def _converted(file: SourceFile, node: cst.Call, name: str, values: Sequence[cst.BaseExpression]) -> Iterator[Found]:
+    doubtful = name in ("float", "int")
+    for value in values:
+        yield from told(file, "SYN", node, value, f"{name}({brief(value, 40)}) waits for the device", unknown=doubtful)
+
+
+def _printed(file: SourceFile, node: cst.Call, values: Sequence[cst.BaseExpression]) -> Iterator[Found]:
+    for value in values:
+        for tensor in tensors_of(file, value):
+            yield from told(file, "SYN", node, tensor, f"printing {brief(tensor)} waits for the device")
+
+
+def _each_truth(file: SourceFile, node: cst.Call, name: str, values: Sequence[cst.BaseExpression]) -> Iterator[Found]:
+    if name == "filter" and isinstance(values[0], cst.Lambda):
+        yield from _truth(file, node, values[0].body)
+        return
+    what = f"{name}() asks each item for its truth, which waits for the device"
+    yield from told(file, "SYN", node, values[-1], what)
+
+
+def _asked_by_name(
+    file: SourceFile, node: cst.Call, value: cst.BaseExpression, name: cst.BaseExpression
+) -> Iterator[Found]:
+    """`getattr(x, "item")`."""
+    asked = name.evaluated_value if isinstance(name, cst.SimpleString) else None
+    if asked in known.READS or asked in known.READING_METHODS:
+        yield from told(file, "SYN", node, value, f"{asked}() waits for the device", unknown=True)
 
 
 def _reads_each(file: SourceFile, function: cst.BaseExpression) -> bool:

@@ -136,30 +136,37 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
     """Why a find is no hazard, but for people's notes."""
     if code == "PKG" or (code == "DEV" and keeps_parameter(file, node)):
         return None
+    return next(filter(None, _waivers(file, code, node)), None)
+
+
+def _waivers(file: SourceFile, code: str, node: cst.CSTNode) -> Iterator[str | None]:
+    """What is known of a place, one after the other: each a reason, or None."""
     contexts = file.project.fact(Contexts)
     reason = host_reason(file, node)
     if reason is not None and not _must_work(file, code, node, reason) and _is_over(file, code, node, reason):
-        return reason
-    unreached = contexts.loaded(file, node) or contexts.unreached(file, node) or contexts.uncalled(file, node)
-    if unreached is not None:
-        return unreached
-    without = cuda_only(file, node) or (goes_on_without(file, node) if code == "DEV" else None)
-    if without is not None:
-        return without
-    passing = in_passing(file, node) if code in ("DEV", "SYN") else None
-    if passing is not None:
-        return passing
-    once = read_once(file, node)
-    if once is not None:
-        return once
-    if code == "SYN":
-        return contexts.between_steps(file, node) or contexts.logged(file, node)
-    if code == "EXT":
-        return harmless(file, node)
-    if code in ("DEV", "RNG"):
-        return device_of_helper(file, node)
-    if code == "GRF" and not _is_step(node):
-        return "Python's own generator chooses, without asking the device; each of the two graphs is compiled once"
+        yield reason
+    yield contexts.loaded(file, node) or contexts.unreached(file, node) or contexts.uncalled(file, node)
+    yield cuda_only(file, node)
+    if code == "DEV":
+        yield goes_on_without(file, node)
+    if code in ("DEV", "SYN"):
+        yield in_passing(file, node)
+    yield read_once(file, node)
+    yield _waiver_of_family(file, code, node)
+
+
+def _waiver_of_family(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
+    """Why a find of one family is no hazard where those of others may be."""
+    contexts = file.project.fact(Contexts)
+    match code:
+        case "SYN":
+            return contexts.between_steps(file, node) or contexts.logged(file, node)
+        case "EXT":
+            return harmless(file, node)
+        case "DEV" | "RNG":
+            return device_of_helper(file, node)
+        case "GRF" if not _is_step(node):
+            return "Python's own generator chooses, without asking the device; each of the two graphs is compiled once"
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
@@ -135,31 +135,41 @@ def _read_blocks(body: list[ast.stmt], facts: Facts) -> None:
 
 def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: bool, later: bool) -> None:
     bound: list[str] = []
-    if isinstance(statement, ast.Import):
-        for alias in statement.names:
-            facts.imports.append(Import(alias.name, 0, (), statement.lineno, optional, later))
-            bound.append(alias.asname or alias.name.partition(".")[0])
-    elif isinstance(statement, ast.ImportFrom):
-        names = tuple(alias.name for alias in statement.names)
-        module, line = statement.module or "", statement.lineno
-        facts.imports.append(Import(module, statement.level, names, line, optional, later))
-        bound += [alias.asname or alias.name for alias in statement.names]
-    elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        bound.append(statement.name)
-    elif isinstance(statement, ast.ClassDef):
-        bound.append(statement.name)
-        network = any(is_network(base) for base in statement.bases)
-        facts.defines_network |= network
-        derived = any(isinstance(base, ast.Name) and base.id in facts.networks for base in statement.bases)
-        if top and (network or derived):
-            facts.networks.add(statement.name)
-    elif top and isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        bound += [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+    match statement:
+        case ast.Import(names=aliases):
+            facts.imports += [Import(alias.name, 0, (), statement.lineno, optional, later) for alias in aliases]
+            bound += [alias.asname or alias.name.partition(".")[0] for alias in aliases]
+        case ast.ImportFrom(names=aliases):
+            names = tuple(alias.name for alias in aliases)
+            module, line = statement.module or "", statement.lineno
+            facts.imports.append(Import(module, statement.level, names, line, optional, later))
+            bound += [alias.asname or alias.name for alias in aliases]
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            bound.append(name)
+        case ast.ClassDef(name=name):
+            bound.append(name)
+            _read_class(statement, facts, top=top)
+        case ast.Assign(targets=targets) if top:
+            bound += _targets(targets)
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target) if top:
+            bound += _targets([target])
     if top:
         facts.bound.update(bound)
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             facts.defined.add(statement.name)
+
+
+def _read_class(statement: ast.ClassDef, facts: Facts, *, top: bool) -> None:
+    network = any(is_network(base) for base in statement.bases)
+    facts.defines_network |= network
+    derived = any(isinstance(base, ast.Name) and base.id in facts.networks for base in statement.bases)
+    if top and (network or derived):
+        facts.networks.add(statement.name)
+
+
+def _targets(targets: Sequence[ast.expr]) -> list[str]:
+    """The names in what an assignment writes to."""
+    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
 
 
 def _blocks(statement: ast.stmt) -> Iterator[tuple[list[ast.stmt], bool]]:

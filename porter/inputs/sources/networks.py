@@ -143,27 +143,33 @@ def _read(text: str) -> _File:
         return found
     renamed: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.imported |= {alias.name.rpartition(".")[2] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.imported |= {alias.name for alias in node.names} | {(node.module or "").rpartition(".")[2]}
-            renamed.update((alias.asname, alias.name) for alias in node.names if alias.asname)
-        elif isinstance(node, ast.Name):
-            found.mentioned.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            found.mentioned.add(node.attr)
-            found.trains |= node.attr in ("backward", "manual_backward")
+        match node:
+            case ast.Import(names=aliases):
+                found.imported |= {alias.name.rpartition(".")[2] for alias in aliases}
+            case ast.ImportFrom(names=aliases, module=module):
+                found.imported |= {alias.name for alias in aliases} | {(module or "").rpartition(".")[2]}
+                renamed.update((alias.asname, alias.name) for alias in aliases if alias.asname)
+            case ast.Attribute(attr=name):
+                found.mentioned.add(name)
+                found.trains |= name in ("backward", "manual_backward")
+            case ast.Name(id=name):
+                found.mentioned.add(name)
     for statement in _top(tree.body):
-        found.bases[statement.name] = [names[-1] for base in statement.bases if (names := base_names(base))]
-        if any(is_network(base) for base in statement.bases):
-            found.torch.add(statement.name)
-        found.used[statement.name] = {
-            renamed.get(part.id, part.id) if isinstance(part, ast.Name) else part.attr
-            for part in ast.walk(statement)
-            if isinstance(part, (ast.Name, ast.Attribute))
-        }
+        _read_class(statement, renamed, found)
     found.mentioned = {renamed.get(name, name) for name in found.mentioned}
     return found
+
+
+def _read_class(statement: ast.ClassDef, renamed: Mapping[str, str], found: _File) -> None:
+    """Note what a class derives from and what it uses, by the names that imports have `renamed`."""
+    found.bases[statement.name] = [names[-1] for base in statement.bases if (names := base_names(base))]
+    if any(is_network(base) for base in statement.bases):
+        found.torch.add(statement.name)
+    found.used[statement.name] = {
+        renamed.get(part.id, part.id) if isinstance(part, ast.Name) else part.attr
+        for part in ast.walk(statement)
+        if isinstance(part, (ast.Name, ast.Attribute))
+    }
 
 
 def _top(body: list[ast.stmt]) -> Iterable[ast.ClassDef]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...errors import PortError
 from ...syntax.text import decode
 from .carried import REPLACED, spared
-from .facts import Facts, read_facts
+from .facts import Facts, Import, read_facts
 from .layout import TRAINERS, join
 from .placing import RUNTIME
 from .resolve import Module, resolve
@@ -52,6 +52,39 @@ class Needs:
     trainers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # trainer → packages that it imports as well
     later: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # trainer → those that its functions import
     outside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # file from elsewhere → what it imports too
+
+
+@dataclass(slots=True)
+class _Imported:
+    """What the import statements of one file have brought so far."""
+
+    modules: dict[Module, None] = field(default_factory=dict)
+    needed: dict[bool, set[str]] = field(default_factory=lambda: {False: set(), True: set()})  # by: is it optional
+    at_once: set[str] = field(default_factory=set)
+    on_import: set[str] = field(default_factory=set)
+    relative: set[str] = field(default_factory=set)
+    taken: dict[str, frozenset[str] | None] = field(default_factory=dict)
+
+    def add_packages(self, statement: Import, *, known: bool) -> None:
+        """Note the packages of others behind a statement; `known`: what it names is upstream's own."""
+        packages = {_BEHIND[statement.module]} if statement.module in _BEHIND else set()
+        if not known:
+            packages.add(statement.module.partition(".")[0])
+        self.needed[statement.optional] |= packages
+        if not statement.later:
+            self.at_once |= packages
+
+    def add_modules(self, statement: Import, modules: Sequence[Module]) -> None:
+        """Note upstream's own files behind a statement."""
+        self.modules.update(dict.fromkeys(modules))
+        if statement.level and not statement.optional:
+            self.relative |= {module.file for module in modules}
+        whole = not statement.names or "*" in statement.names or len(modules) > 1
+        for module in modules:
+            if not (statement.later or statement.optional):
+                self.on_import |= set(module.chain)
+            before = self.taken.get(module.file, frozenset())
+            self.taken[module.file] = None if whole or before is None else before | frozenset(statement.names)
 
 
 class Reach:
@@ -170,18 +203,10 @@ class Reach:
         held = set(ported)
         own = held - self._trainers
         outside = {path for path in own if not self._tree.inside(path)}
-        files = [self.files[path] for path in own - outside]
-        third_party = {name for file in files for name in file.third_party} | self._foreign(own, held)
+        third_party = self._third_party(own - outside) | self._foreign(own, held)
         training = {path: self._training_files(path) for path in sorted(self._scripts)}
-        wanted = {
-            path: {name for file in group for name in self.files[file].third_party} | self._foreign(group, held)
-            for path, group in training.items()
-        }
-        later = {
-            path: {name for file in group for name in self.files[file].later}
-            - {name for file in group for name in self.files[file].third_party - self.files[file].later}
-            for path, group in training.items()
-        }
+        wanted = {path: self._third_party(group) | self._foreign(group, held) for path, group in training.items()}
+        later = {path: self._only_later(group) for path, group in training.items()}
         return Needs(
             tuple(sorted({m.name for path in held for m in self.files[path].modules if m.file not in held})),
             tuple(sorted(third_party)),
@@ -190,6 +215,16 @@ class Reach:
             {path: tuple(sorted(names - third_party)) for path, names in later.items()},
             {path: tuple(sorted(self.files[path].third_party)) for path in sorted(outside)},
         )
+
+    def _third_party(self, paths: Iterable[str]) -> set[str]:
+        """The packages that files import."""
+        return {name for path in paths for name in self.files[path].third_party}
+
+    def _only_later(self, paths: Iterable[str]) -> set[str]:
+        """The packages that no file imports when it is imported itself."""
+        files = [self.files[path] for path in paths]
+        at_once = {name for file in files for name in file.third_party - file.later}
+        return {name for file in files for name in file.later} - at_once
 
     def _training_files(self, script: str) -> set[str]:
         """A trainer and the files beside it that go with it."""
@@ -227,47 +262,31 @@ class Reach:
             if not lenient and (self._tree.inside(path) or has_torch(content)):
                 raise
             return Reached("", "utf-8", Facts())  # it stays upstream's, whatever it is
-        modules: dict[Module, None] = {}
-        needed: dict[bool, set[str]] = {False: set(), True: set()}
-        at_once: set[str] = set()
-        on_import: set[str] = set()
-        relative: set[str] = set()
-        taken: dict[str, frozenset[str] | None] = {}
+        strict = not lenient and (self._tree.inside(path) or facts.defines_network)
+        found = _Imported()
         for statement in facts.imports:
-            first = statement.module.partition(".")[0]
-            if not statement.level and first in STANDARD:
+            if not statement.level and statement.module.partition(".")[0] in STANDARD:
                 continue
-            packages = {_BEHIND[statement.module]} if statement.module in _BEHIND else set()
             meaning = resolve(path, statement, self._tree, self._facts)
-            packages |= {first} if meaning is None else set()
-            needed[statement.optional] |= packages
-            at_once |= set() if statement.later else packages
+            found.add_packages(statement, known=meaning is not None)
             if meaning is None:
                 continue
-            strict = not lenient and (self._tree.inside(path) or facts.defines_network)
             if meaning.missing and strict and not statement.optional:
                 raise PortError(
                     f"{path} imports {meaning.missing} in line {statement.line}, and upstream holds no such file"
                 )
-            modules.update(dict.fromkeys(meaning.modules))
-            if statement.level and not statement.optional:
-                relative |= {module.file for module in meaning.modules}
-            for module in meaning.modules:
-                on_import |= set() if statement.later or statement.optional else set(module.chain)
-                whole = not statement.names or "*" in statement.names or len(meaning.modules) > 1
-                before = taken.get(module.file, frozenset())
-                taken[module.file] = None if whole or before is None else before | frozenset(statement.names)
+            found.add_modules(statement, meaning.modules)
         return Reached(
             text,
             encoding,
             facts,
-            tuple(modules),
-            third_party=frozenset(needed[False]),
-            optional=frozenset(needed[True]),
-            later=frozenset(needed[False] - at_once),
-            on_import=frozenset(on_import),
-            taken=taken,
-            relative=frozenset(relative),
+            tuple(found.modules),
+            third_party=frozenset(found.needed[False]),
+            optional=frozenset(found.needed[True]),
+            later=frozenset(found.needed[False] - found.at_once),
+            on_import=frozenset(found.on_import),
+            taken=found.taken,
+            relative=frozenset(found.relative),
         )
 
     def _facts(self, path: str) -> Facts:

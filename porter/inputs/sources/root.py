@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...errors import PortError
@@ -47,23 +47,28 @@ def find_layout(snapshot: Snapshot, asked: Iterable[str] = ()) -> Layout:
         return _without_classes(snapshot, named)
     trained = networks.trained & every
     best = networks.main(trained or every)
-    folders = sorted({folder_of(path) for path, _ in best})
-    if len(folders) > 1:
-        preferred = [folder for folder in folders if folder.rpartition("/")[2] == MODULE]
-        if len(preferred) != 1:
-            shown = ", ".join(folder or "." for folder in folders[:5])
-            raise PortError(
-                f"{snapshot.spec} has several folders whose networks have equally many parts ({shown}); "
-                "--sources DIR says which is meant"
-            )
-        folders = preferred
-    main = next(one for one in best if folder_of(one[0]) == folders[0])
-    others = {folder_of(path) for path, _ in every} - {folders[0]}
+    folder = _one_folder(snapshot, sorted({folder_of(path) for path, _ in best}))
+    main = next(one for one in best if folder_of(one[0]) == folder)
+    others = {folder_of(path) for path, _ in every} - {folder}
     return Layout(
-        folders[0],
-        _is_flat(networks, contents, folders[0]),
+        folder,
+        _is_flat(networks, contents, folder),
         chosen=_reason(networks, main, trained, len(others)) if others else "",
-        whole=_by_whole_path(contents, folders[0]),
+        whole=_by_whole_path(contents, folder),
+    )
+
+
+def _one_folder(snapshot: Snapshot, folders: Sequence[str]) -> str:
+    """The only folder, or the only one of the preferred name. PortError where that does not tell which is meant."""
+    if len(folders) == 1:
+        return folders[0]
+    preferred = [folder for folder in folders if folder.rpartition("/")[2] == MODULE]
+    if len(preferred) == 1:
+        return preferred[0]
+    shown = ", ".join(folder or "." for folder in folders[:5])
+    raise PortError(
+        f"{snapshot.spec} has several folders whose networks have equally many parts ({shown}); "
+        "--sources DIR says which is meant"
     )
 
 

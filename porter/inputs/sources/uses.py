@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,37 +85,41 @@ def _built(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) ->
     if not linked:
         return {}
     tree = survey.syntax(path)
-    classes: dict[str, set[Network]] = {}  # by local name
-    modules: dict[str, str] = {}  # local name → file
-    known = constants(tree)
-    for node in _statements(tree, sorted(linked)):
-        if not isinstance(node, (ast.Import, ast.ImportFrom)) or node.lineno not in linked:
-            continue
-        for statement, files in survey.links(path).items():
-            if statement.line == node.lineno and files[-1] in networks:
-                for alias in node.names:
-                    local = alias.asname or alias.name
-                    if isinstance(node, ast.ImportFrom) and alias.name in networks[files[-1]]:
-                        classes.setdefault(local, set()).add((files[-1], alias.name))
-                    else:
-                        modules[local] = files[-1]
+    classes, modules = _imported(survey, path, tree, networks, linked)
     found: dict[Network, frozenset[str]] = {}
     named = re.compile(
         rf"\b(?:{'|'.join(map(re.escape, {*classes, *(name.partition('.')[0] for name in modules)}))})\b"
     )
     lines = [n for n, line in enumerate(_LINE_END.split(survey.text(path)), 1) if named.search(line)]
-    for call, versions in _calls(tree, lines, known):
-        function = call.func
-        if isinstance(function, ast.Name):
-            meant = classes.get(function.id, set())
-        elif isinstance(function, ast.Attribute):
-            file = modules.get(ast.unparse(function.value), "")
-            meant = {(file, function.attr)} if function.attr in networks.get(file, ()) else set()
-        else:
-            continue
+    for call, versions in _calls(tree, lines, constants(tree)):
+        meant: set[Network] = set()
+        if isinstance(call.func, ast.Name):
+            meant = classes.get(call.func.id, meant)
+        elif isinstance(call.func, ast.Attribute):
+            file = modules.get(ast.unparse(call.func.value), "")
+            meant = {(file, call.func.attr)} if call.func.attr in networks.get(file, ()) else meant
         for network in meant:
             found[network] = found.get(network, frozenset()) | versions
     return found
+
+
+def _imported(
+    survey: Survey, path: str, tree: ast.Module, networks: Mapping[str, frozenset[str]], linked: set[int]
+) -> tuple[dict[str, set[Network]], dict[str, str]]:
+    """The networks that a file imports in the lines `linked`, by local name, and the files, by that of their module."""
+    classes: dict[str, set[Network]] = {}
+    modules: dict[str, str] = {}
+    for node in _statements(tree, sorted(linked)):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        files = [files[-1] for statement, files in survey.links(path).items() if statement.line == node.lineno]
+        for file, alias in itertools.product((file for file in files if file in networks), node.names):
+            local = alias.asname or alias.name
+            if isinstance(node, ast.ImportFrom) and alias.name in networks[file]:
+                classes.setdefault(local, set()).add((file, alias.name))
+            else:
+                modules[local] = file
+    return classes, modules
 
 
 def _holds(node: ast.AST, lines: Sequence[int]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from pathlib import Path
 from types import UnionType
@@ -100,19 +101,27 @@ def _mismatch(value: Any, kind: Any, name: str) -> str:
     if is_typeddict(kind):
         if not isinstance(value, dict):
             return name or "the whole"
-        found = ((k, t) for k, t in _fields(kind).items() if k in value or k in kind.__required_keys__)
-        return next((w for k, t in found if (w := _mismatch(value.get(k, ...), t, f"{name}.{k}".lstrip(".")))), "")
+        fields = ((k, t) for k, t in _fields(kind).items() if k in value or k in kind.__required_keys__)
+        return _first((value.get(k, ...), t, f"{name}.{k}".lstrip(".")) for k, t in fields)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is dict:
-        if not isinstance(value, dict):
-            return name
-        return next((w for k, v in value.items() if (w := _mismatch(v, arguments[1], f"{name}.{k}"))), "")
+        parts = ((v, arguments[1], f"{name}.{k}") for k, v in value.items()) if isinstance(value, dict) else None
+        return name if parts is None else _first(parts)
     if origin is list:
-        if not isinstance(value, list):
-            return name
-        return next((w for i, v in enumerate(value) if (w := _mismatch(v, arguments[0], f"{name}[{i}]"))), "")
+        parts = ((v, arguments[0], f"{name}[{i}]") for i, v in enumerate(value)) if isinstance(value, list) else None
+        return name if parts is None else _first(parts)
+    return "" if _is_plain(value, kind, origin, arguments) else name
+
+
+def _first(parts: Iterable[tuple[Any, Any, str]]) -> str:
+    """The first mismatch of several values, types and places."""
+    return next((where for part in parts if (where := _mismatch(*part))), "")
+
+
+def _is_plain(value: Any, kind: Any, origin: Any, arguments: tuple[Any, ...]) -> bool:
+    """Whether a value is what a type without parts says, or a choice of types."""
     if origin is Literal:
-        return "" if value in arguments else name
+        return value in arguments
     if origin is UnionType:
-        return "" if any(not _mismatch(value, a, name) for a in arguments) else name
-    return "" if isinstance(value, kind) and not (kind is int and isinstance(value, bool)) else name
+        return any(not _mismatch(value, a, "it") for a in arguments)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))

@@ -1,7 +1,7 @@
 """The clips of a dataset that upstream's tools prepared, read from names and sizes of files alone."""
 
 import codecs
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -75,15 +75,7 @@ def read_clips(
     sounding = sorted(phones.keys() & sounds)
     missing = [folder / part / f"{n}.pt" for n in sounding for part in features if f"{n}.pt" not in there[part]]
     whole = [name for name in sounding if all(f"{name}.pt" in there[part] for part in features)]
-    left_out: dict[str, list[str]] = {}
-    soundless = sorted(phones.keys() - sounds)
-    if soundless:
-        left_out[f"in {TEXTS} but not in {SOUNDS}"] = soundless
-    for columns, names in broken.items():
-        left_out[f"with {columns} column{'s' if columns > 1 else ''} in {TEXTS}, not {_COLUMNS}"] = names
-    textless = sorted(sounds - phones.keys() - {name for names in broken.values() for name in names})
-    if textless:
-        left_out[f"in {SOUNDS} but not in {TEXTS}"] = textless
+    left_out = _without_the_other(phones.keys(), sounds, broken)
     clips: list[Clip] = []
     for name in whole:
         size = _size(folder / SOUNDS / name)
@@ -99,12 +91,24 @@ def read_clips(
         1 if len(whole) >= _FEW else max(2, _FEW // max(1, len(whole))),
         tuple(missing),
         {reason: tuple(names) for reason, names in left_out.items()},
-        tuple(soundless),
+        tuple(sorted(phones.keys() - sounds)),
     )
     if not clips:
         reading.refuse_missing()
         raise DatasetError(f"{folder} has no clip to train on{_because(left_out)}")
     return reading
+
+
+def _without_the_other(phones: Set[str], sounds: Set[str], broken: Mapping[int, list[str]]) -> dict[str, list[str]]:
+    """Names that have a text or a sound only, by why they are left out; `broken`: those of lines, by their columns."""
+    left_out: dict[str, list[str]] = {}
+    if soundless := sorted(phones - sounds):
+        left_out[f"in {TEXTS} but not in {SOUNDS}"] = soundless
+    for columns, names in broken.items():
+        left_out[f"with {columns} column{'s' if columns > 1 else ''} in {TEXTS}, not {_COLUMNS}"] = names
+    if textless := sorted(sounds - phones - {name for names in broken.values() for name in names}):
+        left_out[f"in {SOUNDS} but not in {TEXTS}"] = textless
+    return left_out
 
 
 def _phones(path: Path) -> tuple[dict[str, list[str]], dict[int, list[str]]]:

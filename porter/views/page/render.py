@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ _STATUSES = {
     "fixed": "Fixed by a rule",
 }
 
+_COUNTED = ("fixed", "waived", "residual")
 _SAFETIES = ("exact", "close", "changed")
 _KINDS = {
     "rule": "rules",
@@ -64,16 +65,12 @@ def render(comparison: Comparison) -> str:
     templates = environment(_TEMPLATES)
     templates.filters |= {"code": _code, "words": _words}
     script = (_TEMPLATES / "filter.js").read_text("utf-8")
-    manifest = comparison.manifest
+    manifest, changes = comparison.manifest, comparison.changes
     marked: dict[str, set[int]] = defaultdict(set)
     for conflict in comparison.marked:
         marked[conflict.file].add(conflict.line)
     ids = {file.path: f"f{number}" for number, file in enumerate(comparison.files, 1)}
-    hazards = [h for h in manifest["hazards"]["list"] if h["file"] in ids]
-    anchors: dict[str, dict[int, str]] = {path: {} for path in ids}
-    for hazard in hazards:
-        anchors[hazard["file"]][hazard["line"]] = f"{ids[hazard['file']]}l{hazard['line']}"
-    counts = Counter(hazard["status"] for hazard in hazards)
+    anchors, hazards = _hazards(comparison, ids)
     return templates.get_template("page.html.j2").render(
         script=Markup(script),
         script_hash=_hash(script),
@@ -83,11 +80,11 @@ def render(comparison: Comparison) -> str:
         date=today(),
         conflicts=[Row(found, _hunk_at(comparison, found)) for found in comparison.marked],
         decisions=[Row(told, _hunk_with(comparison, told["key"])) for told in manifest["decisions"]["list"]],
-        safeties=_counted(change.safety or "" for _, change in comparison.changes),
-        kinds=_counted(kind for file, change in comparison.changes for kind in kinds_of(change, marked[file.name])),
+        safeties=_counted(change.safety or "" for _, change in changes),
+        kinds=_counted(kind for file, change in changes for kind in kinds_of(change, marked[file.name])),
         kind_words=_KINDS,
-        total=total_of(change for _, change in comparison.changes),
-        by_hand=sum(change.by_hand for _, change in comparison.changes),
+        total=total_of(change for _, change in changes),
+        by_hand=sum(change.by_hand for _, change in changes),
         rules=by_rule(comparison),
         totals=by_file(comparison),
         files=[
@@ -96,15 +93,24 @@ def render(comparison: Comparison) -> str:
             )
             for file in comparison.files
         ],
-        hazards={
-            heading: [Row(h, anchors[h["file"]][h["line"]]) for h in hazards if h["status"] == status]
-            for status, heading in _STATUSES.items()
-        },
-        counts=[(status, counts[status]) for status in ("fixed", "waived", "residual")],
+        hazards={heading: hazards[status] for status, heading in _STATUSES.items()},
+        counts=[(status, len(hazards[status])) for status in _COUNTED],
         notes=notes_of(comparison),
         left_out=left_out_words(comparison) if comparison.left_out else "",
         hand=HAND,
     )
+
+
+def _hazards(comparison: Comparison, ids: Mapping[str, str]) -> tuple[dict[str, dict[int, str]], dict[str, list[Row]]]:
+    """Anchors in the page by file and line, and the hazards by status, of the files that the page shows."""
+    anchors: dict[str, dict[int, str]] = {path: {} for path in ids}
+    rows: dict[str, list[Row]] = {status: [] for status in _COUNTED}
+    for hazard in comparison.manifest["hazards"]["list"]:
+        path, line = hazard["file"], hazard["line"]
+        if path in ids:
+            anchors[path][line] = f"{ids[path]}l{line}"
+            rows[hazard["status"]].append(Row(hazard, anchors[path][line]))
+    return anchors, rows
 
 
 def _hunk_at(comparison: Comparison, conflict: Conflict) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import libcst as cst
 
@@ -45,44 +45,62 @@ def bind(function: cst.FunctionDef, args: Sequence[cst.Arg], values: Sequence[Va
     `skipped` is the number of parameters that Python fills in, such as `self`.
     """
     params = function.params
-    open_places = [p.name.value for p in (*params.posonly_params, *params.params)][skipped:]
-    by_keyword = {p.name.value for p in (*params.params, *params.kwonly_params)}
-    env: Env = {}
-    rest: list[Value] = []
-    others: dict[str, Value] = {}
-    spread: Value | None = None  # of what a star gives to any parameter
+    bound = _Bound(
+        [p.name.value for p in (*params.posonly_params, *params.params)][skipped:],
+        frozenset(p.name.value for p in (*params.params, *params.kwonly_params)),
+    )
     for arg, value in zip(args, values, strict=True):
+        bound.take(arg, value)
+    return bound.finished(params)
+
+
+@dataclass(slots=True)
+class _Bound:
+    """What a call's arguments have given so far."""
+
+    open_places: list[str]  # parameters that a positional argument still fills
+    by_keyword: frozenset[str]
+    env: Env = field(default_factory=dict)
+    rest: list[Value] = field(default_factory=list)  # for `*args`
+    others: dict[str, Value] = field(default_factory=dict)  # for `**kwargs`
+    spread: Value | None = None  # of what a star gives to any parameter
+
+    def take(self, arg: cst.Arg, value: Value) -> None:
+        """Give one argument to the parameter that it is for."""
         if arg.star == "**" and isinstance(value, Record):
-            named = dict(value.items)
-            env.update({name: named[name] for name in named if name in by_keyword})
-            others.update({name: named[name] for name in named if name not in by_keyword})
+            for name, item in value.items:
+                self._named(name, item)
         elif arg.star == "*" and isinstance(value, tuple):
             for part in value:
-                if open_places:
-                    env[open_places.pop(0)] = part
-                else:
-                    rest.append(part)
+                self._next(part)
         elif arg.star:
             item = element(value) if arg.star == "*" else Kind.UNKNOWN
-            spread = item if spread is None else either(spread, item)
+            self.spread = item if self.spread is None else either(self.spread, item)
         elif arg.keyword is not None:
-            if arg.keyword.value in by_keyword:
-                env[arg.keyword.value] = value
-            else:
-                others[arg.keyword.value] = value
-        elif open_places:
-            env[open_places.pop(0)] = value
+            self._named(arg.keyword.value, value)
         else:
-            rest.append(value)
-    if spread is not None:
-        rest.append(spread)
-        for name in (*open_places, *(p.name.value for p in params.kwonly_params)):
-            env.setdefault(name, spread)
-    if isinstance(params.star_arg, cst.Param) and rest:
-        env[params.star_arg.name.value] = several(rest) if spread is not None else tuple(rest)
-    if params.star_kwarg is not None and others:
-        env[params.star_kwarg.name.value] = Record(tuple(others.items()))
-    return env
+            self._next(value)
+
+    def _next(self, value: Value) -> None:
+        if self.open_places:
+            self.env[self.open_places.pop(0)] = value
+        else:
+            self.rest.append(value)
+
+    def _named(self, name: str, value: Value) -> None:
+        (self.env if name in self.by_keyword else self.others)[name] = value
+
+    def finished(self, params: cst.Parameters) -> Env:
+        """All of it, with what `*args` and `**kwargs` get."""
+        if self.spread is not None:
+            self.rest.append(self.spread)
+            for name in (*self.open_places, *(p.name.value for p in params.kwonly_params)):
+                self.env.setdefault(name, self.spread)
+        if isinstance(params.star_arg, cst.Param) and self.rest:
+            self.env[params.star_arg.name.value] = several(self.rest) if self.spread is not None else tuple(self.rest)
+        if params.star_kwarg is not None and self.others:
+            self.env[params.star_kwarg.name.value] = Record(tuple(self.others.items()))
+        return self.env
 
 
 def several(values: Sequence[Value]) -> Value:

@@ -94,14 +94,10 @@ class Followed(Expressions):
 
     def _torch_call(self, node: cst.Call, target: str, values: list[Value]) -> Value:
         last = target.rpartition(".")[2]
-        if last in ("checkpoint", "Sequential", "ModuleList", "ModuleDict", "DataParallel", "compile"):
-            made = [v for v in values if isinstance(v, Instance)]
-            if last == "checkpoint":
-                return self._applied(values[0], node, values[1:], node.args[1:]) if values else Kind.UNKNOWN
-            if made:
-                classes = frozenset(name for v in made for name in v.classes)
-                return Instance(classes, several=last in ("Sequential", "ModuleList", "ModuleDict"))
-            return Kind.MODULE
+        if last == "checkpoint":
+            return self._applied(values[0], node, values[1:], node.args[1:]) if values else Kind.UNKNOWN
+        if last in ("Sequential", "ModuleList", "ModuleDict", "DataParallel", "compile"):
+            return _around_modules(last, values)
         if target.startswith("torch.nn.utils.") and values and isinstance(values[0], Instance):
             return values[0]
         if last in known.READING_FUNCTIONS:
@@ -110,10 +106,14 @@ class Followed(Expressions):
             return Kind.SEQUENCE if last == "ParameterList" else Record(others=Kind.TENSOR)
         if target.startswith("torch.nn.") and last[:1].isupper() and last != "Parameter":
             return Kind.MODULE
+        return self._torch_result(node, target, values)
+
+    def _torch_result(self, node: cst.Call, target: str, values: Sequence[Value]) -> Value:
+        """What a function of torch gives that is no module and no reading of a value."""
         asked = [a.value for a in node.args if a.keyword is not None and a.keyword.value == "dtype"]
         if target in tn.FACTORIES and self._dtype(asked) is Kind.MASK:
             return Kind.MASK
-        if target in known.TENSORS_BESIDE or last == "pad_sequence":
+        if target in known.TENSORS_BESIDE or target.endswith(".pad_sequence"):
             return Kind.TENSOR
         result: Value = tn.torch_result(target, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.UNKNOWN)
         return Kind.MAYBE if result is Kind.UNKNOWN and any(map(holds, values)) else result
@@ -172,32 +172,31 @@ class Followed(Expressions):
         if name in ("map", "filter", "sorted", "max", "min") and node.args:
             self._called_by(node, name, values, env)
         if name in tn.ARITHMETIC_BUILTINS:
-            if Kind.MAYBE in values:
-                return Kind.MAYBE
-            return element(first) if isinstance(first, tuple) and len(values) == 1 else arithmetic(values)
-        if name in ("list", "tuple", "reversed", "sorted", "set", "iter", "frozenset"):
-            return Kind.SEQUENCE if is_tensor(first) else several(list(first)) if isinstance(first, tuple) else first
-        if name == "next":
-            return element(first)
-        if name == "map" and len(values) > 1:
-            return self._mapped(node.args[0].value, node, values)
-        if name == "filter" and len(values) > 1:
-            return values[1]
-        if name == "getattr" and len(node.args) > 1 and isinstance(node.args[1].value, cst.SimpleString):
-            return self._got(node, str(node.args[1].value.evaluated_value), first)
-        if name == "setattr" and len(node.args) > 2:
-            key = key_of(node.args[1].value)
-            for owner in self._classes(node.args[0].value, env) if key is not None else ():
-                self._flow.set_attribute(owner.owner, str(key), node, values[2])
-            return Kind.HOST
-        if name in ("zip", "enumerate"):
-            return plain(values)
-        if name == "dict" and all(a.keyword is not None for a in node.args):
-            named = [(a.keyword.value, v) for a, v in zip(node.args, values, strict=True) if a.keyword is not None]
-            return Record(tuple(named))
-        if name in ("dict", "vars", "eval", "exec", "getattr", "super", "locals", "globals"):
-            return plain(values) if name in ("dict", "getattr") else Kind.UNKNOWN
+            return _computed(values)
+        match name:
+            case "list" | "tuple" | "reversed" | "sorted" | "set" | "iter" | "frozenset":
+                return _listed(first)
+            case "next":
+                return element(first)
+            case "map" | "filter" if len(values) > 1:
+                return values[1] if name == "filter" else self._mapped(node.args[0].value, node, values)
+            case "getattr" if len(node.args) > 1 and isinstance(node.args[1].value, cst.SimpleString):
+                return self._got(node, str(node.args[1].value.evaluated_value), first)
+            case "setattr" if len(node.args) > 2:
+                self._set(node, values[2], env)
+            case "dict":
+                return _dictionary(node, values)
+            case "zip" | "enumerate" | "getattr":
+                return plain(values)
+            case "vars" | "eval" | "exec" | "super" | "locals" | "globals":
+                return Kind.UNKNOWN
         return Kind.HOST
+
+    def _set(self, node: cst.Call, value: Value, env: Env) -> None:
+        """`setattr(x, name, value)`."""
+        key = key_of(node.args[1].value)
+        for owner in self._classes(node.args[0].value, env) if key is not None else ():
+            self._flow.set_attribute(owner.owner, str(key), node, value)
 
     def _got(self, node: cst.Call, name: str, base: Value) -> Value:
         """`getattr(x, "name")`."""
@@ -249,12 +248,15 @@ class Followed(Expressions):
             for value in values[-1:]:
                 self._keep(receiver, element(value) if name in ("extend", "update") else value, env)
             return Kind.HOST
+        return self._method_of_kind(node, func, base, values, env)
+
+    def _method_of_kind(self, node: cst.Call, func: cst.Attribute, base: Value, values: list[Value], env: Env) -> Value:
+        """What a method gives of something that is neither an object of a known class nor a container."""
+        name = func.attr.value
         if is_tensor(base):
             return self._tensor_method(node, name, base)
         if base is Kind.SEQUENCE:
-            return {"keys": Kind.HOST, "index": Kind.HOST, "count": Kind.HOST}.get(name) or (
-                Kind.SEQUENCE if name in ("values", "items", "copy") else Kind.TENSOR
-            )
+            return _method_of_sequence(name)
         if base is not Kind.HOST and (held := held_by_module(name)) is not None:
             return held
         if base is Kind.MODULE:
@@ -375,3 +377,40 @@ def held_by_module(name: str) -> Value | None:
 def _registered(values: Sequence[Value]) -> Value:
     """What a buffer or a parameter is, given these arguments; one that is registered as None is set later."""
     return values[0] if values and is_tensor(values[0]) else Kind.TENSOR
+
+
+def _computed(values: Sequence[Value]) -> Value:
+    """What a builtin that computes gives."""
+    if Kind.MAYBE in values:
+        return Kind.MAYBE
+    first = values[0] if len(values) == 1 else None
+    return element(first) if isinstance(first, tuple) else arithmetic(list(values))
+
+
+def _listed(value: Value) -> Value:
+    """What `list(value)` is, and its kin."""
+    if is_tensor(value):
+        return Kind.SEQUENCE
+    return several(list(value)) if isinstance(value, tuple) else value
+
+
+def _dictionary(node: cst.Call, values: Sequence[Value]) -> Value:
+    """What `dict(…)` is."""
+    names = [a.keyword.value for a in node.args if a.keyword is not None]
+    return Record(tuple(zip(names, values, strict=True))) if len(names) == len(node.args) else plain(list(values))
+
+
+def _around_modules(name: str, values: Sequence[Value]) -> Value:
+    """What a container of modules, or a module around one, is."""
+    made = [v for v in values if isinstance(v, Instance)]
+    if not made:
+        return Kind.MODULE
+    classes = frozenset(name for v in made for name in v.classes)
+    return Instance(classes, several=name in ("Sequential", "ModuleList", "ModuleDict"))
+
+
+def _method_of_sequence(name: str) -> Value:
+    """What a method of a list or dictionary of tensors gives."""
+    if name in ("keys", "index", "count"):
+        return Kind.HOST
+    return Kind.SEQUENCE if name in ("values", "items", "copy") else Kind.TENSOR

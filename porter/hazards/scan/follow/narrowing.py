@@ -16,23 +16,29 @@ GUARD = "isinstance "  # before a name in an environment: what it was before suc
 
 def questions(file: SourceFile, test: cst.BaseExpression, truth: bool) -> list[tuple[str, bool]]:
     """Names of which a condition tells (where it is `truth`) that they are a tensor, or that they are none."""
-    if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
-        return questions(file, test.expression, not truth)
-    if isinstance(test, cst.BooleanOperation):
-        if isinstance(test.operator, cst.And) is not truth:
-            return []
-        return [*questions(file, test.left, truth), *questions(file, test.right, truth)]
-    if isinstance(test, cst.Comparison) and len(test.comparisons) == 1 and isinstance(test.left, cst.Name):
-        is_none = isinstance(test.comparisons[0].operator, cst.Is) and dotted(test.comparisons[0].comparator) == "None"
-        return [(test.left.value, False)] if is_none and truth else []
-    if not isinstance(test, cst.Call) or not test.args or not isinstance(test.args[0].value, cst.Name):
-        return []
-    name = test.args[0].value.value
-    if file.resolve(test.func) == "torch.is_tensor":
+    match test:
+        case cst.UnaryOperation(operator=cst.Not()):
+            return questions(file, test.expression, not truth)
+        case cst.BooleanOperation():
+            if isinstance(test.operator, cst.And) is not truth:
+                return []
+            return [*questions(file, test.left, truth), *questions(file, test.right, truth)]
+        case cst.Comparison(left=cst.Name(value=name), comparisons=[cst.ComparisonTarget(operator=cst.Is()) as other]):
+            return [(name, False)] if dotted(other.comparator) == "None" and truth else []
+        case cst.Call(args=[cst.Arg(value=cst.Name(value=name)), *others]):
+            return _asked_of(file, name, test.func, others, truth)
+    return []
+
+
+def _asked_of(
+    file: SourceFile, name: str, function: cst.BaseExpression, others: Sequence[cst.Arg], truth: bool
+) -> list[tuple[str, bool]]:
+    """What `torch.is_tensor(name)` and `isinstance(name, …)` tell."""
+    if file.resolve(function) == "torch.is_tensor":
         return [(name, truth)]
-    if not isinstance(test.func, cst.Name) or test.func.value != "isinstance" or len(test.args) < 2:
+    if not isinstance(function, cst.Name) or function.value != "isinstance" or not others:
         return []
-    classes = test.args[1].value
+    classes = others[0].value
     named = [e.value for e in classes.elements] if isinstance(classes, cst.Tuple) else [classes]
     tensors = [(dotted(c) or "").rpartition(".")[2] in tn.TENSOR_TYPES for c in named]
     if all(tensors):

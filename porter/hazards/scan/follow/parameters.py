@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import libcst as cst
 
@@ -21,32 +21,43 @@ class Parameters(Objects):
     def parameters(self, function: cst.FunctionDef) -> Env:
         """The kinds of a function's parameters, by name."""
         given = self._flow.given(function) or {}
-        used = self._used(function)
         unsaid = self._unsaid(function)
         asked = asked_as_python(function) if unsaid is Kind.MAYBE else frozenset()
-        env: Env = {}
+        used = self._used(function)
         params = function.params
+        env: Env = {}
         for param in (*params.posonly_params, *params.params, *params.kwonly_params):
             name = param.name.value
-            noted = self._annotated(param.annotation)
-            value = given.get(name)
-            if name in ("self", "cls"):
-                env[name] = Kind.UNKNOWN
-            elif value is not None and value is not Kind.UNKNOWN:
-                env[name] = agreed(noted, value, param)
-            elif noted is not Kind.UNKNOWN:
-                env[name] = noted
-            elif name in used:
-                env[name] = used[name]
-            elif is_plain(param.default):
-                env[name] = Kind.HOST
-            elif value is None and param.default is None and name not in asked:
-                env[name] = unsaid
-            else:
-                env[name] = Kind.HOST if value is None and unsaid is Kind.HOST else Kind.UNKNOWN
+            env[name] = self._parameter(
+                param, given.get(name), used.get(name), Kind.UNKNOWN if name in asked else unsaid
+            )
         for name in self._masks(function):
             if env.get(name) in (Kind.TENSOR, Kind.MAYBE, Kind.UNKNOWN):
                 env[name] = Kind.MASK
+        return env | self._collected(params, given, asked, unsaid)
+
+    def _parameter(self, param: cst.Param, given: Value | None, used: Value | None, unsaid: Value) -> Value:
+        """The kind of one parameter: by callers, else by its annotation, its use or its default, else `unsaid`."""
+        if param.name.value in ("self", "cls"):
+            return Kind.UNKNOWN
+        noted = self._annotated(param.annotation)
+        if given is not None and given is not Kind.UNKNOWN:
+            return agreed(noted, given, param)
+        if noted is not Kind.UNKNOWN:
+            return noted
+        if used is not None:
+            return used
+        if is_plain(param.default):
+            return Kind.HOST
+        if given is None and (param.default is None or unsaid is Kind.HOST):
+            return unsaid
+        return Kind.UNKNOWN
+
+    def _collected(
+        self, params: cst.Parameters, given: Mapping[str, Value], asked: Collection[str], unsaid: Value
+    ) -> Env:
+        """The kinds of `*args` and `**kwargs`."""
+        env: Env = {}
         if isinstance(params.star_arg, cst.Param):
             name, noted = params.star_arg.name.value, self._annotated(params.star_arg.annotation)
             item = noted if noted is not Kind.UNKNOWN or name in asked else unsaid
