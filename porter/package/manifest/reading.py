@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints, is_typeddict
+
+import msgspec
 
 from ...errors import PortError
 from ...inputs.regular import read_regular
@@ -40,7 +39,7 @@ def read(folder: Path) -> Manifest | None:
 def _checked(path: Path, content: bytes) -> Manifest:
     """What the bytes of port.json say, which nobody may change. PortError where they are damaged."""
     try:
-        told = json.loads(content)
+        told = json.loads(content)  # which takes names that are not UTF-8, as msgspec does not
     except (ValueError, RecursionError):
         raise PortError(f"{path} is damaged: it is not JSON; delete it if the package beside it may go") from None
     if not isinstance(told, dict) or told.get("tool") != TOOL:
@@ -50,10 +49,10 @@ def _checked(path: Path, content: bytes) -> Manifest:
             f"{path} has schema {told.get('schema')!r} and this version of {TOOL} reads {SCHEMA}; "
             "generate with --force to replace the package"
         )
-    wrong = _mismatch(told, Manifest, "")
-    if wrong:
-        raise PortError(f"{path} is damaged: {wrong} is missing or of the wrong type; generate with --force")
-    manifest = cast(Manifest, told)
+    try:
+        manifest = msgspec.convert(told, Manifest)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise PortError(f"{path} is damaged: {error}; generate with --force") from None
     wrong = _nonsense(manifest)
     if wrong:
         raise PortError(f"{path} is damaged: {wrong}; generate with --force")
@@ -88,40 +87,3 @@ def _nonsense(manifest: Manifest) -> str:
         if (hazard["file"], hazard["target"]) not in known or hazard["line"] < 1 or hazard["target_line"] < 1:
             return f"a hazard tells of {hazard['file']!a}, line {hazard['line']}, which is no place in the package"
     return ""
-
-
-@cache
-def _fields(kind: Any) -> dict[str, Any]:
-    """The fields of a typed dictionary; to evaluate their types at each record takes longer than all else."""
-    return get_type_hints(kind)
-
-
-def _mismatch(value: Any, kind: Any, name: str) -> str:
-    """The first place where a value from JSON is not what a type says, or ""."""
-    if is_typeddict(kind):
-        if not isinstance(value, dict):
-            return name or "the whole"
-        fields = ((k, t) for k, t in _fields(kind).items() if k in value or k in kind.__required_keys__)
-        return _first((value.get(k, ...), t, f"{name}.{k}".lstrip(".")) for k, t in fields)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is dict:
-        parts = ((v, arguments[1], f"{name}.{k}") for k, v in value.items()) if isinstance(value, dict) else None
-        return name if parts is None else _first(parts)
-    if origin is list:
-        parts = ((v, arguments[0], f"{name}[{i}]") for i, v in enumerate(value)) if isinstance(value, list) else None
-        return name if parts is None else _first(parts)
-    return "" if _is_plain(value, kind, origin, arguments) else name
-
-
-def _first(parts: Iterable[tuple[Any, Any, str]]) -> str:
-    """The first mismatch of several values, types and places."""
-    return next((where for part in parts if (where := _mismatch(*part))), "")
-
-
-def _is_plain(value: Any, kind: Any, origin: Any, arguments: tuple[Any, ...]) -> bool:
-    """Whether a value is what a type without parts says, or a choice of types."""
-    if origin is Literal:
-        return value in arguments
-    if origin is UnionType:
-        return any(not _mismatch(value, a, "it") for a in arguments)
-    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
