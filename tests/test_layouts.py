@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from porter.generate import Settings, generate
 from porter.inputs.sources import Layout, collect, find_layout
 from porter.inputs.upstream import open_upstream
 from porter.package.store import Place
+from tests import warm
 from tests.tiny_upstream import run, write_tree
 
 HALF = "from torch.nn import functional as F\n\n\ndef half(x):\n    return F.relu(x) / 2\n"
@@ -139,9 +138,7 @@ RUN = (
 
 def python(code: str, *search: Path) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, search)), "SOVITS_PORT_DEVICE": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=environment, check=False
-    )
+    done = warm.run(code, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

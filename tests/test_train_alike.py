@@ -30,6 +30,7 @@ from bench.training.workplace import CLIPS, STEPS_AN_EPOCH, Workplace
 from porter.errors import PortError
 from porter.inputs.upstream import open_upstream
 from porter.validate.compare import Array
+from tests import warm
 from tests.training_set import make_dataset, write_config
 
 DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -319,7 +320,8 @@ def make_side(folder: Path, speed: str = "0.1", workers: str = "1") -> Side:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    monkeypatch.setattr("bench.training.running.subprocess", warm.instead())
     torch.manual_seed(0)
     starts = {"G": {"inner.weight": torch.randn(4, 768) * 0.01, "inner.bias": torch.randn(4)}}
     starts["D"] = {"conv.weight": torch.randn(2, 1, 1), "conv.bias": torch.randn(2)}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import subprocess
-import sys
 import wave
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import torch
 from bench.training.layout import Side, lay_out_upstream
 from porter.inputs.upstream import open_upstream
 from porter.inputs.upstream.cache import cached_upstream
+from tests import warm
 from tests.test_real_upstreams import GITHUB, NEWEST
 from tests.training_set import PHONES, RATE, make_dataset, write_config
 
@@ -99,14 +98,8 @@ def test_upstream_s_own_loader_reads_it(tmp_path: Path, upstream: Side) -> None:
     make_dataset(tmp_path / "data", clips=6, seconds=(0.7, 2.3), version="v2Pro")
     names = sorted(path.name for path in (tmp_path / "data" / "5-wav32k").iterdir())
     configs = {v: write_config(tmp_path / f"{v}.json", tmp_path / "data", version=v) for v in ("v1", "v2", "v2Pro")}
-    told = subprocess.run(
-        [sys.executable, "-c", READ, json.dumps(upstream.search), json.dumps(configs)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    told = warm.run(READ, json.dumps(upstream.search), json.dumps(configs), env=environment)
     assert told.returncode == 0, told.stderr
     assert "error" not in told.stdout
     for version, seen in json.loads(told.stdout.splitlines()[-1]).items():

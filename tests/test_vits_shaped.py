@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.tiny_upstream import run, write_tree
 
 SEARCH = """def maximum_path_loops(paths, values, t_ys, t_xs):
@@ -196,8 +197,11 @@ print(json.dumps({"losses": [float(l) for l in losses], "costs": costs}))
 
 def looped(side: str, search: list[Path], device: str = "cpu") -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, search)), "SOVITS_PORT_DEVICE": device}
-    command = [sys.executable, "-W", "ignore", "-c", LOOP, side]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+    if device == "cpu":
+        done = warm.run(LOOP, side, env=environment)
+    else:
+        command = [sys.executable, "-W", "ignore", "-c", LOOP, side]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return told
@@ -229,7 +233,10 @@ def test_the_loop_compiles_once_and_reads_nothing_on_xla(trees: tuple[Path, Path
     assert all(host == 0 and reads == 0 for _, host, reads in costs), costs
 
 
-def test_the_validator_finds_the_synthesizer_by_its_signature(trees: tuple[Path, Path]) -> None:
+def test_the_validator_finds_the_synthesizer_by_its_signature(
+    trees: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("porter.validate.children.subprocess", warm.instead())
     root, out = trees
     given = ("--device", "cpu", "--preset", "tiny", "--steps", "0", "--case", "vits.first", "--json")
     done = run("validate", root, out, *given)

@@ -1,7 +1,7 @@
-"""Servers of the judge that start with torch imported: forks of one process of the tests that has imported it.
+"""Pythons of tests that start with torch imported: forks of one process of the tests that has imported it.
 
-Importing torch, and what upstream's modules import, takes seconds, and the tests start some hundred servers. What a
-server does from there on is its own: arguments, environment, folder, pipes, and its jobs, each in a fork of its own.
+Importing torch, and what upstream's modules import, takes seconds, and the tests start hundreds of Pythons: servers of
+the judge, and programs of their own. What each does from there on is its own: arguments, environment, folder, streams.
 
     python -P -m tests.warm FD    forks for each order that arrives at the socket FD
 """
@@ -14,14 +14,19 @@ import functools
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 ROOT = Path(__file__).parents[1]
@@ -31,9 +36,9 @@ _READ_AT_START = ("OMP_", "MKL_", "KMP_", "TORCH", "PYTHONHASHSEED")  # by Pytho
 
 
 class Fork:
-    """What `subprocess.Popen` is to the one who started a server, for a fork."""
+    """What `subprocess.Popen` is to the one who started a process, for a fork."""
 
-    def __init__(self, pid: int, told: socket.socket, stdin: IO[bytes], stdout: IO[bytes]) -> None:
+    def __init__(self, pid: int, told: socket.socket, stdin: IO[bytes] | None, stdout: IO[bytes] | None) -> None:
         self.pid, self.stdin, self.stdout = pid, stdin, stdout
         self.returncode: int | None = None
         self._told = told
@@ -56,25 +61,75 @@ class Fork:
 
 
 def popen(command: Sequence[str], **options: Any) -> Fork | subprocess.Popen[bytes]:
-    """In the place of `subprocess.Popen`: a fork for a server that imports no torch_xla, else a process."""
-    if list(command[:5]) != [sys.executable, "-P", "-m", SERVER, "--serve"] or json.loads(command[5])["xla"]:
-        return subprocess.Popen(command, **options)
-    environment = options["env"]
-    key = json.dumps({k: v for k, v in sorted(environment.items()) if k.startswith(_READ_AT_START)})
-    theirs_in, ours_in = os.pipe()
-    ours_out, theirs_out = os.pipe()
-    ours_told, theirs_told = socket.socketpair()
-    order = {"arguments": command[4:], "environment": environment, "folder": str(options["cwd"])}
-    channel = _forker(key)
-    content = json.dumps(order).encode()
-    handles = [theirs_in, theirs_out, options["stderr"].fileno(), theirs_told.fileno()]
-    socket.send_fds(channel, [len(content).to_bytes(8, "big")], handles)
-    channel.sendall(content)
-    os.close(theirs_in)
-    os.close(theirs_out)
-    theirs_told.close()
-    pid = int.from_bytes(_exactly(channel, 8), "big")
-    return Fork(pid, ours_told, os.fdopen(ours_in, "wb", 0), os.fdopen(ours_out, "rb", 0))
+    """In the place of `subprocess.Popen`, for commands that run this Python.
+
+    A server that imports torch_xla is a process: nothing of XLA survives a fork.
+    """
+    words = list(command)
+    if words[1:5] == ["-P", "-m", SERVER, "--serve"]:
+        if json.loads(words[5])["xla"]:
+            return subprocess.Popen(command, **options)
+        return _fork({"main": SERVER, "arguments": words[4:]}, **options)
+    assert words[1] in ("-c", "-m")
+    return _fork({words[1]: words[2], "arguments": words[3:]}, **options)
+
+
+def run(code: str, *arguments: str, env: Mapping[str, str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """What a Python prints that runs `code`, as `subprocess.run` gives it."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = _fork({"-c": code, "arguments": arguments}, env=env, stdout=output, stderr=errors)
+        try:
+            status = process.wait(timeout)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        told = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode() for file in (output, errors)]
+    return subprocess.CompletedProcess([code, *arguments], status, *told)
+
+
+def instead() -> SimpleNamespace:
+    """What a module finds for `subprocess` whose processes are to be forks."""
+    names = ("PIPE", "DEVNULL", "STDOUT", "TimeoutExpired")
+    return SimpleNamespace(Popen=popen, **{name: getattr(subprocess, name) for name in names})
+
+
+def _fork(
+    order: Mapping[str, Any],
+    *,
+    env: Mapping[str, str],
+    cwd: str | Path = ".",
+    stdin: int | None = subprocess.DEVNULL,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
+    bufsize: int = -1,
+    start_new_session: bool = True,
+) -> Fork:
+    with contextlib.ExitStack() as stack:
+
+        def opened(stream: int | IO[bytes] | None, own: int) -> int:
+            if stream == subprocess.DEVNULL:
+                return stack.enter_context(Path(os.devnull).open("r+b")).fileno()
+            return own if stream is None else stream if isinstance(stream, int) else stream.fileno()
+
+        ours_in = ours_out = None
+        if stdin == subprocess.PIPE:
+            stdin, write = os.pipe()
+            stack.callback(os.close, stdin)
+            ours_in = os.fdopen(write, "wb", 0)
+        if stdout == subprocess.PIPE:
+            read, stdout = os.pipe()
+            stack.callback(os.close, stdout)
+            ours_out = os.fdopen(read, "rb", 0)
+        output = opened(stdout, 1)
+        error = output if stderr == subprocess.STDOUT else opened(stderr, 2)
+        ours_told, theirs_told = socket.socketpair()
+        stack.enter_context(theirs_told)
+        content = json.dumps({**order, "environment": dict(env), "folder": str(Path(cwd).resolve())}).encode()
+        channel = _forker(json.dumps({k: v for k, v in sorted(env.items()) if k.startswith(_READ_AT_START)}))
+        handles = [opened(stdin, 0), output, error, theirs_told.fileno()]
+        socket.send_fds(channel, [len(content).to_bytes(8, "big")], handles)
+        channel.sendall(content)
+        return Fork(int.from_bytes(_exactly(channel, 8), "big"), ours_told, ours_in, ours_out)
 
 
 @functools.cache
@@ -127,6 +182,8 @@ def _serve(channel: socket.socket) -> None:
             pid = os.fork()
             if not pid:
                 _become(order, handles)
+            while os.getpgid(pid) != pid:  # who gets the number may kill the group at once
+                time.sleep(0.0005)
             *theirs, running[pid] = handles
             for handle in theirs:
                 os.close(handle)
@@ -144,7 +201,7 @@ def _tell(running: dict[int, int]) -> None:
 
 
 def _become(order: Mapping[str, Any], handles: Sequence[int]) -> None:
-    """Be the server that was ordered."""
+    """Be the process that was ordered."""
     status = 1
     try:
         os.setsid()
@@ -156,15 +213,34 @@ def _become(order: Mapping[str, Any], handles: Sequence[int]) -> None:
         os.environ.clear()
         os.environ.update(order["environment"])
         os.chdir(order["folder"])
-        sys.path[:] = [*order["environment"]["PYTHONPATH"].split(os.pathsep), *sys.path[1:]]
+        search = order["environment"].get("PYTHONPATH", "")
+        sys.path[:] = [*filter(None, search.split(os.pathsep)), *sys.path[1:]]
         sys.dont_write_bytecode = True
-        status = importlib.import_module(SERVER).main(order["arguments"])
+        status = _done(order)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         traceback.print_exc()
     finally:
         with contextlib.suppress(Exception):
+            sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _done(order: Mapping[str, Any]) -> int:
+    """Do what was ordered: call a module's `main`, run a module, or run code; the exit status."""
+    arguments = list(order["arguments"])
+    if "main" in order:
+        return int(importlib.import_module(order["main"]).main(arguments))
+    warnings.simplefilter("ignore")
+    sys.path.insert(0, order["folder"])
+    sys.argv = ["-c", *arguments]
+    if "-m" in order:
+        runpy.run_module(order["-m"], run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(order["-c"], "<string>", "exec"), {"__name__": "__main__"})
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import io
+import os
 import pickle
 import random
 import signal
@@ -19,6 +20,7 @@ import torch
 from torch import nn
 
 from porter.runtime import training
+from tests import warm
 
 from .graphs import device
 
@@ -289,27 +291,23 @@ for number in itertools.count(int(sys.argv[2])):
 """
 
 
-def started(script: str, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_killed_at_any_call_all_files_are_old_or_all_are_new(tmp_path: Path) -> None:
-    process = started(EACH_CALL, tmp_path)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    done = warm.run(EACH_CALL, str(tmp_path), env=os.environ)
+    assert done.returncode == 0, done.stderr
 
 
 def test_killed_at_random_times_both_files_load_and_belong_together(tmp_path: Path) -> None:
     chance = random.Random(7)
     last = -1
     for _ in range(5):
-        process = started(LOOP, tmp_path, last + 1)
+        command = [sys.executable, "-c", LOOP, str(tmp_path), str(last + 1)]
+        process = warm.popen(command, env=os.environ, stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()
         time.sleep(chance.random() * 0.2)
-        process.send_signal(signal.SIGKILL)
-        said = [int(line) for line in process.communicate(timeout=60)[0].split()]
+        os.kill(process.pid, signal.SIGKILL)
+        said = [int(line) for line in process.stdout.read().split()]
+        assert process.wait(60) == -signal.SIGKILL
         training.settle(tmp_path)
         assert number(tmp_path / "G.pth") == number(tmp_path / "D.pth") >= max(said, default=0)
         assert names(tmp_path) == ["D.pth", "G.pth"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +16,6 @@ def warm_servers(request: pytest.FixtureRequest) -> Iterator[None]:
     if importlib.util.find_spec("torch") is None or request.module.__name__.endswith(".test_children"):
         yield
         return
-    own = SimpleNamespace(Popen=warm.popen, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("porter.validate.children.subprocess", own)
+        patch.setattr("porter.validate.children.subprocess", warm.instead())
         yield
