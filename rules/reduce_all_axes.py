@@ -7,25 +7,29 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.analysis.arguments import bind
+from porter.analysis.cuda import bound_once
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor
 
 _COMMA = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-_NAMES = ("amax", "amin")
+_ALL_BY_DEFAULT = ("amax", "amin")
+_NAMES = (*_ALL_BY_DEFAULT, "sum", "mean", "nanmean", "std", "var", "std_mean", "var_mean", "vector_norm")
+_COLLECTIONS = frozenset({"tuple", "list", "sorted"})
 
 
 class ReduceAllAxes(Rule):
-    """Reduce all axes where `amax` and `amin` are given none.
+    """Reduce all axes where a reduction is given none.
 
-    No axis means all of them to PyTorch, and none to PyTorch/XLA: `x.amax()` is `x` itself there, without an error. The
-    runtime's names the axes.
+    An empty `dim` means all axes to PyTorch, and none to PyTorch/XLA: `x.mean(())` is `x` itself there, without an error,
+    and so is `x.amax()`. The runtime's functions name the axes. Axes that are computed where they are given, or in the
+    one assignment of a name, may be none; of any other expression that is assumed for `amax` and `amin` only.
     """
 
     code = "LOW012"
     title = "reduce all axes on the device"
     safety = Safety.EXACT
-    message = "on XLA, amax and amin without an axis reduce nothing; the runtime's name all axes"
+    message = "on XLA, a reduction along no axis reduces nothing; the runtime's names all axes, as PyTorch does"
     examples: ClassVar = (
         Example(
             before="""
@@ -67,6 +71,28 @@ class ReduceAllAxes(Rule):
             inputs="x = torch.linspace(-1, 2, 6).reshape(2, 3)",
             grad=("x",),
         ),
+        Example(
+            before="""
+                import torch
+
+
+                def spread(x: torch.Tensor):
+                    rest = list(range(1, x.dim()))
+                    return x.mean(rest, True) + torch.sum(2 * x, axis=[n for n in rest if n > 1])
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def spread(x: torch.Tensor):
+                    rest = list(range(1, x.dim()))
+                    return ops.mean(x, rest, True) + ops.sum(2 * x, dim=[n for n in rest if n > 1])
+                """,
+            call="spread(x)",
+            inputs="x = torch.linspace(-1, 2, 6) ** 3",
+            grad=("x",),
+        ),
     )
     untouched: ClassVar = (
         """
@@ -84,29 +110,49 @@ class ReduceAllAxes(Rule):
             return x.amax(-1)
         """,
         """
+        import torch
+
+
+        def level(x: torch.Tensor, dims):
+            return x.sum() + x.mean(dims) + x.std(False) + x.var((0, *dims)) + torch.linalg.vector_norm(x)
+        """,
+        """
         def level(meter):
             return meter.amax()
         """,
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.host_reason(node) is not None or not self._names_no_axis(node):
+        name, tensor = self._reduction(node)
+        if not name or self.host_reason(node) is not None:
             return
-        target = self.file.resolve(node.func)
-        for name in _NAMES:
-            if target == f"torch.{name}":
-                self.replace(node.func, self.runtime(f"ops.{name}"))
-            method = method_call(node, name) if target is None else None
-            if method is not None and is_tensor(self.file.kind(method[0])):
-                first = cst.Arg(method[0], comma=_COMMA if node.args else cst.MaybeSentinel.DEFAULT)
-                self.replace(node, node.with_changes(func=self.runtime(f"ops.{name}"), args=[first, *node.args]))
-
-    def _names_no_axis(self, node: cst.Call) -> bool:
-        """Whether `dim` is left out, or may be empty."""
         given = bind(self.file, node)
-        if given is None or "out" in given:
-            return False
-        dim = given.get("dim")
-        if isinstance(dim, (cst.Tuple, cst.List)):
-            return not dim.elements
-        return not isinstance(dim, (cst.Integer, cst.UnaryOperation))
+        if given is None or "out" in given or not self._may_be_none(given.get("dim"), name in _ALL_BY_DEFAULT):
+            return
+        names = {value: parameter for parameter, value in given.items()}
+        args = [
+            arg if arg.keyword is None else arg.with_changes(keyword=cst.Name(names[arg.value])) for arg in node.args
+        ]
+        if tensor is not None:
+            args.insert(0, cst.Arg(tensor, comma=_COMMA if args else cst.MaybeSentinel.DEFAULT))
+        self.replace(node, node.with_changes(func=self.runtime(f"ops.{name}"), args=args))
+
+    def _reduction(self, node: cst.Call) -> tuple[str, cst.BaseExpression | None]:
+        """The name of the reduction that is called, if one is, and the tensor whose method it is."""
+        target, method = self.file.resolve(node.func), method_call(node, *_NAMES)
+        if target is not None:
+            return next((name for name in _NAMES if target in (f"torch.{name}", f"torch.linalg.{name}")), ""), None
+        if method is not None and is_tensor(self.file.kind(method[0])):
+            return cst.ensure_type(node.func, cst.Attribute).attr.value, method[0]
+        return "", None
+
+    def _may_be_none(self, dim: cst.BaseExpression | None, by_default: bool) -> bool:
+        """Whether a reduction along `dim` may be one along no axis; `by_default` is what to assume of what is not known."""
+        value = dim if dim is None else bound_once(self.file, dim) or dim
+        if isinstance(value, (cst.Tuple, cst.List)):
+            return all(isinstance(element, cst.StarredElement) for element in value.elements)
+        if isinstance(value, cst.ListComp) or (
+            isinstance(value, cst.Call) and isinstance(value.func, cst.Name) and value.func.value in _COLLECTIONS
+        ):
+            return True
+        return by_default and not isinstance(value, (cst.Integer, cst.UnaryOperation))

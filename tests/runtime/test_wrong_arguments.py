@@ -22,6 +22,7 @@ _GIVEN: list[Any] = [None, 2, "a", [1.0, 2.0], _TENSOR]
     ("ours", "theirs", "most"),
     [
         (ops.amax, torch.amax, 2),
+        (ops.mean, torch.mean, 2),
         (ops.bincount, torch.bincount, 2),
         (ops.cdist, torch.cdist, 2),
         (ops.glu, F.glu, 2),

@@ -7,7 +7,6 @@ from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
 from .cumsum import cumsum
 from .dropout import Dropout, matmul
-from .extremes import amax, amin
 from .folded_layers import fold_time
 from .forms import device_forms, wants_tpu_form
 from .fused import Fusion, fused, fusions
@@ -26,6 +25,7 @@ from .periodic import Conv2d
 from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_mse
 from .recomputed import leaky_relu
 from .rectified import relu
+from .reductions import amax, amin, mean, nanmean, std, std_mean, sum, var, var_mean, vector_norm
 from .relative import relative_scores, relative_values
 from .sample_rows import sample_rows
 from .segments import slice_segments
@@ -72,6 +72,8 @@ __all__ = [
     "masked_write_",
     "matmul",
     "maximum_path",
+    "mean",
+    "nanmean",
     "parametrized_spectral_norm",
     "parametrized_weight_norm",
     "phasor_parts",
@@ -90,12 +92,18 @@ __all__ = [
     "sinc",
     "slice_segments",
     "static_max",
+    "std",
+    "std_mean",
     "stft",
     "stft_as_real",
     "stft_magnitude",
+    "sum",
     "uploaded",
     "upsample",
     "use_pads",
+    "var",
+    "var_mean",
+    "vector_norm",
     "wants_tpu_form",
     "weight_norm",
 ]
