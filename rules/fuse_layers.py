@@ -11,6 +11,7 @@ from porter.rule import Example, Rule, Safety
 from porter.syntax.walk import descendants, dotted
 
 _CONVOLUTIONS = frozenset({"torch.nn.Conv1d", "torch.nn.Conv2d"})
+_SOFTMAX, _PRODUCTS = frozenset({"softmax", "Softmax"}), frozenset({"matmul", "bmm", "einsum"})
 _PAIR = 2  # convolutions with a ReLU between
 _RESIDUAL = """import torch.nn.functional as F
 from torch import nn
@@ -154,6 +155,70 @@ class Wide(nn.Module):
 """
 
 
+_ATTENTION = """import math
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+
+class Look(nn.Module):
+    def __init__(self, heads, width, window):
+        super().__init__()
+        self.heads, self.window = heads, window
+        self.three = nn.Conv1d(width, 3 * width, 1)
+        self.forget = nn.Dropout(0.0)
+        self.seen = None
+        self.keys = nn.Parameter(torch.zeros(1, 2 * window + 1, width // heads))
+        self.values = nn.Parameter(torch.zeros(1, 2 * window + 1, width // heads))
+        for p in self.parameters():
+            p.data = torch.linspace(-1, 1, p.numel()).cos().reshape(p.shape)
+
+    def forward(self, x, mask=None):
+        b, c, n = x.shape
+        q, k, v = self.three(x).view(b, 3 * self.heads, -1, n).transpose(2, 3).chunk(3, dim=1)
+        q = q / math.sqrt(q.shape[-1])
+        scores = q @ k.mT + self.to_columns(q @ self.near(self.keys, n).mT)
+        if mask is not None:
+            scores = scores.masked_fill(mask == 0, -1e4)
+        self.seen = weights = self.forget(F.softmax(scores, dim=-1))
+        y = weights @ v + self.to_offsets(weights) @ self.near(self.values, n)
+        return y.transpose(2, 3).reshape(b, c, n)
+
+    def near(self, table, n):
+        more = max(n - self.window - 1, 0)
+        start = max(self.window + 1 - n, 0)
+        return F.pad(table, [0, 0, more, more])[:, start : start + 2 * n - 1]
+
+    def to_columns(self, x):
+        b, h, n, _ = x.shape
+        x = F.pad(x, (0, 1)).reshape(b, h, 2 * n * n)
+        return F.pad(x, (0, n - 1)).reshape(b, h, n + 1, 2 * n - 1)[..., :n, n - 1 :]
+
+    def to_offsets(self, x):
+        b, h, n, _ = x.shape
+        x = F.pad(x, (0, n - 1)).reshape(b, h, n * (2 * n - 1))
+        return F.pad(x, (n, 0)).reshape(b, h, n, 2 * n)[..., 1:]
+"""
+
+_WEIGHED = """import torch
+from torch import nn
+
+
+class Weigh(nn.Module):
+    def __init__(self, temperature):
+        super().__init__()
+        self.temperature = temperature
+        self.weigh = nn.Softmax(dim=2)
+
+    def forward(self, q, k, v, hidden=None):
+        scores = torch.bmm(q, k.transpose(1, 2)) / self.temperature
+        if hidden is not None:
+            scores = scores.masked_fill(hidden, float("-inf"))
+        weights = self.weigh(scores)
+        return torch.bmm(weights, v), weights
+"""
+
+
 def _fused(text: str, last_import: str) -> str:
     text = text.replace(last_import, f"{last_import}from . import ops\n", 1)
     return text.replace("    def forward(", "    @ops.fused\n    def forward(")
@@ -169,7 +234,11 @@ class FuseLayers(Rule):
 
     Four chains have kernels: residual layers (a leaky ReLU before each convolution), gated layers (a WaveNet's),
     convolutions all of whose results are wanted, a leaky ReLU after each (a discriminator's), and two convolutions with
-    a ReLU between, and perhaps a dropout, a mask and padding (a transformer's feed-forward layers). Which of them a
+    a ReLU between, and perhaps a dropout, a mask and padding (a transformer's feed-forward layers). So has attention,
+    which writes a number for each pair of positions: scores, their mask, their softmax and what a dropout leaves of it
+    stay on the chip, one head at a time, and embeddings of relative positions inside a window fill a few diagonals,
+    where padded and skewed they are matrices full of zeros. Weights that a forward stores in its module are computed
+    when somebody looks at them. Which of them a
     forward computes, if any, is told when it is called, from its torch.fx graph, however it is written:
     `ops.fusions(network)` lists what was fused, and what else stopped to look like a chain, at which line. Where none is
     computed, without jax, on a chip with little memory of its own, with a hook in between, and on all other devices, the
@@ -218,6 +287,26 @@ class FuseLayers(Rule):
             ),
             grad=("x",),
         ),
+        Example(
+            before=_ATTENTION,
+            after=_fused(_ATTENTION, "import torch.nn.functional as F\n"),
+            call="Look(2, 6, 2).to(x.device)(x), Look(2, 6, 1).to(x.device)(x, mask)",
+            inputs=(
+                "x = torch.linspace(-3, 3, 2 * 6 * 7).sin().reshape(2, 6, 7)\n"
+                "mask = (torch.arange(7) < torch.tensor([[[[7]]], [[[4]]]])).float()"
+            ),
+            grad=("x",),
+        ),
+        Example(
+            before=_WEIGHED,
+            after=_fused(_WEIGHED, "from torch import nn\n"),
+            call="Weigh(1.5)(q, k, v), Weigh(1.5)(q, k, v, hidden)",
+            inputs=(
+                "q, k, v = torch.linspace(-3, 3, 90).sin().reshape(3, 2, 5, 3)\n"
+                "hidden = torch.arange(5) >= torch.tensor([[[5]], [[3]]])"
+            ),
+            grad=("q", "k", "v"),
+        ),
     )
     untouched: ClassVar = (
         # other activations
@@ -228,6 +317,9 @@ class FuseLayers(Rule):
         _RESIDUAL.replace("nn.Conv1d(", "nn.ConvTranspose1d("),
         _GATED.replace("nn.Conv1d(", "nn.Linear("),
         _FORWARD.replace("nn.Conv1d(8, 3, 3)", "nn.Linear(8, 3)"),
+        # no softmax, and no product of its result
+        _ATTENTION.replace("F.softmax(", "F.gumbel_softmax("),
+        _WEIGHED.replace("torch.bmm(q, k.transpose(1, 2))", "q * k").replace("torch.bmm(weights, v)", "weights * v"),
         # no module, and no forward
         _FEATURES.replace("class Judge(nn.Module)", "class Judge(Base)"),
         _FEATURES.replace("def forward(", "def judge("),
@@ -251,12 +343,15 @@ class FuseLayers(Rule):
         return any((dotted(d.decorator) or "").rpartition(".")[2] == "fused" for d in node.decorators)
 
     def _may_be_chain(self, owner: cst.ClassDef) -> bool:
-        """Whether a class has the layers and the activations of a chain: what it computes is told by its graph."""
+        """Whether a class has the layers and the activations of a chain, or the products of an attention.
+
+        What it computes is told by its graph.
+        """
         lists, single = self._convolutions(owner)
-        if not lists and single < _PAIR:
-            return False
-        reached = self.file.project.reached(self.file, owner)
-        names = {part.value for node in reached for part in descendants(node) if isinstance(part, cst.Name)}
+        parts = [part for node in self.file.project.reached(self.file, owner) for part in descendants(node)]
+        names = {part.value for part in parts if isinstance(part, cst.Name)}
+        if names & _SOFTMAX and (names & _PRODUCTS or any(isinstance(part, cst.MatrixMultiply) for part in parts)):
+            return True
         if single >= _PAIR and names & {"relu", "ReLU"}:
             return True
         return bool(lists) and (bool(names & {"leaky_relu", "LeakyReLU"}) or {"tanh", "sigmoid"} <= names)

@@ -150,6 +150,16 @@ def with_something_after(self: Any, x: T) -> Any:
     return {"sound": [torch.tanh(x * 2), x], "width": self.width}
 
 
+def stored(self: Any, x: T) -> T:
+    self.last = x * 2
+    return the_other_way_round(self, x)
+
+
+def with_a_weight_of_its_own(self: Any, x: T) -> T:
+    y: T = the_other_way_round(self, x) * self.near[0].weight_g[0]
+    return y
+
+
 # Gated layers.
 
 
@@ -296,6 +306,10 @@ SAME["gated_in_chunks"] = gated_in_chunks, lambda: [signal(), mask(), told()]
 SAME["gated_with_narrow"] = gated_with_narrow, lambda: [signal(), mask(), torch.randn(2, 4 * WIDTH, 1)]
 
 
+SAME["stored"] = stored, lambda: [signal()]
+SAME["with_a_weight_of_its_own"] = with_a_weight_of_its_own, lambda: [signal()]
+
+
 def tensors(value: Any) -> list[T]:
     if isinstance(value, T):
         return [value]
@@ -421,9 +435,11 @@ def in_another_precision(self: Any, x: T) -> T:
     return y + step(self, y, 1)
 
 
-def stored(self: Any, x: T) -> T:
-    self.last = x
-    return the_other_way_round(self, x)
+def a_value_inside_is_stored(self: Any, x: T) -> T:
+    h = step(self, x, 0)
+    self.last = h
+    y = h + x
+    return y + step(self, y, 1)
 
 
 def counted(self: Any, x: T) -> T:
@@ -441,11 +457,6 @@ def drawn_by_python(self: Any, x: T) -> T:
 
 def by_its_values(self: Any, x: T) -> T:
     return the_other_way_round(self, x) if x.sum() > -1e9 else x
-
-
-def with_a_weight_of_its_own(self: Any, x: T) -> T:
-    y: T = the_other_way_round(self, x) * self.near[0].weight_g[0]
-    return y
 
 
 def with_a_tensor_that_is_computed(self: Any, x: T) -> T:
@@ -525,14 +536,13 @@ OTHER: dict[str, tuple[Forward, str]] = {
         a_value_inside_is_wanted,
         "reads a value inside a residual chain: near.0 (test_fused.py:",
     ),
+    "a_value_inside_is_stored": (a_value_inside_is_stored, "reads a value inside a residual chain: near.0 "),
     "dropped": (dropped, "no residual chain from drop (test_fused.py:"),
     "without_gradients": (without_gradients, "computes _set_grad_enabled of nothing"),
     "in_another_precision": (in_another_precision, "a mode of autocast or gradients of its own"),
-    "stored": (stored, "stores something in last"),
     "counted": (counted, "stores something in seen"),
     "drawn": (drawn, "computes randn of nothing that it is given"),
     "drawn_by_python": (drawn_by_python, "draws a random number"),
-    "with_a_weight_of_its_own": (with_a_weight_of_its_own, "a tensor that it holds: near.0.weight_g (test_fused.py:"),
     "with_a_tensor_that_is_computed": (with_a_tensor_that_is_computed, "computes __getitem__ of nothing"),
     "gates_the_other_way_round": (gates_the_other_way_round, "no gated chain from sigmoid (test_fused.py:"),
     "the_same_half_twice": (the_same_half_twice, "no gated chain from add (test_fused.py:"),

@@ -45,7 +45,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     plans: list[Any] = []
     original = attention._weighed
 
-    def counted(plan: Any, *given: Any) -> torch.Tensor:
+    def counted(plan: Any, *given: Any) -> Any:
         plans.append(plan)
         return original(plan, *given)
 
@@ -135,7 +135,6 @@ def test_nothing_to_look_at_is_left_to_torch(keys: int, values: int, kernels: li
     given = tensors(2, HEADS, keys=keys, values=values)
     with ops.device_forms(tpu=True):
         assert torch.equal(ours(*given), torchs(*given))
-        assert torch.equal(torch.matmul(torch.softmax(ops.scores(given[0], given[1].mT), -1), given[2]), torchs(*given))
     assert kernels == []
 
 

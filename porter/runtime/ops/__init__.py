@@ -1,7 +1,7 @@
 """Operations that upstream needs and XLA lacks: same values and gradients, static shapes, no host syncs."""
 
 from .alignment import maximum_path
-from .attention import scaled_dot_product_attention, scores
+from .attention import scaled_dot_product_attention
 from .bincount import bincount
 from .buckets import Pads, bucket, buckets, set_buckets, use_pads
 from .cdist import cdist
@@ -26,7 +26,6 @@ from .ranges import copy_ranges_, fill_ranges_, range_mask, ranges_l1, ranges_ms
 from .recomputed import leaky_relu
 from .rectified import relu
 from .reductions import amax, amin, mean, nanmean, std, std_mean, sum, var, var_mean, vector_norm
-from .relative import relative_scores, relative_values
 from .sample_rows import sample_rows
 from .segments import slice_segments
 from .sinc import sinc
@@ -81,13 +80,10 @@ __all__ = [
     "range_mask",
     "ranges_l1",
     "ranges_mse",
-    "relative_scores",
-    "relative_values",
     "relu",
     "remove_weight_norm",
     "sample_rows",
     "scaled_dot_product_attention",
-    "scores",
     "set_buckets",
     "sinc",
     "slice_segments",

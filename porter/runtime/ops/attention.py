@@ -1,10 +1,6 @@
-"""Attention whose weights never leave the chip: see `kernels.attention`.
+"""Attention whose weights never leave the chip: see `kernels.attention`."""
 
-The scores, their softmax and what a dropout leaves of it are not computed until somebody looks at them. The product
-with the values does not: it has them computed in a kernel, and whoever looks later has them computed again.
-"""
-
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from .. import utils
 from . import dropout, on_chip
 from .deferred import Deferred
-from .relative import added_diagonals, spread
+from .relative import relative_values, spread
 
 if TYPE_CHECKING:
     from .kernels.attention import Plan
@@ -22,16 +18,92 @@ _DTYPES = (torch.float32, torch.bfloat16)
 _UNSEEN = -1e30  # a score whose weight is zero, though of numbers and not of infinities
 
 
-def scores(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """`torch.matmul(queries, keys)`, for a softmax that weighs values.
+class Scores(NamedTuple):
+    """Products of queries [B, H, T, D] and keys [B, H, D, S], or of both without H, and what is done with them.
 
-    queries [B, H, T, D], keys [B, H, D, S]; or both without H. Where a TPU may run an attention in one kernel, the
-    result computes itself when it is looked at.
+    They are multiplied by `factor`; the diagonals [B, H, T, 2w + 1] are added; and where the mask, broadcast to
+    [B, H, T, S], is set they are `filling`.
     """
-    tensors = isinstance(queries, torch.Tensor) and isinstance(keys, torch.Tensor)
-    if tensors and _fit(queries, keys) and _may_wait(queries, keys) and not torch.is_inference_mode_enabled():
-        return _Scores(queries, keys)  # type: ignore[return-value]
-    return torch.matmul(queries, keys)
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    factor: float = 1.0
+    diagonals: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+    filling: float = 0.0
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the products."""
+        return torch.Size((*self.queries.shape[:-1], self.keys.shape[-1]))
+
+    def softmax(self) -> torch.Tensor:
+        """The weights, step by step."""
+        found = torch.matmul(self.queries, self.keys)
+        found = found if self.factor == 1 else found * self.factor
+        if self.diagonals is not None:
+            found = found + spread(self.diagonals)
+        found = found if self.mask is None else found.masked_fill(self.mask, self.filling)
+        return torch.softmax(found, -1)
+
+
+class Weights(Deferred):
+    """The softmax of scores, and what a dropout leaves of it: computed when somebody looks at it."""
+
+    def __init__(self, scores: Scores, kept: torch.Tensor | None = None, scale: float = 1.0) -> None:
+        super().__init__(scores.queries, scores.keys, scores.diagonals, scores.mask, kept)
+        self._scores, self._kept, self._scale = scores, kept, scale
+
+    @staticmethod
+    def of(scores: Scores, kept: torch.Tensor | None = None, scale: float = 1.0) -> "Weights":
+        """The weights of scores; `kept` says which of them a dropout keeps, multiplied by `scale`."""
+        dtype = _held_dtype(_computed_in(scores.queries, scores.keys) or scores.queries.dtype, scores.queries)
+        return Weights.like(scores.shape, dtype, scores.queries.device, scores, kept, scale)
+
+    def _compute(self) -> torch.Tensor:
+        weights = self._scores.softmax()
+        return weights if self._kept is None else dropout.dropped(weights, self._kept, self._scale)
+
+
+class Attended(NamedTuple):
+    """What an attention gives."""
+
+    sums: torch.Tensor  # of values, by their weights, and of the embeddings of their positions
+    weights: torch.Tensor  # the softmax; neither is computed before it is looked at
+    dropped: torch.Tensor  # and what the dropout leaves of it
+    reason: str = ""  # why no kernel computed it
+
+
+def attend(
+    scores: Scores, values: torch.Tensor, near_values: torch.Tensor | None = None, p: float = 0.0
+) -> Attended | str:
+    """The values [B, H, S, E] summed by their weights, of which a dropout with `p` leaves some.
+
+    `near_values` [H or 1, 2w + 1, E] are embeddings of relative positions, summed by the same weights. Where no kernel
+    can be had this is computed step by step if there are relative positions, in their diagonals; else as text why not.
+    """
+    plan = _plan(scores, values, p)
+    windowed = scores.diagonals is not None or near_values is not None
+    if isinstance(plan, str) and not windowed:
+        return plan
+    kept, scale = None, 1.0
+    if p:
+        kept = dropout.kept(torch.ones(scores.shape, device=values.device), p)
+        scale = 1 / (1 - p)
+    if isinstance(plan, str):
+        weights = scores.softmax()
+        left = weights if kept is None else dropout.dropped(weights, kept, scale)
+        sums = dropout.matmul(left, values)
+        sums = sums if near_values is None else sums + relative_values(left, near_values)
+        return Attended(sums, weights, left, f"{plan}; so it ran step by step, with relative positions in diagonals")
+    sums, near = _weighed(plan, scores, values, kept)
+    weights = Weights.of(scores)
+    left = weights if kept is None else Weights.of(scores, kept, scale)
+    if near_values is not None and near is not None and near.shape[-1] == near_values.shape[-2]:
+        sums = sums + torch.matmul(near, near_values)
+    elif near_values is not None:
+        sums = sums + relative_values(left + 0, near_values)
+    return Attended(sums, weights, left)
 
 
 def scaled_dot_product_attention(
@@ -50,62 +122,20 @@ def scaled_dot_product_attention(
     query [B, H, T, D], key [B, H, S, D], value [B, H, S, E]; or all without H.
     """
     plain = on_chip.wanted(query, "attention") and dropout_p == 0 and not enable_gqa
-    weights = _softmax_of(query, key, attn_mask, is_causal, scale) if plain else None
-    plan = None if weights is None else _plan(weights, value)
-    if weights is None or plan is None:
+    scores = _scaled(query, key, attn_mask, is_causal, scale) if plain else None
+    plan = "" if scores is None else _plan(scores, value)
+    if scores is None or isinstance(plan, str):
         more: dict[str, Any] = {"enable_gqa": True} if enable_gqa else {}
         return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, **more)
-    result = _weighed(plan, weights, value)
+    result, _ = _weighed(plan, scores, value)
     # To torch, a query that sees no key is one that gets nothing.
     return result if attn_mask is None else torch.where(attn_mask.any(-1, keepdim=True), result, 0)
 
 
-class _Scores(Deferred):
-    """Products [B, H, T, S], which may be scaled, and diagonals added to them; then some may be filled."""
-
-    def __init__(
-        self,
-        queries: torch.Tensor,
-        keys: torch.Tensor,
-        factor: float = 1.0,
-        diagonals: torch.Tensor | None = None,
-        mask: torch.Tensor | None = None,
-        filling: float = 0.0,
-    ) -> None:
-        super().__init__(queries.device, queries, keys, diagonals, mask)
-        self.queries, self.keys, self.diagonals, self.mask = queries, keys, diagonals, mask
-        self.factor, self.filling = factor, filling
-        self.shape = torch.Size((*queries.shape[:-1], keys.shape[-1]))
-
-    def _compute(self) -> torch.Tensor:
-        found = torch.matmul(self.queries, self.keys)
-        found = found if self.factor == 1 else found * self.factor
-        if self.diagonals is not None:
-            found = found + spread(self.diagonals)
-        return found if self.mask is None else found.masked_fill(self.mask, self.filling)
-
-
-class _Weights(Deferred):
-    """The softmax of scores, and what a dropout leaves of it."""
-
-    def __init__(self, scores: _Scores, kept: torch.Tensor | None = None, scale: float = 1.0) -> None:
-        super().__init__(scores.device, scores.queries, scores.keys, scores.diagonals, scores.mask, kept)
-        self.scores, self.kept, self.scale = scores, kept, scale
-        self.shape = scores.shape
-
-    def _compute(self) -> torch.Tensor:
-        scores = self.scores.read() if self.scores.current else self.scores._compute()
-        weights = torch.softmax(scores, -1)
-        return weights if self.kept is None else dropout.dropped(weights, self.kept, self.scale)
-
-
-def _softmax_of(
+def _scaled(
     query: torch.Tensor, key: torch.Tensor, seen: torch.Tensor | None, causal: bool, scale: float | None
-) -> _Weights | None:
-    """The weights of a scaled attention, which sees keys where `seen` is true; None where no kernel may be had."""
-    keys = key.transpose(-2, -1)
-    if not _fit(query, keys) or _computed_in(query, keys) is None:
-        return None
+) -> Scores | None:
+    """The scores of a scaled attention, which sees keys where `seen` is true; None where no kernel may be had."""
     shape = (*query.shape[:-1], key.shape[-2])
     if causal:
         if seen is not None:
@@ -114,117 +144,75 @@ def _softmax_of(
     if seen is not None:
         if seen.dtype != torch.bool or not 2 <= seen.dim() <= len(shape):
             return None
-        seen = seen[(None,) * (len(shape) - seen.dim())]
-        if any(size not in (1, wanted) for size, wanted in zip(seen.shape, shape, strict=True)):
-            return None
-        seen = ~seen.expand(*seen.shape[:-2], *shape[-2:])
+        seen = ~seen
     factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    return _Weights(_Scores(query, keys, factor, None, seen, _UNSEEN))
+    return Scores(query, key.transpose(-2, -1), factor, None, seen, _UNSEEN)
 
 
-def _multiply(first: Any, second: Any) -> _Scores | None:
-    """Scores times a number."""
-    if isinstance(second, _Scores):
-        first, second = second, first
-    if not isinstance(first, _Scores) or not first.current or not isinstance(second, (int, float)):
-        return None
-    if first.diagonals is not None or first.mask is not None:
-        return None
-    return _Scores(first.queries, first.keys, first.factor * float(second))
+def _plan(scores: Scores, values: torch.Tensor, p: float = 0.0) -> "Plan | str":
+    """What the kernels have to know; as text, why they cannot be had."""
+    queries, keys, shape = scores.queries, scores.keys, scores.shape
+    if not on_chip.wanted(queries, "attention"):
+        return on_chip.unwanted(queries)
+    if not _fit(queries, keys) or not keys.numel() or not values.numel():
+        return f"it has no queries of {list(queries.shape)} and keys of {list(keys.shape)}"
+    if len(shape) == 3 and utils.devices() > 1:  # its first axis may be heads, which the devices do not divide
+        return "without heads it cannot be divided over several devices"
+    if values.dim() != len(shape) or values.shape[:-1] != (*keys.shape[:-2], keys.shape[-1]):
+        return f"it has no values of {list(values.shape)}"
+    dtype = _computed_in(queries, keys, values)
+    if dtype is None or (scores.diagonals is not None and scores.diagonals.dtype != dtype):
+        return on_chip.DTYPES
+    mask = None if scores.mask is None else _expanded(scores.mask, shape)
+    if scores.mask is not None and mask is None:
+        return f"it has no mask of {list(scores.mask.shape)}"
+    if not 0 <= p < 1:
+        return f"its dropout leaves nothing, with p = {p}"
+    plan: Plan = on_chip.kernels("attention").Plan(
+        batch=shape[0],
+        heads=shape[1] if len(shape) == 4 else 1,
+        queries=shape[-2],
+        keys=shape[-1],
+        width=queries.shape[-1],
+        values=values.shape[-1],
+        factor=scores.factor,
+        diagonals=0 if scores.diagonals is None else scores.diagonals.shape[-1],
+        mask=None if mask is None else (len(mask) > 1, mask.dim() == 4 and mask.shape[1] > 1),
+        filling=torch.tensor(scores.filling, dtype=dtype).item(),
+        dropped=p > 0,
+        scale=1 / (1 - p),
+        held=on_chip.named(_held_dtype(dtype, values)),
+        dtype=on_chip.named(dtype),
+        precise=utils.precise_products(),
+    )
+    return on_chip.misfit(queries, "attention", plan) or plan
 
 
-def _divide(first: Any, second: Any, **named: Any) -> _Scores | None:
-    """Scores divided by a number."""
-    usable = isinstance(first, _Scores) and isinstance(second, (int, float)) and second != 0 and not named
-    return _multiply(first, 1 / float(second)) if usable else None
-
-
-def _add(first: Any, second: Any, **named: Any) -> _Scores | None:
-    """Scores and a tensor that is all diagonals."""
-    if isinstance(second, _Scores):
-        first, second = second, first
-    if not isinstance(first, _Scores) or not first.current or not isinstance(second, torch.Tensor) or named:
-        return None
-    diagonals = added_diagonals(second)
-    if diagonals is None or first.diagonals is not None or first.mask is not None or second.shape != first.shape:
-        return None
-    return _Scores(first.queries, first.keys, first.factor, diagonals)
-
-
-def _masked_fill(scores: Any, mask: Any, value: Any) -> _Scores | None:
-    """Scores with a number where a mask is set."""
-    if not isinstance(scores, _Scores) or not scores.current or scores.mask is not None:
-        return None
-    if not isinstance(value, (int, float)) or not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
-        return None
-    if mask.dim() != len(scores.shape) or mask.shape[-2:] != scores.shape[-2:]:
-        return None
-    if any(of not in (1, wanted) for of, wanted in zip(mask.shape, scores.shape, strict=True)):
-        return None
-    return _Scores(scores.queries, scores.keys, scores.factor, scores.diagonals, mask, float(value))
-
-
-def _softmax(scores: Any, dim: Any = None, **named: Any) -> _Weights | None:
-    """The softmax over the keys."""
-    if not isinstance(scores, _Scores) or not scores.current or named.get("dtype") is not None:
-        return None
-    if dim not in (-1, len(scores.shape) - 1):
-        return None
-    return _Weights(scores)
-
-
-def _dropout(weights: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> _Weights | None:
-    """A dropout of weights."""
-    if not isinstance(weights, _Weights) or not weights.current or weights.kept is not None or inplace:
-        return None
-    if not training or p == 0:
-        return weights
-    if not 0 < p < 1:
-        return None
-    ones = torch.ones(weights.shape, device=weights.device)
-    return _Weights(weights.scores, dropout.kept(ones, p), 1 / (1 - p))
-
-
-def _matmul(weights: Any, values: Any, **named: Any) -> torch.Tensor | None:
-    """The values [B, H, S, E], summed by their weights."""
-    if not isinstance(weights, _Weights) or not weights.current or not isinstance(values, torch.Tensor) or named:
-        return None
-    plan = _plan(weights, values) if weights.near is None else None
-    return dropout.matmul(weights.read(), values) if plan is None else _weighed(plan, weights, values)
-
-
-def _weighed(plan: "Plan", weights: _Weights, values: torch.Tensor) -> torch.Tensor:
-    """The sums of values, by the kernel; it also leaves the weights their diagonals."""
-    of = weights.scores
+def _weighed(
+    plan: "Plan", scores: Scores, values: torch.Tensor, kept: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The sums of values, by the kernel, and the diagonals of the weights where those of scores were added."""
     dtype = getattr(torch, plan.dtype)
-    given = [None if value is None else value.to(dtype) for value in (of.queries, of.keys, values, of.diagonals)]
-    flags = [None if flag is None else flag.to(torch.int8) for flag in (of.mask, weights.kept)]
-    single = len(of.shape) == 3
+    given = [None if one is None else one.to(dtype) for one in (scores.queries, scores.keys, values, scores.diagonals)]
+    mask = None if scores.mask is None else _expanded(scores.mask, scores.shape)
+    flags = [None if flag is None else flag.to(torch.int8) for flag in (mask, kept)]
+    single = len(scores.shape) == 3
     headed = [value.unsqueeze(1) if single and value is not None else value for value in (*given, *flags)]
-    found, *near = _Attention.apply(plan, *headed)  # type: ignore[no-untyped-call]
-    if near:
-        weights.near = near[0].squeeze(1) if single else near[0]
-    result: torch.Tensor = found.squeeze(1) if single else found
-    return result
+    found, *near = (
+        one.squeeze(1) if single else one
+        for one in _Attention.apply(plan, *headed)  # type: ignore[no-untyped-call]
+    )
+    return found, near[0] if near else None
 
 
-_Scores.known = {
-    **dict.fromkeys((torch.mul, torch.Tensor.mul, torch.Tensor.__mul__, torch.Tensor.__rmul__), _multiply),
-    **dict.fromkeys((torch.div, torch.Tensor.div, torch.Tensor.__truediv__), _divide),
-    **dict.fromkeys((torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__), _add),
-    **dict.fromkeys((torch.masked_fill, torch.Tensor.masked_fill), _masked_fill),
-    **dict.fromkeys((F.softmax, torch.softmax, torch.Tensor.softmax), _softmax),
-}
-_Weights.known = {
-    F.dropout: _dropout,
-    **dict.fromkeys((torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__), _matmul),
-    **dict.fromkeys((torch.bmm, torch.Tensor.bmm), _matmul),
-}
-
-
-def _may_wait(queries: torch.Tensor, keys: torch.Tensor) -> bool:
-    """Whether a kernel may be had for these."""
-    return on_chip.wanted(queries, "attention") and _computed_in(queries, keys) is not None
+def _expanded(mask: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
+    """A mask for each query and key, as the kernel is given it; None for one that does not fit."""
+    if mask.dim() > len(shape):
+        return None
+    mask = mask[(None,) * (len(shape) - mask.dim())]
+    if any(size not in (1, wanted) for size, wanted in zip(mask.shape, shape, strict=True)):
+        return None
+    return mask.expand(*mask.shape[:-2], *shape[-2:])
 
 
 def _fit(queries: torch.Tensor, keys: torch.Tensor) -> bool:
@@ -245,37 +233,9 @@ def _computed_in(*tensors: torch.Tensor) -> torch.dtype | None:
     return dtype if not dtypes and dtype in _DTYPES else None
 
 
-def _plan(weights: _Weights, values: torch.Tensor) -> "Plan | None":
-    """What the kernels have to know; None where they cannot be had."""
-    of = weights.scores
-    if not of.keys.numel() or not values.numel():
-        return None
-    if len(of.shape) == 3 and utils.devices() > 1:  # its first axis may be heads, which the devices do not divide
-        return None
-    if values.dim() != len(of.shape) or values.shape[:-1] != (*of.keys.shape[:-2], of.keys.shape[-1]):
-        return None
-    dtype = _computed_in(of.queries, of.keys, values)
-    if dtype is None or (of.diagonals is not None and of.diagonals.dtype != dtype):
-        return None
-    held = torch.softmax(torch.zeros(1, dtype=dtype, device=values.device), -1).dtype  # autocast may widen it
-    plan: Plan = on_chip.kernels("attention").Plan(
-        batch=of.shape[0],
-        heads=of.shape[1] if len(of.shape) == 4 else 1,
-        queries=of.shape[-2],
-        keys=of.shape[-1],
-        width=of.queries.shape[-1],
-        values=values.shape[-1],
-        factor=of.factor,
-        diagonals=0 if of.diagonals is None else of.diagonals.shape[-1],
-        mask=None if of.mask is None else (len(of.mask) > 1, of.mask.dim() == 4 and of.mask.shape[1] > 1),
-        filling=torch.tensor(of.filling, dtype=dtype).item(),
-        dropped=weights.kept is not None,
-        scale=weights.scale,
-        held=on_chip.named(held),
-        dtype=on_chip.named(dtype),
-        precise=utils.precise_products(),
-    )
-    return plan if on_chip.available(of.queries, "attention", plan) else None
+def _held_dtype(dtype: torch.dtype, like: torch.Tensor) -> torch.dtype:
+    """The dtype of a softmax of scores of `dtype`: autocast may widen it."""
+    return torch.softmax(torch.zeros(1, dtype=dtype, device=like.device), -1).dtype
 
 
 class _Attention(torch.autograd.Function):

@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import fx, nn
 from torch.autograd.function import once_differentiable
+from torch.overrides import handle_torch_function
 
 from .. import utils
 from .deferred import Deferred
@@ -20,8 +21,6 @@ class Dropout(nn.Dropout, metaclass=StandIn):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """`input` with some elements zero and the others scaled; as it is outside training."""
-        if isinstance(input, Deferred):
-            return super().forward(input)
         idle = not self.training or self.inplace or not 0 < self.p < 1
         if idle or not input.requires_grad or not wants_tpu_form(input):
             return super().forward(input)
@@ -49,6 +48,9 @@ def matmul(input: torch.Tensor, other: torch.Tensor, *, out: torch.Tensor | None
     """
     if out is not None:
         return torch.matmul(input, other, out=out)
+    if isinstance(input, fx.Proxy) or isinstance(other, fx.Proxy):
+        traced: torch.Tensor = handle_torch_function(matmul, (input, other), input, other)
+        return traced
     waits = isinstance(input, Deferred) or isinstance(other, Deferred)
     source = None if waits else getattr(input, _SOURCE, None)
     if source is None or not torch.is_grad_enabled() or torch.is_autocast_enabled(input.device.type):

@@ -4,21 +4,6 @@ from typing import Any
 
 import torch
 
-from .deferred import Deferred, version
-
-_SOURCE = "_sovits_port_diagonals"  # of scores that are all diagonals: those, and the scores' version
-
-
-def relative_scores(queries: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
-    """Each query times the embedding of each key's position relative to it.
-
-    queries [..., l, d], embeddings [h or 1, 2w + 1, d]: [..., l, l], 0 where a key is more than w positions away.
-    """
-    products = torch.matmul(queries, embeddings.transpose(-2, -1))
-    result = spread(products)
-    setattr(result, _SOURCE, (products, version(result)))
-    return result
-
 
 def spread(products: torch.Tensor) -> torch.Tensor:
     """Diagonals [..., l, 2w + 1] to [..., l, l], 0 elsewhere."""
@@ -26,21 +11,12 @@ def spread(products: torch.Tensor) -> torch.Tensor:
     return result
 
 
-def added_diagonals(scores: torch.Tensor) -> torch.Tensor | None:
-    """The diagonals [..., l, 2w + 1] that `relative_scores` spread into all of `scores`; None for any other tensor."""
-    products, known = getattr(scores, _SOURCE, (None, 0))
-    return products if products is not None and known == version(scores) else None
-
-
 def relative_values(weights: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
     """The embeddings of the values' positions relative to each query, summed by their weights.
 
     weights [..., l, l], embeddings [h or 1, 2w + 1, d]: [..., l, d].
     """
-    near = weights.near if isinstance(weights, Deferred) and weights.current else None
-    if near is None or near.shape[-1] != embeddings.shape[-2]:
-        near = weights.read() if isinstance(weights, Deferred) else weights
-        near = _Diagonals.apply(near, embeddings.shape[-2])  # type: ignore[no-untyped-call]
+    near = _Diagonals.apply(weights, embeddings.shape[-2])  # type: ignore[no-untyped-call]
     return torch.matmul(near, embeddings)
 
 

@@ -108,7 +108,7 @@ def weight_and_length(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | N
     if hook is not None and hook.folded(module) is None:
         length: torch.Tensor = module.weight_g  # type: ignore[assignment]
         direction: torch.Tensor = module.weight_v  # type: ignore[assignment]
-        hook.keep(module, _NormedWeight(length, direction))  # for whoever looks at it
+        hook.keep(module, _NormedWeight.of(length, direction))  # for whoever looks at it
         return direction, length
     weight = computed_weight(module)
     assert weight is not None
@@ -203,7 +203,7 @@ class WeightNorm(TorchWeightNorm):
         length, direction = self._sources(module)
         if self.name != "weight" or self.dim != 0 or not _is_product(module) or not wants_tpu_form(length, direction):
             return None
-        return _NormedWeight(length, direction)
+        return _NormedWeight.of(length, direction)
 
 
 class _NormedWeight(Deferred):
@@ -215,9 +215,13 @@ class _NormedWeight(Deferred):
     """
 
     def __init__(self, length: torch.Tensor, direction: torch.Tensor) -> None:
-        super().__init__(direction.device)
+        super().__init__()
         self.length, self.direction = length, direction
-        self.shape, self.dtype = direction.shape, direction.dtype
+
+    @staticmethod
+    def of(length: torch.Tensor, direction: torch.Tensor) -> "_NormedWeight":
+        """The weight of a length and a direction."""
+        return _NormedWeight.like(direction.shape, direction.dtype, direction.device, length, direction)
 
     def _compute(self) -> torch.Tensor:
         return normed(self.length, self.direction, 0)

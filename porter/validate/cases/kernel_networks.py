@@ -161,6 +161,26 @@ def feed_forward(ops: Any) -> type[nn.Module]:
     return FeedForward
 
 
+def _by_distance(embeddings: Tensor, length: int) -> Tensor:
+    """Embeddings [1, 2w + 1, D] for each distance of two positions [1, 2 * length - 1, D], 0 beyond the window."""
+    more = length - 1 - embeddings.shape[1] // 2
+    return F.pad(embeddings, (0, 0, more, more)) if more > 0 else embeddings[:, -more : -more + 2 * length - 1]
+
+
+def _by_position(scores: Tensor) -> Tensor:
+    """Scores [B, H, T, 2T - 1] of distances as those of positions [B, H, T, T]."""
+    batch, heads, length, count = scores.shape
+    flat = F.pad(F.pad(scores, (0, 1)).view(batch, heads, -1), (0, length - 1))
+    return flat.view(batch, heads, length + 1, count)[:, :, :length, length - 1 :]
+
+
+def _from_positions(weights: Tensor) -> Tensor:
+    """Weights [B, H, T, T] of positions as those of distances [B, H, T, 2T - 1]."""
+    batch, heads, length, _ = weights.shape
+    flat = F.pad(F.pad(weights, (0, length - 1)).view(batch, heads, -1), (length, 0))
+    return flat.view(batch, heads, length, 2 * length)[:, :, :, 1:]
+
+
 def relative(ops: Any) -> type[nn.Module]:
     """Attention with embeddings of relative positions."""
 
@@ -174,11 +194,14 @@ def relative(ops: Any) -> type[nn.Module]:
                 nn.Parameter(torch.randn(1, 2 * window + 1, width) * width**-0.5) for _ in range(2)
             )
 
+        @ops.fused  # type: ignore[untyped-decorator]
         def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
             """[B, H, T, D] each, and [B, 1 or H, T, T] -> [B, H, T, D]."""
-            scores = ops.scores(q / 2, k.transpose(-2, -1)) + ops.relative_scores(q / 2, self.near_keys)
+            near = torch.matmul(q / 2, _by_distance(self.near_keys, q.shape[2]).transpose(-2, -1))
+            scores = torch.matmul(q / 2, k.transpose(-2, -1)) + _by_position(near)
             weights = self.drop(F.softmax(scores.masked_fill(mask == 0, -1e4), dim=-1))
-            result: Tensor = ops.matmul(weights, v) + ops.relative_values(weights, self.near_values)
+            near = torch.matmul(_from_positions(weights), _by_distance(self.near_values, q.shape[2]))
+            result: Tensor = ops.matmul(weights, v) + near
             return result
 
     return Relative
@@ -190,9 +213,10 @@ def across(ops: Any) -> type[nn.Module]:
     class Across(nn.Module):
         """Scores scaled after the product."""
 
+        @ops.fused  # type: ignore[untyped-decorator]
         def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
             """[B, T, D], [B, S, D], [B, S, E] and [B, T, S] -> [B, T, E]."""
-            scores = 0.5 * ops.scores(q, k.transpose(1, 2)) / 1.5
+            scores = 0.5 * torch.bmm(q, k.transpose(1, 2)) / 1.5
             if mask is not None:
                 scores = scores.masked_fill(mask == 0, -1e4)
             return torch.bmm(nn.functional.softmax(scores, dim=2), v)

@@ -1,6 +1,7 @@
 """What the kernel of convolutions with all their results computes, as a reference module, and running it."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,7 @@ class Features(nn.Module):
         return found
 
 
-def references(traced: Traced) -> Iterator[tuple[Features, list[tuple[fx.Node, ...]]]]:
+def references(traced: Traced, *_: Any) -> Iterator[tuple[Features, list[tuple[fx.Node, ...]]]]:
     """The chain that a graph's layers and slope could be, and nodes that it could be given."""
     calls = traced.layer_calls(nn.Conv1d, nn.Conv2d)
     known = slopes(traced)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,7 @@ class FeedForward(nn.Module):
         return result
 
 
-def references(traced: Traced) -> Iterator[tuple[FeedForward, list[tuple[fx.Node, ...]]]]:
+def references(traced: Traced, *_: Any) -> Iterator[tuple[FeedForward, list[tuple[fx.Node, ...]]]]:
     """The pairs that a graph's layers could be, and nodes that each could be given."""
     for first, second in pairwise(traced.layer_calls(nn.Conv1d)):
         p, sides = 0.0, (0, 0)

@@ -2,25 +2,28 @@
 
 import functools
 import inspect
+import itertools
 import threading
 import weakref
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import fx, nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils import _pytree as pytree
 
 from .. import forms
 from ..deferred import Deferred
-from . import features, feed_forward, gated, residual
-from .graph import CALLED, NotTraced, Traced, mode, place, trace
-from .values import ValueNumbers, Values, first_difference, is_repeatable, values
+from . import attention, features, feed_forward, gated, residual
+from .graph import CALLED, NotTraced, Traced, held_name, mode, place, trace
+from .numbers import ValueNumbers
+from .values import Values, first_difference, is_repeatable, values
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_KERNELS = (residual, gated, features, feed_forward)
+_KERNELS = (residual, gated, features, feed_forward, attention)
 _KEPT = 64  # kinds of calls of one module whose graphs are known
 _PLAIN = (type(None), bool, int, float, str)
 _MARK = "_sovits_port_fused"  # of a forward that `fused` made
@@ -82,8 +85,8 @@ class _Match:
     kernel: Any = None
     reference: nn.Module | None = None
     traced: Traced | None = None
-    given: tuple[fx.Node, ...] = ()  # what the reference is given, of what was traced
-    gives: tuple[fx.Node, ...] = ()  # and what it gives
+    given: tuple[fx.Node | None, ...] = ()  # what the reference is given, of what was traced
+    gives: tuple[tuple[fx.Node, ...], ...] = ()  # and what it gives, each by all nodes that give the same
     reason: str = ""
     depends_on_shapes: bool = False
 
@@ -135,13 +138,20 @@ def _run(
         return None
     assert match.traced is not None
     known = dict(zip(match.traced.tensors, tensors, strict=True))
-    found = match.kernel.run(match.reference, *match.traced.compute(match.given, known))
+    found = match.kernel.run(match.reference, *match.traced.compute(module, match.given, known))
     if isinstance(found, str):
         state.said[kind] = "", found
         return None
-    state.said[kind] = match.kernel.NAME, ""
-    known.update(zip(match.gives, found, strict=True))
-    return match.traced.compute(match.traced.result, known)
+    if isinstance(found, attention.InSteps):
+        state.said[kind] = "", found.reason
+        found = found.results
+    else:
+        state.said[kind] = match.kernel.NAME, ""
+    known.update((node, value) for nodes, value in zip(match.gives, found, strict=True) for node in nodes)
+    for path, name, node in match.traced.stores:
+        setattr(module.get_submodule(path), name, match.traced.compute(module, node, known))
+    result = match.traced.compute(module, match.traced.result, known)
+    return pytree.tree_map(lambda value: value.read() if isinstance(value, Deferred) else value, result)
 
 
 def _known(
@@ -185,51 +195,64 @@ def _arguments(signature: inspect.Signature, bound: Mapping[str, Any]) -> dict[s
 
 def _kind(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[Hashable, list[Any]]:
     """What a graph depends on besides its tensors, and the objects whose id() is in that."""
-    alive: list[Any] = []
-    parts: list[Hashable] = [mode()]
-
-    def add(value: Any) -> None:
-        if isinstance(value, _PLAIN):
-            parts.append((type(value), value))
-        elif isinstance(value, (tuple, list)) and all(isinstance(one, _PLAIN) for one in value):
-            parts.append((type(value), *value))
-        elif inspect.ismethod(value) and value.__self__ is module:
-            parts.append(id(value.__func__))  # lives as long as its class
-        elif not isinstance(value, (torch.Tensor, Deferred)):  # in a graph these stand for themselves
-            alive.append(value)
-            parts.append(id(value))
-
+    kind = _Kind(module)
     for name, value in arguments.items():
         if isinstance(value, torch.Tensor):
-            parts.append(name)
+            kind.parts.append(name)
         else:
-            add(value)
+            kind.add(value)
     for one in module.modules():
-        if one is not module:  # its entry in _states ends with it
-            alive.append(one)
-        parts.append((id(one), type(one), one.training, bool(one._forward_hooks or one._forward_pre_hooks)))
+        kind.add_module(one)
+    for name in forward.__code__.co_names:
+        value = forward.__globals__.get(name)
+        if isinstance(value, _PLAIN):
+            kind.parts.append((name, value))
+    return tuple(kind.parts), kind.alive
+
+
+class _Kind:
+    """Collects what a graph of a module's forward depends on."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self.alive: list[Any] = []
+        self.parts: list[Hashable] = [mode(), bool(_has_any_global_hook())]  # type: ignore[no-untyped-call]
+
+    def add(self, value: Any) -> None:
+        """A value that is known when a graph is traced."""
+        if isinstance(value, _PLAIN):
+            self.parts.append((type(value), value))
+        elif isinstance(value, (tuple, list)) and all(isinstance(one, _PLAIN) for one in value):
+            self.parts.append((type(value), *value))
+        elif inspect.ismethod(value) and value.__self__ is self._module:
+            self.parts.append(id(value.__func__))  # lives as long as its class
+        elif not isinstance(value, torch.Tensor):  # in a graph these stand for themselves
+            self.alive.append(value)
+            self.parts.append(id(value))
+
+    def add_module(self, one: nn.Module) -> None:
+        """A module, what it is told, and whether a hook is set on it."""
+        if one is not self._module:  # its entry in _states ends with it
+            self.alive.append(one)
+        self.parts.append((id(one), type(one), one.training, _is_hooked(one)))
         if not isinstance(one, nn.Conv1d):  # of a convolution a kernel looks at what it is, at each call
             for name, value in vars(one).items():
                 if not name.startswith("_"):
-                    parts.append(name)
-                    add(value)
-    values_of = forward.__globals__
-    for name in forward.__code__.co_names:
-        value = values_of.get(name)
-        if isinstance(value, _PLAIN):
-            parts.append((name, value))
-    return tuple(parts), alive
+                    self.parts.append(name)
+                    self.add(value)
 
 
 def _match(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> _Match:
     """The kernel whose reference computes what a forward does."""
+    if _has_any_global_hook():  # type: ignore[no-untyped-call]
+        return _Match(reason="a hook is set on all modules")
     hooked = _hooked_submodule(module)
     if hooked:
         return _Match(reason=f"a hook is set on {hooked}")
     traced = None
     try:
         traced = trace(module, forward, arguments)
-        return _matched(traced)
+        return _matched(module, traced)
     except Exception as error:  # a graph may hold whatever code can say, and the forward needs no kernel
         text = " ".join(str(error).split())[:200]
         reason = (
@@ -238,64 +261,98 @@ def _match(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[st
         return _Match(reason=reason, depends_on_shapes=getattr(traced or error, "depends_on_shapes", False))
 
 
-def _matched(traced: Traced) -> _Match:
+def _matched(module: nn.Module, traced: Traced) -> _Match:
     """The kernel whose reference computes part of a graph. NotTraced says why there is none."""
     numbers = ValueNumbers()
     found = values(numbers, traced, [numbers.of("given", i) for i in range(len(traced.tensors))])
-    held = next((node for node in traced.nodes if node.op == "get_attr"), None)
+    named = itertools.chain(
+        module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
+    )
+    known = {name for name, _ in named}
+    held = next((node for node in traced.nodes if node.op == "get_attr" and held_name(node) not in known), None)
     if held is not None:  # a graph would keep the tensor that was there
         raise NotTraced(f"it computes with a tensor that it holds: {place(held)}")
-    order = {node: i for i, node in enumerate(traced.nodes)}
-    best: tuple[int, str] = (-1, "it has no layers that a kernel takes")  # how far one came, and why no further
+    best = _Doubt(attends=False, reached=-1, reason="it has no layers that a kernel takes")
     for kernel in _KERNELS:
-        for reference, bindings in kernel.references(traced):
+        for reference, bindings in kernel.references(traced, numbers, found):
             for given in bindings:
-                own = _trace_reference(reference, len(given))
-                wanted = values(numbers, own, [found[node] for node in given])
-                gives = _nodes(traced, found, [wanted[node] for node in _leaves(own.result)])
-                if gives is None:
-                    node = first_difference(traced, found, wanted)
-                    said = order[node], f"it is no {kernel.NAME} chain from {place(node)} on"
-                elif (inner := _read_elsewhere(traced, given, gives)) is not None:
-                    said = len(order), f"it reads a value inside a {kernel.NAME} chain: {place(inner)}"
-                elif (before := _not_repeatable(traced, given)) is not None:
-                    said = len(order), f"{place(before)} before a {kernel.NAME} chain may be computed once only"
-                else:
-                    return _Match(kernel, reference, traced, given, gives, depends_on_shapes=traced.depends_on_shapes)
+                said = _compared(kernel, reference, traced, numbers, found, given)
+                if isinstance(said, _Match):
+                    return said
                 best = max(best, said)
-    raise NotTraced(best[1])
+    doubtful = None if best.attends else attention.first_doubt(traced, numbers, found)
+    raise NotTraced(best.reason if doubtful is None else f"it is no attention from {place(doubtful)} on")
 
 
-def _trace_reference(reference: nn.Module, count: int) -> Traced:
-    """The graph of a reference that is given so many tensors."""
+class _Doubt(NamedTuple):
+    """Why a graph is not what a reference computes; the larger one says more."""
+
+    attends: bool  # whether it was compared with an attention
+    reached: int  # how many nodes came before
+    reason: str
+
+
+def _compared(
+    kernel: Any,
+    reference: nn.Module,
+    traced: Traced,
+    numbers: ValueNumbers,
+    found: Values,
+    given: Sequence[fx.Node | None],
+) -> _Match | _Doubt:
+    """Whether part of a graph is what a reference computes of some of its nodes."""
+    attends, end = kernel is attention, len(traced.nodes)
+    what = "attention" if attends else f"{kernel.NAME} chain"
+    own = _trace_reference(reference, given, traced)
+    wanted = values(numbers, own, [found[node] for node in given if node is not None])
+    gives = _nodes(traced, found, [wanted[node] for node in _leaves(own.result)])
+    if gives is None:
+        node = first_difference(traced, found, wanted)
+        return _Doubt(attends, traced.nodes.index(node), f"it is no {what} from {place(node)} on")
+    inner = _read_elsewhere(traced, given, itertools.chain(*gives))
+    if inner is not None:
+        return _Doubt(attends, end, f"it reads a value inside {_a(what)}: {place(inner)}")
+    before = _not_repeatable(traced, given)
+    if before is not None:
+        return _Doubt(attends, end, f"{place(before)} before {_a(what)} may be computed once only")
+    return _Match(kernel, reference, traced, tuple(given), gives, depends_on_shapes=traced.depends_on_shapes)
+
+
+def _a(what: str) -> str:
+    return f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
+
+
+def _trace_reference(reference: nn.Module, given: Sequence[fx.Node | None], traced: Traced) -> Traced:
+    """The graph of a reference that is given nodes of another graph."""
     names = list(inspect.signature(reference.forward).parameters)
-    return trace(reference, type(reference).forward, dict.fromkeys(names[:count], torch.empty(0)))
+    metas, unknown = traced.metas or {}, torch.empty(0, device="meta")
+    tensors = [None if node is None else metas.get(node, unknown) for node in given]
+    arguments = dict(zip(names, tensors, strict=False))
+    return trace(reference, type(reference).forward, arguments, sized=traced.metas is not None)
 
 
 def _leaves(structure: Any) -> list[fx.Node]:
     return [node for node in pytree.tree_leaves(structure) if isinstance(node, fx.Node)]
 
 
-def _nodes(traced: Traced, found: Values, numbers: Sequence[Any]) -> tuple[fx.Node, ...] | None:
-    """The first nodes of a graph that give values; None where one is not there."""
-    by_number: dict[Any, fx.Node] = {}
-    for node in traced.nodes:
-        if isinstance(found[node], int):
-            by_number.setdefault(found[node], node)
-    return tuple(by_number[n] for n in numbers) if all(n in by_number for n in numbers) else None
+def _nodes(traced: Traced, found: Values, numbers: Sequence[Any]) -> tuple[tuple[fx.Node, ...], ...] | None:
+    """The nodes of a graph that give values; None where one is not there."""
+    gives = [tuple(node for node in traced.nodes if found[node] == number) for number in numbers]
+    return tuple(gives) if all(gives) else None
 
 
-def _read_elsewhere(traced: Traced, given: Sequence[fx.Node], gives: Sequence[fx.Node]) -> fx.Node | None:
+def _read_elsewhere(traced: Traced, given: Sequence[fx.Node | None], gives: Iterable[fx.Node]) -> fx.Node | None:
     """A node inside a part of a graph whose value is needed outside."""
-    ends = {*given, *gives}
+    gives = list(gives)
+    ends = {*(node for node in given if node is not None), *gives}
     inner = _before([one for node in gives for one in node.all_input_nodes], ends)
-    both = inner & _before(_leaves(traced.result), ends)
+    both = inner & _before([*_leaves(traced.result), *(node for _, _, node in traced.stores)], ends)
     return next((node for node in reversed(traced.nodes) if node in both), None)
 
 
-def _not_repeatable(traced: Traced, given: Sequence[fx.Node]) -> fx.Node | None:
+def _not_repeatable(traced: Traced, given: Sequence[fx.Node | None]) -> fx.Node | None:
     """A node among those before a part of a graph that must not be computed twice, where no kernel can be had."""
-    before = _before(given, set(traced.tensors))
+    before = _before([node for node in given if node is not None], set(traced.tensors))
     return next((node for node in traced.nodes if node in before and not is_repeatable(traced, node)), None)
 
 
@@ -314,7 +371,11 @@ def _before(nodes: Iterable[fx.Node], ends: Collection[fx.Node]) -> set[fx.Node]
 def _hooked_submodule(module: nn.Module) -> str:
     """The class of a module inside whose hooks would not run; layers run theirs, or keep kernels away."""
     for one in module.modules():
-        own = one._forward_hooks or one._forward_pre_hooks or one._backward_hooks or one._backward_pre_hooks
-        if one is not module and own and not isinstance(one, CALLED):
+        if one is not module and _is_hooked(one) and not isinstance(one, CALLED):
             return type(one).__name__
     return ""
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    every = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+    return any(every)

@@ -3,6 +3,7 @@
 import functools
 import operator
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -45,7 +46,7 @@ class Gated(nn.Module):
         return total if mask is None else total * mask
 
 
-def references(traced: Traced) -> Iterator[tuple[Gated, list[tuple[fx.Node, ...]]]]:
+def references(traced: Traced, *_: Any) -> Iterator[tuple[Gated, list[tuple[fx.Node, ...]]]]:
     """The chains that a graph's layers could be, and nodes that each could be given."""
     calls = traced.layer_calls(nn.Conv1d)
     for others in range(2):  # one layer may make the condition

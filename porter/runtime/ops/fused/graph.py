@@ -1,6 +1,7 @@
 """The torch.fx graph of what a module's forward computes, with convolutions as single steps."""
 
 import contextlib
+import functools
 import operator
 import random
 import sys
@@ -12,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
@@ -21,6 +23,7 @@ from ..folded_layers import FoldedConv1d
 # Layers that are one step of a graph; `values` knows what dropout and the ReLUs compute. Others are traced into.
 CALLED = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.Linear)
 _STEPS = (*CALLED, nn.Dropout, nn.LeakyReLU, nn.ReLU)
+_SOFTMAX = frozenset({torch.softmax, F.softmax, "softmax"})
 _PLAIN = (type(None), bool, int, float, str)
 _READS = frozenset({"__get__", "size", "dim", "numel", "is_floating_point", "is_complex", "ndimension"})
 
@@ -49,6 +52,13 @@ class Traced:
     result: Any  # a node, or lists, tuples and dictionaries of nodes
     layers: Mapping[str, nn.Module]  # by the targets of nodes that call one
     depends_on_shapes: bool  # whether it is valid for these shapes of the tensors only
+    stores: tuple[tuple[str, str, fx.Node], ...] = ()  # path of a module, its attribute, and what it is set to
+    metas: Mapping[fx.Node, torch.Tensor] | None = None  # tensors without numbers, where shapes were asked for
+
+    @functools.cached_property
+    def sizes(self) -> Mapping[fx.Node, tuple[int, ...]] | None:
+        """The shapes of what nodes give, where that are tensors whose shapes are known."""
+        return None if self.metas is None else {node: tuple(meta.shape) for node, meta in self.metas.items()}
 
     def layer_calls(self, *kinds: type[nn.Module]) -> list[fx.Node]:
         """The nodes that call layers of some kinds, in order."""
@@ -58,34 +68,45 @@ class Traced:
         """The layer that a node calls."""
         return self.layers[str(node.target)] if node.op == "call_module" else None
 
-    def compute(self, wanted: Any, known: dict[fx.Node, Any]) -> Any:
-        """A node's value, or a structure of them, from those in `known`, to which all computed ones are added."""
+    def compute(self, module: nn.Module, wanted: Any, known: dict[fx.Node, Any]) -> Any:
+        """A node's value, or a structure of them, from those in `known`, to which all computed ones are added.
+
+        `module` is the one whose forward was traced: what it holds is read anew.
+        """
 
         def of(node: fx.Node) -> Any:
             if node not in known:
                 args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), of)
-                known[node] = (self.layer(node) or _function(node))(*args, **kwargs)
+                if node.op == "get_attr":
+                    known[node] = operator.attrgetter(held_name(node))(module)
+                else:
+                    known[node] = (self.layer(node) or _function(node))(*args, **kwargs)
             return known[node]
 
         return _filled(wanted, of)
 
 
-def trace(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any]) -> Traced:
+def trace(
+    module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str, Any], *, sized: bool = False
+) -> Traced:
     """The graph of `forward(module, **arguments)`, in which tensors stand for others of their shapes, or any others.
 
-    NotTraced where it depends on their values, draws or makes tensors, stores something in a module, or asks for
-    another mode of autocast or gradients within.
+    With `sized`, and where it has a softmax, the shapes of its tensors are known. NotTraced where it depends on their
+    values, draws or makes tensors, stores something in a module but what it computed, or asks for another mode of
+    autocast or gradients within.
     """
     for name, value in arguments.items():
         if not isinstance(value, (torch.Tensor, *_PLAIN)):
             raise NotTraced(f"its argument {name} is of type {type(value).__name__}")
     root = _Call(module, forward, arguments)
-    tracer = _Tracer([tuple(arguments[name].shape) for name in root.tensors])
+    tracer = _Tracer([(tuple(arguments[name].shape), arguments[name].dtype) for name in root.tensors])
+    stores: list[tuple[str, str, fx.Node]] = []
     try:
-        with _lock, _without_modes(), _undrawn(), _unchanged(module), _NoTensors():
+        with _lock, _without_modes(), _undrawn(), _unchanged(module, stores), _NoTensors():
             graph = tracer.trace(root)
         _, *nodes, output = graph.nodes
         result = _structure(output.args[0])
+        metas = tracer.metas(nodes) if sized or any(map(is_softmax, nodes)) else None
     except Exception as error:  # whatever a forward raises on what is no tensor
         text = " ".join(str(error).split())[:200]
         refused = error if isinstance(error, NotTraced) else NotTraced(f"torch.fx cannot trace it: {text}")
@@ -93,7 +114,18 @@ def trace(module: nn.Module, forward: Callable[..., Any], arguments: Mapping[str
         raise refused from None
     layers = {str(node.target): root.get_submodule(str(node.target)) for node in nodes if node.op == "call_module"}
     count = len(root.tensors)
-    return Traced(tuple(nodes[:count]), tuple(nodes[count:]), result, layers, tracer.depends_on_shapes)
+    tensors, rest = tuple(nodes[:count]), tuple(nodes[count:])
+    return Traced(tensors, rest, result, layers, tracer.depends_on_shapes, tuple(stores), metas)
+
+
+def is_softmax(node: fx.Node) -> bool:
+    """Whether a node computes a softmax."""
+    return node.op in ("call_function", "call_method") and node.target in _SOFTMAX
+
+
+def held_name(node: fx.Node) -> str:
+    """The name, in the module that was traced, of a tensor that it holds."""
+    return str(node.target).removeprefix("module.")
 
 
 def _structure(value: Any) -> Any:
@@ -150,7 +182,7 @@ class _Call(nn.Module):
 class _Tracer(fx.Tracer):
     """Traces in the thread that made it; other threads may call modules meanwhile."""
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Sequence[tuple[tuple[int, ...], torch.dtype]]) -> None:
         super().__init__(autowrap_modules=())  # type: ignore[arg-type]
         self.depends_on_shapes = False
         self._shapes, self._sized = shapes, dict[fx.Node, Any]()
@@ -179,17 +211,33 @@ class _Tracer(fx.Tracer):
             node.meta[_LINE] = line
         return node
 
+    def create_proxy(self, kind: str, target: Any, args: Any, *more: Any, **named: Any) -> fx.Proxy:
+        made: fx.Proxy = super().create_proxy(kind, target, args, *more, **named)
+        writes = kind == "call_method" and target.endswith("_") and not target.endswith("__")
+        if writes and isinstance(args[0], _Value):
+            args[0].node = made.node  # who reads it from here on reads what was written
+        return made
+
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Value(node, self)
 
-    def shape(self, node: fx.Node) -> torch.Size:
-        """The shape of what a node gives, from those of the arguments."""
+    def meta(self, node: fx.Node) -> torch.Tensor:
+        """What a node gives, without numbers, from the shapes of the arguments."""
         self.depends_on_shapes = True
         with torch._C.DisableTorchFunction():  # type: ignore[no-untyped-call]
             found = self._size(node)
         if not isinstance(found, torch.Tensor):
             raise NotTraced(f"it wants the shape of what is no tensor: {place(node)}")
-        return found.shape
+        return found
+
+    def metas(self, nodes: Sequence[fx.Node]) -> dict[fx.Node, torch.Tensor]:
+        """What nodes give, as far as that are tensors whose shapes are known."""
+        found = {}
+        with _without_modes():  # whoever counts draws is to see none of these
+            for node in nodes:
+                with contextlib.suppress(Exception):  # meta tensors have no values, and some layers are not known
+                    found[node] = self.meta(node)
+        return found
 
     def _size(self, node: fx.Node) -> Any:
         """What a node gives, without numbers."""
@@ -198,26 +246,38 @@ class _Tracer(fx.Tracer):
             kwargs: Any
             args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), self._size)
             if node.op == "placeholder":
-                self._sized[node] = [torch.empty(shape, device="meta") for shape in self._shapes]
+                self._sized[node] = [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in self._shapes]
             elif node.op == "call_module":
                 self._sized[node] = _sized(self.root.get_submodule(str(node.target)), *args)
             elif node.op == "get_attr":
-                self._sized[node] = operator.attrgetter(str(node.target))(self.root).to("meta")
+                self._sized[node] = _held(self.root, str(node.target)).to("meta")
             else:
                 self._sized[node] = _function(node)(*args, **kwargs)
         return self._sized[node]
+
+
+def _held(root: nn.Module, name: str) -> torch.Tensor:
+    """A tensor that a module holds, past what torch.fx makes of attributes."""
+    path, _, last = name.rpartition(".")
+    owner = root.get_submodule(path)
+    found: Any = owner._parameters.get(last)
+    held: torch.Tensor = found if found is not None else (owner._buffers | vars(owner))[last]
+    return held
 
 
 def _sized(layer: nn.Module, given: torch.Tensor) -> torch.Tensor:
     """What a layer gives, without numbers. Raises NotTraced for a kind that is not known."""
     if isinstance(layer, (nn.Dropout, nn.LeakyReLU, nn.ReLU)):
         return given
+    if isinstance(layer, nn.Linear):
+        return given.new_empty((*given.shape[:-1], layer.out_features))
     if not isinstance(layer, (nn.Conv1d, nn.Conv2d)) or isinstance(layer, FoldedConv1d):
         raise NotTraced(f"it wants the shape of what a layer gives: {type(layer).__name__}")
     if layer.padding_mode != "zeros":
         raise NotTraced(f"it wants the shape of what a layer gives: {type(layer).__name__}")
     function: Any = torch.conv1d if isinstance(layer, nn.Conv1d) else torch.conv2d
-    weight = torch.empty(tuple(layer.weight.shape), device="meta")
+    shape = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)
+    weight = torch.empty(shape, dtype=given.dtype, device="meta")
     found: torch.Tensor = function(given, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
     return found
 
@@ -229,7 +289,7 @@ class _Value(fx.Proxy):
 
     @property
     def shape(self) -> torch.Size:
-        return self.tracer.shape(self.node)
+        return self.tracer.meta(self.node).shape
 
     @property
     def ndim(self) -> int:
@@ -313,13 +373,23 @@ def _undrawn() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unchanged(module: nn.Module) -> Iterator[None]:
-    """Puts back what a forward stores in modules, and raises NotTraced if it stored anything."""
-    before = [(vars(one), _contents(vars(one))) for one in module.modules()]
+def _unchanged(module: nn.Module, stores: list[tuple[str, str, fx.Node]]) -> Iterator[None]:
+    """Puts back what a forward stores in modules, and raises NotTraced if it stored anything but what it computes.
+
+    That goes to `stores`.
+    """
+    before = [(path, vars(one), _contents(vars(one))) for path, one in module.named_modules()]
     yield
     stored: set[str] = set()
-    for attributes, contents in before:
-        for name in {*attributes, *contents}:
+    for path, attributes, contents in before:
+        for name in sorted({*attributes, *contents}):
+            if isinstance(attributes.get(name), fx.Proxy):
+                stores.append((path, name, attributes[name].node))
+                if name in contents:
+                    attributes[name] = contents[name][0]
+                else:
+                    del attributes[name]
+                continue
             if name not in contents:
                 del attributes[name]
                 stored.add(name)

@@ -1,6 +1,7 @@
 """What the kernel of residual layers computes, as a reference module, and running it."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +35,7 @@ class Residual(nn.Module):
         return x
 
 
-def references(traced: Traced) -> Iterator[tuple[Residual, list[tuple[fx.Node, ...]]]]:
+def references(traced: Traced, *_: Any) -> Iterator[tuple[Residual, list[tuple[fx.Node, ...]]]]:
     """The chains that a graph's layers and slope could be, and nodes that each could be given."""
     layers = [traced.layers[str(node.target)] for node in traced.layer_calls(nn.Conv1d)]
     slope = next(iter(slopes(traced)), None)

@@ -9,10 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from ..dropout import matmul
 from ..folded_layers import FoldedConv1d, FoldedConvTranspose1d
 from ..on_chip import is_unhooked
 from ..recomputed import leaky_relu
-from .graph import IN_PLACE, NotTraced, Traced, place
+from .algebra import Algebra
+from .graph import IN_PLACE, NotTraced, Traced, held_name, place
+from .moving import moved_by
+from .numbers import ValueNumbers
 
 _ALL = slice(None)
 
@@ -56,39 +60,21 @@ _OPERATIONS: dict[Any, _Operation] = {
     **_named("narrow", (torch.narrow,), "input", "dim", "start", "length"),
     **_named("chunk", (torch.chunk,), "input", "chunks", dim=0),
     **_named("split", (torch.split,), "tensor", "split_size_or_sections", dim=0),
+    **_named("div true_divide", (operator.truediv, torch.div, torch.true_divide), "input", "other", rounding_mode=None),
+    **_named("div_ true_divide_", (operator.itruediv,), "input", "other", in_place=True, rounding_mode=None),
+    **_named("matmul", (operator.matmul, torch.matmul, matmul), "input", "other"),
+    **_named("bmm", (torch.bmm,), "input", "mat2"),
+    **_named("softmax", (torch.softmax,), "input", "dim", dtype=None),
+    F.softmax: _Operation("softmax_layer", ("input",), {"dim": None, "_stacklevel": 3, "dtype": None}),
+    torch.where: _Operation("where", ("condition", "input", "other"), {}),
+    **_named("masked_fill", (torch.masked_fill,), "input", "mask", "value"),
+    **_named("masked_fill_", (), "input", "mask", "value", in_place=True),
+    **_named("logical_not bitwise_not", (operator.invert, torch.logical_not, torch.bitwise_not), "input"),
 }  # fmt: skip
 _WRITES = frozenset({operator.setitem, operator.delitem, *(getattr(operator, name) for name in IN_PLACE)})
+_CASTS = frozenset({getattr, *"float half bfloat16 double bool int long type type_as".split()})  # and attributes
 _PARTS = frozenset({"getitem", "narrow", "chunk", "split", "zeros_like"})
 _VIEWS = frozenset({"getitem", "narrow", "chunk", "split", "same", "dropout"})  # they may give what they were given
-
-
-class ValueNumbers:
-    """ValueNumbers of values, by what computes them."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[tuple[Any, ...], int] = {}
-        self._channels: dict[int, int] = {}
-
-    def of(self, *key: Any, channels: int | None = None) -> int:
-        """The number of what a key names; `channels` is how long its second axis is, if that is known."""
-        found = self._numbers.setdefault(key, len(self._numbers))
-        if channels is not None:
-            self._channels[found] = channels
-        return found
-
-    def channels(self, number: Any) -> int | None:
-        """How long the second axis of a value is, if that is known."""
-        return self._channels.get(number)
-
-    def slice(self, number: int, dim: int, start: int, end: int | None) -> int:
-        """A part along an axis, in steps of one."""
-        length = self.channels(number) if dim == 1 else None
-        if length is not None:
-            start, end, _ = slice(start, end).indices(length)
-            if (start, end) == (0, length):
-                return number
-            return self.of("slice", number, dim, start, None if end == length else end, channels=max(end - start, 0))
-        return self.of("slice", number, dim, start, end)
 
 
 Values = dict[fx.Node, Any]  # the number of each node, in order; several where it gives several tensors
@@ -97,10 +83,24 @@ Values = dict[fx.Node, Any]  # the number of each node, in order; several where 
 def values(numbers: ValueNumbers, traced: Traced, given: Sequence[int]) -> Values:
     """The values of a graph whose arguments have the numbers `given`. Raises NotTraced for a write that others read."""
     reader = _Reader(numbers, traced, given)
-    for node in traced.nodes:
-        reader.numbers[node] = reader.read(node)
+    sizes = traced.sizes or {}
+    for node in (*traced.tensors, *traced.nodes):
+        if node not in reader.numbers:
+            reader.numbers[node] = reader.read(node)
+        number = reader.numbers[node]
+        if isinstance(number, int) and node in sizes:
+            numbers.shapes.setdefault(number, sizes[node])
     _refuse_writes(traced, reader.written)
     return reader.numbers
+
+
+def first_nodes(traced: Traced, found: Values) -> dict[int, fx.Node]:
+    """The first node that gives each value."""
+    by_number: dict[int, fx.Node] = {}
+    for node in (*traced.tensors, *traced.nodes):
+        if isinstance(found[node], int):
+            by_number.setdefault(found[node], node)
+    return by_number
 
 
 def first_difference(traced: Traced, found: Values, wanted: Values) -> fx.Node:
@@ -122,16 +122,27 @@ def is_repeatable(traced: Traced, node: fx.Node) -> bool:
     """Whether a node may be computed twice: it draws nothing, and no hook of its layer notes that it was called."""
     layer = traced.layer(node)
     if layer is not None:
-        return isinstance(layer, (nn.Conv1d, nn.Conv2d)) and is_unhooked(layer)
+        is_product = isinstance(layer, nn.Linear) and _is_unhooked_product(layer)
+        return is_product or (isinstance(layer, (nn.Conv1d, nn.Conv2d)) and is_unhooked(layer))
+    if node.op == "get_attr" or node.target in _CASTS:
+        return True
     if node.op not in ("call_function", "call_method"):
         return False
     operation = _OPERATIONS.get(node.target)
     if operation is not None:
         return operation.name != "dropout"
     name = getattr(node.target, "__name__", str(node.target))
+    if getattr(node.target, "__module__", "") == "_operator":
+        return node.target not in _WRITES
     packet = getattr(torch.ops.aten, name, None)
     overloads = [getattr(packet, one) for one in packet.overloads()] if packet is not None else []
     return bool(overloads) and not any(torch.Tag.nondeterministic_seeded in one.tags for one in overloads)
+
+
+def _is_unhooked_product(layer: nn.Linear) -> bool:
+    """Whether calling a linear layer is a product, and nothing else."""
+    hooked = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
+    return not hooked and type(layer).forward is nn.Linear.forward
 
 
 def operation_name(node: fx.Node) -> str:
@@ -166,24 +177,100 @@ class _Reader:
         self.numbers: dict[fx.Node, Any] = dict(zip(traced.tensors, given, strict=True))
         self.written: set[fx.Node] = set()  # nodes that write to what they are given
         self._of, self._traced = numbers, traced
+        self._algebra, self._sizes = Algebra(numbers), traced.sizes
         self._draws: Counter[tuple[int, float]] = Counter()
 
     def read(self, node: fx.Node) -> Any:
         """The number of a node, or several where it gives several tensors."""
         if node.op == "call_module":
             return self._layer(node, self._traced.layers[str(node.target)])
-        operation = _OPERATIONS.get(node.target) if node.op != "get_attr" else None
+        if node.op == "get_attr":
+            return self._of.of("held", held_name(node))
+        moved = self._moved(node)
+        if moved is not None:
+            return moved
+        operation = _OPERATIONS.get(node.target)
         bound = None if operation is None else _bound(operation, node)
         if operation is None or bound is None:
             return self._unknown(node)
         if operation.in_place or bound.pop("inplace", False):
             self.written.add(node)
+        if self._sizes is not None:
+            found = self._with_shapes(operation.name, list(bound.values()))
+            if found is not None:
+                return found
         source, *others = bound.values()
         number = self._number(source)
         if isinstance(number, list):
             return number[others[0]] if operation.name == "getitem" and isinstance(others[0], int) else self._own(node)
         found = getattr(self, f"_{operation.name}", self._plain)(operation.name, number, *others)
         return self._own(node) if found is None else found
+
+    def _moved(self, node: fx.Node) -> int | list[int] | None:
+        """The numbers of a node that only moves elements whose shapes are known."""
+        if self._sizes is None:
+            return None
+        if node.target is torch.einsum and len(node.args) == 3 and isinstance(node.args[0], str):
+            known = [self._shaped(one) for one in node.args[1:]]
+            if known[0] is not None and known[1] is not None:
+                return self._algebra.einsum(node.args[0], known[0], known[1])
+        changes = moved_by(node, self._sizes)
+        number = None if changes is None else self._shaped(node.args[0])
+        if changes is None or number is None:
+            return None
+        if isinstance(changes, list):
+            return [self._algebra.moved(number, change) for change in changes]
+        return self._algebra.moved(number, changes)
+
+    def _shaped(self, value: Any) -> int | None:
+        """The number of a tensor whose shape is known."""
+        number = self.numbers.get(value) if isinstance(value, fx.Node) else None
+        return number if isinstance(number, int) and number in self._of.shapes else None
+
+    def _with_shapes(self, name: str, given: list[Any]) -> int | None:
+        """The number of what shapes help to tell: a product, a sum, a multiple, or a tensor that is filled in parts."""
+        if len(given) < 2:
+            return None
+        first, second = self._shaped(given[0]), self._shaped(given[1])
+        others = given[2:]
+        if name == "where":
+            return self._where(given)
+        if first is None:
+            multiple = second if name == "mul" and _is_factor(given[0]) else None
+            return None if multiple is None else self._algebra.scaled(multiple, float(given[0]))
+        if name in ("mul", "div") and _is_factor(given[1]) and not any(others):
+            factor = float(given[1])
+            if name == "mul" or factor:
+                return self._algebra.scaled(first, factor if name == "mul" else 1 / factor)
+        if name in ("softmax", "softmax_layer"):
+            return self._along(first, given[1], given[-1])
+        if second is None:
+            return None
+        if name == "add" and others == [1]:
+            return self._algebra.added(first, second)
+        if name == "masked_fill" and _is_factor(others[0]):
+            return self._of.of(name, first, second, float(others[0]))
+        return self._algebra.product(first, second) if name in ("matmul", "bmm") else None
+
+    def _along(self, number: int, dim: Any, dtype: Any) -> int | None:
+        """A softmax along an axis, counted from the last one."""
+        if dtype is not None or not isinstance(dim, int):
+            return None
+        return self._of.of("softmax", number, dim % len(self._of.shapes[number]) - len(self._of.shapes[number]))
+
+    def _where(self, given: Sequence[Any]) -> int | None:
+        """A choice between a tensor and a number, as `masked_fill` has it."""
+        mask, *both = given
+        condition, (first, second) = self._shaped(mask), (self._shaped(one) for one in both)
+        if condition is None:
+            return None
+        if second is not None and _is_factor(both[0]):
+            return self._of.of("masked_fill", second, condition, float(both[0]))
+        if first is not None and _is_factor(both[1]):
+            key = self._of.key(condition)
+            inverse = key[1] if key[0] == "logical_not" else self._of.of("logical_not", condition)
+            return self._of.of("masked_fill", first, inverse, float(both[1]))
+        return None
 
     def _number(self, value: Any) -> Any:
         if isinstance(value, fx.Node):
@@ -218,6 +305,11 @@ class _Reader:
         folds = isinstance(layer, (FoldedConv1d, FoldedConvTranspose1d))  # its channels may be there several times
         channels = None if folds else getattr(layer, "out_channels", None)
         return self._of.of("layer", id(layer), number, channels=channels)
+
+    def _softmax(self, *_: Any) -> None:
+        return None
+
+    _softmax_layer = _softmax
 
     def _plain(self, name: str, number: int, *others: Any) -> int:
         return self._of.of(name, number, *others, channels=self._of.channels(number))
@@ -297,6 +389,10 @@ class _Reader:
         return [self._of.slice(number, dim, end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
+def _is_factor(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _bound(operation: _Operation, node: fx.Node) -> dict[str, Any] | None:
     """The arguments of a node by the operation's names, defaults included; None where it is given others."""
     names = (*operation.parameters, *operation.optional)
@@ -321,7 +417,9 @@ def _refuse_writes(traced: Traced, written: set[fx.Node]) -> None:
         fresh = operation is not None and operation.name not in _VIEWS
         fresh = fresh or (layer is not None and not isinstance(layer, nn.Dropout))
         given = [sources[one] for one in node.all_input_nodes]
-        if node in written or (not fresh and given):
+        if node in written:
+            sources[node] = given[0]
+        elif not fresh and given:
             sources[node] = frozenset().union(*given)
         else:
             sources[node] = frozenset({node})
@@ -329,7 +427,9 @@ def _refuse_writes(traced: Traced, written: set[fx.Node]) -> None:
         target = sources[node.all_input_nodes[0]]
         same = {one for one, source in sources.items() if source & target}
         after = {node}  # what the write gives, and parts of that
-        after |= {one for one in same if after.intersection(one.all_input_nodes)}
+        for one in traced.nodes:
+            if one in same and after.intersection(one.all_input_nodes):
+                after.add(one)
         readers = {user for one in same - after for user in one.users} - same
         if target.intersection(traced.tensors) or readers or any(one.op == "get_attr" for one in target):
             raise NotTraced(f"it writes to a tensor that is read elsewhere: {place(node)}")
