@@ -25,6 +25,8 @@ _LAYERS = 3  # the third is where some of them take in the speaker
 _LEAST = 0.5  # the shortest sample of a batch, as a part of the longest
 _LOWEST, _HIGHEST = 80.0, 400.0  # Hz
 _ORDINALS = ("first", "second", "third", "fourth")
+# Of what is not finite upstream's splines of durations take the least of nothing, and raise.
+_BEYOND = ("huge", "not finite")
 _SCALES: dict[str, Any] = {"noise_scale": 0.7, "length_scale": 1.7, "noise_scale_w": 0.8}  # no two alike
 
 # What options of constructors are called in the family, beside those that all of it has.
@@ -92,6 +94,7 @@ def batch(model: nn.Module, settings: Settings, generator: torch.Generator, meth
         "tone": lambda: within(integers(TONES, phonemes), x_lengths),
         "language": lambda: within(integers(LANGUAGES, phonemes), x_lengths),
         **dict.fromkeys(("bert", "ja_bert", "en_bert"), lambda: floats(FEATURES, phonemes) - 0.5),
+        "emo": lambda: floats(FEATURES) - 0.5,
         **dict.fromkeys(("y", "spec"), lambda: within(floats(settings.spec_channels, frames), y_lengths)),
         **dict.fromkeys(("y_lengths", "spec_lengths", "c_lengths", "phone_lengths"), lambda: y_lengths),
         **dict.fromkeys(("sid", "ds"), lambda: integers(settings.n_speakers)),
@@ -160,14 +163,15 @@ def _allowance(model: Subjects) -> Allowance:
 _TRAINING = tuple(
     Case(
         f"vits.{ordinal}",
-        (
+        left_out=_BEYOND,
+        parts=(
             Part(
                 "models",
                 f"Synthesizer*[{number}]",
                 batch,
                 arguments,
                 label="synthesizer",
-                constant=("y", "spec", "c", "phone", "pitchf", "f0", "uv", "bert", "ja_bert", "en_bert"),
+                constant=("y", "spec", "c", "phone", "pitchf", "f0", "uv", "bert", "ja_bert", "en_bert", "emo"),
                 audio="0",  # the decoded segment
             ),
         ),
