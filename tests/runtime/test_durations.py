@@ -62,7 +62,7 @@ def flat(found: Any) -> list[Tensor]:
 
 
 @pytest.mark.parametrize(("count", "length"), [(1, 11), (2, 13), (1, 1)])
-@pytest.mark.parametrize("max_len", [None, 6])
+@pytest.mark.parametrize("max_len", [None, 6, 100])
 def test_padding_changes_nothing(count: int, length: int, max_len: int | None) -> None:
     network = speaker()
     x = torch.randint(9, (count, length))
@@ -81,6 +81,19 @@ def test_lengths_are_read_as_they_are_elsewhere() -> None:
     speak = speaker()
     durations.infer(speak, torch.zeros(1, 3, dtype=torch.long), torch.tensor([3]))
     assert ops.static_max(torch.tensor([33])) == 33
+
+
+@pytest.mark.parametrize("max_len", [None, 6, 1000])
+def test_the_decoder_gets_one_length_for_all_texts_of_a_bucket(max_len: int | None) -> None:
+    speak, seen = speaker(), set()
+    speak.dec.register_forward_pre_hook(lambda module, given: seen.add(given[0].shape[-1]))
+    sounds = set()
+    for length in (21, 22):
+        torch.manual_seed(length)
+        found = durations.infer(speak, torch.full((1, length), 4), torch.tensor([length]), 2.0, max_len=max_len)
+        sounds.add(found[0].shape[-1])
+    assert len(seen) == 1
+    assert sounds == {12} if max_len == 6 else len(sounds) == 2
 
 
 @pytest.mark.xla

@@ -27,16 +27,18 @@ def infer(network: nn.Module, x: Tensor, x_lengths: Tensor, *given: Any, **named
     """What `network.infer` gives for texts x (B, T) of x_lengths (B), on the host, from host tensors.
 
     The other arguments are those of the method. Its noise is drawn on the host: a seed means what it means upstream on
-    a CPU. With `max_len`, or a decoder that makes spectra, lengths are those of the data and each makes a graph.
+    a CPU. A decoder that makes spectra gets lengths of the data, and each makes a graph: an inverse transform divides
+    its last samples by the windows of what follows.
     """
     method: Any = network.infer
     bound = inspect.signature(method).bind(x, x_lengths, *given, **named)
     like = next(network.parameters())
-    if bound.arguments.get("max_len") is not None or not _pads(network):
+    limit = bound.arguments.get("max_len")
+    if not _pads(network) or not (limit is None or (isinstance(limit, int) and limit > 0)):
         found = method(**_sent(bound.arguments, like))
         utils.run_pending()
         return pytree.tree_map_only(Tensor, Tensor.cpu, found)
-    text = _Text(network, Padded.bucketed(x.shape[-1], like))
+    text = _Text(network, Padded.bucketed(x.shape[-1], like), limit)
     padded = pytree.tree_map_only(Tensor, text.padded, dict(bound.arguments))
     with text.told():
         found = method(**_sent(padded, like))
@@ -60,10 +62,13 @@ def _sent(given: dict[str, Any], like: Tensor) -> dict[str, Any]:
 class _Text:
     """The texts of one call: how long they are, and how many frames they become."""
 
-    def __init__(self, network: nn.Module, symbols: Padded) -> None:
+    def __init__(self, network: nn.Module, symbols: Padded, limit: int | None) -> None:
+        """`limit` is the number of frames that are decoded at most, None for all."""
         self.symbols = symbols
         self.frames: Padded | None = None  # as soon as the durations are predicted
-        self._network = network
+        self._decoded: Padded | None = None  # those of them that become sound
+        self._sounds: list[Any] = []  # what the decoder gave
+        self._network, self._limit = network, limit
 
     def padded(self, tensor: Tensor) -> Tensor:
         """What has a place for each symbol, padded."""
@@ -75,6 +80,9 @@ class _Text:
         found = result.cpu()
         if self.frames is None:
             return found
+        if any(result is sound for sound in self._sounds):
+            there = self._of_decoder()
+            return found[..., : found.shape[-1] // there.padded * there.count]
         if found.dim() == 4:
             return found[:, :, : self.frames.count, : self.symbols.count]
         return found[..., : found.shape[-1] // self.frames.padded * self.frames.count]
@@ -84,7 +92,9 @@ class _Text:
         """The network is told padded lengths, and draws its noise on the host."""
         with contextlib.ExitStack() as held:
             held.enter_context(rounded(self._rounded))
-            held.enter_context(silence_behind(self._network.get_submodule("dec"), self._decoded))
+            decoder = self._network.get_submodule("dec")
+            held.callback(decoder.register_forward_hook(self._keep).remove)
+            held.enter_context(silence_behind(decoder, self._of_decoder))
             held.enter_context(_HostNoise(self))
             yield
 
@@ -93,8 +103,17 @@ class _Text:
             self.frames = Padded.bucketed(largest, next(self._network.parameters()))
         return self.frames.padded if largest == self.frames.count else largest
 
-    def _decoded(self) -> Padded:
-        return self.symbols if self.frames is None else self.frames
+    def _of_decoder(self) -> Padded:
+        there = self.symbols if self.frames is None else self.frames
+        if self._limit is None:
+            return there
+        if self._decoded is None or self.frames is None:
+            ends = min(there.count, self._limit), min(there.padded, self._limit)
+            self._decoded = Padded(*ends, next(self._network.parameters()))
+        return self._decoded
+
+    def _keep(self, decoder: nn.Module, given: Any, result: Any) -> None:
+        self._sounds += pytree.tree_leaves(result)
 
     def noise(self, size: torch.Size, dtype: torch.dtype, device: torch.device, swapped: tuple[int, int]) -> Any:
         """Of this padded size: drawn for what is there, and zeros behind; None for other sizes.
