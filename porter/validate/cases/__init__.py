@@ -203,10 +203,13 @@ def is_found(name: str) -> bool:
 FORMS: dict[str, str] = {
     "forms.layers": "convolutions in a TPU's own layouts: of columns, in groups, upsampling",
     "forms.products": "weights that are not normalised, activations and dropouts that are computed again",
+    "forms.recurrent": "LSTM, both ways and one, with states and without",
+    "forms.norms": "norms of weights and of spectra, in both of torch's ways",
     "functions.distances": "cdist in all its kinds, and what it turns down",
     "functions.axes": "cumsum, glu, sinc, amax, amin and bincount, likewise",
     "functions.lengths": "interpolate and upsample, likewise",
     "functions.spectra": "stft, istft and parts of complex numbers, likewise",
+    "functions.writes": "writing under masks and into ranges, losses of ranges, segments, likewise",
     "functions.matrices": "logdet and inverse, likewise",
 }
 KERNELS: dict[str, str] = {

@@ -119,3 +119,64 @@ def dropping(ops: Any) -> type[nn.Module]:
             return result
 
     return Dropping
+
+
+def recurrent(ops: Any) -> type[nn.Module]:
+    """Long short-term memory."""
+
+    class Recurrent(nn.Module):
+        """Both ways or one, batches first or time, with given states and without, of one sample."""
+
+        def __init__(self, width: int, hidden: int) -> None:
+            super().__init__()
+            self.both = ops.LSTM(width, hidden, 2, batch_first=True, bidirectional=True)
+            self.plain = ops.LSTM(width, hidden, bias=False)
+
+        def forward(self, x: Tensor, h: Tensor, c: Tensor) -> object:
+            """[B, T, C], [layers, B, hidden] twice -> outputs and last states."""
+            return {
+                "both": self.both(x),
+                "given": self.both(x, (h, c)),
+                "one": self.both(x[0]),
+                "one, given": self.both(x[0], (h[:, 0], c[:, 0])),
+                "plain": self.plain(x.transpose(0, 1)),
+            }
+
+    return Recurrent
+
+
+def norms(ops: Any) -> type[nn.Module]:
+    """Norms of weights, in both of torch's ways."""
+
+    class Norms(nn.Module):
+        """Over all axes but one, over all, of other names, and taken off again."""
+
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            old, new = ops.weight_norm, ops.parametrized_weight_norm
+            self.layers = nn.ModuleList(
+                [
+                    old(nn.Conv1d(width, width, 3, padding=1)),
+                    old(nn.Conv1d(width, width, 1), dim=1),
+                    old(nn.Conv1d(width, width, 3, padding=1), dim=2),
+                    old(nn.Conv1d(width, width, 1), dim=None),
+                    old(nn.ConvTranspose1d(width, width, 3, padding=1)),
+                    new(nn.Conv1d(width, width, 3, padding=1)),
+                    new(nn.Conv1d(width, width, 1), dim=None),
+                    new(nn.Conv1d(width, width, 1), dim=2),
+                    ops.parametrized_spectral_norm(nn.Conv1d(width, width, 3, padding=1)),
+                    ops.parametrized_spectral_norm(nn.ConvTranspose1d(width, width, 1), n_power_iterations=2, eps=1e-6),
+                    ops.remove_weight_norm(old(nn.Conv1d(width, width, 1))),
+                ]
+            )
+            self.named = old(nn.Linear(width, width), name="weight", dim=1)
+            self.twice = old(old(nn.GRUCell(width, width), "weight_ih"), "weight_hh", dim=None)
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            """[B, C, T] -> what each layer makes of it."""
+            found = [layer(x) for layer in self.layers]
+            found.append(self.named(x.transpose(1, 2)))
+            found.append(self.twice(x[..., 0]))
+            return found
+
+    return Norms

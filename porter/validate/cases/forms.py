@@ -27,6 +27,11 @@ def _sound(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
     return {"x": normal(generator, settings.batch, 1, 5 * settings.frames + 3)}
 
 
+def _states(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    states = {name: normal(generator, 4, settings.batch, 5) for name in "hc"}
+    return {"x": normal(generator, settings.batch, settings.phonemes, 7), **states}
+
+
 CASES = (
     Case(
         "forms.layers",
@@ -57,4 +62,10 @@ CASES = (
             "ops/weight_norm.py:_NormedWeight.convolve",
         ),
     ),
+    Case(
+        "forms.recurrent",
+        (own(networks.recurrent, "recurrent", _states, width=7, hidden=5),),
+        left_out=("bfloat16",),  # under autocast torch's, on the CPU, gives bfloat16, and the runtime's float32
+    ),
+    Case("forms.norms", (own(networks.norms, "norms", drawn(x=(6, "frames")), width=6),)),
 )  # fmt: skip

@@ -9,18 +9,17 @@ tensor is left out: a device's forms look at none.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import torch
 
-from porter.validate.cases.base import Batch, Case, Part
-from porter.validate.cases.files import raised
+from porter.validate.cases import writing
+from porter.validate.cases.base import Batch, Case
+from porter.validate.cases.calls import Calls, calling
 from porter.validate.cases.shapes import normal
 from porter.validate.settings import Settings
-
-Calls = Mapping[str, Callable[[Any, Batch], object]]
 
 _WINDOW, _NARROW = torch.hann_window(16) + 0.1, torch.hann_window(11) + 0.1
 
@@ -209,33 +208,14 @@ def _inputs(subject: Any, settings: Settings, generator: torch.Generator) -> Bat
     }
 
 
-def _without_doubles(value: object) -> object:
-    """Results in float64 without their gradients: in the loss, the limits of float64 would be those of all others."""
-    return value.detach() if isinstance(value, torch.Tensor) and value.dtype == torch.float64 else value
-
-
-def _part(label: str, taken: Calls, refused: Calls, *names: str) -> Part:
-    """Calls that torch takes, and calls that it may refuse: of those what they raise, or give."""
-
-    def inputs(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
-        whole = _inputs(subject, settings, generator)
-        return {name: whole[name] for name in names}
-
-    def call(ops: Any, given: Batch) -> object:
-        found = {name: _without_doubles(function(ops, given)) for name, function in taken.items()}
-        plain = {name: value.detach() for name, value in given.items()}
-        return {"taken": found, "refused": {n: raised(partial(f, ops, plain)) for n, f in refused.items()}}
-
-    return Part("ops", label, inputs, call=call, network=lambda ops: ops, label=label, constant=("weights",))
-
-
 CASES = (
-    Case("functions.distances", (_part("cdist", _DISTANCES, _NO_DISTANCES, "x", "y"),)),
-    Case("functions.axes", (_part("axes", _AXES, _NO_AXES, "x", "even", "labels", "weights"),)),
-    Case("functions.lengths", (_part("interpolate", _LENGTHS, _NO_LENGTHS, "x"),)),
+    Case("functions.distances", (calling("cdist", _inputs, _DISTANCES, _NO_DISTANCES, "x", "y"),)),
+    Case("functions.axes", (calling("axes", _inputs, _AXES, _NO_AXES, "x", "even", "labels", "weights"),)),
+    Case("functions.lengths", (calling("interpolate", _inputs, _LENGTHS, _NO_LENGTHS, "x"),)),
     Case(
         "functions.spectra",
-        (_part("spectra", _SPECTRA, _NO_SPECTRA, "x", "sound", "parts", "labels"),),
+        (calling("spectra", _inputs, _SPECTRA, _NO_SPECTRA, "x", "sound", "parts", "labels"),),
     ),
-    Case("functions.matrices", (_part("matrices", _MATRICES, _NO_MATRICES, "square"),)),
+    *writing.CASES,
+    Case("functions.matrices", (calling("matrices", _inputs, _MATRICES, _NO_MATRICES, "square"),)),
 )
