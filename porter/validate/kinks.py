@@ -11,7 +11,8 @@ that holds a chain of rectifiers is given their sides whole, which a wrong input
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -65,6 +66,16 @@ class ReplayKinks(TorchFunctionMode):
         self._waiting: dict[tuple[int, ...], deque[Tensor]] = defaultdict(deque)
         for mask in masks:
             self._waiting[tuple(mask.shape)].append(mask)
+        self._asked: list[tuple[Any, int]] = []  # functions that tensors which wait are about to answer
+
+    @contextmanager
+    def _asking(self, func: Any, waiting: Any) -> Iterator[None]:
+        """While a tensor that waits answers: where it asks torch's own for its shape, say, that is no new question."""
+        self._asked.append((func, id(waiting)))
+        try:
+            yield
+        finally:
+            self._asked.pop()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -77,8 +88,8 @@ class ReplayKinks(TorchFunctionMode):
         if _is_ours(func, "featured", "features"):
             return self._featured(func, *args)
         waiting = next((value for value in args if is_waiting(value)), None)
-        if waiting is not None:
-            with self:  # what it has computed, if anything, passes here too
+        if waiting is not None and (func, id(waiting)) not in self._asked:
+            with self, self._asking(func, waiting):  # what it has computed, if anything, passes here too
                 return waiting.__torch_function__(func, types, args, kwargs)
         if not _is_kinked(func):
             return func(*args, **kwargs)
