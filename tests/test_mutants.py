@@ -253,7 +253,7 @@ def test_the_report_tells_what_survived_and_counts() -> None:
     text = console.export_text()
     assert "2 of 4 mutants seen, 50.0 %: 1 killed, 1 timeout, 1 survived, 1 not reached" in text
     assert "of the 3 that a case reaches, 66.7 %" in text
-    assert "3 in code that nobody runs" in " ".join(text.split())
+    assert "3 in code that no case reaches" in " ".join(text.split())
     assert "code.py:7" in text and "survived, 4 cases" in text and "far.py:7" in text
     assert "speaks against the unbroken package: mel: mismatch" in text
     assert "nothing is recorded of --device xla: what it alone reaches counts as not reached" in text

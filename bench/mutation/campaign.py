@@ -20,11 +20,13 @@ from bench.mutation.ledger import Fate, Ledger
 from bench.mutation.reach import Reach
 from bench.mutation.trial import attempt
 from porter.errors import PortError
+from porter.inputs.sources import TRAINERS
 from porter.inputs.upstream import Snapshot
 from porter.inputs.upstream.cache import cache_root
 from porter.validate.cases import chosen
 from porter.validate.inventory import take_inventory
 from porter.validate.manifest import read_manifest
+from porter.validate.omitted import PROGRAMS
 from porter.validate.runner import Request
 
 PLAIN = ("cpu", "auto")  # device and forms of what runs everywhere
@@ -55,7 +57,7 @@ class Found:
     trials: tuple[Trial, ...]
     equal: int  # mutants of the sample that a note proves to change nothing; not counted
     elsewhere: int  # those that only cases of another device reach; not counted
-    unreached: int  # those in code that nobody runs, which validate says that it does not judge; not counted
+    unreached: int  # those in code that no case reaches, which validate says that it does not judge; not counted
     alarms: tuple[str, ...]  # cases that speak against the unbroken package, which took no part
     unrecorded: tuple[str, ...] = ()  # other runs of which nothing is recorded: what they alone reach counts as unseen
 
@@ -86,8 +88,7 @@ def run(
         bench = stack.enter_context(open_bench(snapshot, folder, request))
         reach = _reach(bench, folder, package, workplace, jobs, say)
         others = _others(snapshot, folder, package, request, workplace, jobs, say)
-        unreached = take_inventory(bench.judge.texts, bench.judge.arrangement).unreached
-        picked = _Picked(reach, others, request, notes, unreached)
+        picked = _Picked(reach, others, request, notes, _left_out(bench))
         wanted = list(islice(picked.of(sample(package, sampling.files, sampling.seed)), sampling.count))
         ledger = Ledger(_ledger_path(package, request), judge, sampling.trusting)
         trials: dict[str, Trial] = {}
@@ -109,6 +110,13 @@ def run(
         return Found(found, picked.equal, picked.elsewhere, picked.unreached, alarms, _unrecorded(package, request))
 
 
+def _left_out(bench: Bench) -> list[str]:
+    """`FILE`s and `FILE:NAME`s that validate itself names as not judged, or as code that stays on the host."""
+    inventory = take_inventory(bench.judge.texts, bench.judge.arrangement)
+    on_host = (name for name, _ in inventory.excused if not name.startswith(f"{TRAINERS}/"))  # these have cases
+    return [*PROGRAMS, *inventory.unreached, *on_host]
+
+
 class _Picked:
     """Those of a sample that count."""
 
@@ -125,7 +133,7 @@ class _Picked:
             other = any(others.reaching(mutant.cells) for others in self._others)
             if any(note.covers(mutant) for note in self._notes):
                 self.equal += 1
-            elif not reached and f"{mutant.file}:{mutant.inside.partition('.')[0]}" in self._unreached:
+            elif not reached and self._unreached & {mutant.file, f"{mutant.file}:{mutant.inside.partition('.')[0]}"}:
                 self.unreached += 1
             elif (other and not reached) if self._plain else (other or not reached):
                 self.elsewhere += 1

@@ -39,7 +39,7 @@ def summary(found: Found) -> str:
         f"{found.seen} of {total} mutants seen, {_share(found.seen, total)}: {told}; "
         f"of the {reached} that a case reaches, {_share(found.seen, reached)}; "
         f"not counted: {found.equal} that change nothing, {found.elsewhere} that belong to another device, "
-        f"{found.unreached} in code that nobody runs"
+        f"{found.unreached} in code that no case reaches and validate names as not judged, or as the host's"
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from porter.validate.cases import FORMS, KERNELS
 from porter.validate.request import Request, without_kernels
 
+# Files of the runtime that no case runs: they need upstream's own programs around them.
+PROGRAMS = ("speak.py", "tts.py")
 _SHOWN = 5  # names in a sentence, before the rest is only counted
 
 
@@ -34,6 +36,7 @@ def not_judged(
             f"{len(unreached)} classes and functions that neither upstream's networks nor its trainers reach: "
             f"{_some(unreached)}"
         )
+    found.append(f"{' and '.join(PROGRAMS)}, the programs that speak; bench/speak.py and bench/speak_whole.py do")
     if request.device == "cpu":
         found.append("XLA: lowering and rounding there, and the graph budget; --device xla does")
     else:
