@@ -158,6 +158,11 @@ def from_one_layer(self: Any, x: T, mask: T) -> T:
     return y
 
 
+def of_copies(self: Any, x: T, mask: T) -> T:
+    q, k, v = (part[:1].expand(2, -1, -1, -1) for part in self.three(x))
+    return self.joined(torch.softmax(q @ k.mT, -1) @ v) * x.mean((1, 2), keepdim=True)  # type: ignore[no-any-return]
+
+
 def across(self: Any, x: T, mask: T) -> T:
     q, k, v = self.three(x)
     return self.joined(torch.softmax(q[:, :, 2:6] @ k[:, :, :5].mT, -1) @ v[:, :, :5])  # type: ignore[no-any-return]
@@ -251,6 +256,14 @@ def written_to_while_in_use(self: Any, x: T, mask: T) -> T:
     return self.joined(weights @ v + scores.sum())  # type: ignore[no-any-return]
 
 
+def stored_before_it_is_written_to(self: Any, x: T, mask: T) -> T:
+    q, k, v = self.three(x)
+    scores = q @ k.mT
+    self.last = scores.view(-1)
+    scores.mul_(2)
+    return self.joined(torch.softmax(scores, -1) @ v)  # type: ignore[no-any-return]
+
+
 def with_a_temperature(self: Any, x: T, mask: T) -> T:
     q, k, v = self.three(x)
     return self.joined(torch.softmax(q @ k.mT * self.temperature, -1) @ v)  # type: ignore[no-any-return]
@@ -278,6 +291,10 @@ OTHER: dict[str, tuple[Forward, str]] = {
     "dropped_before": (dropped_before, "no attention from drop (test_attention_by_graph.py:"),
     "filled_with_two_numbers": (filled_with_two_numbers, "no attention from masked_fill (test_attention_by_graph.py:"),
     "written_to_while_in_use": (written_to_while_in_use, "writes to a tensor that is read elsewhere: mul_"),
+    "stored_before_it_is_written_to": (
+        stored_before_it_is_written_to,
+        "writes to a tensor that is read elsewhere: mul_",
+    ),
     "with_a_temperature": (with_a_temperature, "no attention from mul (test_attention_by_graph.py:"),
     "with_a_mask_of_its_own": (with_a_mask_of_its_own, "computes ones of nothing that it is given"),
     "weights_from_the_right": (weights_from_the_right, "no attention from matmul (test_attention_by_graph.py:"),
@@ -346,6 +363,14 @@ def test_windows_are_told_at_all_lengths(time: int) -> None:
     with ops.device_forms(tpu=True):
         found = results(network, x)
     assert [one.kernel for one in ops.fusions(network)] == ["attention"]
+    assert alike(found, wanted)
+
+
+def test_copies_on_both_sides_of_a_product_are_as_many_as_they_were() -> None:
+    network, plain = made(of_copies), made(of_copies, lambda f: f)
+    wanted = results(plain, *given())
+    with ops.device_forms(tpu=True):
+        found = results(network, *given())
     assert alike(found, wanted)
 
 

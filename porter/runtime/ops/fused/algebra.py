@@ -65,7 +65,8 @@ class Algebra:
                 return None if found is None else self.scaled(found, key[2])
         if self._lead(left, right) is None:
             return None
-        left, right = self._narrowed(left, right), self._narrowed(right, left)
+        left = self._narrowed(left, right)
+        right = self._narrowed(right, left)  # after that: what both have copies of is kept once
         if numbers.key(right)[0] == "moved":
             columns = self._padding(right, -1, repeated=True)
             if columns is not None:

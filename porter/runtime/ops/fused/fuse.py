@@ -24,7 +24,7 @@ from .values import Values, first_difference, is_repeatable, values
 F = TypeVar("F", bound=Callable[..., Any])
 
 _KERNELS = (residual, gated, features, feed_forward, attention)
-_KEPT = 64  # kinds of calls of one module whose graphs are known
+_KEPT = 256  # kinds of calls of one module whose graphs are known
 _PLAIN = (type(None), bool, int, float, str)
 _MARK = "_sovits_port_fused"  # of a forward that `fused` made
 
@@ -346,7 +346,7 @@ def _read_elsewhere(traced: Traced, given: Sequence[fx.Node | None], gives: Iter
     gives = list(gives)
     ends = {*(node for node in given if node is not None), *gives}
     inner = _before([one for node in gives for one in node.all_input_nodes], ends)
-    both = inner & _before([*_leaves(traced.result), *(node for _, _, node in traced.stores)], ends)
+    both = inner & _before(traced.ends, ends)
     return next((node for node in reversed(traced.nodes) if node in both), None)
 
 

@@ -60,6 +60,12 @@ class Traced:
         """The shapes of what nodes give, where that are tensors whose shapes are known."""
         return None if self.metas is None else {node: tuple(meta.shape) for node, meta in self.metas.items()}
 
+    @property
+    def ends(self) -> list[fx.Node]:
+        """The nodes whose values are given back, or stored."""
+        given_back = [one for one in pytree.tree_leaves(self.result) if isinstance(one, fx.Node)]
+        return [*given_back, *(node for _, _, node in self.stores)]
+
     def layer_calls(self, *kinds: type[nn.Module]) -> list[fx.Node]:
         """The nodes that call layers of some kinds, in order."""
         return [node for node in self.nodes if isinstance(self.layer(node), kinds)]

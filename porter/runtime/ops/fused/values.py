@@ -431,5 +431,6 @@ def _refuse_writes(traced: Traced, written: set[fx.Node]) -> None:
             if one in same and after.intersection(one.all_input_nodes):
                 after.add(one)
         readers = {user for one in same - after for user in one.users} - same
+        readers |= (same - after).intersection(traced.ends)
         if target.intersection(traced.tensors) or readers or any(one.op == "get_attr" for one in target):
             raise NotTraced(f"it writes to a tensor that is read elsewhere: {place(node)}")
