@@ -172,6 +172,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "files.configuration": "configurations and logs of trainers, on the host",
     },
     "sounds": {"files.sounds": "sound files that a port reads without ffmpeg, on the host"},
+    "refusals": {"files.refusals": "configurations and checkpoints that a port's trainers refuse, on the host"},
     "trainers": {
         "trainers.s2": "s2_train.py: steps, checkpoints, and resumed, of v2Pro where there is one, on the host",
         "trainers.s2_v3": "s2_train_v3.py: the same",
