@@ -4,9 +4,9 @@
 
 CHECKOUT is a checkout of upstream, with what its requirements.txt names installed; a copy of it is used. GPT,
 synthesizer, BERT and HuBERT are small, random and made here, the detector of languages is the small one of its package;
-the text front end is upstream's, and in copies of both the transformer of v4's flow is narrow. First `python -m
-module.tpu.speak` writes a file; then upstream's TTS and the port's speak two sentences each, greedily, and codes and
-sound are compared. Exit status 1 where they differ.
+the text front end is upstream's, and in copies of both, the flow of v3 and v4 and the vocoder of v4 are narrow. First
+`python -m module.tpu.speak` writes a file; then upstream's TTS and the port's speak two sentences each, greedily, and
+codes and sound are compared. Exit status 1 where they differ.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ import tempfile
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent / "speaking"
-_NARROW = ("dim=1024, depth=22, heads=16", "dim=64, depth=2, heads=2")  # of the flow's transformer
+# Sizes of v3 and v4 that stand in upstream's code: of the flow's transformer and of the vocoder.
+_NARROW = {
+    "dim=1024, depth=22, heads=16": "dim=64, depth=2, heads=2",
+    "upsample_initial_channel=512": "upsample_initial_channel=64",
+}
 _LEAST = 80.0  # dB of sound in 16 bits
 
 
@@ -30,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkout", type=Path)
     parser.add_argument("directory", nargs="?", default="generated", type=Path)
-    parser.add_argument("--version", default="v2", choices=("v1", "v2", "v2Pro", "v2ProPlus", "v4"))
+    parser.add_argument("--version", default="v2", choices=("v1", "v2", "v2Pro", "v2ProPlus", "v3", "v4"))
     parser.add_argument("--device", default="cpu", choices=("cpu", "xla"))
     parser.add_argument("--text", default="今日天氣好好，我哋去行山。")  # Cantonese needs no model for its front end
     parser.add_argument("--lang", default="all_yue")
@@ -40,8 +44,13 @@ def main() -> int:
         shutil.copytree(asked.checkout, checkout, ignore=shutil.ignore_patterns(".git"))
         package = Path(place, "package")
         shutil.copytree(asked.directory, package)
-        for source in (checkout / "GPT_SoVITS/module/models.py", package / "module/tpu/models.py"):
-            source.write_text(source.read_text("utf-8").replace(*_NARROW), "utf-8")
+        upstream = checkout / "GPT_SoVITS"
+        sources = upstream / "module/models.py", upstream / "TTS_infer_pack/TTS.py", package / "module/tpu/models.py"
+        for source in sources:
+            text = source.read_text("utf-8")
+            for wide, narrow in _NARROW.items():
+                text = text.replace(wide, narrow)
+            source.write_text(text, "utf-8")
         search = os.pathsep.join([str(package), "GPT_SoVITS", ".", *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "PYTHONPATH": search, "version": asked.version}
         environment.setdefault("PJRT_DEVICE", "CPU")

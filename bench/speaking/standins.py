@@ -18,7 +18,7 @@ import torch
 
 _LETTERS = 4096  # of the tokenizer, from the beginning of the CJK ideographs
 _MOST_SECONDS = 2  # of sound: random weights hardly ever end a sentence
-_LORA_V4 = b"04"  # how upstream marks such a file, over that of a zip file
+_MARKS = {"v3": b"02", "v4": b"04"}  # upstream's, over that of a zip file: whole weights of v3, a LoRA of v4
 
 
 def main(folder: Path, version: str) -> None:
@@ -26,8 +26,8 @@ def main(folder: Path, version: str) -> None:
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
     _write_gpt(folder / "s1.ckpt")
-    if version == "v4":
-        _write_flow(folder / "s2.pth")
+    if version in _MARKS:
+        _write_flow(folder / "s2.pth", version)
     else:
         _write_synthesizer(folder / "s2.pth", version)
     _write_bert(folder / "bert")
@@ -71,35 +71,65 @@ def _write_synthesizer(path: Path, version: str) -> None:
     print(save(network.state_dict(), path.stem, 1, 1, settings, version if "Pro" in version else None))
 
 
-def _write_flow(path: Path) -> None:
-    """A LoRA of v4 that changes nothing, and what it is of: base and vocoder, which upstream has in its own folder."""
+def _write_flow(path: Path, version: str) -> None:
+    """Weights of v3, or a LoRA of v4 that changes nothing and its base; and the vocoder, in upstream's own folder."""
     told = json.loads(Path("GPT_SoVITS/configs/s2.json").read_text("utf-8"))
-    told["model"] |= {"version": "v4", "n_layers": 2, "semantic_frame_rate": "25hz"}
+    told["model"] |= {"version": version, "n_layers": 2, "semantic_frame_rate": "25hz"}
     data, model = told["data"], dict(told["model"])
     bands, segment = data["filter_length"] // 2 + 1, told["train"]["segment_size"] // data["hop_length"]
     models: Any = import_module("module.models")
     network = models.SynthesizerTrnV3(bands, segment, n_speakers=data["n_speakers"], **model)
     _fill_books(network)
-    place = Path("GPT_SoVITS/pretrained_models/gsv-v4-pretrained")
-    place.mkdir(parents=True, exist_ok=True)
-    torch.save({"weight": network.state_dict()}, place / "s2Gv4.pth")
+    held = {"weight": network.state_dict(), "config": import_module("utils").HParams(**told), "info": "random"}
+    pretrained = Path("GPT_SoVITS/pretrained_models")
+    if version == "v4":
+        place = pretrained / "gsv-v4-pretrained"
+        place.mkdir(parents=True, exist_ok=True)
+        torch.save(held, place / "s2Gv4.pth")
+        torch.save(_vocoder_of_v4(models), place / "vocoder.pth")
+        held |= {"weight": {}, "lora_rank": 4}
+    else:
+        _write_bigvgan(pretrained / "models--nvidia--bigvgan_v2_24khz_100band_256x")
+    torch.save(held, path)
+    path.write_bytes(_MARKS[version] + path.read_bytes()[2:])
+
+
+def _vocoder_of_v4(models: Any) -> dict[str, torch.Tensor]:
     vocoder = models.Generator(
         initial_channel=100,
         resblock="1",
         resblock_kernel_sizes=[3, 7, 11],
         resblock_dilation_sizes=[[1, 3, 5]] * 3,
         upsample_rates=[10, 6, 2, 2, 2],
-        upsample_initial_channel=512,
+        upsample_initial_channel=64,
         upsample_kernel_sizes=[20, 12, 4, 4, 4],
         gin_channels=0,
         is_bias=True,
     )
     vocoder.remove_weight_norm()
     _make_loud(vocoder)
-    torch.save(vocoder.state_dict(), place / "vocoder.pth")
-    settings = import_module("utils").HParams(**told)
-    torch.save({"weight": {}, "config": settings, "info": "random", "lora_rank": 4}, path)
-    path.write_bytes(_LORA_V4 + path.read_bytes()[2:])
+    weights: dict[str, torch.Tensor] = vocoder.state_dict()
+    return weights
+
+
+def _write_bigvgan(place: Path) -> None:
+    """The vocoder of v3, narrow and not deep."""
+    size = {
+        "num_mels": 100,
+        "resblock": "1",
+        "resblock_kernel_sizes": [3],
+        "resblock_dilation_sizes": [[1, 3, 5]],
+        "upsample_rates": [4, 4, 2, 2, 2, 2],
+        "upsample_kernel_sizes": [8, 8, 4, 4, 4, 4],
+        "upsample_initial_channel": 128,
+        "activation": "snakebeta",
+        "snake_logscale": True,
+    }
+    module: Any = import_module("BigVGAN.bigvgan")
+    vocoder = module.BigVGAN(import_module("BigVGAN.env").AttrDict(size))
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "config.json").write_text(json.dumps(size), "utf-8")
+    torch.save({"generator": vocoder.state_dict()}, place / "bigvgan_generator.pt")
 
 
 def _make_loud(decoder: torch.nn.Module) -> None:
