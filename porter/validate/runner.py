@@ -121,7 +121,11 @@ def validate(
         cases=tuple(outcomes),
         validated=len(inventory.judged) - len(missing),
         not_validated=missing,
-        unfit={name: reasons[case] for name in looked_at.judged if (case := found_name(name)) in reasons},
+        unfit={
+            name: reasons[case]
+            for name in (looked_at.judged if request.cases else missing)
+            if (case := found_name(name)) in reasons
+        },
         host_only=inventory.excused,
         reference=judge.recording.header.words if judge.recording is not None else "",
         not_judged=not_judged(judge.request, (*TITLES, *FORMS, *KERNELS), names, left, stopped, inventory.unreached),

@@ -31,6 +31,7 @@ _TENSORS = frozenset({
     "k", "v",
 })  # fmt: skip
 _POSITIVE = ("mag", "spec")
+_TAKES = ("in_channels", "in_features", "input_size")  # what layers call the channels of their input
 _NORMS = ("gamma", "weight", "bias")  # what a normalisation holds for each channel
 _SOUNDS = ("y", "y_hat", "wav", "audio", "signal")
 
@@ -75,8 +76,8 @@ def _widths(entry: Any, arguments: dict[str, Any]) -> list[int]:
     found: list[int] = []
     if isinstance(entry, nn.Module):
         for module in entry.modules():
-            taken = getattr(module, "in_channels", None) or getattr(module, "in_features", None)
-            if isinstance(taken, int):
+            taken = next((number for name in _TAKES if isinstance(number := getattr(module, name, None), int)), None)
+            if taken is not None and module is not entry:
                 found.append(taken)
                 break
         found += [
