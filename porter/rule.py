@@ -88,7 +88,7 @@ class Rule(RuleHeader):
         keys that edits of other visits share, in any file; those of a visit is `key_of`. `needs` and `needed_in` are
         as in `Ties`. What a person refuses in review is lines: an edit up to the node `until` is one piece of them.
         """
-        wanted = new if isinstance(new, cst.CSTNode) else tuple(new)
+        wanted = tuple(new) if isinstance(new, Sequence) and not isinstance(new, str) else new
         _refuse_nonsense(node, wanted)
         own: Hashable = ("alone", type(self), node) if alone else self.key_of(self._requests.visited)
         ties = Ties((own, *together), tuple(needs), tuple(needed_in))
@@ -151,6 +151,8 @@ def _refuse_nonsense(node: cst.CSTNode, new: cst.CSTNode | tuple[cst.CSTNode, ..
             f"{type(node).__name__} cannot become several or none, as statements, arguments and decorators can"
         )
     for one in new if isinstance(new, tuple) else (new,):
+        if not isinstance(one, cst.CSTNode):
+            raise TypeError(f"{type(one).__name__} is no node, as `fill` makes one of text")
         if isinstance(node, cst.If) and isinstance(one, cst.Else):
             continue  # an elif becomes the else
         for kind in _LIKE_FOR_LIKE:

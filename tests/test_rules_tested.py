@@ -136,6 +136,21 @@ def test_an_example_that_ends_the_process(tried: list[dict[str, Any]]) -> None:
     assert failures(tried, "the end of the process") == {"runs to its end": "the process ended with status 3"}
 
 
+def test_a_rule_without_examples_fails(tmp_path: Path) -> None:
+    folder = book(tmp_path / "rules", ["as it says"])
+    file = folder / "half_0.py"
+    file.write_text(file.read_text().replace("    examples:", "    exmples:").replace("    untouched:", "    unt:"))
+    done = run("rules", "--test", "--rules", folder)
+    assert done.exit_code == 1
+    assert "LOW950 example 1: rewritten as written: the rule has no examples" in done.stdout
+
+
+def test_a_folder_where_a_code_belongs(tmp_path: Path) -> None:
+    done = run("rules", "--test", tmp_path)
+    assert done.exit_code == 2
+    assert "a folder of rules goes with --rules" in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [("--test", "NONE1"), ("--test", "--find", "torch.stft")])
 def test_wrong_usage(arguments: tuple[str, ...]) -> None:
     assert run("rules", *arguments).exit_code == 2
@@ -146,6 +161,6 @@ def test_a_table_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     names = ["as it says", "a look-alike that is changed"]
     done = run("rules", "--test", "--rules", book(tmp_path / "rules", names))
     assert done.exit_code == 1
-    assert "LOW952 example 1: look-alike left alone: line 2" in done.stdout
+    assert "LOW952 look-alike 1: look-alike left alone: line 2" in done.stdout
     assert "second run changes nothing" in done.stdout
     assert "Nothing was executed" in done.stdout

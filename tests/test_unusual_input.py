@@ -238,12 +238,16 @@ class X(Rule):
         {}
 """
 RULES = {
-    "raises": (_RULE.format("raise KeyError('k')"), "LOW990 (r.py) failed at module/x.py:5: KeyError: 'k'"),
-    "recurses": (_RULE.format("self.visit_Call(node)"), "LOW990 (r.py) failed at module/x.py:5: RecursionError"),
-    "text": (_RULE.format("self.replace(node, 'x')"), "failed at module/x.py:5: TypeError"),
+    "raises": (_RULE.format("raise KeyError('k')"), "LOW990 (r.py:10) failed at module/x.py:5: KeyError: 'k'"),
+    "recurses": (_RULE.format("self.visit_Call(node)"), "LOW990 (r.py:10) failed at module/x.py:5: RecursionError"),
+    "text": (_RULE.format("self.replace(node, 'x')"), "TypeError: str is no node, as `fill` makes one of text"),
+    "a hole": (
+        _RULE.format("self.fill('f(__y)', x=node)"),
+        "(r.py:10) failed at module/x.py:5: TypeError: nothing is given for",
+    ),
     "statement": (_RULE.format("self.replace(node, cst.Pass())"), "Call cannot be replaced by Pass"),
     "keyword": (_RULE.format("self.replace(node, cst.Name('class'))"), "left a file that is not Python"),
-    "no tree": (_RULE.format("self.replace(node, cst.Name('x').with_changes(value=None))"), "LOW990 (r.py)"),
+    "no tree": (_RULE.format("self.replace(node, cst.Name('x').with_changes(value=None))"), "LOW990 (r.py:10)"),
     "leave": (
         _RULE.replace("visit_Call", "leave_Call").format("pass"),
         "X has a method leave_Call, but no node is left",

@@ -49,7 +49,7 @@ def rules(
         _find(name, book, form)
         return
     if tested:
-        _test(codes, [rule for rule in book if rule.examples], folders, form)
+        _test(codes, [rule for rule in book if rule.examples or not rule.ours], folders, form)
         return
     chosen = [(code.upper(), _meant(book, code)) for code in codes]
     picked = {rule.code: rule for _, found in chosen for rule in found} if codes else {r.code: r for r in book}
@@ -82,6 +82,8 @@ def _meant(book: list[type[Rule]], code: str) -> list[type[Rule]]:
     found = exact or [rule for rule in book if wanted and rule.code.startswith(wanted)]
     if found:
         return found
+    if Path(code).is_dir():
+        raise PortError(f"{code} is a folder, where the code of a rule belongs; a folder of rules goes with --rules")
     near = get_close_matches(wanted, [rule.code for rule in book], n=3, cutoff=_LIKENESS)
     if near:
         last = f"{', '.join(near[:-1])} or {near[-1]}" if near[1:] else near[0]
@@ -101,7 +103,7 @@ def _test(codes: tuple[str, ...], book: list[type[Rule]], folders: tuple[Path, .
     with Progress() as progress:
         for result in try_rules(picked, folders):
             results.append(result)
-            progress.step(f"{result.rule}, example {result.example}")
+            progress.step(f"{result.rule}, {result.text}")
     if form == "json":
         trial: TrialAnswer = {"executed": can_execute(), "results": results}
         print_json("rules", trial)

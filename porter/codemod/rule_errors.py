@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import traceback
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ def failed(rule: type[RuleHeader], file: SourceFile, node: cst.CSTNode | None, e
     if isinstance(error, PortError):
         return error
     place = file.path if node is None else f"{file.path}:{_line(file, node)}"
-    return PortError(f"{_named(rule)} failed at {place}: {_told(error)}")
+    return PortError(f"{_named(rule, _raised_at(rule, error))} failed at {place}: {_told(error)}")
 
 
 def broken(file: SourceFile, edits: Mapping[cst.CSTNode, Replacement], error: Exception) -> PortError:
@@ -71,9 +72,19 @@ def _line(file: SourceFile, node: cst.CSTNode) -> int:
     return 1 if current is None else file.span(current).line
 
 
-def _named(rule: type[RuleHeader]) -> str:
+def _raised_at(rule: type[RuleHeader], error: Exception) -> str:
+    """`:LINE`, the last line of a rule's own file that an error passed through; empty where there is none."""
     try:
-        return f"the rule {rule.code} ({Path(inspect.getfile(rule)).name})"
+        own = inspect.getfile(rule)
+    except (OSError, TypeError):  # made at a prompt
+        return ""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
+    return f":{lines[-1]}" if lines else ""
+
+
+def _named(rule: type[RuleHeader], line: str = "") -> str:
+    try:
+        return f"the rule {rule.code} ({Path(inspect.getfile(rule)).name}{line})"
     except (OSError, TypeError):  # made at a prompt
         return f"the rule {rule.code}"
 

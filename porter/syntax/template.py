@@ -15,6 +15,7 @@ import libcst as cst
 from .walk import EXPRESSIONS, PLAIN, children, dotted, key, meaningful_fields
 
 _NAMING = frozenset({cst.Name, cst.Attribute})  # may match by what they mean, or be a hole
+_LIBRARIES = frozenset({"numpy", "torch"})  # in a pattern these are no variables
 Bindings = dict[str, cst.CSTNode]
 Resolver = Callable[[cst.CSTNode], str | None]
 
@@ -92,7 +93,9 @@ def _fill(tree: cst.CSTNode, holes: Mapping[str, cst.CSTNode | str]) -> cst.CSTN
         if not is_hole(node):
             return None
         assert isinstance(node, cst.Name)
-        value = holes[node.value.removeprefix("__")]
+        value = holes.get(node.value.removeprefix("__"))
+        if value is None:
+            raise TypeError(f"nothing is given for the hole {node.value}")
         new = _expression(value) if isinstance(value, str) else value
         if isinstance(new, cst.BaseExpression) and parent is not None and not _loose(parent):
             return parenthesized(new)
@@ -111,8 +114,9 @@ def fill(text: str, **holes: cst.CSTNode | str) -> cst.BaseExpression:
 def match(text: str, node: cst.CSTNode, resolve: Resolver | None = None) -> Bindings | None:
     """What the holes of the expression or one-line statement `text` stand for in `node`, or None.
 
-    A hole that occurs twice must stand for the same syntax. A dotted name in the pattern also matches a node that
-    `resolve` says is that name, whatever it is called in this file.
+    A hole that occurs twice must stand for the same syntax. A dotted name in the pattern matches a node that
+    `resolve` says is that name, whatever it is called in this file, and none that means something else; one of which
+    `resolve` says nothing, an attribute of a variable say, is compared as it is spelled.
     """
     if type(node) in EXPRESSIONS:
         pattern: cst.CSTNode = _expression(text)
@@ -158,7 +162,11 @@ def _unify(pattern: cst.CSTNode, node: cst.CSTNode, found: Bindings, resolve: Re
     kind = type(pattern)
     if resolve is not None and (kind is cst.Name or kind is cst.Attribute):
         wanted = dotted(pattern)
-        if wanted is not None and resolve(node) == wanted:
+        if wanted is not None and kind is cst.Attribute and not wanted.startswith("__"):
+            meant = resolve(node)
+            if meant is not None or wanted.partition(".")[0] in _LIBRARIES:
+                return meant == wanted
+        elif wanted is not None and resolve(node) == wanted:
             return True
     if kind is not type(node):
         return False

@@ -101,9 +101,7 @@ def print_trial(results: Sequence[Result], *, executed: bool, quiet: bool = Fals
     for result in results:
         if not result.passed:
             console.print(
-                Text.assemble(
-                    (result.rule, "cyan"), f" example {result.example}: ", (result.check, "red"), f": {result.why}"
-                )
+                Text.assemble((result.rule, "cyan"), f" {result.text}: ", (result.check, "red"), f": {result.why}")
             )
     if quiet:
         return

@@ -11,6 +11,8 @@ from ...inputs.sources.layout import TRAINERS
 from ...rule import Example, Rule
 from ..engine import rewrite
 
+LEFT_ALONE = "look-alike left alone"  # the check of texts that are no examples
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -21,6 +23,11 @@ class Result:
     check: str
     passed: bool
     why: str = ""  # of a failure
+
+    @property
+    def text(self) -> str:
+        """The text that was tried, as a rule counts them."""
+        return f"{'look-alike' if self.check == LEFT_ALONE else 'example'} {self.example}"
 
 
 def apply(rule: type[Rule], text: str, example: Example | None = None, path: str = "module/example.py") -> str:
@@ -39,12 +46,14 @@ def place(path: str) -> str:
 
 def try_texts(rule: type[Rule]) -> Iterator[Result]:
     """Before becomes exactly after, after is left alone, and so is what looks alike."""
+    if not rule.examples:
+        yield Result(rule.code, 1, "rewritten as written", passed=False, why="the rule has no examples")
     for number, example in enumerate(rule.examples, 1):
         yield _compared(rule, number, "rewritten as written", example.before, example.after, example)
         yield _compared(rule, number, "second run changes nothing", example.after, example.after, example)
     path = rule.examples[0].path if rule.examples else "module/example.py"
     for number, text in enumerate(rule.untouched, 1):
-        yield _compared(rule, number, "look-alike left alone", text, text, path=path)
+        yield _compared(rule, number, LEFT_ALONE, text, text, path=path)
 
 
 def _compared(
