@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import json
 import multiprocessing
+import multiprocessing.util
 import os
 import random
 import shutil
@@ -70,6 +71,7 @@ def leftovers(place: Place) -> list[str]:
 # page tables.
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload([__name__])
+multiprocessing.util.get_temp_dir()  # deleted at the end of the process, after that of all tests' temporary files
 _way = "exchange"  # how packages are swapped
 
 

@@ -29,6 +29,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from porter.package.store.exchange import exchange
 
 _WORK = ".port-write-"
 _JOURNAL = "journal.json"
+_AT_ONCE = 16  # files: a disk syncs many in the time of one
 
 
 class HalfDoneError(Exception):
@@ -209,8 +211,9 @@ def _discard(work: Path) -> None:
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.mkdir()
-    for name, content in files.items():
-        _write(folder / name, content)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for done in [pool.submit(_write, folder / name, content) for name, content in files.items()]:
+            done.result()
     for below in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
         below.chmod(0o755)
         _sync(below)
