@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,10 +26,12 @@ _DISPATCHING = "handle_torch_function"  # a function that uses it is called once
 class Coverage(AbstractContextManager["Coverage"]):
     """Notes every Python function that is called during the block, in this thread and in new ones."""
 
-    def __init__(self, roots: Sequence[str]) -> None:
-        """`roots` are the folders whose files count."""
+    def __init__(self, roots: Sequence[str], *, counting: bool = True) -> None:
+        """`roots` are the folders whose files count; without `counting` only names are noted, which costs less."""
+        self._counting = counting
+        self._tracing: Any = None  # what was there before
         self._roots = tuple(f"{root}/" for root in roots)
-        self._seen: Counter[CodeType] = Counter()
+        self._seen: set[CodeType] = set()
         self._handling: Counter[str] = Counter()  # calls of the runtime's functions that are given a tensor or a module
         self._names: dict[CodeType, str] = {}
         self._forms: dict[str, bool] = {}  # by who asks for a TPU's form: whether it was ever to be had
@@ -36,25 +39,39 @@ class Coverage(AbstractContextManager["Coverage"]):
         self._kernels: Counter[str] = Counter()  # calls of each, forward and backward
 
     def __enter__(self) -> Coverage:
-        threading.setprofile(self._note)
-        sys.setprofile(self._note)
+        if self._counting:
+            threading.setprofile(self._note)
+            sys.setprofile(self._note)
+        else:  # a trace hears of no functions in C, and of no lines where it gives nothing back
+            self._tracing = sys.gettrace()
+            threading.settrace(self._note_name)
+            sys.settrace(self._note_name)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        sys.setprofile(None)
-        threading.setprofile(None)
+        if self._counting:
+            sys.setprofile(None)
+            threading.setprofile(None)
+        else:
+            sys.settrace(self._tracing)
+            threading.settrace(self._tracing)
+
+    def _note_name(self, frame: FrameType, event: str, argument: object) -> None:
+        self._seen.add(frame.f_code)
 
     def _note(self, frame: FrameType, event: str, argument: object) -> None:
-        code = frame.f_code
-        if event == "return" and code in self._names and frame.f_back is not None and self._names[code] in _ASKED:
+        if event == "call":
+            self._called(frame)
+        elif event == "return" and self._names.get(frame.f_code) in _ASKED and frame.f_back is not None:
             place = self._name(frame.f_back.f_code)
-            asked = self._asking if self._names[code] in _OF_KERNELS else self._forms
+            asked = self._asking if self._names[frame.f_code] in _OF_KERNELS else self._forms
             asked[place] = asked.get(place, False) or argument is True
-        if event != "call":
-            return
-        self._seen[code] += 1
+
+    def _called(self, frame: FrameType) -> None:
+        code = frame.f_code
+        self._seen.add(code)
         name = self._runtime(code)
         if name == _RUN:
             self._count_kernel(frame)

@@ -126,7 +126,8 @@ def port(job: Job) -> Told:
     case = load_case(job.case)
     device, backend = _device(job, case)
     findings: list[str] = []
-    with Coverage(job.roots) if job.cover else nullcontext() as coverage:
+    of_tpu = os.environ.get("SOVITS_PORT_FORMS", "auto") != "auto" or os.environ.get("PJRT_DEVICE") == "TPU"
+    with Coverage(job.roots, counting=of_tpu) if job.cover else nullcontext() as coverage:
         model = _load_model(job, case, findings)
         if model is None:
             return Told(findings=tuple(findings), backend=backend)

@@ -73,5 +73,9 @@ def test_who_asks_for_a_kernel_is_told_where_there_are_kernels(tmp_path: Path) -
     with Coverage([str(tmp_path)]) as coverage:
         module.gated(torch.ones(2))
         module.gated(torch.ones(2))
+    assert coverage.names() == ("ops/on_chip.py:gated", "ops/on_chip.py:wanted")
+    with Coverage([str(tmp_path)], counting=False) as light:
+        module.gated(torch.ones(2))
+    assert light.names() == coverage.names()
     assert coverage.forms(taken=False, kernels=True) == ("ops/on_chip.py:gated",)
     assert coverage.forms(taken=False, kernels=False) == ()
