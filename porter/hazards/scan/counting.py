@@ -47,10 +47,20 @@ def counted(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
             return
 
 
-def _drawn(file: SourceFile, node: cst.BaseExpression | None, left: int = _MOST_CALLS) -> bool:
-    """Whether a number comes from Python's own generator, at this place or where a name in it was assigned."""
-    if node is None or left <= 0:
+def _drawn(
+    file: SourceFile,
+    node: cst.BaseExpression | None,
+    left: int = _MOST_CALLS,
+    seen: dict[cst.BaseExpression, int] | None = None,
+) -> bool:
+    """Whether a number comes from Python's own generator, at this place or where a name in it was assigned.
+
+    `seen` holds what was looked into already, and how far.
+    """
+    seen = {} if seen is None else seen
+    if node is None or left <= seen.get(node, 0):
         return False
+    seen[node] = left
     for part in own_of_type(node, cst.Call, cst.Name):
         if isinstance(part, cst.Call):
             if (file.resolve(part.func) or "").startswith(_GENERATORS):
@@ -62,7 +72,7 @@ def _drawn(file: SourceFile, node: cst.BaseExpression | None, left: int = _MOST_
             assign = file.parent(binding) if isinstance(binding, cst.AssignTarget) else None
             if not isinstance(assign, cst.Assign) or _inside(file, part, assign):
                 continue
-            if _drawn(file, assign.value, left - 1):
+            if _drawn(file, assign.value, left - 1, seen):
                 return True
     return False
 
