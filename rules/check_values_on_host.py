@@ -7,7 +7,7 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.analysis.catching import Catching
-from porter.analysis.contexts import asks_host
+from porter.analysis.guards import asks_host
 from porter.analysis.project import SourceFile
 from porter.analysis.truths import parts, reads_value, tensors_in, value_check
 from porter.rule import Example, Rule, Safety

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.analysis.contexts import asks_host
+from porter.analysis.guards import asks_host
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, positional
 from porter.syntax.template import match, names_in

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.analysis.contexts import DISTRIBUTED_ONLY
+from porter.analysis.guards import DISTRIBUTED_ONLY
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star
 

@@ -10,26 +10,33 @@ import libcst as cst
 
 from ..syntax.calls import method_call
 from ..syntax.walk import descendants, dotted, own_names, own_of_type
+from .guards import DISTRIBUTED_ONLY, asks_distributed, asks_host, distributed_reason, exit_reason, in_script
 from .project import Project, SourceFile
+from .references import (
+    COPIED,
+    LOADING,
+    Reference,
+    given_to_loader,
+    handed_on,
+    host_argument,
+    is_local_use,
+    is_name,
+    is_run,
+    is_static_use,
+    kept_name,
+    references_in,
+    top_definition,
+)
 from .steps import asks_interval, ends_step, is_training_loop, training_loop
 
 _CONSTRUCTORS = ("__init__", "__init_subclass__", "__post_init__", "reset_parameters", "_init_weights")
 _LOADING_BASES = ("Dataset", "IterableDataset", "Sampler", "BatchSampler", "DistributedSampler", "DataLoader")
-_LOADING_ARGUMENTS = ("collate_fn", "worker_init_fn", "sampler", "batch_sampler")
-_DISTRIBUTED = ("is_distributed", "is_initialized")
-# Decorators behind which a function is still called by its own name, and by nobody else.
-_KEEPING = ("no_grad", "inference_mode", "enable_grad", "lru_cache", "cache", "wraps", "staticmethod", "classmethod")
-_STARTERS = ("spawn", "launch", "start_replicas", "Process", "Thread", "elastic_launch", "start_processes")
 
 # Reasons that hold for a helper too, if all its callers have them. What a script of this package calls may well be
 # called for the device by a trainer.
 BUILT = "runs once, when the module is built on the host"
 IMPORTED = "runs once, when the file is imported"
-_COPIED = "its tensors are copied to the host first"
 _LOGGED = "runs after the step, at log steps only"
-_LOADING = "in the data loader, on host tensors"
-_LOADS = f"it runs {_LOADING}"
-DISTRIBUTED_ONLY = "runs only where torch.distributed has a process group"
 
 # Functions of torch that upstream replaces with its own → layers of torch that call them.
 _CALLERS = {
@@ -44,7 +51,6 @@ _CALLERS = {
 _WITHOUT_GRADIENTS = ("torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled")
 _GUARDING = frozenset({cst.If, cst.BooleanOperation, cst.IndentedBlock, cst.FunctionDef})
 _DEFINED = (cst.FunctionDef, cst.ClassDef)
-Reference = tuple[SourceFile, cst.CSTNode]
 
 
 class Contexts:
@@ -53,7 +59,7 @@ class Contexts:
     def __init__(self, project: Project) -> None:
         """Collect who refers to whom."""
         self._files = tuple(project.files.values())
-        self._references = _references(project)
+        self._references = references_in(project)
         self._functions: dict[cst.CSTNode, str | None] = {}
         self._loaded: dict[cst.CSTNode, str | None] = {}
         self._between: dict[cst.CSTNode, str | None] = {}
@@ -73,7 +79,7 @@ class Contexts:
             return None  # runs when it is called, wherever that is
         function = file.function(node)
         if function is None:
-            if _in_script(file, node):
+            if in_script(file, node):
                 return "runs only when the file is executed as a script"
             return IMPORTED
         return self.function_reason(file, function)
@@ -85,8 +91,8 @@ class Contexts:
             if type(around) not in _GUARDING:
                 child = around
                 continue
-            if type(around) is cst.If and child is around.body and _asks_distributed(file, around.test):
-                return _distributed_reason(file, around)
+            if type(around) is cst.If and child is around.body and asks_distributed(file, around.test):
+                return distributed_reason(file, around)
             if type(around) is cst.BooleanOperation and child is around.right and asks_host(around):
                 return "evaluated for host tensors only"
             if type(around) is cst.If and child is around.body and asks_host(around.test):
@@ -106,7 +112,7 @@ class Contexts:
             self._exits[block] = [
                 (statement, reason)
                 for statement in block.body
-                if type(statement) is cst.If and (reason := _exit_reason(file, statement)) is not None
+                if type(statement) is cst.If and (reason := exit_reason(file, statement)) is not None
             ]
         return self._exits[block]
 
@@ -128,13 +134,13 @@ class Contexts:
         return self._loaded[function]
 
     def _find_loaded(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
-        if file.owner(function) is not None or file.function(function) is not None or _handed_on(function):
+        if file.owner(function) is not None or file.function(function) is not None or handed_on(function):
             return None
         found: str | None = None
         for other, use in self.references(function):
-            called = _is_local_use(other, use)
-            reason = self.host_reason(other, use) or self.loaded(other, use) if called else _given_to_loader(other, use)
-            if reason is None or _LOADING not in reason:
+            called = is_local_use(other, use)
+            reason = self.host_reason(other, use) or self.loaded(other, use) if called else given_to_loader(other, use)
+            if reason is None or LOADING not in reason:
                 return None
             found = found or f"{reason} ({function.name.value} is called only at {other.path}:{other.span(use).line})"
         return found
@@ -151,8 +157,8 @@ class Contexts:
 
     def uncalled(self, file: SourceFile, node: cst.CSTNode) -> str | None:
         """In a trainer: code of a function that the script never comes to call."""
-        top = _top(file, node) if file.is_trainer else None
-        if top is None or top in self._called or _handed_on(top):
+        top = top_definition(file, node) if file.is_trainer else None
+        if top is None or top in self._called or handed_on(top):
             return None
         return f"nothing calls {top.name.value}"
 
@@ -185,7 +191,7 @@ class Contexts:
         set_up = [c for c in calls if (found := method_call(c, "eval")) is not None and type(found[0]) is cst.Name]
         if not set_up or dotted(set_up[0].func) == "self.eval" or file.owner(function) is not None:
             return None
-        if not any((file.resolve(n) or "") in _WITHOUT_GRADIENTS for n in descendants(function) if _is_name(n)):
+        if not any((file.resolve(n) or "") in _WITHOUT_GRADIENTS for n in descendants(function) if is_name(n)):
             return None
         if not any(True for _ in own_of_type(function.body, cst.For)) or self._runs_in_module(file, function.body):
             return None
@@ -195,7 +201,7 @@ class Contexts:
         loops = [n for n in descendants(function.body) if isinstance(n, (cst.For, cst.While)) and is_training_loop(n)]
         if loops:
             return f"runs outside the loop over batches ({file.path}:{file.span(loops[0]).line}), between steps"
-        if file.owner(function) is not None or _handed_on(function):
+        if file.owner(function) is not None or handed_on(function):
             return None
         uses = self._places(file, function)
         if not all(self._is_use_between(function, other, use, seen) for other, use in uses):
@@ -223,7 +229,7 @@ class Contexts:
         """Whether what a use of `function` makes run runs between steps."""
         if self.uncalled(file, use) is not None:
             return True
-        if not _is_run(file, use):
+        if not is_run(file, use):
             return False  # a hook, say, that the network calls
         loop = training_loop(file, use)
         if loop is not None:
@@ -236,13 +242,13 @@ class Contexts:
     @cached_property
     def _called(self) -> set[cst.CSTNode]:
         """Definitions of trainers that are used by what runs when the script is executed."""
-        called: set[cst.CSTNode] = {d for d in self._references if isinstance(d, _DEFINED) and _handed_on(d)}
+        called: set[cst.CSTNode] = {d for d in self._references if isinstance(d, _DEFINED) and handed_on(d)}
         grew = True
         while grew:
             before = len(called)
             for definition, uses in self._references.items():
                 if definition not in called and any(
-                    not f.is_trainer or (top := _top(f, n)) is None or top in called for f, n in uses
+                    not f.is_trainer or (top := top_definition(f, n)) is None or top in called for f, n in uses
                 ):
                     called.add(definition)
             grew = len(called) > before
@@ -269,9 +275,9 @@ class Contexts:
         top = [a for a in file.ancestors(use) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
         if top:
             return top[-1] in reached
-        if _in_script(file, use) or not self._patch_is_used(file, use, reached):
+        if in_script(file, use) or not self._patch_is_used(file, use, reached):
             return False
-        kept = _kept(file, use) if made else None
+        kept = kept_name(file, use) if made else None
         return kept is None or any(self._reaches(f, n, reached) for f, n in self._uses(file, kept))
 
     def _uses(self, file: SourceFile, name: cst.Name) -> list[Reference]:
@@ -340,7 +346,7 @@ class Contexts:
     def _inner_reason(self, file: SourceFile, outer: cst.FunctionDef, function: cst.FunctionDef) -> str | None:
         """A function inside another that is only called, and only from code with a reason."""
         reason = self.function_reason(file, outer)
-        if reason is None or reason.endswith(_LOADING):
+        if reason is None or reason.endswith(LOADING):
             return reason
         name = function.name.value
         uses = [
@@ -348,7 +354,7 @@ class Contexts:
             for n in descendants(outer.body)
             if isinstance(n, cst.Name) and n.value == name and not isinstance(file.parent(n), cst.FunctionDef)
         ]
-        if not uses or _handed_on(function):
+        if not uses or handed_on(function):
             return None  # a hook, say, that the constructor hands on
         called = all(isinstance(p := file.parent(n), cst.Call) and p.func is n for n in uses)
         return reason if called and all(self.host_reason(file, n) is not None for n in uses) else None
@@ -358,11 +364,11 @@ class Contexts:
         reasons = []
         for file, use in self.references(definition):
             if isinstance(definition, cst.ClassDef):
-                if not _is_static_use(file, use):
+                if not is_static_use(file, use):
                     return None
-            elif not _is_local_use(file, use) or _handed_on(definition):
+            elif not is_local_use(file, use) or handed_on(definition):
                 return None
-            reason = _host_argument(file, use) or self.host_reason(file, use)
+            reason = host_argument(file, use) or self.host_reason(file, use)
             if reason is None or not _holds_for_helpers(reason):
                 return None
             where = f"{file.path}:{file.span(use).line}"
@@ -448,54 +454,24 @@ class Contexts:
         if file.defines_module(owner):
             return None
         if _derives_from_loader(file, owner, frozenset()):
-            return f"{owner.name.value} runs {_LOADING}"
+            return f"{owner.name.value} runs {LOADING}"
         collates = "collat" in owner.name.value.lower() or any(
-            _given_to_loader(f, n) is not None for f, n in self.references(owner)
+            given_to_loader(f, n) is not None for f, n in self.references(owner)
         )
         if collates and any(isinstance(m, cst.FunctionDef) and m.name.value == "__call__" for m in owner.body.body):
-            return f"{owner.name.value} collates batches {_LOADING}"
+            return f"{owner.name.value} collates batches {LOADING}"
         return None
 
 
 def _holds_for_helpers(reason: str) -> bool:
     """Whether a reason for code holds for the functions that only this code calls."""
-    return reason.startswith((BUILT, IMPORTED, _COPIED, _LOGGED, DISTRIBUTED_ONLY))
-
-
-def _kept(file: SourceFile, use: cst.CSTNode) -> cst.Name | None:
-    """The name to which a statement at the top of a file binds what it makes, in `name = Class(...)`."""
-    call = file.parent(use)
-    line = file.parent(call) if isinstance(call, cst.Call) and call.func is use else None
-    if not isinstance(line, cst.Assign) or len(line.targets) != 1 or line.value is not call:
-        return None
-    target = line.targets[0].target
-    outside = file.function(line) is None and file.owner(line) is None
-    return target if outside and isinstance(target, cst.Name) else None
-
-
-def _top(file: SourceFile, node: cst.CSTNode) -> cst.FunctionDef | cst.ClassDef | None:
-    """The outermost function or class around (or at) a node."""
-    found = [a for a in (node, *file.ancestors(node)) if type(a) is cst.FunctionDef or type(a) is cst.ClassDef]
-    return found[-1] if found else None
+    return reason.startswith((BUILT, IMPORTED, COPIED, _LOGGED, DISTRIBUTED_ONLY))
 
 
 def _runs_after_step(file: SourceFile, function: cst.FunctionDef) -> bool:
     """Whether the runtime is given a function to run after the step, every so many steps."""
     given = any((file.resolve(d.decorator) or "").endswith("utils.after_step") for d in function.decorators)
     return given and any(isinstance(a, cst.If) and asks_interval(a.test) for a in file.ancestors(function))
-
-
-def _is_name(node: cst.CSTNode) -> bool:
-    return isinstance(node, (cst.Name, cst.Attribute))
-
-
-def _is_run(file: SourceFile, use: cst.CSTNode) -> bool:
-    """Whether a function is called where it is named, or started there as a process."""
-    call = file.parent(use)
-    if isinstance(call, cst.Arg):
-        call = file.parent(call)
-        return isinstance(call, cst.Call) and (dotted(call.func) or "").rpartition(".")[2] in _STARTERS
-    return isinstance(call, cst.Call) and call.func is use
 
 
 def _now_and_then(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
@@ -531,126 +507,6 @@ def _are_bound_anew(file: SourceFile, names: Sequence[cst.Name], loop: cst.CSTNo
     return anew and all(file.span(n).line <= line for n in names)
 
 
-def _handed_on(function: cst.FunctionDef | cst.ClassDef) -> bool:
-    """Whether a decorator may give a function to somebody else."""
-    return any(
-        (dotted(d.decorator.func if isinstance(d.decorator, cst.Call) else d.decorator) or "").rpartition(".")[2]
-        not in _KEEPING
-        for d in function.decorators
-    )
-
-
-def _given_to_loader(file: SourceFile, use: cst.CSTNode) -> str | None:
-    """`DataLoader(..., collate_fn=use)`, `collate_fn=use(...)`, or by the name of a variable."""
-    node = use
-    parent = file.parent(node)
-    if isinstance(parent, cst.Call) and parent.func is node:  # an object of a class
-        node, parent = parent, file.parent(parent)
-    if isinstance(parent, cst.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0].target, cst.Name):
-        target, function = parent.targets[0].target, file.function(parent)
-        around: cst.CSTNode = function.body if function is not None else file.module
-        uses = [n for n in descendants(around) if isinstance(n, cst.Name) and n.value == target.value]
-        asked = [n for n in uses if n is not target and not _is_keyword(file, n)]
-        return _LOADS if asked and all(_is_loading_argument(file, n) for n in asked) else None
-    return _LOADS if _is_loading_argument(file, node) else None
-
-
-def _is_keyword(file: SourceFile, node: cst.CSTNode) -> bool:
-    parent = file.parent(node)
-    return isinstance(parent, cst.Arg) and parent.keyword is node
-
-
-def _is_loading_argument(file: SourceFile, node: cst.CSTNode) -> bool:
-    arg = file.parent(node)
-    return isinstance(arg, cst.Arg) and arg.keyword is not None and arg.keyword.value in _LOADING_ARGUMENTS
-
-
-def _is_static_use(file: SourceFile, use: cst.CSTNode) -> bool:
-    """`Class.apply(...)`: the use runs the class's code there and then; a constructor call does not."""
-    parent = file.parent(use)
-    return isinstance(parent, cst.Attribute) and parent.attr.value == "apply"
-
-
-def _is_local_use(file: SourceFile, use: cst.CSTNode) -> bool:
-    """A function called, or called by a local name; kept in an attribute or handed on, anyone may call it."""
-    parent = file.parent(use)
-    if isinstance(parent, cst.Call):
-        return parent.func is use
-    while isinstance(parent, cst.IfExp):
-        parent = file.parent(parent)
-    function = file.function(use)
-    if not isinstance(parent, (cst.Assign, cst.AnnAssign)) or function is None:
-        return False
-    targets = [t.target for t in parent.targets] if isinstance(parent, cst.Assign) else [parent.target]
-    names = {t.value for t in targets if isinstance(t, cst.Name)}
-    others = [
-        n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value in names and n not in targets
-    ]
-    return len(names) == len(targets) and all(
-        isinstance(call := file.parent(n), cst.Call) and call.func is n for n in others
-    )
-
-
-def _host_argument(file: SourceFile, use: cst.CSTNode) -> str | None:
-    """The call hands over host copies, and else only settings: `helper(utils.to_host(x), self.size)`."""
-    call = file.parent(use)
-    if not isinstance(call, cst.Call) or call.func is not use or not call.args:
-        return None
-    values = [arg.value for arg in call.args]
-    copies = [v for v in values if isinstance(v, cst.Call) and (dotted(v.func) or "").endswith("utils.to_host")]
-    return _COPIED if copies and all(v in copies or _is_setting(file, v) for v in values) else None
-
-
-def _is_setting(file: SourceFile, value: cst.BaseExpression) -> bool:
-    if isinstance(value, (cst.Integer, cst.Float, cst.SimpleString)) or dotted(value) in ("True", "False", "None"):
-        return True
-    owner = file.owner(value)
-    if owner is None or not isinstance(value, cst.Attribute) or dotted(value.value) != "self":
-        return False
-    given = file.attribute_value(owner, value.attr.value)
-    return isinstance(given, (cst.Name, cst.Integer, cst.Float)) and value.attr.value not in file.buffers(owner)
-
-
-def _references(project: Project) -> dict[cst.CSTNode, list[Reference]]:
-    names = {
-        name
-        for file in project.files.values()
-        for name, bound in file.index.root.bindings.items()
-        if any(isinstance(b, (cst.FunctionDef, cst.ClassDef)) for b in bound)
-    }
-    found: dict[cst.CSTNode, list[Reference]] = defaultdict(list)
-    for file in project.files.values():
-        for node in file.index.nodes:
-            last = node.value if type(node) is cst.Name else node.attr.value if type(node) is cst.Attribute else None
-            if last not in names or not isinstance(node, (cst.Name, cst.Attribute)) or not _is_reference(file, node):
-                continue
-            definition = project.definition(file.resolve(node) or _starred(file, node))
-            if definition is not None:
-                found[definition[1]].append((file, node))
-    return found
-
-
-def _is_reference(file: SourceFile, node: cst.CSTNode) -> bool:
-    """Whether a name stands for its value: it is no part of a longer one, of a definition, an import or a keyword."""
-    parent = file.parent(node)
-    match parent:
-        case cst.Attribute():
-            return parent.attr is not node
-        case cst.FunctionDef() | cst.ClassDef() | cst.Param():
-            return parent.name is not node
-        case cst.Arg():
-            return parent.keyword is not node
-    return not isinstance(parent, (cst.ImportAlias, cst.ImportFrom, cst.AsName))
-
-
-def _starred(file: SourceFile, node: cst.Name | cst.Attribute) -> str | None:
-    """What a name means that only `from ... import *` can have brought."""
-    if type(node) is not cst.Name or not file.stars or file.index.scope_of(node).lookup(node.value) is not None:
-        return None
-    names = (f"{module}.{node.value}" for module in file.stars)
-    return next((name for name in names if file.project.definition(name) is not None), None)
-
-
 def _derives_from_loader(file: SourceFile, owner: cst.ClassDef, seen: frozenset[cst.CSTNode]) -> bool:
     for base in owner.bases:
         name = file.resolve(base.value)
@@ -663,82 +519,6 @@ def _derives_from_loader(file: SourceFile, owner: cst.ClassDef, seen: frozenset[
                 continue
             return True
     return False
-
-
-def _in_script(file: SourceFile, node: cst.CSTNode) -> bool:
-    child = node
-    for around in file.ancestors(node):
-        if isinstance(around, cst.If) and child is around.body and _asks_for_script(around.test):
-            return True
-        child = around
-    return False
-
-
-def _asks_for_script(test: cst.BaseExpression) -> bool:
-    """`__name__ == "__main__"`, and whatever else has to hold."""
-    if isinstance(test, cst.BooleanOperation) and isinstance(test.operator, cst.And):
-        return _asks_for_script(test.left) or _asks_for_script(test.right)
-    return (
-        isinstance(test, cst.Comparison)
-        and len(test.comparisons) == 1
-        and isinstance(test.comparisons[0].operator, cst.Equal)
-        and "__name__" in (dotted(test.left), dotted(test.comparisons[0].comparator))
-    )
-
-
-def _exit_reason(file: SourceFile, statement: cst.If) -> str | None:
-    if not _leaves(statement.body):
-        return None
-    if _asks_not_distributed(file, statement.test):
-        return _distributed_reason(file, statement)
-    if isinstance(statement.test, cst.Call) and dotted(statement.test.func) == "self.host_flag":
-        return f"runs once in a codebook's life (returns at {file.path}:{file.span(statement).line} after that)"
-    return None
-
-
-def _distributed_reason(file: SourceFile, guard: cst.If) -> str:
-    return (
-        f"{DISTRIBUTED_ONLY} "
-        f"(guarded at {file.path}:{file.span(guard).line}); on XLA the port is one program and has none"
-    )
-
-
-def _asks_distributed(file: SourceFile, test: cst.CSTNode) -> bool:
-    """Whether a condition holds only with a process group, asked by a function that is imported or defined here."""
-    if isinstance(test, cst.BooleanOperation):
-        both = isinstance(test.operator, cst.And)
-        return both and (_asks_distributed(file, test.left) or _asks_distributed(file, test.right))
-    return isinstance(test, cst.Call) and (file.resolve(test.func) or "").rpartition(".")[2] in _DISTRIBUTED
-
-
-def _asks_not_distributed(file: SourceFile, test: cst.CSTNode) -> bool:
-    if isinstance(test, cst.BooleanOperation):
-        one = isinstance(test.operator, cst.Or)
-        return one and (_asks_not_distributed(file, test.left) or _asks_not_distributed(file, test.right))
-    return (
-        isinstance(test, cst.UnaryOperation)
-        and isinstance(test.operator, cst.Not)
-        and _asks_distributed(file, test.expression)
-    )
-
-
-def asks_host(test: cst.CSTNode) -> bool:
-    """Whether a condition already asks the runtime if its tensors are on the host."""
-    if isinstance(test, cst.BooleanOperation) and isinstance(test.operator, cst.And):
-        return asks_host(test.left) or asks_host(test.right)
-    if isinstance(test, cst.BooleanOperation):  # not on_host(x) or ...
-        left = test.left
-        return (
-            isinstance(left, cst.UnaryOperation) and isinstance(left.operator, cst.Not) and asks_host(left.expression)
-        )
-    return isinstance(test, cst.Call) and (dotted(test.func) or "").endswith("utils.on_host")
-
-
-def _leaves(block: cst.BaseSuite) -> bool:
-    last = block.body[-1] if block.body else None
-    if isinstance(last, cst.SimpleStatementLine):
-        last = last.body[-1]
-    return isinstance(last, (cst.Return, cst.Raise))
 
 
 def host_reason(file: SourceFile, node: cst.CSTNode) -> str | None:

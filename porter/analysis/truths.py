@@ -9,7 +9,7 @@ import libcst as cst
 from ..syntax.calls import method_call
 from ..syntax.values import is_tensor
 from ..syntax.walk import code, dotted, own_descendants, own_of_type
-from .contexts import asks_host
+from .guards import asks_host
 from .project import SourceFile
 
 _REPORTS = ("print", "warn", "warning", "info", "debug", "error", "exception", "critical", "log")

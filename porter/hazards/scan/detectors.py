@@ -8,9 +8,10 @@ import libcst as cst
 
 from ...analysis.arguments import bind
 from ...analysis.caches import fills
-from ...analysis.contexts import DISTRIBUTED_ONLY, Contexts, host_reason
+from ...analysis.contexts import Contexts, host_reason
 from ...analysis.cuda import is_cuda_text, is_setting, moves_to_cuda
 from ...analysis.factories import input_device
+from ...analysis.guards import DISTRIBUTED_ONLY
 from ...analysis.listings import is_settled, lists_checkpoints
 from ...analysis.numeric import is_number
 from ...analysis.project import SourceFile

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
-from ...analysis.contexts import asks_host
+from ...analysis.guards import asks_host
 from ...analysis.project import SourceFile
 from ...syntax.values import Kind, Record, is_tensor
 from ...syntax.walk import brief, dotted

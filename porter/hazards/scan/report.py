@@ -7,8 +7,9 @@ from functools import partial
 
 import libcst as cst
 
-from ...analysis.contexts import BUILT, DISTRIBUTED_ONLY, IMPORTED, Contexts, host_reason
+from ...analysis.contexts import BUILT, IMPORTED, Contexts, host_reason
 from ...analysis.cuda import names_cuda
+from ...analysis.guards import DISTRIBUTED_ONLY
 from ...analysis.project import Project, SourceFile
 from ...codemod.engine import Rewrites, Rewritten
 from ...codemod.suppress import Note, Suppressions
