@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from porter.validate.cases import chosen
+from porter.validate.cases import chosen, is_found
 from porter.validate.settings import Preset
 
 Progress = Callable[[str, str], None]  # case, what it does now
@@ -31,8 +31,11 @@ class Request:
     forms: str = "auto"  # "tpu" for a TPU's own forms of operations, on whatever device
 
     def names(self) -> tuple[str, ...]:
-        """The cases that are asked for. PortError for a name that means none."""
-        return chosen(self.cases, forms=self.tpu_forms, kernels=self.kernels)
+        """The written cases that are asked for. PortError for a name that means none, nor any by inspection."""
+        asked = tuple(case for case in self.cases if not is_found(case))
+        if self.cases and not asked:
+            return ()
+        return chosen(asked, forms=self.tpu_forms, kernels=self.kernels)
 
     @property
     def tpu_forms(self) -> bool:

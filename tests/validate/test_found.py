@@ -18,8 +18,10 @@ pytest.importorskip("safetensors", reason="needs safetensors (the extra xla)")
 import torch
 
 from porter.cli import cli
-from porter.validate.cases import chosen, chosen_found, found_name, load_case
+from porter.errors import PortError
+from porter.validate.cases import TITLES, chosen, chosen_found, found_name, load_case
 from porter.validate.cases.base import Library, Unavailable
+from porter.validate.request import Request
 from porter.validate.settings import make_settings
 
 from .tiny import write_port, write_upstream
@@ -167,7 +169,11 @@ def test_names_lead_from_an_inventory_to_a_case_and_back() -> None:
         "found.vdecoder.Base",
     )
     assert chosen_found(("found.vdecoder",), names) == tuple(map(found_name, names[1:]))
-    assert chosen(("found.vdecoder",)) == ()
+    assert Request(cases=("found.vdecoder",)).names() == ()
+    assert Request(cases=("found.vdecoder", "losses")).names() == ("losses",)
+    assert Request().names() == tuple(TITLES)
+    with pytest.raises(PortError, match=r"no case found\.vdecoder"):
+        chosen(("found.vdecoder",))  # as bench and record have it
     (part,) = load_case("found.vdecoder.hifigan.models.Generator").parts
     assert (part.module, part.entry) == ("vdecoder.hifigan.models", "Generator")
 

@@ -243,7 +243,7 @@ def chosen(asked: tuple[str, ...], *, forms: bool = False, kernels: bool = False
     """
     known = (*TITLES, *(FORMS if forms else ()), *(KERNELS if kernels else ()))
     for pattern in asked:
-        if not is_found(pattern) and not any(_means(pattern, name) for name in known):
+        if not any(_means(pattern, name) for name in known):
             if any(_means(pattern, name) for name in (*FORMS, *KERNELS)):
                 raise PortError(f"{pattern} is for `validate --forms tpu`, and for kernels jax has to be installed")
             raise PortError(f"there is no case {pattern}; `sovits-port validate --list` shows them")
