@@ -145,12 +145,12 @@ def another_skew(self: Any, x: T, mask: T) -> T:
     n = x.shape[-1]
     table = F.pad(self.near_keys, (0, 0, n - WINDOW - 1, n - WINDOW - 1))
     near = F.pad(q @ table.expand(HEADS, -1, -1).mT, (0, 1)).flatten(2)
-    near = near[..., n - 1 : n - 1 + n * (2 * n - 1)].reshape(2, HEADS, n, 2 * n - 1)[..., :n]
+    near = near[..., n - 1 : n - 1 + n * (2 * n - 1)].reshape(len(x), HEADS, n, 2 * n - 1)[..., :n]
     return self.joined(((near + q @ k.mT) * 0.5).masked_fill(mask == 0, -1e4).softmax(-1) @ v)  # type: ignore[no-any-return]
 
 
 def from_one_layer(self: Any, x: T, mask: T) -> T:
-    three = self.all(x.transpose(1, 2)).reshape(2, -1, 3, HEADS, WIDTH).permute(2, 0, 3, 1, 4)
+    three = self.all(x.transpose(1, 2)).reshape(len(x), -1, 3, HEADS, WIDTH).permute(2, 0, 3, 1, 4)
     q, k, v = (three[i] for i in range(3))
     hidden = mask == 0
     weights = torch.softmax((q * 0.5 @ k.transpose(-1, -2)).masked_fill(hidden, -1e4).masked_fill(hidden.mT, -1e4), -1)
@@ -329,12 +329,14 @@ def alike(ours: list[T], plain: list[T]) -> bool:
     return all(decibels(one, other) > 100 or max(one.abs().max(), other.abs().max()) < 1e-5 for one, other in pairs)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("name", SAME)
-def test_other_words_for_an_attention_are_fused(name: str) -> None:
+def test_other_words_for_an_attention_are_fused(name: str, batch: int) -> None:
     network, plain = made(SAME[name]), made(SAME[name], lambda f: f)
-    wanted = results(plain, *given())
+    x, mask = (one[:batch] for one in given())
+    wanted = results(plain, x, mask)
     with ops.device_forms(tpu=True):
-        found = results(network, *given())
+        found = results(network, x, mask)
     (said,) = ops.fusions(network)
     assert said.kernel == "attention", said
     assert alike(found, wanted)

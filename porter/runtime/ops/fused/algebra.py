@@ -65,8 +65,7 @@ class Algebra:
                 return None if found is None else self.scaled(found, key[2])
         if self._lead(left, right) is None:
             return None
-        left = self._narrowed(left, right)
-        right = self._narrowed(right, left)  # after that: what both have copies of is kept once
+        right = self._narrowed(right, left)  # not both: what both have copies of is kept once
         if numbers.key(right)[0] == "moved":
             columns = self._padding(right, -1, repeated=True)
             if columns is not None:
@@ -98,20 +97,25 @@ class Algebra:
 
     def _narrowed(self, number: int, other: int) -> int:
         """A factor of a product without copies along axes that the other one has, and without axes that go before."""
-        if self._numbers.key(number)[0] != "moved":
-            return number
         others = self._numbers.shapes[other]
         for axis in range(-len(self._numbers.shapes[number]), -2):
-            move = self._numbers.moves[number]
+            move = self._move(number)
             within = axis + move.places.ndim
             if within < 0 or -axis > len(others) or others[axis] != move.shape[axis] or move.shape[axis] == 1:
                 continue
             if (move.places == move.places.take([0], within)).all():
                 number = self.moved(number, functools.partial(_first, axis))
-        shape = self._numbers.shapes[number]
-        while len(shape) > 2 and shape[0] == 1 and len(others) >= len(shape):
+        if len(others) < len(self._numbers.shapes[number]):
+            return number
+        return [number, *self.without_first_axes(number)][-1]
+
+    def without_first_axes(self, number: int) -> list[int]:
+        """What a value is with one axis of length 1 fewer at its beginning, with two fewer, and so on."""
+        shape, found = self._numbers.shapes.get(number, ()), list[int]()
+        while len(shape) > 2 and shape[0] == 1:
             shape = shape[1:]
-        return self.moved(number, lambda move: move.reshaped(shape))
+            found.append(self.moved(number, functools.partial(_reshaped, shape)))
+        return found
 
     def _ordered(self, number: int, axes: str, wanted: Sequence[str]) -> int:
         return self.moved(number, lambda move: move.permuted([axes.index(axis) for axis in wanted]))
@@ -160,6 +164,10 @@ class Algebra:
 def _first(axis: int, move: Move) -> Move:
     """The first along an axis, counted from the last one."""
     return move.cut(axis + len(move.shape), slice(0, 1))
+
+
+def _reshaped(shape: Sequence[int], move: Move) -> Move:
+    return move.reshaped(shape)
 
 
 def _broadcast(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...] | None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from .. import attention
+from .algebra import Algebra
 from .graph import Traced, is_softmax
 from .numbers import ValueNumbers
 from .values import Values, first_nodes
@@ -103,6 +104,10 @@ def references(
     if traced.sizes is None:
         return
     nodes = first_nodes(traced, found)
+    algebra = Algebra(numbers)
+    for number, node in list(nodes.items()):  # a product leaves axes out that its other side has
+        for same in algebra.without_first_axes(number):
+            nodes.setdefault(same, node)
     known = dict.fromkeys(one for one in found.values() if isinstance(one, int))
     every = dict.fromkeys(attended for number in known for attended in _read(numbers, number))
     for attended in sorted(every, key=lambda one: one.near.count(None)):  # what has most

@@ -304,6 +304,9 @@ class _Value(fx.Proxy):
     def dim(self) -> int:
         return len(self.shape)
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
     def size(self, dim: int | None = None) -> Any:
         return self.shape if dim is None else self.shape[dim]
 
