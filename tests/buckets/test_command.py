@@ -18,6 +18,12 @@ from tests.tiny_upstream import run, run_json, tiny
 CLIPS = [(frames, frames // 4) for frames in (40, 60, 90, 100, 101, 150, 250, 290, 310, 390, 450, 451)]
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is run is no upstream: it would be searched for a table of phones."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_dataset(tmp_path / "clips", CLIPS)
