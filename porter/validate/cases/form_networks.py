@@ -82,6 +82,55 @@ def upsampling(ops: Any) -> type[nn.Module]:
     return Upsampling
 
 
+def _odd_layers(width: int) -> dict[str, tuple[nn.Module, nn.Module, nn.Module]]:
+    """Layers of decoders that a signal folded in time cannot pass, by what is odd about one of them."""
+    half = width // 2
+
+    def up(taps: int = 4, stride: int = 2, padding: int = 1, **named: Any) -> nn.Module:
+        return nn.ConvTranspose1d(width, half, taps, stride, padding, **named)
+
+    def block(taps: int = 3, padding: Any = 1, **named: Any) -> nn.Module:
+        return nn.Conv1d(half, half, taps, padding=padding, **named)
+
+    def last(padding: int = 3) -> nn.Module:
+        return nn.Conv1d(half, 1, 7, padding=padding)
+
+    return {
+        "taps": (up(5), block(), last()),
+        "cut": (up(4, 2, 0), block(), last()),
+        "output padding": (up(3, 2, 1, output_padding=1), block(), last()),
+        "groups above": (up(groups=2), block(), last()),
+        "dilation above": (up(3, 2, 1, dilation=2), block(), last()),
+        "narrow": (up(), block(5), last()),
+        "stride": (up(), block(stride=2), last()),
+        "groups": (up(), block(groups=2), last()),
+        "circular": (up(), block(padding_mode="circular"), last()),
+        "same": (up(), block(padding="same"), last()),
+        "dilated": (up(), block(dilation=2), last()),
+        "end": (up(), block(), last(2)),
+    }
+
+
+def odd_upsampling(ops: Any) -> type[nn.Module]:
+    """Decoders that have to stay as they are."""
+
+    class OddUpsampling(nn.Module):
+        """Several, each with another layer that keeps folded signals away."""
+
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.decoders = nn.ModuleList(map(nn.ModuleList, _odd_layers(width).values()))
+            for up, block, last in (decoder.children() for decoder in self.decoders):
+                ops.fold_time(nn.ModuleList([up]), nn.ModuleList([block]), last)
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            """[B, C, T] -> one result a decoder."""
+            parts = (decoder.children() for decoder in self.decoders)
+            return [last(F.leaky_relu(block(up(x)), SLOPE)) for up, block, last in parts]
+
+    return OddUpsampling
+
+
 def product(ops: Any) -> type[nn.Module]:
     """A weight norm of one tap, for a signal that is smaller than the weight."""
 

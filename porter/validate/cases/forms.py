@@ -40,6 +40,7 @@ CASES = (
             own(networks.groups, "groups", _sound, width=16, count=4, taps=5, stride=2),
             own(networks.upsampling, "upsampling", drawn(x=(32, "frames")), width=32, strides=[4, 2], taps=3,
                 dilation=3),
+            own(networks.odd_upsampling, "odd upsampling", drawn(x=(8, "frames")), width=8),
         ),
         forms=(
             "ops/folding.py:conv1d",
