@@ -243,3 +243,63 @@ def scaled(ops: Any) -> type[nn.Module]:
             return found
 
     return Scaled
+
+
+def kept(ops: Any) -> type[nn.Module]:
+    """What looks like the layers of a kernel, and has one in it that no kernel takes."""
+
+    class Kept(nn.Module):
+        """Chains with an odd layer each; all have to run layer by layer."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            odd: dict[str, dict[str, Any]] = {
+                "circular": {"padding_mode": "circular"},
+                "groups": {"groups": 2},
+                "same": {"padding": "same"},
+            }
+            self.residual = nn.ModuleList(_with_layer(_residual_of(ops), "steps.0.1", **more) for more in odd.values())
+            self.narrow = residual(ops)(64, 3, [1], 1, True)  # of a register
+            self.gated = nn.ModuleList(_with_layer(gated(ops)(8, 2, 3, 0), "gates.1", **more) for more in odd.values())
+            self.gated.append(_with_layer(gated(ops)(8, 2, 3, 0), "passes.0", kernel_size=3, padding=1))
+            self.fed = nn.ModuleList(
+                _with_layer(feed_forward(ops)([8, 16, 8], 3, 0.0, 1, False, True), "first", **more)
+                for more in (*odd.values(), {"dilation": 2, "padding": 2})
+            )
+            self.columns = nn.ModuleList(
+                _with_layer(columns(ops)([1, 8, 128, 128], 3, 1), "layers.2", **more)
+                for more in (
+                    {"kernel_size": (3, 3), "padding": 1},
+                    {"stride": (1, 2)},
+                    {"padding_mode": "circular"},
+                    {"padding": (1, 1)},
+                )
+            )
+
+        def forward(self, x: Tensor, y: Tensor, mask: Tensor, z: Tensor) -> object:
+            """[B, 128, T], [B, 8, T], [B, 1, T] and [B, 1, T, columns]."""
+            return {
+                "residual": [*(model(x) for model in self.residual), self.narrow(x[:, :64])],
+                "gated": [model(y, mask) for model in self.gated],
+                "fed": [model(y, mask) for model in self.fed],
+                "columns": [model(z) for model in self.columns],
+            }
+
+    return Kept
+
+
+def _residual_of(ops: Any) -> nn.Module:
+    return residual(ops)(128, 3, [1], 2, True)
+
+
+def _with_layer(model: nn.Module, place: str, **more: Any) -> nn.Module:
+    """A network with another layer at a place: as the one that is there, but for `more`."""
+    owner, _, name = place.rpartition(".")
+    old = model.get_submodule(place)
+    told = {
+        known: getattr(old, known)
+        for known in ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    }
+    kind = nn.Conv1d if isinstance(old, nn.Conv1d) else nn.Conv2d
+    setattr(model.get_submodule(owner) if owner else model, name, kind(**{**told, **more}))
+    return model

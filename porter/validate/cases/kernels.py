@@ -84,9 +84,19 @@ def _seen(batch: int, lead: tuple[int, ...], queries: int, keys: int, generator:
     return whole.unsqueeze(1) if lead else whole
 
 
-def _case(name: str, *parts: Part, left_out: tuple[str, ...] = ()) -> Case:
+def _all(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    narrow = _masked(8)(model, settings, generator)
+    wide = _signal(128)(model, settings, generator)
+    return {**wide, "y": narrow["x"], "mask": narrow["mask"], "z": _sound(1, 3)(model, settings, generator)["x"]}
+
+
+# Each length costs a program of its own, and the others have been run then: shorter than a register, and beyond 128.
+_LENGTHS = ("shortest", "long")
+
+
+def _case(name: str, *parts: Part) -> Case:
     """A case whose every part asks for one kernel a forward."""
-    return Case(f"kernels.{name}", parts, kernels={name: len(parts)}, left_out=left_out)
+    return Case(f"kernels.{name}", parts, kernels={name: len(parts)}, left_out=_LENGTHS)
 
 
 CASES = (
@@ -125,5 +135,10 @@ CASES = (
         "residual",
         own(networks.residual, "pairs", _signal(128), width=128, taps=3, dilations=[1, 3], depth=2, bias=True),
         own(networks.residual, "wide", _signal(256), width=256, taps=7, dilations=[1], depth=1, bias=False),
+    ),
+    Case(
+        "kernels.none",
+        (own(networks.kept, "kept", _all, ("mask",)),),
+        kernels=dict.fromkeys(("feed_forward", "features", "gated", "residual"), 0),
     ),
 )  # fmt: skip
