@@ -9,7 +9,10 @@ from torch import Tensor
 
 from porter.runtime import utils
 from porter.runtime.decoding import Decoded, Network, Options, Row, decode, driver, sampling, steps, stream
+from porter.runtime.decoding import network as network_module
+from porter.runtime.decoding.network import Product
 from porter.runtime.decoding.slots import State
+from porter.runtime.ops import forms
 
 from .speaker import Speaker, a_row, drawn, speak
 
@@ -200,6 +203,19 @@ def test_what_cannot_be_drawn_with_is_refused(model: Speaker) -> None:
 def test_what_has_no_embedding_is_refused(model: Speaker, row: Row, words: str) -> None:
     with pytest.raises(IndexError, match=words):
         decode(Network.of(model), [ROWS[0], row], Options(), most=2)
+
+
+@pytest.mark.parametrize("tpu", [False, True])
+def test_weights_lie_as_a_device_multiplies_them(monkeypatch: pytest.MonkeyPatch, tpu: bool) -> None:
+    plain = Product(torch.randn(5, 3), torch.randn(5))
+    monkeypatch.setattr(utils, "constant", lambda tensor, device: tensor.contiguous())
+    monkeypatch.setattr(forms, "wants_tpu_form", lambda *tensors: tpu)
+    monkeypatch.setattr(network_module, "_kind", lambda device: "xla")
+    sent = plain.sent("cpu")
+    assert sent.turned is not tpu and sent.weight.shape == ((5, 3) if tpu else (3, 5))
+    given = torch.randn(2, 3)
+    assert torch.allclose(sent(given), plain(given))
+    assert torch.equal(sent.sent("cpu").weight, sent.weight)
 
 
 def test_noise_comes_from_the_seeded_generator(model: Speaker) -> None:

@@ -27,7 +27,7 @@ class Product(NamedTuple):
 
     def sent(self, device: torch.device | str) -> "Product":
         """The same on a device, in the order that it wants."""
-        turned = not forms.wants_tpu_form(torch.empty(0, device=device)) and torch.device(device).type == "xla"
+        turned = _kind(device) == "xla" and not forms.wants_tpu_form(torch.empty(0, device=device))
         weight = self.weight if turned == self.turned else self.weight.t()
         bias = None if self.bias is None else utils.constant(self.bias, device)
         return Product(utils.constant(weight, device), bias, turned)
@@ -89,6 +89,10 @@ class Network(NamedTuple):
             heads=model.num_head,
             end=model.EOS,
         )
+
+
+def _kind(device: torch.device | str) -> str:
+    return torch.device(device).type
 
 
 def _layer(layer: Any) -> Layer:
