@@ -291,15 +291,7 @@ class CopyBeforeIndexing(Rule):
         found = method_call(node, "cpu") if self.file.is_trainer else None
         if found is None or node.args:
             return
-        indexed = found[0]
-        while True:  # through .data and .detach()
-            detached = method_call(indexed, "detach")
-            if detached is not None and not detached[1].args:
-                indexed = detached[0]
-            elif isinstance(indexed, cst.Attribute) and indexed.attr.value == "data":
-                indexed = indexed.value
-            else:
-                break
+        indexed = _attached(found[0])
         if not isinstance(indexed, cst.Subscript) or not all(_is_fixed(e) for e in indexed.slice):
             return
         around = self.file.parent(node)
@@ -323,3 +315,15 @@ def _is_number(node: cst.BaseExpression) -> bool:
     if isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Minus):
         node = node.expression
     return isinstance(node, cst.Integer)
+
+
+def _attached(node: cst.BaseExpression) -> cst.BaseExpression:
+    """`x` of `x.data` and `x.detach()`."""
+    while True:
+        detached = method_call(node, "detach")
+        if detached is not None and not detached[1].args:
+            node = detached[0]
+        elif isinstance(node, cst.Attribute) and node.attr.value == "data":
+            node = node.value
+        else:
+            return node

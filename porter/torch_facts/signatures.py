@@ -39,12 +39,11 @@ class Signature:
         """Where each parameter of a call finds its value: the place of a positional argument, the name of a keyword, or
         all places that `*rest` takes; None where a call with `given` positional arguments and these keywords fails.
         """
-        places: dict[str, int | str | tuple[int, ...]] = {}
         ordered = [p.name for p in self.parameters if not p.keyword_only]
-        if given > len(ordered) and self.rest is None:
-            return None
-        places.update({name: i for i, name in enumerate(ordered[:given])})
-        if given > len(ordered) and self.rest is not None:
+        places: dict[str, int | str | tuple[int, ...]] = {name: i for i, name in enumerate(ordered[:given])}
+        if given > len(ordered):
+            if self.rest is None:
+                return None
             places[self.rest] = tuple(range(len(ordered), given))
         names = {p.name for p in self.parameters}
         for keyword in keywords:
@@ -52,9 +51,8 @@ class Signature:
             if name in places or (name not in names and not self.options):
                 return None
             places[name] = keyword
-        if any(p.default is None and p.name not in places for p in self.parameters):
-            return None
-        return places
+        lacking = any(p.default is None and p.name not in places for p in self.parameters)
+        return None if lacking else places
 
 
 def parse(text: str, native: bool) -> Signature:

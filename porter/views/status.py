@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,13 +30,26 @@ def print_standing(standing: Standing, upstream: str, *, quiet: bool = False, wh
         head = Text(f"{place} is stale: generating it from {upstream} would change it", style="bold yellow")
     else:
         head = Text(f"{place} is up to date with {upstream}", style="bold green")
-    if not (quiet and not standing.stale):
+    if standing.stale or not quiet:
         console.print(head, soft_wrap=True)
-    listed = partial(_listed, most=None if whole else _NAMES)
     if quiet:
         for conflict in standing.marked:
             console.print(Text(f"{conflict.file}:{conflict.line}: {conflict.message}"), soft_wrap=True)
         return
+    rows = _rows(standing, partial(_listed, most=None if whole else _NAMES))
+    if rows:
+        print_counts(console, rows)
+    if standing.changes is not None:
+        print_changes(console, standing.changes, whole=whole)
+        if standing.changes.fact("rulebook"):
+            console.print()
+            console.print(Text("If the package was made with --rules, give status the same."))
+    if standing.news:
+        _print_news(console, standing, whole)
+
+
+def _rows(standing: Standing, listed: Callable[[Sequence[str]], str]) -> list[tuple[str, str]]:
+    """What people have done to the package, as label and words."""
     rows = []
     if standing.missing:
         rows.append(("Missing", f"{_count(standing.missing)} written again: {listed(standing.missing)}"))
@@ -49,15 +62,7 @@ def print_standing(standing: Standing, upstream: str, *, quiet: bool = False, wh
         places = [f"{decision['file']}:{decision['line']}" for decision in standing.lost]
         count = f"{len(places)} stale decision{'' if len(places) == 1 else 's'}"
         rows.append(("Decided", f"{count}, about code that is another now: {listed(places)}"))
-    if rows:
-        print_counts(console, rows)
-    if standing.changes is not None:
-        print_changes(console, standing.changes, whole=whole)
-        if standing.changes.fact("rulebook"):
-            console.print()
-            console.print(Text("If the package was made with --rules, give status the same."))
-    if standing.news:
-        _print_news(console, standing, whole)
+    return rows
 
 
 def _print_news(console: Console, standing: Standing, whole: bool) -> None:

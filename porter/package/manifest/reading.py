@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import msgspec
 from ...errors import PortError
 from ...inputs.regular import read_regular
 from ..store import MANIFEST, PACKAGE, TOOL, Place, recover
-from .records import SCHEMA, Manifest
+from .records import SCHEMA, EditRecord, FileRecord, HazardRecord, Manifest
 
 
 def read_package(place: Place) -> Manifest:
@@ -66,24 +68,35 @@ def is_inside(name: str) -> bool:
 
 def _nonsense(manifest: Manifest) -> str:
     """What port.json says that cannot be, such as a file outside the package; "" where it makes sense."""
-    prefix = f"{manifest['package']}/"
     if manifest["package"] != PACKAGE:
         return f"the package is {manifest['package']!a}, and not {PACKAGE}"
-    for name, record in manifest["files"].items():
-        if not is_inside(name) or not (name.startswith(prefix) or name == f"{PACKAGE.partition('/')[0]}/__init__.py"):
-            return f"{name!a} is no place in the package"
-        if record["upstream"] is not None and not is_inside(record["upstream"]):
-            return f"{record['upstream']!a} is no place upstream"
-        if record["header_at"] < 0 or record["header_lines"] < 0:
-            return f"the header of {name!a} has no place"
+    prefix = f"{PACKAGE}/"
     known = {(record["upstream"], name.removeprefix(prefix)) for name, record in manifest["files"].items()}
-    for edit in (*manifest["edits"], *manifest["decisions"]["undecided"]):
-        if (edit["file"], edit["target"]) not in known:
-            return f"an edit tells of {edit['file']!a}, which is not the source of {edit['target']!a}"
-        for first, last in (("line", "end_line"), ("target_line", "target_end_line")):
-            if not 1 <= edit[first] <= edit[last]:  # type: ignore[literal-required]  # four names of lines
-                return f"an edit of {edit['file']!a} has lines that cannot be"
-    for hazard in manifest["hazards"]["list"]:
-        if (hazard["file"], hazard["target"]) not in known or hazard["line"] < 1 or hazard["target_line"] < 1:
-            return f"a hazard tells of {hazard['file']!a}, line {hazard['line']}, which is no place in the package"
+    told = itertools.chain(
+        (_nonsense_of_file(name, record) for name, record in manifest["files"].items()),
+        (_nonsense_of_edit(edit, known) for edit in (*manifest["edits"], *manifest["decisions"]["undecided"])),
+        (_nonsense_of_hazard(hazard, known) for hazard in manifest["hazards"]["list"]),
+    )
+    return next(filter(None, told), "")
+
+
+def _nonsense_of_file(name: str, record: FileRecord) -> str:
+    within = name.startswith(f"{PACKAGE}/") or name == f"{PACKAGE.partition('/')[0]}/__init__.py"
+    if not is_inside(name) or not within:
+        return f"{name!a} is no place in the package"
+    if record["upstream"] is not None and not is_inside(record["upstream"]):
+        return f"{record['upstream']!a} is no place upstream"
+    return f"the header of {name!a} has no place" if record["header_at"] < 0 or record["header_lines"] < 0 else ""
+
+
+def _nonsense_of_edit(edit: EditRecord, known: Collection[tuple[str | None, str]]) -> str:
+    if (edit["file"], edit["target"]) not in known:
+        return f"an edit tells of {edit['file']!a}, which is not the source of {edit['target']!a}"
+    lines = 1 <= edit["line"] <= edit["end_line"] and 1 <= edit["target_line"] <= edit["target_end_line"]
+    return "" if lines else f"an edit of {edit['file']!a} has lines that cannot be"
+
+
+def _nonsense_of_hazard(hazard: HazardRecord, known: Collection[tuple[str | None, str]]) -> str:
+    if (hazard["file"], hazard["target"]) not in known or hazard["line"] < 1 or hazard["target_line"] < 1:
+        return f"a hazard tells of {hazard['file']!a}, line {hazard['line']}, which is no place in the package"
     return ""
