@@ -675,9 +675,7 @@ def _reader(file: SourceFile, constructor: cst.FunctionDef) -> str | None:
         dotted(target.target)
         for assign in own_of_type(constructor.body, cst.Assign)
         for target in assign.targets
-        if any(
-            isinstance(n, cst.SimpleString) and "5-wav32k" in str(n.evaluated_value) for n in descendants(assign.value)
-        )
+        if _names_sounds(assign.value)
     } - {None}
     methods = {m.name.value for m in owner.body.body if isinstance(m, cst.FunctionDef)}
     for call in descendants(owner.body):
@@ -688,3 +686,9 @@ def _reader(file: SourceFile, constructor: cst.FunctionDef) -> str | None:
         if first == "self" and name in methods and below:
             return name
     return None
+
+
+def _names_sounds(value: cst.BaseExpression) -> bool:
+    """Whether an expression has the name of the folder of sounds in it."""
+    texts = (n for n in descendants(value) if isinstance(n, cst.SimpleString))
+    return any("5-wav32k" in str(text.evaluated_value) for text in texts)

@@ -182,7 +182,8 @@ def _serve(channel: socket.socket) -> None:
             pid = os.fork()
             if not pid:
                 _become(order, handles)
-            while os.getpgid(pid) != pid:  # who gets the number may kill the group at once
+            late = time.monotonic() + 10
+            while os.getpgid(pid) != pid and time.monotonic() < late:  # who gets the number may kill the group at once
                 time.sleep(0.0005)
             *theirs, running[pid] = handles
             for handle in theirs:

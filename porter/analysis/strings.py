@@ -164,9 +164,9 @@ class Strings:
 
     def _fills(self, name: str) -> list[cst.Call | cst.AugAssign] | None:
         """What puts elements into a local set; None where something may do it that is not seen."""
-        found: list[cst.Call | cst.AugAssign] = []
         if self._loops(name):
             return None
+        found: list[cst.Call | cst.AugAssign] = []
         for node in own_names(self._function.body).get(name, ()):
             around = self._file.parent(node)
             if isinstance(around, cst.AugAssign) and around.target is node:
@@ -178,10 +178,7 @@ class Strings:
                 elif not isinstance(call, cst.Call) or around.attr.value not in _OTHER_METHODS:
                     return None
             elif isinstance(around, cst.Arg):
-                call = self._file.parent(around)
-                reader = isinstance(call, cst.Call) and isinstance(call.func, cst.Name) and call.func.value in _READERS
-                fills = isinstance(call, cst.Call) and method_call(call, *_FILLS) is not None
-                if not (reader or fills):
+                if not _only_read(self._file.parent(around)):
                     return None
             elif isinstance(around, (cst.Assign, cst.Element)) and not self._is_target(around):  # another name for it
                 return None
@@ -254,3 +251,11 @@ def _makes_set(node: cst.BaseExpression) -> bool:
 
 def _is_empty(node: cst.BaseExpression) -> bool:
     return isinstance(node, cst.Call) and _makes_set(node) and not node.args
+
+
+def _only_read(call: cst.CSTNode | None) -> bool:
+    """Whether what is given to a call is read there, or put into something else."""
+    if not isinstance(call, cst.Call):
+        return False
+    reader = isinstance(call.func, cst.Name) and call.func.value in _READERS
+    return reader or method_call(call, *_FILLS) is not None

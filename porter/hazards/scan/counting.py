@@ -111,25 +111,24 @@ def _changes(file: SourceFile, name: cst.Name, left: int) -> bool:
     scope, bindings = found
     if scope is file.index.root:
         return any(isinstance(b, cst.AugAssign) for b in _everywhere(file, name.value))
-    for binding in bindings:
-        if isinstance(binding, cst.Param):
-            if isinstance(scope.node, cst.FunctionDef) and _parameter_changes(file, scope.node, binding, left):
-                return True
-        elif isinstance(binding, cst.For):
-            if _loop_counts(file, binding):
-                return True
-        elif isinstance(binding, cst.AugAssign):
-            if (
-                any(_ends_graphs(file, loop) for loop in _around(file, binding))
-                and file.kind(binding.value) is Kind.HOST
-            ):
-                return True
-        elif isinstance(binding, cst.AssignTarget):
+    return any(_binds_another(file, name, scope.node, binding, left) for binding in bindings)
+
+
+def _binds_another(file: SourceFile, name: cst.Name, space: cst.CSTNode, binding: object, left: int) -> bool:
+    """Whether one binding of a name, in a function or class, gives it another number from graph to graph."""
+    match binding:
+        case cst.Param():
+            return isinstance(space, cst.FunctionDef) and _parameter_changes(file, space, binding, left)
+        case cst.For():
+            return _loop_counts(file, binding)
+        case cst.AugAssign():
+            ends = any(_ends_graphs(file, loop) for loop in _around(file, binding))
+            return ends and file.kind(binding.value) is Kind.HOST
+        case cst.AssignTarget():
             assign = file.parent(binding)
             if not isinstance(assign, cst.Assign) or _inside(file, name, assign):
-                continue
-            if changing(file, assign.value, left - 1) is not None:
-                return True
+                return False
+            return changing(file, assign.value, left - 1) is not None
     return False
 
 
