@@ -151,9 +151,13 @@ def kernel_findings(wanted: Mapping[str, int], ran: Mapping[str, int], *, backwa
     ]
 
 
-def form_findings(wanted: Sequence[str], ran: Mapping[str, int]) -> list[str]:
-    """Functions of the runtime that a case's step has to run, and did not."""
-    return [f"{name} of the package did not run: its form was not taken" for name in wanted if not ran.get(name)]
+def form_findings(wanted: Mapping[str, int], ran: Mapping[str, int]) -> list[str]:
+    """Functions of the runtime that did not run as often as a case's step has to run them."""
+    return [
+        f"{name} of the package ran {ran.get(name, 0)} times, where {least} were to be: its form was not taken"
+        for name, least in wanted.items()
+        if ran.get(name, 0) < least
+    ]
 
 
 def call_findings(instrumented: Mapping[str, int], plain: Mapping[str, int]) -> list[str]:

@@ -129,7 +129,9 @@ def test_a_form_that_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(periodic, "wants_tpu_form", lambda *tensors: False)
     found = outcome(tmp_path, monkeypatch, case=load_case("forms.layers"))
     assert all(report.passed for report in found.tensors)
-    assert "ops/periodic.py:Conv2d._folded of the package did not run: its form was not taken" in found.findings
+    assert "ops/periodic.py:Conv2d._folded of the package ran 0 times, where 2 were to be: its form was not taken" in (
+        found.findings
+    )
 
 
 def test_kernels_are_asked_for_with_a_tpu_s_forms(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,6 +219,7 @@ KERNELS: dict[str, str] = {
     "kernels.features": "convolutions with all their results in kernels: of columns, in groups, plain",
     "kernels.gated": "gated layers in a kernel, conditioned and wide",
     "kernels.residual": "residual layers in a kernel, in pairs and wide",
+    "kernels.changing": "a residual layer that is told another slope between two calls",
     "kernels.none": "layers of which one is of no kind that a kernel takes: they run one by one",
 }
 

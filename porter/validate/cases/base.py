@@ -199,7 +199,8 @@ class Case:
     turn: int = 0  # of the variations that `turns` cases of the same code share, each takes its own
     turns: int = 1
     kernels: Mapping[str, int] = field(default_factory=dict)  # how often a forward has to run each, in a TPU's forms
-    forms: tuple[str, ...] = ()  # `ops/FILE:NAME` of what a step has to run of the runtime, in a TPU's forms
+    # How often a step has to run functions of the runtime, `ops/FILE:NAME`, at least, in a TPU's forms.
+    forms: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()  # names of variations that are known to differ; a comment beside it says why
 
     def part(self, label: str) -> Part:

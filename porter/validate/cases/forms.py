@@ -1,8 +1,8 @@
 """A TPU's own forms of layers, kernels apart, each against torch's own layer.
 
 Upstream has no such networks: they are the judge's own, made of torch's operations on upstream's side. Each case names
-the functions of the runtime that its step has to run: so a form that is not taken any more is seen, though the plain
-one gives the same.
+the functions of the runtime that its step has to run, and how often: so a form that is not taken any more is seen,
+though the plain one gives the same.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ CASES = (
                 dilation=3),
             own(networks.odd_upsampling, "odd upsampling", drawn(x=(8, "frames")), width=8),
         ),
-        forms=(
-            "ops/folding.py:conv1d",
-            "ops/folding.py:conv_transpose1d",
-            "ops/grouped.py:conv1d",
-            "ops/periodic.py:Conv2d._folded",
-            "ops/recomputed.py:_Recomputed.backward",
-            "ops/twins.py:unfolded",
-        ),
+        forms={
+            "ops/folding.py:conv1d": 10,
+            "ops/folding.py:conv_transpose1d": 4,
+            "ops/grouped.py:conv1d": 2,
+            "ops/periodic.py:Conv2d._folded": 2,
+            "ops/recomputed.py:_Recomputed.backward": 5,
+            "ops/twins.py:unfolded": 3,
+        },
     ),
     Case(
         "forms.products",
@@ -57,15 +57,16 @@ CASES = (
             own(networks.product, "product", drawn(g=(48, 1)), given=48, gives=72),
             own(networks.dropping, "dropping", drawn(x=(8, "phonemes")), width=8, p=0.2),
         ),
-        forms=(
-            "ops/dropout.py:_Product.backward",
-            "ops/rectified.py:_Rectified.backward",
-            "ops/weight_norm.py:_NormedWeight.convolve",
-        ),
+        forms={
+            "ops/dropout.py:_Product.backward": 1,
+            "ops/rectified.py:_Rectified.backward": 1,
+            "ops/weight_norm.py:_NormedWeight.convolve": 1,
+        },
     ),
     Case(
         "forms.recurrent",
         (own(networks.recurrent, "recurrent", _states, width=7, hidden=5),),
+        forms={"ops/lstm.py:LSTM._layers": 5},
         left_out=("bfloat16",),  # under autocast torch's, on the CPU, gives bfloat16, and the runtime's float32
     ),
     Case("forms.norms", (own(networks.norms, "norms", drawn(x=(6, "frames")), width=6),)),

@@ -245,6 +245,38 @@ def scaled(ops: Any) -> type[nn.Module]:
     return Scaled
 
 
+def changing(ops: Any) -> type[nn.Module]:
+    """A residual layer that is told another number between two calls."""
+
+    class Sloped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv1d(128, 128, 1)
+            self.slope = SLOPE
+
+        @ops.fused  # type: ignore[untyped-decorator]
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = self.layer(F.leaky_relu(x, self.slope)) + x
+            return result
+
+    class Changing(nn.Module):
+        """What a kernel computes follows."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Sloped()
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            """[B, C, T] -> the results with two slopes."""
+            found = []
+            for slope in (SLOPE, 3 * SLOPE):
+                self.inner.slope = slope
+                found.append(self.inner(x))
+            return found
+
+    return Changing
+
+
 def kept(ops: Any) -> type[nn.Module]:
     """What looks like the layers of a kernel, and has one in it that no kernel takes."""
 

@@ -137,6 +137,12 @@ CASES = (
         own(networks.residual, "wide", _signal(256), width=256, taps=7, dilations=[1], depth=1, bias=False),
     ),
     Case(
+        "kernels.changing",
+        (own(networks.changing, "changing", _signal(128)),),
+        kernels={"residual": 2},
+        left_out=_LENGTHS,
+    ),
+    Case(
         "kernels.none",
         (own(networks.kept, "kept", _all, ("mask",)),),
         kernels=dict.fromkeys(("feed_forward", "features", "gated", "residual"), 0),
