@@ -28,7 +28,7 @@ def check_packages(device: str, command: str = "validate") -> dict[str, str]:
 
 def child_environment(device: str, *, quick: bool = False, forms: str = "auto") -> dict[str, str]:
     """Environment of the child processes: PJRT_DEVICE as the user set it, else TPU where there is one, else
-    CPU.
+    CPU; and the device that is meant where a port's code names none.
 
     `quick` halves the time that XLA's CPU compiler takes: LLVM optimises less, after all of XLA's own passes. On
     CUDA, what a reference needs to be repeatable. `forms`: "tpu" for a TPU's own forms of operations on any device.
@@ -36,6 +36,7 @@ def child_environment(device: str, *, quick: bool = False, forms: str = "auto") 
     """
     result = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # threads that spin for work starve each other's processes
     result["SOVITS_PORT_FORMS"] = forms
+    result["SOVITS_PORT_DEVICE"] = "xla" if device in ("xla", "tpu") else "cpu"  # for code that names CUDA
     if device == "cuda":
         result["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS adds in another order each time otherwise
         result["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # asking whether there is CUDA must not start it before a fork

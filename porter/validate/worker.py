@@ -31,6 +31,7 @@ from porter.validate import roles
 from porter.validate.cases import load_case
 from porter.validate.cases.base import Library, Unavailable
 from porter.validate.cases.standins import standing
+from porter.validate.cuda import cuda_is_the_host
 from porter.validate.job import Job, Told
 from porter.validate.lifetime import die_with_parent
 from porter.validate.stacks import write_stacks
@@ -46,6 +47,7 @@ _ROLES = {
     "ported": roles.ported,
     "lowered": lowered,
 }
+_OF_UPSTREAM = frozenset({"reference", "exact", "checkpoint", "unported"})
 
 
 def main(arguments: list[str]) -> int:
@@ -62,7 +64,8 @@ def run(job: Job) -> int:
     sys.path[:0] = [entry for entry in job.search if entry not in sys.path]
     started = time.perf_counter()
     try:
-        told = _ROLES[job.role](job)
+        with cuda_is_the_host() if job.role in _OF_UPSTREAM and job.device != "cuda" else contextlib.nullcontext():
+            told = _ROLES[job.role](job)
     except Unavailable as reason:
         told = Told(unavailable=str(reason))
     except Exception as error:

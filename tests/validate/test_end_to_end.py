@@ -24,7 +24,7 @@ from porter.validate.outcome import CaseOutcome
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
 
-from .tiny import write_port, write_upstream
+from .tiny import MODELS, write_port, write_upstream
 
 CASE = "synthesizer.v2.forward"
 BOTH = ("--case", CASE, "--case", "discriminator.v2")
@@ -56,6 +56,17 @@ def test_a_faithful_port_passes(tmp_path: Path) -> None:
     assert [t["name"] for t in base(synthesizer, "buffers")] == ["SynthesizerTrn.seen"]
     assert discriminator["verdict"] == "not in this upstream"
     assert str(tmp_path) not in json.dumps(told)
+
+
+def test_an_original_that_always_asks_for_cuda_runs_on_the_host(tmp_path: Path) -> None:
+    asking = MODELS.replace("self.conv(x * mask)", "self.conv((x * mask).cuda(x.device))")
+    upstream = write_upstream(tmp_path / "upstream", asking)
+    named = '.to(__import__("os").environ["SOVITS_PORT_DEVICE"])'  # the device that is meant where none is named
+    port = write_port(upstream, tmp_path / "port", ".cuda(x.device)", named)
+    arguments = ["validate", str(upstream), str(port), "--device", "cpu", "--preset", "tiny", "--steps", "1", "--json"]
+    done = CliRunner().invoke(cli, [*arguments, "--case", CASE])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["cases"][0]["verdict"] == "pass"
 
 
 def test_a_lost_mask_is_found_and_traced_to_its_rule(tmp_path: Path) -> None:
