@@ -197,6 +197,8 @@ CLEAN = [
     "return x.new_tensor(y)",
     "return list(zip([1, 2], [x, y]))",
     "return enumerate([x, y])",
+    "a, b = x * 2, y; return b * torch.exp(a)",
+    "a, b = x * 2, lengths; return a[b.long()]",
 ]
 _METHOD = (
     "class Net(nn.Module):\n    def run(self, x: Tensor, y: Tensor, mask: torch.BoolTensor, lengths: torch.LongTensor, "

@@ -307,6 +307,8 @@ def _binds_listing(file: SourceFile, binding: object) -> bool:
         note = binding.annotation.annotation
         name = dotted(note.value if isinstance(note, cst.Subscript) else note) or ""
         return name.rpartition(".")[2] in ("list", "List", "tuple", "Tuple", "Sequence", "str")
-    assign = file.parent(binding) if isinstance(binding, cst.AssignTarget) else None
+    if not isinstance(binding, cst.AssignTarget) or not isinstance(binding.target, cst.Name):
+        return False  # a part of what is assigned, among others
+    assign = file.parent(binding)
     made = assign.value if isinstance(assign, cst.Assign) else None
     return made is not None and not isinstance(made, (cst.Name, cst.Attribute)) and _is_listing(file, made)
