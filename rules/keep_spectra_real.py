@@ -457,12 +457,12 @@ class TransformOnDevice(Rule):
 
 
 class InvertOnDevice(Rule):
-    """Take inverse short-time Fourier transforms of spectra that are made of real tensors.
+    """Take inverse short-time Fourier transforms in real arithmetic.
 
-    `torch.istft` ends the process on XLA, and complex tensors have no gradient there. A spectrum that is made of a
-    magnitude and a phase, or of its two parts, stays a pair of real tensors; the transform is a product with cosines and
-    sines, and a sum of shifted frames. Windows that cancel somewhere raise on the CPU alone: on the device that would
-    have to be waited for. Spectra of which it is not known what they are made of stay as they are.
+    `torch.istft` ends the process on XLA, and making complex tensors of two real ones falls back to the host. A spectrum
+    that is made of a magnitude and a phase, or of its two parts, stays a pair of real tensors; any other is complex until
+    it is transformed. The transform is a product with cosines and sines, and a sum of shifted frames. Windows that cancel
+    somewhere raise on the CPU alone: on the device that would have to be waited for.
     """
 
     code = "LOW010"
@@ -567,35 +567,40 @@ class InvertOnDevice(Rule):
                 """,
             grad=("m", "p"),
         ),
+        Example(
+            before="""
+                import torch
+
+
+                def sound(m, p, w):
+                    return inverse(m * torch.exp(p * 1j), w)
+
+
+                def inverse(s, w):
+                    return torch.istft(s, 8, window=w)
+                """,
+            after="""
+                import torch
+                from . import ops
+
+
+                def sound(m, p, w):
+                    return inverse(m * torch.exp(p * 1j), w)
+
+
+                def inverse(s, w):
+                    return ops.istft(ops.view_as_real(s), 8, window=w)
+                """,
+            call="sound(m, p, w)",
+            inputs="""
+                m = torch.linspace(0, 1, 30).reshape(1, 5, 6)
+                p = torch.linspace(-3, 3, 30).reshape(1, 5, 6).sin()
+                w = torch.hann_window(8)
+                """,
+            grad=("m", "p"),
+        ),
     )
     untouched: ClassVar = (
-        # whatever that is
-        """
-        import torch
-
-
-        def sound(s, w):
-            return torch.istft(s, 8, window=w)
-        """,
-        # what is read as complex elsewhere
-        """
-        import torch
-
-
-        def sound(m, p, w):
-            s = torch.polar(m, p)
-            return torch.istft(s, 8, window=w), s.abs()
-        """,
-        """
-        import torch
-
-
-        def sound(m, p, w, c):
-            s = torch.polar(m, p)
-            if c:
-                s = c
-            return torch.istft(s, 8, window=w)
-        """,
         """
         import torch
 
@@ -634,9 +639,10 @@ class InvertOnDevice(Rule):
             value = self._only_value(spectrum)
             pairs = self._pairs(value) if value is not None else None
             if value is None or pairs is None:
-                return
-            self.replace(value, pairs)
-            made = spectrum
+                made = self.fill("ops.view_as_real(__s)", s=spectrum)
+            else:
+                self.replace(value, pairs)
+                made = spectrum
         args = [
             arg.with_changes(value=made, keyword=cst.Name("parts") if arg.keyword else None)
             if arg.value is spectrum

@@ -29,7 +29,7 @@ from .reductions import amax, amin, mean, nanmean, std, std_mean, sum, var, var_
 from .sample_rows import sample_rows
 from .segments import slice_segments
 from .sinc import sinc
-from .spectra import complex_abs, complex_angle, complex_parts, phasor_parts, polar_parts
+from .spectra import complex_abs, complex_angle, complex_parts, phasor_parts, polar_parts, view_as_real
 from .stft import stft, stft_as_real, stft_magnitude
 from .uploads import uploaded
 from .weight_norm import fold_weight_norms, remove_weight_norm, weight_norm
@@ -100,6 +100,7 @@ __all__ = [
     "var",
     "var_mean",
     "vector_norm",
+    "view_as_real",
     "wants_tpu_form",
     "weight_norm",
 ]

@@ -40,6 +40,11 @@ def complex_parts(real: torch.Tensor, imag: torch.Tensor) -> torch.Tensor:
     return torch.stack([real.expand(shape), imag.expand(shape)], -1)
 
 
+def view_as_real(spectrum: torch.Tensor) -> torch.Tensor:
+    """`torch.view_as_real`, of conjugated and negated views too: complex [...] -> real [..., 2]."""
+    return torch.view_as_real(torch.resolve_neg(torch.resolve_conj(spectrum)))
+
+
 def polar_parts(abs: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
     """`torch.view_as_real(torch.polar(abs, angle))`, `angle` in radians: [..., 2]."""
     if not wants_device_form(abs, angle):
