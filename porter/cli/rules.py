@@ -82,7 +82,7 @@ def _meant(book: list[type[Rule]], code: str) -> list[type[Rule]]:
     found = exact or [rule for rule in book if wanted and rule.code.startswith(wanted)]
     if found:
         return found
-    if Path(code).is_dir():
+    if code and Path(code).is_dir():
         raise PortError(f"{code} is a folder, where the code of a rule belongs; a folder of rules goes with --rules")
     near = get_close_matches(wanted, [rule.code for rule in book], n=3, cutoff=_LIKENESS)
     if near:
