@@ -12,6 +12,8 @@ from porter.runtime.chips import tpu_chips
 
 _EFFORT = "xla_backend_optimization_level"
 _INSTALL = 'pip install "sovits-port[xla]"'
+# glibc keeps what is freed: large tensors would go back to the system, and be cleared page by page, at each operation.
+_ALLOCATION = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 25)}
 
 
 def check_packages(device: str, command: str = "validate") -> dict[str, str]:
@@ -34,7 +36,7 @@ def child_environment(device: str, *, quick: bool = False, forms: str = "auto") 
     CUDA, what a reference needs to be repeatable. `forms`: "tpu" for a TPU's own forms of operations on any device.
     PortError for `tpu` on a machine without one.
     """
-    result = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # threads that spin for work starve each other's processes
+    result = {**_ALLOCATION, "OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # threads that spin starve each other
     result["SOVITS_PORT_FORMS"] = forms
     result["SOVITS_PORT_DEVICE"] = "xla" if device in ("xla", "tpu") else "cpu"  # for code that names CUDA
     if device == "cuda":

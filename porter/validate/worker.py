@@ -12,6 +12,7 @@ wherever its own `search` finds it. For each job the server writes `started PID`
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -92,6 +93,8 @@ def _serve(first: dict[str, object]) -> int:
         _import_ahead(str(first["package"]), names, search)
         if not first["anew"]:
             Library(str(first["package"])).module("models")
+    gc.collect()
+    gc.freeze()  # a fork's own collections would copy every page of what is here
     for line in sys.stdin:
         child = _fork(Path(line.strip()), threads)
         print("started", child, file=channel)
