@@ -224,6 +224,17 @@ class TestChoice:
         with pytest.raises(PortError, match=r"\(a, b\); --sources DIR"):
             find_layout(open_upstream(str(write_tree(tmp_path, files))))
 
+    def test_a_copy_further_down_is_none(self, tmp_path: Path) -> None:
+        text = NET.format(line="", call="")
+        root = write_tree(tmp_path / "up", {"nets/x.py": text, "tools/nets/x.py": f"# changed\n{text}"})
+        done = run("generate", root, "--out", tmp_path / "out")
+        assert done.exit_code == 0
+        assert "nets is the main folder of 2" in done.stderr
+        assert "nearer to the top than tools/nets; --sources says otherwise" in done.stderr
+        named = {"nets/x.py": text, "tools/nets/x.py": text.replace("class Net", "class Other")}
+        with pytest.raises(PortError, match=r"\(nets, tools/nets\); --sources DIR"):
+            find_layout(open_upstream(str(write_tree(tmp_path / "named", named))))
+
     def test_a_configuration_says_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         root = write_tree(tmp_path / "up", self.FILES)
         (tmp_path / "sovits-port.toml").write_text(f'upstream = "{root}"\nsources = ["b"]\n')

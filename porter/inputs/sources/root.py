@@ -47,24 +47,34 @@ def find_layout(snapshot: Snapshot, asked: Iterable[str] = ()) -> Layout:
         return _without_classes(snapshot, named)
     trained = networks.trained & every
     best = networks.main(trained or every)
-    folder = _one_folder(snapshot, sorted({folder_of(path) for path, _ in best}))
+    folder = _one_folder(snapshot, best)
     main = next(one for one in best if folder_of(one[0]) == folder)
     others = {folder_of(path) for path, _ in every} - {folder}
+    copies = sorted({folder_of(path) for path, _ in best} - {folder})
     return Layout(
         folder,
         _is_flat(networks, contents, folder),
-        chosen=_reason(networks, main, trained, len(others)) if others else "",
+        chosen=_reason(networks, main, trained, len(others), copies) if others else "",
         whole=_by_whole_path(contents, folder),
     )
 
 
-def _one_folder(snapshot: Snapshot, folders: Sequence[str]) -> str:
-    """The only folder, or the only one of the preferred name. PortError where that does not tell which is meant."""
+def _one_folder(snapshot: Snapshot, best: Iterable[Class]) -> str:
+    """The only folder of some classes, the only one of the preferred name, or that of which the others are copies.
+
+    Where all classes have one name, a copy is what is further from the top. PortError where nothing tells which folder
+    is meant.
+    """
+    folders = sorted({folder_of(path) for path, _ in best})
     if len(folders) == 1:
         return folders[0]
     preferred = [folder for folder in folders if folder.rpartition("/")[2] == MODULE]
     if len(preferred) == 1:
         return preferred[0]
+    depth = {folder: len(folder.split("/")) if folder else 0 for folder in folders}
+    nearest = [folder for folder in folders if depth[folder] == min(depth.values())]
+    if len(nearest) == 1 and len({name for _, name in best}) == 1:
+        return nearest[0]
     shown = ", ".join(folder or "." for folder in folders[:5])
     raise PortError(
         f"{snapshot.spec} has several folders whose networks have equally many parts ({shown}); "
@@ -72,11 +82,13 @@ def _one_folder(snapshot: Snapshot, folders: Sequence[str]) -> str:
     )
 
 
-def _reason(networks: Networks, main: Class, trained: frozenset[Class], others: int) -> str:
+def _reason(networks: Networks, main: Class, trained: frozenset[Class], others: int, copies: Sequence[str]) -> str:
     path, name = main
     folder = folder_of(path) or "the top folder"
     size = len(networks.parts(main))
     why = f"it holds {name}, of {size} network classes the largest{' that is trained' if trained else ''}"
+    if copies:
+        why += f", and is nearer to the top than {', '.join(copies)}"
     return f"{folder} is the main folder of {others + 1} with networks: {why}"
 
 
