@@ -119,7 +119,7 @@ class BuildHelpersOnDevice(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        found = method_call(node, "to")
+        found = method_call(node, "to", "type_as")
         if found is None or self.host_reason(node) is not None:
             return
         move = read_move(self.file, node)
@@ -185,4 +185,4 @@ class BuildHelpersOnDevice(Rule):
 
 
 def _is_moved(parent: cst.CSTNode | None) -> bool:
-    return isinstance(parent, cst.Attribute) and parent.attr.value == "to"
+    return isinstance(parent, cst.Attribute) and parent.attr.value in ("to", "type_as")

@@ -92,6 +92,24 @@ class MakeTensorsOnDevice(Rule):
                 import torch
 
 
+                def count(x, other):
+                    return torch.zeros(x.size(0)).type_as(other) + x.sum(1)
+                """,
+            after="""
+                import torch
+
+
+                def count(x, other):
+                    return torch.zeros(x.size(0), device=other.device, dtype=other.dtype) + x.sum(1)
+                """,
+            call="count(x, x.double())",
+            inputs="x = torch.arange(6.0).reshape(2, 3)",
+        ),
+        Example(
+            before="""
+                import torch
+
+
                 def mask(x):
                     return torch.ones(x.size(0), 1, x.size(1)).to(x)
                 """,
@@ -164,6 +182,14 @@ class MakeTensorsOnDevice(Rule):
         ),
     )
     untouched: ClassVar = (
+        # what it would be read of is computed, and would be twice
+        """
+        import torch
+
+
+        def count(x):
+            return torch.zeros(x.size(0)).type_as(x.half())
+        """,
         """
         import torch
 
@@ -488,7 +514,7 @@ class MakeLengthsOnDevice(Rule):
     def _plain(self, node: cst.Call) -> cst.BaseExpression | None:
         """`torch.tensor(n or [n], device=device)`, or the same moved afterwards."""
         call, converted = node, None
-        if method_call(node, "to"):
+        if method_call(node, "to", "type_as"):
             moved = moved_factory(self.file, node, COPIES)
             if moved is None:
                 return None

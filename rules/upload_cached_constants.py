@@ -40,6 +40,34 @@ class UploadCachedConstants(Rule):
 
 
                 def ramp(x, n):
+                    if n not in ramps:
+                        ramps[n] = torch.arange(n).type_as(x)
+                    return x * ramps[n]
+                """,
+            after="""
+                import torch
+                from . import utils
+
+                ramps = {}
+
+
+                def ramp(x, n):
+                    if n not in ramps:
+                        ramps[n] = utils.constant(torch.arange(n), device=x.device, dtype=x.dtype)
+                    return x * ramps[n]
+                """,
+            call="ramp(x, 3)",
+            inputs="x = torch.linspace(1, 2, 3)",
+            grad=("x",),
+        ),
+        Example(
+            before="""
+                import torch
+
+                ramps = {}
+
+
+                def ramp(x, n):
                     key = str(n) + str(x.device)
                     if key not in ramps:
                         ramps[key] = torch.arange(n, device=x.device) / n
@@ -146,7 +174,7 @@ class UploadCachedConstants(Rule):
         """The same constant, computed on the host and uploaded; None when the expression reads device tensors."""
         device: cst.BaseExpression | None = None
         dtype: cst.BaseExpression | None = None
-        found = method_call(value, "to")
+        found = method_call(value, "to", "type_as")
         if found is not None:
             move = read_move(self.file, found[1])
             if move is None or move.device is None:

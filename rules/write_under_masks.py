@@ -161,7 +161,7 @@ class ComputeUnderMasks(Rule):
 
 
                 def curve(inputs, slopes):
-                    return torch.sqrt(1 - inputs**2) * slopes[..., 0], inputs * 2
+                    return torch.sqrt(1 - inputs**2) * slopes[..., slopes.size(-1) - 1], inputs * 2
 
 
                 def bent(x, slopes):
@@ -183,7 +183,7 @@ class ComputeUnderMasks(Rule):
 
 
                 def curve(inputs, slopes):
-                    return torch.sqrt(1 - inputs**2) * slopes[..., 0], inputs * 2
+                    return torch.sqrt(1 - inputs**2) * slopes[..., slopes.size(-1) - 1], inputs * 2
 
 
                 def bent(x, slopes):

@@ -15,6 +15,7 @@ from porter.inputs.sources import Layout, collect, find_layout
 from porter.inputs.upstream import open_upstream
 from porter.package.store import Place
 from tests import warm
+from tests.test_vits_shaped import ALIGN
 from tests.tiny_upstream import run, write_tree
 
 HALF = "from torch.nn import functional as F\n\n\ndef half(x):\n    return F.relu(x) / 2\n"
@@ -295,6 +296,20 @@ def test_an_import_that_would_find_nothing(tmp_path: Path, text: str, told: str)
     if told:
         assert "gone" in done.stderr
         assert not (tmp_path / "out").exists()
+
+
+def test_an_extension_that_is_not_built_yet_is_not_missing(tmp_path: Path) -> None:
+    text = ALIGN.replace(".loops", ".align.core").replace("maximum_path_loops", "maximum_path_c")
+    files = {
+        "voice/nets/networks.py": net("from .align import maximum_path", "nn.Identity()"),
+        "voice/nets/align/__init__.py": text,
+        "voice/nets/align/core.pyx": "",
+    }
+    out = tmp_path / "out"
+    assert run("generate", write_tree(tmp_path / "up", files), "--out", out).exit_code == 0
+    assert "ops.maximum_path(scores, mask)" in (out / "module/tpu/align/__init__.py").read_text()
+    del files["voice/nets/align/core.pyx"]
+    assert "align.core in line 3" in run("generate", write_tree(tmp_path / "lacking", files), "--out", out).stderr
 
 
 def test_what_nothing_reaches_of_flat_sources_is_waived(tmp_path: Path) -> None:

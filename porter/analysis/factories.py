@@ -27,6 +27,8 @@ _NO_SIZES = (
     "beta sym std mean base s"
 ).split()  # parameters of factories that say nothing of shapes
 
+_MOVES = ("to", "type_as")
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:
@@ -47,8 +49,13 @@ class Move:
 
 
 def read_move(file: SourceFile, call: cst.Call) -> Move | None:
-    """The device and dtype that a `.to(...)` call asks for; None when that cannot be told."""
+    """The device and dtype that a call of `.to(...)` or `.type_as(...)` asks for; None when that cannot be told."""
     assert isinstance(call.func, cst.Attribute)
+    if call.func.attr.value == "type_as":
+        like = (bind(file, call, "other") or {}).get("other")
+        if like is None or dotted(like) is None:
+            return None  # it would be evaluated twice
+        return Move(fill("__t.device", t=like), fill("__t.dtype", t=like))
     named, first = keywords(call), positional(call)[:1]
     leads = "device"
     if "other" in named or (first and is_tensor(file.kind(first[0]))):
@@ -105,8 +112,8 @@ def sizes(file: SourceFile, call: cst.Call) -> list[cst.BaseExpression]:
 
 
 def moved_factory(file: SourceFile, node: cst.Call, factories: Collection[str]) -> Moved | None:
-    """The parts of `factory(...).to(device...)`."""
-    found = method_call(node, "to")
+    """The parts of `factory(...).to(device...)`, or of `factory(...).type_as(...)`."""
+    found = method_call(node, *_MOVES)
     if found is None or not isinstance(found[0], cst.Call):
         return None
     factory = found[0]
@@ -197,7 +204,7 @@ def computed_on_host(factory: cst.Call, function: cst.BaseExpression) -> cst.Cal
 
 def drawn_in_place(file: SourceFile, node: cst.Call) -> Moved | None:
     """`torch.FloatTensor(...).normal_()` and its kin, moved at once: the parts of the draw that means the same."""
-    found = method_call(node, "to")
+    found = method_call(node, *_MOVES)
     if found is None:
         return None
     draw = method_call(found[0], *_DRAWS)
@@ -215,7 +222,7 @@ def drawn_in_place(file: SourceFile, node: cst.Call) -> Moved | None:
 
 def drawn_within(file: SourceFile, node: cst.Call) -> cst.Call | None:
     """The same draw on the device, of `torch.Tensor(...).uniform_(a, b)` and its kin that are moved at once."""
-    found = method_call(node, "to")
+    found = method_call(node, *_MOVES)
     draw = method_call(found[0], *_DRAWS) if found is not None else None
     if draw is None or not isinstance(draw[0], cst.Call) or not draw[1].args:
         return None

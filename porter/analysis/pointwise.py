@@ -215,7 +215,14 @@ def _index_ok(file: SourceFile, node: cst.Subscript) -> bool:
     if isinstance(file.kind(node.value), tuple):
         return True  # one of several results
     leading = isinstance(first, cst.Index) and isinstance(first.value, cst.Ellipsis)
-    return leading and len(elements) == 2 and not any(is_tensor(file.kind(n)) for n in own_descendants(elements[1]))
+    return leading and len(elements) == 2 and not any(is_tensor(file.kind(n)) for n in _numbers(elements[1]))
+
+
+def _numbers(index: cst.BaseSlice) -> list[cst.BaseExpression]:
+    """The numbers that say what is taken along an axis."""
+    if isinstance(index, cst.Slice):
+        return [part for part in (index.lower, index.upper, index.step) if part is not None]
+    return [cst.ensure_type(index, cst.Index).value]
 
 
 def _shape(node: cst.CSTNode) -> bool:

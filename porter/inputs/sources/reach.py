@@ -9,7 +9,7 @@ from ...errors import PortError
 from ...syntax.text import decode
 from .carried import REPLACED, spared
 from .facts import Facts, Import, read_facts
-from .layout import TRAINERS, join
+from .layout import TRAINERS, folder_of, join
 from .placing import RUNTIME
 from .resolve import Module, resolve
 from .root import has_torch
@@ -271,7 +271,7 @@ class Reach:
             found.add_packages(statement, known=meaning is not None)
             if meaning is None:
                 continue
-            if meaning.missing and strict and not statement.optional:
+            if meaning.missing and strict and not statement.optional and not self._is_extension(path, meaning.missing):
                 raise PortError(
                     f"{path} imports {meaning.missing} in line {statement.line}, and upstream holds no such file"
                 )
@@ -288,6 +288,11 @@ class Reach:
             taken=found.taken,
             relative=frozenset(found.relative),
         )
+
+    def _is_extension(self, path: str, missing: str) -> bool:
+        """Whether a module that upstream lacks is one that it builds of Cython's sources beside the importing file."""
+        source = f"{missing.rpartition('.')[2]}.pyx"
+        return any(file.rpartition("/")[2] == source for file in self._tree.snapshot.files(folder_of(path)))
 
     def _facts(self, path: str) -> Facts:
         known = self.files.get(path)
