@@ -48,7 +48,7 @@ def residual(text: str, **others: str) -> list[tuple[str, int]]:
         ("y = torch.repeat_interleave(x, x.long())", "SHP"),
         ("for i in range(n):\n        y = x[:, : lengths[i]]", "SYN"),
         ("y = torch.searchsorted(x, x)", "LOW"),
-        ("y = torch.istft(x, 16)", "LOW"),
+        ("y = torch.istft(x, 16, return_complex=True)", "LOW"),
         ("y = torch._weight_norm(x, x[:, :1], 0)", "LOW"),
         ("y = torch.ops.aten.col2im(x, [4, 4], [2, 2], [1, 1], [0, 0], [1, 1])", "LOW"),
         ("y = torch.fft.rfft(x)", "LOW"),
