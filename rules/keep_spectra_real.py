@@ -634,15 +634,9 @@ class InvertOnDevice(Rule):
         if given is None or bare is None or dotted(given.get("return_complex", cst.Name("False"))) != "False":
             return
         spectrum = given["input"]
-        made = self._pairs(spectrum)
+        made = self._pairs(spectrum) or self._assigned_pairs(spectrum)
         if made is None:
-            value = self._only_value(spectrum)
-            pairs = self._pairs(value) if value is not None else None
-            if value is None or pairs is None:
-                made = self.fill("ops.view_as_real(__s)", s=spectrum)
-            else:
-                self.replace(value, pairs)
-                made = spectrum
+            made = self.fill("ops.view_as_real(__s)", s=spectrum)
         args = [
             arg.with_changes(value=made, keyword=cst.Name("parts") if arg.keyword else None)
             if arg.value is spectrum
@@ -664,6 +658,15 @@ class InvertOnDevice(Rule):
         found = self.match("torch.view_as_complex(__s)", spectrum)
         viewed = found["s"] if found is not None else None
         return viewed if isinstance(viewed, cst.BaseExpression) else None
+
+    def _assigned_pairs(self, spectrum: cst.BaseExpression) -> cst.BaseExpression | None:
+        """A local name, where what it is assigned can be such parts instead; asks for that edit."""
+        value = self._only_value(spectrum)
+        pairs = self._pairs(value) if value is not None else None
+        if value is None or pairs is None:
+            return None
+        self.replace(value, pairs)
+        return spectrum
 
     def _only_value(self, spectrum: cst.BaseExpression) -> cst.BaseExpression | None:
         """What a local name is assigned, if that happens once and nothing but one expression reads it."""

@@ -29,7 +29,7 @@ class ReduceAllAxes(Rule):
     code = "LOW012"
     title = "reduce all axes on the device"
     safety = Safety.EXACT
-    message = "on XLA, a reduction along no axis reduces nothing; the runtime's names all axes, as PyTorch does"
+    message = "with an empty dim PyTorch reduces all axes, and PyTorch/XLA none; the runtime's function names them all"
     examples: ClassVar = (
         Example(
             before="""

@@ -82,11 +82,31 @@ def gated(ops: Any) -> type[nn.Module]:
     return Gated
 
 
+def _features(ops: Any) -> type[nn.Module]:
+    """Layers whose results are all wanted, as a discriminator has them."""
+
+    class Features(nn.Module):
+        """A leaky ReLU after each of its `layers`."""
+
+        layers: nn.ModuleList
+
+        @ops.fused  # type: ignore[untyped-decorator]
+        def forward(self, x: Tensor) -> list[Tensor]:
+            """The result of each layer."""
+            found = []
+            for layer in self.layers:
+                x = F.leaky_relu(layer(x), SLOPE)
+                found.append(x)
+            return found
+
+    return Features
+
+
 def columns(ops: Any) -> type[nn.Module]:
     """Convolutions of columns, as a discriminator of periods has."""
 
-    class Columns(nn.Module):
-        """All results of convolutions along time, a leaky ReLU after each."""
+    class Columns(_features(ops)):  # type: ignore[misc]
+        """[B, C, T, columns]: convolutions along time."""
 
         def __init__(self, widths: list[int], taps: int, stride: int) -> None:
             super().__init__()
@@ -95,23 +115,14 @@ def columns(ops: Any) -> type[nn.Module]:
                 for given, gives in pairwise(widths)
             )
 
-        @ops.fused  # type: ignore[untyped-decorator]
-        def forward(self, x: Tensor) -> list[Tensor]:
-            """[B, C, T, columns] -> one of these a layer."""
-            found = []
-            for layer in self.layers:
-                x = F.leaky_relu(layer(x), SLOPE)
-                found.append(x)
-            return found
-
     return Columns
 
 
 def groups(ops: Any) -> type[nn.Module]:
     """Convolutions in groups, as a discriminator of whole signals has."""
 
-    class Groups(nn.Module):
-        """All results of convolutions in groups, a leaky ReLU after each."""
+    class Groups(_features(ops)):  # type: ignore[misc]
+        """[B, C, T]: convolutions in groups."""
 
         def __init__(self, widths: list[int], counts: list[int], taps: int, stride: int, bias: bool) -> None:
             super().__init__()
@@ -121,15 +132,6 @@ def groups(ops: Any) -> type[nn.Module]:
                 )
                 for (given, gives), count in zip(pairwise(widths), counts, strict=True)
             )
-
-        @ops.fused  # type: ignore[untyped-decorator]
-        def forward(self, x: Tensor) -> list[Tensor]:
-            """[B, C, T] -> one of these a layer."""
-            found = []
-            for layer in self.layers:
-                x = F.leaky_relu(layer(x), SLOPE)
-                found.append(x)
-            return found
 
     return Groups
 
