@@ -7,7 +7,7 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.analysis.arguments import lacks
-from porter.analysis.factories import input_device, read_move
+from porter.analysis.factories import MOVES, input_device, read_move
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star, method_call
 from porter.syntax.template import names_in
@@ -119,7 +119,7 @@ class BuildHelpersOnDevice(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        found = method_call(node, "to", "type_as")
+        found = method_call(node, *MOVES)
         if found is None or self.host_reason(node) is not None:
             return
         move = read_move(self.file, node)
@@ -185,4 +185,4 @@ class BuildHelpersOnDevice(Rule):
 
 
 def _is_moved(parent: cst.CSTNode | None) -> bool:
-    return isinstance(parent, cst.Attribute) and parent.attr.value in ("to", "type_as")
+    return isinstance(parent, cst.Attribute) and parent.attr.value in MOVES

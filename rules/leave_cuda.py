@@ -14,8 +14,6 @@ from porter.rule import Example, Needed, RedirectRule, Rule, Safety
 from porter.syntax.walk import descendants, own_of_type
 
 _TIGHT = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
-
-
 _HALF = ("torch.float16", "torch.half")
 
 
@@ -23,8 +21,8 @@ class AutocastOnDevice(RedirectRule):
     """Autocast on the device that is used, in its own dtype.
 
     `torch.cuda.amp.autocast` does nothing without CUDA. The runtime's autocast is the device's: bfloat16 on a TPU,
-    which needs no gradient scaling, and no effect on the CPU. Of a device that is known only when it runs it is torch's
-    own, but in bfloat16 on XLA, where torch switches it off for float16.
+    which needs no gradient scaling, and no effect on the CPU. Where the device is known at run time only,
+    autocast stays torch's own; on XLA float16, for which torch switches autocast off there, becomes bfloat16.
     """
 
     code = "DEV001"
@@ -155,7 +153,7 @@ class AutocastOnDevice(RedirectRule):
         if given is None:
             return
         if not cuda.is_cuda_text(given["device_type"]):
-            half = self.file.resolve(given["dtype"]) in _HALF if "dtype" in given else False
+            half = "dtype" in given and self.file.resolve(given["dtype"]) in _HALF
             if half and not isinstance(given["device_type"], cst.SimpleString):
                 self.replace(node.func, self.runtime("utils.autocast_for"))
             return

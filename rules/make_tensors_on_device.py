@@ -11,6 +11,7 @@ from porter.analysis.arguments import bind, lacks
 from porter.analysis.caches import fill_around
 from porter.analysis.factories import (
     COPIES,
+    MOVES,
     computed_on_host,
     input_device,
     moved_factory,
@@ -514,7 +515,7 @@ class MakeLengthsOnDevice(Rule):
     def _plain(self, node: cst.Call) -> cst.BaseExpression | None:
         """`torch.tensor(n or [n], device=device)`, or the same moved afterwards."""
         call, converted = node, None
-        if method_call(node, "to", "type_as"):
+        if method_call(node, *MOVES):
             moved = moved_factory(self.file, node, COPIES)
             if moved is None:
                 return None

@@ -8,7 +8,7 @@ import libcst as cst
 
 from porter.analysis.arguments import bind, without
 from porter.analysis.caches import fills
-from porter.analysis.factories import read_move
+from porter.analysis.factories import MOVES, read_move
 from porter.analysis.resent import resent
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
@@ -174,7 +174,7 @@ class UploadCachedConstants(Rule):
         """The same constant, computed on the host and uploaded; None when the expression reads device tensors."""
         device: cst.BaseExpression | None = None
         dtype: cst.BaseExpression | None = None
-        found = method_call(value, "to", "type_as")
+        found = method_call(value, *MOVES)
         if found is not None:
             move = read_move(self.file, found[1])
             if move is None or move.device is None:

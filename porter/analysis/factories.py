@@ -27,7 +27,7 @@ _NO_SIZES = (
     "beta sym std mean base s"
 ).split()  # parameters of factories that say nothing of shapes
 
-_MOVES = ("to", "type_as")
+MOVES = ("to", "type_as")  # what `read_move` reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def sizes(file: SourceFile, call: cst.Call) -> list[cst.BaseExpression]:
 
 def moved_factory(file: SourceFile, node: cst.Call, factories: Collection[str]) -> Moved | None:
     """The parts of `factory(...).to(device...)`, or of `factory(...).type_as(...)`."""
-    found = method_call(node, *_MOVES)
+    found = method_call(node, *MOVES)
     if found is None or not isinstance(found[0], cst.Call):
         return None
     factory = found[0]
@@ -204,7 +204,7 @@ def computed_on_host(factory: cst.Call, function: cst.BaseExpression) -> cst.Cal
 
 def drawn_in_place(file: SourceFile, node: cst.Call) -> Moved | None:
     """`torch.FloatTensor(...).normal_()` and its kin, moved at once: the parts of the draw that means the same."""
-    found = method_call(node, *_MOVES)
+    found = method_call(node, *MOVES)
     if found is None:
         return None
     draw = method_call(found[0], *_DRAWS)
@@ -222,7 +222,7 @@ def drawn_in_place(file: SourceFile, node: cst.Call) -> Moved | None:
 
 def drawn_within(file: SourceFile, node: cst.Call) -> cst.Call | None:
     """The same draw on the device, of `torch.Tensor(...).uniform_(a, b)` and its kin that are moved at once."""
-    found = method_call(node, *_MOVES)
+    found = method_call(node, *MOVES)
     draw = method_call(found[0], *_DRAWS) if found is not None else None
     if draw is None or not isinstance(draw[0], cst.Call) or not draw[1].args:
         return None

@@ -29,7 +29,7 @@ class Compiled:
     code: int
     seconds: float  # that compiling took
     moved: int  # bytes between HBM and the chip
-    repeated: int  # of these in the body of a loop, which counts once
+    repeated: int  # of these in loops; one whose number of turns the compiler does not tell counts once
 
     @property
     def held(self) -> int:

@@ -104,10 +104,6 @@ class Networks:
         most = max(sizes.values(), default=0)
         return sorted(one for one, size in sizes.items() if size == most)
 
-    def bare_imports(self, path: str) -> frozenset[str]:
-        """Last parts of the modules that a file imports, and names taken from them."""
-        return frozenset(self._files[path].imported) if path in self._files else frozenset()
-
 
 def _stem(path: str) -> str:
     folder, _, name = path.rpartition("/")

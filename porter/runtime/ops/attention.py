@@ -55,9 +55,15 @@ class Weights(Deferred):
         self._scores, self._kept, self._scale = scores, kept, scale
 
     @staticmethod
-    def of(scores: Scores, kept: torch.Tensor | None = None, scale: float = 1.0) -> "Weights":
-        """The weights of scores; `kept` says which of them a dropout keeps, multiplied by `scale`."""
-        dtype = _held_dtype(_computed_in(scores.queries, scores.keys) or scores.queries.dtype, scores.queries)
+    def of(
+        scores: Scores, kept: torch.Tensor | None = None, scale: float = 1.0, dtype: torch.dtype | None = None
+    ) -> "Weights":
+        """The weights of scores; `kept` says which of them a dropout keeps, multiplied by `scale`.
+
+        `dtype` is theirs, where that is known.
+        """
+        if dtype is None:
+            dtype = _held_dtype(_computed_in(scores.queries, scores.keys) or scores.queries.dtype, scores.queries)
         return Weights.like(scores.shape, dtype, scores.queries.device, scores, kept, scale)
 
     def _compute(self) -> torch.Tensor:
@@ -97,12 +103,13 @@ def attend(
         sums = sums if near_values is None else sums + relative_values(left, near_values)
         return Attended(sums, weights, left, f"{plan}; so it ran step by step, with relative positions in diagonals")
     sums, near = _weighed(plan, scores, values, kept)
-    weights = Weights.of(scores)
-    left = weights if kept is None else Weights.of(scores, kept, scale)
+    held = getattr(torch, plan.held)
+    weights = Weights.of(scores, dtype=held)
+    left = weights if kept is None else Weights.of(scores, kept, scale, held)
     if near_values is not None and near is not None and near.shape[-1] == near_values.shape[-2]:
         sums = sums + torch.matmul(near, near_values)
     elif near_values is not None:
-        sums = sums + relative_values(left + 0, near_values)
+        sums = sums + relative_values(left.read(), near_values)
     return Attended(sums, weights, left)
 
 

@@ -82,14 +82,14 @@ class Deferred(torch.Tensor):
             found = known(*args, **kwargs)
             if found is not None:
                 return found
-        args, kwargs = _read((args, kwargs))
+        args, kwargs = read_all((args, kwargs))
         return func(*args, **kwargs)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        args, kwargs = _read((args, kwargs or {}))
+        args, kwargs = read_all((args, kwargs or {}))
         return func(*args, **kwargs)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> torch.Tensor:
@@ -109,8 +109,8 @@ def version(tensor: torch.Tensor) -> int | None:
     return None if tensor.is_inference() else tensor._version
 
 
-def _read(given: Any) -> Any:
-    """Arguments, with the tensors that wait computed."""
+def read_all(given: Any) -> Any:
+    """A structure of values, with the tensors that wait computed."""
     return pytree.tree_map(lambda value: value.read() if isinstance(value, Deferred) else value, given)
 
 

@@ -35,7 +35,7 @@ class FoundCase(Case):
         """Constructor arguments and shapes of inputs. Unavailable where none were found, and why."""
         part = self.parts[0]
         try:
-            entry = library.member(part.module, part.entry)
+            entry = part.member(library)
         except ImportError as error:
             raise Unavailable(f"its file cannot be imported: {error}") from None
         return {LABEL: library.standins.run(lambda: _fit(entry, settings))}
@@ -43,7 +43,7 @@ class FoundCase(Case):
     def build(self, library: Library, told: Told) -> Subjects:
         """The instance, or the function itself."""
         part, found = self.parts[0], told[LABEL]
-        entry = library.member(part.module, part.entry)
+        entry = part.member(library)
         made = entry
         if found["constructor"] is not None:
             made = library.standins.run(lambda: entry(**found["constructor"]))
@@ -57,7 +57,11 @@ class FoundCase(Case):
 
     def differentiates(self, key: str, value: Tensor) -> bool:
         """Masks get no gradient."""
-        return value.is_floating_point() and "mask" not in key
+        return _takes_gradient(key, value)
+
+
+def _takes_gradient(name: str, value: Tensor) -> bool:
+    return value.is_floating_point() and "mask" not in name
 
 
 class _Ways(nn.Module):
@@ -123,10 +127,7 @@ def _ways(made: Any, function: Any, shapes: Shapes, settings: Settings) -> list[
 
 def _refused(made: Any, given: Mapping[str, Tensor], way: Mapping[str, Any]) -> str:
     """Why upstream's code does not take these inputs, or nothing can be learnt from what it gives; "" for neither."""
-    leaves = {
-        name: value.requires_grad_() if value.is_floating_point() and "mask" not in name else value
-        for name, value in given.items()
-    }
+    leaves = {name: value.requires_grad_() if _takes_gradient(name, value) else value for name, value in given.items()}
     try:
         results = [value for _, value in flatten(made(**leaves, **way))]
     except Exception as error:

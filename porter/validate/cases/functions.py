@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from porter.validate.cases import writing
 from porter.validate.cases.base import Batch, Case
@@ -32,6 +33,11 @@ def _call(*known: Any) -> object:
     """One of the operations, by its name, of a member of the batch: these and further arguments come first."""
     name, member, *more, ops, given = known
     return getattr(ops, name)(given[member], *more)
+
+
+def _regular(given: Batch) -> Tensor:
+    """Matrices that have an inverse."""
+    return given["square"] + 4 * torch.eye(5)
 
 
 def _resampled(ops: Any, given: Batch, size: Mapping[str, Any], mode: Mapping[str, Any]) -> object:
@@ -179,11 +185,11 @@ _NO_SPECTRA: Calls = {
 }
 
 _MATRICES: Calls = {
-    "logdet": lambda o, g: o.logdet(g["square"] + 4 * torch.eye(5)),
-    "negative": lambda o, g: o.logdet((g["square"].detach() + 4 * torch.eye(5)) * -1),
-    "inverse": lambda o, g: o.inverse(g["square"] + 4 * torch.eye(5)),
-    "one": lambda o, g: (o.logdet((g["square"] + 4 * torch.eye(5))[0]), o.inverse((g["square"] + 4 * torch.eye(5))[0])),
-    "double": lambda o, g: o.inverse((g["square"] + 4 * torch.eye(5)).double()),
+    "logdet": lambda o, g: o.logdet(_regular(g)),
+    "negative": lambda o, g: o.logdet(_regular(g).detach() * -1),
+    "inverse": lambda o, g: o.inverse(_regular(g)),
+    "one": lambda o, g: (o.logdet(_regular(g)[0]), o.inverse(_regular(g)[0])),
+    "double": lambda o, g: o.inverse(_regular(g).double()),
 }
 _NO_MATRICES: Calls = {
     "vector": lambda o, g: o.logdet(g["square"][0, 0]),

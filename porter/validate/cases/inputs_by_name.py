@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from porter.validate.cases.base import Unavailable, lengths, mask_of
+from porter.validate.cases.base import Unavailable, lengths
+from porter.validate.cases.shapes import varying_mask
 from porter.validate.settings import Settings
 
 Shape = list[Any]  # how values are drawn, then axes: a number, or the name of a size in `Settings`
@@ -80,9 +81,7 @@ def _widths(entry: Any, arguments: dict[str, Any]) -> list[int]:
             if taken is not None and module is not entry:
                 found.append(taken)
                 break
-        found += [
-            len(p) for name, p in entry.named_parameters() if p.dim() == 1 and name in ("gamma", "weight", "bias")
-        ]
+        found += [len(p) for name, p in entry.named_parameters() if p.dim() == 1 and name in _NORMS]
     told = [value for name, value in arguments.items() if isinstance(value, int) and "channel" in name]
     return list(dict.fromkeys([*found, *told])) or [32]
 
@@ -132,8 +131,7 @@ def _tensor(shape: Shape, settings: Settings, generator: torch.Generator) -> Ten
         return _LOWEST + torch.rand(axes, generator=generator) * (_HIGHEST - _LOWEST)
     if kind == "ids":
         return torch.randint(4, axes, generator=generator)
-    ends = lengths(settings.batch, settings.frames // 2, settings.frames, generator)
-    mask = mask_of(ends, settings.frames)
+    mask = varying_mask(settings, generator)
     if kind == "square":
         return (mask.unsqueeze(2) * mask.unsqueeze(-1)).reshape(axes)
     return mask.reshape(axes)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from porter.validate.cases import kernel_networks as networks
-from porter.validate.cases.base import Batch, Case, Part, lengths, mask_of
-from porter.validate.cases.shapes import Inputs, normal
+from porter.validate.cases.base import Batch, Case, Part
+from porter.validate.cases.shapes import Inputs, Size, drawn, normal, size, varying_mask
 from porter.validate.cases.shapes import judges_own as own
 from porter.validate.settings import Settings
 
@@ -40,9 +40,8 @@ def _conditioned(width: int) -> Inputs:
 
 def _masked(width: int) -> Inputs:
     def inputs(model: Any, s: Settings, generator: torch.Generator) -> Batch:
-        time = _rows(s)
-        mask = mask_of(lengths(s.batch, time // 2, time, generator), time)
-        return {"x": normal(generator, s.batch, width, time), "mask": mask}
+        mask = varying_mask(s, generator, _rows(s))
+        return {"x": normal(generator, s.batch, width, _rows(s)), "mask": mask}
 
     return inputs
 
@@ -52,35 +51,24 @@ def _sound(factor: int, *columns: int) -> Inputs:
     return lambda model, s, generator: {"x": normal(generator, s.batch, 1, factor * s.frames + 1, *columns)}
 
 
-def _fed(width: int, masked: bool) -> Inputs:
-    def inputs(model: Any, s: Settings, generator: torch.Generator) -> Batch:
-        given = {"x": normal(generator, s.batch, width, s.frames)}
-        if masked:
-            given["mask"] = mask_of(lengths(s.batch, s.frames // 2, s.frames, generator), s.frames)
-        return given
-
-    return inputs
-
-
-def _attended(*lead: int, keys: str, width: int, values: int, masked: bool = True) -> Inputs:
+def _attended(*lead: int, keys: Size, width: int, values: int, masked: bool = True) -> Inputs:
     """Queries of phonemes and keys of phonemes or frames, and where they may look; `lead` is what is before those."""
 
     def inputs(model: Any, s: Settings, generator: torch.Generator) -> Batch:
-        queries, count = s.phonemes, getattr(s, keys)
+        queries, count = s.phonemes, size(s, keys)
         given = {
             "q": normal(generator, s.batch, *lead, queries, width),
             "k": normal(generator, s.batch, *lead, count, width),
             "v": normal(generator, s.batch, *lead, count, values),
         }
-        return {**given, "mask": _seen(s.batch, lead, queries, count, generator)} if masked else given
+        return {**given, "mask": _seen(s, lead, queries, count, generator)} if masked else given
 
     return inputs
 
 
-def _seen(batch: int, lead: tuple[int, ...], queries: int, keys: int, generator: torch.Generator) -> Tensor:
+def _seen(settings: Settings, lead: tuple[int, ...], queries: int, keys: int, generator: torch.Generator) -> Tensor:
     """[B, 1, T, S], or [B, T, S] without heads: 1.0 before each sample's end."""
-    ends = mask_of(lengths(batch, keys // 2, keys, generator), keys)
-    whole = ends.expand(batch, queries, keys).clone()
+    whole = varying_mask(settings, generator, keys).expand(settings.batch, queries, keys).clone()
     return whole.unsqueeze(1) if lead else whole
 
 
@@ -112,11 +100,11 @@ CASES = (
     ),
     _case(
         "feed_forward",
-        own(networks.feed_forward, "masked", _fed(10, True), ("mask",),
+        own(networks.feed_forward, "masked", drawn("mask", x=(10, "frames")), ("mask",),
               widths=[10, 192, 24], taps=3, p=0.1, padding=0, causal=False, bias=True),
-        own(networks.feed_forward, "causal", _fed(7, True), ("mask",),
+        own(networks.feed_forward, "causal", drawn("mask", x=(7, "frames")), ("mask",),
               widths=[7, 40, 7], taps=4, p=0.0, padding=0, causal=True, bias=True),
-        own(networks.feed_forward, "unmasked", _fed(6, False),
+        own(networks.feed_forward, "unmasked", drawn(x=(6, "frames")),
               widths=[6, 24, 136], taps=5, p=0.0, padding=2, causal=False, bias=False),
     ),
     _case(

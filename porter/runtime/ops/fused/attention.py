@@ -16,8 +16,6 @@ from .values import Values, first_nodes
 
 NAME = "attention"
 
-_SQUARE = 4  # axes of scores that have heads
-
 
 class InSteps(NamedTuple):
     """Results that no kernel computed, and why, though they are computed in another way than the forward's."""
@@ -120,7 +118,7 @@ def references(
 
 
 def first_doubt(traced: Traced, numbers: ValueNumbers, found: Values) -> fx.Node | None:
-    """The node at which what has a softmax stops to look like an attention; None without softmax, or if none does."""
+    """The first node that no attention has, in a graph with a softmax; None without a softmax, or if there is none."""
     nodes = first_nodes(traced, found)
     softmax = next((node for node in traced.nodes if is_softmax(node)), None)
     if softmax is None or not isinstance(number := found[softmax], int):
@@ -210,7 +208,7 @@ def _embeddings(numbers: ValueNumbers, number: int) -> int | None:
     key = numbers.key(number)
     source = key[1] if key[0] == "moved" else number
     shape = numbers.shapes.get(source, ())
-    return source if len(shape) == _SQUARE - 1 and shape[1] % 2 else None
+    return source if len(shape) == 3 and shape[1] % 2 else None
 
 
 def run(

@@ -15,7 +15,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.utils import _pytree as pytree
 
 from .. import forms
-from ..deferred import Deferred
+from ..deferred import read_all
 from . import attention, features, feed_forward, gated, residual
 from .graph import CALLED, NotTraced, Traced, held_name, mode, place, trace
 from .numbers import ValueNumbers
@@ -150,8 +150,7 @@ def _run(
     known.update((node, value) for nodes, value in zip(match.gives, found, strict=True) for node in nodes)
     for path, name, node in match.traced.stores:
         setattr(module.get_submodule(path), name, match.traced.compute(module, node, known))
-    result = match.traced.compute(module, match.traced.result, known)
-    return pytree.tree_map(lambda value: value.read() if isinstance(value, Deferred) else value, result)
+    return read_all(match.traced.compute(module, match.traced.result, known))
 
 
 def _known(
