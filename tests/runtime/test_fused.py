@@ -125,6 +125,12 @@ def enumerated(self: Any, x: T) -> T:
     return x
 
 
+def one_of_two_afterwards(self: Any, x: T, mask: T) -> T:
+    for i in range(2):
+        x = x + step(self, x, i)
+    return torch.where(mask > 0, x, 2 * x)
+
+
 def without_a_loop(self: Any, x: T) -> T:
     y = step(self, x, 0) + x
     return step(self, y, 1) + y
@@ -307,6 +313,7 @@ SAME["gated_with_narrow"] = gated_with_narrow, lambda: [signal(), mask(), torch.
 
 
 SAME["stored"] = stored, lambda: [signal()]
+SAME["one_of_two_afterwards"] = one_of_two_afterwards, lambda: [signal(), mask()]
 SAME["with_a_weight_of_its_own"] = with_a_weight_of_its_own, lambda: [signal()]
 
 

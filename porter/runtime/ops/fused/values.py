@@ -234,7 +234,7 @@ class _Reader:
         first, second = self._shaped(given[0]), self._shaped(given[1])
         others = given[2:]
         if name == "where":
-            return self._where(given)
+            return self._filled(given)
         if first is None:
             multiple = second if name == "mul" and _is_factor(given[0]) else None
             return None if multiple is None else self._algebra.scaled(multiple, float(given[0]))
@@ -258,7 +258,7 @@ class _Reader:
             return None
         return self._of.of("softmax", number, dim % len(self._of.shapes[number]) - len(self._of.shapes[number]))
 
-    def _where(self, given: Sequence[Any]) -> int | None:
+    def _filled(self, given: Sequence[Any]) -> int | None:
         """A choice between a tensor and a number, as `masked_fill` has it."""
         mask, *both = given
         condition, (first, second) = self._shaped(mask), (self._shaped(one) for one in both)
@@ -309,7 +309,7 @@ class _Reader:
     def _softmax(self, *_: Any) -> None:
         return None
 
-    _softmax_layer = _softmax
+    _softmax_layer = _where = _softmax  # told by shapes only
 
     def _plain(self, name: str, number: int, *others: Any) -> int:
         return self._of.of(name, number, *others, channels=self._of.channels(number))
