@@ -28,7 +28,8 @@ def not_judged(
     if left:
         found.append(f"{len(left)} cases that had not ended at {stopped or 'the end'}: {_some(left)}")
     # What else it cannot run is said below.
-    every = [n for n in every if (n not in KERNELS or request.kernels) and (n not in FORMS or request.tpu_forms)]
+    kernels = request.counts_forms and request.kernels
+    every = [n for n in every if (n not in KERNELS or kernels) and (n not in FORMS or request.counts_forms)]
     if len(asked) < len(every):
         found.append(f"{len(every) - len(asked)} of {len(every)} cases, which were not asked for, or not recorded")
     if unreached:
@@ -47,6 +48,8 @@ def not_judged(
         found.append("a TPU's own forms of operations, kernels among them; --forms tpu does")
     elif not request.kernels:
         found.append(f"kernels: {without_kernels()}")
+    if request.tpu_forms and not request.counts_forms:
+        found.append("a TPU's forms one by one, in small networks of the judge's own; --device cpu --forms tpu does")
     if request.preset == "tiny":
         found.append("models of full size; --preset full does")
     return tuple(found)

@@ -35,12 +35,21 @@ class Request:
         asked = tuple(case for case in self.cases if not is_found(case))
         if self.cases and not asked:
             return ()
-        return chosen(asked, forms=self.tpu_forms, kernels=self.kernels)
+        return chosen(asked, forms=self.counts_forms, kernels=self.counts_forms and self.kernels)
 
     @property
     def tpu_forms(self) -> bool:
         """Whether operations take a TPU's own forms."""
         return self.forms == "tpu" or self.device == "tpu"
+
+    @property
+    def counts_forms(self) -> bool:
+        """Whether a TPU's forms have to be taken as often as is known, by the judge's own networks among others.
+
+        On the CPU alone: autograd runs the backward pass of another device in a thread of its own, where nothing
+        counts, and these networks ask for what XLA hands back to the host.
+        """
+        return self.forms == "tpu" and self.device == "cpu"
 
     @property
     def kernels(self) -> bool:

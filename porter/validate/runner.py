@@ -106,7 +106,7 @@ def validate(
         check_fitted(request.checkpoint, (case.fitted for case in outcomes))
     inventory = Inventory() if request.cases or left else looked_at
     untaken: set[str] = set()
-    if request.tpu_forms and not (request.cases or left):
+    if request.counts_forms and not (request.cases or left):
         untaken = {name for case in outcomes for name in case.missed} - {n for case in outcomes for n in case.took}
     missing = inventory.missing(_ran(outcomes))
     return Outcome(

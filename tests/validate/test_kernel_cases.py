@@ -136,7 +136,8 @@ def test_a_form_that_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_kernels_are_asked_for_with_a_tpu_s_forms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {*FORMS, *KERNELS} < set(Request("cpu", forms="tpu").names())
-    assert not {*FORMS, *KERNELS} & set(Request("cpu").names())
+    for other in (Request("cpu"), Request("tpu"), Request("xla", forms="tpu")):
+        assert not {*FORMS, *KERNELS} & set(other.names())
     with pytest.raises(PortError, match="--forms tpu"):
         chosen(("kernels.gated",))
     monkeypatch.setenv("SOVITS_PORT_KERNELS", "off")

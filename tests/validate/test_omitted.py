@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from porter.validate.cases import KERNELS
+from porter.validate.cases import FORMS, KERNELS
 from porter.validate.omitted import not_judged
 from porter.validate.request import Request
 
 CASES = ("a", "b", "c")
 
 
-def test_a_full_run_on_a_tpu_leaves_out_only_what_runs_eagerly() -> None:
-    programs, left = not_judged(Request("tpu", "full"), CASES, CASES, (), "")
+def test_a_full_run_on_a_tpu_leaves_out_only_what_runs_on_the_host() -> None:
+    programs, left, own = not_judged(Request("tpu", "full"), (*CASES, *FORMS, *KERNELS), CASES, (), "")
     assert "programs" in programs
     assert "--device cpu" in left
+    assert "--device cpu --forms tpu" in own
 
 
 @pytest.mark.parametrize(

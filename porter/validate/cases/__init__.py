@@ -247,7 +247,7 @@ def chosen(asked: tuple[str, ...], *, forms: bool = False, kernels: bool = False
     for pattern in asked:
         if not any(_means(pattern, name) for name in known):
             if any(_means(pattern, name) for name in (*FORMS, *KERNELS)):
-                raise PortError(f"{pattern} is for `validate --forms tpu`, and for kernels jax has to be installed")
+                raise PortError(f"{pattern} runs with --device cpu --forms tpu alone, and kernels only where jax is")
             raise PortError(f"there is no case {pattern}; `sovits-port validate --list` shows them")
     return tuple(name for name in known if not asked or any(_means(pattern, name) for pattern in asked))
 
