@@ -125,6 +125,13 @@ def test_a_tpu_s_forms_are_what_torch_computes(case: str, tmp_path: Path, monkey
     assert found.passed, words(found)
 
 
+def test_what_no_kernel_takes_runs_layer_by_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = outcome(tmp_path, monkeypatch, case=load_case("kernels.none"))
+    assert found.passed, words(found)
+    assert not any(fusion.kernel for fusion in found.fusions)
+    assert [fusion.reason for fusion in found.fusions].count("its channels do not fill registers") == 4
+
+
 def test_a_form_that_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(periodic, "wants_tpu_form", lambda *tensors: False)
     found = outcome(tmp_path, monkeypatch, case=load_case("forms.layers"))

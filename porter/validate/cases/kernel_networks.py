@@ -309,14 +309,28 @@ def kept(ops: Any) -> type[nn.Module]:
                     {"padding": (1, 1)},
                 )
             )
+            # Channels that leave a register partly empty: of a group, of a block of groups, of a layer.
+            self.unfilled = nn.ModuleList(
+                groups(ops)(widths, [count], 5, 2, True)
+                for widths, count in (([384, 384], 16), ([256, 384], 2), ([128, 136], 1), ([128, 12], 1))
+            )
+            self.conditioned = gated(ops)(8, 2, 3, 8)  # frame by frame
+            self.masked = nn.ModuleList(  # channel by channel
+                [gated(ops)(8, 2, 3, 0), feed_forward(ops)([8, 8, 8], 3, 0.0, 1, False, True)]
+            )
 
         def forward(self, x: Tensor, y: Tensor, mask: Tensor, z: Tensor) -> object:
             """[B, 128, T], [B, 8, T], [B, 1, T] and [B, 1, T, columns]."""
+            by_channel = mask.expand_as(y)
             return {
                 "residual": [*(model(x) for model in self.residual), self.narrow(x[:, :64])],
                 "gated": [model(y, mask) for model in self.gated],
                 "fed": [model(y, mask) for model in self.fed],
                 "columns": [model(z) for model in self.columns],
+                "unfilled": [model(torch.cat([x] * (3 - i), 1)) for i, model in enumerate(self.unfilled[:3])],
+                "few": self.unfilled[3](x),
+                "conditioned": self.conditioned(y, mask, y),
+                "masked": [model(y, by_channel) for model in self.masked],
             }
 
     return Kept
