@@ -13,6 +13,7 @@ from queue import Queue
 
 from bench.mutation import reach as reaching
 from bench.mutation.change import Mutant
+from bench.mutation.digests import digest, judge_digest
 from bench.mutation.equal import Note
 from bench.mutation.finding import sample
 from bench.mutation.judging import Bench, Bencher, Say, open_bench
@@ -82,7 +83,7 @@ def run(
 ) -> Found:
     """Try a sample of the mutants of the package at `folder`. PortError for unusable input."""
     package = read_manifest(folder).package
-    judge = reaching.judge_digest()
+    judge = judge_digest()
     with tempfile.TemporaryDirectory(prefix="sovits-mutants-") as temporary, ExitStack() as stack:
         workplace = Path(temporary).resolve()
         bench = stack.enter_context(open_bench(snapshot, folder, request))
@@ -184,7 +185,8 @@ def _reach(bench: Bench, folder: Path, package: Path, workplace: Path, jobs: int
     if found is None:
         where = f"{bench.judge.request.device}, forms {bench.judge.request.forms}"
         say(f"recording which case reaches which statement: {where}")
-        found = reaching.record(bench, folder, workplace / "reach", jobs, say)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = reaching.record(bench, folder, workplace / "reach", jobs, reaching.begun(path), say)
         reaching.save(found, path)
     return found
 
@@ -225,5 +227,5 @@ def _unrecorded(package: Path, request: Request) -> tuple[str, ...]:
 
 
 def _ledger_path(package: Path, request: Request) -> Path:
-    name = f"{reaching.digest(package)}-{request.device}-{request.forms}-{request.preset}"
+    name = f"{digest(package)}-{request.device}-{request.forms}-{request.preset}"
     return cache_root() / "mutants" / f"{name}.jsonl"

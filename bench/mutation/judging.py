@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import compileall
+import hashlib
 import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
+from bench.mutation.digests import judge_digest
+from bench.mutation.sides import Side, Sides, remove_stale
 from porter.inputs.upstream import Snapshot
+from porter.inputs.upstream.cache import cache_root
 from porter.validate.children import Server
 from porter.validate.environment import child_environment
 from porter.validate.job import Told
@@ -25,31 +29,32 @@ _LATER = 10.0  # seconds; bytecode tells its source by whole seconds
 _ABSENT = "not in this upstream"
 
 
-@dataclass(frozen=True)
-class Ready:
-    """Upstream's side of a case."""
-
-    place: Path
-    reference: Told
-
-
 @dataclass
 class Bench:
     """A judge, and upstream's side of the cases that were asked for."""
 
     judge: Judge
     names: tuple[str, ...]
-    _ready: dict[str, Ready | None] = field(default_factory=dict)
+    sides: Sides
+    _ready: dict[str, Side | None] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def ready(self, name: str) -> Ready | None:
+    def ready(self, name: str) -> Side | None:
         """Upstream's side of a case, run when first asked for; None where there is nothing to compare with."""
         with self._lock:
             if name not in self._ready:
-                place = self.judge.place(name)
-                told = self.judge.run_upstream(name, place)
-                self._ready[name] = Ready(place, told) if isinstance(told, Told) else None
+                self._ready[name] = self._side(name)
             return self._ready[name]
+
+    def _side(self, name: str) -> Side | None:
+        with suppress(LookupError):
+            return self.sides.get(name)
+        place = self.judge.place(name)
+        told = self.judge.run_upstream(name, place)
+        try:
+            return self.sides.keep(name, place, told if isinstance(told, Told) else None)
+        finally:
+            shutil.rmtree(place)
 
 
 class Bencher:
@@ -114,7 +119,16 @@ def open_bench(snapshot: Snapshot, package: Path, request: Request) -> Iterator[
     """The bench for `package`, as `generate` made it. PortError for unusable input."""
     _limit_memory()
     with open_judge(snapshot, package, request) as judge:
-        yield Bench(judge, request.names())
+        yield Bench(judge, request.names(), Sides(_sides(judge)))
+
+
+def _sides(judge: Judge) -> Path:
+    """Where upstream's sides are kept: the same for the same sources, judge and request."""
+    request = judge.request
+    told = (judge_digest(), request.device, request.forms, request.preset, str(request.seed), repr(judge.texts))
+    folder = cache_root() / "mutants" / "sides"
+    remove_stale(folder)
+    return folder / hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
 
 
 def _limit_memory() -> None:

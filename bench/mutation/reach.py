@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import tempfile
@@ -13,11 +14,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from queue import Queue
+from threading import Lock
 
-import porter.validate
 from bench.faults.trial import figure
 from bench.mutation.cells import Cells, instrument
 from bench.mutation.change import Cell
+from bench.mutation.digests import digest, judge_digest
 from bench.mutation.judging import Bench, Bencher, Say, failed
 from porter.inputs.upstream.cache import cache_root
 from porter.validate.runner import Request
@@ -55,9 +57,10 @@ class Reach:
         return by_cell
 
 
-def record(bench: Bench, package: Path, workplace: Path, jobs: int, say: Say) -> Reach:
-    """Run all cases on an instrumented copy of `package`."""
-    found: dict[str, CaseReach] = {}
+def record(bench: Bench, package: Path, workplace: Path, jobs: int, path: Path, say: Say) -> Reach:
+    """Run all cases on an instrumented copy of `package`, but for those that `path` tells of; it is told the others."""
+    done = _read(path)
+    found = {name: case for name, case in done.items() if case is not None}
     with ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
         free: Queue[tuple[Bencher, Cells]] = Queue()
         for number in range(jobs):
@@ -72,14 +75,16 @@ def record(bench: Bench, package: Path, workplace: Path, jobs: int, say: Say) ->
                 started = time.perf_counter()
                 outcome = bencher.run(name, bench.judge.request.timeout)
                 seconds = time.perf_counter() - started
+                case = None
                 if outcome is not None:
                     failure = f"{outcome.verdict}: {figure(outcome)}" if failed(outcome) else ""
-                    found[name] = CaseReach(seconds, failure, cells.read())
+                    found[name] = case = CaseReach(seconds, failure, cells.read())
                     say(f"reach: {name}, {seconds:.1f} s{f', fails: {failure}' if failure else ''}")
+                _note(path, name, case)
             finally:
                 free.put((bencher, cells))
 
-        list(pool.map(run, bench.names))
+        list(pool.map(run, [name for name in bench.names if name not in done]))
     return Reach({name: found[name] for name in bench.names if name in found})
 
 
@@ -93,6 +98,30 @@ def newest(package: Path, request: Request) -> Reach | None:
     """The newest record for a package and this device, by whichever judge; None where there is none."""
     found = (cache_root() / "mutants").glob(f"{_stem(package, request)}-*.json")
     return next(map(load, sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)), None)
+
+
+def begun(path: Path) -> Path:
+    """Where a record is written that `path` will hold once all cases ran."""
+    return path.with_suffix(".jsonl")
+
+
+def _read(path: Path) -> dict[str, CaseReach | None]:
+    """The cases that a stopped run recorded; None for those of which this upstream has nothing."""
+    found: dict[str, CaseReach | None] = {}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError):  # a line that was being written when the run was stopped
+            name, told = json.loads(line)
+            found[name] = CaseReach(**told) if told is not None else None
+    return found
+
+
+_writing = Lock()
+
+
+def _note(path: Path, name: str, case: CaseReach | None) -> None:
+    with _writing, path.open("a", encoding="utf-8") as file:
+        file.write(f"{json.dumps([name, vars(case) if case is not None else None])}\n")
 
 
 def _stem(package: Path, request: Request) -> str:
@@ -115,23 +144,4 @@ def save(reach: Reach, path: Path) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
         json.dump(told, file)
     Path(file.name).replace(path)
-
-
-def digest(package: Path) -> str:
-    """A hash of a package's files."""
-    return _digest(package)
-
-
-def judge_digest() -> str:
-    """A hash of the judge's own files: with other cases, others are reached."""
-    assert porter.validate.__file__ is not None
-    return _digest(Path(porter.validate.__file__).parent)
-
-
-def _digest(folder: Path) -> str:
-    found = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        raw = path.read_bytes()
-        found.update(f"{path.relative_to(folder).as_posix()}\0{len(raw)}\0".encode())
-        found.update(raw)
-    return found.hexdigest()[:16]
+    begun(path).unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""Upstream's side of each case, kept in the user's cache, so that a run that goes on need not run it again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from porter.validate.job import Told
+
+_TOLD = "reference.json"
+_STALE_SECONDS = 2 * 24 * 3600.0
+_NOTHING = "nothing.json"  # instead of a side: there is nothing to compare with
+
+
+@dataclass(frozen=True)
+class Side:
+    """Upstream's side of a case."""
+
+    place: Path
+    reference: Told
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The sides in a folder."""
+
+    folder: Path
+
+    def get(self, name: str) -> Side | None:
+        """What is kept of a case. LookupError where that is not known."""
+        place = self.folder / name
+        if (place / _NOTHING).is_file():
+            return None
+        if not place.is_dir():
+            raise LookupError(name)
+        return Side(place, Told.load(place / _TOLD))
+
+    def keep(self, name: str, place: Path, reference: Told | None) -> Side | None:
+        """Take what upstream's run left in `place`, whole or not at all; as `get` gives it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".") as temporary:
+            fresh = Path(temporary) / name
+            if reference is None:
+                fresh.mkdir()
+                (fresh / _NOTHING).write_text(json.dumps(None), encoding="utf-8")
+            else:
+                shutil.copytree(place, fresh)
+                reference.save(fresh / _TOLD)
+            with suppress(OSError):  # another run was faster
+                fresh.rename(self.folder / name)
+        return self.get(name)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the sides in `folder` that nobody took for days: they are large."""
+    for old in folder.iterdir() if folder.is_dir() else ():
+        if time.time() - old.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
