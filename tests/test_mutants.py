@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from itertools import islice
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bench.mutation import reach as reaching
 from bench.mutation.campaign import Found, Trial
 from bench.mutation.cells import instrument
 from bench.mutation.change import Mutant, same_code
@@ -21,7 +23,9 @@ from bench.mutation.ledger import Fate, Ledger
 from bench.mutation.reach import CaseReach, Reach
 from bench.mutation.readers import readers_of
 from bench.mutation.report import show, to_json
+from bench.mutation.sides import Sides, remove_stale
 from bench.mutation.source import Source
+from porter.validate.job import Told
 
 
 def changed(text: str, operator: str) -> set[str]:
@@ -208,6 +212,45 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert other.get("a") is not None
     assert other.get("b") is None
     assert Ledger(path, "another", trusting=False).get("a") is None
+
+
+def test_a_record_that_was_stopped_tells_what_it_has(tmp_path: Path) -> None:
+    path = reaching.begun(tmp_path / "reach-1.json")
+    case = CaseReach(2.0, "", {"code.py": [1, 3]})
+    reaching.note(path, "one", case)
+    reaching.note(path, "absent", None)
+    with path.open("a", encoding="utf-8") as file:
+        file.write('["two", {"seconds": 1.')  # it was being written when the run was stopped
+    assert reaching.read(path) == {"one": case, "absent": None}
+    assert reaching.load(tmp_path / "reach-1.json") is None
+    reaching.save(Reach({"one": case}), tmp_path / "reach-1.json")
+    assert reaching.load(tmp_path / "reach-1.json") == Reach({"one": case})
+    assert not path.exists()
+
+
+def test_upstreams_sides_are_kept_whole(tmp_path: Path) -> None:
+    sides, place = Sides(tmp_path / "kept"), tmp_path / "place"
+    place.mkdir()
+    (place / "batches.safetensors").write_bytes(b"x")
+    with pytest.raises(LookupError):
+        sides.get("mel")
+    kept = sides.keep("mel", place, Told(draws=3))
+    assert kept is not None
+    assert (kept.place / "batches.safetensors").read_bytes() == b"x"
+    assert kept.reference == Told(draws=3)
+    assert sides.keep("absent", place, None) is None
+    assert Sides(tmp_path / "kept").get("mel") == kept
+    assert sides.get("absent") is None
+    assert sorted(path.name for path in sides.folder.iterdir()) == ["absent", "mel"]
+
+
+def test_old_sides_are_removed(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    os.utime(tmp_path / "old", (0, 0))
+    remove_stale(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    remove_stale(tmp_path / "absent")
 
 
 def mutant(**given: str) -> Mutant:

@@ -59,7 +59,7 @@ class Reach:
 
 def record(bench: Bench, package: Path, workplace: Path, jobs: int, path: Path, say: Say) -> Reach:
     """Run all cases on an instrumented copy of `package`, but for those that `path` tells of; it is told the others."""
-    done = _read(path)
+    done = read(path)
     found = {name: case for name, case in done.items() if case is not None}
     with ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
         free: Queue[tuple[Bencher, Cells]] = Queue()
@@ -80,7 +80,7 @@ def record(bench: Bench, package: Path, workplace: Path, jobs: int, path: Path, 
                     failure = f"{outcome.verdict}: {figure(outcome)}" if failed(outcome) else ""
                     found[name] = case = CaseReach(seconds, failure, cells.read())
                     say(f"reach: {name}, {seconds:.1f} s{f', fails: {failure}' if failure else ''}")
-                _note(path, name, case)
+                note(path, name, case)
             finally:
                 free.put((bencher, cells))
 
@@ -105,7 +105,7 @@ def begun(path: Path) -> Path:
     return path.with_suffix(".jsonl")
 
 
-def _read(path: Path) -> dict[str, CaseReach | None]:
+def read(path: Path) -> dict[str, CaseReach | None]:
     """The cases that a stopped run recorded; None for those of which this upstream has nothing."""
     found: dict[str, CaseReach | None] = {}
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
@@ -119,7 +119,8 @@ def _read(path: Path) -> dict[str, CaseReach | None]:
 _writing = Lock()
 
 
-def _note(path: Path, name: str, case: CaseReach | None) -> None:
+def note(path: Path, name: str, case: CaseReach | None) -> None:
+    """Add a case to a record that is being written."""
     with _writing, path.open("a", encoding="utf-8") as file:
         file.write(f"{json.dumps([name, vars(case) if case is not None else None])}\n")
 
