@@ -172,6 +172,10 @@ FAMILIES: dict[str, dict[str, str]] = {
         "files.configuration": "configurations and logs of trainers, on the host",
     },
     "sounds": {"files.sounds": "sound files that a port reads without ffmpeg, on the host"},
+    "datasets": {"files.datasets": "folders of data that a port's trainers refuse, or say something of, on the host"},
+    "plans": {"files.plans": "buckets of data as a port's trainers plan them, on the host"},
+    "loops": {"files.loops": "a port's loop over batches: what it says, and what it loads ahead, on the host"},
+    "saving": {"files.saving": "files that a port's trainers save together, or find half saved, on the host"},
     "refusals": {"files.refusals": "configurations and checkpoints that a port's trainers refuse, on the host"},
     "trainers": {
         "trainers.s2": "s2_train.py: steps, checkpoints, and resumed, of v2Pro where there is one, on the host",
