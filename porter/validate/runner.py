@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +45,8 @@ from porter.validate.tree import Paths, UpstreamTree
 if TYPE_CHECKING:
     from porter.validate.bisect import Bisector
 
+_MOST = 4  # processes of one side at a time: each holds a model, and what XLA's compiler takes
+_AHEAD = 4  # cases that may have begun before the first of them is told, for each process of a side
 _SIDES: Mapping[Role, str] = {
     "reference": "upstream",
     "exact": "a side in float64",
@@ -72,13 +77,9 @@ def validate(
         bisector = _bisector(snapshot, folder, judge) if request.probes else None
 
         def run(cases: Sequence[str]) -> Iterator[CaseOutcome]:
-            for name, place, outcome in judge.run_ahead(cases, progress):
-                reference = outcome
-                if not isinstance(reference, CaseOutcome):
-                    outcome = judge.run_port(name, place, reference, progress)
-                    if bisector is not None and not outcome.passed:
-                        outcome = bisector.blame(outcome, place, reference, progress)
-                assert isinstance(outcome, CaseOutcome)
+            for place, reference, outcome in judge.run_all(cases, progress):
+                if bisector is not None and reference is not None and not outcome.passed:
+                    outcome = bisector.blame(outcome, place, reference, progress)
                 shutil.rmtree(place)
                 yield outcome
 
@@ -152,9 +153,11 @@ def open_judge(snapshot: Snapshot, folder: Path, request: Request) -> Iterator[J
         workplace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sovits-port-"))).resolve()
         weights, _ = converted(request.checkpoint, workplace)
 
+        at_once = _at_once(request, environment)
+
         def server(paths: Paths, xla: bool, log: str, anew: bool = False) -> Server:
-            cases = request.names()
-            return Server(environment, paths.search, paths.package, xla, workplace / log, anew=anew, cases=cases)
+            cases, path = request.names(), workplace / log
+            return Server(environment, paths.search, paths.package, xla, path, anew, cases, at_once)
 
         reference = old = None
         if recording is None:
@@ -176,7 +179,15 @@ def open_judge(snapshot: Snapshot, folder: Path, request: Request) -> Iterator[J
             weights=weights,
             workplace=workplace,
             versions=versions,
+            at_once=at_once,
         )
+
+
+def _at_once(request: Request, environment: Mapping[str, str]) -> int:
+    """How many processes of one side run at a time: one a core where they are small, one where there is one TPU."""
+    if request.preset != "tiny" or environment.get("PJRT_DEVICE") == "TPU":
+        return 1
+    return min(_MOST, len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -198,6 +209,7 @@ class Judge:
     workplace: Path
     versions: dict[str, str]
     explain: bool = True  # whether to look for the first difference
+    at_once: int = 1  # processes of one side
 
     def stop(self) -> None:
         """End all processes at once; nobody looks at what they do."""
@@ -211,32 +223,34 @@ class Judge:
         place.mkdir(parents=True)
         return place
 
-    def run_ahead(self, names: Sequence[str], progress: Progress) -> Iterator[tuple[str, Path, Told | CaseOutcome]]:
-        """Upstream's side of each case, as `run_upstream`, and the folder that holds it.
+    def run_all(self, names: Sequence[str], progress: Progress) -> Iterator[tuple[Path, Told | None, CaseOutcome]]:
+        """The outcomes of cases, in their order; each with the folder that holds upstream's side, and what that told.
 
-        It runs eagerly and mostly on one core, as XLA's compiler does: while the port of one case runs, so does
-        upstream's side of the next.
+        One case more is under way than processes of a side may run: what a side leaves idle, the other one takes.
         """
-        with ThreadPoolExecutor(1) as ahead:
 
-            def start(name: str) -> tuple[str, Path, Future[Told | CaseOutcome]]:
-                place = self.place(name)
-                return name, place, ahead.submit(self.run_upstream, name, place)
+        def both(name: str, place: Path) -> tuple[Path, Told | None, CaseOutcome]:
+            progress(name, "upstream on the CPU" if self.recording is None else "upstream as recorded")
+            reference = self.run_upstream(name, place)
+            if isinstance(reference, CaseOutcome):
+                return place, None, reference
+            return place, reference, self.run_port(name, place, reference, progress)
 
-            started = map(start, names)  # one at a time, each when it is asked for
-            current = next(started, None)
-            while current is not None:
-                name, place, running = current
-                if not running.done():
-                    progress(name, "upstream on the CPU" if self.recording is None else "upstream as recorded")
-                try:
-                    found = running.result()
-                except BaseException:  # Ctrl-C, say: do not wait for a run that nobody will look at
-                    if self.upstream is not None:
-                        self.upstream.close()
-                    raise
-                current = next(started, None)
-                yield name, place, found
+        with ThreadPoolExecutor(self.at_once + 1) as lanes:
+            left = iter(names)
+            under_way: deque[Future[tuple[Path, Told | None, CaseOutcome]]] = deque()
+            try:
+                while True:
+                    for name in islice(left, _AHEAD * self.at_once + 1 - len(under_way)):
+                        under_way.append(lanes.submit(both, name, self.place(name)))
+                    if not under_way:
+                        return
+                    yield under_way.popleft().result()
+            except BaseException:  # Ctrl-C, say: do not wait for runs that nobody will look at
+                for future in under_way:
+                    future.cancel()
+                self.stop()
+                raise
 
     def other(self, root: Path) -> Judge:
         """A judge of another package, made from the same upstream, which may change from run to run."""

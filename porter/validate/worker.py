@@ -5,8 +5,9 @@
 
 Importing torch and torch_xla takes seconds, and a run has a hundred jobs: the server imports once, and forks. A fork is
 a process of its own, so an abort or a hang still costs one case. `FIRST` is a JSON object with `search`, `package`,
-`xla` and `cases`, what to import before the first job, and `anew`, whether each job imports the package itself, from
-wherever its own `search` finds it. For each job the server writes `started PID`, then `ended STATUS`.
+`xla` and `cases`, what to import before the first job, `anew`, whether each job imports the package itself, from
+wherever its own `search` finds it, and `at_once`, how many jobs share the cores. For each job the server writes
+`started PID JOB.json`, then `ended STATUS JOB.json`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from porter.validate.cases import load_case
 from porter.validate.cases.base import Library, Unavailable
 from porter.validate.cases.standins import standing
 from porter.validate.cuda import cuda_is_the_host
+from porter.validate.forks import serve_lines
 from porter.validate.job import Job, Told
 from porter.validate.lifetime import die_with_parent
 from porter.validate.stacks import write_stacks
@@ -79,7 +81,9 @@ def run(job: Job) -> int:
 def _serve(first: dict[str, object]) -> int:
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # upstream may print while it is imported
-    threads = torch.get_num_threads()
+    at_once = first.get("at_once", 1)
+    assert isinstance(at_once, int)
+    threads = max(1, torch.get_num_threads() // at_once)
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
     search = first["search"]
     assert isinstance(search, list)
@@ -95,11 +99,7 @@ def _serve(first: dict[str, object]) -> int:
             Library(str(first["package"])).module("models")
     gc.collect()
     gc.freeze()  # a fork's own collections would copy every page of what is here
-    for line in sys.stdin:
-        child = _fork(Path(line.strip()), threads)
-        print("started", child, file=channel)
-        _, status = os.waitpid(child, 0)
-        print("ended", os.waitstatus_to_exitcode(status), file=channel)
+    serve_lines(channel, lambda line: _run_forked(Path(line), threads))
     return 0
 
 
@@ -124,28 +124,19 @@ def _files(module: ModuleType) -> list[str]:
     return [str(file)] if file else [f"{folder}/" for folder in getattr(module, "__path__", ())]
 
 
-def _fork(job: Path, threads: int) -> int:
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        os.setsid()
-        die_with_parent()
-        told = Job.load(job)
-        log = os.open(told.path(f"{told.role}.log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for old, new in ((nothing, 0), (log, 1), (log, 2)):
-            os.dup2(old, new)
-        write_stacks()
-        os.chdir(told.folder)
-        torch.set_num_threads(threads)
-        status = run(told)
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
+def _run_forked(job: Path, threads: int) -> int:
+    """The whole life of a fork; its exit status."""
+    os.setsid()
+    die_with_parent()
+    told = Job.load(job)
+    log = os.open(told.path(f"{told.role}.log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for old, new in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(old, new)
+    write_stacks()
+    os.chdir(told.folder)
+    torch.set_num_threads(threads)
+    return run(told)
 
 
 def _place(error: BaseException, roots: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,41 @@ def test_a_job_after_an_abort_and_a_hang_runs_in_the_same_server(server: Server,
     assert before.startswith("ValueError: ")
 
 
+def test_jobs_run_beside_each_other(tmp_path: Path) -> None:
+    (tmp_path / "misbehaving").mkdir()
+    (tmp_path / "misbehaving" / "models.py").write_text(MODELS)
+    places = [tmp_path / "one", tmp_path / "two"]
+    meeting = (
+        "open('here', 'w').close()\nwhile not os.path.exists('../{}/here'): time.sleep(0.01)\nraise ValueError('{}')"
+    )
+    with (
+        Server(os.environ, (str(tmp_path),), "misbehaving", False, tmp_path / "log", at_once=2) as server,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        for place in places:
+            place.mkdir()
+        told = [
+            pool.submit(run, server, a, meeting.format(b.name, a.name))
+            for a, b in zip(places, places[::-1], strict=True)
+        ]
+        assert [one.result().error for one in told] == ["ValueError: one", "ValueError: two"]
+
+
+def test_one_job_too_many_waits(server: Server, tmp_path: Path) -> None:
+    places = [tmp_path / "one", tmp_path / "two"]
+    alone = "import fcntl\nfcntl.flock(open('../lock', 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)\ntime.sleep(0.3)\nraise ValueError"
+    for place in places:
+        place.mkdir()
+    with ThreadPoolExecutor(2) as pool:
+        assert [told.error for told in pool.map(lambda place: run(server, place, alone), places)] == ["ValueError"] * 2
+
+
+def test_a_closed_server_starts_no_more(tmp_path: Path) -> None:
+    with Server(os.environ, (), "misbehaving", False, tmp_path / "log") as server:
+        server.close()
+        assert server.run(job(tmp_path), 20).error == "it was stopped"
+
+
 def test_a_report_of_an_earlier_job_is_not_taken_for_this_one(server: Server, tmp_path: Path) -> None:
     Told(draws=7).save(tmp_path / "reference.json")
     assert run(server, tmp_path, "os._exit(0)").error == "the process ended with status 0"
@@ -116,7 +152,6 @@ def test_a_server_that_dies_is_told_and_starts_anew(tmp_path: Path, monkeypatch:
             told = server.run(job(tmp_path), 20)
             assert told.error == "the process ended with status 3: terminate called"
             report = json.dumps({"draws": 7})
-            stand_in.write_text(
-                f"#!/bin/sh\nread job\necho started $$\necho '{report}' > {tmp_path}/reference.json\necho ended 0\nread more\n"
-            )
+            script = f"read job\necho started $$ $job\necho '{report}' > {tmp_path}/reference.json\necho ended 0 $job"
+            stand_in.write_text(f"#!/bin/sh\n{script}\nread more\n")
             assert server.run(job(tmp_path), 20).draws == 7
