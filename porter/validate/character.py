@@ -76,10 +76,11 @@ def storage(value: Tensor) -> int:
 def owners_of(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[int, str]:
     """Names of what a result may share memory with, by address: inputs, parameters, buffers."""
     found = {}
-    for name, value in [*model.named_parameters(), *model.named_buffers()]:
-        found[storage(value)] = name
-    for name, value in batch.items():
-        found[storage(value)] = f"input {name}"
+    with torch._C.DisableTorchFunction():  # type: ignore[no-untyped-call]  # nobody watches the judge's own questions
+        for name, value in [*model.named_parameters(), *model.named_buffers()]:
+            found[storage(value)] = name
+        for name, value in batch.items():
+            found[storage(value)] = f"input {name}"
     found.pop(0, None)
     return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -44,6 +45,7 @@ class Request:
         return base.to(self.device, torch.bool)
 
 
+@cache  # asked of each operation
 def is_random(function: OpOverload) -> bool:
     """Whether PyTorch tags an operator as one that takes numbers from a generator."""
     return torch.Tag.nondeterministic_seeded in function.tags

@@ -16,7 +16,8 @@ from porter.validate.noise import Draw
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors from any device; each gets storage of its own, which the format asks for."""
-    save_file({name: _plain(value) for name, value in tensors.items()}, path)
+    held: set[int] = set()
+    save_file({name: _alone(_plain(value), held) for name, value in tensors.items()}, path)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -89,4 +90,14 @@ def load_batches(path: Path) -> list[Batch]:
 
 
 def _plain(value: Tensor) -> Tensor:
-    return value.detach().cpu().clone().contiguous()
+    return value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+
+
+def _alone(value: Tensor, held: set[int]) -> Tensor:
+    """The tensor, or a copy where one of those whose memory is in `held` has the same; then `held` has its as well."""
+    address = value.untyped_storage().data_ptr()
+    if address and address in held:
+        value = value.clone()
+        address = value.untyped_storage().data_ptr()
+    held.add(address)
+    return value

@@ -135,7 +135,7 @@ class Told:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        path.write_text(json.dumps(vars(self)), encoding="utf-8")
 
     @staticmethod
     def load(path: Path) -> Told:

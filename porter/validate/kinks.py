@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ _KINKED = frozenset(
         *(torch.relu, torch.relu_, torch.prelu, Tensor.relu, Tensor.relu_, Tensor.prelu),
     }
 )
+_FUSED = {"chained": "residual", "fed": "feed_forward", "featured": "features"}  # functions of kernels, by file
 _ROUNDING = 3e-5  # of the input's rms; what XLA computes differs from eager results by some 1e-6 of it
 _TWIN = "_sovits_port_folded"  # the mark of a signal that has a folded twin
 _BARELY = 1e-30  # a normal number in float32
@@ -47,7 +49,7 @@ class RecordKinks(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if _is_kinked(func):
+        if _kind(func) == "rectifier":
             self.masks.append((_input(args, kwargs).detach() > 0).cpu())
         return func(*args, **kwargs)
 
@@ -81,17 +83,18 @@ class ReplayKinks(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if _is_ours(func, "chained", "residual"):
+        kind = _kind(func)
+        if kind == "chained":
             return self._chained(func, *args)
-        if _is_ours(func, "fed", "feed_forward"):
+        if kind == "fed":
             return self._fed(func, *args)
-        if _is_ours(func, "featured", "features"):
+        if kind == "featured":
             return self._featured(func, *args)
         waiting = next((value for value in args if is_waiting(value)), None)
         if waiting is not None and (func, id(waiting)) not in self._asked:
             with self, self._asking(func, waiting):  # what it has computed, if anything, passes here too
                 return waiting.__torch_function__(func, types, args, kwargs)
-        if not _is_kinked(func):
+        if kind != "rectifier":
             return func(*args, **kwargs)
         given = _input(args, kwargs)
         mask = self._recorded(tuple(given.shape))
@@ -152,9 +155,12 @@ class ReplayKinks(TorchFunctionMode):
         return next(folded, None)
 
 
-def _is_kinked(func: Callable[..., Any]) -> bool:
-    """Whether a function is a rectifier: torch's, or the package's own leaky ReLU."""
-    return _is_ours(func, "leaky_relu", "recomputed") or func in _KINKED
+@lru_cache(maxsize=1 << 12)  # asked of each operation
+def _kind(func: Callable[..., Any]) -> str:
+    """What a function is: a "rectifier", torch's or the package's own, or one of its kernels that have some inside."""
+    if func in _KINKED or _is_ours(func, "leaky_relu", "recomputed"):
+        return "rectifier"
+    return next((name for name, module in _FUSED.items() if _is_ours(func, name, module)), "")
 
 
 def _is_ours(func: Callable[..., Any], name: str, module: str) -> bool:

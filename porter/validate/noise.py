@@ -20,6 +20,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -117,7 +118,7 @@ class RecordNoise(TorchDispatchMode):
         self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        request = interpret(func, args, kwargs)
+        request = interpret(func, args, kwargs) if is_random(func) else None
         if request is None:
             if is_random(func) and not is_idle(func, args, kwargs):
                 self._findings.add("cannot be shared", func._schema.name, (), caller(self._roots))
@@ -175,7 +176,7 @@ class GivenNoise(TorchFunctionMode, ABC):
         name = getattr(func, "__name__", "")
         if func is Tensor.backward:
             return self._backward(*args, **kwargs)
-        if not _MAY_DRAW.search(name):
+        if not _may_draw(name):
             return func(*args, **kwargs)
         with _Answer(self):
             if name in _FILLS and args and isinstance(args[0], Tensor):
@@ -191,6 +192,11 @@ class GivenNoise(TorchFunctionMode, ABC):
             torch.autograd.backward(tensor, gradient, *args, **kwargs)
         finally:
             super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+
+@cache  # asked of each operation
+def _may_draw(name: str) -> bool:
+    return _MAY_DRAW.search(name) is not None
 
 
 def _writable(made: Any) -> Any:

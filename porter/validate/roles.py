@@ -94,13 +94,13 @@ def reference(job: Job) -> Told:
         save_masks(kinks.masks, job.path("kinks.safetensors"))
         _write(job, "wide.json", dict(wide.counts))
         base = _base(step, seeds)
-        saved = _save(job, Told(base=asdict(base), **_looks(model)), step, trace)
+        saved = _save(job, Told(base=vars(base), **_looks(model)), step, trace)
         varied = {}
         if job.variations:
             varied = record_variations(job, case, model, told, settings, batches[0], step, device)
     return replace(
         saved,
-        varied={name: asdict(one) for name, one in varied.items()},
+        varied={name: vars(one) for name, one in varied.items()},
         noise=noise_told(noise.findings),
         draws=len(noise.draws),
         kinks=len(kinks.masks),
@@ -146,7 +146,7 @@ def port(job: Job) -> Told:
         told = replace(told, **_looks(model), fusions=_fusions(job, model))
         if job.variations and told.dtypes is not None:
             varied = replay_variations(job, case, model, batches[0], device, _known(job), coverage)
-            told = replace(told, varied={name: asdict(one) for name, one in varied.items()})
+            told = replace(told, varied={name: vars(one) for name, one in varied.items()})
         if coverage is not None and device.type == "cpu" and os.environ.get("SOVITS_PORT_FORMS", "auto") != "auto":
             told = replace(told, findings=(*told.findings, *_ways(job, case, model, batches[0], coverage)))
     changed = tuple(
@@ -230,7 +230,7 @@ def _replayed(job: Job, case: Case, model: Subjects, batch: Batch, device: torch
         step, trace = _traced(job, case, model, batch, device)
     told = replace(told, findings=(*told.findings, *_wide(job, step, device)))
     _settle(device)
-    told = replace(told, base=asdict(_base(step, seeds)))
+    told = replace(told, base=vars(_base(step, seeds)))
     return _save(job, replace(told, noise=noise_told(noise.findings()), draws=noise.replayed), step, trace)
 
 
@@ -248,7 +248,7 @@ def _in_float64(job: Job, case: Case, model: Subjects) -> Told:
     if not job.variations:
         return told
     varied = exact_variations(job, case, model, batch, device, _known(job))
-    return replace(told, varied={name: asdict(one) for name, one in varied.items()})
+    return replace(told, varied={name: vars(one) for name, one in varied.items()})
 
 
 def _known(job: Job) -> dict[str, Varied]:
@@ -265,7 +265,7 @@ def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], devic
     buffers: dict[str, torch.Tensor] = {}
 
     def keep(step: StepTensors) -> None:
-        saved.append(_save(job, replace(told, base=asdict(_base(step, ()))), step, Trace(model)))
+        saved.append(_save(job, replace(told, base=vars(_base(step, ()))), step, Trace(model)))
         buffers.update({name: value.detach().cpu().clone() for name, value in model.named_buffers()})
 
     wide: list[str] = []

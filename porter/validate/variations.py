@@ -25,6 +25,7 @@ Mode = Literal["backward", "forward", "gradients", "inference"]
 
 _EVERYWHERE = ("cpu", "forms", "xla")
 _RATE = 1e-3  # learning rate of the optimizer's steps, large enough that stale weights show
+_DECAY, _EPSILON = 1e-2, 1e-9  # AdamW's
 _PART = 0.97  # what weights are multiplied by, where no optimizer moves them
 _ODD_FRAMES, _SHORT_FRAMES, _LEAST_FRAMES, _LONG_FRAMES = 129, 9, 3, 703
 _LARGE = 1e3
@@ -34,13 +35,12 @@ _LENGTHS = ("length", "_lens")
 
 
 class Session:
-    """What the variations of one model share: gradients of upstream's base step, and the optimizer along them."""
+    """What the variations of one model share: gradients of upstream's base step."""
 
     def __init__(self, gradients: Mapping[str, Tensor]) -> None:
         """`gradients` by the names of parameters, on any device."""
         self.gradients = gradients
         self.weights: dict[str, Tensor] = {}  # on the CPU, once an optimizer moved them
-        self.optimizer: torch.optim.Optimizer | None = None
 
 
 @dataclass(frozen=True)
@@ -231,30 +231,28 @@ def _widened(case: Case, batch: Batch, generator: torch.Generator) -> Batch | No
 # -- states -------------------------------------------------------------------------------------------------------
 
 
+@torch.no_grad()
 def _advance(session: Session, model: Subjects) -> None:
     """A step of AdamW along upstream's gradients; where there are none, other weights in the same place.
 
     The port takes upstream's gradients, since its own were compared: AdamW's first steps are as long for a gradient
-    that is nothing but rounding as for any other. AdamW itself is the same on both sides, so it runs on the CPU, where
-    its graphs need no compiler.
+    that is nothing but rounding as for any other. They are the same at each step, so AdamW's averages are the gradient
+    and its square, and need no room. It runs on the CPU, where its graphs need no compiler.
     """
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.is_floating_point()}
     if not session.weights:
         session.weights = {name: value.detach().cpu().clone() for name, value in named.items()}
     weights = session.weights
-    with torch.no_grad():
-        if any(name in session.gradients for name in named):
-            for name, value in weights.items():
-                given = session.gradients.get(name)
-                value.grad = None if given is None else given.to("cpu", value.dtype)
-            if session.optimizer is None:
-                session.optimizer = torch.optim.AdamW(weights.values(), lr=_RATE, betas=(0.8, 0.99), eps=1e-9)
-            session.optimizer.step()
-        else:
-            for value in weights.values():
-                value.mul_(_PART)
-        for name, parameter in named.items():
-            parameter.copy_(weights[name])
+    if any(name in session.gradients for name in named):
+        for name, value in weights.items():
+            if name in session.gradients:
+                gradient = session.gradients[name].to("cpu", value.dtype)
+                value.mul_(1 - _RATE * _DECAY).addcdiv_(gradient, gradient.abs().add_(_EPSILON), value=-_RATE)
+    else:
+        for value in weights.values():
+            value.mul_(_PART)
+    for name, parameter in named.items():
+        parameter.copy_(weights[name])
 
 
 @torch.no_grad()

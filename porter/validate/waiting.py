@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 
 def is_waiting(value: Any) -> bool:
     """Whether a value is such a tensor, of whichever package."""
-    return any(
-        kind.__name__ == "Deferred" and kind.__module__.endswith(".ops.deferred") for kind in type(value).__mro__
-    )
+    return _waits(type(value))  # type: ignore[arg-type]  # types can be hashed
+
+
+@cache  # asked of each argument of each operation
+def _waits(kind: type) -> bool:
+    return any(one.__name__ == "Deferred" and one.__module__.endswith(".ops.deferred") for one in kind.__mro__)
 
 
 def looked_at(value: Any) -> Any:
