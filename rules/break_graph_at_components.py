@@ -9,7 +9,7 @@ import libcst as cst
 
 from porter.analysis.contexts import Contexts
 from porter.rule import Example, Rule, Safety
-from porter.syntax.walk import dotted, own_descendants, own_of_type
+from porter.syntax.walk import dotted, own_descendants, own_of_type, spelled
 
 _BEFORE = """import torch
 from torch import nn
@@ -202,8 +202,7 @@ class BreakGraphAtComponents(Rule):
             called = [
                 name
                 for n in own_of_type(line, cst.Call)
-                if (name := (dotted(n.func) or "").removeprefix("self.")) in components
-                and (dotted(n.func) or "").startswith("self.")
+                if (name := spelled(n.func).removeprefix("self.")) in components and spelled(n.func).startswith("self.")
             ]
             if called and not self._marked_after(line) and self.host_reason(line) is None:
                 self.replace(line, [line, self._mark(called[0])], alone=True)
@@ -213,7 +212,7 @@ class BreakGraphAtComponents(Rule):
             name
             for n in own_of_type(method.body, cst.For)
             for part in own_descendants(n.iter)
-            if (name := (dotted(part) or "").removeprefix("self.")) in components
+            if (name := spelled(part).removeprefix("self.")) in components
         ]
         last = method.body.body[-1]
         before = method.body.body[-2] if len(method.body.body) > 1 else None

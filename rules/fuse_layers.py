@@ -8,7 +8,7 @@ import libcst as cst
 
 from porter.analysis.layers import is_list, layer_classes
 from porter.rule import Example, Rule, Safety
-from porter.syntax.walk import descendants, dotted
+from porter.syntax.walk import descendants, dotted, spelled
 
 _CONVOLUTIONS = frozenset({"torch.nn.Conv1d", "torch.nn.Conv2d"})
 _SOFTMAX, _PRODUCTS = frozenset({"softmax", "Softmax"}), frozenset({"matmul", "bmm", "einsum"})
@@ -340,7 +340,7 @@ class FuseLayers(Rule):
         self.replace(node, node.with_changes(decorators=[*node.decorators, added]))
 
     def _is_fused(self, node: cst.FunctionDef) -> bool:
-        return any((dotted(d.decorator) or "").rpartition(".")[2] == "fused" for d in node.decorators)
+        return any(spelled(d.decorator).rpartition(".")[2] == "fused" for d in node.decorators)
 
     def _may_be_chain(self, owner: cst.ClassDef) -> bool:
         """Whether a class has the layers and the activations of a chain, or the products of an attention.

@@ -12,7 +12,7 @@ from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, positional, with_keywords
 from porter.syntax.torch_names import FACTORIES
 from porter.syntax.values import Kind, is_tensor
-from porter.syntax.walk import descendants, dotted, own_descendants
+from porter.syntax.walk import descendants, dotted, own_descendants, spelled
 from porter.torch_facts.signatures import takes
 
 _BEFORE = """import torch
@@ -91,10 +91,10 @@ class AskFlagsOnHost(Rule):
         if not tests:
             return
         for test in tests:
-            name = (dotted(test) or "").removeprefix("self.")
+            name = spelled(test).removeprefix("self.")
             self.replace(test, cst.parse_expression(f'self.host_flag("{name}")'))
         first = node.bases[0]
-        if "HostFlags" not in (dotted(first.value) or ""):
+        if "HostFlags" not in spelled(first.value):
             comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
             self.replace(first, [cst.Arg(self.runtime("ops.HostFlags"), comma=comma), first])
 
@@ -178,15 +178,14 @@ class InitialiseOnHost(Rule):
     def _returns_early(self, node: cst.FunctionDef, buffers: set[str]) -> str | None:
         for statement in node.body.body[:2]:
             if isinstance(statement, cst.If) and isinstance(statement.body.body[0], cst.SimpleStatementLine):
-                name = (dotted(statement.test) or "").removeprefix("self.")
+                name = spelled(statement.test).removeprefix("self.")
                 if name in buffers and isinstance(statement.body.body[0].body[0], cst.Return):
                     return name
         return None
 
     def _sets(self, node: cst.FunctionDef, flag: str) -> bool:
         return any(
-            isinstance(n, cst.Call) and (dotted(n.func) or "").startswith(f"self.{flag}.")
-            for n in own_descendants(node.body)
+            isinstance(n, cst.Call) and spelled(n.func).startswith(f"self.{flag}.") for n in own_descendants(node.body)
         )
 
 

@@ -400,7 +400,7 @@ class TransformOnDevice(Rule):
         around = self.file.parent(node)
         outer = self.file.parent(around) if around is not None else None
         if isinstance(around, cst.Arg) and isinstance(outer, cst.Call) and len(outer.args) == 1:
-            how = _READS.get(self.file.resolve(outer.func) or "")
+            how = _READS.get(self.file.full_name(outer.func))
             return (outer, how) if how is not None and around.keyword is None and not around.star else None
         if not isinstance(around, cst.Attribute) or around.value is not node:
             return None

@@ -854,7 +854,7 @@ class LeaveCudaSettings(Rule):
     def visit_Expr(self, node: cst.Expr) -> None:
         if cuda.is_setting(self.file, node):
             assert isinstance(node.value, cst.Call)
-            why = self._INSTEAD.get(self.file.resolve(node.value.func) or "")
+            why = self._INSTEAD.get(self.file.full_name(node.value.func))
             self.replace(self.file.alone(node) or node, [], why)
 
 

@@ -109,7 +109,7 @@ class BatchForAllDevices(Rule):
         return self.file.resolve(node)
 
     def _is_runtime(self, node: cst.BaseExpression, name: str) -> bool:
-        return isinstance(node, cst.Call) and (self.file.resolve(node.func) or "").endswith(name)
+        return isinstance(node, cst.Call) and self.file.full_name(node.func).endswith(name)
 
 
 def _is_sampler(found: Definition, depth: int = 4) -> bool:

@@ -106,7 +106,7 @@ class ResumeFromPairs(Rule):
         siblings = self.file.siblings(node)
         at = siblings.index(node)
         calls = own_of_type(siblings[at - 1], cst.Call) if at else ()
-        return any((self.file.resolve(call.func) or "").endswith("training.paired") for call in calls)
+        return any(self.file.full_name(call.func).endswith("training.paired") for call in calls)
 
 
 class WantNamedWeights(Rule):

@@ -11,7 +11,7 @@ from porter.analysis.config_keys import ConfigUse, callees, listing, longest
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call
-from porter.syntax.walk import descendants, dotted, own_of_type
+from porter.syntax.walk import descendants, dotted, own_of_type, spelled
 
 _HELPERS = """import argparse
 import glob
@@ -333,7 +333,7 @@ class ResumeFromFittingCheckpoint(Rule):
         network = argument(node, form[1][0], form[1][1])
         if path is None or network is None or dotted(network) is None:
             return
-        if isinstance(path, cst.Call) and (self.file.resolve(path.func) or "").endswith("training.checked"):
+        if isinstance(path, cst.Call) and self.file.full_name(path.func).endswith("training.checked"):
             return
         text = "__f(__p, __n)" if form[2] == "model" else f"__f(__p, __n, {form[2]!r})"
         self.replace(path, self.fill(text, f="training.checked", p=path, n=network))
@@ -356,7 +356,7 @@ def _tolerant_restore(file: SourceFile, function: cst.FunctionDef) -> tuple[_Par
             if isinstance(target.target, cst.Subscript)
         }
         for part in own_of_type(attempt.body, cst.Subscript):
-            found = weights.get(dotted(part.value) or "")
+            found = weights.get(spelled(part.value))
             network = _loaded_with(function, filled) if found is not None else None
             if found is not None and network in places and network is not None and attempt.handlers:
                 return (found[0], places[found[0]]), (network, places[network]), found[1]
@@ -392,7 +392,7 @@ def _loaded_with(function: cst.FunctionDef, names: set[str | None]) -> str | Non
     for call in own_of_type(function.body, cst.Call):
         found = method_call(call, "load_state_dict")
         if found is not None and call.args and dotted(call.args[0].value) in names - {None}:
-            return (dotted(found[0]) or "").removesuffix(".module")
+            return spelled(found[0]).removesuffix(".module")
     return None
 
 
@@ -654,7 +654,7 @@ class CheckDatasetFirst(Rule):
         at = siblings.index(line)
         before = siblings[at - 1] if at else None
         return before is not None and any(
-            isinstance(n, cst.Call) and (self.file.resolve(n.func) or "").endswith("training.check_dataset")
+            isinstance(n, cst.Call) and self.file.full_name(n.func).endswith("training.check_dataset")
             for n in descendants(before)
         )
 
@@ -681,7 +681,7 @@ def _reader(file: SourceFile, constructor: cst.FunctionDef) -> str | None:
     for call in descendants(owner.body):
         if type(call) is not cst.Call or len(call.args) != 1 or call.args[0].keyword is not None:
             continue
-        first, _, name = (dotted(call.func) or "").partition(".")
+        first, _, name = spelled(call.func).partition(".")
         below = any(isinstance(n, cst.Attribute) and dotted(n) in folders for n in descendants(call.args[0]))
         if first == "self" and name in methods and below:
             return name

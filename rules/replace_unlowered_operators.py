@@ -765,7 +765,7 @@ class FactorSmallMatricesOnDevice(Rule):
     }
 
     def visit_Call(self, node: cst.Call) -> None:
-        target = self._functions.get(self.file.resolve(node.func) or "")
+        target = self._functions.get(self.file.full_name(node.func))
         if target is not None:
             plain = len(node.args) == 1 and not node.args[0].star and node.args[0].keyword is None
             if plain and self._on_device(node):

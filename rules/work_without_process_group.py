@@ -88,7 +88,7 @@ class WorkWithoutProcessGroup(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        target = _CALLS.get(self.file.resolve(node.func) or "")
+        target = _CALLS.get(self.file.full_name(node.func))
         if target is None or not _plain(node, target) or (self.host_reason(node) or "").startswith(DISTRIBUTED_ONLY):
             return
         self.replace(node.func, self.runtime(target))

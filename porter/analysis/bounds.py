@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import libcst as cst
 
+from ..syntax.calls import method_call
+from ..syntax.predicates import only_index, only_target, targets
 from ..syntax.template import match, names_in
 from ..syntax.values import Kind
 from ..syntax.walk import descendants, dotted, own_of_type, same
@@ -24,26 +26,18 @@ def labels_below(file: SourceFile, labels: cst.BaseExpression, count: cst.BaseEx
     return _asks_sizes(count) and _steady(file, labels, count) and _below(file, labels, count)
 
 
-def _below(file: SourceFile, labels: cst.BaseExpression, count: cst.BaseExpression) -> bool:
+def _below(file: SourceFile, labels: cst.BaseExpression, count: cst.BaseExpression, whole: bool = False) -> bool:
+    """`whole`: the same of labels that are integers by themselves, so that making integers of them changes none."""
     if isinstance(labels, cst.Name):
         made = _made(file, labels, next_to=_asks_objects(count))
-        return made is not None and _steady(file, made, count) and _below(file, made, count)
-    if _remainder(file, labels, count) or _clamped(file, labels, count):
+        return made is not None and _steady(file, made, count) and _below(file, made, count, whole)
+    if not whole and (_remainder(file, labels, count) or _clamped(file, labels, count)):
         return True
-    return _whole(file, labels, count)
-
-
-def _whole(file: SourceFile, labels: cst.BaseExpression, count: cst.BaseExpression) -> bool:
-    """The same of labels that are integers by themselves, so that making integers of them changes none."""
-    if isinstance(labels, cst.Name):
-        made = _made(file, labels, next_to=_asks_objects(count))
-        return made is not None and _steady(file, made, count) and _whole(file, made, count)
-    if isinstance(labels, cst.Call) and isinstance(labels.func, cst.Attribute):
-        name, inner = labels.func.attr.value, labels.func.value
-        if name in ("long", "int") and file.kind(inner) is Kind.MASK:
-            return _literal(count, 2)
-        if name in _SAME_LABELS and file.resolve(labels.func) is None:
-            return _whole(file, inner, count)
+    found = method_call(labels, *_SAME_LABELS)
+    if found is not None and method_call(labels, "long", "int") and file.kind(found[0]) is Kind.MASK:
+        return _literal(count, 2)
+    if found is not None and file.resolve(found[1].func) is None:
+        return _below(file, found[0], count, whole=True)
     return _drawn(file, labels, count) or _places(file, labels, count)
 
 
@@ -75,12 +69,11 @@ def _places(file: SourceFile, labels: cst.BaseExpression, count: cst.BaseExpress
     """Places along an axis of a tensor, with the size of that axis as their number."""
     call: cst.BaseExpression = labels
     names: tuple[str, ...] = _PLACES
-    if isinstance(labels, cst.Attribute) and labels.attr.value == "indices":
-        call, names = labels.value, _INDEXED
-    elif isinstance(labels, cst.Subscript) and len(labels.slice) == 1:
-        index = labels.slice[0].slice
-        if isinstance(index, cst.Index) and _number(index.value) == 1:
-            call, names = labels.value, _INDEXED
+    match labels:
+        case cst.Attribute(value=value, attr=cst.Name(value="indices")):
+            call, names = value, _INDEXED
+        case cst.Subscript(value=value) if (index := only_index(labels)) is not None and _number(index) == 1:
+            call, names = value, _INDEXED
     given = _given(file, call, *names)
     values, axis = given.get("input"), given.get("dim")
     size = match("__t.shape[__d]", count) or match("__t.size(__d)", count)
@@ -89,19 +82,14 @@ def _places(file: SourceFile, labels: cst.BaseExpression, count: cst.BaseExpress
     return same(size["t"], values) and same(size["d"], axis) and _number(axis) is not None
 
 
-def _given(file: SourceFile, node: cst.CSTNode, *names: str) -> dict[str, cst.BaseExpression]:
+def _given(file: SourceFile, node: cst.BaseExpression, *names: str) -> dict[str, cst.BaseExpression]:
     """The arguments of a call of one of torch's functions, or of a method of that name; its tensor is `input`."""
-    if not isinstance(node, cst.Call) or not isinstance(node.func, (cst.Attribute, cst.Name)):
-        return {}
-    function = file.resolve(node.func)
-    given = None
-    if function is not None and function in {f"torch.{name}" for name in names}:
-        given = bind(file, node)
-    elif function is None and isinstance(node.func, cst.Attribute) and node.func.attr.value in names:
-        given = bind(file, node)
-        if given is not None:
-            return {"input": node.func.value, **given}
-    return dict(given or {})
+    function = file.resolve(node.func) if isinstance(node, cst.Call) else None
+    if isinstance(node, cst.Call) and function in {f"torch.{name}" for name in names}:
+        return dict(bind(file, node) or {})
+    method = method_call(node, *names) if function is None else None
+    given = bind(file, method[1]) if method is not None else None
+    return {} if method is None or given is None else {"input": method[0], **given}
 
 
 def _made(file: SourceFile, name: cst.Name, next_to: bool) -> cst.BaseExpression | None:
@@ -112,10 +100,10 @@ def _made(file: SourceFile, name: cst.Name, next_to: bool) -> cst.BaseExpression
     function = file.function(name)
     if function is None or len(file.index.scopes[function].bindings.get(name.value, ())) != 1:
         return None
-    uses = [n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value == name.value]
-    target = file.parent(uses[0]) if uses else None  # the first of them is where it is assigned
+    first, *others = (n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value == name.value)
+    target = file.parent(first)  # the first of them is where it is assigned
     made = file.parent(target) if isinstance(target, cst.AssignTarget) else None
-    if not isinstance(made, cst.Assign) or len(made.targets) != 1 or not all(_only_reads(file, n) for n in uses[1:]):
+    if only_target(made) is None or not isinstance(made, cst.Assign) or not all(_only_reads(file, n) for n in others):
         return None
     block = file.siblings(file.statement(made))
     later = block[block.index(file.statement(made)) + 1 :]
@@ -134,18 +122,18 @@ def _only_reads(file: SourceFile, use: cst.Name) -> bool:
 
 def _steady(file: SourceFile, *expressions: cst.BaseExpression) -> bool:
     """Whether every name and attribute in these means one thing all along its function."""
-    for expression in expressions:
-        function = file.function(expression)
-        if function is None:
-            continue
-        bindings = file.index.scopes[function].bindings
-        if any(len(bindings.get(name, ())) > 1 for name in names_in(expression)):
-            return False
-        attributes = {dotted(n) for n in own_of_type(expression, cst.Attribute)}
-        written = (t.target for n in own_of_type(function.body, cst.Assign) for t in n.targets)
-        if any(dotted(target) in attributes for target in written if isinstance(target, cst.Attribute)):
-            return False
-    return True
+    return all(_is_steady(file, expression, file.function(expression)) for expression in expressions)
+
+
+def _is_steady(file: SourceFile, expression: cst.BaseExpression, function: cst.FunctionDef | None) -> bool:
+    if function is None:
+        return True
+    bindings = file.index.scopes[function].bindings
+    if any(len(bindings.get(name, ())) > 1 for name in names_in(expression)):
+        return False
+    attributes = {dotted(n) for n in own_of_type(expression, cst.Attribute)}
+    written = (target for n in own_of_type(function.body, cst.Assign) for target in targets(n))
+    return not any(dotted(target) in attributes for target in written if isinstance(target, cst.Attribute))
 
 
 def _asks_objects(count: cst.BaseExpression) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import libcst as cst
 
+from ..syntax.predicates import called, is_name
 from ..syntax.scopes import Binding, Imported
 from ..syntax.values import is_tensor
-from ..syntax.walk import descendants, dotted, own_descendants
+from ..syntax.walk import descendants, dotted, own_descendants, own_of_type, spelled
 from .contexts import Contexts, host_reason
 from .numeric import given_values
 from .project import Project, SourceFile
@@ -25,6 +26,7 @@ _TRANSPARENT = frozenset(
     | {"rich.progress.Progress", "rich.live.Live", "rich.status.Status", "tqdm.tqdm", "tqdm.auto.tqdm"}
 )
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
+_COLLECTED = frozenset({cst.Try, cst.TryStar, cst.With, cst.FunctionDef, cst.AssignTarget, cst.AnnAssign})
 _CALLED = frozenset({"forward", "__call__"})
 _ITERATED = frozenset({"__iter__", "__next__", "__getitem__"})
 
@@ -51,18 +53,20 @@ class Catching:
         self._attributes: set[str] = set()
         for file in project.files.values():
             for node in file.index.nodes:
-                kind = type(node)
-                if kind is cst.Try or kind is cst.TryStar or kind is cst.With:
-                    self._regions.append((file, node))
-                elif kind is cst.FunctionDef:
-                    assert isinstance(node, cst.FunctionDef)
-                    self._functions.setdefault(node.name.value, []).append((file, node))
-                elif kind is cst.AssignTarget or kind is cst.AnnAssign:
-                    assert isinstance(node, (cst.AssignTarget, cst.AnnAssign))
-                    if isinstance(node.target, cst.Attribute):
-                        self._attributes.add(node.target.attr.value)
+                if type(node) in _COLLECTED:
+                    self._collect(file, node)
         self._reached: dict[cst.CSTNode, set[cst.FunctionDef]] = {}
         self._calls: dict[cst.CSTNode, tuple[tuple[SourceFile, cst.FunctionDef], ...]] = {}
+
+    def _collect(self, file: SourceFile, node: cst.CSTNode) -> None:
+        match node:
+            case cst.FunctionDef():
+                self._functions.setdefault(node.name.value, []).append((file, node))
+            case cst.AssignTarget(target=target) | cst.AnnAssign(target=target):
+                if isinstance(target, cst.Attribute):
+                    self._attributes.add(target.attr.value)
+            case _:
+                self._regions.append((file, node))
 
     def takes(self, file: SourceFile, check: cst.If | cst.Assert) -> bool:
         """Whether what a check raises may be taken: by Python itself, around the check, or by a caller.
@@ -82,20 +86,22 @@ class Catching:
         function = file.function(raising)
         if function is not None and any(_is_told(file, function, one) for one in raised):
             return True
-        child: cst.CSTNode = raising
-        for around in file.ancestors(raising):
+        for around, child in file.steps_out(raising):
             if isinstance(around, (cst.FunctionDef, cst.Lambda)):
                 break
-            if child is getattr(around, "body", None) and any(self._may_take(file, around, r) for r in raised):
+            if child is getattr(around, "body", None) and self._may_take_one(file, around, raised):
                 return True
-            child = around
         return function is not None and any(
-            function in self._reach(file, region)
-            for file, region in self._regions
-            if any(self._may_take(file, region, r) for r in raised)
-            and not _loads(file, region)
-            and self._project.fact(Contexts).unreached(file, region) is None  # what nothing runs takes nothing
+            function in self._reach(other, region)
+            for other, region in self._regions
+            if self._may_take_one(other, region, raised) and not _loads(other, region)
+            if self._project.fact(Contexts).unreached(other, region) is None  # what nothing runs takes nothing
         )
+
+    # -- handlers ---------------------------------------------------------------------------------------------------
+
+    def _may_take_one(self, file: SourceFile, around: cst.CSTNode, raised: list[Classes]) -> bool:
+        return any(self._may_take(file, around, one) for one in raised)
 
     # -- handlers ---------------------------------------------------------------------------------------------------
 
@@ -123,16 +129,19 @@ class Catching:
 
     def _suppresses(self, file: SourceFile, item: cst.BaseExpression, raised: Classes) -> bool:
         """Whether a context manager may keep an exception from going on."""
-        if isinstance(item, cst.IfExp):
-            return any(self._suppresses(file, v, raised) for v in (item.body, item.orelse))
-        call = item if isinstance(item, cst.Call) else None
-        name = file.resolve(call.func if call is not None else item) or ""
-        if call is not None and name == "contextlib.suppress":
-            return any(self._handles(file, a.value, raised) for a in call.args)
-        if name.startswith("torch.") or name in _TRANSPARENT or (call is not None and dotted(call.func) == "open"):
+        match item:
+            case cst.IfExp(body=one, orelse=other):
+                return self._suppresses(file, one, raised) or self._suppresses(file, other, raised)
+            case cst.Call(func=func):
+                name = file.full_name(func)
+                if name == "contextlib.suppress":
+                    return any(self._handles(file, a.value, raised) for a in item.args)
+            case _:
+                name = file.full_name(item)
+                if isinstance(item, cst.Name) and not name:
+                    return self._may_be_suppressing(file, item, raised)
+        if name.startswith("torch.") or name in _TRANSPARENT or called(item) == "open":
             return False
-        if isinstance(item, cst.Name) and not name:
-            return self._may_be_suppressing(file, item, raised)
         found = self._project.definition(name or None)
         return found is None or _may_swallow(found[1])
 
@@ -155,8 +164,8 @@ class Catching:
         known = _builtin(file, node)
         if known is not None:
             return _of_builtin(known)
-        found = self._project.definition(file.resolve(node))
-        if found is None or not isinstance(found[1], cst.ClassDef) or depth > 8:
+        found = self._project.class_definition(file.resolve(node))
+        if found is None or depth > 8:
             return _UNKNOWN
         above = [self._ancestry(found[0], base.value, depth + 1) for base in found[1].bases]
         names = {n for a in above for n in a.names} | {self._name(file, node)}
@@ -191,19 +200,22 @@ class Catching:
         """Functions of the project that code names, methods it asks an object for, layers that it may call."""
         methods: set[str] = set()
         for node in descendants(body):
-            kind = type(node)
-            if kind is cst.Name:
+            if is_name(node):
                 yield from self._named(file, node)
-            elif isinstance(node, cst.Attribute):
-                yield from self._named(file, node)
-                if file.resolve(node.value) is None and not is_tensor(file.kind(node.value)):
-                    methods.add(node.attr.value)
-            elif isinstance(node, cst.Call):
-                methods |= _CALLED if self._calls_object(file, node.func) else frozenset()
-            elif kind is cst.For or kind is cst.CompFor or kind is cst.Subscript:
-                methods |= _ITERATED
+            methods |= self._asked_of_objects(file, node)
         for name in methods:
             yield from (f for f in self._functions.get(name, ()) if f[0].owner(f[1]) is not None)
+
+    def _asked_of_objects(self, file: SourceFile, node: cst.CSTNode) -> frozenset[str]:
+        """The methods that a node may come to call of an object."""
+        kind = type(node)
+        if kind is cst.For or kind is cst.CompFor or kind is cst.Subscript:
+            return _ITERATED
+        if isinstance(node, cst.Call) and self._calls_object(file, node.func):
+            return _CALLED
+        if type(node) is cst.Attribute and file.resolve(node.value) is None and not is_tensor(file.kind(node.value)):
+            return frozenset({node.attr.value})
+        return frozenset()
 
     def _named(self, file: SourceFile, node: cst.CSTNode) -> Iterator[tuple[SourceFile, cst.FunctionDef]]:
         """The function that a name means, or the constructors of a class.
@@ -212,17 +224,15 @@ class Catching:
         """
         found = self._project.definition(file.resolve(node))
         if found is None:
-            local = file.index.scope_of(node).lookup(node.value) if isinstance(node, cst.Name) else None
-            for bound in local[1] if local is not None else ():
-                if isinstance(bound, cst.FunctionDef):
-                    yield file, bound
+            bound = file.bindings(node) if isinstance(node, cst.Name) else ()
+            yield from ((file, one) for one in bound if isinstance(one, cst.FunctionDef))
             return
         other, definition = found
         if isinstance(definition, cst.FunctionDef):
             yield other, definition
         elif not other.defines_module(definition):
-            for name in _CONSTRUCTORS:
-                yield from (f for f in self._functions.get(name, ()) if f[0].owner(f[1]) is definition)
+            made = (f for name in _CONSTRUCTORS for f in self._functions.get(name, ()))
+            yield from (f for f in made if f[0].owner(f[1]) is definition)
 
     def _calls_object(self, file: SourceFile, func: cst.BaseExpression) -> bool:
         """Whether a call may be of a layer: of a local name, of `self.layer`, of `layers[0]`."""
@@ -241,7 +251,7 @@ class Catching:
         if not isinstance(made, cst.Assign) or not isinstance(made.value, cst.Call):
             return False
         func = made.value.func
-        return self._is_foreign(file, func) and not (file.resolve(func) or "").startswith("torch")
+        return self._is_foreign(file, func) and not file.full_name(func).startswith("torch")
 
     def _is_foreign(self, file: SourceFile, node: cst.CSTNode) -> bool:
         """Whether what is asked for an attribute comes from a library: `ffmpeg.input(name).output`."""
@@ -277,7 +287,7 @@ def _is_told(file: SourceFile, function: cst.FunctionDef, raised: Classes) -> bo
     if raised.names & _CONTROL:
         return True
     name = function.name.value
-    is_property = any((dotted(d.decorator) or "").rpartition(".")[2].endswith("property") for d in function.decorators)
+    is_property = any(spelled(d.decorator).rpartition(".")[2].endswith("property") for d in function.decorators)
     told = "AttributeError" if name in _ATTRIBUTES or is_property else _PROTOCOLS.get(name)
     return told is not None and (told in raised.names or not raised.whole)
 
@@ -285,12 +295,10 @@ def _is_told(file: SourceFile, function: cst.FunctionDef, raised: Classes) -> bo
 def _may_swallow(definition: cst.FunctionDef | cst.ClassDef) -> bool:
     """Whether a context manager of the project may keep an exception from going on."""
     if isinstance(definition, cst.FunctionDef):
-        inside = [type(n) for n in own_descendants(definition.body)]
-        return cst.Yield not in inside or any(kind in inside for kind in (cst.Try, cst.TryStar, cst.With))
+        inside = {type(n) for n in own_descendants(definition.body)}
+        return cst.Yield not in inside or not inside.isdisjoint((cst.Try, cst.TryStar, cst.With))
     exits = [m for m in definition.body.body if isinstance(m, cst.FunctionDef) and m.name.value == "__exit__"]
     if not exits:
         return True  # one of a class above
-    return any(
-        isinstance(n, cst.Return) and n.value is not None and dotted(n.value) not in ("None", "False")
-        for n in own_descendants(exits[0].body)
-    )
+    values = (n.value for n in own_of_type(exits[0].body, cst.Return))
+    return any(value is not None and dotted(value) not in ("None", "False") for value in values)

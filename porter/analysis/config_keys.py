@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import libcst as cst
 
-from ..syntax.walk import code, descendants, dotted, own_of_type
+from ..syntax.calls import parameter_of
+from ..syntax.predicates import targets
+from ..syntax.walk import code, descendants, dotted, own_of_type, spelled
 from .contexts import Contexts
 from .project import Definition, SourceFile
 
@@ -69,9 +71,9 @@ class ConfigUse:
             if arg.star == "**":
                 found |= {f"{chain}.{key}" for key, needed in _open(function, call, method) if needed}
                 continue
-            given = _parameter(function, call, arg, method)
+            given = parameter_of(function, call, arg, method)
             if given is not None:
-                inner = self.keys(other, function.body, given, depth - 1)
+                inner = self.keys(other, function.body, given.name.value, depth - 1)
                 found |= {f"{chain}.{key}" if chain else key for key in inner if key}
         return found
 
@@ -85,33 +87,31 @@ class ConfigUse:
             return self._numbers[asked]
         found = self._numbers[asked] = set()  # recursion: nothing, unless something else says so
         for node, chain in self._of(file, space, name):
-            if _computes(file, node):
+            if _computes(file, node) or (depth > 0 and self._is_kept(file, node, depth)):
                 found.add(chain)
-            parent = file.parent(node)
-            if depth == 0:
-                continue
-            if isinstance(parent, cst.Assign) and parent.value is node:
-                found |= {chain for target in parent.targets if self._is_kept(file, parent, target.target, depth)}
-            call = file.parent(parent) if isinstance(parent, cst.Arg) else None
-            if not isinstance(parent, cst.Arg) or not isinstance(call, cst.Call):
-                continue
-            for other, function in callees(file, call.func):
-                method = other.owner(function) is not None
-                if parent.star == "**":
-                    names = [parameter for parameter, _ in _open(function, call, method)]
-                    inner = {n for n in names if "" in self.numbers(other, function.body, n, depth - 1)}
-                else:
-                    given = _parameter(function, call, parent, method)
-                    inner = self.numbers(other, function.body, given, depth - 1) if given is not None else set()
-                found |= {f"{chain}.{key}".strip(".") for key in inner}
+            if depth > 0:
+                found |= {f"{chain}.{key}".strip(".") for key in self._numbers_behind(file, node, depth)}
         return found
 
-    def _is_kept(self, file: SourceFile, assign: cst.Assign, target: cst.BaseExpression, depth: int) -> bool:
+    def _numbers_behind(self, file: SourceFile, node: cst.CSTNode, depth: int) -> Iterator[str]:
+        """The same for the parts of a value that is handed to functions."""
+        arg, call = file.parent(node), file.call_with(node)
+        for other, function in callees(file, call.func) if call is not None else ():
+            assert isinstance(arg, cst.Arg) and call is not None
+            method = other.owner(function) is not None
+            if arg.star == "**":
+                names = [parameter for parameter, _ in _open(function, call, method)]
+                yield from (n for n in names if "" in self.numbers(other, function.body, n, depth - 1))
+            elif not arg.star and (given := parameter_of(function, call, arg, method)) is not None:
+                yield from self.numbers(other, function.body, given.name.value, depth - 1)
+
+    def _is_kept(self, file: SourceFile, node: cst.CSTNode, depth: int) -> bool:
         """Whether a value is put in `self.x`, and the class computes with that."""
-        owner, kept = file.owner(assign), dotted(target)
-        if owner is None or kept is None or not kept.startswith("self."):
+        owner, assign = file.owner(node), file.parent(node)
+        kept = [name for target in targets(assign) if (name := spelled(target)).startswith("self.")]
+        if owner is None or not kept or not isinstance(assign, cst.Assign):
             return False
-        return kept.removeprefix("self.") in self.numbers(file, owner.body, "self", depth - 1)
+        return not self.numbers(file, owner.body, "self", depth - 1).isdisjoint(k.removeprefix("self.") for k in kept)
 
     def _of(self, file: SourceFile, space: cst.CSTNode, name: str) -> list[tuple[cst.CSTNode, str]]:
         """The whole chains `name.a.b` in a part of a file, each with `a.b`; with "" for the name alone."""
@@ -184,33 +184,34 @@ def _is_for_cuda(file: SourceFile, node: cst.CSTNode) -> bool:
 
 def _guarded(file: SourceFile, node: cst.CSTNode, name: str) -> bool:
     """Whether code is reached only where somebody asked if the key is there."""
-    child = node
-    for around in file.ancestors(node):
-        if isinstance(around, (cst.If, cst.IfExp)) and child is not around.test and _asks_for_key(around.test, name):
-            return True
-        if type(around) is cst.BooleanOperation and child is around.right and _asks_for_key(around.left, name):
-            return True
-        if type(around) is cst.Try and child is around.body and around.handlers:
-            handlers = [h.type for h in around.handlers]
-            if any(t is not None and (dotted(t) or "") in ("AttributeError", "KeyError") for t in handlers):
-                return True
-        child = around
+    return any(_guards(around, child, name) for around, child in file.steps_out(node))
+
+
+def _guards(around: cst.CSTNode, child: cst.CSTNode, name: str) -> bool:
+    match around:
+        case cst.If() | cst.IfExp():
+            return child is not around.test and _asks_for_key(around.test, name)
+        case cst.BooleanOperation():
+            return child is around.right and _asks_for_key(around.left, name)
+        case cst.Try():
+            taken = [handler.type for handler in around.handlers if handler.type is not None]
+            return child is around.body and any(dotted(t) in ("AttributeError", "KeyError") for t in taken)
     return False
 
 
 def _asks_for_key(test: cst.BaseExpression, name: str) -> bool:
     """`hasattr(hps.train, "x")`, `getattr(hps, "x", None)` or `"x" in hps.train`."""
-    for part in descendants(test):
-        if type(part) is cst.Call and isinstance(part.func, cst.Name) and part.func.value in ("hasattr", "getattr"):
-            asked = part.args[0].value if part.args else part.func
-            if (dotted(asked) or "").split(".")[0] == name:
-                return True
-        if type(part) is cst.Comparison and isinstance(part.left, cst.SimpleString):
-            for target in part.comparisons:
-                inside = isinstance(target.operator, (cst.In, cst.NotIn))
-                if inside and (dotted(target.comparator) or "").split(".")[0] == name:
-                    return True
-    return False
+    return any(spelled(asked).split(".")[0] == name for part in descendants(test) for asked in _asked(part))
+
+
+def _asked(part: cst.CSTNode) -> list[cst.BaseExpression]:
+    """What a part of a condition asks whether it has something."""
+    match part:
+        case cst.Call(func=cst.Name(value="hasattr" | "getattr"), args=[first, *_]):
+            return [first.value]
+        case cst.Comparison(left=cst.SimpleString()):
+            return [c.comparator for c in part.comparisons if isinstance(c.operator, (cst.In, cst.NotIn))]
+    return []
 
 
 def callees(file: SourceFile, func: cst.BaseExpression) -> Iterator[tuple[SourceFile, cst.FunctionDef]]:
@@ -256,20 +257,6 @@ def _open(function: cst.FunctionDef, call: cst.Call, method: bool) -> list[tuple
         for p in left
         if p.name.value not in named
     ]
-
-
-def _parameter(function: cst.FunctionDef, call: cst.Call, arg: cst.Arg, method: bool) -> str | None:
-    """The parameter that an argument is given to."""
-    if arg.star:
-        return None
-    names = [p.name.value for p in (*function.params.posonly_params, *function.params.params)]
-    if arg.keyword is not None:
-        return arg.keyword.value if arg.keyword.value in names else None
-    at = list(call.args).index(arg)
-    if any(a.star or a.keyword is not None for a in call.args[:at]):
-        return None
-    names = names[1:] if method else names
-    return names[at] if at < len(names) else None
 
 
 def _is_uncalled(file: SourceFile, node: cst.CSTNode) -> bool:

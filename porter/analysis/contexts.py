@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import libcst as cst
 
 from ..syntax.calls import method_call
+from ..syntax.predicates import is_name, last_part, own_name, targets
 from ..syntax.walk import descendants, dotted, own_names, own_of_type
 from .guards import DISTRIBUTED_ONLY, asks_distributed, asks_host, distributed_reason, exit_reason, in_script
 from .project import Project, SourceFile
@@ -20,14 +21,13 @@ from .references import (
     handed_on,
     host_argument,
     is_local_use,
-    is_name,
     is_run,
     is_static_use,
     kept_name,
     references_in,
     top_definition,
 )
-from .steps import asks_interval, ends_step, is_training_loop, training_loop
+from .steps import asks_interval, ends_step, training_loop, training_loops
 
 _CONSTRUCTORS = ("__init__", "__init_subclass__", "__post_init__", "reset_parameters", "_init_weights")
 _LOADING_BASES = ("Dataset", "IterableDataset", "Sampler", "BatchSampler", "DistributedSampler", "DataLoader")
@@ -36,6 +36,7 @@ _LOADING_BASES = ("Dataset", "IterableDataset", "Sampler", "BatchSampler", "Dist
 # called for the device by a trainer.
 BUILT = "runs once, when the module is built on the host"
 IMPORTED = "runs once, when the file is imported"
+_HOST_TENSORS = "evaluated for host tensors only"
 _LOGGED = "runs after the step, at log steps only"
 
 # Functions of torch that upstream replaces with its own → layers of torch that call them.
@@ -86,24 +87,26 @@ class Contexts:
 
     def _guard(self, file: SourceFile, node: cst.CSTNode) -> str | None:
         """A condition around `node`, or an exit before it, that keeps it from the device."""
-        child: cst.CSTNode = node
-        for around in file.ancestors(node):
-            if type(around) not in _GUARDING:
-                child = around
-                continue
-            if type(around) is cst.If and child is around.body and asks_distributed(file, around.test):
-                return distributed_reason(file, around)
-            if type(around) is cst.BooleanOperation and child is around.right and asks_host(around):
-                return "evaluated for host tensors only"
-            if type(around) is cst.If and child is around.body and asks_host(around.test):
-                return "evaluated for host tensors only"
-            if type(around) is cst.IndentedBlock:
-                for leaving, reason in self._exits_of(file, around):
-                    if around.body.index(leaving) < around.body.index(child):
-                        return reason
+        for around, child in file.steps_out(node):
             if type(around) is cst.FunctionDef:
                 return None
-            child = around
+            if type(around) in _GUARDING and (reason := self._guard_of(file, around, child)) is not None:
+                return reason
+        return None
+
+    def _guard_of(self, file: SourceFile, around: cst.CSTNode, child: cst.CSTNode) -> str | None:
+        """The same for a part of one node around it."""
+        match around:
+            case cst.If() if child is around.body:
+                if asks_distributed(file, around.test):
+                    return distributed_reason(file, around)
+                return _HOST_TENSORS if asks_host(around.test) else None
+            case cst.BooleanOperation() if child is around.right:
+                return _HOST_TENSORS if asks_host(around) else None
+            case cst.IndentedBlock(body=body):
+                at = body.index(child)
+                exits = self._exits_of(file, around)
+                return next((reason for leaving, reason in exits if body.index(leaving) < at), None)
         return None
 
     def _exits_of(self, file: SourceFile, block: cst.IndentedBlock) -> list[tuple[cst.If, str]]:
@@ -147,13 +150,10 @@ class Contexts:
 
     def unreached(self, file: SourceFile, node: cst.CSTNode) -> str | None:
         """In a file that is ported only because module/ or a trainer imports from it: code that neither reaches."""
-        if not file.is_dependency:
+        top = top_definition(file, node) if file.is_dependency else None
+        if top is None or top in self._reached:
             return None
-        top = [a for a in (node, *file.ancestors(node)) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
-        if not top or top[-1] in self._reached:
-            return None
-        assert isinstance(top[-1], (cst.FunctionDef, cst.ClassDef))
-        return f"neither upstream's networks nor its trainers reach {top[-1].name.value}"
+        return f"neither upstream's networks nor its trainers reach {top.name.value}"
 
     def uncalled(self, file: SourceFile, node: cst.CSTNode) -> str | None:
         """In a trainer: code of a function that the script never comes to call."""
@@ -187,20 +187,20 @@ class Contexts:
 
     def _evaluates(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
         """A function that goes through batches with a network that it sets to evaluation, without gradients."""
-        calls = list(own_of_type(function, cst.Call))
-        set_up = [c for c in calls if (found := method_call(c, "eval")) is not None and type(found[0]) is cst.Name]
-        if not set_up or dotted(set_up[0].func) == "self.eval" or file.owner(function) is not None:
+        calls = own_of_type(function, cst.Call)
+        networks = [found[0] for c in calls if (found := method_call(c, "eval")) and type(found[0]) is cst.Name]
+        if not networks or dotted(networks[0]) == "self" or file.owner(function) is not None:
             return None
-        if not any((file.resolve(n) or "") in _WITHOUT_GRADIENTS for n in descendants(function) if is_name(n)):
+        if not any(file.full_name(n) in _WITHOUT_GRADIENTS for n in descendants(function) if is_name(n)):
             return None
-        if not any(True for _ in own_of_type(function.body, cst.For)) or self._runs_in_module(file, function.body):
+        if not any(own_of_type(function.body, cst.For)) or self._runs_in_module(file, function.body):
             return None
-        return f"evaluates between steps ({function.name.value} calls {dotted(set_up[0].func)}())"
+        return f"evaluates between steps ({function.name.value} calls {dotted(networks[0])}.eval())"
 
     def _between_steps(self, file: SourceFile, function: cst.FunctionDef, seen: frozenset[cst.CSTNode]) -> str | None:
-        loops = [n for n in descendants(function.body) if isinstance(n, (cst.For, cst.While)) and is_training_loop(n)]
-        if loops:
-            return f"runs outside the loop over batches ({file.path}:{file.span(loops[0]).line}), between steps"
+        loop = next(training_loops(function.body), None)
+        if loop is not None:
+            return f"runs outside the loop over batches ({file.path}:{file.span(loop).line}), between steps"
         if file.owner(function) is not None or handed_on(function):
             return None
         uses = self._places(file, function)
@@ -242,39 +242,43 @@ class Contexts:
     @cached_property
     def _called(self) -> set[cst.CSTNode]:
         """Definitions of trainers that are used by what runs when the script is executed."""
-        called: set[cst.CSTNode] = {d for d in self._references if isinstance(d, _DEFINED) and handed_on(d)}
-        grew = True
-        while grew:
-            before = len(called)
-            for definition, uses in self._references.items():
-                if definition not in called and any(
-                    not f.is_trainer or (top := top_definition(f, n)) is None or top in called for f, n in uses
-                ):
-                    called.add(definition)
-            grew = len(called) > before
-        return called
+
+        def runs(_: cst.CSTNode, file: SourceFile, use: cst.CSTNode, called: set[cst.CSTNode]) -> bool:
+            top = top_definition(file, use) if file.is_trainer else None
+            return top is None or top in called
+
+        return self._grown({d for d in self._references if isinstance(d, _DEFINED) and handed_on(d)}, runs)
 
     @cached_property
     def _reached(self) -> set[cst.CSTNode]:
         """Definitions of dependencies that module/ or a trainer refers to, directly or through others."""
-        reached: set[cst.CSTNode] = set()
-        grew = True
-        while grew:
-            before = len(reached)
+
+        def reaches(definition: cst.CSTNode, file: SourceFile, use: cst.CSTNode, reached: set[cst.CSTNode]) -> bool:
+            return self._reaches(file, use, reached, made=isinstance(definition, cst.ClassDef))
+
+        return self._grown(set(), reaches)
+
+    def _grown(
+        self,
+        found: set[cst.CSTNode],
+        counts: Callable[[cst.CSTNode, SourceFile, cst.CSTNode, set[cst.CSTNode]], bool],
+    ) -> set[cst.CSTNode]:
+        """`found`, and the definitions of which a use counts, for as long as each finds more."""
+        before = -1
+        while len(found) > before:
+            before = len(found)
             for definition, uses in self._references.items():
-                made = isinstance(definition, cst.ClassDef)
-                if definition not in reached and any(self._reaches(f, n, reached, made=made) for f, n in uses):
-                    reached.add(definition)
-            grew = len(reached) > before
-        return reached
+                if definition not in found and any(counts(definition, file, use, found) for file, use in uses):
+                    found.add(definition)
+        return found
 
     def _reaches(self, file: SourceFile, use: cst.CSTNode, reached: set[cst.CSTNode], *, made: bool = False) -> bool:
         """Whether code that is reached uses something; `made`: a class, whose objects may be kept for nobody."""
         if not file.is_dependency:
             return True
-        top = [a for a in file.ancestors(use) if isinstance(a, (cst.FunctionDef, cst.ClassDef))]
-        if top:
-            return top[-1] in reached
+        top = top_definition(file, use)
+        if top is not None:
+            return top in reached
         if in_script(file, use) or not self._patch_is_used(file, use, reached):
             return False
         kept = kept_name(file, use) if made else None
@@ -283,40 +287,34 @@ class Contexts:
     def _uses(self, file: SourceFile, name: cst.Name) -> list[Reference]:
         """Where a name that a file binds at its top is used: here, and in files that import it or all of its names."""
         if name not in self._named:
-            full, last = f"{file.dotted_path}.{name.value}", name.value
-            found: list[Reference] = []
-            for other in self._files:
-                if last not in other.source:
-                    continue
-                starred = file.dotted_path in other.stars
-                for node in other.index.nodes:
-                    if type(node) is cst.Name and node.value == last and node is not name:
-                        own = other is file and other.index.scope_of(node).lookup(last) == file.index.root.lookup(last)
-                        if own or starred or other.resolve(node) == full:
-                            found.append((other, node))
-                    elif type(node) is cst.Attribute and node.attr.value == last and other.resolve(node) == full:
-                        found.append((other, node))
-            self._named[name] = [(f, n) for f, n in found if not f.inside_import(n)]
+            self._named[name] = [
+                (other, node)
+                for other in self._files
+                if name.value in other.source
+                for node in other.index.nodes
+                if own_name(node) == name.value and node is not name and _means(file, name.value, other, node)
+                if not other.inside_import(node)
+            ]
         return self._named[name]
 
     def _patch_is_used(self, file: SourceFile, use: cst.CSTNode, reached: set[cst.CSTNode]) -> bool:
         """Of a function that a file puts in the place of torch's: whether reached code calls that; True for others."""
         assignment = file.parent(use)
-        targets = [t.target for t in assignment.targets] if isinstance(assignment, cst.Assign) else []
-        names = {file.resolve(target) or "" for target in targets}
+        patched = targets(assignment) if isinstance(assignment, cst.Assign) else []
+        names = {file.full_name(target) for target in patched}
         if not names or not names <= _CALLERS.keys():
             return True
         callers = names | {caller for name in names for caller in _CALLERS[name]}
-        last = {name.rpartition(".")[2] for name in callers}
-        return any(
-            node not in targets and other.resolve(node) in callers and self._reaches(other, node, reached)
-            for other in self._files
-            if any(name in other.source for name in last)
-            for node in other.index.nodes
-            if type(node) in (cst.Name, cst.Attribute)
-            and (node.value if type(node) is cst.Name else node.attr.value) in last  # type: ignore[attr-defined]
-            and not isinstance(other.parent(node), (cst.ImportAlias, cst.AsName))
-        )
+        return any(n not in patched and self._reaches(f, n, reached) for f, n in self._namings(callers))
+
+    def _namings(self, names: set[str]) -> Iterator[Reference]:
+        """Where files name functions or classes of libraries, by their full names."""
+        last = {last_part(name) for name in names}
+        for file in self._files:
+            for node in file.index.nodes if any(name in file.source for name in last) else ():
+                imported = isinstance(file.parent(node), (cst.ImportAlias, cst.AsName))
+                if own_name(node) in last and not imported and file.resolve(node) in names:
+                    yield file, node
 
     def function_reason(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
         """Why a function never runs for the device; None when it may."""
@@ -326,19 +324,16 @@ class Contexts:
         return self._functions[function]
 
     def _find_reason(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
-        name = function.name.value
-        owner = file.owner(function)
-        outer = file.function(function)
+        name, owner, outer = function.name.value, file.owner(function), file.function(function)
         if _runs_after_step(file, function):
             return _LOGGED
-        if owner is not None and (loading := self._loading_reason(file, owner)) is not None:
-            return loading
-        if owner is not None and outer is not None and outer in file.ancestors(owner):
-            return None  # of a class that a function makes: its objects run where they are called
-        if outer is not None:
-            return self._inner_reason(file, outer, function)
         if owner is None:
-            return self._caller_reason(function, name)
+            return self._caller_reason(function, name) if outer is None else self._inner_reason(file, outer, function)
+        loading = self._loading_reason(file, owner)
+        if loading is not None:
+            return loading
+        if outer is not None:  # the objects of a class that a function makes run where they are called
+            return None if outer in file.ancestors(owner) else self._inner_reason(file, outer, function)
         if name in _CONSTRUCTORS:
             return BUILT if self._built_once(file, owner) and not self._called_later(name) else None
         return self._caller_reason(owner, owner.name.value) or self._method_reason(function, name)
@@ -348,16 +343,11 @@ class Contexts:
         reason = self.function_reason(file, outer)
         if reason is None or reason.endswith(LOADING):
             return reason
-        name = function.name.value
-        uses = [
-            n
-            for n in descendants(outer.body)
-            if isinstance(n, cst.Name) and n.value == name and not isinstance(file.parent(n), cst.FunctionDef)
-        ]
+        uses = [use for _, use in self._places(file, function)]
         if not uses or handed_on(function):
             return None  # a hook, say, that the constructor hands on
-        called = all(isinstance(p := file.parent(n), cst.Call) and p.func is n for n in uses)
-        return reason if called and all(self.host_reason(file, n) is not None for n in uses) else None
+        called = all(file.call_of(use) is not None for use in uses)
+        return reason if called and all(self.host_reason(file, use) is not None for use in uses) else None
 
     def _caller_reason(self, definition: cst.FunctionDef | cst.ClassDef, name: str) -> str | None:
         """A function or class all of whose uses in the package are on the host is on the host itself."""
@@ -381,10 +371,7 @@ class Contexts:
             return None
         reasons = []
         for file, use in self._attributes.get(name, ()):
-            call = file.parent(use)
-            if not isinstance(call, cst.Call) or call.func is not use:
-                return None
-            reason = self.host_reason(file, use)
+            reason = self.host_reason(file, use) if file.call_of(use) is not None else None
             if reason is None or not reason.startswith(BUILT):
                 return None
             reasons.append(f"{reason} ({name} is called only at {file.path}:{file.span(use).line})")
@@ -396,18 +383,14 @@ class Contexts:
         Modules are, unless one is made in what another module runs; of other classes it has to be seen.
         """
         module = file.defines_module(owner)
-        made = [
-            (f, n)
-            for one in (owner, *self._derived.get(owner, ()))
-            for f, n in self.references(one)
-            if isinstance(call := f.parent(n), cst.Call) and call.func is n
-        ]
-        for other, use in made:
-            if self.host_reason(other, use) is not None:
-                continue
-            if not (module or self.between_steps(other, use) is not None) or self._runs_in_module(other, use):
-                return False
-        return module or bool(made)
+        classes = (owner, *self._derived.get(owner, ()))
+        made = [(f, n) for one in classes for f, n in self.references(one) if f.call_of(n) is not None]
+        return (module or bool(made)) and all(self._is_made_once(f, n, module) for f, n in made)
+
+    def _is_made_once(self, file: SourceFile, use: cst.CSTNode, module: bool) -> bool:
+        if self.host_reason(file, use) is not None:
+            return True
+        return (module or self.between_steps(file, use) is not None) and not self._runs_in_module(file, use)
 
     def _runs_in_module(self, file: SourceFile, node: cst.CSTNode, seen: frozenset[cst.CSTNode] = frozenset()) -> bool:
         """Whether code is part of what a module does when it is called, directly or by functions that it calls."""
@@ -434,8 +417,8 @@ class Contexts:
         while pending:
             file, derived, owner = pending.pop()
             for base in owner.bases:
-                above = file.project.definition(file.resolve(base.value))
-                if above is not None and isinstance(above[1], cst.ClassDef) and derived not in found[above[1]]:
+                above = file.project.class_definition(file.resolve(base.value))
+                if above is not None and derived not in found[above[1]]:
                     found[above[1]].add(derived)
                     pending.append((above[0], derived, above[1]))
         return found
@@ -470,26 +453,33 @@ def _holds_for_helpers(reason: str) -> bool:
 
 def _runs_after_step(file: SourceFile, function: cst.FunctionDef) -> bool:
     """Whether the runtime is given a function to run after the step, every so many steps."""
-    given = any((file.resolve(d.decorator) or "").endswith("utils.after_step") for d in function.decorators)
+    given = any(file.full_name(d.decorator).endswith("utils.after_step") for d in function.decorators)
     return given and any(isinstance(a, cst.If) and asks_interval(a.test) for a in file.ancestors(function))
+
+
+def _means(file: SourceFile, name: str, other: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether a name or an attribute in some file is what `file` binds to `name` at its top."""
+    if other.resolve(node) == f"{file.dotted_path}.{name}":
+        return True
+    if type(node) is not cst.Name:
+        return False
+    own = other is file and other.index.scope_of(node).lookup(name) == file.index.root.lookup(name)
+    return own or file.dotted_path in other.stars
 
 
 def _now_and_then(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
     """Whether a place in a training loop is reached every so many steps only."""
-    child = node
-    for around in file.ancestors(node):
+    for around, child in file.steps_out(node):
         if around is loop:
             return False
         if isinstance(around, cst.If) and child is around.body and asks_interval(around.test):
             return True
-        child = around
     return False
 
 
 def _keeps_to_itself(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
     """Whether what a step now and then binds around a place is read by no other step: each binds it anew before."""
-    around = [a for a in file.ancestors(node) if isinstance(a, cst.If) and asks_interval(a.test)]
-    within = next((a for a in around if loop in file.ancestors(a)), None)
+    within = _at_intervals(file, node, loop)
     function = file.function(node)
     if within is None or function is None:
         return False
@@ -501,6 +491,12 @@ def _keeps_to_itself(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> 
     return all(not names or _are_bound_anew(file, names, loop, line) for names in others)
 
 
+def _at_intervals(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> cst.If | None:
+    """The innermost `if` around a place in a training loop that holds every so many steps."""
+    around = (a for a in file.ancestors(node) if isinstance(a, cst.If) and asks_interval(a.test))
+    return next((a for a in around if loop in file.ancestors(a)), None)
+
+
 def _are_bound_anew(file: SourceFile, names: Sequence[cst.Name], loop: cst.CSTNode, line: int) -> bool:
     """Whether all uses of a name in a function stand before a line, and the loop binds it there."""
     anew = any(isinstance(file.parent(n), cst.AssignTarget) and loop in file.ancestors(n) for n in names)
@@ -510,13 +506,10 @@ def _are_bound_anew(file: SourceFile, names: Sequence[cst.Name], loop: cst.CSTNo
 def _derives_from_loader(file: SourceFile, owner: cst.ClassDef, seen: frozenset[cst.CSTNode]) -> bool:
     for base in owner.bases:
         name = file.resolve(base.value)
-        above = file.project.definition(name)
-        if above is None:
-            if name is not None and name.rsplit(".", 1)[-1] in _LOADING_BASES:
-                return True
-        elif isinstance(above[1], cst.ClassDef) and above[1] not in seen:
-            if not _derives_from_loader(above[0], above[1], seen | {owner}):
-                continue
+        if last_part(name) in _LOADING_BASES and file.project.definition(name) is None:
+            return True
+        above = file.project.class_definition(name)
+        if above is not None and above[1] not in seen and _derives_from_loader(*above, seen | {owner}):
             return True
     return False
 

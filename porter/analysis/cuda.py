@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import libcst as cst
 
-from ..syntax.calls import keywords, method_call
+from ..syntax.calls import has_star, keywords, method_call, positional
+from ..syntax.predicates import is_name, negated, only_comparison
 from ..syntax.values import Instance, Kind, is_tensor
-from ..syntax.walk import descendants, dotted, same
+from ..syntax.walk import descendants, dotted, same, spelled
 from .project import SourceFile
 
 # Calls that only manage CUDA, and are dropped as statements.
@@ -59,8 +60,9 @@ def is_other_device(file: SourceFile, node: cst.CSTNode) -> bool:
 
 def asks_for_cuda(file: SourceFile, node: cst.CSTNode) -> bool | None:
     """True for `torch.cuda.is_available()`, False for its negation, None for any other condition."""
-    if type(node) is cst.UnaryOperation and type(node.operator) is cst.Not:
-        inner = asks_for_cuda(file, node.expression)
+    behind = negated(node)
+    if behind is not None:
+        inner = asks_for_cuda(file, behind)
         return None if inner is None else not inner
     if type(node) is cst.Call and file.resolve(node.func) == "torch.cuda.is_available" and not node.args:
         return True
@@ -72,48 +74,34 @@ def implies_cuda(file: SourceFile, test: cst.CSTNode) -> bool | None:
 
     It asks for CUDA, alone or with more; or by a name of the file's that is bound once to such a question.
     """
-    asked = asks_for_cuda(file, test)
-    if asked is not None:
-        return asked
-    if type(test) is cst.UnaryOperation and type(test.operator) is cst.Not:
-        inner = implies_cuda(file, test.expression)
+    behind = negated(test)
+    if behind is not None:
+        inner = implies_cuda(file, behind)
         return None if inner is None else not inner
     if type(test) is cst.BooleanOperation:
         decides = type(test.operator) is cst.And
         parts = (implies_cuda(file, test.left), implies_cuda(file, test.right))
         return decides if decides in parts else None
-    if type(test) is cst.Comparison and len(test.comparisons) == 1:
-        only = test.comparisons[0]
-        kinds = {cst.Equal: True, cst.NotEqual: False}
-        if is_cuda_text(only.comparator) and (dotted(test.left) or "").endswith(".type"):
-            return kinds.get(type(only.operator))
+    match only_comparison(test):
+        case left, (cst.Equal() | cst.NotEqual()) as operator, right if is_cuda_text(right):
+            if spelled(left).endswith(".type"):
+                return type(operator) is cst.Equal
     value = bound_once(file, test)
-    return None if value is None else implies_cuda(file, value)
+    return asks_for_cuda(file, test) if value is None else implies_cuda(file, value)
 
 
 def bound_once(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | None:
     """What a name is bound to, if nothing else of its scope binds it."""
-    found = file.index.scope_of(node).lookup(node.value) if type(node) is cst.Name else None
-    target = found[1][0] if found is not None and len(found[1]) == 1 else None
-    if type(target) is not cst.AssignTarget or type(target.target) is not cst.Name:
-        return None
-    assign = file.parent(target)
-    return assign.value if type(assign) is cst.Assign else None
+    once = file.assigned_once(file.bindings(node)) if type(node) is cst.Name else None
+    return once[1] if once is not None and type(once[0]) is cst.Name else None
 
 
 def uses(file: SourceFile, target: cst.Name) -> Iterator[cst.Name]:
     """Where the value of a name is read in its scope, or bound again."""
-    scope = file.index.scope_of(target).lookup(target.value)
-    for node in file.index.nodes:
-        if type(node) is not cst.Name or node.value != target.value or node is target or scope is None:
-            continue
-        parent = file.parent(node)
-        if (isinstance(parent, cst.Attribute) and parent.attr is node) or (
-            isinstance(parent, cst.Arg) and parent.keyword is node
-        ):
-            continue
-        found = file.index.scope_of(node).lookup(node.value)
-        if found is not None and found[0] is scope[0]:
+    bound = file.bindings(target)
+    for node in file.index.nodes if bound else ():
+        named = type(node) is cst.Name and node.value == target.value and node is not target
+        if named and isinstance(node, cst.Name) and not file.is_label(node) and file.bindings(node) is bound:
             yield node
 
 
@@ -162,24 +150,21 @@ def moves_to_cuda(file: SourceFile, node: cst.CSTNode) -> bool:
     kind = file.kind(receiver)
     if is_tensor(kind):
         return True
-    return (
-        (kind in (Kind.UNKNOWN, Kind.MODULE, Kind.MAYBE) or isinstance(kind, Instance))
-        and file.resolve(call.func) is None
-        and file.imports("torch")
-        and "cuda" not in file.project.methods
-        and sum(a.keyword is None for a in call.args) <= 1
-        and not any(a.star for a in call.args)
-        and keywords(call).keys() <= {"device", "non_blocking"}
-    )
+    possible = kind in (Kind.UNKNOWN, Kind.MODULE, Kind.MAYBE) or isinstance(kind, Instance)
+    torchs = file.resolve(call.func) is None and file.imports("torch") and "cuda" not in file.project.methods
+    return possible and torchs and _fits_cuda(call)
+
+
+def _fits_cuda(call: cst.Call) -> bool:
+    """Whether arguments are those of torch's `cuda`."""
+    return len(positional(call)) <= 1 and not has_star(call) and keywords(call).keys() <= {"device", "non_blocking"}
 
 
 def names_cuda(file: SourceFile, node: cst.CSTNode) -> bool:
     """Whether code fails where there is no CUDA: it says so in a text, moves there, or calls what is CUDA's."""
     if is_cuda_text(node) or moves_to_cuda(file, node) or is_setting(file, node):
         return True
-    return (
-        (file.resolve(node) or "").startswith("torch.cuda.") if isinstance(node, (cst.Name, cst.Attribute)) else False
-    )
+    return is_name(node) and file.full_name(node).startswith("torch.cuda.")
 
 
 def stands_for_device(file: SourceFile, node: cst.BaseExpression) -> bool:
@@ -227,7 +212,7 @@ def _is_switch(file: SourceFile, target: cst.BaseExpression) -> bool:
         return (
             file.resolve(target.value) == "os.environ" and type(index) is cst.Index and _is_visible_devices(index.value)
         )
-    return (file.resolve(target) or "").startswith(SETTINGS)
+    return file.full_name(target).startswith(SETTINGS)
 
 
 def _is_visible_devices(node: cst.BaseExpression) -> bool:
@@ -240,19 +225,23 @@ def is_translated(file: SourceFile, root: cst.CSTNode) -> bool:
 
 
 def _translated(file: SourceFile, node: cst.CSTNode) -> bool:
-    if isinstance(node, (cst.Import, cst.ImportFrom)):
-        return False
-    if isinstance(node, (cst.SimpleString, cst.FormattedString)) and is_cuda_text(node):
-        return _text_translated(file, node)
-    if isinstance(node, cst.Attribute) and node.attr.value == "cuda" and file.resolve(node) is None:
-        call = file.parent(node)
-        return isinstance(call, cst.Call) and call.func is node and moves_to_cuda(file, call)
-    if not isinstance(node, (cst.Attribute, cst.Name)) or isinstance(file.parent(node), cst.Attribute):
+    match node:
+        case cst.Import() | cst.ImportFrom():
+            return False
+        case cst.SimpleString() | cst.FormattedString() if is_cuda_text(node):
+            return _text_translated(file, node)
+        case cst.Attribute(attr=cst.Name(value="cuda")) if file.resolve(node) is None:
+            call = file.call_of(node)
+            return call is not None and moves_to_cuda(file, call)
+    if not is_name(node) or isinstance(file.parent(node), cst.Attribute):
         return True
-    target = file.resolve(node) or ""
-    if not target.startswith(("torch.cuda.", *SETTINGS)) or target in _REDIRECTED:
+    target = file.full_name(node)
+    if not target.startswith(("torch.cuda.", *SETTINGS)) or target in _REDIRECTED | _ASKED:
         return True
-    return target in ("torch.cuda.is_available", "torch.cuda.device_count") or _is_management(file, node, target)
+    return _is_management(file, node, target)
+
+
+_ASKED = frozenset({"torch.cuda.is_available", "torch.cuda.device_count"})
 
 
 def _is_management(file: SourceFile, node: cst.CSTNode, target: str) -> bool:
@@ -271,8 +260,6 @@ def _text_translated(file: SourceFile, node: cst.BaseExpression) -> bool:
         node, parent = parent, file.parent(parent)
     if stands_for_device(file, node) or is_choice(file, parent):
         return True
-    call = file.parent(parent) if isinstance(parent, cst.Arg) else None
-    if not isinstance(call, cst.Call):
-        return False
-    target = file.resolve(call.func) or dotted(call.func)
-    return is_cuda_device(file, call) or target in AUTOCASTS | SCALERS
+    call = file.call_with(node)
+    target = (file.resolve(call.func) or dotted(call.func)) if call is not None else None
+    return call is not None and (is_cuda_device(file, call) or target in AUTOCASTS | SCALERS)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import libcst as cst
 
-from ..syntax.walk import dotted
+from ..syntax.calls import has_star, keywords, method_call, positional
+from ..syntax.walk import dotted, spelled
 from .project import Project, SourceFile
 
 
@@ -32,20 +33,17 @@ def _differentiates_twice(file: SourceFile, node: cst.CSTNode) -> bool:
     """Whether code may ask for gradients that have gradients themselves, or that are made another way."""
     if type(node) not in _ASKING:  # all nodes of a project are looked at
         return False
-    if type(node) is cst.ImportFrom and not isinstance(node.names, cst.ImportStar):
-        module = file.imported_module(node)
-        return any(_transforms(f"{module}.{dotted(alias.name)}") for alias in node.names)
-    if type(node) is cst.ImportFrom:
-        return _transforms(file.imported_module(node))
-    if type(node) is cst.Import:
-        return any(map(_transforms, map(_imported, node.names)))
-    if type(node) is cst.Attribute:
-        return node.attr.value in _LAST and _transforms(file.resolve(node) or "")
+    match node:
+        case cst.ImportFrom(names=[*aliases]):
+            module = file.imported_module(node)
+            return any(_transforms(f"{module}.{dotted(alias.name)}") for alias in aliases)
+        case cst.ImportFrom():
+            return _transforms(file.imported_module(node))
+        case cst.Import():
+            return any(_transforms(spelled(alias.name)) for alias in node.names)
+        case cst.Attribute():
+            return node.attr.value in _LAST and _transforms(file.full_name(node))
     return type(node) is cst.Call and _asks_for_graph(file, node)
-
-
-def _imported(alias: cst.ImportAlias) -> str:
-    return dotted(alias.name) or ""
 
 
 def _transforms(name: str) -> bool:
@@ -55,13 +53,15 @@ def _transforms(name: str) -> bool:
 
 def _asks_for_graph(file: SourceFile, call: cst.Call) -> bool:
     """Whether a call may ask for gradients with a graph of their own."""
-    name = file.resolve(call.func) or ""
-    keywords = {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
-    positional = [arg.value for arg in call.args if arg.keyword is None and not arg.star]
-    places = {"torch.autograd.grad": 4, "torch.autograd.backward": 3}
-    backward = isinstance(call.func, cst.Attribute) and call.func.attr.value == "backward"
-    place = places.get(name, 2 if backward else len(positional))
-    if (name in places or backward) and any(arg.star for arg in call.args):
+    name = file.resolve(call.func)
+    place = _PLACES.get(name or "", 2 if method_call(call, "backward") else None)
+    if place is not None and has_star(call):
         return True
-    asked = keywords.get("create_graph", positional[place] if place < len(positional) else None)
+    named, given = keywords(call), positional(call)
+    at_place = given[place] if place is not None and place < len(given) else None
+    asked = named.get("create_graph", at_place)
     return asked is not None and dotted(asked) != "False"
+
+
+# Where `create_graph` stands among the arguments; it is the third of `x.backward()`.
+_PLACES = {"torch.autograd.grad": 4, "torch.autograd.backward": 3}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import libcst as cst
 
 from ..syntax.calls import keywords, method_call, positional, with_keywords
+from ..syntax.predicates import positional_parameters
 from ..syntax.template import fill
 from ..syntax.values import Kind, is_tensor
-from ..syntax.walk import dotted, own_names, own_of_type
+from ..syntax.walk import dotted, own_names, own_of_type, spelled
 from ..torch_facts.signatures import signatures
 from .arguments import bind, lacks, placed
 from .numeric import is_number, is_shape, is_whole
@@ -50,31 +51,35 @@ class Move:
 
 def read_move(file: SourceFile, call: cst.Call) -> Move | None:
     """The device and dtype that a call of `.to(...)` or `.type_as(...)` asks for; None when that cannot be told."""
-    assert isinstance(call.func, cst.Attribute)
-    if call.func.attr.value == "type_as":
+    if method_call(call, "type_as"):
         like = (bind(file, call, "other") or {}).get("other")
-        if like is None or dotted(like) is None:
-            return None  # it would be evaluated twice
-        return Move(fill("__t.device", t=like), fill("__t.dtype", t=like))
-    named, first = keywords(call), positional(call)[:1]
-    leads = "device"
-    if "other" in named or (first and is_tensor(file.kind(first[0]))):
-        leads = "other"
-    elif first and is_dtype(file, first[0]):
-        leads = "dtype"
-    ways = [s for s in signatures("torch.Tensor.to") if s.parameters[0].name == leads]
-    given = placed(ways[0], call) if ways else None
+        return None if like is None or dotted(like) is None else _as(like)  # another would be evaluated twice
+    given, named = _moves_to(file, call), keywords(call)
     if given is None or "memory_format" in given:
         return None
     if "other" in given:
-        other = given["other"]
-        return Move(fill("__t.device", t=other), fill("__t.dtype", t=other)) if is_tensor(file.kind(other)) else None
-    device, dtype = given.get("device"), given.get("dtype")
-    if device in first and device is not None and not is_device(file, device):
-        return None
-    if dtype is not None and "dtype" not in named and not is_dtype(file, dtype):
-        return None
-    return Move(device, dtype)
+        return _as(given["other"]) if is_tensor(file.kind(given["other"])) else None
+    for name, proof in (("device", is_device), ("dtype", is_dtype)):
+        if name in given and name not in named and not proof(file, given[name]):
+            return None
+    return Move(given.get("device"), given.get("dtype"))
+
+
+def _as(tensor: cst.BaseExpression) -> Move:
+    """A move to the device and dtype of a tensor."""
+    return Move(fill("__t.device", t=tensor), fill("__t.dtype", t=tensor))
+
+
+def _moves_to(file: SourceFile, call: cst.Call) -> Mapping[str, cst.BaseExpression] | None:
+    """The arguments of a call of `.to(...)`, by the one of its signatures that its first argument shows."""
+    first = next(iter(positional(call)), None)
+    leads = "device"
+    if "other" in keywords(call) or (first is not None and is_tensor(file.kind(first))):
+        leads = "other"
+    elif first is not None and is_dtype(file, first):
+        leads = "dtype"
+    ways = [s for s in signatures("torch.Tensor.to") if s.parameters[0].name == leads]
+    return placed(ways[0], call) if ways else None
 
 
 def is_device(file: SourceFile, node: cst.BaseExpression) -> bool:
@@ -85,7 +90,7 @@ def is_device(file: SourceFile, node: cst.BaseExpression) -> bool:
     if isinstance(node, cst.Attribute):
         return node.attr.value == "device"  # of an item of a list, say
     if isinstance(node, cst.Call):
-        return (dotted(node.func) or "").rsplit(".", 1)[-1] in ("device", "get_xla_device", "default_device")
+        return spelled(node.func).rsplit(".", 1)[-1] in ("device", "get_xla_device", "default_device")
     if isinstance(node, cst.IfExp):
         return is_device(file, node.body) and is_device(file, node.orelse)
     return isinstance(node, cst.SimpleString) and str(node.evaluated_value).split(":")[0] in ("cuda", "cpu")
@@ -114,25 +119,22 @@ def sizes(file: SourceFile, call: cst.Call) -> list[cst.BaseExpression]:
 def moved_factory(file: SourceFile, node: cst.Call, factories: Collection[str]) -> Moved | None:
     """The parts of `factory(...).to(device...)`, or of `factory(...).type_as(...)`."""
     found = method_call(node, *MOVES)
-    if found is None or not isinstance(found[0], cst.Call):
+    factory = found[0] if found is not None else None
+    if not isinstance(factory, cst.Call) or file.resolve(factory.func) not in factories:
         return None
-    factory = found[0]
-    if file.resolve(factory.func) not in factories or not lacks(file, factory, "device", "out"):
-        return None
-    move = read_move(file, node)
+    move = read_move(file, node) if _takes_device(file, factory) else None
     if move is None or move.device is None:
         return None
     if move.dtype is not None and not lacks(file, factory, "dtype"):
-        return None
-    if not _takes_device(file, factory):
         return None
     merges = move.dtype is None or _same_in_dtype(file, factory, move.dtype)
     return Moved(factory, move.device, move.dtype, merges)
 
 
 def _takes_device(file: SourceFile, factory: cst.Call) -> bool:
-    """`torch.normal` of tensors draws where they are."""
-    return file.resolve(factory.func) != "torch.normal" or "size" in (bind(file, factory, "size") or {})
+    """Whether a factory may be told a device. `torch.normal` of tensors draws where they are."""
+    drawn_beside = file.resolve(factory.func) == "torch.normal" and not bind(file, factory, "size")
+    return not drawn_beside and lacks(file, factory, "device", "out")
 
 
 # Every Python int that is a size fits into these; others wrap around, or raise where they are filled.
@@ -142,21 +144,19 @@ _SMALL = 128  # below this an int fits into any dtype
 
 def _same_in_dtype(file: SourceFile, factory: cst.Call, dtype: cst.BaseExpression) -> bool:
     """Whether a factory gives in a dtype what it gives by default, converted; draws and fractions do not."""
-    name = file.resolve(factory.func)
-    if name == "torch.full":
-        value = (bind(file, factory, "fill_value") or {}).get("fill_value")
-        values = [] if value is None else [value]
-    elif name in COPIES:
-        values = _copied(factory)
-    else:
-        whole = _steps(file, factory) if name == "torch.arange" else []
-        return name in _PLAIN or (bool(whole) and all(whole))
-    wide = file.resolve(dtype) in _WIDE
-    return bool(values) and all(_is_small(v) or (wide and is_whole(file, v)) or _fits_float32(v) for v in values)
+    name = file.full_name(factory.func)
+    if name == "torch.full" or name in COPIES:
+        given = (bind(file, factory, "fill_value") or {}).values() if name == "torch.full" else _copied(factory)
+        wide = file.resolve(dtype) in _WIDE
+        return bool(given) and all(_survives(file, value, wide) for value in given)
+    whole = _steps(file, factory) if name == "torch.arange" else []
+    return name in _PLAIN or (bool(whole) and all(whole))
 
 
-def _is_small(node: cst.BaseExpression) -> bool:
-    return isinstance(node, cst.Integer) and node.evaluated_value < _SMALL
+def _survives(file: SourceFile, value: cst.BaseExpression, wide: bool) -> bool:
+    """Whether a number is the same in a dtype, which is `wide` or not, as it is by default, converted to it."""
+    small = isinstance(value, cst.Integer) and value.evaluated_value < _SMALL
+    return small or (wide and is_whole(file, value)) or _fits_float32(value)
 
 
 def _copied(factory: cst.Call) -> list[cst.BaseExpression]:
@@ -204,41 +204,54 @@ def computed_on_host(factory: cst.Call, function: cst.BaseExpression) -> cst.Cal
 
 def drawn_in_place(file: SourceFile, node: cst.Call) -> Moved | None:
     """`torch.FloatTensor(...).normal_()` and its kin, moved at once: the parts of the draw that means the same."""
-    found = method_call(node, *MOVES)
-    if found is None:
+    drawn = _drawn(file, node)
+    if drawn is None or drawn.arguments or drawn.move.device is None:
         return None
-    draw = method_call(found[0], *_DRAWS)
-    if draw is None or not isinstance(draw[0], cst.Call) or draw[1].args:
-        return None
-    if file.resolve(draw[0].func) not in ("torch.FloatTensor", "torch.Tensor", "torch.empty"):
-        return None
-    move, torch = read_move(file, node), file.alias("torch")
-    if move is None or move.device is None or torch is None or not _are_sizes(file, draw[0]):
-        return None
-    assert isinstance(draw[1].func, cst.Attribute)
-    same = fill(f"{torch}.{_DRAWS[draw[1].func.attr.value]}")
-    return Moved(draw[0].with_changes(func=same), move.device, move.dtype, move.dtype is None)
+    same = fill(f"{drawn.torch}.{_DRAWS[drawn.method.attr.value]}")
+    return Moved(drawn.made.with_changes(func=same), drawn.move.device, drawn.move.dtype, drawn.move.dtype is None)
 
 
 def drawn_within(file: SourceFile, node: cst.Call) -> cst.Call | None:
     """The same draw on the device, of `torch.Tensor(...).uniform_(a, b)` and its kin that are moved at once."""
+    drawn = _drawn(file, node)
+    if drawn is None or not drawn.arguments or drawn.move.device is None or drawn.move.dtype is not None:
+        return None
+    if not all(is_number(file, arg.value) and not arg.star for arg in drawn.arguments):
+        return None
+    empty = with_keywords(drawn.made.with_changes(func=fill(f"{drawn.torch}.empty")), device=drawn.move.device)
+    return drawn.draw.with_changes(func=drawn.method.with_changes(value=empty))
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """`torch.Tensor(...).uniform_(...).to(...)`."""
+
+    made: cst.Call
+    draw: cst.Call
+    method: cst.Attribute
+    move: Move
+    torch: str  # as the file calls it
+
+    @property
+    def arguments(self) -> Sequence[cst.Arg]:
+        """What the draw is told."""
+        return self.draw.args
+
+
+def _drawn(file: SourceFile, node: cst.Call) -> _Drawn | None:
+    """The parts of a draw into a new tensor that is moved at once."""
     found = method_call(node, *MOVES)
     draw = method_call(found[0], *_DRAWS) if found is not None else None
-    if draw is None or not isinstance(draw[0], cst.Call) or not draw[1].args:
+    made = draw[0] if draw is not None else None
+    if draw is None or not isinstance(made, cst.Call) or file.resolve(made.func) not in _UNFILLED:
         return None
     move, torch = read_move(file, node), file.alias("torch")
-    if move is None or move.device is None or move.dtype is not None or torch is None:
+    if move is None or torch is None or not _are_sizes(file, made):
         return None
-    made = draw[0]
-    if file.resolve(made.func) not in ("torch.FloatTensor", "torch.Tensor", "torch.empty") or not _are_sizes(
-        file, made
-    ):
-        return None
-    if not all(is_number(file, arg.value) and not arg.star for arg in draw[1].args):
-        return None
-    empty = with_keywords(made.with_changes(func=fill(f"{torch}.empty")), device=move.device)
-    assert isinstance(draw[1].func, cst.Attribute)
-    return draw[1].with_changes(func=draw[1].func.with_changes(value=empty))
+    return _Drawn(made, draw[1], cst.ensure_type(draw[1].func, cst.Attribute), move, torch)
+
+
+_UNFILLED = ("torch.FloatTensor", "torch.Tensor", "torch.empty")
 
 
 def _are_sizes(file: SourceFile, call: cst.Call) -> bool:
@@ -269,11 +282,11 @@ def input_device(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | No
     """
     function = file.function(node)
     while function is not None:
-        for param in (*function.params.posonly_params, *function.params.params):
-            if param.default is None and param.name.value != "self" and _stays_tensor(file, function, param.name.value):
-                if _may_be_none(function, param.name.value):
-                    continue
-                return fill(f"{param.name.value}.device")
+        for param in positional_parameters(function):
+            name = param.name.value
+            stays = param.default is None and name != "self" and _stays_tensor(file, function, name)
+            if stays and not _may_be_none(function, name):
+                return fill(f"{name}.device")
         function = file.function(function)
     return None
 

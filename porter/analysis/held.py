@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import libcst as cst
 
 from ..syntax.calls import method_call
+from ..syntax.predicates import called, is_name, last_part, of_self, targets
 from ..syntax.values import Kind, is_tensor
-from ..syntax.walk import brief, descendants, dotted, same
+from ..syntax.walk import brief, descendants, dotted, same, spelled
 from .project import SourceFile
 
 KEPT = "ops.keep_in_place"  # the runtime's function that keeps what it is given the same object
@@ -24,7 +25,7 @@ _PARTS = ("data", "T", "mT")
 _ALL = ("parameters", "named_parameters", "buffers", "named_buffers", "state_dict")
 _CONTAINERS = ("dict", "frozenset", "iter", "list", "set", "tuple", "zip", "enumerate", "functools.partial")
 _LITERALS = (cst.List, cst.Tuple, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictComp, cst.GeneratorExp)
-_VALUES = frozenset({cst.Attribute, cst.Name, cst.Call})
+_VALUES = (cst.Attribute, cst.Name, cst.Call)
 _BETWEEN = (cst.Arg, cst.Element, cst.DictElement, cst.StarredElement, cst.IfExp)
 
 
@@ -43,12 +44,7 @@ def holds(file: SourceFile, constructor: cst.FunctionDef) -> Iterator[Hold]:
     if constructor.name.value != "__init__" or owner is None or not file.defines_module(owner):
         return
     for part in descendants(constructor.body):
-        if type(part) not in _VALUES:
-            continue
-        assert isinstance(part, (cst.Attribute, cst.Name, cst.Call))
-        parent = file.parent(part)
-        label = part in (getattr(parent, "keyword", None), getattr(parent, "attr", None))
-        if not label and _is_parameter(file, part):
+        if isinstance(part, _VALUES) and not file.is_label(part) and _is_parameter(file, part):
             yield from _held(file, constructor, part)
 
 
@@ -65,19 +61,24 @@ def _held(file: SourceFile, constructor: cst.FunctionDef, node: cst.Attribute | 
     if isinstance(parent, cst.Attribute) and parent.attr.value not in (*_PARTS, *_VIEWS):
         return
     if isinstance(node, cst.Name) and _in_closure(file, constructor, node):
-        if not _is_kept(file, constructor, node):
-            yield Hold(node, node, f"a function keeps {node.value}, which .to() replaces on XLA")
-        return
-    whole = _whole(file, node)
-    holder, outer = _holder(file, whole)
-    stored = _stored(file.parent(outer))
-    told = ""
-    if holder and (stored or holder == "object"):
-        told = f"{brief(outer)} holds {brief(whole)}, which .to() replaces on XLA"
-    elif not holder and stored and isinstance(whole, cst.Attribute) and whole is node:
-        told = f"{brief(whole)} is shared by two modules, which have one each on XLA"
+        whole: cst.BaseExpression = node
+        told = f"a function keeps {node.value}, which .to() replaces on XLA"
+    else:
+        whole = _whole(file, node)
+        told = _told(file, node, whole)
     if told and not (whole is node and _is_kept(file, constructor, node)):
         yield Hold(node, whole, told)
+
+
+def _told(file: SourceFile, node: cst.BaseExpression, whole: cst.BaseExpression) -> str:
+    """What is wrong with where a parameter goes, together with what only views it."""
+    holder, outer = _holder(file, whole)
+    stored = any(isinstance(t, (cst.Attribute, cst.Subscript)) for t in targets(file.parent(outer)))
+    if holder and (stored or holder == "object"):
+        return f"{brief(outer)} holds {brief(whole)}, which .to() replaces on XLA"
+    if not holder and stored and isinstance(whole, cst.Attribute) and whole is node:
+        return f"{brief(whole)} is shared by two modules, which have one each on XLA"
+    return ""
 
 
 def _is_kept(file: SourceFile, constructor: cst.FunctionDef, node: cst.BaseExpression) -> bool:
@@ -85,38 +86,38 @@ def _is_kept(file: SourceFile, constructor: cst.FunctionDef, node: cst.BaseExpre
     statement = statement_of(file, constructor, node)
     around = file.siblings(statement)
     before = around[around.index(statement) - 1] if statement in around[1:] else None
-    calls = (
-        small.value
-        for small in (before.body if isinstance(before, cst.SimpleStatementLine) else ())
-        if isinstance(small, cst.Expr) and isinstance(small.value, cst.Call)
-    )
-    kept = KEPT.rpartition(".")[2]
-    return any(
-        (dotted(call.func) or "").rpartition(".")[2] == kept and any(same(given.value, node) for given in call.args)
-        for call in calls
-    )
+    smalls = before.body if isinstance(before, cst.SimpleStatementLine) else ()
+    calls = (small.value for small in smalls if isinstance(small, cst.Expr) and isinstance(small.value, cst.Call))
+    kept = (call for call in calls if last_part(called(call)) == last_part(KEPT))
+    return any(same(given.value, node) for call in kept for given in call.args)
 
 
 def _is_parameter(file: SourceFile, node: cst.CSTNode, depth: int = 0) -> bool:
     """Whether an expression is a module's parameter or buffer, or all of them."""
-    if type(node) is cst.Attribute:
-        if file.kind(node.value) is Kind.MODULE:
-            return is_tensor(file.kind(node))
-        owner = file.owner(node) if type(node.value) is cst.Name and node.value.value == "self" else None
-        return owner is not None and _registers(file, owner, node.attr.value)
-    if type(node) is cst.Call:
-        found = method_call(node, *_ALL)
-        return found is not None and (dotted(found[0]) == "self" or file.kind(found[0]) is Kind.MODULE)
-    if type(node) is not cst.Name or depth > 2:
+    match node:
+        case cst.Attribute():
+            if file.kind(node.value) is Kind.MODULE:
+                return is_tensor(file.kind(node))
+            owner, name = file.owner(node), of_self(node)
+            return owner is not None and name is not None and _registers(file, owner, name)
+        case cst.Call():
+            found = method_call(node, *_ALL)
+            return found is not None and (dotted(found[0]) == "self" or file.kind(found[0]) is Kind.MODULE)
+        case cst.Name() if depth < 3:
+            return _names_parameter(file, node, depth)
+    return False
+
+
+def _names_parameter(file: SourceFile, name: cst.Name, depth: int) -> bool:
+    """The same for a local name, by the only value that it is given."""
+    found = file.index.scope_of(name).lookup(name.value)
+    local = found is not None and isinstance(found[0].node, cst.FunctionDef)
+    once = file.assigned_once(found[1]) if found is not None and local else None
+    if once is None or once[0] is name:
         return False
-    scope = file.index.scope_of(node).lookup(node.value)
-    bound = scope[1] if scope is not None and isinstance(scope[0].node, cst.FunctionDef) else []
-    made = file.parent(bound[0]) if len(bound) == 1 and isinstance(bound[0], cst.AssignTarget) else None
-    if type(made) is not cst.Assign or made.targets[0].target is node:
-        return False
-    if type(made.value) is cst.Call and file.resolve(made.value.func) == "torch.nn.Parameter":
-        return True
-    return isinstance(made.value, (cst.Attribute, cst.Name)) and _is_parameter(file, made.value, depth + 1)
+    if isinstance(once[1], cst.Call):
+        return file.resolve(once[1].func) == "torch.nn.Parameter"
+    return is_name(once[1]) and _is_parameter(file, once[1], depth + 1)
 
 
 def _registers(file: SourceFile, owner: cst.ClassDef, name: str) -> bool:
@@ -143,12 +144,8 @@ def _whole(file: SourceFile, node: cst.BaseExpression) -> cst.BaseExpression:
 def _holder(file: SourceFile, node: cst.CSTNode) -> tuple[str, cst.CSTNode]:
     """What an expression is put into: "object" (an instance of a plain class), "container" or nothing; and its node."""
     holder = ""
-    while True:
-        parent = file.parent(node)
-        if isinstance(parent, _LITERALS):
-            holder = holder or "container"
-        elif isinstance(parent, cst.CompFor):
-            parent = next(a for a in file.ancestors(parent) if isinstance(a, _LITERALS))
+    for parent in file.ancestors(node):
+        if isinstance(parent, (*_LITERALS, cst.CompFor)):
             holder = holder or "container"
         elif isinstance(parent, cst.Call):
             kept = _keeps(file, parent)
@@ -156,30 +153,18 @@ def _holder(file: SourceFile, node: cst.CSTNode) -> tuple[str, cst.CSTNode]:
                 return "", node
             holder = kept if holder != "object" else holder
         elif not isinstance(parent, _BETWEEN):
-            return holder, node
-        assert parent is not None
+            break
         node = parent
+    return holder, node
 
 
 def _keeps(file: SourceFile, call: cst.Call) -> str:
     """Whether a call makes something that keeps its arguments."""
-    name = file.resolve(call.func) or dotted(call.func) or ""
+    name = file.resolve(call.func) or spelled(call.func)
     if name in _CONTAINERS:
         return "container"
-    found = file.project.definition(name)
-    if found is None or not isinstance(found[1], cst.ClassDef) or found[0].defines_module(found[1]):
-        return ""
-    return "object"
-
-
-def _stored(target: cst.CSTNode | None) -> bool:
-    """Whether an assignment is to an attribute."""
-    targets: list[cst.BaseExpression] = []
-    if isinstance(target, cst.Assign):
-        targets = [t.target for t in target.targets]
-    elif isinstance(target, cst.AnnAssign):
-        targets = [target.target]
-    return any(isinstance(t, (cst.Attribute, cst.Subscript)) for t in targets)
+    found = file.project.class_definition(name)
+    return "object" if found is not None and not found[0].defines_module(found[1]) else ""
 
 
 def _in_closure(file: SourceFile, constructor: cst.FunctionDef, node: cst.Name) -> bool:

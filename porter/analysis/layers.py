@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import libcst as cst
 
-from ..syntax.walk import dotted, own_of_type
+from ..syntax.predicates import last_part
+from ..syntax.walk import dotted, own_of_type, spelled
 from .project import SourceFile
 
 _LISTS = frozenset({"torch.nn.ModuleList", "torch.nn.Sequential"})
@@ -57,7 +58,7 @@ def _stored(owner: cst.ClassDef) -> Mapping[str, list[_Stored]]:
             for name in {dotted(target.target) for target in assign.targets} - {None}:
                 found[str(name)].append(_Stored(assign.value, method, True))
         for call in own_of_type(method.body, cst.Call):
-            name, _, called = (dotted(call.func) or "").rpartition(".")
+            name, _, called = spelled(call.func).rpartition(".")
             if called == "append" and len(call.args) == 1:
                 found[name].append(_Stored(call.args[0].value, method, False))
             elif called in ("extend", "insert"):
@@ -93,21 +94,21 @@ def _classes(
     found: set[str] = set()
     for called in _meant(value.func, function):
         name = file.resolve(called)
-        if name is None:
-            return None
-        definition = file.project.definition(name)
-        if isinstance(definition[1] if definition else None, cst.ClassDef) or (
-            name.startswith("torch.nn.") and (name.rpartition(".")[2][:1].isupper())
-        ):
+        if name is not None and _is_layer(file, name):
             found.add(name)
-        elif value.args:
-            inner = _classes(file, value.args[0].value, function, depth + 1, within)
-            if inner is None:
-                return None
-            found |= inner
-        else:
+            continue
+        first = value.args[0].value if name is not None and value.args else None
+        inner = _classes(file, first, function, depth + 1, within) if first is not None else None
+        if inner is None:
             return None
+        found |= inner
     return frozenset(found)
+
+
+def _is_layer(file: SourceFile, name: str) -> bool:
+    """Whether a full name is that of a class of the project, or of one of torch's layers."""
+    torchs = name.startswith("torch.nn.") and last_part(name)[:1].isupper()
+    return torchs or file.project.class_definition(name) is not None
 
 
 def _local_classes(

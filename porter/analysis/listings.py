@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from ..syntax.calls import has_star, method_call, positional
+from ..syntax.template import names_in
 from ..syntax.walk import descendants, own_of_type, same
 from .project import SourceFile
 
@@ -39,7 +40,7 @@ def listed(file: SourceFile, call: cst.Call) -> cst.BaseExpression | None:
         parts = positional(place) if file.resolve(place.func) == "os.path.join" else []
         if len(parts) == 2 and isinstance(parts[0], (cst.Name, cst.Attribute)):
             place = parts[0]  # the folder itself reads better than its pattern
-    return place if _is_plain(file, place) and not _names_in(place) & _bound_around(file, call) else None
+    return place if _is_plain(file, place) and not names_in(place) & _bound_around(file, call) else None
 
 
 def head_calls(file: SourceFile, statement: cst.BaseStatement) -> Iterator[cst.Call]:
@@ -98,24 +99,16 @@ def _is_plain(file: SourceFile, place: cst.BaseExpression) -> bool:
     return True
 
 
-def _names_in(node: cst.CSTNode) -> set[str]:
-    """The names of values, without those of attributes."""
-    attributes = {part.attr for part in descendants(node) if isinstance(part, cst.Attribute)}
-    return {part.value for part in descendants(node) if isinstance(part, cst.Name) and part not in attributes}
-
-
 def _bound_around(file: SourceFile, call: cst.Call) -> set[str]:
     """Names that the statement of a call binds for it: of comprehensions, lambdas, assignments in expressions."""
     statement = file.statement(call)
     bound: set[str] = set()
     for node in (*file.ancestors(call), *descendants(statement)):
-        if node is statement:
-            continue
-        if isinstance(node, cst.NamedExpr):
-            bound |= _names_in(node.target)
-        elif isinstance(node, (cst.ListComp, cst.SetComp, cst.GeneratorExp, cst.DictComp)):
-            clauses = (part for part in descendants(node) if isinstance(part, cst.CompFor))
-            bound |= {name for clause in clauses for name in _names_in(clause.target)}
-        elif isinstance(node, cst.Lambda):
-            bound |= {param.name.value for param in node.params.params}
+        match node:
+            case cst.NamedExpr(target=target):
+                bound |= names_in(target)
+            case cst.CompFor(target=target):
+                bound |= names_in(target)
+            case cst.Lambda():
+                bound |= {param.name.value for param in node.params.params}
     return bound

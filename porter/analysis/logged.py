@@ -7,10 +7,11 @@ from functools import lru_cache
 
 import libcst as cst
 
-from ..syntax.calls import method_call
+from ..syntax.calls import has_star, method_call, parameter_of, positional
+from ..syntax.predicates import own_name, targets
 from ..syntax.scopes import Scope
 from ..syntax.values import Kind, is_tensor
-from ..syntax.walk import descendants, dotted, own_of_type
+from ..syntax.walk import descendants, own_of_type
 from .contexts import Contexts
 from .numeric import given_values, is_number
 from .project import SourceFile
@@ -22,10 +23,6 @@ _WRITES = ("add_scalar", "add_scalars")  # of TensorBoard's SummaryWriter
 _FILLS = ("append", "extend", "insert", "update", "setdefault")  # of a list or dict
 _NOT_NEGATIVE = ("abs", "exp", "norm", "relu", "sigmoid", "softmax", "softplus", "sqrt", "square", "std", "var")
 _SAME_VALUE = ("item", "detach", "cpu", "float", "double")
-_COMPREHENSIONS = (cst.ListComp, cst.SetComp, cst.GeneratorExp)
-_WHOLES = (  # expressions, and parts of some, that go where their parts went
-    cst.BinaryOperation, cst.UnaryOperation, cst.IfExp, cst.Element, cst.DictElement, cst.DictComp, *_COMPREHENSIONS,
-)  # fmt: skip
 
 
 def only_logged(file: SourceFile, node: cst.BaseExpression) -> bool:
@@ -41,21 +38,15 @@ def only_logged(file: SourceFile, node: cst.BaseExpression) -> bool:
 
 def read_value(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | None:
     """The tensor that `x.item()`, `x.detach().cpu().item()` or `float(x)` reads, if `node` is such a read."""
-    found = method_call(node, "item")
-    if found is not None and not found[1].args:
-        tensor = found[0]
-        while (step := method_call(tensor, "cpu", "detach")) is not None and not step[1].args:
-            tensor = step[0]
-        return tensor if is_tensor(file.kind(tensor)) else None
-    if (
-        type(node) is cst.Call
-        and type(node.func) is cst.Name
-        and node.func.value == "float"
-        and len(node.args) == 1
-        and is_tensor(file.kind(node.args[0].value))
-    ):
-        return node.args[0].value
-    return None
+    match node:
+        case cst.Call(func=cst.Name(value="float"), args=[cst.Arg(value=tensor)]):
+            pass
+        case cst.Call(func=cst.Attribute(value=tensor, attr=cst.Name(value="item")), args=[]):
+            while (step := method_call(tensor, "cpu", "detach")) is not None and not step[1].args:
+                tensor = step[0]
+        case _:
+            return None
+    return tensor if is_tensor(file.kind(tensor)) else None
 
 
 @lru_cache(maxsize=1024)  # each print and read of a function asks
@@ -72,10 +63,11 @@ def kept_numbers(file: SourceFile, function: cst.FunctionDef) -> frozenset[str]:
 def _given_alone(function: cst.FunctionDef) -> Iterator[tuple[str, cst.BaseExpression]]:
     """Names that a function gives something, `x = y` and `x += y`, but not in tuples and chains."""
     for node in own_of_type(function.body, cst.Assign, cst.AugAssign):
-        if type(node) is cst.Assign and len(node.targets) == 1 and isinstance(node.targets[0].target, cst.Name):
-            yield node.targets[0].target.value, node.value
-        elif type(node) is cst.AugAssign and type(node.target) is cst.Name:
-            yield node.target.value, node.value
+        match node:
+            case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value):
+                yield name, value
+            case cst.AugAssign(target=cst.Name(value=name), value=value):
+                yield name, value
 
 
 def is_kept(file: SourceFile, node: cst.BaseExpression, names: Container[str]) -> bool:
@@ -91,38 +83,23 @@ def is_kept(file: SourceFile, node: cst.BaseExpression, names: Container[str]) -
 
 def _is_printable(file: SourceFile, node: cst.BaseExpression) -> bool:
     """Whether SYN003 will see that an argument of `print` is a number."""
-    if isinstance(node, cst.UnaryOperation):
-        return _is_printable(file, node.expression)
-    if isinstance(node, cst.BinaryOperation):
-        return _is_printable(file, node.left) or _is_printable(file, node.right)
-    if isinstance(node, cst.Name):
-        function, scope = file.function(node), file.index.scope_of(node).lookup(node.value)
-        if function is None or scope is None or scope[0].node is not function:
-            return False
-        return [name for name, _ in _given_alone(function)].count(node.value) == len(scope[1])
+    match node:
+        case cst.UnaryOperation():
+            return _is_printable(file, node.expression)
+        case cst.BinaryOperation():
+            return _is_printable(file, node.left) or _is_printable(file, node.right)
+        case cst.Name(value=name):
+            function, scope = file.function(node), file.index.scope_of(node).lookup(name)
+            if function is None or scope is None or scope[0].node is not function:
+                return False
+            return [given for given, _ in _given_alone(function)].count(name) == len(scope[1])
     return read_value(file, node) is not None
 
 
 def _goes(file: SourceFile, node: cst.CSTNode, path: _Path, seen: _Seen) -> bool:
     """Whether an expression that has the number at `path` goes into a log only."""
     parent = file.parent(node)
-    if isinstance(parent, _WHOLES):
-        return _goes_as_part(file, parent, node, path, seen)
     match parent:
-        case cst.Expr():
-            return True
-        case cst.Assign():
-            return all(_assigned(file, t.target, path, seen) for t in parent.targets)
-        case cst.AnnAssign():
-            return _assigned(file, parent.target, path, seen)
-        case cst.AugAssign():
-            adds = isinstance(parent.operator, (cst.AddAssign, cst.SubtractAssign, cst.MultiplyAssign))
-            return not path and adds and isinstance(parent.target, cst.Name) and _sums_up(file, parent.target, seen)
-        case cst.For() | cst.CompFor():
-            return node is parent.iter and _assigned(file, parent.target, (), seen)
-        case cst.Return():
-            function = file.function(node)
-            return function is not None and _returned(file, function, path, seen)
         case cst.Comparison():
             return all(isinstance(c.operator, (cst.Is, cst.IsNot)) for c in parent.comparisons)
         case cst.Subscript():
@@ -131,7 +108,50 @@ def _goes(file: SourceFile, node: cst.CSTNode, path: _Path, seen: _Seen) -> bool
             return _method(file, parent, seen)
         case cst.Arg():
             return _argument(file, parent, path, seen)
+        case cst.BaseSmallStatement() | cst.For() | cst.CompFor():
+            return _goes_into(file, parent, node, path, seen)
+    return parent is not None and _goes_as_part(file, parent, node, path, seen)
+
+
+def _goes_into(file: SourceFile, statement: cst.CSTNode, node: cst.CSTNode, path: _Path, seen: _Seen) -> bool:
+    """The same for an expression of a statement, or of a clause of a comprehension."""
+    match statement:
+        case cst.Expr():
+            return True
+        case cst.Assign() | cst.AnnAssign():
+            return all(_assigned(file, target, path, seen) for target in targets(statement))
+        case cst.AugAssign():
+            return not path and _sums_up(file, statement, seen)
+        case cst.For() | cst.CompFor():
+            return node is statement.iter and _assigned(file, statement.target, (), seen)
+        case cst.Return():
+            return _returned(file, file.function(node), path, seen)
     return False
+
+
+def _goes_as_part(file: SourceFile, whole: cst.CSTNode, node: cst.CSTNode, path: _Path, seen: _Seen) -> bool:
+    """The same for an expression that is a part of another, which goes where its parts go."""
+    match whole:
+        case cst.BinaryOperation() | cst.UnaryOperation() if not path:
+            return _stays_number(file, whole, node) and _goes(file, whole, (), seen)
+        case cst.IfExp():
+            return node is not whole.test and _goes(file, whole, path, seen)
+        case cst.Element():
+            return _goes_as_element(file, whole, path, seen)
+        case cst.DictElement(value=kept):
+            around = file.parent(whole)
+        case cst.DictComp(value=kept) | cst.ListComp(elt=kept) | cst.SetComp(elt=kept) | cst.GeneratorExp(elt=kept):
+            around = whole
+        case _:
+            return False
+    return node is kept and around is not None and _goes(file, around, (), seen)
+
+
+def _goes_as_element(file: SourceFile, element: cst.Element, path: _Path, seen: _Seen) -> bool:
+    around = file.parent(element)
+    if isinstance(around, cst.Tuple):
+        return _goes(file, around, (around.elements.index(element), *path), seen)
+    return isinstance(around, cst.List) and _goes(file, around, (), seen)
 
 
 def _stays_number(file: SourceFile, around: cst.BinaryOperation | cst.UnaryOperation, node: cst.CSTNode) -> bool:
@@ -151,54 +171,57 @@ def _stays_number(file: SourceFile, around: cst.BinaryOperation | cst.UnaryOpera
 
 
 def _not_negative(file: SourceFile, node: cst.BaseExpression, seen: frozenset[str] = frozenset()) -> bool:
-    if isinstance(node, (cst.Integer, cst.Float)):
-        return True
-    if isinstance(node, cst.BinaryOperation):
-        if isinstance(node.operator, cst.Power):
+    match node:
+        case cst.Integer() | cst.Float():
+            return True
+        case cst.BinaryOperation(operator=cst.Power()):
             return _not_negative(file, node.left, seen)
-        keeps = isinstance(node.operator, (cst.Add, cst.Multiply, cst.Divide))
-        return keeps and _not_negative(file, node.left, seen) and _not_negative(file, node.right, seen)
-    if isinstance(node, cst.Call):
-        name = (dotted(node.func) or "").rpartition(".")[2] or (
-            node.func.attr.value if isinstance(node.func, cst.Attribute) else ""
-        )
-        if name in _SAME_VALUE and isinstance(node.func, cst.Attribute):
-            return _not_negative(file, node.func.value, seen)
-        return name in _NOT_NEGATIVE
-    if not isinstance(node, cst.Name):
-        return False
-    if node.value in seen:
-        return True  # of what it is made of, all else is not negative
-    given = list(given_values(file, node))
-    return bool(given) and all(not isinstance(v, bool) and _not_negative(file, v, seen | {node.value}) for v in given)
+        case cst.BinaryOperation(operator=cst.Add() | cst.Multiply() | cst.Divide()):
+            return _not_negative(file, node.left, seen) and _not_negative(file, node.right, seen)
+        case cst.Call(func=cst.Attribute(value=value, attr=cst.Name(value=method))) if method in _SAME_VALUE:
+            return _not_negative(file, value, seen)
+        case cst.Call():
+            return own_name(node.func) in _NOT_NEGATIVE
+        case cst.Name():
+            return _are_not_negative(file, node, seen)
+    return False
+
+
+def _are_not_negative(file: SourceFile, name: cst.Name, seen: frozenset[str]) -> bool:
+    """The same of all that a name is given, `seen` being names of which it is made: all else is not negative."""
+    if name.value in seen:
+        return True
+    given, inner = list(given_values(file, name)), seen | {name.value}
+    return bool(given) and all(not isinstance(v, bool) and _not_negative(file, v, inner) for v in given)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
 def _assigned(file: SourceFile, target: cst.BaseExpression, path: _Path, seen: _Seen) -> bool:
-    if isinstance(target, cst.Name):
-        return _named(file, target, path, seen)
-    if isinstance(target, (cst.Tuple, cst.List)):
-        if any(isinstance(e, cst.StarredElement) for e in target.elements):
-            return False
-        if path:
-            at = path[0]
-            return at < len(target.elements) and _assigned(file, target.elements[at].value, path[1:], seen)
-        return all(_assigned(file, e.value, (), seen) for e in target.elements)
-    return (
-        isinstance(target, cst.Subscript)
-        and isinstance(target.value, cst.Name)
-        and _named(file, target.value, (), seen)
-    )
+    match target:
+        case cst.Name():
+            return _named(file, target, path, seen)
+        case cst.Subscript(value=cst.Name() as name):
+            return _named(file, name, (), seen)
+        case cst.Tuple(elements=elements) | cst.List(elements=elements):
+            if any(isinstance(e, cst.StarredElement) for e in elements):
+                return False
+            if path:
+                at = path[0]
+                return at < len(elements) and _assigned(file, elements[at].value, path[1:], seen)
+            return all(_assigned(file, e.value, (), seen) for e in elements)
+    return False
 
 
-def _sums_up(file: SourceFile, target: cst.Name, seen: _Seen) -> bool:
+def _sums_up(file: SourceFile, statement: cst.AugAssign, seen: _Seen) -> bool:
     """Whether a name to which the number is added holds numbers only."""
-    numbers = all(
-        not isinstance(v, bool) and (is_number(file, v) or file.kind(v) is Kind.HOST)
-        for v in given_values(file, target)
-    )
+    target = statement.target
+    adds = isinstance(statement.operator, (cst.AddAssign, cst.SubtractAssign, cst.MultiplyAssign))
+    if not adds or not isinstance(target, cst.Name):
+        return False
+    given = list(given_values(file, target))
+    numbers = all(not isinstance(v, bool) and (is_number(file, v) or file.kind(v) is Kind.HOST) for v in given)
     return numbers and _named(file, target, (), seen)
 
 
@@ -233,65 +256,31 @@ def _reads(file: SourceFile, scope: Scope, given: cst.Name) -> Iterator[cst.Name
     """Where a name may be read that is given something, closures included; not in a loop that gives it another."""
     around = set(file.ancestors(given))
     for node in descendants(scope.node):
-        if type(node) is not cst.Name or node.value != given.value:
-            continue
-        parent = file.parent(node)
-        if type(parent) is cst.Attribute and parent.attr is node:
-            continue
-        if type(parent) is cst.Arg and parent.keyword is node:
-            continue
-        if isinstance(parent, (cst.Param, cst.Del)) or _is_target(file, node):
+        if type(node) is not cst.Name or node.value != given.value or not _is_read(file, node):
             continue
         found = file.index.scope_of(node).lookup(given.value)
         if found is not None and found[0] is scope and not _given_anew(file, node, around):
             yield node
 
 
+def _is_read(file: SourceFile, name: cst.Name) -> bool:
+    """Whether a name stands for its value, and nothing binds it there."""
+    return not (file.is_label(name) or isinstance(file.parent(name), (cst.Param, cst.Del)) or file.is_target(name))
+
+
 def _given_anew(file: SourceFile, node: cst.Name, around: set[cst.CSTNode]) -> bool:
     """Whether a read is in the body of a loop over this name, other than those around what gave it a value."""
-    child: cst.CSTNode = node
-    for loop in file.ancestors(node):
-        if isinstance(loop, cst.For) and child is loop.body and loop not in around and _binds(loop.target, node.value):
-            return True
-        child = loop
-    return False
+    return any(
+        isinstance(loop, cst.For) and child is loop.body and loop not in around and _binds(loop.target, node.value)
+        for loop, child in file.steps_out(node)
+    )
 
 
 def _binds(target: cst.BaseExpression, name: str) -> bool:
     return any(isinstance(n, cst.Name) and n.value == name for n in descendants(target))
 
 
-def _is_target(file: SourceFile, node: cst.CSTNode) -> bool:
-    """Whether a name is one that a statement binds, alone or in a tuple."""
-    parent = file.parent(node)
-    while isinstance(parent, (cst.Element, cst.Tuple, cst.List)):
-        node, parent = parent, file.parent(parent)
-    return getattr(parent, "target", None) is node
-
-
 # -- calls -------------------------------------------------------------------------------------------------------------
-
-
-def _goes_as_part(file: SourceFile, whole: cst.CSTNode, node: cst.CSTNode, path: _Path, seen: _Seen) -> bool:
-    """The same for an expression that is a part of another, which is one of _WHOLES."""
-    match whole:
-        case cst.BinaryOperation() | cst.UnaryOperation():
-            return not path and _stays_number(file, whole, node) and _goes(file, whole, (), seen)
-        case cst.IfExp():
-            return node is not whole.test and _goes(file, whole, path, seen)
-        case cst.Element():
-            around = file.parent(whole)
-            if isinstance(around, cst.Tuple):
-                return _goes(file, around, (around.elements.index(whole), *path), seen)
-            return isinstance(around, cst.List) and _goes(file, around, (), seen)
-        case cst.DictElement():
-            around = file.parent(whole)
-            return node is whole.value and around is not None and _goes(file, around, (), seen)
-        case cst.DictComp():
-            return node is whole.value and _goes(file, whole, (), seen)
-        case cst.ListComp() | cst.SetComp() | cst.GeneratorExp():
-            return node is whole.elt and _goes(file, whole, (), seen)
-    return False
 
 
 def _argument(file: SourceFile, arg: cst.Arg, path: _Path, seen: _Seen) -> bool:
@@ -304,17 +293,19 @@ def _argument(file: SourceFile, arg: cst.Arg, path: _Path, seen: _Seen) -> bool:
     if definition is not None:
         other, function = definition
         return isinstance(function, cst.FunctionDef) and _passed(other, function, call, arg, path, seen)
-    if not isinstance(call.func, cst.Attribute):
-        return False
-    if call.func.attr.value in _WRITES:
+    return isinstance(call.func, cst.Attribute) and _argument_of_method(file, call, call.func, seen)
+
+
+def _argument_of_method(file: SourceFile, call: cst.Call, method: cst.Attribute, seen: _Seen) -> bool:
+    if method.attr.value in _WRITES:
         return True
-    fills = call.func.attr.value in _FILLS and isinstance(file.parent(call), cst.Expr)
-    return fills and isinstance(call.func.value, cst.Name) and _named(file, call.func.value, (), seen)
+    fills = method.attr.value in _FILLS and isinstance(file.parent(call), cst.Expr)
+    return fills and isinstance(method.value, cst.Name) and _named(file, method.value, (), seen)
 
 
 def _argument_of_builtin(file: SourceFile, call: cst.Call, name: str, arg: cst.Arg, path: _Path, seen: _Seen) -> bool:
     if name == "print":
-        alone = arg.keyword is None and not any(a.star for a in call.args) and not _prints_tensors(file, call)
+        alone = arg.keyword is None and not has_star(call) and not _prints_tensors(file, call)
         return alone and _is_printable(file, arg.value) and file.function(call) is not None
     if name in ("enumerate", "zip") and not path:
         return _iterated(file, call, 1 if name == "enumerate" else call.args.index(arg), seen)
@@ -323,7 +314,7 @@ def _argument_of_builtin(file: SourceFile, call: cst.Call, name: str, arg: cst.A
 
 def _prints_tensors(file: SourceFile, call: cst.Call) -> bool:
     """Whether what is printed beside a number is a tensor: then the text cannot wait."""
-    return any(is_tensor(file.kind(a.value)) for a in call.args if a.keyword is None)
+    return any(is_tensor(file.kind(value)) for value in positional(call))
 
 
 def _iterated(file: SourceFile, call: cst.CSTNode, at: int, seen: _Seen) -> bool:
@@ -336,8 +327,8 @@ def _iterated(file: SourceFile, call: cst.CSTNode, at: int, seen: _Seen) -> bool
 
 def _method(file: SourceFile, attribute: cst.Attribute, seen: _Seen) -> bool:
     """A method of a list or dict that has the number."""
-    call = file.parent(attribute)
-    if not isinstance(call, cst.Call) or call.func is not attribute:
+    call = file.call_of(attribute)
+    if call is None:
         return False
     name = attribute.attr.value
     if name == "items":
@@ -348,7 +339,7 @@ def _method(file: SourceFile, attribute: cst.Attribute, seen: _Seen) -> bool:
 
 
 def _part(file: SourceFile, subscript: cst.Subscript, path: _Path, seen: _Seen) -> bool:
-    if _is_target(file, subscript) or isinstance(file.parent(subscript), cst.Del):
+    if file.is_target(subscript) or isinstance(file.parent(subscript), cst.Del):
         return True
     index = subscript.slice[0].slice
     if path and isinstance(index, cst.Index) and isinstance(index.value, cst.Integer):
@@ -360,30 +351,18 @@ def _passed(
     file: SourceFile, function: cst.FunctionDef, call: cst.Call, arg: cst.Arg, path: _Path, seen: _Seen
 ) -> bool:
     """Whether a function of the project lets an argument go into a log only."""
-    params = [*function.params.posonly_params, *function.params.params]
-    if arg.keyword is not None:
-        named = [p for p in (*params, *function.params.kwonly_params) if p.name.value == arg.keyword.value]
-        param = named[0] if named else None
-    else:
-        at = call.args.index(arg)
-        plain = all(a.keyword is None and not a.star for a in call.args[: at + 1])
-        param = params[at] if plain and at < len(params) else None
-    if param is None or function.decorators:
-        return False
-    return _all_reads(file, file.index.scopes[function], param.name, path, seen)
+    param = None if function.decorators else parameter_of(function, call, arg)
+    return param is not None and _all_reads(file, file.index.scopes[function], param.name, path, seen)
 
 
-def _returned(file: SourceFile, function: cst.FunctionDef, path: _Path, seen: _Seen) -> bool:
+def _returned(file: SourceFile, function: cst.FunctionDef | None, path: _Path, seen: _Seen) -> bool:
     """Whether all callers of a function let what it returns go into a log only."""
     key = (function, path)
-    if key in seen:
-        return True
+    if function is None or key in seen:
+        return function is not None
     inside = file.owner(function) is not None or file.function(function) is not None
     if inside or function.decorators or any(isinstance(n, cst.Yield) for n in descendants(function.body)):
         return False
     uses = file.project.fact(Contexts).references(function)
-    calls = [(other, other.parent(use), use) for other, use in uses]
-    return bool(calls) and all(
-        isinstance(call, cst.Call) and call.func is use and _goes(other, call, path, seen | {key})
-        for other, call, use in calls
-    )
+    calls = [(other, other.call_of(use)) for other, use in uses]
+    return bool(calls) and all(call is not None and _goes(other, call, path, seen | {key}) for other, call in calls)

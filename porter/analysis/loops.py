@@ -9,13 +9,18 @@ from typing import TypeVar, cast
 import libcst as cst
 
 from ..syntax.calls import method_call, positional
+from ..syntax.predicates import only_index, only_small, only_target
 from ..syntax.template import match, names_in, substitute
 from ..syntax.values import Kind
 from ..syntax.walk import children, descendants, dotted, key, own_descendants, own_of_type, same
-from .numeric import is_number, is_shape
+from .numeric import is_number, shaped
 from .project import SourceFile
 
 _Node = TypeVar("_Node", bound=cst.CSTNode)
+_OF_CHOICES = (  # what a condition is made of that is the same for all samples
+    cst.Name, cst.Integer, cst.SimpleString, cst.Comparison, cst.ComparisonTarget, cst.BaseCompOp,
+    cst.BaseParenthesizableWhitespace, cst.LeftParen, cst.RightParen,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +59,26 @@ def sample_loop(file: SourceFile, node: cst.For) -> SampleLoop | None:
 
 def sample_branches(file: SourceFile, node: cst.For) -> Branches | None:
     """`node` as two loops over samples, if its body ends with a choice between them that no sample changes."""
-    *lines, last = node.body.body if isinstance(node.body, cst.IndentedBlock) else (node,)
-    if not isinstance(last, cst.If) or not isinstance(last.orelse, cst.Else) or not isinstance(node.target, cst.Name):
-        return None
-    if not all(isinstance(part, (cst.Name, cst.Integer, cst.SimpleString, cst.Comparison, cst.ComparisonTarget,
-                                 cst.BaseCompOp, cst.BaseParenthesizableWhitespace, cst.LeftParen, cst.RightParen))
-               for part in descendants(last.test)):  # fmt: skip
-        return None
-    bound = {node.target.value, *(name for line in lines for name in _names(line))}
-    names = names_in(last.test)
-    if names & (bound & _assigned_first(node.body)) or node.target.value in names:
-        return None
-    blocks = (last.body, last.orelse.body)
-    if not all(isinstance(block, cst.IndentedBlock) for block in blocks):
-        return None
-    one, other = (_of_lines(file, node, [*lines, *cast(cst.IndentedBlock, block).body]) for block in blocks)
-    return Branches(last.test, one, other) if one is not None and other is not None else None
+    match node:
+        case cst.For(
+            target=cst.Name(value=index),
+            body=cst.IndentedBlock(
+                body=[
+                    *lines,
+                    cst.If(
+                        test=test,
+                        body=cst.IndentedBlock(body=then),
+                        orelse=cst.Else(body=cst.IndentedBlock(body=otherwise)),
+                    ),
+                ]
+            ),
+        ) if all(isinstance(part, _OF_CHOICES) for part in descendants(test)):
+            bound = {index, *(name for line in lines for name in _names(line))}
+            if names_in(test) & (bound & _assigned_first(node.body) | {index}):
+                return None
+            one, other = (_of_lines(file, node, [*lines, *block]) for block in (then, otherwise))
+            return Branches(test, one, other) if one is not None and other is not None else None
+    return None
 
 
 def _of_lines(file: SourceFile, node: cst.For, lines: Sequence[cst.CSTNode]) -> SampleLoop | None:
@@ -85,7 +94,8 @@ def _of_lines(file: SourceFile, node: cst.For, lines: Sequence[cst.CSTNode]) -> 
         return None
     if any(_is_bound(file, s, node, index) for s in statements):
         return None  # there may be fewer bounds than samples
-    if any(set(local) & set(_names(s)) for s in statements) or any(set(local) & names_in(v) for v in local.values()):
+    read = {name for s in statements for name in _names(s)}.union(*map(names_in, local.values()))
+    if set(local) & read:
         return None  # read before it is assigned: the value of the sample before
     return SampleLoop(node, index, tuple(statements))
 
@@ -117,13 +127,10 @@ def _assignments(
 
 
 def _over_batch(file: SourceFile, iterable: cst.BaseExpression) -> bool:
-    return (
-        isinstance(iterable, cst.Call)
-        and isinstance(iterable.func, cst.Name)
-        and iterable.func.value == "range"
-        and len(iterable.args) == 1
-        and _counted(file, iterable.args[0].value) is not None
-    )
+    match iterable:
+        case cst.Call(func=cst.Name(value="range"), args=[cst.Arg(value=count)]):
+            return _counted(file, count) is not None
+    return False
 
 
 def _counted(file: SourceFile, count: cst.BaseExpression) -> cst.CSTNode | None:
@@ -132,21 +139,15 @@ def _counted(file: SourceFile, count: cst.BaseExpression) -> cst.CSTNode | None:
         found = match(pattern, count)
         if found is not None:
             return found["x"]
-    function = file.function(count)
-    if not isinstance(count, cst.Name) or function is None:
+    if not isinstance(count, cst.Name) or file.function(count) is None:
         return None
-    bound = file.index.scope_of(count).bindings.get(count.value, [])
-    if len(bound) != 1 or not isinstance(bound[0], cst.AssignTarget):
+    once = file.assigned_once(file.index.scope_of(count).bindings.get(count.value, []))
+    if once is None:
         return None
-    made, target = file.parent(bound[0]), bound[0].target
-    if not isinstance(made, cst.Assign):
-        return None
-    if isinstance(target, cst.Tuple):
-        if not is_shape(made.value) or dotted(target.elements[0].value) != count.value:
-            return None
-        shape = made.value.func if isinstance(made.value, cst.Call) else made.value
-        return shape.value if isinstance(shape, cst.Attribute) else None
-    return None if isinstance(made.value, cst.Name) else _counted(file, made.value)
+    target, made = once
+    if not isinstance(target, cst.Tuple):
+        return None if isinstance(made, cst.Name) else _counted(file, made)
+    return shaped(made) if dotted(target.elements[0].value) == count.value else None
 
 
 def _is_bound(file: SourceFile, statement: cst.CSTNode, loop: cst.For, index: str) -> bool:
@@ -176,19 +177,16 @@ def _used_outside(file: SourceFile, loop: cst.For, names: set[str]) -> bool:
         node = stack.pop()
         if node is loop:
             later = True
-            continue
-        if type(node) is cst.Name and later and node.value in names and _is_use(file, node):
+        elif later and _reads(file, node, names):
             return True
-        if _binds_all(node, names, around if later else None):
-            continue
-        stack.extend(reversed(list(children(node))))
+        elif not _binds_all(node, names, around if later else None):
+            stack.extend(reversed(list(children(node))))
     return False
 
 
-def _is_use(file: SourceFile, name: cst.Name) -> bool:
-    """Whether a name is a variable where it stands: no attribute's name, and no keyword."""
-    parent = file.parent(name)
-    return not isinstance(parent, (cst.Attribute, cst.Arg)) or parent.value is name
+def _reads(file: SourceFile, node: cst.CSTNode, names: set[str]) -> bool:
+    """Whether a node is one of some names, and stands for a value."""
+    return type(node) is cst.Name and node.value in names and not file.is_label(node)
 
 
 def _binds_all(node: cst.CSTNode, names: set[str], around: Sequence[cst.CSTNode] | None) -> bool:
@@ -196,12 +194,13 @@ def _binds_all(node: cst.CSTNode, names: set[str], around: Sequence[cst.CSTNode]
 
     `around` are the nodes around the loop that bound the names; None before it, where no loop can hide what it left.
     """
-    if isinstance(node, (cst.ListComp, cst.SetComp, cst.DictComp, cst.GeneratorExp)):
-        own = {n for c in descendants(node) if isinstance(c, cst.CompFor) for n in _names(c.target)}
-    elif isinstance(node, cst.For) and around is not None and node not in around and isinstance(node.target, cst.Name):
-        own = {node.target.value} | (names & _assigned_first(node.body))
-    else:
-        return False
+    match node:
+        case cst.ListComp() | cst.SetComp() | cst.DictComp() | cst.GeneratorExp():
+            own = {n for c in descendants(node) if isinstance(c, cst.CompFor) for n in _names(c.target)}
+        case cst.For(target=cst.Name(value=name)) if around is not None and node not in around:
+            own = {name} | (names & _assigned_first(node.body))
+        case _:
+            return False
     return not (names - own) & {n.value for n in descendants(node) if isinstance(n, cst.Name)}
 
 
@@ -210,12 +209,14 @@ def _assigned_first(body: cst.BaseSuite) -> set[str]:
     bound: set[str] = set()
     read: set[str] = set()
     for statement in body.body:
-        small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
-        if isinstance(small, cst.Assign) and isinstance(small.targets[0].target, cst.Name):
-            read |= names_in(small.value)
-            bound |= {small.targets[0].target.value} - read
-        else:
-            read |= set(_names(statement))
+        match statement:
+            case cst.SimpleStatementLine(
+                body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name)), *_], value=value), *_]
+            ):
+                read |= names_in(value)
+                bound |= {name} - read
+            case _:
+                read |= set(_names(statement))
     return bound
 
 
@@ -223,25 +224,26 @@ def sample_range(node: cst.CSTNode, index: str) -> Range | None:
     """`node` as `tensor[i, ..., start:end]`, with per-sample bounds `L[i]` read as the whole tensor `L`."""
     if not isinstance(node, cst.Subscript) or index in names_in(node.value):
         return None
-    elements = [e.slice for e in node.slice]
-    first = elements[0]
-    if not (isinstance(first, cst.Index) and isinstance(first.value, cst.Name) and first.value.value == index):
-        return None
-    middle, last = elements[1:-1], elements[-1] if len(elements) > 1 else None
-    if not all(_whole(e) for e in middle):
+    first, *middle = [e.slice for e in node.slice]
+    last = middle.pop() if middle else None
+    if not (isinstance(first, cst.Index) and dotted(first.value) == index and all(map(_whole, middle))):
         return None
     if last is None or _whole(last):
-        return Range(node.value, None, None, len(elements) - 1)
-    if not isinstance(last, cst.Slice) or last.step is not None:
+        return Range(node.value, None, None, len(node.slice) - 1)
+    bounds = _bounds(last, index)
+    if bounds is None:
         return None
-    bounds = []
-    for bound in (last.lower, last.upper):
-        whole = vectorized(bound, index) if bound is not None else None
-        if bound is not None and whole is None:
-            return None
-        bounds.append(whole)
     any_rank = any(isinstance(e, cst.Index) for e in middle)  # an ellipsis, and as many axes as there are
-    return Range(node.value, bounds[0], bounds[1], len(middle) + any_rank, index in names_in(last))
+    return Range(node.value, *bounds, len(middle) + any_rank, index in names_in(last))
+
+
+def _bounds(part: cst.BaseSlice, index: str) -> tuple[cst.BaseExpression | None, cst.BaseExpression | None] | None:
+    """The bounds of a slice as whole tensors, if it has no step."""
+    if not isinstance(part, cst.Slice) or part.step is not None:
+        return None
+    bounds = (part.lower, part.upper)
+    lower, upper = (vectorized(bound, index) if bound is not None else None for bound in bounds)
+    return None if (lower is None, upper is None) != (bounds[0] is None, bounds[1] is None) else (lower, upper)
 
 
 def _whole(element: cst.CSTNode) -> bool:
@@ -256,11 +258,8 @@ def vectorized(bound: cst.BaseExpression, index: str) -> cst.BaseExpression | No
     def put(part: cst.CSTNode, parent: cst.CSTNode | None) -> cst.CSTNode | None:
         read = match("__x.item()", part) if isinstance(part, cst.Call) else None
         part = read["x"] if read is not None else part
-        if isinstance(part, cst.Subscript) and len(part.slice) == 1 and isinstance(part.slice[0].slice, cst.Index):
-            inner = part.slice[0].slice.value
-            if isinstance(inner, cst.Name) and inner.value == index:
-                return part.value
-        return None
+        of_sample = (inner := only_index(part)) is not None and dotted(inner) == index
+        return part.value if isinstance(part, cst.Subscript) and of_sample else None
 
     whole = substitute(bound, put)
     assert isinstance(whole, cst.BaseExpression)
@@ -283,26 +282,23 @@ def of_last_axis(file: SourceFile, *ranges: Range) -> bool:
 
 def _is_plane(file: SourceFile, tensor: cst.BaseExpression) -> bool:
     """Whether a local tensor is known to have two axes: unpacked as `b, t = x.shape`, or made with two sizes."""
-    if not isinstance(tensor, cst.Name):
+    function = file.function(tensor) if isinstance(tensor, cst.Name) else None
+    return function is not None and any(
+        _tells_plane(file, tensor, assign) for assign in own_of_type(function.body, cst.Assign)
+    )
+
+
+def _tells_plane(file: SourceFile, tensor: cst.BaseExpression, assign: cst.Assign) -> bool:
+    """Whether an assignment shows that a tensor has two axes."""
+    target = only_target(assign)
+    if isinstance(target, cst.Tuple):
+        shape = shaped(assign.value)
+        return shape is not None and len(target.elements) == 2 and same(shape, tensor)
+    made = method_call(assign.value, "new_zeros", "new_empty", "new_ones")
+    if made is None or target is None or dotted(target) != dotted(tensor):
         return False
-    function = file.function(tensor)
-    for node in own_descendants(function.body) if function is not None else ():
-        if not isinstance(node, cst.Assign) or len(node.targets) != 1:
-            continue
-        target = node.targets[0].target
-        if isinstance(target, cst.Tuple) and len(target.elements) == 2 and is_shape(node.value):
-            shaped = node.value.func if isinstance(node.value, cst.Call) else node.value
-            if isinstance(shaped, cst.Attribute) and same(shaped.value, tensor):
-                return True
-        if dotted(target) == tensor.value and isinstance(node.value, cst.Call):
-            made = method_call(node.value, "new_zeros", "new_empty", "new_ones")
-            if (
-                made is not None
-                and len(positional(node.value)) == 2
-                and all(is_number(file, v) or isinstance(v, cst.Name) for v in positional(node.value))
-            ):
-                return True
-    return False
+    sizes = positional(made[1])
+    return len(sizes) == 2 and all(is_number(file, size) or isinstance(size, cst.Name) for size in sizes)
 
 
 def window_size(start: cst.BaseExpression | None, end: cst.BaseExpression | None) -> cst.BaseExpression | None:
@@ -344,16 +340,10 @@ def assigned_before(file: SourceFile, statement: cst.BaseStatement, name: str) -
 
 
 def _assigns(statement: cst.BaseStatement, name: str) -> bool:
-    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
-        return False
-    small = statement.body[0]
-    return (
-        isinstance(small, cst.Assign)
-        and len(small.targets) == 1
-        and isinstance(small.targets[0].target, cst.Name)
-        and small.targets[0].target.value == name
-        and name not in names_in(small.value)
-    )
+    match only_small(statement):
+        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=bound))], value=value):
+            return bound == name and name not in names_in(value)
+    return False
 
 
 def _names(node: cst.CSTNode) -> Iterator[str]:

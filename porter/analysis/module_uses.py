@@ -15,42 +15,26 @@ def asked_in_functions(file: SourceFile, name: str) -> list[cst.Name]:
     """
     root = file.index.root
     bound = root.bindings.get(name, [])
-    if len(bound) != 1 or not isinstance(bound[0], Imported):
+    if len(bound) != 1 or not isinstance(bound[0], Imported) or any(_rebinds(n, name) for n in file.index.nodes):
         return []
-    uses = [
-        node
-        for node in file.index.nodes
-        if type(node) is cst.Name
-        and node.value == name
-        and _is_value(file, node)
-        and (owner := file.index.scope_of(node).lookup(name)) is not None
-        and owner[0] is root
-    ]
-    declared = any((type(n) is cst.Global or type(n) is cst.Nonlocal) and _names(n, name) for n in file.index.nodes)
-    return [] if declared or not all(_asks_in_function(file, use) for use in uses) else uses
+    named = [n for n in file.index.nodes if type(n) is cst.Name and n.value == name and _is_value(file, n)]
+    uses = [n for n in named if file.bindings(n) is bound]
+    return uses if all(_asks_in_function(file, use) for use in uses) else []
 
 
 def _is_value(file: SourceFile, node: cst.Name) -> bool:
     """Whether a name stands for a value, and is no attribute, keyword, parameter or part of an import."""
-    parent = file.parent(node)
-    if isinstance(parent, cst.Attribute):
-        return parent.value is node and not file.inside_import(node)
-    if isinstance(parent, cst.Arg):
-        return parent.value is node
-    return not isinstance(parent, cst.Param) and not file.inside_import(node)
+    named = file.is_label(node) or isinstance(file.parent(node), cst.Param)
+    return not named and not file.inside_import(node)
 
 
 def _asks_in_function(file: SourceFile, use: cst.Name) -> bool:
     parent = file.parent(use)
     if not isinstance(parent, cst.Attribute) or isinstance(file.parent(parent), (cst.AssignTarget, cst.Del)):
         return False
-    child: cst.CSTNode = use
-    for around in file.ancestors(use):
-        if isinstance(around, cst.FunctionDef) and child is around.body:
-            return True
-        child = around
-    return False
+    return any(isinstance(around, cst.FunctionDef) and child is around.body for around, child in file.steps_out(use))
 
 
-def _names(statement: cst.Global | cst.Nonlocal, name: str) -> bool:
-    return any(item.name.value == name for item in statement.names)
+def _rebinds(node: cst.CSTNode, name: str) -> bool:
+    """Whether a node says that a function binds a name of the module's."""
+    return isinstance(node, (cst.Global, cst.Nonlocal)) and any(item.name.value == name for item in node.names)

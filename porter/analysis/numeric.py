@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import libcst as cst
 
+from ..syntax.predicates import called, named_parameters, only_index, targets
 from ..syntax.walk import dotted, own_of_type
 from .project import SourceFile
 
@@ -22,53 +23,57 @@ Proof = Callable[[SourceFile, cst.BaseExpression, int], bool]
 
 def is_number(file: SourceFile, node: cst.BaseExpression, depth: int = 0) -> bool:
     """Whether `node` is a Python number: a literal, a size, a length, arithmetic of such, or a local name for one."""
-    if isinstance(node, (cst.Integer, cst.Float)):
-        return True
-    if isinstance(node, cst.UnaryOperation):
-        return is_number(file, node.expression, depth)
-    if isinstance(node, cst.BinaryOperation):
-        return is_number(file, node.left, depth) and is_number(file, node.right, depth)
-    if isinstance(node, cst.IfExp):
-        return is_number(file, node.body, depth) and is_number(file, node.orelse, depth)
-    if isinstance(node, cst.Call):
-        if _is_size(node) or _builtin(file, node, "int", "float", "len"):
+    match node:
+        case cst.Integer() | cst.Float():
             return True
-        if (file.resolve(node.func) or "").startswith("math."):
-            return True
-        return _all_arguments(file, node, is_number, depth, "abs", "max", "min", "round", "sum")
-    if _is_axis(node):
-        return True
-    return isinstance(node, cst.Name) and depth < 4 and _is_named(file, node, is_number, ("int", "float"), depth)
+        case cst.UnaryOperation():
+            return is_number(file, node.expression, depth)
+        case cst.Call():
+            return _gives_number(file, node, is_number, depth)
+        case cst.Name():
+            return depth < 4 and _is_named(file, node, is_number, depth)
+    parts = _operands(node)
+    return all(is_number(file, part, depth) for part in parts) if parts else _is_axis(node)
 
 
 def is_whole(file: SourceFile, node: cst.BaseExpression, depth: int = 0) -> bool:
     """Whether `node` is a Python int, in the sense of `is_number`."""
-    if isinstance(node, cst.Integer):
-        return True
-    if isinstance(node, cst.UnaryOperation):
-        signs = isinstance(node.operator, (cst.Minus, cst.Plus))
-        return signs and is_whole(file, node.expression, depth)
-    if isinstance(node, cst.BinaryOperation):
-        exact = isinstance(node.operator, _WHOLE_OPERATORS)
-        return exact and is_whole(file, node.left, depth) and is_whole(file, node.right, depth)
-    if isinstance(node, cst.IfExp):
-        return is_whole(file, node.body, depth) and is_whole(file, node.orelse, depth)
-    if isinstance(node, cst.Call):
-        if _is_size(node) or _builtin(file, node, "int", "len"):
+    match node:
+        case cst.Integer():
             return True
-        if (file.resolve(node.func) or "") in [f"math.{name}" for name in _WHOLE_MATH]:
-            return True
-        return _all_arguments(file, node, is_whole, depth, "abs", "max", "min", "round", "sum")
-    if _is_axis(node):
-        return True
-    return isinstance(node, cst.Name) and depth < 4 and _is_named(file, node, is_whole, ("int",), depth)
+        case cst.UnaryOperation(operator=cst.Minus() | cst.Plus()):
+            return is_whole(file, node.expression, depth)
+        case cst.BinaryOperation() if not isinstance(node.operator, _WHOLE_OPERATORS):
+            return False
+        case cst.Call():
+            return _gives_number(file, node, is_whole, depth)
+        case cst.Name():
+            return depth < 4 and _is_named(file, node, is_whole, depth)
+    parts = _operands(node)
+    return all(is_whole(file, part, depth) for part in parts) if parts else _is_axis(node)
+
+
+def _operands(node: cst.BaseExpression) -> tuple[cst.BaseExpression, ...]:
+    """What arithmetic or a choice makes a number of."""
+    match node:
+        case cst.BinaryOperation(left=one, right=other) | cst.IfExp(body=one, orelse=other):
+            return one, other
+    return ()
+
+
+def shaped(node: cst.CSTNode) -> cst.BaseExpression | None:
+    """The tensor of `x.shape` or `x.size()`."""
+    match node:
+        case cst.Call(func=cst.Attribute(value=tensor, attr=cst.Name(value="size")), args=[]):
+            return tensor
+        case cst.Attribute(value=tensor, attr=cst.Name(value="shape")):
+            return tensor
+    return None
 
 
 def is_shape(node: cst.BaseExpression) -> bool:
     """`x.shape` or `x.size()`, whose parts are numbers."""
-    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
-        return node.func.attr.value == "size" and not node.args
-    return isinstance(node, cst.Attribute) and node.attr.value == "shape"
+    return shaped(node) is not None
 
 
 # -- what gives a number -----------------------------------------------------------------------------------------
@@ -85,8 +90,7 @@ def _is_size(node: cst.Call) -> bool:
 def _is_axis(node: cst.BaseExpression) -> bool:
     """`x.shape[0]`, `x.ndim`."""
     if isinstance(node, cst.Subscript):
-        single = len(node.slice) == 1 and isinstance(node.slice[0].slice, cst.Index)
-        return single and is_shape(node.value)
+        return only_index(node) is not None and is_shape(node.value)
     return isinstance(node, cst.Attribute) and node.attr.value == "ndim"
 
 
@@ -99,31 +103,43 @@ def _builtin(file: SourceFile, node: cst.Call, *names: str) -> bool:
     )
 
 
-def _all_arguments(file: SourceFile, node: cst.Call, proof: Proof, depth: int, *names: str) -> bool:
+def _gives_number(file: SourceFile, node: cst.Call, proof: Proof, depth: int) -> bool:
+    """Whether a call gives a number of the proof: a size, a conversion, a function of `math`, one of numbers."""
+    if _is_size(node) or _builtin(file, node, "len", *_TYPES[proof]):
+        return True
+    target = file.full_name(node.func)
+    whole = target.removeprefix("math.") in _WHOLE_MATH
+    return (target.startswith("math.") and (whole or proof is is_number)) or _all_arguments(file, node, proof, depth)
+
+
+def _all_arguments(file: SourceFile, node: cst.Call, proof: Proof, depth: int) -> bool:
     """Whether a call of one of Python's own functions is given numbers, one by one or in a literal list."""
-    if not _builtin(file, node, *names) or not node.args or any(a.star or a.keyword for a in node.args):
+    if not _builtin(file, node, *_OF_NUMBERS) or any(a.star or a.keyword for a in node.args):
         return False
-    called = node.func.value if isinstance(node.func, cst.Name) else ""
-    values = [a.value for a in node.args]
+    values, function = [a.value for a in node.args], called(node)
     if len(values) == 1 and isinstance(values[0], (cst.List, cst.Tuple)):
         values = [e.value for e in values[0].elements]
-    elif called == "sum" or (len(values) == 1 and called in ("max", "min")):
+    elif function == "sum" or (len(values) == 1 and function in ("max", "min")):
         return False  # of what is in a sequence
-    elif proof is is_whole and called == "round":
+    elif proof is is_whole and function == "round":
         return len(values) == 1 and is_number(file, values[0], depth)
     return bool(values) and all(proof(file, v, depth) for v in values)
+
+
+_OF_NUMBERS = ("abs", "max", "min", "round", "sum")
+_TYPES: dict[Proof, tuple[str, ...]] = {is_number: ("int", "float"), is_whole: ("int",)}
 
 
 # -- names that are given numbers --------------------------------------------------------------------------------
 
 
-def _is_named(file: SourceFile, node: cst.Name, proof: Proof, types: tuple[str, ...], depth: int) -> bool:
+def _is_named(file: SourceFile, node: cst.Name, proof: Proof, depth: int) -> bool:
     """Whether all that a local name is ever given has the proof."""
     given = list(given_values(file, node))
     parameter = _parameter(file, node)
     if parameter is not None:
         constant = _constant(file, parameter.default)
-        if _noted(parameter) not in types and (constant is None or not proof(file, constant, depth)):
+        if _noted(parameter) not in _TYPES[proof] and (constant is None or not proof(file, constant, depth)):
             return False
         given.append(True)
     return bool(given) and all(v is True or (v is not False and proof(file, v, depth + 1)) for v in given)
@@ -131,22 +147,23 @@ def _is_named(file: SourceFile, node: cst.Name, proof: Proof, types: tuple[str, 
 
 def given_values(file: SourceFile, node: cst.Name) -> Iterator[cst.BaseExpression | bool]:
     """What the function around a local name gives it: expressions, True for an int, False for what is unknown."""
-    function = file.function(node)
-    found = file.index.scope_of(node).lookup(node.value)
-    if function is None or found is None or found[0].node is not function:
-        return  # a name of a comprehension, or from further out
-    for part in own_of_type(function.body, *_BINDING):
+    function = _binder(file, node)
+    for part in own_of_type(function.body, *_BINDING) if function is not None else ():
         value = _value(part, node.value)
         if value is not None:
             yield value
 
 
-def _parameter(file: SourceFile, node: cst.Name) -> cst.Param | None:
+def _binder(file: SourceFile, node: cst.Name) -> cst.FunctionDef | None:
+    """The function around a name, if it is the one that binds it: no comprehension, and none further out."""
     function = file.function(node)
     found = file.index.scope_of(node).lookup(node.value)
-    if function is None or found is None or found[0].node is not function:
-        return None
-    params = (*function.params.posonly_params, *function.params.params, *function.params.kwonly_params)
+    return function if found is not None and found[0].node is function else None
+
+
+def _parameter(file: SourceFile, node: cst.Name) -> cst.Param | None:
+    function = _binder(file, node)
+    params = named_parameters(function) if function is not None else ()
     return next((p for p in params if p.name.value == node.value), None)
 
 
@@ -157,31 +174,33 @@ def _noted(param: cst.Param) -> str | None:
 
 def _constant(file: SourceFile, node: cst.BaseExpression | None) -> cst.BaseExpression | None:
     """The literal number that an expression is, or that the module gives the name which it is."""
-    if not isinstance(node, cst.Name):
-        return node if isinstance(node, (cst.Integer, cst.Float)) else None
-    bound = file.index.root.bindings.get(node.value, [])
-    made = file.parent(bound[0]) if len(bound) == 1 and isinstance(bound[0], cst.AssignTarget) else None
-    if isinstance(made, cst.Assign) and isinstance(made.value, (cst.Integer, cst.Float)):
-        return made.value
-    return None
+    if isinstance(node, cst.Name):
+        once = file.assigned_once(file.index.root.bindings.get(node.value, []))
+        node = once[1] if once is not None else None
+    return node if isinstance(node, (cst.Integer, cst.Float)) else None
 
 
 def _value(node: cst.CSTNode, name: str) -> cst.BaseExpression | bool | None:
     """What a node binds to a name: an expression, True for an int, False for something else; None if it does not."""
-    if type(node) is cst.Assign:
-        for target in node.targets:
-            if type(target.target) is cst.Name and target.target.value == name:
-                return node.value
-            if isinstance(target.target, (cst.Tuple, cst.List)) and name in _names(target.target):
-                return is_shape(node.value)
-    if isinstance(node, (cst.AnnAssign, cst.NamedExpr)) and dotted(node.target) == name:
-        return node.value
-    if isinstance(node, (cst.AsName, cst.Del, cst.Global, cst.Nonlocal)) and name in _names(node):
-        return False
-    if type(node) is cst.AugAssign and type(node.target) is cst.Name and node.target.value == name:
-        return _changed_by(node)
-    if type(node) is cst.For and name in _names(node.target):
-        return type(node.target) is cst.Name and type(node.iter) is cst.Call and dotted(node.iter.func) == "range"
+    match node:
+        case cst.Assign():
+            return _assigned(node, name)
+        case cst.AnnAssign() | cst.NamedExpr():
+            return node.value if dotted(node.target) == name else None
+        case cst.AugAssign():
+            return _changed_by(node) if dotted(node.target) == name else None
+        case cst.For():
+            counts = isinstance(node.target, cst.Name) and called(node.iter) == "range"
+            return counts if name in _names(node.target) else None
+    return False if name in _names(node) else None
+
+
+def _assigned(node: cst.Assign, name: str) -> cst.BaseExpression | bool | None:
+    for target in targets(node):
+        if dotted(target) == name:
+            return node.value
+        if isinstance(target, (cst.Tuple, cst.List)) and name in _names(target):
+            return is_shape(node.value)
     return None
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import libcst as cst
 
+from ..syntax.predicates import bound_names, last_part, targets
 from ..syntax.walk import dotted, own_descendants, own_of_type
 from .project import SourceFile
 
@@ -22,44 +21,39 @@ def is_optimizer(file: SourceFile, node: cst.BaseExpression) -> bool:
     may be a parameter there, or come out of one.
     """
     name = dotted(node)
-    if name is None or not isinstance(node, (cst.Name, cst.Attribute)):
+    if name is None:
         return False
-    made = [assign.value for assign in _assigns(file) if any(dotted(t.target) == name for t in assign.targets)]
-    if not any(makes_optimizer(file, value) for value in made):
-        return False
-    if isinstance(node, cst.Attribute):
-        return all(makes_optimizer(file, value) for value in made)
+    assigns = (part for part in file.index.nodes if isinstance(part, cst.Assign))
+    made = [assign.value for assign in assigns if name in map(dotted, targets(assign))]
+    optimizers = [value for value in made if makes_optimizer(file, value)]
+    if not optimizers or isinstance(node, cst.Attribute):
+        return bool(optimizers) and len(optimizers) == len(made)
     function = file.function(node)
     space = function.body if function is not None else file.module
     return all(_may_be(file, function, part, name) for part in own_descendants(space))
 
 
-def makes_optimizer(file: SourceFile, value: cst.BaseExpression, depth: int = 3) -> bool:
+def makes_optimizer(file: SourceFile, value: cst.BaseExpression | None, depth: int = 3) -> bool:
     """Whether an expression makes one of torch's optimizers, itself or in a function that it calls."""
     if not isinstance(value, cst.Call):
         return False
-    target = file.resolve(value.func)
-    if target is not None and target.startswith("torch.optim.") and target.rsplit(".", 1)[-1] in _NAMES:
+    target = file.full_name(value.func)
+    if target.startswith("torch.optim.") and last_part(target) in _NAMES:
         return "lr_scheduler" not in target
     found = file.project.function(target) or _local_function(file, value.func)
     if found is None or depth == 0:
         return False
     other, function = found
     returned = [r.value for r in own_of_type(function.body, cst.Return)]
-    return bool(returned) and all(r is not None and makes_optimizer(other, r, depth - 1) for r in returned)
-
-
-def _assigns(file: SourceFile) -> Iterator[cst.Assign]:
-    return (node for node in file.index.nodes if isinstance(node, cst.Assign))
+    return bool(returned) and all(makes_optimizer(other, r, depth - 1) for r in returned)
 
 
 def _local_function(file: SourceFile, name: cst.BaseExpression) -> tuple[SourceFile, cst.FunctionDef] | None:
     """A function inside a function, by its only definition in scope."""
-    if not isinstance(name, cst.Name):
-        return None
-    found = file.index.scope_of(name).lookup(name.value)
-    one = found[1][0] if found is not None and len(found[1]) == 1 else None
-    return (file, one) if isinstance(one, cst.FunctionDef) else None
+    match file.bindings(name) if isinstance(name, cst.Name) else ():
+        case [cst.FunctionDef() as function]:
+            return file, function
+    return None
 
 
 def _may_be(file: SourceFile, function: cst.FunctionDef | None, node: cst.CSTNode, name: str) -> bool:
@@ -68,23 +62,15 @@ def _may_be(file: SourceFile, function: cst.FunctionDef | None, node: cst.CSTNod
         for target in node.targets:
             if dotted(target.target) == name and not makes_optimizer(file, node.value):
                 return False
-            unpacked = isinstance(target.target, (cst.Tuple, cst.List)) and name in _names(target.target)
+            unpacked = isinstance(target.target, (cst.Tuple, cst.List)) and name in bound_names(target.target)
             if unpacked and not _is_parameter(function, node.value):
                 return False
         return True
     if isinstance(node, (cst.For, cst.NamedExpr, cst.AugAssign, cst.AnnAssign)):
-        return name not in _names(node.target)
-    return not (isinstance(node, cst.AsName) and name in _names(node.name))
+        return name not in bound_names(node.target)
+    return not (isinstance(node, cst.AsName) and name in bound_names(node.name))
 
 
 def _is_parameter(function: cst.FunctionDef | None, value: cst.BaseExpression) -> bool:
     params = function.params.params if function is not None else ()
     return isinstance(value, cst.Name) and any(param.name.value == value.value for param in params)
-
-
-def _names(target: cst.BaseExpression) -> set[str]:
-    if isinstance(target, cst.Name):
-        return {target.value}
-    if isinstance(target, (cst.Tuple, cst.List)):
-        return {name for element in target.elements for name in _names(element.value)}
-    return set()

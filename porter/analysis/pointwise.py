@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import libcst as cst
 
-from ..syntax.calls import argument, has_star
+from ..syntax.calls import argument, has_star, method_call
+from ..syntax.predicates import is_none, own_name
 from ..syntax.values import Kind, is_tensor
 from ..syntax.walk import children, dotted, own_descendants, own_of_type
 from .arguments import bind
@@ -31,19 +34,22 @@ def is_pointwise(
     tensor values that only raise or print do not count: they are checked on the host alone.
     """
     params = {p.name.value for p in (*function.params.params, *function.params.kwonly_params)}
-    if not _spares_bare(file, function, bare, depth):
-        return False
-    for node in own_descendants(function.body):
-        if type(node) is cst.Call and not _in_check(file, node) and not _call_ok(file, node, depth):
-            return False
-        if type(node) is cst.Subscript and file.kind(node.value) is not Kind.HOST and not _index_ok(file, node):
-            return False
-        if isinstance(node, (cst.For, cst.While, cst.AugAssign)) and not _own(node, params):
-            return False
-        if type(node) is cst.AssignTarget and not _own(node, params):
-            return False
-        if type(node) is cst.If and is_tensor_truth(file, node.test) and not only_reports(node.body):
-            return False
+    return _spares_bare(file, function, bare, depth) and all(
+        _keeps_positions(file, node, params, depth) for node in own_descendants(function.body)
+    )
+
+
+def _keeps_positions(file: SourceFile, node: cst.CSTNode, params: set[str], depth: int) -> bool:
+    """The same for one node of a function with these parameters."""
+    match node:
+        case cst.Call():
+            return _in_check(file, node) or _call_ok(file, node, depth)
+        case cst.Subscript():
+            return file.kind(node.value) is Kind.HOST or _index_ok(file, node)
+        case cst.For() | cst.While() | cst.AugAssign() | cst.AssignTarget():
+            return _own(node, params)
+        case cst.If():
+            return not is_tensor_truth(file, node.test) or only_reports(node.body)
     return True
 
 
@@ -62,28 +68,26 @@ def _bare_names(function: cst.FunctionDef, given: frozenset[str]) -> frozenset[s
 
 def _is_bare(node: cst.CSTNode, bare: set[str] | frozenset[str]) -> bool:
     """Whether an expression may have no last axis of its own."""
-    if isinstance(node, cst.Subscript):
-        if _new_axis(node) or _shape(node.value):
+    match node:
+        case cst.Subscript():
+            last = isinstance(node.slice[-1].slice, cst.Index)
+            return not _new_axis(node) and not _shape(node.value) and (last or _is_bare(node.value, bare))
+        case cst.Name():
+            return node.value in bare
+        case cst.Attribute():
+            return node.attr.value not in ("shape", "dtype", "device") and _is_bare(node.value, bare)
+        case cst.Call(func=cst.Attribute(attr=cst.Name(value="size" | "dim"))):
             return False
-        last = node.slice[-1].slice
-        return isinstance(last, cst.Index) or _is_bare(node.value, bare)
-    if isinstance(node, cst.Name):
-        return node.value in bare
-    if isinstance(node, cst.Attribute):
-        return node.attr.value not in ("shape", "dtype", "device") and _is_bare(node.value, bare)
-    if isinstance(node, cst.Call):
-        name = node.func.attr.value if isinstance(node.func, cst.Attribute) else ""
-        if name in ("size", "dim"):
-            return False
-        if name in _REDUCES and dotted(argument(node, "keepdim") or node.func) != "True":
-            return True
+        case cst.Call(func=cst.Attribute(attr=cst.Name(value=name))) if name in _REDUCES:
+            if dotted(argument(node, "keepdim") or node.func) != "True":
+                return True
     return any(_is_bare(c, bare) for c in children(node))
 
 
 def _new_axis(node: cst.Subscript) -> bool:
     """`x[..., None]`"""
     last = node.slice[-1].slice
-    return isinstance(last, cst.Index) and isinstance(last.value, cst.Name) and last.value.value == "None"
+    return isinstance(last, cst.Index) and is_none(last.value)
 
 
 def _mixes(node: cst.CSTNode, bare: frozenset[str]) -> bool:
@@ -110,11 +114,10 @@ def _spares(file: SourceFile, node: cst.Call, bare: frozenset[str], depth: int) 
     if definition is not None:
         names = _bare_arguments(definition[1], node, bare)
         return names is not None and depth < 3 and _spares_bare(*definition, names, depth + 1)
-    name = node.func.attr.value if isinstance(node.func, cst.Attribute) else ""
-    if name not in _LAST_AXIS and name not in ("pad", "size"):
+    found = method_call(node, *_LAST_AXIS, "pad", "size")
+    if found is None:
         return True
-    receiver = node.func.value if isinstance(node.func, cst.Attribute) and file.resolve(node.func) is None else None
-    first = receiver if receiver is not None else node.args[0].value if node.args else None
+    first = next((a.value for a in node.args), None) if file.resolve(node.func) is not None else found[0]
     return first is not None and not _is_bare(first, bare)
 
 
@@ -122,12 +125,7 @@ def _bare_arguments(function: cst.FunctionDef, call: cst.Call, bare: frozenset[s
     """The parameters that a call gives something bare; None for a call with stars."""
     if has_star(call):
         return None
-    params = [p.name.value for p in function.params.params]
-    named = [
-        a.keyword.value if a.keyword is not None else n
-        for a, n in zip(call.args, [*params, *"?" * len(call.args)], strict=False)
-    ]
-    return frozenset(n for n, a in zip(named, call.args, strict=True) if _is_bare(a.value, bare))
+    return bare_parameters(function, call, frozenset(a.value for a in call.args if _is_bare(a.value, bare)))
 
 
 def bare_parameters(function: cst.FunctionDef, call: cst.Call, bare: frozenset[cst.CSTNode]) -> frozenset[str]:
@@ -151,14 +149,11 @@ def _own(node: cst.CSTNode, params: set[str]) -> bool:
 
 
 def _in_check(file: SourceFile, node: cst.CSTNode) -> bool:
-    child = node
-    for around in file.ancestors(node):
-        if isinstance(around, cst.If) and child is around.test and only_reports(around.body):
-            return True
-        if isinstance(around, (cst.Raise, cst.Assert)):
-            return True
-        child = around
-    return False
+    return any(
+        isinstance(around, (cst.Raise, cst.Assert))
+        or (isinstance(around, cst.If) and child is around.test and only_reports(around.body))
+        for around, child in file.steps_out(node)
+    )
 
 
 def _call_ok(file: SourceFile, node: cst.Call, depth: int) -> bool:
@@ -168,7 +163,7 @@ def _call_ok(file: SourceFile, node: cst.Call, depth: int) -> bool:
         return depth < 3 and _callee_ok(definition[0], definition[1], depth)
     if target is not None and not target.startswith("torch."):
         return target.startswith(("numpy.", "math."))
-    name = node.func.attr.value if isinstance(node.func, cst.Attribute) else getattr(node.func, "value", "")
+    name = own_name(node.func) or ""
     if name in _POINTWISE:  # torch.where of a condition alone gives places
         return name != "where" or len(node.args) > 1
     return _named_ok(file, node, name, target)
@@ -176,18 +171,22 @@ def _call_ok(file: SourceFile, node: cst.Call, depth: int) -> bool:
 
 def _named_ok(file: SourceFile, node: cst.Call, name: str, target: str | None) -> bool:
     """The same for the functions of torch, and of Python's, of which it depends on the arguments."""
+    only = node.args[0].value if len(node.args) == 1 else None
     match name:
         case "size":
-            return target is None and len(node.args) == 1 and _minus_one(node.args[0].value)
+            return target is None and only is not None and _minus_one(only)
         case "format" | "ValueError" | "RuntimeError":
             return True
         case "int" if isinstance(node.func, cst.Name):
-            return len(node.args) == 1 and not is_tensor(file.kind(node.args[0].value))
+            return only is not None and not is_tensor(file.kind(only))
         case "pad":
             widths = (bind(file, node, "pad") or {}).get("pad")
             return isinstance(widths, (cst.Tuple, cst.List)) and len(widths.elements) == 2
-    given = bind(file, node, "dim", "dims") or {} if name in _LAST_AXIS else {}
-    return bool(given) and all(map(_minus_one, given.values()))
+    return name in _LAST_AXIS and _along_last(bind(file, node, "dim", "dims") or {})
+
+
+def _along_last(axes: Mapping[str, cst.BaseExpression]) -> bool:
+    return bool(axes) and all(map(_minus_one, axes.values()))
 
 
 def _callee_ok(file: SourceFile, function: cst.FunctionDef, depth: int) -> bool:
@@ -230,9 +229,7 @@ def _shape(node: cst.CSTNode) -> bool:
 
 
 def _minus_one(node: cst.CSTNode) -> bool:
-    return (
-        isinstance(node, cst.UnaryOperation)
-        and isinstance(node.operator, cst.Minus)
-        and isinstance(node.expression, cst.Integer)
-        and node.expression.value == "1"
-    )
+    match node:
+        case cst.UnaryOperation(operator=cst.Minus(), expression=cst.Integer(value="1")):
+            return True
+    return False

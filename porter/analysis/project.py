@@ -7,7 +7,7 @@ first asked for: `file.fact(Edits)`, `project.fact(Contexts)`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import TypeVar, cast
@@ -89,6 +89,10 @@ class SourceFile:
             return f"{self.dotted_path}{name}"
         return name
 
+    def full_name(self, node: cst.CSTNode) -> str:
+        """The same, and an empty text for what means nothing."""
+        return self.resolve(node) or ""
+
     @cached_property
     def stars(self) -> tuple[str, ...]:
         """The modules of which this file imports every name."""
@@ -159,6 +163,56 @@ class SourceFile:
             yield current
             current = self.index.parents.get(current)
 
+    def steps_out(self, node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
+        """The nodes around a node, innermost first, each with that child of it that the node is, or is part of."""
+        child = node
+        for around in self.ancestors(node):
+            yield around, child
+            child = around
+
+    def call_of(self, node: cst.CSTNode) -> cst.Call | None:
+        """The call whose function a node is."""
+        call = self.index.parents.get(node)
+        return call if isinstance(call, cst.Call) and call.func is node else None
+
+    def call_with(self, node: cst.CSTNode) -> cst.Call | None:
+        """The call that has a node for the value of an argument."""
+        arg = self.index.parents.get(node)
+        call = self.index.parents.get(arg) if isinstance(arg, cst.Arg) else None
+        return call if isinstance(call, cst.Call) else None
+
+    def method_of(self, node: cst.CSTNode) -> cst.Call | None:
+        """The call of a method of what a node gives: `node.method(...)`."""
+        method = self.index.parents.get(node)
+        return self.call_of(method) if isinstance(method, cst.Attribute) and method.value is node else None
+
+    def is_label(self, name: cst.CSTNode) -> bool:
+        """Whether a name is that of an attribute or of a keyword, and stands for no value."""
+        match self.index.parents.get(name):
+            case cst.Attribute(attr=label) | cst.Arg(keyword=label):
+                return label is name
+        return False
+
+    def is_target(self, node: cst.CSTNode) -> bool:
+        """Whether a statement binds a node, alone or in a tuple."""
+        parent = self.index.parents.get(node)
+        while isinstance(parent, (cst.Element, cst.Tuple, cst.List)):
+            node, parent = parent, self.index.parents.get(parent)
+        return getattr(parent, "target", None) is node
+
+    def bindings(self, name: cst.Name) -> list[Binding]:
+        """What binds a name, seen from where it stands."""
+        found = self.index.scope_of(name).lookup(name.value)
+        return [] if found is None else found[1]
+
+    def assigned_once(self, bound: Sequence[Binding]) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
+        """The target and the value of the assignment which all that binds a name is."""
+        target = bound[0] if len(bound) == 1 else None
+        assign = self.index.parents.get(target) if isinstance(target, cst.AssignTarget) else None
+        if isinstance(target, cst.AssignTarget) and isinstance(assign, cst.Assign):
+            return target.target, assign.value
+        return None
+
     def function(self, node: cst.CSTNode) -> cst.FunctionDef | None:
         """The innermost function around a node."""
         return next((a for a in self.ancestors(node) if type(a) is cst.FunctionDef), None)
@@ -196,10 +250,8 @@ class SourceFile:
             name = self.resolve(base.value)
             if name == "torch.nn.Module":
                 return True
-            above = self.project.definition(name)
-            if above is None or not isinstance(above[1], cst.ClassDef) or above[1] is owner:
-                continue
-            if above[0].defines_module(above[1]):
+            above = self.project.class_definition(name)
+            if above is not None and above[1] is not owner and above[0].defines_module(above[1]):
                 return True
         return False
 
@@ -360,6 +412,11 @@ class Project:
         found = self.definition(name)
         return (found[0], found[1]) if found is not None and isinstance(found[1], cst.FunctionDef) else None
 
+    def class_definition(self, name: str | None) -> tuple[SourceFile, cst.ClassDef] | None:
+        """The class of the package that a full name means."""
+        found = self.definition(name)
+        return (found[0], found[1]) if found is not None and isinstance(found[1], cst.ClassDef) else None
+
     def reached(self, file: SourceFile, node: cst.CSTNode) -> dict[cst.CSTNode, SourceFile]:
         """Some code of a file, and the functions of the project that calls there reach; each with its file."""
         found = {node: file}
@@ -378,11 +435,9 @@ class Project:
         owner, _, last = name.rpartition(".")
         if "." not in owner or owner.rpartition(".")[0] not in self._modules:
             return None
-        found = self.definition(owner)
-        if found is None or not isinstance(found[1], cst.ClassDef):
-            return None
-        for item in found[1].body.body:
-            if isinstance(item, cst.FunctionDef) and item.name.value == last:
+        found = self.class_definition(owner)
+        for item in found[1].body.body if found is not None else ():
+            if found is not None and isinstance(item, cst.FunctionDef) and item.name.value == last:
                 return found[0], item
         return None
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import libcst as cst
 
+from ..syntax.predicates import called, last_part, of_self, only_target, own_name, targets
 from ..syntax.walk import descendants, dotted
 from .project import Project, SourceFile
 
@@ -21,22 +23,22 @@ Reference = tuple[SourceFile, cst.CSTNode]
 
 def references_in(project: Project) -> dict[cst.CSTNode, list[Reference]]:
     """Where the functions and classes at the top of files are named, by definition."""
-    names = {
-        name
-        for file in project.files.values()
-        for name, bound in file.index.root.bindings.items()
-        if any(isinstance(b, (cst.FunctionDef, cst.ClassDef)) for b in bound)
-    }
+    names = {name for file in project.files.values() for name in _defined(file)}
     found: dict[cst.CSTNode, list[Reference]] = defaultdict(list)
     for file in project.files.values():
         for node in file.index.nodes:
-            last = node.value if type(node) is cst.Name else node.attr.value if type(node) is cst.Attribute else None
-            if last not in names or not isinstance(node, (cst.Name, cst.Attribute)) or not _is_reference(file, node):
-                continue
-            definition = project.definition(file.resolve(node) or _starred(file, node))
-            if definition is not None:
-                found[definition[1]].append((file, node))
+            if own_name(node) in names and _is_reference(file, node):
+                definition = project.definition(file.resolve(node) or _starred(file, node))
+                if definition is not None:
+                    found[definition[1]].append((file, node))
     return found
+
+
+def _defined(file: SourceFile) -> Iterator[str]:
+    """The names of the functions and classes at the top of a file."""
+    for name, bound in file.index.root.bindings.items():
+        if any(isinstance(b, (cst.FunctionDef, cst.ClassDef)) for b in bound):
+            yield name
 
 
 def _is_reference(file: SourceFile, node: cst.CSTNode) -> bool:
@@ -52,7 +54,7 @@ def _is_reference(file: SourceFile, node: cst.CSTNode) -> bool:
     return not isinstance(parent, (cst.ImportAlias, cst.ImportFrom, cst.AsName))
 
 
-def _starred(file: SourceFile, node: cst.Name | cst.Attribute) -> str | None:
+def _starred(file: SourceFile, node: cst.CSTNode) -> str | None:
     """What a name means that only `from ... import *` can have brought."""
     if type(node) is not cst.Name or not file.stars or file.index.scope_of(node).lookup(node.value) is not None:
         return None
@@ -62,13 +64,12 @@ def _starred(file: SourceFile, node: cst.Name | cst.Attribute) -> str | None:
 
 def kept_name(file: SourceFile, use: cst.CSTNode) -> cst.Name | None:
     """The name to which a statement at the top of a file binds what it makes, in `name = Class(...)`."""
-    call = file.parent(use)
-    line = file.parent(call) if isinstance(call, cst.Call) and call.func is use else None
-    if not isinstance(line, cst.Assign) or len(line.targets) != 1 or line.value is not call:
+    call = file.call_of(use)
+    line = file.parent(call) if call is not None else None
+    target = only_target(line)
+    if line is None or not isinstance(target, cst.Name):
         return None
-    target = line.targets[0].target
-    outside = file.function(line) is None and file.owner(line) is None
-    return target if outside and isinstance(target, cst.Name) else None
+    return target if file.function(line) is None and file.owner(line) is None else None
 
 
 def top_definition(file: SourceFile, node: cst.CSTNode) -> cst.FunctionDef | cst.ClassDef | None:
@@ -77,42 +78,28 @@ def top_definition(file: SourceFile, node: cst.CSTNode) -> cst.FunctionDef | cst
     return found[-1] if found else None
 
 
-def is_name(node: cst.CSTNode) -> bool:
-    """Whether a node is a name, dotted or not."""
-    return isinstance(node, (cst.Name, cst.Attribute))
-
-
 def is_run(file: SourceFile, use: cst.CSTNode) -> bool:
     """Whether a function is called where it is named, or started there as a process."""
-    call = file.parent(use)
-    if isinstance(call, cst.Arg):
-        call = file.parent(call)
-        return isinstance(call, cst.Call) and (dotted(call.func) or "").rpartition(".")[2] in _STARTERS
-    return isinstance(call, cst.Call) and call.func is use
+    starter = file.call_with(use)
+    return file.call_of(use) is not None or (starter is not None and last_part(called(starter)) in _STARTERS)
 
 
 def handed_on(function: cst.FunctionDef | cst.ClassDef) -> bool:
     """Whether a decorator may give a function to somebody else."""
-    return any(
-        (dotted(d.decorator.func if isinstance(d.decorator, cst.Call) else d.decorator) or "").rpartition(".")[2]
-        not in _KEEPING
-        for d in function.decorators
-    )
+    return any(last_part(called(d.decorator) or dotted(d.decorator)) not in _KEEPING for d in function.decorators)
 
 
 def given_to_loader(file: SourceFile, use: cst.CSTNode) -> str | None:
     """`DataLoader(..., collate_fn=use)`, `collate_fn=use(...)`, or by the name of a variable."""
-    node = use
-    parent = file.parent(node)
-    if isinstance(parent, cst.Call) and parent.func is node:  # an object of a class
-        node, parent = parent, file.parent(parent)
-    if isinstance(parent, cst.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0].target, cst.Name):
-        target, function = parent.targets[0].target, file.function(parent)
-        around: cst.CSTNode = function.body if function is not None else file.module
-        uses = [n for n in descendants(around) if isinstance(n, cst.Name) and n.value == target.value]
-        asked = [n for n in uses if n is not target and not _is_keyword(file, n)]
-        return LOADS if asked and all(_is_loading_argument(file, n) for n in asked) else None
-    return LOADS if _is_loading_argument(file, node) else None
+    node = file.call_of(use) or use  # an object of a class
+    target = only_target(file.parent(node))
+    if not isinstance(target, cst.Name):
+        return LOADS if _is_loading_argument(file, node) else None
+    function = file.function(target)
+    around: cst.CSTNode = function.body if function is not None else file.module
+    uses = [n for n in descendants(around) if isinstance(n, cst.Name) and n.value == target.value]
+    asked = [n for n in uses if n is not target and not _is_keyword(file, n)]
+    return LOADS if asked and all(_is_loading_argument(file, n) for n in asked) else None
 
 
 def _is_keyword(file: SourceFile, node: cst.CSTNode) -> bool:
@@ -133,39 +120,32 @@ def is_static_use(file: SourceFile, use: cst.CSTNode) -> bool:
 
 def is_local_use(file: SourceFile, use: cst.CSTNode) -> bool:
     """A function called, or called by a local name; kept in an attribute or handed on, anyone may call it."""
+    if file.call_of(use) is not None:
+        return True
     parent = file.parent(use)
-    if isinstance(parent, cst.Call):
-        return parent.func is use
     while isinstance(parent, cst.IfExp):
         parent = file.parent(parent)
-    function = file.function(use)
-    if not isinstance(parent, (cst.Assign, cst.AnnAssign)) or function is None:
+    bound, function = targets(parent), file.function(use)
+    names = {target.value for target in bound if isinstance(target, cst.Name)}
+    if not names or len(names) < len(bound) or function is None:
         return False
-    targets = [t.target for t in parent.targets] if isinstance(parent, cst.Assign) else [parent.target]
-    names = {t.value for t in targets if isinstance(t, cst.Name)}
-    others = [
-        n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value in names and n not in targets
-    ]
-    return len(names) == len(targets) and all(
-        isinstance(call := file.parent(n), cst.Call) and call.func is n for n in others
-    )
+    uses = (n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value in names)
+    return all(n in bound or file.call_of(n) is not None for n in uses)
 
 
 def host_argument(file: SourceFile, use: cst.CSTNode) -> str | None:
     """The call hands over host copies, and else only settings: `helper(utils.to_host(x), self.size)`."""
-    call = file.parent(use)
-    if not isinstance(call, cst.Call) or call.func is not use or not call.args:
-        return None
-    values = [arg.value for arg in call.args]
-    copies = [v for v in values if isinstance(v, cst.Call) and (dotted(v.func) or "").endswith("utils.to_host")]
+    call = file.call_of(use)
+    values = [arg.value for arg in call.args] if call is not None else []
+    copies = [v for v in values if (called(v) or "").endswith("utils.to_host")]
     return COPIED if copies and all(v in copies or _is_setting(file, v) for v in values) else None
 
 
 def _is_setting(file: SourceFile, value: cst.BaseExpression) -> bool:
     if isinstance(value, (cst.Integer, cst.Float, cst.SimpleString)) or dotted(value) in ("True", "False", "None"):
         return True
-    owner = file.owner(value)
-    if owner is None or not isinstance(value, cst.Attribute) or dotted(value.value) != "self":
+    owner, name = file.owner(value), of_self(value)
+    if owner is None or name is None:
         return False
-    given = file.attribute_value(owner, value.attr.value)
-    return isinstance(given, (cst.Name, cst.Integer, cst.Float)) and value.attr.value not in file.buffers(owner)
+    given = file.attribute_value(owner, name)
+    return isinstance(given, (cst.Name, cst.Integer, cst.Float)) and name not in file.buffers(owner)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import libcst as cst
 
 from ..syntax.calls import method_call
+from ..syntax.predicates import of_self
 from ..syntax.torch_names import PLAIN_FACTORIES, TENSOR_TYPES
 from ..syntax.values import may_be_tensor
-from ..syntax.walk import dotted
+from ..syntax.walk import dotted, spelled
 from .arguments import lacks
 from .contexts import host_reason
 from .cuda import moves_to_cuda
@@ -38,13 +39,11 @@ def resent(file: SourceFile, node: cst.Call) -> Sent | None:
     owner, function = file.owner(node), file.function(node)
     if sent is None or owner is None or function is None or not file.defines_module(owner):
         return None
-    if host_reason(file, node) is not None:
-        return None
-    if function.name.value == "__init__":
-        return sent if made_on_host(file, sent.tensor) else None
-    name = dotted(sent.tensor) or ""
-    kept = file.attribute_value(owner, name.removeprefix("self.")) if name.startswith("self.") else None
-    return sent if kept is not None and made_on_host(file, kept) else None
+    made: cst.BaseExpression | None = sent.tensor
+    if function.name.value != "__init__":
+        name = of_self(sent.tensor)
+        made = file.attribute_value(owner, name) if name is not None else None
+    return sent if made is not None and made_on_host(file, made) and host_reason(file, node) is None else None
 
 
 def _moved(file: SourceFile, node: cst.Call) -> Sent | None:
@@ -79,18 +78,14 @@ def _is_number(node: cst.BaseExpression) -> bool:
 
 def kept_on_host(file: SourceFile, node: cst.Call) -> bool:
     """Whether a constructor only keeps what is made in an attribute that methods send with `ops.uploaded`."""
-    around: cst.CSTNode | None = node
-    while around is not None and not isinstance(around, cst.Assign):
-        around = file.parent(around)
-    owner = file.owner(node)
-    target = around.targets[0].target if isinstance(around, cst.Assign) else None
-    name = dotted(target) if target is not None else None
-    if owner is None or name is None or not name.startswith("self."):
+    assign = next((a for a in file.ancestors(node) if isinstance(a, cst.Assign)), None)
+    owner, target = file.owner(node), assign.targets[0].target if assign is not None else None
+    if owner is None or target is None or not spelled(target).startswith("self."):
         return False
     return any(
         isinstance(other, cst.Call)
-        and (dotted(other.func) or "").endswith("ops.uploaded")
-        and dotted(other.args[0].value) == name
+        and spelled(other.func).endswith("ops.uploaded")
+        and dotted(other.args[0].value) == dotted(target)
         and file.owner(other) is owner
         for other in file.index.nodes
     )

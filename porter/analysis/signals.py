@@ -11,7 +11,8 @@ from enum import Enum
 
 import libcst as cst
 
-from ..syntax.walk import dotted, own_descendants
+from ..syntax.predicates import called, is_none, of_self, only_comparison
+from ..syntax.walk import own_descendants
 from .project import SourceFile
 
 _ELEMENTWISE = frozenset(
@@ -136,16 +137,16 @@ class Passage:
     # -- expressions ----------------------------------------------------------------------------------------------
 
     def _form(self, node: cst.BaseExpression) -> Form:
-        if isinstance(node, cst.Name):
-            return Form.NOTHING if node.value == "None" else self._names.get(node.value, Form.PLAIN)
-        if isinstance(node, cst.Call) and node.args:
-            return self._call(node)
-        if isinstance(node, cst.BinaryOperation):
-            return self._joined(
-                node.left, node.right, isinstance(node.operator, (cst.Add, cst.Subtract, cst.Multiply, cst.Divide))
-            )
-        if isinstance(node, cst.IfExp) and (asks_for_none(node.test) or not self._mentions(node.test)):
-            return max(self._form(node.body), self._form(node.orelse), key=_ORDER.index)
+        match node:
+            case cst.Name():
+                return Form.NOTHING if is_none(node) else self._names.get(node.value, Form.PLAIN)
+            case cst.Call(args=[_, *_]):
+                return self._call(node)
+            case cst.BinaryOperation(operator=operator):
+                known = isinstance(operator, (cst.Add, cst.Subtract, cst.Multiply, cst.Divide))
+                return self._joined(node.left, node.right, known)
+            case cst.IfExp() if asks_for_none(node.test) or not self._mentions(node.test):
+                return max(self._form(node.body), self._form(node.orelse), key=_ORDER.index)
         if self._mentions(node):
             raise _LooksAtSignalError
         return Form.PLAIN
@@ -154,26 +155,23 @@ class Passage:
         first, *others = node.args
         if first.star or first.keyword is not None:
             first, others = cst.Arg(cst.Name("None")), list(node.args)
-        form = self._form(first.value)
+        form, layer = self._form(first.value), self._layer(node.func)
         if self._mentions(node.func) or any(self._mentions(argument) for argument in others):
             raise _LooksAtSignalError
-        layer = self._layer(node.func)
         if layer is not None and layer in self.starts:
             self.started.add(layer)
             return Form.SIGNAL
-        if form is not Form.SIGNAL:
-            return Form.PLAIN
-        if layer is None:
-            if self.file.resolve(node.func) in _ELEMENTWISE:
-                return Form.SIGNAL
+        return Form.PLAIN if form is not Form.SIGNAL else self._passed(node, layer, alone=not others)
+
+    def _passed(self, node: cst.Call, layer: str | None, *, alone: bool) -> Form:
+        """What a call makes of the signal: one of a layer, or of a function, that is given it `alone` or with more."""
+        if layer is None and self.file.resolve(node.func) in _ELEMENTWISE:
+            return Form.SIGNAL
+        if layer is None or not alone:
             raise _LooksAtSignalError
-        if others:
-            raise _LooksAtSignalError
-        if layer in self.ends:
-            self.ended.add(layer)
-            return Form.PLAIN
-        self.through.add(layer)
-        return Form.SIGNAL
+        ends = layer in self.ends
+        (self.ended if ends else self.through).add(layer)
+        return Form.PLAIN if ends else Form.SIGNAL
 
     def _joined(self, left: cst.BaseExpression, right: cst.BaseExpression, known: bool) -> Form:
         forms = {self._form(left), self._form(right)}
@@ -185,24 +183,17 @@ class Passage:
 
     def _is_number(self, node: cst.BaseExpression) -> bool:
         """Whether an expression is a number, and so has no axes that a signal's would have to fit."""
-        if isinstance(node, (cst.Integer, cst.Float)):
+        if isinstance(node, (cst.Integer, cst.Float)) or called(node) == "len":
             return True
-        if isinstance(node, cst.Call):
-            return dotted(node.func) == "len"
-        name, owner = dotted(node) or "", self.file.owner(node)
-        if owner is None or name.count(".") != 1 or not name.startswith("self."):
-            return False
-        value = self.file.attribute_value(owner, name.removeprefix("self."))
+        name, owner = of_self(node), self.file.owner(node)
+        value = self.file.attribute_value(owner, name) if owner is not None and name is not None else None
         return value is not None and self._is_number(value)
 
     def _layer(self, function: cst.BaseExpression) -> str | None:
         """The attribute of self that holds a called layer: `self.a`, `self.a[i]` or a loop variable."""
         if isinstance(function, cst.Name):
             return self._layers.get(function.value)
-        if isinstance(function, cst.Subscript):
-            function = function.value
-        name = dotted(function) or ""
-        return name.removeprefix("self.") if name.startswith("self.") and name.count(".") == 1 else None
+        return of_self(function.value if isinstance(function, cst.Subscript) else function)
 
     def _mentions(self, node: cst.CSTNode) -> bool:
         return any(isinstance(n, cst.Name) and self._names.get(n.value) is Form.SIGNAL for n in own_descendants(node))
@@ -219,25 +210,23 @@ def _united(*states: dict[str, Form]) -> dict[str, Form]:
 
 def asks_for_none(test: cst.BaseExpression) -> tuple[str, bool] | None:
     """The name in `name is None` or `name is not None`, and the answer if it is None."""
-    if not isinstance(test, cst.Comparison) or len(test.comparisons) != 1 or not isinstance(test.left, cst.Name):
-        return None
-    (asked,) = test.comparisons
-    if dotted(asked.comparator) != "None" or not isinstance(asked.operator, (cst.Is, cst.IsNot)):
-        return None
-    return test.left.value, isinstance(asked.operator, cst.Is)
+    match only_comparison(test):
+        case cst.Name(value=name), (cst.Is() | cst.IsNot()) as operator, cst.Name(value="None"):
+            return name, isinstance(operator, cst.Is)
+    return None
 
 
 def _loop_layers(target: cst.BaseExpression, iterated: cst.BaseExpression) -> dict[str, str]:
     """Loop variable → attribute of self, for loops over self.a, enumerate(self.a) and zip(self.a, self.b)."""
-    name = dotted(iterated) or ""
-    if isinstance(target, cst.Name) and name.startswith("self.") and name.count(".") == 1:
-        return {target.value: name.removeprefix("self.")}
+    layer, over = of_self(iterated), called(iterated)
+    if isinstance(target, cst.Name) and layer is not None:
+        return {target.value: layer}
     if not isinstance(iterated, cst.Call) or not isinstance(target, cst.Tuple):
         return {}
     parts = [argument.value for argument in iterated.args]
     targets = [element.value for element in target.elements]
-    if dotted(iterated.func) == "enumerate" and len(targets) == 2 and parts:
+    if over == "enumerate" and len(targets) == 2 and parts:
         return _loop_layers(targets[1], parts[0])
-    if dotted(iterated.func) != "zip" or len(parts) != len(targets):
+    if over != "zip" or len(parts) != len(targets):
         return {}
     return {name: layer for pair in zip(targets, parts, strict=True) for name, layer in _loop_layers(*pair).items()}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
 
 from ..syntax.calls import method_call
+from ..syntax.predicates import bound_names, called, is_text, only_small
 from ..syntax.scopes import Imported
 from ..syntax.values import Kind, is_tensor
-from ..syntax.walk import children, descendants, dotted, own_descendants, own_of_type
+from ..syntax.walk import children, descendants, dotted, own_descendants, own_of_type, spelled
 from .project import SourceFile
 
 Loop = cst.For | cst.While
@@ -34,12 +35,15 @@ class Step:
 
 def training_loop(file: SourceFile, node: cst.CSTNode) -> Loop | None:
     """The loop over batches whose body `node` is part of, if there is one."""
-    child = node
-    for around in file.ancestors(node):
+    for around, child in file.steps_out(node):
         if isinstance(around, (cst.For, cst.While)) and child is around.body and is_training_loop(around):
             return around
-        child = around
     return None
+
+
+def training_loops(node: cst.CSTNode) -> Iterator[Loop]:
+    """The loops over batches in some code, functions inside it included."""
+    return (n for n in descendants(node) if isinstance(n, (cst.For, cst.While)) and is_training_loop(n))
 
 
 def is_training_loop(node: Loop) -> bool:
@@ -68,26 +72,24 @@ def read_step(file: SourceFile, loop: Loop) -> Step | None:
     """The step of a training loop; None where an iteration may be left before its end."""
     if not isinstance(loop.body, cst.IndentedBlock) or loop.orelse is not None:
         return None
-    scalers = {
-        name
-        for call in own_of_type(loop.body, cst.Call)
-        if (found := method_call(call, "scale", "unscale_")) is not None and (name := dotted(found[0])) is not None
-    }
-
-    def steps(statement: cst.CSTNode) -> bool:
-        for call in own_of_type(statement, cst.Call):
-            if _is_step(call) or method_call(call, "backward") is not None:
-                return True
-            updated = method_call(call, "update")
-            if updated is not None and dotted(updated[0]) in scalers:
-                return True
-        return False
-
+    calls = own_of_type(loop.body, cst.Call)
+    scalers = {dotted(found[0]) for call in calls if (found := method_call(call, "scale", "unscale_"))} - {None}
     statements = [s for s in loop.body.body if isinstance(s, cst.BaseStatement)]
-    at = max((i for i, s in enumerate(statements) if steps(s)), default=None)
+    at = max((i for i, s in enumerate(statements) if _steps(s, scalers)), default=None)
     if at is None or any(_goes_on(s) for s in statements[: at + 1]):
         return None
     return Step(loop, tuple(statements[at + 1 :]), statements[at])
+
+
+def _steps(statement: cst.CSTNode, scalers: Container[str | None]) -> bool:
+    """Whether a statement computes gradients, steps an optimizer or updates one of some scalers."""
+    for call in own_of_type(statement, cst.Call):
+        if _is_step(call) or method_call(call, "backward") is not None:
+            return True
+        updated = method_call(call, "update")
+        if updated is not None and dotted(updated[0]) in scalers:
+            return True
+    return False
 
 
 def _goes_on(statement: cst.CSTNode) -> bool:
@@ -105,15 +107,10 @@ def _goes_on_in_else(loop: Loop) -> bool:
 
 def ends_step(file: SourceFile, statement: cst.CSTNode) -> bool:
     """Whether a statement is the runtime's `mark_step()`."""
-    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
-        return False
-    small = statement.body[0]
-    return (
-        isinstance(small, cst.Expr)
-        and isinstance(small.value, cst.Call)
-        and not small.value.args
-        and (file.resolve(small.value.func) or "").endswith("utils.mark_step")
-    )
+    match only_small(statement):
+        case cst.Expr(value=cst.Call(func=func, args=[])):
+            return file.full_name(func).endswith("utils.mark_step")
+    return False
 
 
 # --- blocks that only look ----------------------------------------------------------------------------------------
@@ -131,18 +128,21 @@ def log_blocks(file: SourceFile, step: Step) -> list[cst.If]:
         if isinstance(statement, cst.If)
         for block in _log_blocks(file, step.loop, statement, False)
     ]
-    ends = [at for at, statement in enumerate(step.after) if ends_step(file, statement)]
-    while True:
-        last = ends[0] if ends else max((at for at, _ in found), default=0)
-        blocks = {block.body for _, block in found}
-        kept = [
-            (at, block)
-            for at, block in found
-            if not _depends(file, block, _between(file, block, step.after[at : last + 1], blocks))
-        ]
-        if len(kept) == len(found):
-            return [block for _, block in found]
+    while found != (kept := _independent(file, step, found)):
         found = kept
+    return [block for _, block in found]
+
+
+def _independent(file: SourceFile, step: Step, found: list[tuple[int, cst.If]]) -> list[tuple[int, cst.If]]:
+    """Those of some blocks, each with its place behind the step, on which nothing up to the step's end depends."""
+    ends = [at for at, statement in enumerate(step.after) if ends_step(file, statement)]
+    last = ends[0] if ends else max((at for at, _ in found), default=0)
+    blocks = {block.body for _, block in found}
+    return [
+        (at, block)
+        for at, block in found
+        if not _depends(file, block, _between(file, block, step.after[at : last + 1], blocks))
+    ]
 
 
 def _between(
@@ -171,11 +171,14 @@ def _depends(file: SourceFile, block: cst.If, later: Sequence[cst.CSTNode]) -> b
     if not later:
         return False
     inside = list(descendants(block.body))
-    read = {n.value for n in inside if isinstance(n, cst.Name) and not _is_label(file, n)}
     changed = {name for node in inside for name in _changed_by(file, node)}
-    mentioned = {n.value for n in later if isinstance(n, cst.Name) and not _is_label(file, n)}
     rebound = {name for node in later for name in (bound_by(file, node) | _changed_by(file, node) | _stored_by(node))}
-    return bool(read & rebound or changed & mentioned)
+    return not (_values(file, inside).isdisjoint(rebound) and _values(file, later).isdisjoint(changed))
+
+
+def _values(file: SourceFile, nodes: Iterable[cst.CSTNode]) -> set[str]:
+    """The names among nodes that stand for values."""
+    return {n.value for n in nodes if isinstance(n, cst.Name) and not file.is_label(n)}
 
 
 def _changed_by(file: SourceFile, node: cst.CSTNode) -> set[str]:
@@ -183,12 +186,11 @@ def _changed_by(file: SourceFile, node: cst.CSTNode) -> set[str]:
     if not isinstance(node, cst.Call) or method_call(node, *_LOOKS) is not None:
         return set()
     objects: list[cst.BaseExpression] = []
-    if isinstance(node.func, cst.Attribute) and not (file.resolve(node.func) or "").startswith("torch."):
+    if isinstance(node.func, cst.Attribute) and not file.full_name(node.func).startswith("torch."):
         objects.append(node.func.value)
     if file.project.function(file.resolve(node.func)) is not None:
         objects += [arg.value for arg in node.args if file.kind(arg.value) is not Kind.HOST]
-    names = (_root(thing) for thing in objects)
-    return {name for name in names if name is not None and not _is_import(file, name)}
+    return {name for name in filter(None, map(_root, objects)) if not _is_import(file, name)}
 
 
 def _stored_by(node: cst.CSTNode) -> set[str]:
@@ -213,14 +215,13 @@ def _is_import(file: SourceFile, name: str) -> bool:
 
 def _log_blocks(file: SourceFile, loop: Loop, node: cst.If, sometimes: bool) -> Iterator[cst.If]:
     here = sometimes or asks_interval(node.test)
-    inner = [s for s in node.body.body if isinstance(s, cst.If)]
-    others = [s for s in node.body.body if not isinstance(s, cst.If)]
-    if here and (any(reads_device(file, s) for s in others) or not inner) and reads_device(file, node.body):
+    if here and any(reads_device(file, s) for s in node.body.body if not isinstance(s, cst.If)):
         if only_looks(file, loop, node.body):
             yield node
     else:
-        for block in inner:
-            yield from _log_blocks(file, loop, block, here)
+        for block in node.body.body:
+            if isinstance(block, cst.If):
+                yield from _log_blocks(file, loop, block, here)
     if isinstance(node.orelse, cst.If):
         yield from _log_blocks(file, loop, node.orelse, sometimes)
 
@@ -228,67 +229,60 @@ def _log_blocks(file: SourceFile, loop: Loop, node: cst.If, sometimes: bool) -> 
 def asks_interval(test: cst.BaseExpression) -> bool:
     """Whether a condition holds every so many steps: `step % interval == 0`."""
     return any(
-        isinstance(n, cst.BinaryOperation) and isinstance(n.operator, cst.Modulo) and not _is_text(n.left)
+        isinstance(n, cst.BinaryOperation) and isinstance(n.operator, cst.Modulo) and not is_text(n.left)
         for n in own_descendants(test)
     )
 
 
-def _is_text(node: cst.BaseExpression) -> bool:
-    return isinstance(node, (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString))
-
-
 def reads_device(file: SourceFile, node: cst.CSTNode, seen: frozenset[cst.CSTNode] = frozenset()) -> bool:
     """Whether code asks for values that are on the device, itself or in the functions of the project that it calls."""
-    for part in descendants(node):
-        if isinstance(part, cst.FormattedStringExpression) and is_tensor(file.kind(part.expression)):
-            return True
-        if not isinstance(part, cst.Call):
-            continue
-        found = method_call(part, *_COPIES)
-        if found is not None and file.resolve(part.func) is None and file.kind(found[0]) is not Kind.HOST:
-            return True
-        if method_call(part, *_WRITES) is not None or file.resolve(part.func) == "torch.save":
-            return True
-        if isinstance(part.func, cst.Name) and part.func.value in _MAKES_NUMBER and _takes_tensor(file, part):
-            return True
-        called = file.project.function(file.resolve(part.func))
-        new = called is not None and called[1] not in seen
-        if called is not None and new and reads_device(called[0], called[1].body, seen | {called[1]}):
-            return True
-    return False
+    return any(_reads_tensor(file, part) or _calls_reader(file, part, seen) for part in descendants(node))
 
 
-def _takes_tensor(file: SourceFile, call: cst.Call) -> bool:
-    return any(is_tensor(file.kind(a.value)) for a in call.args)
+def _reads_tensor(file: SourceFile, part: cst.CSTNode) -> bool:
+    if isinstance(part, cst.FormattedStringExpression):
+        return is_tensor(file.kind(part.expression))
+    if not isinstance(part, cst.Call):
+        return False
+    target, copied = file.resolve(part.func), method_call(part, *_COPIES)
+    if copied is not None and target is None and file.kind(copied[0]) is not Kind.HOST:
+        return True
+    if method_call(part, *_WRITES) is not None or target == "torch.save":
+        return True
+    return called(part) in _MAKES_NUMBER and any(is_tensor(file.kind(a.value)) for a in part.args)
+
+
+def _calls_reader(file: SourceFile, part: cst.CSTNode, seen: frozenset[cst.CSTNode]) -> bool:
+    found = file.project.function(file.resolve(part.func)) if isinstance(part, cst.Call) else None
+    return found is not None and found[1] not in seen and reads_device(found[0], found[1].body, seen | {found[1]})
 
 
 def only_looks(file: SourceFile, loop: Loop, body: cst.BaseSuite) -> bool:
     """Whether a block may run a little later in the same iteration: it binds no name that is used outside of it,
     stores into nothing that it was given, computes no gradients and does not leave.
     """
-    bound: set[str] = set()
-    for part in own_descendants(body):
-        if isinstance(part, (cst.Return, cst.Yield, cst.Await, cst.Global, cst.Nonlocal, cst.Del)):
-            return False
-        if isinstance(part, (cst.Break, cst.Continue)) and not _leaves_inner_loop(file, part, body):
-            return False
-        if isinstance(part, cst.Call) and (method_call(part, "backward") is not None or _is_step(part)):
-            return False
-        bound |= bound_by(file, part)
-    for part in own_descendants(body):
-        if isinstance(part, (cst.AssignTarget, cst.AugAssign, cst.AnnAssign)):
-            target: cst.CSTNode = part.target
-            while isinstance(target, (cst.Attribute, cst.Subscript)):
-                target = target.value
-            if isinstance(target, cst.Name) and target.value not in bound:
-                return False
+    parts = own_descendants(body)
+    bound = {name for part in parts for name in bound_by(file, part)}
+    if any(_acts(file, part, body) or not _stored_by(part) <= bound for part in own_descendants(body)):
+        return False
     around = file.function(loop)
-    space = around if around is not None else file.module
     inside = set(descendants(body))
     return not any(
-        type(n) is cst.Name and n.value in bound and n not in inside and not _is_label(file, n)
-        for n in descendants(space)
+        type(n) is cst.Name and n.value in bound and n not in inside and not file.is_label(n)
+        for n in descendants(around if around is not None else file.module)
     )
+
+
+def _acts(file: SourceFile, part: cst.CSTNode, body: cst.BaseSuite) -> bool:
+    """Whether a part of a block leaves it, changes where names live, or computes or applies gradients."""
+    match part:
+        case cst.Return() | cst.Yield() | cst.Await() | cst.Global() | cst.Nonlocal() | cst.Del():
+            return True
+        case cst.Break() | cst.Continue():
+            return not _leaves_inner_loop(file, part, body)
+        case cst.Call():
+            return method_call(part, "backward") is not None or _is_step(part)
+    return False
 
 
 def _leaves_inner_loop(file: SourceFile, node: cst.CSTNode, body: cst.BaseSuite) -> bool:
@@ -301,37 +295,20 @@ def _leaves_inner_loop(file: SourceFile, node: cst.CSTNode, body: cst.BaseSuite)
     return False
 
 
-def _is_label(file: SourceFile, name: cst.Name) -> bool:
-    """Whether an identifier is an attribute or a keyword, not the name of a value."""
-    parent = file.parent(name)
-    if isinstance(parent, cst.Attribute):
-        return parent.attr is name
-    return isinstance(parent, cst.Arg) and parent.keyword is name
-
-
 def bound_by(file: SourceFile, node: cst.CSTNode) -> set[str]:
     """The names that a node binds in the scope it stands in."""
-    if isinstance(node, (cst.FunctionDef, cst.ClassDef)):
-        return {node.name.value}
-    if isinstance(node, (cst.Import, cst.ImportFrom)):
-        if isinstance(node.names, cst.ImportStar):
-            return set()
-        return {_import_name(alias) for alias in node.names}
-    if isinstance(node, cst.AsName):
-        return set() if isinstance(file.parent(node), cst.ImportAlias) else _targets(node.name)
-    if isinstance(node, (cst.AssignTarget, cst.AnnAssign, cst.AugAssign, cst.For, cst.NamedExpr)):
-        return _targets(node.target)
+    match node:
+        case cst.FunctionDef() | cst.ClassDef():
+            return {node.name.value}
+        case cst.Import(names=[*aliases]) | cst.ImportFrom(names=[*aliases]):
+            return {_import_name(alias) for alias in aliases}
+        case cst.AsName():
+            return set() if isinstance(file.parent(node), cst.ImportAlias) else bound_names(node.name)
+        case cst.AssignTarget() | cst.AnnAssign() | cst.AugAssign() | cst.For() | cst.NamedExpr():
+            return bound_names(node.target)
     return set()
 
 
 def _import_name(alias: cst.ImportAlias) -> str:
     name = alias.asname.name if alias.asname is not None else alias.name
-    return (dotted(name) or "").split(".")[0]
-
-
-def _targets(node: cst.CSTNode) -> set[str]:
-    if isinstance(node, cst.Name):
-        return {node.value}
-    if isinstance(node, (cst.Tuple, cst.List)):
-        return {name for element in node.elements for name in _targets(element.value)}
-    return _targets(node.value) if isinstance(node, cst.StarredElement) else set()
+    return spelled(name).split(".")[0]

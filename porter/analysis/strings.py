@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import libcst as cst
 
 from ..syntax.calls import has_star, method_call, positional
+from ..syntax.predicates import all_parameters, bound_names, called, targets
 from ..syntax.walk import dotted, own_names, own_of_type
 from .project import SourceFile
 
+_T = TypeVar("_T")
 _STRINGS = ("os.path.basename", "os.path.join", "os.path.dirname")
 _LISTS = ("os.listdir", "glob.glob")
 _KEEPS = ("strip", "lstrip", "rstrip", "lower", "upper", "replace", "removeprefix", "removesuffix", "format")
@@ -36,20 +39,29 @@ class Strings:
 
     def is_string_set(self, node: cst.BaseExpression) -> bool:
         """Whether an expression is a set whose elements are surely strings; an empty set is none."""
-        if isinstance(node, cst.BinaryOperation):
-            left, right = self.is_string_set(node.left), self.is_string_set(node.right)
-            if isinstance(node.operator, cst.BitAnd):  # what is in both is equal to a string
+        match node:
+            case cst.BinaryOperation():
+                return self._is_joined_set(node)
+            case cst.Name():
+                return self._is_named_set(node.value)
+            case cst.SetComp():
+                return self._is_string(node.elt, self._names_of(node.for_in))
+            case cst.Set():
+                return all(isinstance(e, cst.Element) and self._is_string(e.value, set()) for e in node.elements)
+            case cst.Call():
+                return _makes_set(node) and any(self._is_strings(a.value) for a in node.args)
+        return False
+
+    def _is_joined_set(self, node: cst.BinaryOperation) -> bool:
+        left, right = self.is_string_set(node.left), self.is_string_set(node.right)
+        match node.operator:
+            case cst.BitAnd():  # what is in both is equal to a string
                 return (left and self.is_set(node.right)) or (right and self.is_set(node.left))
-            if isinstance(node.operator, (cst.BitOr, cst.BitXor)):
+            case cst.BitOr() | cst.BitXor():
                 return left and right
-            return isinstance(node.operator, cst.Subtract) and left
-        if isinstance(node, cst.Name):
-            return self._is_named_set(node.value)
-        if isinstance(node, cst.SetComp):
-            return self._is_string(node.elt, self._names_of(node.for_in))
-        if isinstance(node, cst.Set):
-            return all(isinstance(e, cst.Element) and self._is_string(e.value, set()) for e in node.elements)
-        return isinstance(node, cst.Call) and _makes_set(node) and any(self._is_strings(a.value) for a in node.args)
+            case cst.Subtract():
+                return left
+        return False
 
     def is_set(self, node: cst.BaseExpression) -> bool:
         """Whether an expression is a set of whatever."""
@@ -82,38 +94,45 @@ class Strings:
 
     def _is_strings(self, node: cst.BaseExpression) -> bool:
         """Whether an expression is an iterable of strings: names of files, or a list made of them."""
-        if isinstance(node, (cst.ListComp, cst.GeneratorExp)):
-            return self._is_string(node.elt, self._names_of(node.for_in))
-        if isinstance(node, cst.Call):
-            if self._file.resolve(node.func) in _LISTS:
+        match node:
+            case cst.ListComp() | cst.GeneratorExp():
+                return self._is_string(node.elt, self._names_of(node.for_in))
+            case cst.Call(func=func) if self._file.resolve(func) in _LISTS:
                 return True
-            if isinstance(node.func, cst.Name) and node.func.value in ("list", "sorted", "tuple", "set") and node.args:
-                return self._is_strings(node.args[0].value)
-        if isinstance(node, cst.Name):
-            with self._asking("strings", node.value) as known:
-                values = self._assigned(node.value)
-                return known or (bool(values) and all(self._is_strings(value) for value in values or ()))
+            case cst.Call(func=cst.Name(value="list" | "sorted" | "tuple" | "set"), args=[first, *_]):
+                return self._is_strings(first.value)
+            case cst.Name():
+                with self._asking("strings", node.value) as known:
+                    values = self._assigned(node.value)
+                    return known or (bool(values) and all(self._is_strings(value) for value in values or ()))
         return False
 
     def _is_string(self, node: cst.BaseExpression, known: set[str]) -> bool:
-        if isinstance(node, (cst.SimpleString, cst.FormattedString)):
-            return not (isinstance(node, cst.SimpleString) and "b" in node.prefix.lower())
-        if isinstance(node, cst.Name):
-            return node.value in known or self._is_named_string(node.value)
-        if isinstance(node, cst.Subscript):
-            if self._is_string(node.value, known):
-                return True  # a character, or a slice
-            split = method_call(node.value, "split", "rsplit", "partition", "rpartition")
-            parts = split[0] if split is not None else None
-            if isinstance(node.value, cst.Call) and self._file.resolve(node.value.func) == "os.path.splitext":
-                parts = node.value.args[0].value
-            return parts is not None and self._is_string(parts, known) and isinstance(node.slice[0].slice, cst.Index)
-        if isinstance(node, cst.Call):
-            if self._file.resolve(node.func) in _STRINGS:
+        match node:
+            case cst.FormattedString():
                 return True
-            found = method_call(node, *_KEEPS)
-            return found is not None and self._is_string(found[0], known)
-        return False
+            case cst.SimpleString():
+                return "b" not in node.prefix.lower()
+            case cst.Name():
+                return node.value in known or self._is_named_string(node.value)
+            case cst.Subscript():
+                return self._is_string(node.value, known) or self._is_part(node, known)
+            case cst.Call(func=func) if self._file.resolve(func) in _STRINGS:
+                return True
+        kept = method_call(node, *_KEEPS)
+        return kept is not None and self._is_string(kept[0], known)
+
+    def _is_part(self, node: cst.Subscript, known: set[str]) -> bool:
+        """Whether an item is one of the parts that a string is split into."""
+        match node:
+            case cst.Subscript(value=cst.Call(func=func, args=[first, *_])) if (
+                self._file.resolve(func) == "os.path.splitext"
+            ):
+                parts: cst.BaseExpression | None = first.value
+            case _:
+                split = method_call(node.value, "split", "rsplit", "partition", "rpartition")
+                parts = split[0] if split is not None else None
+        return parts is not None and self._is_string(parts, known) and isinstance(node.slice[0].slice, cst.Index)
 
     def _is_named_string(self, name: str) -> bool:
         """Whether all that binds a name are strings, loops over strings among it."""
@@ -135,28 +154,9 @@ class Strings:
 
     def _assigned(self, name: str) -> list[cst.BaseExpression] | None:
         """All that the function assigns to a local name; None where something else may bind it too."""
-        values: list[cst.BaseExpression] = []
-        if any(param.name.value == name for param in _parameters(self._function)):
+        if any(param.name.value == name for param in all_parameters(self._function)):
             return None
-        for node in own_of_type(self._function.body, *_BINDING):
-            if isinstance(node, (cst.AnnAssign, cst.NamedExpr)):
-                if dotted(node.target) == name and node.value is not None:
-                    values.append(node.value)
-            elif isinstance(node, cst.Assign):
-                for target in node.targets:
-                    found = _given(target.target, node.value, name)
-                    if found is None:
-                        return None
-                    values += found
-            elif isinstance(node, cst.For):
-                if not isinstance(node.target, cst.Name) and name in _names_in(node.target):
-                    return None
-            elif isinstance(node, cst.AsName):
-                if name in _names_in(node.name):
-                    return None
-            elif isinstance(node, (cst.Global, cst.Nonlocal)) and any(item.name.value == name for item in node.names):
-                return None
-        return values
+        return _all_of(_bound(node, name) for node in own_of_type(self._function.body, *_BINDING))
 
     def _loops(self, name: str) -> list[cst.For]:
         loops = own_of_type(self._function.body, cst.For)
@@ -166,32 +166,24 @@ class Strings:
         """What puts elements into a local set; None where something may do it that is not seen."""
         if self._loops(name):
             return None
-        found: list[cst.Call | cst.AugAssign] = []
-        for node in own_names(self._function.body).get(name, ()):
-            around = self._file.parent(node)
-            if isinstance(around, cst.AugAssign) and around.target is node:
-                found.append(around)
-            elif isinstance(around, cst.Attribute) and around.value is node:
+        return _all_of(self._filled(node) for node in own_names(self._function.body).get(name, ()))
+
+    def _filled(self, node: cst.Name) -> list[cst.Call | cst.AugAssign] | None:
+        """What a use of a name does to the set that it holds."""
+        around = self._file.parent(node)
+        match around:
+            case cst.AugAssign() if around.target is node:
+                return [around]
+            case cst.Attribute() if around.value is node:
                 call = self._file.parent(around)
                 if isinstance(call, cst.Call) and around.attr.value in _FILLS:
-                    found.append(call)
-                elif not isinstance(call, cst.Call) or around.attr.value not in _OTHER_METHODS:
-                    return None
-            elif isinstance(around, cst.Arg):
-                if not _only_read(self._file.parent(around)):
-                    return None
-            elif isinstance(around, (cst.Assign, cst.Element)) and not self._is_target(around):  # another name for it
-                return None
-        return found
-
-    def _is_target(self, node: cst.CSTNode) -> bool:
-        """Whether an element is one of those that an assignment binds."""
-        while isinstance(node, (cst.Element, cst.Tuple, cst.List)):
-            above = self._file.parent(node)
-            if above is None:
-                return False
-            node = above
-        return isinstance(node, cst.AssignTarget)
+                    return [call]
+                return [] if isinstance(call, cst.Call) and around.attr.value in _OTHER_METHODS else None
+            case cst.Arg():
+                return [] if _only_read(self._file.parent(around)) else None
+            case cst.Assign() | cst.Element():
+                return [] if self._file.is_target(node) else None  # else another name for it
+        return []
 
     @contextmanager
     def _asking(self, what: str, name: str) -> Iterator[bool]:
@@ -207,46 +199,49 @@ class Strings:
             self._asked.discard(key)
 
 
+def _bound(node: cst.CSTNode, name: str) -> list[cst.BaseExpression] | None:
+    """What a node assigns to a name; None where it binds that otherwise."""
+    match node:
+        case cst.AnnAssign() | cst.NamedExpr():
+            return [node.value] if dotted(node.target) == name and node.value is not None else []
+        case cst.Assign():
+            return _all_of(_given(target, node.value, name) for target in targets(node))
+        case cst.For():
+            hidden = not isinstance(node.target, cst.Name) and name in bound_names(node.target)
+        case cst.AsName():
+            hidden = name in bound_names(node.name)
+        case cst.Global() | cst.Nonlocal():
+            hidden = any(item.name.value == name for item in node.names)
+        case _:
+            hidden = False
+    return None if hidden else []
+
+
 def _given(target: cst.BaseExpression, value: cst.BaseExpression, name: str) -> list[cst.BaseExpression] | None:
     """What an assignment gives to a name: nothing, a value or several; None where that is not to be seen."""
-    if isinstance(target, cst.Name):
-        return [value] if target.value == name else []
-    if not isinstance(target, (cst.Tuple, cst.List)) or name not in _names_in(target):
-        return []
-    plain = isinstance(value, (cst.Tuple, cst.List)) and len(value.elements) == len(target.elements)
-    if not plain or any(isinstance(e, cst.StarredElement) for e in (*target.elements, *value.elements)):  # type: ignore[attr-defined]
-        return None
-    found: list[cst.BaseExpression] = []
-    for one, other in zip(target.elements, value.elements, strict=True):  # type: ignore[attr-defined]
-        part = _given(one.value, other.value, name)
+    if isinstance(target, cst.Name) or name not in bound_names(target):
+        return [value] if dotted(target) == name else []
+    match target, value:
+        case ((cst.Tuple() | cst.List()), (cst.Tuple() | cst.List())) if len(target.elements) == len(value.elements):
+            pairs = list(zip(target.elements, value.elements, strict=True))
+            if any(isinstance(e, cst.StarredElement) for pair in pairs for e in pair):
+                return None
+            return _all_of(_given(one.value, other.value, name) for one, other in pairs)
+    return None
+
+
+def _all_of(parts: Iterable[list[_T] | None]) -> list[_T] | None:
+    """All of some lists in one; None where one of them is not known."""
+    found: list[_T] = []
+    for part in parts:
         if part is None:
             return None
         found += part
     return found
 
 
-def _parameters(function: cst.FunctionDef) -> Iterator[cst.Param]:
-    params = function.params
-    yield from (*params.posonly_params, *params.params, *params.kwonly_params)
-    yield from (p for p in (params.star_arg, params.star_kwarg) if isinstance(p, cst.Param))
-
-
-def _names_in(node: cst.BaseExpression) -> set[str]:
-    """The names that a target binds."""
-    if isinstance(node, cst.Name):
-        return {node.value}
-    if isinstance(node, (cst.Tuple, cst.List)):
-        return {name for element in node.elements for name in _names_in(element.value)}
-    return set()
-
-
 def _makes_set(node: cst.BaseExpression) -> bool:
-    return (
-        isinstance(node, cst.Call)
-        and isinstance(node.func, cst.Name)
-        and node.func.value == "set"
-        and len(node.args) < 2
-    )
+    return isinstance(node, cst.Call) and called(node) == "set" and len(node.args) < 2
 
 
 def _is_empty(node: cst.BaseExpression) -> bool:
@@ -255,7 +250,4 @@ def _is_empty(node: cst.BaseExpression) -> bool:
 
 def _only_read(call: cst.CSTNode | None) -> bool:
     """Whether what is given to a call is read there, or put into something else."""
-    if not isinstance(call, cst.Call):
-        return False
-    reader = isinstance(call.func, cst.Name) and call.func.value in _READERS
-    return reader or method_call(call, *_FILLS) is not None
+    return called(call) in _READERS or (call is not None and method_call(call, *_FILLS) is not None)

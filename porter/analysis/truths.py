@@ -8,7 +8,7 @@ import libcst as cst
 
 from ..syntax.calls import method_call
 from ..syntax.values import is_tensor
-from ..syntax.walk import code, dotted, own_descendants, own_of_type
+from ..syntax.walk import code, dotted, own_descendants, own_of_type, spelled
 from .guards import asks_host
 from .project import SourceFile
 
@@ -92,7 +92,7 @@ def tensors_in(file: SourceFile, node: cst.CSTNode) -> list[cst.BaseExpression]:
     for part in own_descendants(node):
         if isinstance(part, (cst.Name, cst.Attribute)) and dotted(part) is not None and is_tensor(file.kind(part)):
             inner = isinstance(file.parent(part), cst.Attribute)
-            if isinstance(part, cst.Attribute) and not (dotted(part) or "").startswith("self."):
+            if isinstance(part, cst.Attribute) and not spelled(part).startswith("self."):
                 continue
             if not (inner and isinstance(part, cst.Attribute)):
                 found.setdefault(code(part), part)

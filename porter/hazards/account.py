@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..codemod.engine import Kept, Rewrites
+from ..codemod.engine import Edit, Kept, Rewrites
 from .hazard import Hazard, Status, family, in_order
 from .scan import scan
 
 
 def account(rewrites: Rewrites) -> tuple[Hazard, ...]:
     """All hazards of a rewritten project, in order of file and line."""
-    found: list[Hazard] = []
-    for edit in rewrites.edits:
-        if edit.fixes_hazard:
-            found.append(
-                Hazard(
-                    edit.rule,
-                    edit.file,
-                    edit.span.line,
-                    Status.FIXED,
-                    edit.reason,
-                    edit.target,
-                    edit.target_span.line,
-                )
-            )
+    found = [_fixed(edit) for edit in rewrites.edits if edit.fixes_hazard]
     told: set[Kept] = set()
     for hazard in scan(rewrites):
         kept = [one for one in rewrites.kept if _tells(one, hazard)]
@@ -35,6 +22,12 @@ def account(rewrites: Rewrites) -> tuple[Hazard, ...]:
         found.append(hazard)
     found += [_waived(one) for one in rewrites.kept if one.fixes_hazard and one not in told]
     return in_order(found)
+
+
+def _fixed(edit: Edit) -> Hazard:
+    """A hazard that a rule has fixed."""
+    line, target_line = edit.span.line, edit.target_span.line
+    return Hazard(edit.rule, edit.file, line, Status.FIXED, edit.reason, edit.target, target_line)
 
 
 def _waived(kept: Kept) -> Hazard:

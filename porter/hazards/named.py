@@ -95,23 +95,28 @@ def _use(rule: type[Rule], example: Example, full: str) -> Use | None:
     edits = [edit for edit in file.fact(Requests).replacements if _loses(file, edit, full)]
     if edits:
         edit = min(edits, key=lambda edit: len(list(descendants(edit.node))))
-        news = edit.new if isinstance(edit.new, tuple) else (edit.new,)
-        return Use(rule, brief(edit.node), "; ".join(brief(new) for new in news) or "nothing")
-    for node, moved in file.fact(Requests).import_edits.items():
-        for alias, move in moved.moved.items():
-            if canonical(f"{file.imported_module(node)}.{dotted(alias.name)}") == full:
-                return Use(rule, brief(node), move.target)
-    return None
+        return Use(rule, brief(edit.node), "; ".join(brief(new) for new in _news(edit)) or "nothing")
+    moves = (
+        Use(rule, brief(node), move.target)
+        for node, moved in file.fact(Requests).import_edits.items()
+        for alias, move in moved.moved.items()
+        if canonical(f"{file.imported_module(node)}.{dotted(alias.name)}") == full
+    )
+    return next(moves, None)
+
+
+def _news(edit: Replacement) -> tuple[cst.CSTNode, ...]:
+    """What an edit puts in the place of a node."""
+    return edit.new if isinstance(edit.new, tuple) else (edit.new,)
 
 
 def _loses(file: SourceFile, edit: Replacement, full: str) -> bool:
     spelled = [dotted(node) for node in descendants(edit.node) if _is(file, node, full)]
-    news = edit.new if isinstance(edit.new, tuple) else (edit.new,)
+    new = [node for tree in _news(edit) for node in descendants(tree)]
     if full.startswith(_TENSOR):
-        last = full.removeprefix(_TENSOR)
-        left = sum(_method(node) == last for new in news for node in descendants(new))
+        left = sum(_method(node) == full.removeprefix(_TENSOR) for node in new)
     else:
-        left = sum(dotted(node) in spelled for new in news for node in descendants(new))
+        left = sum(dotted(node) in spelled for node in new)
     return left < len(spelled)
 
 

@@ -9,7 +9,7 @@ import libcst as cst
 
 from . import torch_names as tn
 from .values import Kind, Record, Value, is_tensor
-from .walk import dotted
+from .walk import dotted, spelled
 
 _PLAIN = frozenset(
     "int float bool str bytes complex None ndarray NDArray Path PathLike dtype device Size Namespace Literal Callable "
@@ -32,7 +32,7 @@ def annotated(note: cst.BaseExpression | None) -> Value:
         return _one_of([annotated(part) for part in (note.left, note.right) if dotted(part) != "None"])
     if isinstance(note, cst.Subscript):
         return _subscripted(note)
-    name = (dotted(note) or "").rsplit(".", 1)[-1] if note is not None else ""
+    name = spelled(note).rsplit(".", 1)[-1] if note is not None else ""
     if name == "BoolTensor":
         return Kind.MASK
     if name in tn.TENSOR_TYPES:
@@ -49,7 +49,7 @@ def _from_text(text: str) -> Value:
 
 
 def _subscripted(note: cst.Subscript) -> Value:
-    name = (dotted(note.value) or "").rsplit(".", 1)[-1]
+    name = spelled(note.value).rsplit(".", 1)[-1]
     inside = [e.slice.value for e in note.slice if isinstance(e.slice, cst.Index)]
     if not inside:
         return Kind.UNKNOWN

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import libcst as cst
 
+from .predicates import named_parameters, positional_parameters
+
 
 def argument(call: cst.Call, name: str, position: int | None = None) -> cst.BaseExpression | None:
     """The value of an argument given by keyword, or at a position; None when it is not given (or hidden in a star)."""
@@ -30,6 +32,19 @@ def keywords(call: cst.Call) -> dict[str, cst.BaseExpression]:
 def has_star(call: cst.Call) -> bool:
     """Whether a call passes `*args` or `**kwargs`."""
     return any(a.star for a in call.args)
+
+
+def parameter_of(function: cst.FunctionDef, call: cst.Call, arg: cst.Arg, skipped: int = 0) -> cst.Param | None:
+    """The parameter that takes an argument of a call; None where that cannot be told.
+
+    Of the parameters Python fills the first `skipped` itself, as it does `self`.
+    """
+    if arg.keyword is not None:
+        return next((p for p in named_parameters(function) if p.name.value == arg.keyword.value), None)
+    at = list(call.args).index(arg)
+    params = positional_parameters(function)[skipped:]
+    plain = all(a.keyword is None and not a.star for a in call.args[: at + 1])
+    return params[at] if plain and at < len(params) else None
 
 
 def with_keywords(call: cst.Call, **values: cst.BaseExpression) -> cst.Call:

@@ -182,6 +182,11 @@ def dotted(node: cst.CSTNode) -> str | None:
     return None
 
 
+def spelled(node: cst.CSTNode) -> str:
+    """`a.b.c` for a chain of names, else an empty text."""
+    return dotted(node) or ""
+
+
 _EMPTY = cst.Module([])
 
 

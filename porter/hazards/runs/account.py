@@ -35,51 +35,44 @@ class Checked:
 
 def check_run(snapshot: Snapshot, built: Built, asked: Asked, step: Callable[[str], None]) -> Checked:
     """The hazards of what `asked` reaches. PortError where upstream holds nothing that such a run could start with."""
-    manifest = built.manifest
-    scope = manifest["scope"]
-    ported = tuple(sorted(built.sources.texts))
     if asked == "ported":
-        return check_ported(manifest)
+        return check_ported(built.manifest)
     step(f"looking at what {asked} reaches" if asked != "all" else "looking at what is not ported")
-    survey = Survey(Tree(snapshot, built.sources.layout))
-    start = _start(scope, asked)
+    scope, ported = built.manifest["scope"], sorted(built.sources.texts)
+    survey, start = Survey(Tree(snapshot, built.sources.layout)), _start(scope, asked)
     if asked == "all":
         files = frozenset({*ported, *scope["not_ported"], *scope["host"]})
-    else:
-        if not start:
-            raise PortError(
-                f"{snapshot.spec} holds no file that {_SAYS[asked]}, so nothing tells what {asked} reaches; "
-                "--scope all looks at all of it"
-            )
+    elif start:
         files = survey.reach(start)
+    else:
+        raise PortError(
+            f"{snapshot.spec} holds no file that {_SAYS[asked]}, so nothing tells what {asked} reaches; "
+            "--scope all looks at all of it"
+        )
     host = files & set(scope["host"])
     left = tuple(sorted(path for path in files - host - set(ported) if survey.facts(path).uses_torch))
-    looked_at = [*(path for path in ported if path in files), *left]
+    ours = tuple(path for path in ported if path in files)
+    looked_at = [*ours, *left]
     reached = None
     if asked != "all":
         reached = Reached({path: survey.syntax(path) for path in looked_at}, start, whole=asked == "inference")
     hazards = [
         hazard
-        for hazard in (*manifest["hazards"]["list"], *_not_ported(survey, looked_at, left, scope))
+        for hazard in (*built.manifest["hazards"]["list"], *_not_ported(survey, looked_at, left, scope))
         if hazard["file"] in files and (reached is None or reached.covers(hazard["file"], hazard["line"]))
     ]
+    return Checked(asked, start, ours, left, tuple(sorted(host)), _told(hazards), snapshot.read_many(left))
+
+
+def _told(hazards: list[HazardRecord]) -> HazardsRecord:
     counts = Counter(hazard["status"] for hazard in hazards)
-    told: HazardsRecord = {
+    return {
         "fixed": counts["fixed"],
         "waived": counts["waived"],
         "residual": counts["residual"],
         "not_ported": counts["not ported"],
         "list": hazards,
     }
-    return Checked(
-        asked,
-        start,
-        tuple(path for path in ported if path in files),
-        left,
-        tuple(sorted(host)),
-        told,
-        snapshot.read_many(left),
-    )
 
 
 def check_ported(manifest: Manifest) -> Checked:

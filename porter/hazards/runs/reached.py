@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
@@ -23,24 +24,28 @@ class Reached:
         self._start = frozenset(start)
         self._units = {path: list(units_of(path, tree)) for path, tree in trees.items()}
         every = [unit for units in self._units.values() for unit in units]
-        self._named: dict[str, list[Unit]] = {}
-        self._classes: dict[str, list[Class]] = {}
-        self._methods: dict[Class, list[Unit]] = {}
+        self._named: dict[str, list[Unit]] = defaultdict(list)
+        self._classes: dict[str, list[Class]] = defaultdict(list)
+        self._methods: dict[Class, list[Unit]] = defaultdict(list)
+        self._aliases: dict[str, set[str]] = defaultdict(set)
         for unit in every:
-            if unit.name:
-                self._named.setdefault(unit.name, []).append(unit)
-            if unit.owner is not None and unit.owner.unit is unit:
-                self._classes.setdefault(unit.owner.name, []).append(unit.owner)
-            elif unit.owner is not None:
-                self._methods.setdefault(unit.owner, []).append(unit)
+            self._collect(unit)
         self._networks = self._find_networks()
         self._pending = [u for u in every if not u.name or (whole and u.path in self._start)]
         self._reached: set[Unit] = set()
         self._names: set[str] = set()  # mentioned in what is reached
-        self._aliases: dict[str, set[str]] = {}
-        for here, there in (alias for unit in every for alias in unit.aliases):
-            self._aliases.setdefault(here, set()).add(there)
         self._follow()
+
+    def _collect(self, unit: Unit) -> None:
+        """Note a unit under its name, and what other names it gives to what it imports."""
+        if unit.name:
+            self._named[unit.name].append(unit)
+        if unit.owner is not None and unit.owner.unit is unit:
+            self._classes[unit.owner.name].append(unit.owner)
+        elif unit.owner is not None:
+            self._methods[unit.owner].append(unit)
+        for here, there in unit.aliases:
+            self._aliases[here].add(there)
 
     def covers(self, path: str, line: int) -> bool:
         """Whether what stands in a line is reached."""
@@ -75,40 +80,42 @@ class Reached:
             if name not in self._names and not name.startswith("__"):
                 self._names.add(name)
                 self._pending += [u for u in self._named.get(name, ()) if name != "forward" or u.owner is None]
-        if "self" in unit.calls and unit.owner is not None:  # self(x), or self.forward(x)
-            self._pending += [m for m in self._methods.get(unit.owner, ()) if m.name == "forward"]
         if unit.owner is not None:
             self._pending.append(unit.owner.unit)
+            if "self" in unit.calls:  # self(x), or self.forward(x)
+                self._pending += [m for m in self._methods.get(unit.owner, ()) if m.name == "forward"]
 
     def _with_class(self, found: Class, *, made_inside: bool) -> Iterable[Unit]:
         """What is reached with a class that is mentioned."""
         yield found.unit
-        ours = (
-            found in self._networks or not found.bases or all(b in self._classes or b == "object" for b in found.bases)
-        )
+        network = found in self._networks
+        ours = network or all(b in self._classes or b == "object" for b in found.bases)
         for method in self._methods.get(found, ()):
-            if method.name == "forward" and found in self._networks:
-                if made_inside:
-                    yield method
-            elif not ours or method.name.startswith(_CALLED_BY_PYTHON):
+            if method.name == "forward" and network:
+                reached = made_inside
+            else:
+                reached = not ours or method.name.startswith(_CALLED_BY_PYTHON)
+            if reached:
                 yield method
-        for base in found.bases:
-            for above in self._classes.get(base, ()):
-                if above is not found:
-                    yield from self._with_class(above, made_inside=made_inside)
+        for above in (above for base in found.bases for above in self._classes.get(base, ())):
+            if above is not found:
+                yield from self._with_class(above, made_inside=made_inside)
 
     def _called_networks(self) -> list[Unit]:
         """`forward` of networks that the first files make, and that are called by a name which may stand for one."""
+        return [
+            unit
+            for unit in self._named.get("forward", ())
+            if unit not in self._reached and unit.owner in self._networks and self._is_called(unit.owner)
+        ]
+
+    def _is_called(self, network: Class) -> bool:
+        if network.unit not in self._reached:
+            return False
         calls = {name for unit in self._reached for name in unit.calls}
-        found: list[Unit] = []
-        for unit in self._named.get("forward", ()):
-            if unit in self._reached or unit.owner not in self._networks or unit.owner.unit not in self._reached:
-                continue
-            names, makers = self._names_for(unit.owner)
-            applied = (value for reached in self._reached for value in reached.applied)
-            if calls & names or any(self._may_be(value, names, makers) for value in applied):
-                found.append(unit)
-        return found
+        names, makers = self._names_for(network)
+        applied = (value for reached in self._reached for value in reached.applied)
+        return bool(calls & names) or any(self._may_be(value, names, makers) for value in applied)
 
     def _names_for(self, network: Class) -> tuple[set[str], set[str]]:
         """Names that may stand for an object of a class, and those of what may give one when it is called."""
@@ -120,36 +127,45 @@ class Reached:
         while size != len(names) + len(makers):
             size = len(names) + len(makers)
             for unit in self._reached:
-                for targets, value in unit.flows:
-                    if self._may_be(value, names, makers):
-                        names |= targets
-                for called, place, value in unit.passed:
-                    if self._may_be(value, names, makers):
-                        names |= set(self._parameter(called, place))
-                if unit.name and any(self._may_be(value, names, makers) for value in unit.returned):
-                    makers.add(unit.name)
+                self._extend(unit, names, makers)
         return names, makers
+
+    def _extend(self, unit: Unit, names: set[str], makers: set[str]) -> None:
+        """Add the names to which a unit gives what goes by one of `names`, or what one of `makers` makes."""
+        for targets, value in unit.flows:
+            if self._may_be(value, names, makers):
+                names |= targets
+        for called, place, value in unit.passed:
+            if self._may_be(value, names, makers):
+                names |= set(self._parameter(called, place))
+        if unit.name and any(self._may_be(value, names, makers) for value in unit.returned):
+            makers.add(unit.name)
 
     def _may_be(self, value: ast.expr, names: Collection[str], makers: Collection[str]) -> bool:
         """Whether a value may be or hold an object that goes by one of `names`, or that a call of `makers` gives."""
-        if isinstance(value, (ast.Name, ast.Attribute)):
-            return last_name(value) in names
-        if isinstance(value, ast.Subscript):
-            return self._may_be(value.value, names, makers)
-        if isinstance(value, ast.Call):
-            called = last_name(value.func)
-            if called in makers:
-                return True
-            if called == "getattr":  # an attribute, which has a name of its own
-                return any(isinstance(a, ast.Constant) and a.value in names for a in value.args[1:2])
-            if called in self._named or called in self._classes:
-                return False  # what it returns is looked at where it does
-            inside = [*value.args, *(keyword.value for keyword in value.keywords)]
-            if isinstance(value.func, ast.Attribute):
-                inside.append(value.func.value)  # net.to(device)
-            return any(self._may_be(part, names, makers) for part in inside)
+        match value:
+            case ast.Name() | ast.Attribute():
+                return last_name(value) in names
+            case ast.Subscript():
+                return self._may_be(value.value, names, makers)
+            case ast.Call():
+                return self._may_give(value, names, makers)
         parts = (part for part in ast.iter_child_nodes(value) if isinstance(part, ast.expr))
         return any(self._may_be(part, names, makers) for part in parts)
+
+    def _may_give(self, call: ast.Call, names: Collection[str], makers: Collection[str]) -> bool:
+        """The same for what a call gives."""
+        called = last_name(call.func)
+        if called in makers:
+            return True
+        if called == "getattr":  # an attribute, which has a name of its own
+            return any(isinstance(a, ast.Constant) and a.value in names for a in call.args[1:2])
+        if called in self._named or called in self._classes:
+            return False  # what it returns is looked at where it does
+        inside = [*call.args, *(keyword.value for keyword in call.keywords)]
+        if isinstance(call.func, ast.Attribute):
+            inside.append(call.func.value)  # net.to(device)
+        return any(self._may_be(part, names, makers) for part in inside)
 
     def _parameter(self, called: str, place: int | str) -> Iterable[str]:
         for unit in (*self._named.get(called, ()), *self._constructors.get(called, ())):

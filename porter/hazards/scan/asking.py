@@ -22,6 +22,14 @@ def on_host(file: SourceFile, node: cst.CSTNode) -> bool:
     return isinstance(file.kinds, Followed) and file.kinds.on_host(node)
 
 
+def torch_name(file: SourceFile, node: cst.CSTNode) -> str | None:
+    """The full name of something of torch's, if that is what a name means as a whole, outside of imports."""
+    if isinstance(file.parent(node), cst.Attribute):
+        return None
+    target = file.full_name(node)
+    return target if target.startswith("torch") and not file.inside_import(node) else None
+
+
 def tensors_of(file: SourceFile, node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
     """The tensors, or what may be some, that an expression is or is a list or tuple of."""
     kind = file.kind(node)

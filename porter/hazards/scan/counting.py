@@ -10,7 +10,7 @@ from ...analysis.project import SourceFile
 from ...analysis.steps import ends_step, is_training_loop
 from ...syntax.annotations import annotated
 from ...syntax.calls import argument, method_call
-from ...syntax.kinds import is_plain
+from ...syntax.predicates import called, of_self, positional_parameters, targets
 from ...syntax.values import Kind, is_tensor, may_be_tensor
 from ...syntax.walk import brief, children, dotted, own_descendants, own_of_type
 from . import known
@@ -27,29 +27,33 @@ def counted(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     assert isinstance(node, cst.Subscript)
     if on_host(file, node) or not is_tensor(file.kind(node.value)):
         return
-    kept = _is_kept(file, node)
-    for part in node.slice:
-        index = part.slice
-        asked: cst.BaseExpression | None = None
-        if isinstance(index, cst.Index):
-            asked = index.value
-        elif isinstance(index, cst.Slice) and (kept or _drawn(file, index.lower)):
-            asked = index.lower
-        if asked is None or isinstance(asked, (cst.Integer, cst.UnaryOperation)) or may_be_tensor(file.kind(asked)):
-            continue
-        number = changing(file, asked)
+    for place in _places(file, node):
+        number = changing(file, place)
         if number is not None:
-            yield (
-                "SHP",
-                node,
-                f"the place {brief(asked)} is Python's and changes with {number}: each is a graph of its own",
-            )
+            what = f"the place {brief(place)} is Python's and changes with {number}: each is a graph of its own"
+            yield "SHP", node, what
             return
+
+
+def _places(file: SourceFile, node: cst.Subscript) -> Iterator[cst.BaseExpression]:
+    """The numbers in an index that say where, but literals; of a slice its beginning."""
+    # A tensor that lives on from step to step: an attribute, or one that is written to.
+    kept = isinstance(node.value, cst.Attribute) or isinstance(file.parent(node), cst.AssignTarget)
+    for part in node.slice:
+        match part.slice:
+            case cst.Index(value=asked):
+                pass
+            case cst.Slice(lower=cst.BaseExpression() as asked) if kept or _drawn(file, asked):
+                pass
+            case _:
+                continue
+        if not isinstance(asked, (cst.Integer, cst.UnaryOperation)) and not may_be_tensor(file.kind(asked)):
+            yield asked
 
 
 def _drawn(
     file: SourceFile,
-    node: cst.BaseExpression | None,
+    node: cst.BaseExpression,
     left: int = _MOST_CALLS,
     seen: dict[cst.BaseExpression, int] | None = None,
 ) -> bool:
@@ -58,28 +62,23 @@ def _drawn(
     `seen` holds what was looked into already, and how far.
     """
     seen = {} if seen is None else seen
-    if node is None or left <= seen.get(node, 0):
+    if left <= seen.get(node, 0):
         return False
     seen[node] = left
     for part in own_of_type(node, cst.Call, cst.Name):
-        if isinstance(part, cst.Call):
-            if (file.resolve(part.func) or "").startswith(_GENERATORS):
-                return True
-            continue
-        assert isinstance(part, cst.Name)
-        found = file.index.scope_of(part).lookup(part.value)
-        for binding in found[1] if found is not None else ():
-            assign = file.parent(binding) if isinstance(binding, cst.AssignTarget) else None
-            if not isinstance(assign, cst.Assign) or _inside(file, part, assign):
-                continue
-            if _drawn(file, assign.value, left - 1, seen):
-                return True
+        if isinstance(part, cst.Call) and file.full_name(part.func).startswith(_GENERATORS):
+            return True
+        if isinstance(part, cst.Name) and any(_drawn(file, v, left - 1, seen) for v in _assigned(file, part)):
+            return True
     return False
 
 
-def _is_kept(file: SourceFile, node: cst.Subscript) -> bool:
-    """Whether a tensor lives on from step to step: an attribute, or one that is written to."""
-    return isinstance(node.value, cst.Attribute) or isinstance(file.parent(node), cst.AssignTarget)
+def _assigned(file: SourceFile, name: cst.Name) -> Iterator[cst.BaseExpression]:
+    """What statements other than its own assign to a name."""
+    for binding in file.bindings(name):
+        assign = file.parent(binding) if isinstance(binding, cst.AssignTarget) else None
+        if isinstance(assign, cst.Assign) and assign not in file.ancestors(name):
+            yield assign.value
 
 
 def changing(file: SourceFile, node: cst.BaseExpression, left: int = _MOST_CALLS) -> str | None:
@@ -87,21 +86,25 @@ def changing(file: SourceFile, node: cst.BaseExpression, left: int = _MOST_CALLS
     stack: list[cst.CSTNode] = [node]
     while stack:
         part = stack.pop()
-        if isinstance(part, cst.Call):
-            target = file.resolve(part.func) or ""
-            if target.startswith(_GENERATORS):
-                return target
-            if (dotted(part.func) or "") in ("len", "int", "min", "max", "abs", "round"):
-                stack += [] if dotted(part.func) == "len" else [a.value for a in part.args]
-        elif isinstance(part, cst.Attribute):
-            if dotted(part.value) == "self" and _counts_itself(file, part):
-                return dotted(part)
-        elif isinstance(part, cst.Name):
-            if _changes(file, part, left):
-                return part.value
-        elif not isinstance(part, (cst.Subscript, cst.Lambda)):
-            stack += children(part)
+        match part:
+            case cst.Call(func=func):
+                if (target := file.full_name(func)).startswith(_GENERATORS):
+                    return target
+                stack += [a.value for a in part.args] if called(part) in _OF_NUMBERS else []
+            case cst.Attribute():
+                if of_self(part) is not None and _counts_itself(file, part):
+                    return dotted(part)
+            case cst.Name():
+                if _changes(file, part, left):
+                    return part.value
+            case cst.Subscript() | cst.Lambda():
+                pass
+            case _:
+                stack += children(part)
     return None
+
+
+_OF_NUMBERS = ("int", "min", "max", "abs", "round")
 
 
 def _changes(file: SourceFile, name: cst.Name, left: int) -> bool:
@@ -120,13 +123,13 @@ def _binds_another(file: SourceFile, name: cst.Name, space: cst.CSTNode, binding
         case cst.Param():
             return isinstance(space, cst.FunctionDef) and _parameter_changes(file, space, binding, left)
         case cst.For():
-            return _loop_counts(file, binding)
+            return _ends_graphs(file, binding)
         case cst.AugAssign():
             ends = any(_ends_graphs(file, loop) for loop in _around(file, binding))
             return ends and file.kind(binding.value) is Kind.HOST
         case cst.AssignTarget():
             assign = file.parent(binding)
-            if not isinstance(assign, cst.Assign) or _inside(file, name, assign):
+            if not isinstance(assign, cst.Assign) or assign in file.ancestors(name):
                 return False
             return changing(file, assign.value, left - 1) is not None
     return False
@@ -146,10 +149,8 @@ def _parameter_changes(file: SourceFile, function: cst.FunctionDef, param: cst.P
     calls = file.kinds.calls_of(function)
     name = param.name.value
     if not calls:
-        noted = annotated(param.annotation.annotation) if param.annotation is not None else Kind.UNKNOWN
-        number = dotted(param.annotation.annotation) == "int" if param.annotation is not None else False
-        return number or (noted is Kind.UNKNOWN and isinstance(param.default, cst.Integer) and is_plain(param.default))
-    params = [p.name.value for p in (*function.params.posonly_params, *function.params.params)]
+        return _is_number(param)
+    params = [p.name.value for p in positional_parameters(function)]
     for other, call, skipped in calls:
         place = params.index(name) - skipped if name in params else None
         given = argument(call, name, place)
@@ -158,8 +159,12 @@ def _parameter_changes(file: SourceFile, function: cst.FunctionDef, param: cst.P
     return False
 
 
-def _loop_counts(file: SourceFile, loop: cst.For) -> bool:
-    return _ends_graphs(file, loop)
+def _is_number(param: cst.Param) -> bool:
+    """Whether a parameter is an int, by its annotation or by its default."""
+    if param.annotation is None:
+        return isinstance(param.default, cst.Integer)
+    note = param.annotation.annotation
+    return dotted(note) == "int" or (annotated(note) is Kind.UNKNOWN and isinstance(param.default, cst.Integer))
 
 
 def _around(file: SourceFile, node: cst.CSTNode) -> Iterator[cst.For | cst.While]:
@@ -185,25 +190,21 @@ def _ends_graphs(file: SourceFile, loop: cst.For | cst.While) -> bool:
     return False
 
 
-def _inside(file: SourceFile, name: cst.Name, assign: cst.Assign) -> bool:
-    return any(around is assign for around in file.ancestors(name))
-
-
 def _counts_itself(file: SourceFile, attribute: cst.Attribute) -> bool:
     """Whether a class counts in an attribute: a method that is no constructor adds to it."""
     owner, name = file.owner(attribute), dotted(attribute)
-    if owner is None:
-        return False
-    for method in owner.body.body:
-        if not isinstance(method, cst.FunctionDef) or method.name.value in CONSTRUCTORS:
-            continue
-        for node in own_of_type(method.body, cst.AugAssign, cst.Assign):
-            if isinstance(node, cst.AugAssign):
-                counts = dotted(node.target) == name and not is_tensor(file.kind(node.value))
-            else:
-                assert isinstance(node, cst.Assign)
-                mentions = any(dotted(part) == name for part in own_descendants(node.value))
-                counts = mentions and any(dotted(t.target) == name for t in node.targets)
-            if counts and not may_be_tensor(file.kind(attribute)):
-                return True
-    return False
+    methods = (m for m in owner.body.body if isinstance(m, cst.FunctionDef)) if owner is not None else ()
+    return any(
+        _adds(file, node, name)
+        for method in methods
+        if method.name.value not in CONSTRUCTORS
+        for node in own_of_type(method.body, cst.AugAssign, cst.Assign)
+    ) and not may_be_tensor(file.kind(attribute))
+
+
+def _adds(file: SourceFile, node: cst.BaseSmallStatement, name: str | None) -> bool:
+    """Whether an assignment makes another number of what a name holds."""
+    if isinstance(node, cst.AugAssign):
+        return dotted(node.target) == name and not is_tensor(file.kind(node.value))
+    mentions = isinstance(node, cst.Assign) and name in map(dotted, own_descendants(node.value))
+    return mentions and any(dotted(target) == name for target in targets(node))

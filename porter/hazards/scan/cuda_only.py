@@ -8,7 +8,8 @@ from ...analysis.contexts import Contexts
 from ...analysis.cuda import asks_for_cuda, bound_once, implies_cuda, is_cuda_text, is_other_device, uses
 from ...analysis.project import SourceFile
 from ...syntax.calls import method_call
-from ...syntax.walk import descendants, dotted
+from ...syntax.predicates import is_name, leaves, only_target, targets
+from ...syntax.walk import descendants
 
 _COUNT = "torch.cuda.device_count"
 _KINDS = ("torch.cuda.get_device_name", "torch.cuda.get_device_capability", "torch.cuda.get_device_properties")
@@ -16,15 +17,13 @@ _KINDS = ("torch.cuda.get_device_name", "torch.cuda.get_device_capability", "tor
 
 def cuda_only(file: SourceFile, node: cst.CSTNode, seen: frozenset[cst.CSTNode] = frozenset()) -> str | None:
     """Why code never runs on a machine without CUDA: a condition around it, an exit before it, or its callers'."""
-    child = node
-    for around in file.ancestors(node):
+    for around, child in file.steps_out(node):
         asked = _condition(file, around, child)
         if asked is not None:
             return f"runs only where there is CUDA (asked at {file.path}:{file.span(asked).line})"
-        called = _called(file, around, seen) if type(around) is cst.FunctionDef else None
-        if called is not None:
-            return called
-        child = around
+        reason = _called(file, around, seen) if type(around) is cst.FunctionDef else None
+        if reason is not None:
+            return reason
     return None
 
 
@@ -34,8 +33,7 @@ def _called(file: SourceFile, function: cst.FunctionDef, seen: frozenset[cst.CST
         return None
     found: str | None = None
     for other, use in file.project.fact(Contexts).references(function):
-        call = other.parent(use)
-        reason = cuda_only(other, use, seen | {function}) if isinstance(call, cst.Call) and call.func is use else None
+        reason = cuda_only(other, use, seen | {function}) if other.call_of(use) is not None else None
         if reason is None:
             return None
         found = found or f"{reason}, as {function.name.value} is called only at {other.path}:{other.span(use).line}"
@@ -46,20 +44,16 @@ def _condition(file: SourceFile, around: cst.CSTNode, child: cst.CSTNode) -> cst
     """What asks for CUDA before `child`, a part of `around`, is run."""
     match around:
         case cst.If() | cst.IfExp():
-            holds = implies_cuda(file, around.test)
-            asked = (child is around.body and holds is True) or (child is around.orelse and holds is False)
-            return around.test if asked else None
-        case cst.BooleanOperation():
-            wanted = type(around.operator) is cst.And
-            return around.left if child is around.right and implies_cuda(file, around.left) is wanted else None
+            run: dict[bool | None, cst.CSTNode | None] = {True: around.body, False: around.orelse}
+            return around.test if child is run.get(implies_cuda(file, around.test)) else None
+        case cst.BooleanOperation() if child is around.right:
+            return around.left if implies_cuda(file, around.left) is (type(around.operator) is cst.And) else None
         case cst.IndentedBlock():
             return _left_before(file, around, child)
-        case cst.For():
-            return around.iter if child is around.body and _counts(file, around.iter) else None
-        case cst.ListComp() | cst.SetComp() | cst.GeneratorExp():
-            return _comprehended(file, around.for_in) if child is around.elt else None
-        case cst.DictComp():
-            return _comprehended(file, around.for_in) if child is not around.for_in else None
+        case cst.For() if child is around.body:
+            return around.iter if _counts(file, around.iter) else None
+        case cst.ListComp() | cst.SetComp() | cst.GeneratorExp() | cst.DictComp() if child is not around.for_in:
+            return _comprehended(file, around.for_in)
     return None
 
 
@@ -71,6 +65,10 @@ def _left_before(file: SourceFile, block: cst.IndentedBlock, child: cst.CSTNode)
         if type(statement) is cst.If and _leaves(statement.body) and implies_cuda(file, statement.test) is False:
             return statement.test
     return None
+
+
+def _leaves(block: cst.BaseSuite) -> bool:
+    return leaves(block, cst.Return, cst.Raise, cst.Continue)
 
 
 def _comprehended(file: SourceFile, turns: cst.CompFor) -> cst.CSTNode | None:
@@ -85,12 +83,10 @@ def _comprehended(file: SourceFile, turns: cst.CompFor) -> cst.CSTNode | None:
 
 def _counts(file: SourceFile, turns: cst.BaseExpression) -> bool:
     """`range(n)` of the number of CUDA's devices."""
-    return (
-        isinstance(turns, cst.Call)
-        and dotted(turns.func) == "range"
-        and len(turns.args) == 1
-        and _is_count(file, turns.args[0].value)
-    )
+    match turns:
+        case cst.Call(func=cst.Name(value="range"), args=[cst.Arg(value=count)]):
+            return _is_count(file, count)
+    return False
 
 
 def _is_count(file: SourceFile, node: cst.BaseExpression) -> bool:
@@ -108,8 +104,8 @@ def goes_on_without(file: SourceFile, node: cst.CSTNode) -> str | None:
 
     A branch that moves tensors or networks, or names a device, decides where the program computes.
     """
-    call = file.parent(node)
-    if not isinstance(call, cst.Call) or call.func is not node or asks_for_cuda(file, call) is not True:
+    call = file.call_of(node)
+    if call is None or asks_for_cuda(file, call) is not True:
         return None
     if file.is_trainer:
         return None  # which trains on the device that it asks for
@@ -123,17 +119,10 @@ def goes_on_without(file: SourceFile, node: cst.CSTNode) -> str | None:
 
 def _asks_more(file: SourceFile, call: cst.Call) -> bool:
     """Whether a question for CUDA is followed by one for its device's name or abilities, which both have to hold."""
-    both = file.parent(call)
-    return (
-        type(both) is cst.BooleanOperation
-        and type(both.operator) is cst.And
-        and both.left is call
-        and any((file.resolve(part) or "").startswith(_KINDS) for part in descendants(both.right) if _is_name(part))
-    )
-
-
-def _is_name(node: cst.CSTNode) -> bool:
-    return isinstance(node, (cst.Name, cst.Attribute))
+    match file.parent(call):
+        case cst.BooleanOperation(operator=cst.And(), left=left, right=right) if left is call:
+            return any(file.full_name(part).startswith(_KINDS) for part in descendants(right) if is_name(part))
+    return False
 
 
 def _decided(file: SourceFile, node: cst.BaseExpression) -> list[tuple[cst.CSTNode, ...]]:
@@ -141,26 +130,25 @@ def _decided(file: SourceFile, node: cst.BaseExpression) -> list[tuple[cst.CSTNo
     leaves. None where it is used otherwise.
     """
     parent = file.parent(node)
-    if isinstance(parent, (cst.BooleanOperation, cst.UnaryOperation)):
-        return _decided(file, parent)
-    if isinstance(parent, cst.IfExp) and parent.test is node:
-        return [(parent.body, parent.orelse)]
-    if isinstance(parent, cst.If) and parent.test is node:
-        parts: list[cst.CSTNode] = [parent.body, *([parent.orelse] if parent.orelse is not None else [])]
-        beside = file.siblings(parent) if isinstance(file.parent(parent), (cst.IndentedBlock, cst.Module)) else ()
-        if _leaves(parent.body) and parent in beside:
-            parts += beside[beside.index(parent) + 1 :]
-        return [tuple(parts)]
-    target = parent.targets[0].target if isinstance(parent, cst.Assign) and len(parent.targets) == 1 else None
+    match parent:
+        case cst.BooleanOperation() | cst.UnaryOperation():
+            return _decided(file, parent)
+        case cst.IfExp() if parent.test is node:
+            return [(parent.body, parent.orelse)]
+        case cst.If() if parent.test is node:
+            return [_decided_by(file, parent)]
+    target = only_target(parent)
     if not isinstance(target, cst.Name) or bound_once(file, target) is not node:
         return []
-    found: list[tuple[cst.CSTNode, ...]] = []
-    for use in uses(file, target):
-        decided = _decided(file, use)
-        if not decided:
-            return []
-        found += decided
-    return found
+    decided = [_decided(file, use) for use in uses(file, target)]
+    return [region for regions in decided for region in regions] if all(decided) else []
+
+
+def _decided_by(file: SourceFile, node: cst.If) -> tuple[cst.CSTNode, ...]:
+    """Both branches of an `if`, and what stands behind it where its body leaves."""
+    beside = file.siblings(node) if isinstance(file.parent(node), (cst.IndentedBlock, cst.Module)) else ()
+    behind = beside[beside.index(node) + 1 :] if _leaves(node.body) and node in beside else ()
+    return (node.body, *([node.orelse] if node.orelse is not None else []), *behind)
 
 
 def _places(file: SourceFile, region: cst.CSTNode) -> bool:
@@ -168,11 +156,16 @@ def _places(file: SourceFile, region: cst.CSTNode) -> bool:
     for part in descendants(region):
         if _names_device(file, part) and not isinstance(file.parent(part), cst.ComparisonTarget):
             return True
-        kept = isinstance(part, cst.Assign) and all(type(t.target) is cst.Name for t in part.targets)
-        escapes = isinstance(part, cst.Return) or (isinstance(part, cst.Assign) and not (kept and file.function(part)))
-        if escapes and any(_is_device(file, one) for one in descendants(part)):
+        if _escapes(file, part) and any(_is_device(file, one) for one in descendants(part)):
             return True
     return _moves(file, region, set())
+
+
+def _escapes(file: SourceFile, part: cst.CSTNode) -> bool:
+    """Whether a statement hands on what it computes: a return, or an assignment to more than local names."""
+    if not isinstance(part, cst.Assign):
+        return isinstance(part, cst.Return)
+    return file.function(part) is None or not all(type(target) is cst.Name for target in targets(part))
 
 
 def _names_device(file: SourceFile, node: cst.CSTNode) -> bool:
@@ -197,10 +190,3 @@ def _moves(file: SourceFile, region: cst.CSTNode, seen: set[cst.CSTNode]) -> boo
             if _moves(called[0], called[1].body, seen):
                 return True
     return False
-
-
-def _leaves(block: cst.BaseSuite) -> bool:
-    last: cst.CSTNode | None = block.body[-1] if block.body else None
-    if isinstance(last, cst.SimpleStatementLine):
-        last = last.body[-1]
-    return isinstance(last, (cst.Return, cst.Raise, cst.Continue))

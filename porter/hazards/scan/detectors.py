@@ -19,10 +19,11 @@ from ...analysis.resent import kept_on_host
 from ...analysis.steps import ends_step, is_training_loop, read_step, training_loop
 from ...syntax import torch_names as tn
 from ...syntax.calls import method_call
+from ...syntax.predicates import called, last_part
 from ...syntax.values import is_tensor
-from ...syntax.walk import brief, dotted, own_of_type
+from ...syntax.walk import brief, dotted, own_of_type, spelled
 from . import known, operators, reads, sizes
-from .asking import Detector, Found
+from .asking import Detector, Found, torch_name
 from .counting import counted
 from .growing import growing
 from .held import held_parameters
@@ -43,34 +44,45 @@ def calls(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 
 
 def _library_call(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
-    if target.startswith("torch.distributions.") and target.rsplit(".", 1)[-1][:1].isupper():
-        of_numbers = bool(node.args) and all(is_number(file, a.value) for a in node.args)
-        if not bind(file, node, "validate_args") and "constraints" not in target and not of_numbers:
-            yield "SYN", node, "a distribution checks its parameters on the host"
+    if target.startswith("torch.distributions."):
+        yield from _distribution(file, node, target)
     elif target.startswith("torch.distributed.") and target not in known.DISTRIBUTED_ALLOWED:
         yield "DST", node, f"{target} needs a process group"
-    elif target in ("torch.nn.parallel.DistributedDataParallel", "torch.nn.DataParallel"):
-        yield "DST", node, f"{target} is for CUDA and a process group"
-    elif target.startswith("torch.jit.") and target.rsplit(".", 1)[-1] in (
-        "script",
-        "trace",
-        "script_method",
-    ):
+    elif target in _CALLED:
+        family, what = _CALLED[target]
+        yield family, node, what
+    elif target.startswith("torch.jit.") and last_part(target) in ("script", "trace", "script_method"):
         yield "JIT", node, f"{target} keeps the function from being traced"
-    elif target in ("torch.manual_seed", "torch.random.manual_seed"):
-        yield "RNG", node, "torch.manual_seed does not seed the device's generator"
     elif target.startswith("numpy.random."):
         yield "RNG", node, f"{target} draws on the host"
-    elif target == "torch.from_numpy" and not _belongs_on_host(file, node):
-        yield "DEV", node, "from_numpy makes a host tensor, which is uploaded each time"
-    elif target == "torch.nn.utils.rnn.pad_sequence":
-        yield (
-            "SHP",
-            node,
-            "pad_sequence pads to the longest of the batch, so every batch has a shape of its own",
-        )
+    elif target == "torch.from_numpy":
+        if not _belongs_on_host(file, node):
+            yield "DEV", node, "from_numpy makes a host tensor, which is uploaded each time"
     elif target in tn.FACTORIES:
         yield from _factory(file, node, target)
+
+
+_SEEDS = "torch.manual_seed does not seed the device's generator"
+_CALLED = {
+    "torch.nn.parallel.DistributedDataParallel": (
+        "DST",
+        "torch.nn.parallel.DistributedDataParallel is for CUDA and a process group",
+    ),
+    "torch.nn.DataParallel": ("DST", "torch.nn.DataParallel is for CUDA and a process group"),
+    "torch.manual_seed": ("RNG", _SEEDS),
+    "torch.random.manual_seed": ("RNG", _SEEDS),
+    "torch.nn.utils.rnn.pad_sequence": (
+        "SHP",
+        "pad_sequence pads to the longest of the batch, so every batch has a shape of its own",
+    ),
+}
+
+
+def _distribution(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
+    of_numbers = bool(node.args) and all(is_number(file, a.value) for a in node.args)
+    made = last_part(target)[:1].isupper() and "constraints" not in target
+    if made and not of_numbers and not bind(file, node, "validate_args"):
+        yield "SYN", node, "a distribution checks its parameters on the host"
 
 
 def _factory(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
@@ -80,7 +92,7 @@ def _factory(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
         return
     device = (bind(file, node, "device") or {}).get("device")
     if target in ("torch.tensor", "torch.as_tensor") and not (node.args and is_tensor(file.kind(node.args[0].value))):
-        if device is not None or not _used_as_constant(file, node):
+        if device is not None or file.function(node) is not None:
             yield "DEV", node, f"{target} copies Python values to the host and uploads them each time"
     elif target in tn.TYPE_FACTORIES:
         yield "DEV", node, f"{target} makes a host tensor, which is uploaded each time"
@@ -97,13 +109,9 @@ def _belongs_on_host(file: SourceFile, node: cst.Call) -> bool:
     if reason is not None and not reason.startswith(DISTRIBUTED_ONLY):
         return True
     return any(
-        isinstance(a, cst.Call) and (dotted(a.func) or "").endswith(("utils.constant", "ops.uploaded"))
+        isinstance(a, cst.Call) and spelled(a.func).endswith(("utils.constant", "ops.uploaded"))
         for a in file.ancestors(node)
     ) or kept_on_host(file, node)
-
-
-def _used_as_constant(file: SourceFile, node: cst.Call) -> bool:
-    return file.function(node) is None
 
 
 def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
@@ -111,13 +119,16 @@ def _method(file: SourceFile, node: cst.Call) -> Iterator[Found]:
         return
     if moves_to_cuda(file, node):
         yield "DEV", node, "cuda() names one backend"
-    name, values = node.func.attr.value, [a.value for a in node.args]
-    if not values or not is_tensor(file.kind(node.func.value)):
-        return
-    if name == "new_tensor" and not is_tensor(file.kind(values[0])) and not _belongs_on_host(file, node):
+    if node.args and is_tensor(file.kind(node.func.value)):
+        yield from _of_tensor(file, node, node.func.attr.value, node.args[0].value)
+
+
+def _of_tensor(file: SourceFile, node: cst.Call, name: str, first: cst.BaseExpression) -> Iterator[Found]:
+    """A method of a tensor."""
+    if name == "new_tensor" and not is_tensor(file.kind(first)) and not _belongs_on_host(file, node):
         yield "DEV", node, "new_tensor copies Python values to the host and uploads them each time"
-    elif name == "type" and _host_type(file, values[0]):
-        yield "SYN", node, f"type({brief(values[0])}) is a type of the CPU's, and to the CPU waits for the device"
+    elif name == "type" and _host_type(file, first):
+        yield "SYN", node, f"type({brief(first)}) is a type of the CPU's, and to the CPU waits for the device"
 
 
 def _host_type(file: SourceFile, node: cst.BaseExpression) -> bool:
@@ -128,20 +139,21 @@ def _host_type(file: SourceFile, node: cst.BaseExpression) -> bool:
 
 def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Functions of libraries that have no place in the port, called or passed on."""
-    if type(file.parent(node)) is cst.Attribute:
-        return
-    assert isinstance(node, (cst.Attribute, cst.Name))
-    target = file.resolve(node)
-    if target is None or not target.startswith("torch") or file.inside_import(node):
+    target = torch_name(file, node)
+    if target is None:
         return
     if target.startswith("torch.cuda."):
         yield "DEV", node, f"{target} names one backend"
-    if target == "torch.inference_mode":
-        yield "DEV", node, "inference tensors cannot be written to in slices on XLA"
-    if target == "torch.utils.checkpoint.checkpoint":
-        yield "DEV", node, "torch's checkpoint knows no XLA device"
+    if target in _NAMED:
+        yield "DEV", node, _NAMED[target]
     if target in ("torch.save", "torch.serialization.save") and file.in_trainers:
         yield "DEV", node, "torch.save writes tensors of the device as such, and a kill leaves half a file"
+
+
+_NAMED = {
+    "torch.inference_mode": "inference tensors cannot be written to in slices on XLA",
+    "torch.utils.checkpoint.checkpoint": "torch's checkpoint knows no XLA device",
+}
 
 
 def texts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
@@ -153,7 +165,7 @@ def texts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 def settings(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Statements that set something of CUDA's; those that call a function of torch.cuda are found by its name."""
     call = node.value if isinstance(node, cst.Expr) else None
-    named = isinstance(call, cst.Call) and (file.resolve(call.func) or "").startswith("torch.cuda.")
+    named = isinstance(call, cst.Call) and file.full_name(call.func).startswith("torch.cuda.")
     if is_setting(file, node) and not named:
         yield "DEV", node, f"{brief(node)} is a setting of CUDA's"
 
@@ -161,7 +173,7 @@ def settings(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 def choices(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Branches that Python's random generator chooses."""
     assert isinstance(node, cst.If)
-    if any((file.resolve(c.func) or "").startswith("random.") for c in own_of_type(node.test, cst.Call)):
+    if any(file.full_name(c.func).startswith("random.") for c in own_of_type(node.test, cst.Call)):
         yield "GRF", node.test, f"{brief(node.test)} picks between two graphs"
 
 
@@ -169,7 +181,7 @@ def assignments(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Tensors of one graph kept for the next."""
     assert isinstance(node, cst.Assign)
     if fills(file, node) and not (
-        isinstance(node.value, cst.Call) and (dotted(node.value.func) or "").endswith("utils.constant")
+        isinstance(node.value, cst.Call) and spelled(node.value.func).endswith("utils.constant")
     ):
         yield "DEV", node, "a cached tensor of one graph is used by later ones"
 
@@ -229,9 +241,7 @@ def _method_uses(file: SourceFile, function: cst.FunctionDef) -> list[tuple[Sour
 
 
 def _on_device(file: SourceFile, use: cst.CSTNode) -> bool:
-    arg = file.parent(use)
-    call = file.parent(arg) if isinstance(arg, cst.Arg) else None
-    return isinstance(call, cst.Call) and (dotted(call.func) or "").endswith("utils.on_device")
+    return (called(file.call_with(use)) or "").endswith("utils.on_device")
 
 
 DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {

@@ -8,6 +8,7 @@ import libcst as cst
 
 from ...analysis.project import SourceFile
 from ...syntax.calls import argument
+from ...syntax.predicates import only_target, targets
 from ...syntax.values import Instance, Kind
 from ...syntax.walk import brief, code, dotted, own_descendants, own_of_type, same
 from .asking import Found
@@ -19,21 +20,17 @@ _COUNTING = frozenset("range len enumerate zip reversed list tuple min max".spli
 def growing(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """`x = torch.cat([x, y])` in a loop, and `self.seen = torch.cat([self.seen, y])` anywhere."""
     assert isinstance(node, cst.Assign)
-    if len(node.targets) != 1 or file.function(node) is None:
+    target = only_target(node)
+    if target is None or file.function(node) is None:
         return
-    target = node.targets[0].target
     parts = [part for call in own_of_type(node.value, cst.Call) for part in _lengthened(file, call)]
-    if not parts:
-        return
     if not isinstance(target, cst.Name):
         if any(same(part, target) for part in parts):
             yield "SHP", node, f"{brief(target)} grows with each call: each length is a graph of its own"
         return
-    for loop in _loops(file, node):
-        if _is_fixed(file, loop) or not _carried(loop, node, target, parts):
-            continue
+    loops = (loop for loop in _loops(file, node) if parts and not _is_fixed(file, loop))
+    if any(_carried(loop, node, target, parts) for loop in loops):
         yield "SHP", node, f"{brief(target)} grows with each turn of the loop: each length is a graph of its own"
-        return
 
 
 def _lengthened(file: SourceFile, call: cst.Call) -> Iterator[cst.BaseExpression]:
@@ -42,28 +39,30 @@ def _lengthened(file: SourceFile, call: cst.Call) -> Iterator[cst.BaseExpression
         return  # cut again, at once
     target = file.resolve(call.func)
     if target in _JOINS:
-        parts = argument(call, "tensors", 0)
-        if isinstance(parts, (cst.List, cst.Tuple)):
-            yield from (e.value for e in parts.elements)
-        elif isinstance(parts, cst.BinaryOperation):  # [x] + others
-            yield from (
-                e.value for part in (parts.left, parts.right) if isinstance(part, cst.List) for e in part.elements
-            )
+        yield from _joined(argument(call, "tensors", 0))
     elif target == "torch.nn.functional.pad":
         padded = argument(call, "input", 0)
         if padded is not None:
             yield padded
 
 
+def _joined(parts: cst.BaseExpression | None) -> Iterator[cst.BaseExpression]:
+    """The elements of a list, or of the lists that a sum puts in one."""
+    match parts:
+        case cst.List() | cst.Tuple():
+            yield from (e.value for e in parts.elements)
+        case cst.BinaryOperation():  # [x] + others
+            lists = (part for part in (parts.left, parts.right) if isinstance(part, cst.List))
+            yield from (e.value for part in lists for e in part.elements)
+
+
 def _loops(file: SourceFile, node: cst.CSTNode) -> Iterator[cst.For | cst.While]:
     """The loops whose bodies a node is part of, in its function, innermost first."""
-    child = node
-    for around in file.ancestors(node):
+    for around, child in file.steps_out(node):
         if isinstance(around, (cst.FunctionDef, cst.Lambda)):
             return
         if isinstance(around, (cst.For, cst.While)) and child is around.body:
             yield around
-        child = around
 
 
 def _is_fixed(file: SourceFile, loop: cst.For | cst.While) -> bool:
@@ -91,28 +90,22 @@ def _is_setting(file: SourceFile, name: cst.Name) -> bool:
 def _carried(loop: cst.For | cst.While, node: cst.Assign, target: cst.Name, parts: list[cst.BaseExpression]) -> bool:
     """Whether a turn of the loop lengthens what the turn before it left."""
     names = {part.value for part in parts if isinstance(part, cst.Name)}
-    grown = {target.value} if target.value in names else set()
+    grown = target.value in names
     before = True
     for other in own_of_type(loop.body, cst.Assign):
         if other is node:
             before = False
             continue
-        for one in other.targets:
-            if not isinstance(one.target, cst.Name):
-                continue
-            name = one.target.value
-            if name in names and isinstance(other.value, cst.Name) and other.value.value == target.value:
-                grown.add(name)
-            elif name == target.value and (_cuts(other, name) or (before and not _mentions(other.value, name))):
-                return False  # shortened again, or made anew in each turn
-    return bool(grown)
+        for name in {one.value for one in targets(other) if isinstance(one, cst.Name)}:
+            if name in names and dotted(other.value) == target.value:
+                grown = True
+            elif name == target.value and _shortens(other, name, before):
+                return False
+    return grown
 
 
-def _cuts(assign: cst.Assign, name: str) -> bool:
-    """`x = x[:, -n:]`."""
+def _shortens(assign: cst.Assign, name: str, before: bool) -> bool:
+    """Whether an assignment cuts what a name holds, `x = x[:, -n:]`, or makes it anew, `before` it is lengthened."""
     value = assign.value
-    return isinstance(value, cst.Subscript) and code(value.value) == name
-
-
-def _mentions(node: cst.CSTNode, name: str) -> bool:
-    return any(type(part) is cst.Name and part.value == name for part in own_descendants(node))
+    cuts = isinstance(value, cst.Subscript) and code(value.value) == name
+    return cuts or (before and not any(type(n) is cst.Name and n.value == name for n in own_descendants(value)))

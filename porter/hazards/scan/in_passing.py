@@ -6,6 +6,7 @@ import libcst as cst
 
 from ...analysis.arguments import lacks
 from ...analysis.project import SourceFile
+from ...syntax.predicates import called, own_name
 from ...syntax.torch_names import PLAIN_FACTORIES, TYPE_FACTORIES
 from ...syntax.values import Kind, may_be_tensor
 from ...syntax.walk import dotted
@@ -57,17 +58,13 @@ def _holds_tensor(file: SourceFile, value: cst.BaseExpression) -> bool:
 
 def _is_read(file: SourceFile, made: cst.Call) -> bool:
     """Whether methods that take no tensors lead from a tensor to a read of its values."""
-    current: cst.CSTNode = made
-    while True:
-        parent = file.parent(current)
-        if isinstance(parent, cst.Arg):
-            call = file.parent(parent)
-            return isinstance(call, cst.Call) and dotted(call.func) in _BUILTINS and len(call.args) == 1
-        method = file.parent(parent) if isinstance(parent, cst.Attribute) and parent.value is current else None
-        if not isinstance(parent, cst.Attribute) or not isinstance(method, cst.Call) or method.func is not parent:
-            return False
-        if parent.attr.value in _READS:
+    current = made
+    while (method := file.method_of(current)) is not None:
+        name = own_name(method.func)
+        if name in _READS:
             return True
-        if parent.attr.value in _MOVES or any(may_be_tensor(file.kind(arg.value)) for arg in method.args):
+        if name in _MOVES or any(may_be_tensor(file.kind(arg.value)) for arg in method.args):
             return False
         current = method
+    call = file.call_with(current)
+    return call is not None and called(call) in _BUILTINS and len(call.args) == 1

@@ -9,7 +9,8 @@ import libcst as cst
 from ...analysis.contexts import Contexts
 from ...analysis.project import SourceFile
 from ...syntax.calls import argument
-from ...syntax.walk import dotted, own_of_type
+from ...syntax.predicates import is_none, only_comparison
+from ...syntax.walk import own_of_type
 
 _REPEATED = (cst.For, cst.While, cst.ListComp, cst.SetComp, cst.DictComp, cst.GeneratorExp, cst.Lambda)
 _WITHOUT_GRADIENTS = ("torch.no_grad", "torch.inference_mode")
@@ -49,37 +50,38 @@ def read_once(file: SourceFile, node: cst.CSTNode) -> str | None:
 def _left_out(file: SourceFile, function: cst.FunctionDef) -> str | None:
     """The parameter for which a function reads the largest length where it is None, and else reads none."""
     reads = [n for n in own_of_type(function.body, cst.Call) if _is_static_max(file, n)]
-    for part in own_of_type(function.body, cst.If):
-        test = part.test
-        if not isinstance(test, cst.Comparison) or not isinstance(test.left, cst.Name) or len(test.comparisons) != 1:
-            continue
-        asks = test.comparisons[0]
-        if not isinstance(asks.operator, (cst.Is, cst.Equal)) or dotted(asks.comparator) != "None":
-            continue
-        inside = list(own_of_type(part.body, cst.Call))
-        if reads and all(n in inside for n in reads):
-            named = [p for p in function.params.params if p.name.value == test.left.value]
-            return test.left.value if named and dotted(named[0].default or test) == "None" else None
+    for part in own_of_type(function.body, cst.If) if reads else ():
+        match only_comparison(part.test):
+            case cst.Name(value=name), (cst.Is() | cst.Equal()), cst.Name(value="None"):
+                if set(reads) <= set(own_of_type(part.body, cst.Call)):
+                    optional = {p.name.value for p in function.params.params if is_none(p.default)}
+                    return name if name in optional else None
     return None
 
 
 def _is_static_max(file: SourceFile, node: cst.Call) -> bool:
-    return (file.resolve(node.func) or "").endswith("ops.static_max")
+    return file.full_name(node.func).endswith("ops.static_max")
 
 
 def _without_gradients(file: SourceFile, node: cst.CSTNode, depth: int) -> bool:
     """Whether a node, outside of any loop, only runs under `torch.no_grad()` or `torch.inference_mode()`."""
     for around in file.ancestors(node):
-        if isinstance(around, _REPEATED):
-            return False
-        if isinstance(around, cst.With) and any(_is_without(file, item.item) for item in around.items):
-            return True
-        if isinstance(around, cst.FunctionDef):
-            if any(_is_without(file, d.decorator) for d in around.decorators):
+        match around:
+            case cst.With(items=items) if any(_is_without(file, item.item) for item in items):
                 return True
-            uses = file.project.fact(Contexts).references(around)
-            return bool(uses) and depth < 4 and all(_without_gradients(f, n, depth + 1) for f, n in uses)
+            case cst.FunctionDef():
+                return _runs_without(file, around, depth)
+            case _ if isinstance(around, _REPEATED):
+                return False
     return False
+
+
+def _runs_without(file: SourceFile, function: cst.FunctionDef, depth: int) -> bool:
+    """The same for a function, by its decorators or by all that names it."""
+    if any(_is_without(file, d.decorator) for d in function.decorators):
+        return True
+    uses = file.project.fact(Contexts).references(function)
+    return bool(uses) and depth < 4 and all(_without_gradients(f, n, depth + 1) for f, n in uses)
 
 
 def _is_without(file: SourceFile, node: cst.BaseExpression) -> bool:

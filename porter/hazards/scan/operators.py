@@ -8,10 +8,11 @@ import libcst as cst
 
 from ...analysis.arguments import values
 from ...analysis.project import SourceFile
+from ...syntax.predicates import last_part
 from ...syntax.values import is_tensor
 from ...torch_facts.operators import reasons
 from . import known
-from .asking import Found
+from .asking import Found, torch_name
 
 _BY_TENSOR = ("torch.repeat_interleave",)  # the scan asks for a tensor of counts itself
 _OPERATORS = ("torch.ops.", "torch._C._nn.", "torch._C._VariableFunctions.", "torch._VF.")
@@ -21,24 +22,21 @@ _BY_CLASSES = ("torch.nn.functional.one_hot",)  # and here whether there is a nu
 
 def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Functions and classes of torch, called or passed on."""
-    if type(file.parent(node)) is cst.Attribute:
+    target, call = torch_name(file, node), file.call_of(node)
+    if target is None or target in _BY_CLASSES or _only_named(file, node):
         return
-    assert isinstance(node, (cst.Attribute, cst.Name))
-    target = file.resolve(node)
-    if target is None or not target.startswith("torch") or file.inside_import(node) or _only_named(file, node):
-        return
-    around = file.parent(node)
-    call = around if isinstance(around, cst.Call) and around.func is node else None
-    if target in _BY_CLASSES or (call is not None and target.rpartition(".")[2] in known.READING_FUNCTIONS):
+    if call is not None and last_part(target) in known.READING_FUNCTIONS:
         return
     if call is not None and _is_private(target) and _takes_tensor(file, call):
         yield "LOW", node, f"cannot tell: {target} is not public, and whether it has a lowering is not known"
     yield from _reasons_of(file, node, target, call)
     if target in known.SLOW:
         yield "LOW", node, known.SLOW[target]
-    for prefix, why in known.UNLOWERED_PREFIXES.items():
-        if target.startswith(prefix):
-            yield "LOW", node, f"{target}: {why}"
+    yield from (
+        ("LOW", node, f"{target}: {why}")
+        for prefix, why in known.UNLOWERED_PREFIXES.items()
+        if target.startswith(prefix)
+    )
 
 
 def _reasons_of(file: SourceFile, node: cst.CSTNode, target: str, call: cst.Call | None) -> Iterator[Found]:

@@ -37,16 +37,15 @@ def _target(file: SourceFile, node: cst.Call) -> str | None:
     named = file.resolve(node.func)
     if named is not None:
         return named if _is_outside(file, named) else None
-    receiver = node.func
-    for part in (receiver, receiver.value if isinstance(receiver, cst.Attribute) else receiver):
+    parts = [(node.func, "")]
+    if isinstance(node.func, cst.Attribute):
+        parts.append((node.func.value, f".{node.func.attr.value}"))
+    for part, method in parts:
         kind = file.kind(part)
-        if isinstance(kind, Instance):
-            outer = [name for name in sorted(kind.classes) if _is_outside(file, name)]
-            if outer:
-                method = (
-                    f".{receiver.attr.value}" if part is not receiver and isinstance(receiver, cst.Attribute) else ""
-                )
-                return f"{outer[0]}{method}"
+        classes = sorted(kind.classes) if isinstance(kind, Instance) else ()
+        outer = next((name for name in classes if _is_outside(file, name)), None)
+        if outer is not None:
+            return f"{outer}{method}"
     return None
 
 

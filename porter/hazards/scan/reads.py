@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import libcst as cst
 
 from ...analysis.guards import asks_host
 from ...analysis.project import SourceFile
+from ...syntax.calls import keywords
+from ...syntax.predicates import called, is_name, is_text, last_part, negated, of_self
+from ...syntax.scopes import Binding
 from ...syntax.values import Kind, Record, is_tensor
 from ...syntax.walk import brief, dotted
 from . import known
 from .asking import Found, for_an_error, holds_tensors, is_sequence, on_host, tensors_of, told
-from .follow.shapes import is_cpu, is_text
+from .follow.shapes import is_cpu, key_of
+
+_Values = Sequence[cst.BaseExpression]
 
 
 def methods(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """`x.item()`, `x.cpu()`, `x.to("cpu")`, `x.equal(y)`; and methods that put what they are given into text."""
     assert isinstance(node, cst.Call)
-    if not isinstance(node.func, cst.Attribute):
+    if not isinstance(node.func, cst.Attribute) or file.resolve(node.func) is not None:
         return
     name, receiver = node.func.attr.value, node.func.value
-    if file.resolve(node.func) is not None:
-        return
-    kind = file.kind(receiver)
     if name in known.READS:
         yield from _read(file, node, name, receiver)
     elif name in known.READING_METHODS:
         yield from told(file, "SYN", node, receiver, f"{name}() waits for the device")
     elif name == "to" and any(is_cpu(file, a.value) for a in node.args):
         yield from told(file, "SYN", node, receiver, "to the CPU waits for the device")
-    elif (name == "format" and (is_text(receiver) or kind is Kind.HOST)) or (
-        name in known.REPORTS and not is_tensor(kind)
-    ):
-        if not for_an_error(file, node):
-            yield from _any_argument(file, node, f"{name}() puts {{}} into text, which waits for the device")
-    elif name == "join" and is_text(receiver) and node.args and holds_tensors(file.kind(node.args[0].value)):
-        yield "SYN", node, "join() asks for values, which waits for the device"
+    elif name == "join" and is_text(receiver):
+        if node.args and holds_tensors(file.kind(node.args[0].value)):
+            yield "SYN", node, "join() asks for values, which waits for the device"
+    elif _makes_text(file, name, receiver) and not for_an_error(file, node):
+        yield from _any_argument(file, node, f"{name}() puts {{}} into text, which waits for the device")
+
+
+def _makes_text(file: SourceFile, name: str, receiver: cst.BaseExpression) -> bool:
+    """Whether a method puts what it is given into text: `"...".format`, or a logger's."""
+    kind = file.kind(receiver)
+    formats = name == "format" and (is_text(receiver) or kind is Kind.HOST)
+    return formats or (name in known.REPORTS and not is_tensor(kind))
 
 
 def _read(file: SourceFile, node: cst.Call, name: str, receiver: cst.BaseExpression) -> Iterator[Found]:
@@ -55,36 +62,25 @@ def _read(file: SourceFile, node: cst.Call, name: str, receiver: cst.BaseExpress
 def builtins(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """`float(x)`, `max(x, 1)`, `any(x > 0)`, `map(int, x)`, `getattr(x, "item")()`."""
     assert isinstance(node, cst.Call)
-    if not isinstance(node.func, cst.Name) or not node.args or _shadowed(file, node.func):
-        return
-    name, values = node.func.value, [a.value for a in node.args if a.keyword is None]
-    if name in known.READING_BUILTINS:
-        yield from _converted(file, node, name, values)
-    elif name == "print":
-        yield from _printed(file, node, values)
-    elif name in ("max", "min", "sorted"):
-        yield from _compared(file, node, name, values)
-    elif name in ("any", "all", "filter"):
-        yield from _each_truth(file, node, name, values)
-    elif name == "map" and len(values) > 1 and _reads_each(file, values[0]):
-        yield from told(file, "SYN", node, values[1], f"{dotted(values[0])}() of each item waits for the device")
-    elif name == "getattr" and len(values) > 1:
-        yield from _asked_by_name(file, node, values[0], values[1])
+    name = called(node) or ""
+    values = [a.value for a in node.args if a.keyword is None]
+    if name in _BUILTINS and node.args and file.index.scope_of(node.func).lookup(name) is None:
+        yield from _BUILTINS[name](file, node, name, values)
 
 
-def _converted(file: SourceFile, node: cst.Call, name: str, values: Sequence[cst.BaseExpression]) -> Iterator[Found]:
+def _converted(file: SourceFile, node: cst.Call, name: str, values: _Values) -> Iterator[Found]:
     doubtful = name in ("float", "int")
     for value in values:
         yield from told(file, "SYN", node, value, f"{name}({brief(value, 40)}) waits for the device", unknown=doubtful)
 
 
-def _printed(file: SourceFile, node: cst.Call, values: Sequence[cst.BaseExpression]) -> Iterator[Found]:
+def _printed(file: SourceFile, node: cst.Call, name: str, values: _Values) -> Iterator[Found]:
     for value in values:
         for tensor in tensors_of(file, value):
             yield from told(file, "SYN", node, tensor, f"printing {brief(tensor)} waits for the device")
 
 
-def _each_truth(file: SourceFile, node: cst.Call, name: str, values: Sequence[cst.BaseExpression]) -> Iterator[Found]:
+def _each_truth(file: SourceFile, node: cst.Call, name: str, values: _Values) -> Iterator[Found]:
     if name == "filter" and isinstance(values[0], cst.Lambda):
         yield from _truth(file, node, values[0].body)
         return
@@ -92,13 +88,16 @@ def _each_truth(file: SourceFile, node: cst.Call, name: str, values: Sequence[cs
     yield from told(file, "SYN", node, values[-1], what)
 
 
-def _asked_by_name(
-    file: SourceFile, node: cst.Call, value: cst.BaseExpression, name: cst.BaseExpression
-) -> Iterator[Found]:
+def _mapped(file: SourceFile, node: cst.Call, name: str, values: _Values) -> Iterator[Found]:
+    if len(values) > 1 and _reads_each(file, values[0]):
+        yield from told(file, "SYN", node, values[1], f"{dotted(values[0])}() of each item waits for the device")
+
+
+def _asked_by_name(file: SourceFile, node: cst.Call, name: str, values: _Values) -> Iterator[Found]:
     """`getattr(x, "item")`."""
-    asked = name.evaluated_value if isinstance(name, cst.SimpleString) else None
+    asked = key_of(values[1]) if len(values) > 1 else None
     if asked in known.READS or asked in known.READING_METHODS:
-        yield from told(file, "SYN", node, value, f"{asked}() waits for the device", unknown=True)
+        yield from told(file, "SYN", node, values[0], f"{asked}() waits for the device", unknown=True)
 
 
 def _reads_each(file: SourceFile, function: cst.BaseExpression) -> bool:
@@ -110,18 +109,13 @@ def _reads_each(file: SourceFile, function: cst.BaseExpression) -> bool:
     return dotted(function) in (*known.READING_BUILTINS, "print") or target.partition(".")[0] == "math"
 
 
-def _shadowed(file: SourceFile, name: cst.Name) -> bool:
-    return file.index.scope_of(name).lookup(name.value) is not None
-
-
-def _compared(file: SourceFile, node: cst.Call, name: str, values: list[cst.BaseExpression]) -> Iterator[Found]:
+def _compared(file: SourceFile, node: cst.Call, name: str, values: _Values) -> Iterator[Found]:
     """`max`, `min` and `sorted` ask which of two is greater; by a key, which of two keys."""
-    keys = [a.value for a in node.args if a.keyword is not None and a.keyword.value == "key"]
+    by = keywords(node).get("key")
     what = f"{name}() compares on the host, which waits for the device"
-    if keys:
-        asked = keys[0].body if isinstance(keys[0], cst.Lambda) else None
-        if asked is not None:
-            yield from told(file, "SYN", node, asked, what)
+    if isinstance(by, cst.Lambda):
+        yield from told(file, "SYN", node, by.body, what)
+    if by is not None:
         return
     for value in values:
         if isinstance(file.kind(value), Record):
@@ -131,20 +125,28 @@ def _compared(file: SourceFile, node: cst.Call, name: str, values: list[cst.Base
             return
 
 
+_BUILTINS: dict[str, Callable[[SourceFile, cst.Call, str, _Values], Iterator[Found]]] = {
+    **dict.fromkeys(("map",), _mapped),
+    **dict.fromkeys(("getattr",), _asked_by_name),
+    **dict.fromkeys(("any", "all", "filter"), _each_truth),
+    **dict.fromkeys(("max", "min", "sorted"), _compared),
+    **dict.fromkeys(("print",), _printed),
+    **dict.fromkeys(known.READING_BUILTINS, _converted),
+}
+
+
 def libraries(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Functions of NumPy and of the standard library, and those of torch that give Python values."""
     assert isinstance(node, cst.Call)
-    target = file.resolve(node.func)
-    if target is None:
-        return
+    target = file.full_name(node.func)
     top, _, rest = target.partition(".")
-    if top == "numpy" and not target.startswith("numpy.random."):
-        yield from _any_argument(file, node, f"{target} of a tensor waits for the device")
-    elif top == "torch":
+    if top == "torch":
         if rest in known.READING_FUNCTIONS:
             yield from _any_argument(file, node, f"{target} gives a Python value, which waits for the device")
         elif rest == "save" and not file.in_trainers and node.args:
             yield from told(file, "SYN", node, node.args[0].value, "torch.save copies a tensor to the host")
+    elif top == "numpy" and not target.startswith("numpy.random."):
+        yield from _any_argument(file, node, f"{target} of a tensor waits for the device")
     elif rest in known.READING_OPERATORS if top == "operator" else _asks_for_values(top):
         yield from _any_argument(file, node, f"{target} asks for the value of {{}}, which waits for the device")
 
@@ -191,12 +193,11 @@ def truths(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     if isinstance(parent, cst.BooleanOperation) or getattr(parent, "test", None) is node:
         return  # part of what is looked at as a whole
     if isinstance(node, cst.BooleanOperation):
-        if not asks_host(node):
-            yield from _truth(file, node, node.left)
-        return
-    negated = isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Not)
-    if negated and not isinstance(parent, cst.UnaryOperation):
-        yield from _truth(file, node, node.expression)
+        asked = None if asks_host(node) else node.left
+    else:
+        asked = None if isinstance(parent, cst.UnaryOperation) else negated(node)
+    if asked is not None:
+        yield from _truth(file, node, asked)
 
 
 def _truth(file: SourceFile, place: cst.CSTNode, test: cst.BaseExpression) -> Iterator[Found]:
@@ -224,25 +225,24 @@ def _asked(test: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
 def comparisons(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """`n in x`, `x in (1, 2)`, and `0 < x < 1`, which asks whether its first half is true."""
     assert isinstance(node, cst.Comparison)
-    left = node.left
-    for target in node.comparisons:
-        right = target.comparator
+    values = [node.left, *(c.comparator for c in node.comparisons)]
+    for left, target in zip(values, node.comparisons, strict=False):
         if isinstance(target.operator, (cst.In, cst.NotIn)):
-            asked = left if is_tensor(file.kind(left)) and _compares_items(file, right) else right
-            kind = file.kind(asked)
-            if isinstance(kind, Record) or (is_text(left) and not is_tensor(kind)):
-                pass  # a dictionary looks for a key
-            elif is_tensor(kind) or holds_tensors(kind) or kind is Kind.MAYBE:
-                yield from told(
-                    file, "SYN", node, asked, f"{brief(node)} compares on the host, which waits for the device"
-                )
-        left = right
-    if len(node.comparisons) > 1 and not _is_condition(file, node):
-        values = [node.left, *(c.comparator for c in node.comparisons)]
-        for value in values:
-            if is_tensor(file.kind(value)):
-                yield "SYN", node, f"the truth of {brief(node)} waits for the device"
-                return
+            yield from _looked_for(file, node, left, target.comparator)
+    if len(values) > 2 and not _is_condition(file, node) and any(is_tensor(file.kind(value)) for value in values):
+        yield "SYN", node, f"the truth of {brief(node)} waits for the device"
+
+
+def _looked_for(
+    file: SourceFile, node: cst.Comparison, left: cst.BaseExpression, right: cst.BaseExpression
+) -> Iterator[Found]:
+    """`left in right`."""
+    asked = left if is_tensor(file.kind(left)) and _compares_items(file, right) else right
+    kind = file.kind(asked)
+    if isinstance(kind, Record) or (is_text(left) and not is_tensor(kind)):
+        return  # a dictionary looks for a key
+    if is_tensor(kind) or holds_tensors(kind) or kind is Kind.MAYBE:
+        yield from told(file, "SYN", node, asked, f"{brief(node)} compares on the host, which waits for the device")
 
 
 def _compares_items(file: SourceFile, node: cst.BaseExpression) -> bool:
@@ -290,25 +290,25 @@ def repeats(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 
 def _is_listing(file: SourceFile, node: cst.BaseExpression) -> bool:
     """Whether an expression is a text or a list, or a name or attribute that only ever is one."""
-    if isinstance(node, cst.Name):
-        found = file.index.scope_of(node).lookup(node.value)
-        return found is not None and all(_binds_listing(file, binding) for binding in found[1])
-    if isinstance(node, cst.Attribute) and dotted(node.value) == "self":
-        owner = file.owner(node)
-        made = file.attribute_value(owner, node.attr.value) if owner is not None else None
-        return made is not None and not isinstance(made, (cst.Name, cst.Attribute)) and _is_listing(file, made)
-    if isinstance(node, cst.Call):
-        return dotted(node.func) in _LISTS or file.resolve(node.func) in _MODULE_LISTS
+    match node:
+        case cst.Name():
+            found = file.index.scope_of(node).lookup(node.value)
+            return found is not None and all(_binds_listing(file, binding) for binding in found[1])
+        case cst.Attribute():
+            owner, name = file.owner(node), of_self(node)
+            made = file.attribute_value(owner, name) if owner is not None and name is not None else None
+            return made is not None and not is_name(made) and _is_listing(file, made)
+        case cst.Call():
+            return called(node) in _LISTS or file.resolve(node.func) in _MODULE_LISTS
     return is_text(node) or isinstance(node, (cst.List, cst.Tuple, cst.ListComp))
 
 
-def _binds_listing(file: SourceFile, binding: object) -> bool:
+def _binds_listing(file: SourceFile, binding: Binding) -> bool:
     if isinstance(binding, cst.Param) and binding.annotation is not None:
         note = binding.annotation.annotation
-        name = dotted(note.value if isinstance(note, cst.Subscript) else note) or ""
-        return name.rpartition(".")[2] in ("list", "List", "tuple", "Tuple", "Sequence", "str")
-    if not isinstance(binding, cst.AssignTarget) or not isinstance(binding.target, cst.Name):
+        name = dotted(note.value if isinstance(note, cst.Subscript) else note)
+        return last_part(name) in ("list", "List", "tuple", "Tuple", "Sequence", "str")
+    once = file.assigned_once([binding])
+    if once is None or not isinstance(once[0], cst.Name):
         return False  # a part of what is assigned, among others
-    assign = file.parent(binding)
-    made = assign.value if isinstance(assign, cst.Assign) else None
-    return made is not None and not isinstance(made, (cst.Name, cst.Attribute)) and _is_listing(file, made)
+    return not is_name(once[1]) and _is_listing(file, once[1])

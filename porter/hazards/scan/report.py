@@ -13,6 +13,7 @@ from ...analysis.guards import DISTRIBUTED_ONLY
 from ...analysis.project import Project, SourceFile
 from ...codemod.engine import Rewrites, Rewritten
 from ...codemod.suppress import Note, Suppressions
+from ...syntax.predicates import last_part
 from ...syntax.walk import dotted
 from ..hazard import Hazard, Status
 from .asking import DOUBT, Found
@@ -177,16 +178,18 @@ def _is_over(file: SourceFile, code: str, node: cst.CSTNode, reason: str) -> boo
         return True
     if code in ("JIT", "DST") or (code == "DEV" and names_cuda(file, node)):
         return False  # it works, or it does not
-    if code != "LOW":
-        return True
-    parent = file.parent(node)
-    call = node if isinstance(node, cst.Call) else parent if isinstance(parent, cst.Call) else None
-    if call is None or (call is not node and call.func is not node):
+    return code != "LOW" or _runs_at_once(file, node)
+
+
+def _runs_at_once(file: SourceFile, node: cst.CSTNode) -> bool:
+    """Whether something of torch's is called where it is named, and is no layer, which runs later."""
+    call = node if isinstance(node, cst.Call) else file.call_of(node)
+    if call is None:
         return False  # handed on, and called later
     target = file.resolve(call.func)
     if target is None:
         return isinstance(call.func, cst.Attribute)  # a tensor's method
-    return not target.startswith("torch.nn.utils.") and not target.rpartition(".")[2][:1].isupper()
+    return not target.startswith("torch.nn.utils.") and not last_part(target)[:1].isupper()
 
 
 def _must_work(file: SourceFile, code: str, node: cst.CSTNode, reason: str) -> bool:

@@ -9,8 +9,9 @@ import libcst as cst
 from ...analysis.project import SourceFile
 from ...syntax import torch_names as tn
 from ...syntax.calls import argument, positional
+from ...syntax.predicates import last_part, only_index
 from ...syntax.values import Kind, is_tensor, may_be_tensor
-from ...syntax.walk import brief, dotted, own_descendants, own_of_type, same
+from ...syntax.walk import brief, dotted, own_descendants, own_of_type, same, spelled
 from . import known
 from .asking import DOUBT, Found, on_host, tensors_of, told
 from .numbers import numbers_given
@@ -21,21 +22,23 @@ def results(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     assert isinstance(node, cst.Call)
     target = file.resolve(node.func)
     if target is not None:
-        if target in known.DYNAMIC:
-            yield "SHP", node, f"{target}: {known.DYNAMIC[target]}"
-        elif target == "torch.where" and len(node.args) == 1:
-            yield "SHP", node, "torch.where with one argument: the number of results follows the data"
-        elif target == "torch.repeat_interleave":
-            yield from _tensor_count(file, node, "repeats", 1)
-        elif target == "torch.nn.functional.one_hot":
-            yield from _classes(node)
-        elif target.startswith("torch."):
-            last = target.rpartition(".")[2]
-            if last in known.SIZED_BY_TENSOR:
-                name, place = known.SIZED_BY_TENSOR[last]
-                yield from _read_size(file, node, argument(node, name, place + 1))
+        yield from _function(file, node, target)
     elif isinstance(node.func, cst.Attribute):
         yield from _method(file, node, node.func)
+
+
+def _function(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
+    if target in known.DYNAMIC:
+        yield "SHP", node, f"{target}: {known.DYNAMIC[target]}"
+    elif target == "torch.where" and len(node.args) == 1:
+        yield "SHP", node, "torch.where with one argument: the number of results follows the data"
+    elif target == "torch.repeat_interleave":
+        yield from _tensor_count(file, node, "repeats", 1)
+    elif target == "torch.nn.functional.one_hot":
+        yield from _classes(node)
+    elif target.startswith("torch.") and last_part(target) in known.SIZED_BY_TENSOR:
+        name, place = known.SIZED_BY_TENSOR[last_part(target)]
+        yield from _read_size(file, node, argument(node, name, place + 1))
 
 
 def _method(file: SourceFile, node: cst.Call, func: cst.Attribute) -> Iterator[Found]:
@@ -71,22 +74,23 @@ def _classes(node: cst.Call) -> Iterator[Found]:
 def numbers(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Arguments that have to be Python numbers, and are tensors: `F.pad(x, (0, n))`, `x.expand(n, -1)`, `x.roll(n)`."""
     assert isinstance(node, cst.Call)
-    target = file.resolve(node.func)
-    if target is None:
-        if not isinstance(node.func, cst.Attribute):
-            return
-        receiver, name = node.func.value, node.func.attr.value
-        if not may_be_tensor(file.kind(receiver)) and name not in tn.TENSOR_ONLY_METHODS:
-            return
-        target = f"torch.Tensor.{name}"
+    target = file.resolve(node.func) or _tensor_method(file, node.func)
     if not target.startswith("torch.") or target in tn.FACTORIES:
         return
     for number, value in numbers_given(node, target):
-        for tensor in tensors_of(file, value):
+        tensor = next(iter(tensors_of(file, value)), None)
+        if tensor is not None:
             shown = f"{number.name} of {target.removeprefix('torch.').removeprefix('Tensor.')}"
             what = f"{shown} is a number: the value of {brief(tensor, 40)} is read and becomes part of the graph"
             yield from told(file, "SHP" if number.whole else "SYN", node, tensor, what)
-            break
+
+
+def _tensor_method(file: SourceFile, func: cst.BaseExpression) -> str:
+    """The full name of a method that is a tensor's, as far as is known."""
+    if not isinstance(func, cst.Attribute):
+        return ""
+    is_tensors = may_be_tensor(file.kind(func.value)) or func.attr.value in tn.TENSOR_ONLY_METHODS
+    return f"torch.Tensor.{func.attr.value}" if is_tensors else ""
 
 
 def factory_sizes(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
@@ -122,15 +126,17 @@ def _mask(file: SourceFile, node: cst.Subscript, index: cst.BaseExpression) -> I
     compared = kind is not Kind.HOST and _compares(index, node.value)
     if kind is Kind.MASK or compared or (inverted and is_tensor(kind)):
         yield "SHP", node, why
-    elif on_host(file, node) or kind is Kind.HOST:
-        return
-    elif "mask" in (dotted(index) or "") and kind in (Kind.UNKNOWN, Kind.MAYBE, Kind.TENSOR):
+    elif not on_host(file, node):
+        yield from _doubtful_mask(file, node, index, why)
+
+
+def _doubtful_mask(file: SourceFile, node: cst.Subscript, index: cst.BaseExpression, why: str) -> Iterator[Found]:
+    """The same of what may be a mask: by its name, or as the result of a comparison."""
+    kind = file.kind(index)
+    if "mask" in spelled(index) and kind in (Kind.UNKNOWN, Kind.MAYBE, Kind.TENSOR):
         if may_be_tensor(file.kind(node.value)):
-            yield (
-                "SHP",
-                node,
-                f"{DOUBT} {brief(index)} is a boolean mask; if so, the number of results follows the data",
-            )
+            what = f"{DOUBT} {brief(index)} is a boolean mask; if so, the number of results follows the data"
+            yield "SHP", node, what
     elif kind is Kind.MAYBE and isinstance(index, (cst.Comparison, cst.UnaryOperation)):
         yield "SHP", node, f"{DOUBT} {brief(index, 40)} is a tensor; if so, {why}"
 
@@ -171,19 +177,21 @@ def _assigned_in_loop(file: SourceFile, name: cst.Name) -> Iterator[cst.BaseExpr
 
 def _sample_value(file: SourceFile, part: cst.CSTNode) -> bool:
     """`lengths[i]` with the variable of a loop (or comprehension) around it."""
-    if not isinstance(part, cst.Subscript) or len(part.slice) != 1 or not isinstance(part.slice[0].slice, cst.Index):
+    index = only_index(part)
+    if not isinstance(part, cst.Subscript) or not isinstance(index, cst.Name):
         return False
-    index = part.slice[0].slice.value
-    if not isinstance(index, cst.Name) or file.kind(part.value) not in (Kind.UNKNOWN, Kind.TENSOR, Kind.MAYBE):
+    if file.kind(part.value) not in (Kind.UNKNOWN, Kind.TENSOR, Kind.MAYBE):
         return False
-    for around in file.ancestors(part):
-        if isinstance(around, cst.For) and dotted(around.target) == index.value:
-            return True
-        clause = getattr(around, "for_in", None)
-        if isinstance(clause, cst.CompFor) and dotted(clause.target) == index.value:
-            return True
-        if isinstance(around, cst.While) and any(
-            isinstance(n, cst.AugAssign) and dotted(n.target) == index.value for n in own_descendants(around.body)
-        ):
-            return True
-    return False
+    return any(index.value in map(dotted, _counters(around)) for around in file.ancestors(part))
+
+
+def _counters(around: cst.CSTNode) -> list[cst.BaseExpression]:
+    """What a loop or a comprehension changes from turn to turn."""
+    match around:
+        case cst.For():
+            return [around.target]
+        case cst.While():
+            return [n.target for n in own_of_type(around.body, cst.AugAssign)]
+        case cst.ListComp() | cst.SetComp() | cst.DictComp() | cst.GeneratorExp():
+            return [around.for_in.target]
+    return []

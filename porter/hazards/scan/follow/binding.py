@@ -67,19 +67,20 @@ class _Bound:
 
     def take(self, arg: cst.Arg, value: Value) -> None:
         """Give one argument to the parameter that it is for."""
-        if arg.star == "**" and isinstance(value, Record):
-            for name, item in value.items:
-                self._named(name, item)
-        elif arg.star == "*" and isinstance(value, tuple):
-            for part in value:
-                self._next(part)
-        elif arg.star:
-            item = element(value) if arg.star == "*" else Kind.UNKNOWN
-            self.spread = item if self.spread is None else either(self.spread, item)
-        elif arg.keyword is not None:
-            self._named(arg.keyword.value, value)
-        else:
-            self._next(value)
+        match arg.star, value:
+            case "**", Record():
+                for name, item in value.items:
+                    self._named(name, item)
+            case "*", tuple():
+                for part in value:
+                    self._next(part)
+            case ("*" | "**") as star, _:
+                item = element(value) if star == "*" else Kind.UNKNOWN
+                self.spread = item if self.spread is None else either(self.spread, item)
+            case _ if arg.keyword is not None:
+                self._named(arg.keyword.value, value)
+            case _:
+                self._next(value)
 
     def _next(self, value: Value) -> None:
         if self.open_places:

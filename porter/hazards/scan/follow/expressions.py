@@ -9,13 +9,14 @@ from typing import Any
 import libcst as cst
 
 from ....syntax import torch_names as tn
-from ....syntax.kinds import BITWISE, is_plain
-from ....syntax.values import Env, Instance, Kind, Record, Value, either, element, is_tensor
-from ....syntax.walk import dotted
+from ....syntax.kinds import is_plain
+from ....syntax.predicates import is_none, is_text, of_self
+from ....syntax.values import Env, Instance, Kind, Record, Value, either, element, is_tensor, may_be_tensor
+from ....syntax.walk import spelled
 from .. import known
 from .binding import several
 from .narrowing import GUARD
-from .shapes import is_text, key_of, many, one_of
+from .shapes import key_of, many, one_of
 from .statements import Statements
 
 BUILTINS = frozenset(dir(builtins))
@@ -101,17 +102,16 @@ class Expressions(Statements):
         return Kind.UNKNOWN
 
     def _binary(self, node: cst.BinaryOperation, env: Env) -> Value:
-        a, b = self._eval(node.left, env), self._eval(node.right, env)
+        sure = super()._binary(node, env)
+        a, b = self._known[node.left], self._known[node.right]
         if isinstance(node.operator, cst.Modulo) and is_text(node.left):
             return Kind.HOST
-        if type(node.operator) in BITWISE and Kind.MASK in (a, b):
-            return Kind.MASK
         if isinstance(node.operator, cst.Add) and Kind.SEQUENCE in (a, b):
             return Kind.SEQUENCE
-        if is_tensor(a) or is_tensor(b):
-            return Kind.TENSOR
+        if is_tensor(sure):
+            return sure
         if isinstance(a, tuple) or isinstance(b, tuple):  # of shapes, mostly
-            return several([*(a if isinstance(a, tuple) else (a,)), *(b if isinstance(b, tuple) else (b,))])
+            return several([part for value in (a, b) for part in (value if isinstance(value, tuple) else (value,))])
         return either(a, b) if isinstance(a, Kind) and isinstance(b, Kind) else Kind.UNKNOWN
 
     def _comparison(self, node: cst.Comparison, env: Env) -> Value:
@@ -119,12 +119,10 @@ class Expressions(Statements):
         if plain is Kind.MASK or all(isinstance(c.operator, _PLAIN) for c in node.comparisons):
             return plain
         parts = [node.left, *(c.comparator for c in node.comparisons)]
-        if any(is_text(part) or dotted(part) == "None" for part in parts):
+        if any(is_text(part) or is_none(part) for part in parts):
             return Kind.HOST
         values = [self._known.get(part, Kind.UNKNOWN) for part in parts]
-        if Kind.MAYBE in values:
-            return Kind.MAYBE
-        return Kind.UNKNOWN if Kind.UNKNOWN in values else Kind.HOST
+        return next((kind for kind in (Kind.MAYBE, Kind.UNKNOWN) if kind in values), Kind.HOST)
 
     def _name(self, node: cst.Name, env: Env) -> Value:
         if node.value in env:
@@ -137,27 +135,18 @@ class Expressions(Statements):
         return super()._name(node, env)
 
     def _attribute_value(self, node: cst.Attribute, env: Env) -> Value:
-        target = self.file.resolve(node)
+        target, name = self.file.resolve(node), node.attr.value
         if target is not None:
             return self._named_thing(target)
-        name = node.attr.value
         base = self._eval(node.value, env)
-        if isinstance(node.value, cst.Name) and node.value.value == "self":
+        if of_self(node) is not None:
             owner = self._class_of(node)
             return Kind.UNKNOWN if owner is None else self.attribute(owner, name)
         if isinstance(base, Instance):
             found = self._of_instance(base, name)
             return found if found is not Kind.UNKNOWN else self._setting(node)
-        if is_tensor(base) or base is Kind.MAYBE:
-            if name in tn.HOST_ATTRIBUTES:
-                return Kind.HOST
-            return (
-                base
-                if name in ("data", "T", "mT", "real", "values", "indices")
-                else Kind.TENSOR
-                if is_tensor(base)
-                else Kind.UNKNOWN
-            )
+        if may_be_tensor(base):
+            return _of_tensor(base, name)
         if base is Kind.MODULE:
             return Kind.TENSOR if name.partition("_")[0] in ("weight", "bias", "running") else Kind.UNKNOWN
         if base is Kind.HOST or name in tn.TENSOR_ONLY_ATTRIBUTES:
@@ -166,25 +155,36 @@ class Expressions(Statements):
 
     def _setting(self, node: cst.Attribute) -> Value:
         """What an attribute is of which nothing else is known: `hps.data.hop_length` is a number of a configuration."""
-        names = (dotted(node) or "").removeprefix("self.").split(".")[:-1]
+        names = spelled(node).removeprefix("self.").split(".")[:-1]
         return Kind.HOST if any(name in known.SETTINGS for name in names) else Kind.UNKNOWN
 
     def _subscript(self, node: cst.Subscript, env: Env) -> Value:
         value = super()._subscript(node, env)
-        base = self._known.get(node.value, Kind.UNKNOWN)
-        whole = isinstance(node.slice[0].slice, cst.Slice)
-        if isinstance(base, Instance):
-            return base if whole else element(base)
-        if isinstance(base, Record):
-            index = node.slice[0].slice
-            found = base.get(key_of(index.value) if isinstance(index, cst.Index) else None)
-            return Kind.UNKNOWN if found is None else found
-        if isinstance(base, tuple):
-            return several(list(base)) if whole else value if value is not Kind.UNKNOWN else one_of(base)
+        base, first = self._known.get(node.value, Kind.UNKNOWN), node.slice[0].slice
+        whole = isinstance(first, cst.Slice)
+        match base:
+            case Instance():
+                return base if whole else element(base)
+            case Record():
+                found = base.get(key_of(first.value) if isinstance(first, cst.Index) else None)
+                return Kind.UNKNOWN if found is None else found
+            case tuple() if whole:
+                return several(list(base))
+            case tuple():
+                return one_of(base) if value is Kind.UNKNOWN else value
         arrays = len(node.slice) > 1 or any(is_new_axis(e.slice) for e in node.slice)
         return Kind.MAYBE if base is Kind.UNKNOWN and arrays else value
 
 
+def _of_tensor(base: Value, name: str) -> Value:
+    """What an attribute of a tensor is, or of what may be one."""
+    if name in tn.HOST_ATTRIBUTES:
+        return Kind.HOST
+    if name in ("data", "T", "mT", "real", "values", "indices"):
+        return base
+    return Kind.TENSOR if is_tensor(base) else Kind.UNKNOWN
+
+
 def is_new_axis(index: cst.BaseSlice) -> bool:
     """Whether an index is one of those that only arrays take: `None`, `...`."""
-    return isinstance(index, cst.Index) and (isinstance(index.value, cst.Ellipsis) or dotted(index.value) == "None")
+    return isinstance(index, cst.Index) and (isinstance(index.value, cst.Ellipsis) or is_none(index.value))

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
 from ....analysis.project import SourceFile
 from ....syntax import torch_names as tn
+from ....syntax.calls import keywords
 from ....syntax.kinds import ARRAY_METHODS, arithmetic
-from ....syntax.values import Env, Instance, Kind, Record, Value, either, element, is_tensor
-from ....syntax.walk import dotted
+from ....syntax.predicates import called, last_part
+from ....syntax.values import Env, Instance, Kind, Record, Value, element, is_tensor
+from ....syntax.walk import dotted, spelled
 from .. import known
 from .binding import Call, Method, Owner, bind, several
 from .expressions import BUILTINS, Expressions
 from .passing import value_of
-from .shapes import holds, is_cpu, key_of, many, plain
+from .shapes import is_cpu, key_of, many, one_of, plain, unsure
 
 _MOST = 4  # methods of one name; more say nothing about an object
 _CONTAINERS = frozenset("append add insert extend update setdefault appendleft".split())
+_CALLING = ("map", "filter", "sorted", "max", "min")  # builtins that call what they are given
+_OF_PARAMETERS: dict[str, Value] = {"ParameterList": Kind.SEQUENCE, "ParameterDict": Record(others=Kind.TENSOR)}
+_OF_TENSORS = frozenset({*known.READS, "bool", "logical_not", *tn.TENSOR_ONLY_METHODS})
 
 
 class Followed(Expressions):
@@ -62,8 +67,7 @@ class Followed(Expressions):
         return value_of(passed, call.given) if passed else returned
 
     def _named_call(self, node: cst.Call, target: str, values: list[Value]) -> Value:
-        top = target.partition(".")[0]
-        if top == "torch":
+        if target.startswith("torch."):
             return self._torch_call(node, target, values)
         found = self.file.project.definition(target)
         if found is not None:
@@ -71,29 +75,17 @@ class Followed(Expressions):
             if isinstance(definition, cst.ClassDef):
                 return self._make(file, definition, target, node, values)
             return self._follow(file, definition, node, values, filled_in(definition, bound=False))
-        applied = target.removesuffix(".apply")
-        above = self.file.project.definition(applied) if applied != target else None
-        if above is not None and isinstance(above[1], cst.ClassDef):  # an autograd function
-            forward = self._flow.method(above[0], above[1], "forward")
-            if forward is not None:
-                return self._follow(forward.file, forward.function, node, values, 1)
+        above = self.file.project.class_definition(target.removesuffix(".apply")) if target.endswith(".apply") else None
+        forward = self._flow.method(*above, "forward") if above is not None else None
+        if forward is not None:  # of an autograd function
+            return self._follow(forward.file, forward.function, node, values, 1)
+        if target.endswith(("utils.to_host", ".training.host_copy")):
+            return Kind.HOST
         runtime = self.file.runtime_value(target)
-        if runtime is not None:
-            return Kind.HOST if target.endswith("utils.to_host") else runtime
-        if target.endswith(".training.host_copy"):
-            return Kind.HOST
-        if top == "numpy":
-            return Kind.HOST
-        if top in sys.stdlib_module_names:
-            if target in ("copy.copy", "copy.deepcopy") and values:
-                return values[0]
-            return plain(values) if top in known.LEAVE_VALUES_ALONE else Kind.HOST
-        if target.rpartition(".")[2][:1].isupper():
-            return Instance(frozenset({target}))
-        return Kind.MAYBE if any(map(holds, values)) else Kind.UNKNOWN
+        return _library_result(target, values) if runtime is None else runtime
 
     def _torch_call(self, node: cst.Call, target: str, values: list[Value]) -> Value:
-        last = target.rpartition(".")[2]
+        last = last_part(target)
         if last == "checkpoint":
             return self._applied(values[0], node, values[1:], node.args[1:]) if values else Kind.UNKNOWN
         if last in ("Sequential", "ModuleList", "ModuleDict", "DataParallel", "compile"):
@@ -102,21 +94,21 @@ class Followed(Expressions):
             return values[0]
         if last in known.READING_FUNCTIONS:
             return Kind.HOST
-        if last in ("ParameterList", "ParameterDict"):
-            return Kind.SEQUENCE if last == "ParameterList" else Record(others=Kind.TENSOR)
+        if last in _OF_PARAMETERS:
+            return _OF_PARAMETERS[last]
         if target.startswith("torch.nn.") and last[:1].isupper() and last != "Parameter":
             return Kind.MODULE
         return self._torch_result(node, target, values)
 
     def _torch_result(self, node: cst.Call, target: str, values: Sequence[Value]) -> Value:
         """What a function of torch gives that is no module and no reading of a value."""
-        asked = [a.value for a in node.args if a.keyword is not None and a.keyword.value == "dtype"]
-        if target in tn.FACTORIES and self._dtype(asked) is Kind.MASK:
+        asked = keywords(node).get("dtype")
+        if target in tn.FACTORIES and asked is not None and self._dtype([asked]) is Kind.MASK:
             return Kind.MASK
         if target in known.TENSORS_BESIDE or target.endswith(".pad_sequence"):
             return Kind.TENSOR
         result: Value = tn.torch_result(target, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.UNKNOWN)
-        return Kind.MAYBE if result is Kind.UNKNOWN and any(map(holds, values)) else result
+        return unsure(values) if result is Kind.UNKNOWN else result
 
     def _make(self, file: SourceFile, owner: cst.ClassDef, name: str, node: cst.Call, values: list[Value]) -> Value:
         """An object of a class of the project."""
@@ -129,16 +121,9 @@ class Followed(Expressions):
 
     def _fill_fields(self, file: SourceFile, owner: cst.ClassDef, node: cst.Call, values: list[Value]) -> None:
         """A dataclass, or a named tuple: its annotated names are what its constructor takes."""
-        fields = [
-            small.target.value
-            for _, above in reversed(self._flow.chain(file, owner))
-            for line in above.body.body
-            if isinstance(line, cst.SimpleStatementLine)
-            for small in line.body
-            if isinstance(small, cst.AnnAssign) and isinstance(small.target, cst.Name)
-        ]
+        fields = [name for _, above in reversed(self._flow.chain(file, owner)) for name in _annotated_names(above)]
         for i, (arg, value) in enumerate(zip(node.args, values, strict=True)):
-            name = arg.keyword.value if arg.keyword is not None else fields[i] if i < len(fields) else None
+            name = arg.keyword.value if arg.keyword is not None else "".join(fields[i : i + 1])
             if name in fields and not arg.star:
                 self._flow.set_attribute(owner, name, arg, value)
 
@@ -147,18 +132,10 @@ class Followed(Expressions):
     ) -> Value:
         """What calling an object gives."""
         if isinstance(callee, Instance):
-            results = [
-                self._run_instance(o, node, values, node.args if args is None else args) for o in self._owners(callee)
-            ]
-            if not results:
-                return Kind.MAYBE if any(map(holds, values)) else Kind.UNKNOWN
-            merged = results[0]
-            for other in results[1:]:
-                merged = either(merged, other)
-            return Kind.TENSOR if callee.several else merged
-        if callee is Kind.MODULE:
-            return Kind.TENSOR
-        return Kind.MAYBE if any(map(holds, values)) else Kind.UNKNOWN
+            given = node.args if args is None else args
+            results = [self._run_instance(o, node, values, given) for o in self._owners(callee)]
+            return Kind.TENSOR if results and callee.several else one_of(results) if results else unsure(values)
+        return Kind.TENSOR if callee is Kind.MODULE else unsure(values)
 
     def _run_instance(self, owner: Owner, node: cst.Call, values: Sequence[Value], args: Sequence[cst.Arg]) -> Value:
         is_module = owner.file.defines_module(owner.owner)
@@ -169,7 +146,7 @@ class Followed(Expressions):
 
     def _builtin(self, node: cst.Call, name: str, values: list[Value], env: Env) -> Value:
         first = values[0] if values else Kind.HOST
-        if name in ("map", "filter", "sorted", "max", "min") and node.args:
+        if name in _CALLING and node.args:
             self._called_by(node, name, values, env)
         if name in tn.ARITHMETIC_BUILTINS:
             return _computed(values)
@@ -178,25 +155,27 @@ class Followed(Expressions):
                 return _listed(first)
             case "next":
                 return element(first)
-            case "map" | "filter" if len(values) > 1:
-                return values[1] if name == "filter" else self._mapped(node.args[0].value, node, values)
-            case "getattr" if len(node.args) > 1 and isinstance(node.args[1].value, cst.SimpleString):
-                return self._got(node, str(node.args[1].value.evaluated_value), first)
-            case "setattr" if len(node.args) > 2:
-                self._set(node, values[2], env)
+            case "filter" if len(values) > 1:
+                return values[1]
+            case "map" if len(values) > 1:
+                return self._mapped(node.args[0].value, node, values)
             case "dict":
                 return _dictionary(node, values)
-            case "zip" | "enumerate" | "getattr":
+            case "zip" | "enumerate":
                 return plain(values)
             case "vars" | "eval" | "exec" | "super" | "locals" | "globals":
                 return Kind.UNKNOWN
-        return Kind.HOST
+        return self._by_attribute(node, name, values, env)
 
-    def _set(self, node: cst.Call, value: Value, env: Env) -> None:
-        """`setattr(x, name, value)`."""
-        key = key_of(node.args[1].value)
-        for owner in self._classes(node.args[0].value, env) if key is not None else ():
-            self._flow.set_attribute(owner.owner, str(key), node, value)
+    def _by_attribute(self, node: cst.Call, name: str, values: list[Value], env: Env) -> Value:
+        """`getattr` and `setattr`; any other builtin gives a Python value."""
+        key = key_of(node.args[1].value) if len(node.args) > 1 else None
+        if name == "getattr":
+            return plain(values) if key is None else self._got(node, key, values[0])
+        if name == "setattr" and key is not None and len(node.args) > 2:
+            for owner in self._classes(node.args[0].value, env):
+                self._flow.set_attribute(owner.owner, key, node, values[2])
+        return Kind.HOST
 
     def _got(self, node: cst.Call, name: str, base: Value) -> Value:
         """`getattr(x, "name")`."""
@@ -210,14 +189,10 @@ class Followed(Expressions):
 
     def _called_by(self, node: cst.Call, name: str, values: list[Value], env: Env) -> None:
         """Lambdas that a builtin calls with the items of what it is given."""
-        if name in ("map", "filter"):
-            function, items = node.args[0].value, values[1:]
-        else:
-            keys = [a.value for a in node.args if a.keyword is not None and a.keyword.value == "key"]
-            if not keys:
-                return
-            function, items = keys[0], values[:1]
+        mapped = name in ("map", "filter")
+        function = node.args[0].value if mapped else keywords(node).get("key")
         if isinstance(function, cst.Lambda):
+            items = values[1:] if mapped else values[:1]
             names = [p.name.value for p in function.params.params]
             self._lambda(function, env, dict(zip(names, map(element, items), strict=False)))
 
@@ -234,11 +209,10 @@ class Followed(Expressions):
 
     def _method_call(self, node: cst.Call, func: cst.Attribute, values: list[Value], env: Env) -> Value:
         name, receiver = func.attr.value, func.value
-        above = type(receiver) is cst.Call and dotted(receiver.func) == "super"
-        if above or (type(receiver) is cst.Name and receiver.value in ("self", "cls")):
-            owner = self._class_of(func)
-            if owner is not None:
-                return self._own_method(node, owner, name, values, above=above)
+        above = called(receiver) == "super"
+        owner = self._class_of(func) if above or dotted(receiver) in ("self", "cls") else None
+        if owner is not None:
+            return self._own_method(node, owner, name, values, above=above)
         base = self._eval(receiver, env)
         if isinstance(base, Record):
             return self._record_method(node, base, name, values, receiver, env)
@@ -253,19 +227,19 @@ class Followed(Expressions):
     def _method_of_kind(self, node: cst.Call, func: cst.Attribute, base: Value, values: list[Value], env: Env) -> Value:
         """What a method gives of something that is neither an object of a known class nor a container."""
         name = func.attr.value
+        if base is Kind.HOST:
+            return Kind.HOST if name in known.HOST_METHODS or unsure(values) is Kind.UNKNOWN else Kind.MAYBE
         if is_tensor(base):
             return self._tensor_method(node, name, base)
         if base is Kind.SEQUENCE:
             return _method_of_sequence(name)
-        if base is not Kind.HOST and (held := held_by_module(name)) is not None:
+        if (held := held_by_module(name)) is not None:
             return held
         if base is Kind.MODULE:
             return super()._method(func, env)
-        if base is Kind.HOST:
-            return Kind.MAYBE if any(map(holds, values)) and name not in known.HOST_METHODS else Kind.HOST
         if name in ARRAY_METHODS:
             return Kind.MAYBE
-        if name in known.READS or name in ("bool", "logical_not") or name in tn.TENSOR_ONLY_METHODS:
+        if name in _OF_TENSORS:
             return self._tensor_method(node, name, Kind.TENSOR)
         return self._by_name(node, name, values)
 
@@ -275,14 +249,13 @@ class Followed(Expressions):
         """A method of a dictionary whose keys are known."""
         if name in ("get", "pop", "setdefault") and node.args:
             found = base.get(key_of(node.args[0].value))
-            return found if found is not None else values[1] if len(values) > 1 else Kind.HOST
+            return next((v for v in (found, *values[1:2]) if v is not None), Kind.HOST)
         if name == "update":
             for arg, value in zip(node.args, values, strict=True):
                 named = Record(((arg.keyword.value, value),)) if arg.keyword is not None else value
                 new = base.joined(named) if isinstance(named, Record) else base.updated(None, Kind.UNKNOWN)
                 self._hold(receiver, new, env)
-            return Kind.HOST
-        return several(base.values) if name == "values" else base if name == "copy" else Kind.HOST
+        return {"values": several(base.values), "copy": base}.get(name, Kind.HOST)
 
     def _tensor_method(self, node: cst.Call, name: str, base: Value) -> Value:
         if name in known.READING_METHODS or name == "cpu":
@@ -301,7 +274,7 @@ class Followed(Expressions):
         for value in values:
             if self.file.resolve(value) == "torch.bool":
                 return Kind.MASK
-            if (dotted(value) or "").endswith(".dtype") or self.file.resolve(value) in known.NUMBER_TYPES:
+            if spelled(value).endswith(".dtype") or self.file.resolve(value) in known.NUMBER_TYPES:
                 return Kind.TENSOR
         return None
 
@@ -331,38 +304,52 @@ class Followed(Expressions):
             for value in values[-1:]:
                 self._keep(func.value, value, env)
             return Kind.HOST
-        found: Value | None = None
         owners = self._owners(base)
-        for owner in owners:
-            method = self._flow.method(owner.file, owner.owner, name)
-            if method is not None:
-                value = self._follow(method.file, method.function, node, values, filled_in(method.function, bound=True))
-                found = value if found is None else either(found, value)
-        if found is not None:
-            return found
+        found = (self._flow.method(owner.file, owner.owner, name) for owner in owners)
+        methods = [method for method in found if method is not None]
+        if methods:
+            return self._any_of(methods, node, values)
         if name in tn.MODULE_KEEPING_METHODS or (base.several and name in ("values", "items", "children", "modules")):
             return base
-        held = held_by_module(name)
-        if held is not None and owners:
-            return held
-        return self._applied(self._of_instance(base, name), node, values)
+        held = held_by_module(name) if owners else None
+        return self._applied(self._of_instance(base, name), node, values) if held is None else held
+
+    def _any_of(self, methods: Sequence[Method], node: cst.Call, values: Sequence[Value]) -> Value:
+        """What one of some methods gives, whichever is called."""
+        return one_of(
+            self._follow(m.file, m.function, node, values, filled_in(m.function, bound=True)) for m in methods
+        )
 
     def _by_name(self, node: cst.Call, name: str, values: list[Value]) -> Value:
         """A method of an object of which nothing is known: any of the project's by that name."""
         methods = self._flow.methods_named(name)
-        if not methods or len(methods) > _MOST:
-            return Kind.MAYBE if any(map(holds, values)) else Kind.UNKNOWN
-        found: Value | None = None
-        for method in methods:
-            value = self._follow(method.file, method.function, node, values, filled_in(method.function, bound=True))
-            found = value if found is None else either(found, value)
-        return Kind.UNKNOWN if found is None else found
+        return self._any_of(methods, node, values) if 0 < len(methods) <= _MOST else unsure(values)
 
 
 def filled_in(function: cst.FunctionDef, *, bound: bool) -> int:
     """How many parameters of a method Python fills in itself."""
-    decorators = {(dotted(d.decorator) or "") for d in function.decorators}
+    decorators = {spelled(d.decorator) for d in function.decorators}
     return 0 if "staticmethod" in decorators else 1 if bound or "classmethod" in decorators else 0
+
+
+def _annotated_names(owner: cst.ClassDef) -> Iterator[str]:
+    """The names that a class's body annotates."""
+    for line in owner.body.body:
+        for small in line.body if isinstance(line, cst.SimpleStatementLine) else ():
+            if isinstance(small, cst.AnnAssign) and isinstance(small.target, cst.Name):
+                yield small.target.value
+
+
+def _library_result(target: str, values: list[Value]) -> Value:
+    """What something of a library gives, other than torch."""
+    top = target.partition(".")[0]
+    if target in ("copy.copy", "copy.deepcopy") and values:
+        return values[0]
+    if top in sys.stdlib_module_names:
+        return plain(values) if top in known.LEAVE_VALUES_ALONE else Kind.HOST
+    if top == "numpy":
+        return Kind.HOST
+    return Instance(frozenset({target})) if last_part(target)[:1].isupper() else unsure(values)
 
 
 def held_by_module(name: str) -> Value | None:

@@ -8,6 +8,7 @@ import libcst as cst
 
 from ....analysis.project import SourceFile
 from ....syntax import torch_names as tn
+from ....syntax.predicates import last_part
 from ....syntax.values import Env
 from ....syntax.walk import dotted
 
@@ -36,14 +37,14 @@ def _asked_of(
     """What `torch.is_tensor(name)` and `isinstance(name, …)` tell."""
     if file.resolve(function) == "torch.is_tensor":
         return [(name, truth)]
-    if not isinstance(function, cst.Name) or function.value != "isinstance" or not others:
+    if dotted(function) != "isinstance" or not others:
         return []
     classes = others[0].value
     named = [e.value for e in classes.elements] if isinstance(classes, cst.Tuple) else [classes]
-    tensors = [(dotted(c) or "").rpartition(".")[2] in tn.TENSOR_TYPES for c in named]
-    if all(tensors):
+    tensors = {last_part(dotted(c)) in tn.TENSOR_TYPES for c in named}
+    if tensors <= {True}:
         return [(name, truth)]
-    return [(name, False)] if truth and not any(tensors) else []
+    return [(name, False)] if truth and tensors == {False} else []
 
 
 def widen(branch: Env, before: Env) -> None:

@@ -15,8 +15,9 @@ from ....analysis.project import SourceFile
 from ....syntax.annotations import annotated
 from ....syntax.kinds import Kinds
 from ....syntax.values import Env, Instance, Kind, Value, either
-from ....syntax.walk import dotted
+from ....syntax.walk import spelled
 from .binding import Owner
+from .shapes import one_of
 from .world import World
 
 
@@ -66,9 +67,7 @@ class Objects(Kinds):
         if found is not None:
             return found
         method = self._flow.method(self.file, owner, name)
-        if method is not None and any(
-            (dotted(d.decorator) or "").endswith("property") for d in method.function.decorators
-        ):
+        if method is not None and any(spelled(d.decorator).endswith("property") for d in method.function.decorators):
             return self._flow.returned(method.file, method.function)
         return Kind.HOST if name == "training" else Kind.UNKNOWN
 
@@ -118,16 +117,11 @@ class Objects(Kinds):
         return self._owners(value) if isinstance(value, Instance) else []
 
     def _owners(self, value: Instance) -> list[Owner]:
-        found = (self.file.project.definition(name) for name in sorted(value.classes))
-        return [Owner(one[0], one[1]) for one in found if one is not None and isinstance(one[1], cst.ClassDef)]
+        found = map(self.file.project.class_definition, sorted(value.classes))
+        return [Owner(*one) for one in found if one is not None]
 
     def _of_instance(self, base: Instance, name: str) -> Value:
-        found: Value | None = None
-        for owner in self._owners(base):
-            assert isinstance(owner.file.kinds, Objects)
-            value = owner.file.kinds.attribute(owner.owner, name)
-            found = value if found is None else either(found, value)
-        return Kind.UNKNOWN if found is None else found
+        return one_of(_kinds(owner).attribute(owner.owner, name) for owner in self._owners(base))
 
     def _named_thing(self, target: str) -> Value:
         """What an imported or defined name is: a number of numpy's, a variable of another file."""
@@ -139,3 +133,8 @@ class Objects(Kinds):
         if file is not None and self.file.project.definition(target) is None:
             return self._flow.globals_of(file, name)
         return Kind.HOST if target.startswith("torch.") else Kind.UNKNOWN
+
+
+def _kinds(owner: Owner) -> Objects:
+    assert isinstance(owner.file.kinds, Objects)
+    return owner.file.kinds

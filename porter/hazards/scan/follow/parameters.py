@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import libcst as cst
 
 from ....analysis.project import SourceFile
 from ....syntax.kinds import OF_ARRAYS, is_plain, used_as_tensor
+from ....syntax.predicates import is_text, negated
 from ....syntax.values import Env, Kind, Record, Value, is_tensor
 from ....syntax.walk import own_of_type
 from .binding import CONSTRUCTORS
 from .objects import Objects
-from .shapes import is_text
 
 
 class Parameters(Objects):
@@ -111,36 +111,35 @@ def agreed(noted: Value, given: Value, default: cst.Param) -> Value:
 
 def asked_as_python(function: cst.FunctionDef) -> frozenset[str]:
     """Parameters that a function asks what only Python values answer: a text, a plain truth, a class."""
-    found: set[str] = set()
-    for node in own_of_type(function.body, cst.Comparison, cst.If, cst.IfExp, cst.UnaryOperation, cst.BooleanOperation):
-        if isinstance(node, cst.Comparison):
+    nodes = own_of_type(function.body, cst.Comparison, cst.If, cst.IfExp, cst.UnaryOperation, cst.BooleanOperation)
+    return frozenset(part.value for node in nodes for part in _asked(node) if isinstance(part, cst.Name))
+
+
+def _asked(node: cst.CSTNode) -> Sequence[cst.BaseExpression | None]:
+    """What is asked for its truth, or compared with a text."""
+    match node:
+        case cst.Comparison():
             parts = [node.left, *(c.comparator for c in node.comparisons)]
-            if any(is_text(part) for part in parts):
-                found.update(part.value for part in parts if isinstance(part, cst.Name))
-            continue
-        asked: cst.BaseExpression | None = None
-        if isinstance(node, (cst.If, cst.IfExp)):
-            asked = node.test
-        elif isinstance(node, cst.BooleanOperation):
-            asked = node.left
-        elif isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Not):
-            asked = node.expression
-        if isinstance(asked, cst.Name):
-            found.add(asked.value)
-    return frozenset(found)
+            return parts if any(map(is_text, parts)) else ()
+        case cst.If() | cst.IfExp():
+            return (node.test,)
+        case cst.BooleanOperation():
+            return (node.left,)
+    return (negated(node),)
 
 
 def used_as_mask(file: SourceFile, function: cst.FunctionDef) -> Iterator[str]:
     """Names that are inverted, given to `masked_fill`, or chosen by: `~m`, `torch.where(m, x, y)`."""
     for node in own_of_type(function.body, cst.UnaryOperation, cst.Call):
-        asked: cst.BaseExpression | None = None
-        if type(node) is cst.UnaryOperation:
-            asked = node.expression if type(node.operator) is cst.BitInvert else None
-        elif type(node) is cst.Call and type(node.func) is cst.Attribute and node.args:
-            if node.func.attr.value in ("masked_fill", "masked_fill_", "masked_select", "masked_scatter"):
-                at = 1 if file.resolve(node.func) is not None and len(node.args) > 1 else 0
-                asked = node.args[at].value
-            elif len(node.args) == 3 and file.resolve(node.func) == "torch.where":
-                asked = node.args[0].value
-        if type(asked) is cst.Name:
-            yield asked.value
+        match node:
+            case cst.UnaryOperation(operator=cst.BitInvert(), expression=cst.Name(value=name)):
+                yield name
+            case cst.Call(func=cst.Attribute(attr=cst.Name(value=method)), args=[first, *others]):
+                target = file.resolve(node.func)
+                mask = others[0] if target is not None and others and method in _MASKED else first
+                chosen = len(others) == 2 and target == "torch.where"
+                if (method in _MASKED or chosen) and isinstance(mask.value, cst.Name):
+                    yield mask.value.value
+
+
+_MASKED = ("masked_fill", "masked_fill_", "masked_select", "masked_scatter")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from ....syntax.values import Env, Kind, Value, either
+from .shapes import one_of
 
 _HOST = (cst.Integer, cst.Float, cst.SimpleString)
 
@@ -26,11 +27,7 @@ def handed_back(function: cst.FunctionDef) -> tuple[cst.BaseExpression, ...]:
 
 def value_of(results: tuple[cst.BaseExpression, ...], given: Env) -> Value:
     """The kind of what one call gets, which gives these values."""
-    found: Value | None = None
-    for result in results:
-        value = _value(result, given)
-        found = value if found is None else either(found, value)
-    return Kind.UNKNOWN if found is None else found
+    return one_of(_value(result, given) for result in results)
 
 
 def _results(block: cst.BaseSuite) -> Iterator[cst.BaseExpression | None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
 
 import libcst as cst
 
@@ -18,11 +19,6 @@ def is_cpu(file: SourceFile, node: cst.BaseExpression) -> bool:
     return isinstance(node, cst.SimpleString) and node.evaluated_value == "cpu"
 
 
-def is_text(node: cst.BaseExpression) -> bool:
-    """Whether an expression is a string as it stands."""
-    return isinstance(node, (cst.SimpleString, cst.ConcatenatedString, cst.FormattedString))
-
-
 def key_of(node: cst.BaseExpression) -> str | None:
     """The text that a key of a dictionary is."""
     return str(node.evaluated_value) if isinstance(node, cst.SimpleString) else None
@@ -33,12 +29,15 @@ def many(value: Value) -> Value:
     return Instance(value.classes, several=True) if isinstance(value, Instance) else several([value])
 
 
-def one_of(values: tuple[Value, ...]) -> Value:
+def one_of(values: Iterable[Value]) -> Value:
     """What is known of a value that is one of these."""
-    found = values[0] if values else Kind.UNKNOWN
-    for value in values[1:]:
-        found = either(found, value)
-    return found
+    every = list(values)
+    return reduce(either, every) if every else Kind.UNKNOWN
+
+
+def unsure(values: Iterable[Value]) -> Value:
+    """What is known of what something unknown makes of these."""
+    return Kind.MAYBE if any(map(holds, values)) else Kind.UNKNOWN
 
 
 def holds(value: Value) -> bool:

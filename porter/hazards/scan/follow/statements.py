@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import libcst as cst
 
+from ....syntax.predicates import called, targets
 from ....syntax.values import Env, Instance, Kind, Record, Value, either, element, is_tensor
 from .binding import several
 from .narrowing import GUARD, leaves, questions, widen
@@ -24,19 +25,19 @@ class Statements(Parameters):
         """Attributes that a class's own body gives values or annotations to."""
         inside = dict(env)
         for line in owner.body.body:
-            if not isinstance(line, cst.SimpleStatementLine):
-                continue
-            for small in line.body:
+            for small in line.body if isinstance(line, cst.SimpleStatementLine) else ():
                 self._small(small, inside, function)
-                if isinstance(small, cst.Assign):
-                    for target in small.targets:
-                        if isinstance(target.target, cst.Name):
-                            self._flow.set_attribute(owner, target.target.value, small, inside[target.target.value])
-                elif isinstance(small, cst.AnnAssign) and isinstance(small.target, cst.Name):
-                    noted = self._annotated(small.annotation)
-                    if noted is Kind.UNKNOWN and small.value is not None:
-                        noted = inside.get(small.target.value, Kind.UNKNOWN)
-                    self._flow.set_attribute(owner, small.target.value, small, noted)
+                for target in targets(small):
+                    if isinstance(target, cst.Name):
+                        value = self._field(small, inside.get(target.value, Kind.UNKNOWN))
+                        self._flow.set_attribute(owner, target.value, small, value)
+
+    def _field(self, small: cst.BaseSmallStatement, value: Value) -> Value:
+        """What an attribute is that a class's body assigns a value, annotates, or both."""
+        if not isinstance(small, cst.AnnAssign):
+            return value
+        noted = self._annotated(small.annotation)
+        return value if noted is Kind.UNKNOWN and small.value is not None else noted
 
     def _if(self, node: cst.If, env: Env, function: cst.CSTNode) -> None:
         self._eval(node.test, env)
@@ -124,6 +125,4 @@ class Statements(Parameters):
                 held = of.get(None) if isinstance(of, Record) else element(of)
                 return (Kind.HOST, Kind.UNKNOWN if held is None else held)
         value = super()._loop_value(iterable, item, env)
-        if isinstance(iterable, cst.Call) and isinstance(iterable.func, cst.Name) and iterable.func.value == "map":
-            return item
-        return value
+        return item if called(iterable) == "map" else value
