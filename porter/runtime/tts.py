@@ -1,7 +1,8 @@
 """Upstream's TTS with its GPT and its synthesizer on the device: `TTS(TTS_Config({...}))`.
 
-Text front end, BERT, HuBERT, the speaker's embedding and the vocoder of v3 stay upstream's own, on the host. Upstream's
-folder, with `TTS_infer_pack`, has to be on sys.path; it is imported when `TTS` is first asked for.
+Text front end, BERT, HuBERT and the speaker's embedding stay upstream's own, on the host; the vocoder of v3 stays
+upstream's own, on the device. Upstream's folder, with `TTS_infer_pack`, has to be on sys.path; it is imported when
+`TTS` is first asked for.
 """
 
 import contextlib
@@ -140,12 +141,12 @@ def _tts_class() -> type:
             self.vits_model = SynthesizerOnDevice(network, self._place)
 
         def init_vocoder(self, version: str) -> None:
-            """Load the vocoder as upstream does; one of the port's classes goes to the device."""
+            """Load the vocoder as upstream does, into the port's class where there is one, and onto the device."""
             if isinstance(self.vocoder, VocoderOnDevice):
                 self.vocoder = None  # upstream asks for the class of the one that it has
             with _ported(upstream):
                 super().init_vocoder(version)
-            if isinstance(self.vocoder, nn.Module) and isinstance(self.vocoder, _ported_class("Generator")):
+            if isinstance(self.vocoder, nn.Module):
                 network = self.vocoder.to(self._place).eval()
                 ops.fold_weight_norms(network)
                 self.vocoder = VocoderOnDevice(network, self._place)
@@ -165,11 +166,6 @@ def _ported(upstream: ModuleType) -> Iterator[None]:
     finally:
         for name, network in kept.items():
             setattr(upstream, name, network)
-
-
-def _ported_class(name: str) -> Any:
-    """A class of the port's networks; () where there is none."""
-    return getattr(importlib.import_module(".models", __package__), name, ())
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from porter.runtime.decoding import flow, sound
 
@@ -44,6 +45,50 @@ def test_a_vocoder_gives_its_samples() -> None:
     for count in (5, 19, 40):
         spectrum = torch.randn(1, 4, count)
         assert alike(sound.vocode(vocoder, spectrum), vocoder(spectrum))
+
+
+@torch.no_grad()
+def test_a_vocoder_that_repeats_the_ends_of_its_signals_gives_its_samples() -> None:
+    vocoder, spectra, wanted = _filtered()
+    found = [sound.vocode(vocoder, spectrum) for spectrum in spectra]
+    assert all(map(alike, found, wanted))
+
+
+@pytest.mark.xla
+@torch.no_grad()
+def test_spectra_of_a_bucket_share_the_graph_of_such_a_vocoder() -> None:
+    vocoder, spectra, wanted = _filtered()
+    vocoder.to(device())
+    found: list[Tensor] = []
+    cost = cost_of(lambda: found.extend(sound.vocode(vocoder, spectrum) for spectrum in spectra))
+    assert all(map(alike, found, wanted))
+    assert (cost.compiles, cost.fallbacks) == (1, {})
+
+
+def _filtered() -> tuple[nn.Module, list[Tensor], list[Tensor]]:
+    """A vocoder, spectra of one bucket, and what it makes of them."""
+    torch.manual_seed(3)
+    vocoder, spectra = _Filtered(), [torch.randn(1, 4, count) for count in (41, 45, 47)]
+    return vocoder, spectra, [vocoder(spectrum) for spectrum in spectra]
+
+
+class _Filtered(nn.Module):
+    """Twice the rate and back, each behind a pad of repeated samples, as filters against aliases have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(4, 3, 7, padding=3)
+        self.up = nn.ConvTranspose1d(3, 3, 4, 2, padding=1)
+        self.last = nn.Conv1d(3, 1, 5, padding=2)
+        self.taps = torch.linspace(0.1, 0.9, 6).expand(3, 1, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        taps = self.taps.to(x.device)
+        signal = self.up(self.first(x))
+        signal = F.conv_transpose1d(F.pad(signal, (2, 2), mode="replicate"), taps, stride=2, groups=3)[..., 6:-6]
+        signal = F.conv1d(F.pad(signal.sin(), (2, 3), mode="replicate"), taps, stride=2, groups=3)
+        found: Tensor = self.last(signal)
+        return found
 
 
 class _Unconditioned(nn.Module):

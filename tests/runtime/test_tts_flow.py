@@ -26,6 +26,10 @@ class Generator(nn.Module):
         return found
 
 
+class BigVGAN(Generator):
+    """Upstream's own vocoder of v3, which the port has no class for."""
+
+
 class SynthesizerTrnV3(FlowSynthesizer):
     """The port's network."""
 
@@ -51,7 +55,7 @@ class _Upstream:
     def init_vocoder(self, version: str) -> None:
         if self.vocoder is not None:
             self.vocoder = self.vocoder.cpu()
-        self.vocoder = _modules["TTS"].Generator()
+        self.vocoder = BigVGAN() if version == "v3" else _modules["TTS"].Generator()
 
 
 _modules: dict[str, Any] = {}
@@ -97,3 +101,12 @@ def test_another_vocoder_takes_the_place_of_the_first(speaker: Any) -> None:
     first = speaker.vocoder
     speaker.init_vits_weights("other.pth")
     assert isinstance(speaker.vocoder, tts.VocoderOnDevice) and speaker.vocoder is not first
+
+
+@torch.no_grad()
+def test_upstreams_own_vocoder_goes_to_the_device_too(speaker: Any) -> None:
+    speaker.init_vocoder("v3")
+    network = speaker.vocoder._network
+    assert isinstance(speaker.vocoder, tts.VocoderOnDevice) and isinstance(network, BigVGAN)
+    spectrum = torch.randn(1, 4, 21)
+    assert torch.allclose(speaker.vocoder(spectrum), network(spectrum), atol=1e-6)

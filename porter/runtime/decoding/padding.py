@@ -1,4 +1,4 @@
-"""Signals padded to a bucket, and convolutions that see zeros behind their end, as if nothing was padded."""
+"""Signals padded to a bucket, and layers that see what upstream pads with behind their end, as if nothing was."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from .. import ops, utils
 from ..ops import folding
@@ -55,7 +56,8 @@ def padded_to(tensor: Tensor, length: int) -> Tensor:
 def silence_behind(network: nn.Module, signal: Callable[[], Padded]) -> Iterator[None]:
     """Let the convolutions inside `network` see zeros behind `signal()`, whatever passes them at its rate.
 
-    Blocks that take an `x_mask`, which they use for just that, are given one.
+    Blocks that take an `x_mask`, which they use for just that, are given one. Where a signal is padded with its last
+    place (`mode="replicate"`), that is the last one that is there.
     """
 
     def masked(module: Any, args: Any) -> Any:
@@ -72,7 +74,28 @@ def silence_behind(network: nn.Module, signal: Callable[[], Padded]) -> Iterator
             else:
                 hook = module.register_forward_pre_hook(told, with_kwargs=True)
             held.callback(hook.remove)
+        held.enter_context(_LastRepeated(signal))
         yield
+
+
+class _LastRepeated(TorchFunctionMode):
+    """Padding repeats the last place of a signal that is there, and not the last one of all."""
+
+    def __init__(self, signal: Callable[[], Padded]) -> None:
+        super().__init__()
+        self._signal = signal
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.pad:
+            args, kwargs = self._extended(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+    def _extended(self, signal: Tensor, widths: Any, mode: str = "constant", value: Any = None) -> Any:
+        if mode == "replicate" and widths[1] > 0:
+            there = self._signal().mask(signal.shape[-1]) > 0
+            last = signal.index_select(-1, there.sum().view(1) - 1)
+            signal = torch.where(there, signal, last)
+        return (signal, widths, mode, value), {}
 
 
 def _outermost(network: nn.Module) -> Iterator[nn.Module]:
