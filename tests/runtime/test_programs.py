@@ -353,3 +353,15 @@ def test_a_process_that_compiled_much_is_full(maps: int, most: str, full: bool, 
     (tmp_path / "most").write_text(most)
     assert process.is_full(tmp_path / "maps", tmp_path / "most") is full
     assert not process.is_full(tmp_path / "none", tmp_path / "most")
+
+
+def test_an_xla_without_an_option_is_not_given_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(function: Any, compiler_options: dict[str, Any]) -> Any:
+        raise RuntimeError(f"No such compile option: {compiler_options}")
+
+    import jax
+
+    process._options.cache_clear()
+    monkeypatch.setattr(jax, "jit", refuse)
+    assert process._options() is None
+    process._options.cache_clear()
