@@ -9,7 +9,7 @@ from functools import cached_property
 import libcst as cst
 
 from ..syntax.calls import method_call
-from ..syntax.predicates import is_name, last_part, own_name, targets
+from ..syntax.predicates import is_name, last_part, targets
 from ..syntax.walk import descendants, dotted, own_names, own_of_type
 from .guards import DISTRIBUTED_ONLY, asks_distributed, asks_host, distributed_reason, exit_reason, in_script
 from .project import Project, SourceFile
@@ -290,10 +290,8 @@ class Contexts:
             self._named[name] = [
                 (other, node)
                 for other in self._files
-                if name.value in other.source
-                for node in other.index.nodes
-                if own_name(node) == name.value and node is not name and _means(file, name.value, other, node)
-                if not other.inside_import(node)
+                for node in other.index.named(name.value)
+                if node is not name and _means(file, name.value, other, node) and not other.inside_import(node)
             ]
         return self._named[name]
 
@@ -309,11 +307,9 @@ class Contexts:
 
     def _namings(self, names: set[str]) -> Iterator[Reference]:
         """Where files name functions or classes of libraries, by their full names."""
-        last = {last_part(name) for name in names}
         for file in self._files:
-            for node in file.index.nodes if any(name in file.source for name in last) else ():
-                imported = isinstance(file.parent(node), (cst.ImportAlias, cst.AsName))
-                if own_name(node) in last and not imported and file.resolve(node) in names:
+            for node in (node for last in {last_part(name) for name in names} for node in file.index.named(last)):
+                if not isinstance(file.parent(node), (cst.ImportAlias, cst.AsName)) and file.resolve(node) in names:
                     yield file, node
 
     def function_reason(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
@@ -370,7 +366,7 @@ class Contexts:
         if name == "forward" or name.startswith("__") or function.decorators:
             return None
         reasons = []
-        for file, use in self._attributes.get(name, ()):
+        for file, use in self._asked(name):
             reason = self.host_reason(file, use) if file.call_of(use) is not None else None
             if reason is None or not reason.startswith(BUILT):
                 return None
@@ -406,14 +402,14 @@ class Contexts:
         """Whether code that builds nothing calls what usually belongs to the construction of a module."""
         return name in ("reset_parameters", "_init_weights") and any(
             (function := file.function(use)) is None or function.name.value not in _CONSTRUCTORS
-            for file, use in self._attributes.get(name, ())
+            for file, use in self._asked(name)
         )
 
     @cached_property
     def _derived(self) -> dict[cst.CSTNode, set[cst.ClassDef]]:
         """The classes of the project that derive from each of its classes, at any distance."""
         found: dict[cst.CSTNode, set[cst.ClassDef]] = defaultdict(set)
-        pending = [(f, n, n) for f in self._files for n in f.index.nodes if type(n) is cst.ClassDef]
+        pending = [(f, n, n) for f in self._files for n in f.index.of_type(cst.ClassDef)]
         while pending:
             file, derived, owner = pending.pop()
             for base in owner.bases:
@@ -423,15 +419,9 @@ class Contexts:
                     pending.append((above[0], derived, above[1]))
         return found
 
-    @cached_property
-    def _attributes(self) -> dict[str, list[Reference]]:
-        """Where each name is asked of an object."""
-        found: dict[str, list[Reference]] = defaultdict(list)
-        for file in self._files:
-            for node in file.index.nodes:
-                if type(node) is cst.Attribute:
-                    found[node.attr.value].append((file, node))
-        return found
+    def _asked(self, name: str) -> list[Reference]:
+        """Where a name is asked of an object."""
+        return [(file, node) for file in self._files for node in file.index.named(name) if type(node) is cst.Attribute]
 
     def _loading_reason(self, file: SourceFile, owner: cst.ClassDef) -> str | None:
         if file.defines_module(owner):

@@ -99,9 +99,9 @@ def bound_once(file: SourceFile, node: cst.CSTNode) -> cst.BaseExpression | None
 def uses(file: SourceFile, target: cst.Name) -> Iterator[cst.Name]:
     """Where the value of a name is read in its scope, or bound again."""
     bound = file.bindings(target)
-    for node in file.index.nodes if bound else ():
-        named = type(node) is cst.Name and node.value == target.value and node is not target
-        if named and isinstance(node, cst.Name) and not file.is_label(node) and file.bindings(node) is bound:
+    for node in file.index.named(target.value) if bound else ():
+        reads = isinstance(node, cst.Name) and node is not target and not file.is_label(node)
+        if reads and isinstance(node, cst.Name) and file.bindings(node) is bound:
             yield node
 
 
@@ -185,10 +185,8 @@ def _is_device_argument(file: SourceFile, arg: cst.Arg) -> bool:
 
 def _is_device_name(file: SourceFile, name: str) -> bool:
     """Whether the file moves something to what it calls `name`."""
-    return any(
-        type(n) is cst.Arg and type(n.value) is cst.Name and n.value.value == name and _is_device_argument(file, n)
-        for n in file.index.nodes
-    )
+    args = (file.parent(node) for node in file.index.named(name) if type(node) is cst.Name and not file.is_label(node))
+    return any(isinstance(arg, cst.Arg) and _is_device_argument(file, arg) for arg in args)
 
 
 def is_setting(file: SourceFile, node: cst.CSTNode) -> bool:

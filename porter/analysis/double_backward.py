@@ -13,9 +13,12 @@ class DoubleBackward:
     """For a project: whether any call asks for gradients that have gradients themselves."""
 
     def __init__(self, project: Project) -> None:
-        """Go through all nodes."""
+        """Go through all imports, attributes and calls."""
         self.asked = any(
-            _differentiates_twice(file, node) for file in project.files.values() for node in file.index.nodes
+            _differentiates_twice(file, node)
+            for file in project.files.values()
+            for kind in (cst.ImportFrom, cst.Import, cst.Attribute, cst.Call)
+            for node in file.index.of_type(kind)
         )
 
 
@@ -26,13 +29,8 @@ _TRANSFORMS = (
 _LAST = frozenset(name.rpartition(".")[2] for name in _TRANSFORMS)
 
 
-_ASKING = frozenset({cst.ImportFrom, cst.Import, cst.Attribute, cst.Call})
-
-
 def _differentiates_twice(file: SourceFile, node: cst.CSTNode) -> bool:
     """Whether code may ask for gradients that have gradients themselves, or that are made another way."""
-    if type(node) not in _ASKING:  # all nodes of a project are looked at
-        return False
     match node:
         case cst.ImportFrom(names=[*aliases]):
             module = file.imported_module(node)

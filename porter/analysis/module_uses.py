@@ -15,9 +15,9 @@ def asked_in_functions(file: SourceFile, name: str) -> list[cst.Name]:
     """
     root = file.index.root
     bound = root.bindings.get(name, [])
-    if len(bound) != 1 or not isinstance(bound[0], Imported) or any(_rebinds(n, name) for n in file.index.nodes):
+    if len(bound) != 1 or not isinstance(bound[0], Imported) or _is_rebound(file, name):
         return []
-    named = [n for n in file.index.nodes if type(n) is cst.Name and n.value == name and _is_value(file, n)]
+    named = [n for n in file.index.named(name) if isinstance(n, cst.Name) and _is_value(file, n)]
     uses = [n for n in named if file.bindings(n) is bound]
     return uses if all(_asks_in_function(file, use) for use in uses) else []
 
@@ -35,6 +35,7 @@ def _asks_in_function(file: SourceFile, use: cst.Name) -> bool:
     return any(isinstance(around, cst.FunctionDef) and child is around.body for around, child in file.steps_out(use))
 
 
-def _rebinds(node: cst.CSTNode, name: str) -> bool:
-    """Whether a node says that a function binds a name of the module's."""
-    return isinstance(node, (cst.Global, cst.Nonlocal)) and any(item.name.value == name for item in node.names)
+def _is_rebound(file: SourceFile, name: str) -> bool:
+    """Whether a function may bind a name of the module's."""
+    kinds: tuple[type[cst.Global | cst.Nonlocal], ...] = (cst.Global, cst.Nonlocal)
+    return any(item.name.value == name for kind in kinds for node in file.index.of_type(kind) for item in node.names)

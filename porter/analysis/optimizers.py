@@ -23,7 +23,7 @@ def is_optimizer(file: SourceFile, node: cst.BaseExpression) -> bool:
     name = dotted(node)
     if name is None:
         return False
-    assigns = (part for part in file.index.nodes if isinstance(part, cst.Assign))
+    assigns = file.index.of_type(cst.Assign)
     made = [assign.value for assign in assigns if name in map(dotted, targets(assign))]
     optimizers = [value for value in made if makes_optimizer(file, value)]
     if not optimizers or isinstance(node, cst.Attribute):

@@ -51,7 +51,9 @@ class SourceFile:
         self._facts: dict[Callable[[SourceFile], object], object] = {}
         self._rendering: Places | None = None
         self._source: str | None = None
-        self.is_trainer = self.in_trainers and any(map(_computes_gradients, self.index.nodes))
+        self.is_trainer = self.in_trainers and any(
+            type(node) is cst.Attribute and self.call_of(node) for node in self.index.named("backward")
+        )
         # No file that people import: ported because such a file or a trainer imports it.
         outside = PurePosixPath(path.removesuffix(target)).name != "module"
         if arrangement is not None:
@@ -96,11 +98,8 @@ class SourceFile:
     @cached_property
     def stars(self) -> tuple[str, ...]:
         """The modules of which this file imports every name."""
-        return tuple(
-            self.imported_module(node)
-            for node in self.index.nodes
-            if type(node) is cst.ImportFrom and isinstance(node.names, cst.ImportStar)
-        )
+        nodes = self.index.of_type(cst.ImportFrom)
+        return tuple(self.imported_module(node) for node in nodes if isinstance(node.names, cst.ImportStar))
 
     def alias(self, module: str) -> str | None:
         """The name under which this file has imported a module as a whole."""
@@ -262,9 +261,9 @@ class SourceFile:
     @cached_property
     def _buffers(self) -> dict[cst.ClassDef, set[str]]:
         found: dict[cst.ClassDef, set[str]] = {}
-        for node in self.index.nodes:
-            if type(node) is cst.Call and node.args and dotted(node.func) == "self.register_buffer":
-                name, owner = node.args[0].value, self.owner(node)
+        for call in (self.call_of(node) for node in self.index.named("register_buffer")):
+            if call is not None and call.args and dotted(call.func) == "self.register_buffer":
+                name, owner = call.args[0].value, self.owner(call)
                 if isinstance(name, cst.SimpleString) and owner is not None:
                     found.setdefault(owner, set()).add(str(name.evaluated_value))
         return found
@@ -310,10 +309,6 @@ def _assigned(owner: cst.ClassDef) -> Mapping[str, list[cst.BaseExpression]]:
                 for name in {dotted(target.target) for target in assign.targets} - {None}:
                     found.setdefault(str(name), []).append(assign.value)
     return found
-
-
-def _computes_gradients(node: cst.CSTNode) -> bool:
-    return type(node) is cst.Call and isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward"
 
 
 class Project:
@@ -380,9 +375,8 @@ class Project:
         return frozenset(
             item.name.value
             for file in self.files.values()
-            for node in file.index.nodes
-            if type(node) is cst.ClassDef
-            for item in node.body.body
+            for owner in file.index.of_type(cst.ClassDef)
+            for item in owner.body.body
             if isinstance(item, cst.FunctionDef)
         )
 

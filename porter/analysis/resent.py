@@ -82,10 +82,10 @@ def kept_on_host(file: SourceFile, node: cst.Call) -> bool:
     owner, target = file.owner(node), assign.targets[0].target if assign is not None else None
     if owner is None or target is None or not spelled(target).startswith("self."):
         return False
+    calls = (call for name in file.index.named("uploaded") if (call := file.call_of(name)) is not None)
     return any(
-        isinstance(other, cst.Call)
-        and spelled(other.func).endswith("ops.uploaded")
-        and dotted(other.args[0].value) == dotted(target)
-        and file.owner(other) is owner
-        for other in file.index.nodes
+        spelled(call.func).endswith("ops.uploaded")
+        and dotted(call.args[0].value) == dotted(target)
+        and file.owner(call) is owner
+        for call in calls
     )

@@ -21,7 +21,7 @@ from .imports import RuntimeImport, add_import_edits
 from .noted import Noted, NotedFile, kept_off, of_rules, trouble
 from .rebuild import Rebuilt, rebuild
 from .requests import Move, Replacement, Request, Requests
-from .rule_errors import broken, failed, refuse_other_than_python, visitors
+from .rule_errors import Visitors, broken, failed, refuse_other_than_python, visitors
 from .suppress import Suppressions
 from .ties import with_dependants, with_mates
 
@@ -120,8 +120,9 @@ def visit(project: Project, rules: Sequence[type[Rule]]) -> None:
     """Let `rules` ask for their edits in every file of `project`; once."""
     if any(not rule.supports_double_backward for rule in rules) and project.fact(DoubleBackward).asked:
         rules = [rule for rule in rules if rule.supports_double_backward]
+    asked_for = [(rule, visitors(rule)) for rule in rules]
     for file in project.files.values():
-        _visit(file, rules)
+        _visit(file, asked_for)
 
 
 def apply(
@@ -203,15 +204,15 @@ def _chosen(file: SourceFile, refused: Collection[Request]) -> dict[cst.CSTNode,
     return chosen
 
 
-def _visit(file: SourceFile, rules: Sequence[type[Rule]]) -> None:
+def _visit(file: SourceFile, rules: Sequence[tuple[type[Rule], Visitors]]) -> None:
     dispatch: dict[type[cst.CSTNode], list[Callable[[cst.CSTNode], None]]] = defaultdict(list)
     owners: dict[Callable[[cst.CSTNode], None], type[Rule]] = {}
-    for rule in rules:
+    for rule, kinds in rules:
         try:
             instance = rule(file)
         except Exception as error:
             raise failed(rule, file, None, error) from error
-        for kind, name in visitors(rule):
+        for kind, name in kinds:
             visit = getattr(instance, name)
             dispatch[kind].append(visit)
             owners[visit] = rule

@@ -15,8 +15,10 @@ from ..analysis.project import SourceFile
 from ..errors import PortError
 from .requests import Replacement, RuleHeader
 
+Visitors = tuple[tuple[type[cst.CSTNode], str], ...]
 
-def visitors(rule: type[RuleHeader]) -> tuple[tuple[type[cst.CSTNode], str], ...]:
+
+def visitors(rule: type[RuleHeader]) -> Visitors:
     """The node types that a rule asks for, each with the name of its method. PortError where one is none."""
     found = []
     for name in dir(rule):

@@ -6,11 +6,14 @@ takes a fiftieth of its time on upstream's files.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import libcst as cst
 
-from .walk import children, dotted
+from .walk import N, children, dotted
 
 _SCOPED = frozenset(
     {cst.FunctionDef, cst.Lambda, cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp, cst.ClassDef}
@@ -88,6 +91,30 @@ class Index:
             for name, bound in scope.bindings.items()
             if scope is self.root or any(isinstance(b, Imported) for b in bound)
         }
+
+    def of_type(self, kind: type[N]) -> Sequence[N]:
+        """The nodes of one class, in order."""
+        return self._by_type.get(kind, ())  # type: ignore[return-value]
+
+    def named(self, name: str) -> Sequence[cst.CSTNode]:
+        """The names and attributes that are called so, by themselves."""
+        return self._by_name.get(name, ())
+
+    @cached_property
+    def _by_type(self) -> Mapping[type[cst.CSTNode], list[cst.CSTNode]]:
+        found: dict[type[cst.CSTNode], list[cst.CSTNode]] = defaultdict(list)
+        for node in self.nodes:
+            found[type(node)].append(node)
+        return found
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, list[cst.CSTNode]]:
+        found: dict[str, list[cst.CSTNode]] = defaultdict(list)
+        for name in self.of_type(cst.Name):
+            found[name.value].append(name)
+        for attribute in self.of_type(cst.Attribute):
+            found[attribute.attr.value].append(attribute)
+        return found
 
     def scope_of(self, node: cst.CSTNode) -> Scope:
         """The scope in which an expression or statement is evaluated."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, lru_cache
@@ -75,6 +76,23 @@ def _hash_as_objects(kind: type) -> None:
 
 
 _hash_as_objects(cst.CSTNode)
+
+
+class _NodeClass(ABCMeta):
+    """Of node classes: `isinstance` asks them as it asks any class, and no registry of abstract ones."""
+
+    __instancecheck__ = type.__instancecheck__
+    __subclasscheck__ = type.__subclasscheck__
+
+
+def _check_as_types(kind: type) -> None:
+    kind.__class__ = _NodeClass
+    below: type
+    for below in type.__subclasses__(kind):
+        _check_as_types(below)
+
+
+_check_as_types(cst.CSTNode)
 _STATEMENTS = _subclasses(cst.BaseStatement, cst.BaseSmallStatement)
 EXPRESSIONS = _subclasses(cst.BaseExpression)
 _INSIDE = EXPRESSIONS | {cst.Arg, cst.Param, cst.Parameters}  # of statements; none is inside one of these

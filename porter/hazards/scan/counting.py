@@ -136,11 +136,8 @@ def _binds_another(file: SourceFile, name: cst.Name, space: cst.CSTNode, binding
 
 
 def _everywhere(file: SourceFile, name: str) -> Iterator[cst.CSTNode]:
-    return (
-        node
-        for node in file.index.nodes
-        if type(node) is cst.AugAssign and dotted(node.target) == name and file.function(node) is not None
-    )
+    nodes = file.index.of_type(cst.AugAssign)
+    return (node for node in nodes if dotted(node.target) == name and file.function(node) is not None)
 
 
 def _parameter_changes(file: SourceFile, function: cst.FunctionDef, param: cst.Param, left: int) -> bool:

@@ -19,9 +19,9 @@ from ...analysis.resent import kept_on_host
 from ...analysis.steps import ends_step, is_training_loop, read_step, training_loop
 from ...syntax import torch_names as tn
 from ...syntax.calls import method_call
-from ...syntax.predicates import called, last_part
+from ...syntax.predicates import called, last_part, of_self
 from ...syntax.values import is_tensor
-from ...syntax.walk import brief, dotted, own_of_type, spelled
+from ...syntax.walk import brief, own_of_type, spelled
 from . import known, operators, reads, sizes
 from .asking import Detector, Found, torch_name
 from .counting import counted
@@ -230,14 +230,8 @@ def device_of_helper(file: SourceFile, node: cst.CSTNode) -> str | None:
 
 def _method_uses(file: SourceFile, function: cst.FunctionDef) -> list[tuple[SourceFile, cst.CSTNode]]:
     owner = file.owner(function)
-    if owner is None:
-        return []
-    name = f"self.{function.name.value}"
-    return [
-        (file, n)
-        for n in file.index.nodes
-        if isinstance(n, cst.Attribute) and dotted(n) == name and file.owner(n) is owner
-    ]
+    named = (n for n in file.index.named(function.name.value) if of_self(n) is not None)
+    return [(file, n) for n in named if owner is not None and file.owner(n) is owner]
 
 
 def _on_device(file: SourceFile, use: cst.CSTNode) -> bool:

@@ -105,6 +105,7 @@ def _parses(text: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=32)  # whoever asks for facts often asks for the tree soon after
 def syntax(text: str) -> ast.Module:
     """The syntax tree, or whatever Python itself raises for such a file."""
     with warnings.catch_warnings():

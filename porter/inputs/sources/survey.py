@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -102,14 +102,30 @@ class Survey:
     def _on_python_path(self) -> tuple[str, ...]:
         """The folders that end as a string does in a file that changes `sys.path`, and do not lie at the top."""
         named = {
-            node.value.strip("/")
+            text.strip("/")
             for path in self.paths
             if b"sys.path" in self._content(path)
-            for node in ast.walk(self.syntax(path))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < _LONGEST
+            for text in _strings(self.syntax(path))
+            if len(text) < _LONGEST
         }
         folders = sorted({folder_of(path) for path in self.paths} - {self.tree.prefix})
         return tuple(folder for folder in folders if any(_ends(folder, text) for text in named))
+
+
+def _strings(tree: ast.AST) -> Iterator[str]:
+    """The strings in a tree. `ast.walk` asks each node for each of its fields by name, which takes far longer."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if type(node) is ast.Constant:
+            if isinstance(node.value, str):
+                yield node.value
+            continue
+        for value in vars(node).values():
+            if type(value) is list:
+                pending += [part for part in value if isinstance(part, ast.AST)]
+            elif isinstance(value, ast.AST):
+                pending.append(value)
 
 
 def _ends(folder: str, text: str) -> bool:

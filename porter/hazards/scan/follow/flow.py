@@ -65,14 +65,10 @@ class Flow:
         if self._solved:
             return
         self._solved = True
-        for file in self.project.files.values():
+        files = self.project.files.values()
+        for file in files:
             self._start(file, file.index.module)
-        functions = [
-            (file, node)
-            for file in self.project.files.values()
-            for node in file.index.nodes
-            if type(node) is cst.FunctionDef
-        ]
+        functions = [(file, node) for file in files for node in file.index.of_type(cst.FunctionDef)]
         # Who is called by others is looked at when they are, with what they give.
         for called in (False, True):
             for file, node in functions:
@@ -229,11 +225,10 @@ class Flow:
     def _methods(self) -> dict[str, list[Method]]:
         found: dict[str, list[Method]] = defaultdict(list)
         for file in self.project.files.values():
-            for node in file.index.nodes:
-                if type(node) is cst.ClassDef:
-                    for item in node.body.body:
-                        if isinstance(item, cst.FunctionDef):
-                            found[item.name.value].append(Method(file, node, item))
+            for owner in file.index.of_type(cst.ClassDef):
+                for item in owner.body.body:
+                    if isinstance(item, cst.FunctionDef):
+                        found[item.name.value].append(Method(file, owner, item))
         return found
 
     def attribute(self, file: SourceFile, owner: cst.ClassDef, name: str) -> Value | None:
