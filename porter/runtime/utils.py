@@ -18,7 +18,7 @@ from .backend.collectives import all_reduce, broadcast, get_rank, get_world_size
 from .backend.mesh import devices, hosts
 from .backend.optimizers import GradScaler, optimizer_step
 from .backend.precision import autocast, autocast_for, precise_products
-from .backend.programs import call_program
+from .backend.programs import call_program, write_at
 from .backend.replicas import (
     Replicated,
     launch,
@@ -87,4 +87,5 @@ __all__ = [
     "upload",
     "use_device",
     "value_for_log",
+    "write_at",
 ]

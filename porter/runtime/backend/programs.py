@@ -1,12 +1,15 @@
 """Programs of XLA's as part of a graph."""
 
 import functools
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from . import mesh, xla
+
+_written: dict[object, Any] = {}  # programs of `write_at`, a few for each number of slots
 
 
 def call_program(
@@ -28,6 +31,29 @@ def call_program(
     return results
 
 
+def write_at(
+    wholes: Sequence[torch.Tensor],
+    parts: Sequence[torch.Tensor],
+    axis: int,
+    place: torch.Tensor,
+    *,
+    apart: bool = False,
+) -> None:
+    """Write each of `parts` into one of `wholes` in place, from `place` (1), int64, of `axis` on; all of it has to fit.
+
+    XLA's lowering of `index_copy_` also reads what was there, in case `place` is outside. `apart` keeps the write out
+    of the fusion that computes a part: XLA's CPU goes over all of a whole in such a fusion.
+    """
+    if wholes[0].device.type != "xla":
+        for whole, part in zip(wholes, parts, strict=True):
+            whole.index_copy_(axis, place, part)
+        return
+    given = [place, *wholes, *parts]
+    found = xla.require()._XLAC._xla_user_computation("xla::write_at", given, _writing(given, axis, apart))
+    for whole, written in zip(wholes, found, strict=True):
+        whole.copy_(written)
+
+
 def _own_part(tensor: torch.Tensor, divided: bool) -> torch.Tensor:
     """What a device has of a tensor: its part along the first axis, or all of it."""
     axes = ("data" if divided else None, *[None] * (tensor.dim() - 1))
@@ -47,3 +73,34 @@ def _from_parts(part: torch.Tensor, divided: bool) -> torch.Tensor:
 @functools.lru_cache(maxsize=1024)  # a step calls each again; some ten shapes of a network
 def _computation(hlo: bytes) -> Any:
     return xla.require()._XLAC._xla_op_computation_from_module_proto("kernel", hlo)
+
+
+def _writing(given: Sequence[torch.Tensor], axis: int, apart: bool) -> Any:
+    """A program of parameters (place, wholes, parts) that gives the wholes."""
+    key = axis, apart, *((tensor.shape, tensor.dtype) for tensor in given)
+    if key in _written:
+        return _written[key]
+    native: Any = importlib.import_module("torch_xla.core.xla_builder")
+    builder, count = native.create_builder("write_at"), len(given) // 2
+
+    def written(place: Any, wholes: Sequence[Any], parts: Sequence[Any]) -> list[Any]:
+        first = place.reshape(())
+        places = [first if number == axis else first.zeros_like() for number in range(given[1].dim())]
+        return [whole.dynamic_update_slice(part, places) for whole, part in zip(wholes, parts, strict=True)]
+
+    def once(place: Any, last: Any, *rest: Any) -> tuple[Any, ...]:
+        one = native.Op.scalar(place.builder(), 1, dtype=native.Type.S64)
+        parts = rest[count:]
+        return place + one, last, *written(place, rest[:count], parts), *parts
+
+    place, *others = (
+        native.mkparam(builder, number, native.tensor_shape(tensor)) for number, tensor in enumerate(given)
+    )
+    if apart:  # a loop of one turn, which XLA cannot know
+        state = place.reshape(()), place.reshape(()), *others
+        whole = native.Op.mkwhile(state, lambda place, last, *rest: place <= last, once)
+        results = [whole.get_tuple_element(number) for number in range(2, 2 + count)]
+    else:
+        results = written(place, others[:count], others[count:])
+    _written[key] = native.Op.tuple(results).build("write_at")
+    return _written[key]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .. import loops
+from .. import loops, utils
+from ..ops import forms
 from .network import Layer, Network, Place
 from .prompt import Prompt
 from .sampling import Drawing, sample
@@ -85,17 +86,17 @@ def _once(
 def advance(network: Network, state: State, token: Tensor, ends: Tensor) -> None:
     """Put `token` (B) into the next slot, note which rows end with it, and compute the logits behind it."""
     vocabulary = torch.arange(network.audio.shape[0], device=token.device)
+    apart = not forms.wants_tpu_form(token)
     state.ended.copy_(torch.where((state.ended < 0) & ends, state.step, state.ended))
     state.over = (state.ended >= 0).all()
     state.seen.logical_or_(vocabulary == token[:, None])
-    state.tokens.index_copy_(1, state.slot, token[:, None])
+    utils.write_at([state.tokens], [token[:, None]], 1, state.slot, apart=apart)
     state.valid.logical_or_(torch.arange(state.slots, device=token.device) == state.slot)
     hidden = _placed(network.audio[token[:, None]], network.audio_place, state.position[:, None])
     bias = visible(state.valid, hidden.dtype)[:, None]
     for layer, keys, values in zip(network.layers, state.keys, state.values, strict=True):
         query, key, value = (part.reshape(*keys.shape[:2], 1) for part in _heads(layer, hidden, network.heads))
-        keys.index_copy_(2, state.slot, key)
-        values.index_copy_(2, state.slot, value)
+        utils.write_at([keys, values], [key, value], 2, state.slot, apart=apart)
         hidden = _rest(layer, hidden, _look_back(query, keys, values, bias))
     state.logits.copy_(network.predict(hidden[:, 0]))
     state.position.add_(1)
