@@ -14,7 +14,8 @@ from .sampling import Drawing, Options
 from .slots import State, room
 
 MOST = 1500  # steps that upstream's loops take at most
-READ_EVERY = 16  # steps between two looks at whether all rows have ended
+READ_EVERY = 16  # steps between two looks at whether all rows have ended, where each step is a graph
+TURNS = 64  # steps of one graph at most, which stops by itself: tracing and starting it is the host's work for all
 
 
 class Decoded(NamedTuple):
@@ -42,7 +43,8 @@ def decode(
     then. ValueError for options that nothing can be drawn with, and for rows without phonemes; IndexError for phonemes
     and codes that the network does not have, as eager PyTorch raises: XLA would take others in their place.
     """
-    state, prompt, chunks = _decoding(network, rows, options, most, READ_EVERY, noise)
+    every = TURNS if loops.fits(network.device) else READ_EVERY
+    state, prompt, chunks = _decoding(network, rows, options, most, every, noise)
     pending: Tensor | None = None
     for done in chunks:
         # What was computed a while ago is read, so that nobody waits for what is being computed.
@@ -118,7 +120,7 @@ def _chunks(
             if filled + done == state.slots:
                 state.grow(room(state.slots))
                 utils.run_pending()
-            count = min(wanted - done, state.slots - filled - done, READ_EVERY)
+            count = min(wanted - done, state.slots - filled - done, TURNS)
             steps(network, state, drawing, noise, range(done, done + count))
             done += count
         yield done
@@ -134,12 +136,12 @@ def _one_by_one(network: Network, state: State, drawing: Drawing, noise: Noise |
 
 
 def _in_one_graph(network: Network, state: State, drawing: Drawing, noise: Noise | None, turns: range) -> None:
-    """One graph for all of them, which is the same for any number up to READ_EVERY."""
+    """One graph for all of them, which is the same for any number up to TURNS."""
     shape = (state.logits.shape[0], state.logits.shape[1])
     if noise is None:
-        drawn = torch.empty((READ_EVERY, *shape), device=network.device).exponential_()
+        drawn = torch.empty((TURNS, *shape), device=network.device).exponential_()
     else:
-        drawn = torch.stack([noise(min(index, turns[-1]), shape) for index in range(turns[0], turns[0] + READ_EVERY)])
+        drawn = torch.stack([noise(min(index, turns[-1]), shape) for index in range(turns[0], turns[0] + TURNS)])
     graphs.several(network, state, drawn, _sent(torch.tensor(len(turns)), network), drawing)
     utils.run_pending()
 
