@@ -85,6 +85,7 @@ class Allowance:
     restarts: int = 0  # of the device's generator, each from a number of the host: one a checkpointed region that draws
     fetched: int = 0  # tensors that are wanted on the host
     sent: int = 0  # tensors that the host computes
+    sized: int = 0  # values that decide on a bucket: each is read, and another bucket is another graph
 
 
 @dataclass(frozen=True)
@@ -105,24 +106,23 @@ class Budget:
                 result.setdefault((overrun.figure, overrun.detail, index > 0), overrun)
         return list(result.values())
 
+    def compile_limit(self, step: int) -> int:
+        """How many graphs a step may compile; 0 is the first step."""
+        return self.allowance.sized + (1 if step == 0 else 0)
+
     def _of_step(self, index: int, step: StepCost) -> list[Overrun]:
         first = index == 0
-        printed = self.allowance.printed
+        read = self.allowance.printed + self.allowance.sized
         found = [
-            Overrun("compiles", index, step.compiles, compile_limit(index)),
+            Overrun("compiles", index, step.compiles, self.compile_limit(index)),
             *(Overrun("fallbacks", index, n, 0, op) for op, n in sorted(step.fallbacks.items())),
-            Overrun("host syncs", index, step.syncs, printed),
-            Overrun("device-to-host transfers", index, step.downloads, printed + self.allowance.fetched),
+            Overrun("host syncs", index, step.syncs, read),
+            Overrun("device-to-host transfers", index, step.downloads, read + self.allowance.fetched),
         ]
         if not first:
             limit = self.batch_tensors + _SEEDS + self.allowance.restarts + self.allowance.sent
             found.append(Overrun("host-to-device transfers", index, step.uploads, limit))
         return [overrun for overrun in found if overrun.count > overrun.limit]
-
-
-def compile_limit(step: int) -> int:
-    """How many graphs a step may compile; 0 is the first step."""
-    return 1 if step == 0 else 0
 
 
 def budget_from(told: Mapping[str, Any]) -> Budget:

@@ -47,7 +47,7 @@ from porter.validate.noise import RecordNoise, ReplayNoise, noise_told
 from porter.validate.request import without_kernels
 from porter.validate.seeding import seed_all
 from porter.validate.settings import make_settings
-from porter.validate.step import StepTensors, loss_scales, materialized, run_step
+from porter.validate.step import NoGradientError, StepTensors, loss_scales, materialized, run_step
 from porter.validate.trace import Trace
 from porter.validate.varied import exact_variations, record_variations, replay_variations
 from porter.validate.weights import prepare
@@ -88,7 +88,10 @@ def reference(job: Job) -> Told:
             wide = watching.enter_context(WideOperators())
             kinks = watching.enter_context(RecordKinks()) if case.gradients else RecordKinks()
             noise = watching.enter_context(RecordNoise([Path(root) for root in job.roots]))
-            step, trace = _traced(job, case, model, batch, device)
+            try:
+                step, trace = _traced(job, case, model, batch, device)
+            except NoGradientError:
+                raise Unavailable("what this upstream has of it gives no result with a gradient") from None
         _write(job, "state.json", describe_state(model.state_dict()))
         save_draws(noise.draws, Path(job.folder))
         save_masks(kinks.masks, job.path("kinks.safetensors"))

@@ -19,6 +19,10 @@ _PERIOD = 31  # a prime, so that no axis of a tensor falls into step with it
 _LEAST = 1e-12  # a mean square below this is nothing to divide by
 
 
+class NoGradientError(ValueError):
+    """No result of a case that differentiates has a gradient."""
+
+
 @dataclass
 class StepTensors:
     """What one step gave, by name, in order; still on the device that it ran on."""
@@ -102,7 +106,7 @@ def scaled_loss(results: Mapping[str, Tensor], scales: Mapping[str, Tensor]) -> 
             unit = wide / scales[name].to(wide.dtype) if name in scales else wide
             parts.append(unit.square().mean() + (unit * _pattern(unit)).mean())
     if not parts:
-        raise ValueError("no result has a gradient")
+        raise NoGradientError("no result has a gradient")
     total = parts[0]
     for part in parts[1:]:
         total = total + part

@@ -62,3 +62,17 @@ def test_an_allowance_is_no_more_than_that() -> None:
         ("device-to-host transfers", 1),
     ]
     assert budget_from(asdict(allowed)) == allowed
+
+
+def test_a_size_that_is_read_has_a_graph_behind_it() -> None:
+    allowance = Allowance(sized=1)
+    told = (step(compiles=2, syncs=1, downloads=1), step(compiles=1, syncs=1, downloads=1))
+    assert Budget(told, batch_tensors=5, allowance=allowance).overruns() == []
+    more = (step(compiles=3, syncs=2), step(compiles=2))
+    assert [
+        (overrun.figure, overrun.step, overrun.limit) for overrun in Budget(more, 5, allowance=allowance).overruns()
+    ] == [
+        ("compiles", 0, 2),
+        ("host syncs", 0, 1),
+        ("compiles", 1, 1),
+    ]

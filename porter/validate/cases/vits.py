@@ -156,8 +156,9 @@ def _padding(model: Any) -> Any:
 
 
 def _allowance(model: Subjects) -> Allowance:
-    # How many frames a text becomes is read, and results are cut on the host; the judge has the text on the device.
-    return Allowance(fetched=12, sent=24)
+    # How many frames a text becomes is read, once, and decides on the bucket; results are cut on the host; the judge
+    # has the text on the device.
+    return Allowance(fetched=12, sent=24, sized=1)
 
 
 _TRAINING = tuple(

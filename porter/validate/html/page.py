@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porter import __version__
-from porter.validate.budget import Budget, compile_limit
+from porter.validate.budget import Budget
 from porter.validate.compare import TensorReport, least_db, most_telling
 from porter.validate.html.listening import Listening, listening
 from porter.validate.html.plots import Bar, Ratios, Value, bars, ratios
@@ -152,7 +152,7 @@ def _cost_cells(case: CaseOutcome) -> tuple[Cell, ...]:
 
 def _steps(budget: Budget | None) -> tuple[Bar, ...]:
     counts = [step.compiles for step in budget.steps] if budget else []
-    limits = [compile_limit(step) for step in range(len(counts))]
+    limits = [budget.compile_limit(step) for step in range(len(counts))] if budget else []
     return bars(counts, limits, "graphs compiled") if counts else ()
 
 
@@ -162,9 +162,9 @@ def _all_steps(cases: Sequence[CaseOutcome]) -> tuple[Bar, ...]:
     count = max((len(budget.steps) for budget in budgets), default=0)
     totals, limits = [], []
     for step in range(count):
-        there = [budget.steps[step] for budget in budgets if step < len(budget.steps)]
-        totals.append(sum(cost.compiles for cost in there))
-        limits.append(compile_limit(step) * len(there))
+        there = [budget for budget in budgets if step < len(budget.steps)]
+        totals.append(sum(budget.steps[step].compiles for budget in there))
+        limits.append(sum(budget.compile_limit(step) for budget in there))
     return bars(totals, limits, "graphs compiled in all cases") if count else ()
 
 
