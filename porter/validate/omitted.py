@@ -19,10 +19,11 @@ def not_judged(
     left: Sequence[str],
     stopped: str,
     unreached: Sequence[str] = (),
+    unbuilt: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """What this run did not look at: cases (`every` there is, those `asked` for, those `left`), devices, sizes.
 
-    `unreached` is code of the package that nobody runs, `FILE:NAME`.
+    `unreached` is code of the package that nobody runs, `FILE:NAME`; `unbuilt` are Cython files of upstream.
     """
     found = []
     if left:
@@ -37,6 +38,8 @@ def not_judged(
             f"{len(unreached)} classes and functions that neither upstream's networks nor its trainers reach: "
             f"{_some(unreached)}"
         )
+    if unbuilt:
+        found.append(f"the extension modules of {_some(unbuilt)}, which are not built: their source ran as Python")
     found.append(f"{' and '.join(PROGRAMS)}, the programs that speak; bench/speak.py and bench/speak_whole.py do")
     if request.device == "cpu":
         found.append("XLA: lowering and rounding there, and the graph budget; --device xla does")

@@ -129,7 +129,15 @@ def validate(
         },
         host_only=inventory.excused,
         reference=judge.recording.header.words if judge.recording is not None else "",
-        not_judged=not_judged(judge.request, (*TITLES, *FORMS, *KERNELS), names, left, stopped, inventory.unreached),
+        not_judged=not_judged(
+            judge.request,
+            (*TITLES, *FORMS, *KERNELS),
+            names,
+            left,
+            stopped,
+            unreached=inventory.unreached,
+            unbuilt=judge.unbuilt,
+        ),
         untaken=tuple(sorted(untaken)),
         by_hand=manifest.edited_by_hand(),
         stopped=stopped,
@@ -172,6 +180,7 @@ def open_judge(snapshot: Snapshot, folder: Path, request: Request) -> Iterator[J
             texts=tree.sources.texts,
             arrangement=tree.sources.arrangement,
             lines=source_map(manifest, tree),
+            unbuilt=tuple(tree.unbuilt) if recording is None else (),
             upstream=old,
             ported=stack.enter_context(server(port, xla, "port.log")),
             anew=stack.enter_context(closing(server(port, xla, "anew.log", anew=True))),
@@ -201,6 +210,7 @@ class Judge:
     texts: Mapping[str, tuple[str, str]]  # of upstream: path → place inside the package, text
     arrangement: Arrangement  # how these stand to each other
     lines: SourceMap
+    unbuilt: tuple[str, ...]  # Cython sources of upstream that run as Python
     upstream: Server | None  # either this and `reference`, or `recording`
     ported: Server
     anew: Server  # imports the package anew for each job; starts with its first one

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from porter.errors import PortError
 from porter.inputs.sources import Sources, collect
 from porter.inputs.upstream import Snapshot
+from porter.validate.cython_source import as_python
 
 PORT_PACKAGE = "module.tpu"
 _CONFIG = re.compile(r"s2(?P<version>\w+)\.json")
@@ -78,6 +79,13 @@ class UpstreamTree:
     def lay_out_reference(self, folder: Path) -> Paths:
         """Write all files to `folder`; how to import them."""
         self._write([*self.sources.texts, *self.sources.consulted, *self._compiled], folder)
+        place = self._place(folder)
+        for path, python in self.unbuilt.items():
+            built = place / path
+            # A build in the file's own folder puts the module into one more folder of the same name.
+            for around in (built.parent, built.parent / built.parent.name):
+                around.mkdir(exist_ok=True)
+                (around / f"{built.stem}.py").write_text(python, encoding="utf-8")
         return Paths(self._package, self._search(folder), (str(folder / self._around), str(folder)))
 
     def lay_out_rest(self, folder: Path, port: Path) -> Paths:
@@ -98,20 +106,37 @@ class UpstreamTree:
         return Paths(PORT_PACKAGE, (str(around), str(folder)), (str(around), str(folder)))
 
     def _write(self, paths: list[str], folder: Path) -> None:
-        place = folder if self.sources.prefix else folder / _CHECKOUT
-        self._snapshot.materialize([*paths, *self._data], place)
+        self._snapshot.materialize([*paths, *self._data], self._place(folder))
         for entry in self._search(folder):
             _make_packages(Path(entry))
+
+    def _place(self, folder: Path) -> Path:
+        """Where the root of the snapshot is laid out."""
+        return folder if self.sources.prefix else folder / _CHECKOUT
 
     @cached_property
     def _compiled(self) -> list[str]:
         """Extension modules that somebody built in the tree, as the search of VITS is, which its sources import."""
+        return self._ending_with(*EXTENSION_SUFFIXES)
+
+    @cached_property
+    def unbuilt(self) -> dict[str, str]:
+        """Cython sources of which no extension module was built, as Python; those that Python can take the place of."""
+        built = {(place := PurePosixPath(path)).parent / place.name.partition(".")[0] for path in self._compiled}
+        found = {}
+        for path in self._ending_with(".pyx"):
+            place = PurePosixPath(path).with_suffix("")
+            if not built & {place, place.parent / place.parent.name / place.name}:
+                found[path] = as_python(self._snapshot.read(path).decode(errors="replace"))
+        return {path: python for path, python in found.items() if python is not None}
+
+    def _ending_with(self, *suffixes: str) -> list[str]:
+        """The files with such an ending in folders of the sources and below them."""
         folders = {path.rpartition("/")[0] for path in (*self.sources.texts, *self.sources.consulted)}
         return sorted(
             path
             for path in self._snapshot.files()
-            if path.endswith(tuple(EXTENSION_SUFFIXES))
-            and any(path.startswith(f"{folder}/") or not folder for folder in folders)
+            if path.endswith(suffixes) and any(path.startswith(f"{folder}/") or not folder for folder in folders)
         )
 
     @cached_property

@@ -25,6 +25,22 @@ def test_extension_modules_that_were_built_in_the_tree_come_along(tmp_path: Path
     assert [(Path(entry) / built).exists() for entry in paths.search] == [True, False]
 
 
+def test_cython_that_nobody_built_runs_as_python(tmp_path: Path) -> None:
+    files = {"models.py": NETWORK, "train.py": TRAIN, "search/core.pyx": "cpdef int twice(int x):\n    return x + x\n"}
+    tree = UpstreamTree(open_upstream(str(write_tree(tmp_path / "up", files))))
+    place = Path(tree.lay_out_reference(tmp_path / "out").search[0])
+    assert list(tree.unbuilt) == ["search/core.pyx"]
+    for python in (place / "search/core.py", place / "search/search/core.py"):
+        assert "def twice(x)" in python.read_text()
+
+
+def test_cython_that_somebody_built_is_left_alone(tmp_path: Path) -> None:
+    for built in (f"search/core{EXTENSION_SUFFIXES[0]}", f"search/search/core{EXTENSION_SUFFIXES[0]}"):
+        files = {"models.py": NETWORK, "train.py": TRAIN, "search/core.pyx": "cpdef f():\n    pass\n", built: "code"}
+        root = write_tree(tmp_path / built.replace("/", "-"), files)
+        assert UpstreamTree(open_upstream(str(root))).unbuilt == {}
+
+
 def test_a_folder_is_a_package_where_an_installed_one_would_hide_it(tmp_path: Path) -> None:
     files = {f"{name}/one.py": "import torch\n\none = torch.ones(1)\n" for name in ("click", "of_nobody_else")}
     imports = "from click.one import one\nfrom of_nobody_else.one import one as other\n"

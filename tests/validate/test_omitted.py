@@ -47,3 +47,8 @@ def test_kernels_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_code_that_nobody_runs() -> None:
     told = not_judged(Request("cpu"), CASES, CASES, (), "", ("AR/far.py:unused",))
     assert "1 classes and functions that neither upstream's networks nor its trainers reach: AR/far.py:unused" in told
+
+
+def test_extension_modules_that_nobody_built() -> None:
+    told = not_judged(Request("cpu"), CASES, CASES, (), "", unbuilt=("search/core.pyx",))
+    assert "the extension modules of search/core.pyx, which are not built: their source ran as Python" in told
