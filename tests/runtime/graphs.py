@@ -4,7 +4,8 @@ import importlib
 import importlib.util
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,20 @@ class Cost:
 def device() -> torch.device:
     os.environ.setdefault("PJRT_DEVICE", "CPU")
     return utils.get_xla_device()
+
+
+@contextmanager
+def never_run() -> Iterator[None]:
+    """Graphs that are traced inside are forgotten at the end.
+
+    XLA's CPU ends the process where it meets a call of a TPU's compiler, whichever test happens to run what is pending.
+    """
+    torch_xla: Any = importlib.import_module("torch_xla")
+    torch_xla.sync(wait=True)
+    try:
+        yield
+    finally:
+        torch_xla._XLAC._clear_pending_irs(str(device()))
 
 
 def cost_of(step: Callable[[], Any]) -> Cost:
