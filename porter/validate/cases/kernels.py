@@ -6,6 +6,7 @@ beside multiples of registers wherever a kernel takes such, and larger than 128 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,8 +52,11 @@ def _sound(factor: int, *columns: int) -> Inputs:
     return lambda model, s, generator: {"x": normal(generator, s.batch, 1, factor * s.frames + 1, *columns)}
 
 
-def _attended(*lead: int, keys: Size, width: int, values: int, masked: bool = True) -> Inputs:
-    """Queries of phonemes and keys of phonemes or frames, and where they may look; `lead` is what is before those."""
+def _attended(*lead: int, keys: Size, width: int, values: int, masked: bool = True, by_head: bool = False) -> Inputs:
+    """Queries of phonemes and keys of phonemes or frames, and where they may look; `lead` is what is before those.
+
+    `by_head`: each head may look somewhere else, in all samples alike.
+    """
 
     def inputs(model: Any, s: Settings, generator: torch.Generator) -> Batch:
         queries, count = s.phonemes, size(s, keys)
@@ -61,6 +65,9 @@ def _attended(*lead: int, keys: Size, width: int, values: int, masked: bool = Tr
             "k": normal(generator, s.batch, *lead, count, width),
             "v": normal(generator, s.batch, *lead, count, values),
         }
+        if by_head:
+            heads = _seen(replace(s, batch=lead[0]), (), queries, count, generator)
+            return {**given, "mask": heads.unsqueeze(0)}
         return {**given, "mask": _seen(s, lead, queries, count, generator)} if masked else given
 
     return inputs
@@ -93,8 +100,8 @@ CASES = (
         own(networks.relative, "relative", _attended(_HEADS, keys="phonemes", width=24, values=24), ("mask",),
               width=24, window=4, p=0.1),
         own(networks.across, "across", _attended(keys="frames", width=7, values=10), ("mask",)),
-        own(networks.scaled, "scaled", _attended(_HEADS, keys="frames", width=16, values=24), ("mask",),
-              causal=False, scale=None),
+        own(networks.scaled, "scaled", _attended(_HEADS, keys="frames", width=16, values=24, by_head=True),
+              ("mask",), causal=False, scale=None),
         own(networks.scaled, "causal", _attended(3, keys="frames", width=16, values=5, masked=False),
               causal=True, scale=0.3),
     ),
