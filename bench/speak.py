@@ -35,6 +35,7 @@ from porter.validate.cases.t2s import upstream_tokens
 from porter.validate.tree import UpstreamTree
 
 _VOCABULARY, _PHONEMES, _BERT = 1025, 732, 1024
+_GRAPHS = 6  # of steps that are timed alone: as many as a cache has room for
 _RUNS = 3  # of each decoder, of which the fastest counts
 _KINDS: dict[str, dict[str, Any]] = {
     "greedy": {"top_k": 1, "repetition_penalty": 1.35},
@@ -67,7 +68,7 @@ def main() -> int:
     equal = True
     costs: dict[str, list[str]] = {}
     tokens = Table("size", "rows", "kind", "equal tokens", title=f"the port on {asked.device}, upstream on the CPU")
-    speeds = Table("size", "rows", "decoder", "tokens a second", "of upstream's")
+    speeds = Table("size", "rows", "decoder", "tokens a second", "of upstream's", "CPU ms a token")
     with _both(asked.upstream, asked.directory) as (upstream, port), torch.no_grad():
         for name in asked.size or ["small"]:
             bench = Bench(_SIZES[name], upstream, port, asked.device, asked.tokens)
@@ -76,8 +77,8 @@ def main() -> int:
                     same, count = bench.compare(kind, batch, range(asked.seeds))
                     equal &= same == count
                     tokens.add_row(name, str(batch), kind, f"{same} of {count}")
-                for decoder, rate, times in bench.rates(batch):
-                    speeds.add_row(name, str(batch), decoder, f"{rate:.1f}", f"{times:.1f}")
+                for decoder, rate, times, spent in bench.rates(batch):
+                    speeds.add_row(name, str(batch), decoder, f"{rate:.1f}", f"{times:.1f}", f"{spent * 1000:.3f}")
             costs[name] = [*bench.costs()]
         Console().print(tokens, speeds, *(f"{name}: {line}" for name, lines in costs.items() for line in lines))
         sys.stdout.flush()  # upstream's graphs may end the process
@@ -149,8 +150,11 @@ class Bench:
                 count += len(wanted)
         return same, count
 
-    def rates(self, batch: int) -> Iterator[tuple[str, float, float]]:
-        """Tokens a second of each decoder, and as a multiple of those of upstream, which decodes row after row."""
+    def rates(self, batch: int) -> Iterator[tuple[str, float, float, float]]:
+        """Tokens a second of each decoder, as a multiple of upstream's, and seconds that processors spend on a token.
+
+        Upstream decodes row after row. The processors' seconds are all threads', and the machine's load is not in them.
+        """
         rows = [self.row(index) for index in range(batch)]
         options = _KINDS["drawn"]
 
@@ -167,16 +171,18 @@ class Bench:
             decoders["the port, XLA"]()  # compiles
         first = 0.0
         for name, decode in decoders.items():
-            rate = batch * self.tokens / min(timeit.repeat(decode, repeat=_RUNS, number=1))
+            tokens = batch * self.tokens
+            rate = tokens / min(timeit.repeat(decode, repeat=_RUNS, number=1))
+            spent = min(timeit.repeat(decode, timer=time.process_time, repeat=_RUNS, number=1)) / tokens
             first = first or rate
-            yield name, rate, rate / first
+            yield name, rate, rate / first, spent
 
     def costs(self) -> Iterator[str]:
         """What a step costs the host, and what a second sentence of the bucket asks of XLA."""
-        seconds, steps = self._step_costs()
-        what = "a step traced by the host" if self.network is not self.eager else "a step, eager"
+        traced, whole, steps = self._step_costs()
         together = f", {steps} of them in one graph" if steps > 1 else ""
-        yield f"{what}: {seconds * 1000:.2f} ms{together}"
+        yield f"a step of one row: {whole * 1000:.3f} ms, {traced * 1000:.3f} of them the host's trace{together}"
+        yield f"the products of its weights alone, by PyTorch on the host: {self._products() * 1000:.3f} ms"
         if self.network is self.eager:
             return
         metrics: Any = import_module("torch_xla.debug.metrics")
@@ -189,22 +195,32 @@ class Bench:
         yield f"a second sentence: {compiles} compiles, {reads} reads for {self.tokens} tokens"
         yield f"fallbacks: {', '.join(sorted(fallbacks)) or 'none'}"
 
-    def _step_costs(self) -> tuple[float, int]:
-        """Seconds of the host for a step, the middle one of 20, and how many steps make a graph."""
+    def _step_costs(self) -> tuple[float, float, int]:
+        """Least seconds of a step's trace, and until its results are there, and how many steps make a graph."""
         state, drawing, device = self._state(), self._drawing(), self.network.device
         steps = self.decoding.driver.TURNS if self.steps.loops.fits(device) else 1
         noise = torch.empty(steps, 1, _VOCABULARY, device=device).exponential_()
         count = torch.tensor(steps).to(device)
-        times = []
-        for _ in range(20):
+        traces, wholes = [], []
+        for _ in range(_GRAPHS):
             begun = time.perf_counter()
             if steps > 1:
                 self.steps.several(self.network, state, noise, count, drawing)
             else:
                 self.steps.step(self.network, state, noise[0], drawing)
-            times.append(time.perf_counter() - begun)
+            traces.append(time.perf_counter() - begun)
             self.utils.run_pending()
-        return sorted(times)[len(times) // 2] / steps, steps
+            state.step.cpu()  # waits
+            wholes.append(time.perf_counter() - begun)
+        return min(traces) / steps, min(wholes) / steps, steps
+
+    def _products(self) -> float:
+        """Least seconds of a step's products with weights, for one row: each weight is read once."""
+        layers = self.eager.layers
+        products = [part for layer in layers for part in (layer.qkv, layer.out, layer.widen, layer.narrow)]
+        weights = [product.weight for product in (*products, self.eager.predict)]
+        given = [torch.randn(weight.shape[1]) for weight in weights]
+        return min(timeit.repeat(lambda: list(map(torch.mv, weights, given)), repeat=100, number=1))
 
     def upstream_on_xla(self, tokens: int) -> Iterator[str]:
         """Upstream's own loop on XLA; its blocks hold parameters in plain objects, which have to be sent by hand."""
@@ -242,7 +258,7 @@ class Bench:
 
     def _drawing(self) -> Any:
         sampling = import_module("module.tpu.decoding.sampling")
-        options = self.decoding.Options(**_KINDS["drawn"]).checked(_VOCABULARY)
+        options = self.decoding.Options(**_KINDS["drawn"], forced=10**6).checked(_VOCABULARY)  # goes on
         return sampling.Drawing.of(options, lambda tensor: tensor.to(self.network.device))
 
 
