@@ -8,6 +8,7 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.rule import Example, Rule, Safety
+from porter.syntax.predicates import is_plain, only_small
 from porter.syntax.walk import descendants, dotted
 
 _SEARCH = """
@@ -115,25 +116,24 @@ class AlignOnDevice(Rule):
     def _search(self, lines: Sequence[cst.CSTNode], roles: dict[str, str]) -> cst.BaseExpression | None:
         """The function that is called with path, scores and lengths, where the lines do nothing else but lead to it."""
         search: cst.BaseExpression | None = None
-        for number, line in enumerate(lines):
-            if not isinstance(line, cst.SimpleStatementLine) or len(line.body) != 1:
-                return None
-            small = line.body[0]
-            if isinstance(small, cst.Assign) and len(small.targets) == 1:
-                role, target = self._role(small.value, roles), small.targets[0].target
-                if role is None or not isinstance(target, cst.Name) or search is not None:
+        smalls = list(map(only_small, lines))
+        last = smalls.pop() if smalls else None
+        for small in smalls:
+            match small:
+                case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value):
+                    role = self._role(value, roles) if search is None else None
+                    if role is None:
+                        return None
+                    roles[name] = role
+                case cst.Expr(value=cst.Call(func=func, args=args)) if search is None:
+                    given = [self._role(arg.value, roles) if is_plain(arg) else None for arg in args]
+                    if given != ["path", "scores", "frames", "tokens"]:
+                        return None
+                    search = func
+                case _:
                     return None
-                roles[target.value] = role
-            elif isinstance(small, cst.Expr) and isinstance(small.value, cst.Call) and search is None:
-                given = [None if arg.keyword or arg.star else self._role(arg.value, roles) for arg in small.value.args]
-                if given != ["path", "scores", "frames", "tokens"]:
-                    return None
-                search = small.value.func
-            elif isinstance(small, cst.Return) and small.value is not None and number == len(lines) - 1:
-                return search if self._is_result(small.value, roles) else None
-            else:
-                return None
-        return None
+        returned = last.value if isinstance(last, cst.Return) else None
+        return search if returned is not None and self._is_result(returned, roles) else None
 
     def _role(self, node: cst.BaseExpression, roles: dict[str, str]) -> str | None:
         """What an expression stands for, given what names do."""
@@ -198,12 +198,13 @@ class AlignOnDevice(Rule):
         if not isinstance(search, cst.Name):
             return
         name = search.value
-        nodes = self.file.index.nodes
-        uses = sum(isinstance(n, cst.Name) and n.value == name and not self.file.inside_import(n) for n in nodes)
+        named = (n for n in self.file.index.named(name) if isinstance(n, cst.Name))
+        if sum(not self.file.inside_import(n) for n in named) != 1:
+            return
         for line in self.file.module.body:
-            small = line.body[0] if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else None
-            if uses == 1 and isinstance(small, cst.ImportFrom) and _brings_only(small, name):
-                self.replace(line, [])
+            small = only_small(line)
+            if isinstance(small, cst.ImportFrom) and _brings_only(small, name):
+                self.replace(cst.ensure_type(line, cst.SimpleStatementLine), [])
 
 
 def _brings_only(node: cst.ImportFrom, name: str) -> bool:

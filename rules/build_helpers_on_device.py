@@ -10,9 +10,10 @@ from porter.analysis.arguments import lacks
 from porter.analysis.factories import MOVES, input_device, read_move
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star, method_call
+from porter.syntax.predicates import only_target
 from porter.syntax.template import names_in
 from porter.syntax.torch_names import FACTORIES
-from porter.syntax.walk import own_of_type
+from porter.syntax.walk import dotted, own_of_type
 
 
 class BuildHelpersOnDevice(Rule):
@@ -120,21 +121,21 @@ class BuildHelpersOnDevice(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         found = method_call(node, *MOVES)
-        if found is None or self.host_reason(node) is not None:
-            return
-        move = read_move(self.file, node)
-        if move is None or move.device is None:
+        move = read_move(self.file, node) if found is not None and self.host_reason(node) is None else None
+        if found is None or move is None or move.device is None:
             return
         made = found[0]
         if isinstance(made, cst.Name):
             made = (self._made(made) if self._known_from_start(move.device, node) else None) or made
         if isinstance(made, cst.Call) and not has_star(made) and self._makes_host_tensors(made):
-            built = self.fill("__f(__d, __g)", f="utils.on_device", d=move.device, g=made.func)
-            assert isinstance(built, cst.Call)
-            args = [*built.args, *made.args]
-            comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-            args[1] = args[1].with_changes(comma=comma if made.args else cst.MaybeSentinel.DEFAULT)
-            self.replace(made, built.with_changes(args=args))
+            self.replace(made, self._on_device(made, move.device))
+
+    def _on_device(self, made: cst.Call, device: cst.BaseExpression) -> cst.Call:
+        """The same call, made on a device by the runtime."""
+        built = cst.ensure_type(self.fill("__f(__d, __g)", f="utils.on_device", d=device, g=made.func), cst.Call)
+        comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")) if made.args else cst.MaybeSentinel.DEFAULT
+        first, function = built.args
+        return built.with_changes(args=[first, function.with_changes(comma=comma), *made.args])
 
     def _known_from_start(self, device: cst.BaseExpression, node: cst.Call) -> bool:
         """Whether a device can be asked for anywhere in the function: it is that of a parameter."""
@@ -151,13 +152,8 @@ class BuildHelpersOnDevice(Rule):
         if function is None:
             return None
         uses = [n for n in own_of_type(function.body, cst.Name) if n.value == name.value]
-        values = [
-            n.value
-            for n in own_of_type(function.body, cst.Assign)
-            if len(n.targets) == 1
-            and isinstance(n.targets[0].target, cst.Name)
-            and n.targets[0].target.value == name.value
-        ]
+        assigns = own_of_type(function.body, cst.Assign)
+        values = [assign.value for assign in assigns if dotted(only_target(assign)) == name.value]
         moved = [n for n in uses if _is_moved(self.file.parent(n))]
         return values[0] if len(values) == 1 and len(moved) == len(uses) - 1 else None
 

@@ -11,6 +11,7 @@ from porter.analysis.module_uses import asked_in_functions
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
+from porter.syntax.predicates import only_index, only_target
 from porter.syntax.walk import dotted, own_of_type
 
 _BEFORE = """import ffmpeg
@@ -216,18 +217,13 @@ def _plain_command(node: cst.BaseExpression | None) -> bool:
 def _takes_output(file: SourceFile, node: cst.Call) -> bool:
     """Whether only the first of standard output and standard error is used: `out, _ = …` or `…[0]`."""
     parent = file.parent(node)
-    if isinstance(parent, cst.Subscript) and len(parent.slice) == 1 and isinstance(parent.slice[0].slice, cst.Index):
-        index = parent.slice[0].slice.value
+    index, target = only_index(parent), only_target(parent)
+    if index is not None:
         return isinstance(index, cst.Integer) and index.value == "0"
-    if not isinstance(parent, cst.Assign) or len(parent.targets) != 1:
-        return False
-    target = parent.targets[0].target
     names = [dotted(e.value) for e in target.elements] if isinstance(target, (cst.Tuple, cst.List)) else []
     if len(names) != 2 or names[1] is None:
         return False
-    function = file.function(node)
-    around: cst.CSTNode = function.body if function is not None else file.module
-    read = [n for n in own_of_type(around, cst.Name) if n.value == names[1]]
+    read = [n for n in own_of_type(file.space(node), cst.Name) if n.value == names[1]]
     return all(_is_assigned(file, n) for n in read)
 
 

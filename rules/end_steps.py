@@ -9,6 +9,7 @@ import libcst as cst
 from porter.analysis.steps import Loop, ends_step, is_training_loop, log_blocks, read_step
 from porter.rule import Example, Needed, Rule, Safety
 from porter.syntax.calls import method_call
+from porter.syntax.predicates import only_index
 from porter.syntax.values import is_tensor
 from porter.syntax.walk import own_descendants
 
@@ -289,16 +290,14 @@ class CopyBeforeIndexing(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         found = method_call(node, "cpu") if self.file.is_trainer else None
-        if found is None or node.args:
-            return
-        indexed = _attached(found[0])
-        if not isinstance(indexed, cst.Subscript) or not all(_is_fixed(e) for e in indexed.slice):
+        indexed = _attached(found[0]) if found is not None and not node.args else None
+        if found is None or not isinstance(indexed, cst.Subscript) or not all(_is_fixed(e) for e in indexed.slice):
             return
         around = self.file.parent(node)
         numbers = isinstance(around, cst.Attribute) and around.attr.value == "numpy"
         # Of a network in a list nothing would be copied; what has no autograd or becomes numpy's is a tensor.
-        item = len(indexed.slice) == 1 and isinstance(indexed.slice[0].slice, cst.Index)
-        if is_tensor(self.file.kind(indexed.value)) or (item and (numbers or indexed is not found[0])):
+        taken = only_index(indexed) is not None and (numbers or indexed is not found[0])
+        if taken or is_tensor(self.file.kind(indexed.value)):
             copied = indexed.with_changes(value=self.fill("__f(__x)", f="training.host_copy", x=indexed.value))
             self.replace(node, found[0].deep_replace(indexed, copied) if found[0] is not indexed else copied)
 

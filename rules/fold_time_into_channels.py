@@ -10,6 +10,7 @@ from porter.analysis.layers import is_list, layer_classes
 from porter.analysis.project import SourceFile
 from porter.analysis.signals import Form, Passage
 from porter.rule import Example, Rule, Safety
+from porter.syntax.predicates import is_none, methods
 from porter.syntax.walk import dotted, own_descendants, own_of_type
 
 _BEFORE = """import torch
@@ -139,17 +140,15 @@ class FoldTimeIntoChannels(Rule):
     def _hands_on(self, name: str) -> bool:
         if name == "torch.nn.Conv1d":
             return True
-        definition = self.file.project.definition(name)
-        file, owner = definition or (None, None)
-        if file is None or not isinstance(owner, cst.ClassDef) or not file.defines_module(owner):
+        definition = self.file.project.class_definition(name)
+        if definition is None or not definition[0].defines_module(definition[1]):
             return False
-        forward = next(
-            (m for m in owner.body.body if isinstance(m, cst.FunctionDef) and m.name.value == "forward"), None
-        )
+        file, owner = definition
+        forward = methods(owner).get("forward")
         if forward is None or len(forward.params.params) < 2:
             return False
         _, given, *others = forward.params.params
-        if any(p.default is None or dotted(p.default) != "None" for p in others):
+        if not all(is_none(p.default) for p in others):
             return False
         passage = Passage(file, absent=frozenset(p.name.value for p in others))
         if passage.follow(forward, given.name.value) is not Form.SIGNAL:

@@ -191,11 +191,13 @@ class ImportAtFirstUse(Rule):
             return
         kept = [code(alias.with_changes(comma=cst.MaybeSentinel.DEFAULT)) for alias in node.names if alias not in late]
         new = [cst.parse_statement(f"import {', '.join(kept)}")] if kept else []
-        for alias, name in late.items():
-            call = self.fill("__f(__n)", f="training.import_later", n=cst.SimpleString(f'"{dotted(alias.name)}"'))
-            new.append(cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(cst.Name(name))], call)]))
-        names = ", ".join(late.values())
-        self.replace(line, new, f"{self.message} ({names})")
+        new += [self._later(alias, name) for alias, name in late.items()]
+        self.replace(line, new, f"{self.message} ({', '.join(late.values())})")
+
+    def _later(self, alias: cst.ImportAlias, name: str) -> cst.SimpleStatementLine:
+        """The line that imports a module where it is first used."""
+        call = self.fill("__f(__n)", f="training.import_later", n=cst.SimpleString(f'"{dotted(alias.name)}"'))
+        return cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(cst.Name(name))], call)])
 
     def _name(self, alias: cst.ImportAlias) -> str | None:
         """The name that an import binds to the module itself."""

@@ -21,6 +21,7 @@ from porter.analysis.loops import (
 )
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
+from porter.syntax.predicates import is_plain, only_target
 from porter.syntax.template import match, names_in
 from porter.syntax.walk import dotted, same
 
@@ -320,17 +321,13 @@ class SliceSegmentsByGather(Rule):
 
     def _window(self, loop: SampleLoop) -> _Window | None:
         """What a loop with one assignment cuts out of each sample, and what it writes that to, sample by sample."""
-        statement = loop.statements[0] if len(loop.statements) == 1 else None
-        if not isinstance(statement, cst.Assign) or len(statement.targets) != 1:
-            return None
-        target = sample_range(statement.targets[0].target, loop.index)
-        source = sample_range(statement.value, loop.index)
+        written = only_target(loop.statements[0]) if len(loop.statements) == 1 else None
+        target = sample_range(written, loop.index) if written is not None else None
+        source = sample_range(loop.statements[0].value, loop.index)
         if target is None or source is None or target.start is not None or target.end is not None:
             return None
-        size = window_size(source.start, source.end)
+        size = window_size(source.start, source.end) if source.moves and source.axes <= 1 else None
         if size is None or not isinstance(target.tensor, cst.Name) or source.start is None:
-            return None
-        if not source.moves or source.axes > 1:
             return None
         planes = of_last_axis(self.file, source) or of_last_axis(self.file, source, replace(target, axes=0))
         return _Window(target.tensor, source.tensor, source.start, size, rows=not planes)
@@ -357,18 +354,13 @@ class SliceSegmentsByGather(Rule):
         """Whether `line` makes a tensor of the source's type with a place of just this size for each window: cut out of
         the source, which may be shorter, or in its whole length. `rows`: along axis 1, of however many axes.
         """
-        assign = line.body[0]
-        assert isinstance(assign, cst.Assign)
-        made = assign.value
+        made = cst.ensure_type(line.body[0], cst.Assign).value
         if not isinstance(made, cst.Call) or not made.args:
             return False, False
         if self.file.resolve(made.func) in ("torch.zeros_like", "torch.empty_like") and len(made.args) == 1:
-            return any(
-                (found := match(pattern, made.args[0].value)) is not None
-                and same(found["x"], source)
-                and same(found["n"], size)
-                for pattern in (("__x[:, :__n]",) if rows else ("__x[:, :, :__n]", "__x[:, :__n]", "__x[..., :__n]"))
-            ), False
+            patterns = ("__x[:, :__n]",) if rows else ("__x[:, :, :__n]", "__x[:, :__n]", "__x[..., :__n]")
+            cuts = (found for pattern in patterns if (found := match(pattern, made.args[0].value)) is not None)
+            return any(same(cut["x"], source) and same(cut["n"], size) for cut in cuts), False
         fresh = method_call(made, "new_zeros", "new_empty")
         return False, not rows and fresh is not None and same(fresh[0], source) and same(made.args[-1].value, size)
 
@@ -453,38 +445,22 @@ class CopyRangesByMask(Rule):
             self.replace(node, done)
 
     def _write(self, loop: SampleLoop, statement: cst.Assign | cst.AugAssign) -> cst.BaseStatement | None:
-        if not isinstance(statement, cst.Assign) or len(statement.targets) != 1:
-            return None
-        target = sample_range(statement.targets[0].target, loop.index)
+        written = only_target(statement)
+        target = sample_range(written, loop.index) if written is not None else None
         if target is None or target.end is None:
             return None
-        start: cst.BaseExpression = target.start if target.start is not None else _ZERO
         source = sample_range(statement.value, loop.index)
         if not of_last_axis(self.file, *(r for r in (target, source) if r is not None)):
             return None
+        start: cst.BaseExpression = target.start if target.start is not None else _ZERO
+        number = scalar(self.file, statement.value) and loop.index not in names_in(statement.value)
         if source is not None and same_range(source, target):
-            return _call(
-                self.fill(
-                    "__f(__t, __s, __a, __b)",
-                    f="ops.copy_ranges_",
-                    t=target.tensor,
-                    s=source.tensor,
-                    a=start,
-                    b=target.end,
-                )
-            )
-        if source is None and scalar(self.file, statement.value) and loop.index not in names_in(statement.value):
-            return _call(
-                self.fill(
-                    "__f(__t, __v, __a, __b)",
-                    f="ops.fill_ranges_",
-                    t=target.tensor,
-                    v=statement.value,
-                    a=start,
-                    b=target.end,
-                )
-            )
-        return None
+            how, value = "ops.copy_ranges_", source.tensor
+        elif source is None and number:
+            how, value = "ops.fill_ranges_", statement.value
+        else:
+            return None
+        return _call(self.fill("__f(__t, __v, __a, __b)", f=how, t=target.tensor, v=value, a=start, b=target.end))
 
 
 class AverageRangesByMask(Rule):
@@ -596,19 +572,17 @@ class AverageRangesByMask(Rule):
             self.replace(node, done)
 
     def _sum(self, loop: SampleLoop, statement: cst.Assign | cst.AugAssign) -> cst.BaseStatement | None:
-        if not isinstance(statement, cst.AugAssign) or not isinstance(statement.operator, cst.AddAssign):
-            return None
-        call = statement.value
-        if not isinstance(call, cst.Call) or len(call.args) != 2 or any(a.keyword or a.star for a in call.args):
-            return None
-        name = self._criterion(call.func)
-        a, b = (sample_range(arg.value, loop.index) for arg in call.args)
+        match statement:
+            case cst.AugAssign(operator=cst.AddAssign(), value=cst.Call(func=func, args=[one, other])):
+                name = self._criterion(func) if is_plain(one) and is_plain(other) else None
+                a, b = (sample_range(arg.value, loop.index) for arg in (one, other))
+            case _:
+                return None
         if name is None or a is None or b is None or not same_range(a, b) or a.end is None:
             return None
         if not of_last_axis(self.file, a, b):
             return None
-        new = self._means(name, a, b)
-        return cst.SimpleStatementLine([statement.with_changes(value=new)])
+        return cst.SimpleStatementLine([statement.with_changes(value=self._means(name, a, b))])
 
     def _means(self, name: str, a: Range, b: Range) -> cst.BaseExpression:
         assert a.end is not None

@@ -8,6 +8,7 @@ import libcst as cst
 
 from porter.analysis.strings import Strings
 from porter.rule import Example, Rule, Safety
+from porter.syntax.predicates import called, is_plain
 
 _DATASETS = ("torch.utils.data.Dataset", "torch.utils.data.IterableDataset", "torch.utils.data.dataset.Dataset")
 
@@ -137,14 +138,14 @@ class KeepOrderAcrossProcesses(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if not (isinstance(node.func, cst.Name) and node.func.value == "list" and len(node.args) == 1):
+        if called(node) != "list" or len(node.args) != 1 or not is_plain(node.args[0]):
             return
-        arg, function, owner = node.args[0], self.file.function(node), self.file.owner(node)
-        if arg.star or arg.keyword is not None or function is None or owner is None:
+        function, owner = self.file.function(node), self.file.owner(node)
+        if function is None or owner is None or function.name.value != "__init__":
             return
         scope = self.file.index.scope_of(node)
         if any(scope.lookup(name) is not None for name in ("list", "set", "sorted")):
             return
         dataset = any(self.file.resolve(base.value) in _DATASETS for base in owner.bases)
-        if dataset and function.name.value == "__init__" and Strings(self.file, function).is_string_set(arg.value):
+        if dataset and Strings(self.file, function).is_string_set(node.args[0].value):
             self.replace(node.func, cst.Name("sorted"))

@@ -10,7 +10,7 @@ import libcst as cst
 
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
-from porter.syntax.walk import code, dotted
+from porter.syntax.walk import code, dotted, spelled
 
 
 class KeepPackageClosed(Rule):
@@ -133,10 +133,7 @@ class KeepPackageClosed(Rule):
         module = self.file.imported_module(node)
         here = self.file.project.module(module)
         if isinstance(node.names, cst.ImportStar):
-            if here is not None and not (node.relative and self._finds(node, [f"{_inside(here.target)}.x"])):
-                self._put(node, [f"from {self.file.origin(_inside(here.target))} import *"])
-            elif here is None and self._leaves(node):
-                self._put(node, [f"from {module} import *"])
+            self._star(node, module, here)
             return
         moved = {alias: place for alias in node.names if (place := self._place(module, here, alias)) is not None}
         left = [alias for alias in node.names if alias not in moved]
@@ -145,8 +142,16 @@ class KeepPackageClosed(Rule):
                 self.redirect_import(node, moved)
         elif left and self._leaves(node):
             self._put(node, [*_lines(moved, self.file.origin), f"from {module} import {', '.join(map(_taken, left))}"])
-        elif moved and not left and not self._finds(node, moved.values(), [dotted(a.name) or "" for a in moved]):
+        elif moved and not left and not self._finds(node, moved.values(), [spelled(a.name) for a in moved]):
             self.redirect_import(node, moved)
+
+    def _star(self, node: cst.ImportFrom, module: str, here: SourceFile | None) -> None:
+        """`from module import *`, where the module is the file `here` of the port, or none of it."""
+        if here is not None:
+            if not (node.relative and self._finds(node, [f"{_inside(here.target)}.x"])):
+                self._put(node, [f"from {self.file.origin(_inside(here.target))} import *"])
+        elif self._leaves(node):
+            self._put(node, [f"from {module} import *"])
 
     def _place(self, module: str | None, here: SourceFile | None, alias: cst.ImportAlias) -> str | None:
         """Where the port has what a from-import takes of a module: a file of its own, or a name in `here`; None for none."""
@@ -192,10 +197,8 @@ class KeepPackageClosed(Rule):
         moved = {alias: line for alias in node.names if (line := self._relative(alias) or self._spelled(alias))}
         if not moved:
             return
-        lines: list[str] = []
         kept = [code(alias.with_changes(comma=cst.MaybeSentinel.DEFAULT)) for alias in node.names if alias not in moved]
-        if kept:
-            lines.append(f"import {', '.join(kept)}")
+        lines = [f"import {', '.join(kept)}"] if kept else []
         new = [cst.parse_statement(line) for line in (*lines, *moved.values())]
         alone = self.file.alone(node)
         self.replace(alone or node, new if alone else [small for line in new for small in _smalls(line)])
@@ -238,13 +241,14 @@ class KeepPackageClosed(Rule):
 
     def _chains(self, alias: cst.ImportAlias, name: str) -> list[cst.CSTNode] | None:
         """Where a file reads `a.b` of `import a.b`; None where it uses `a` for what no other import brings."""
-        first = name.partition(".")[0]
-        uses = [n for n in self.file.index.nodes if isinstance(n, cst.Name) and n.value == first and self._reads(n)]
-        others = {dotted(other.name) or "" for node in self._imports for other in node.names if other is not alias}
-        chains = [(use, self._chain(use, name)) for use in uses]
-        if any(chain is None and not any(self._chain(use, other) for other in others) for use, chain in chains):
+        named = self.file.index.named(name.partition(".")[0])
+        uses = [n for n in named if isinstance(n, cst.Name) and self._reads(n)]
+        others = {spelled(other.name) for node in self._imports for other in node.names if other is not alias}
+        chains = [self._chain(use, name) for use in uses]
+        bare = (use for use, chain in zip(uses, chains, strict=True) if chain is None)
+        if not all(any(self._chain(use, other) for other in others) for use in bare):
             return None
-        return [chain for _, chain in chains if chain is not None]
+        return [chain for chain in chains if chain is not None]
 
     @property
     def _imports(self) -> list[cst.Import]:

@@ -134,19 +134,18 @@ class SumPhasesExactly(Rule):
 
 def _turned(file: SourceFile, node: cst.CSTNode) -> bool:
     """Whether the expression around a value takes the sine of it, or what is left of whole turns."""
-    child = node
-    for around in file.ancestors(node):
-        if isinstance(around, cst.BaseStatement):
-            return False
-        if isinstance(around, cst.AugAssign):
-            return isinstance(around.operator, cst.ModuloAssign) and around.target is node
-        if isinstance(around, cst.BinaryOperation) and isinstance(around.operator, cst.Modulo) and around.left is child:
-            return True
-        if isinstance(around, cst.Call) and around.func is not child:
-            return file.resolve(around.func) in _TURNS
-        if isinstance(around, cst.Attribute) and around.attr.value in _METHODS:
-            return True
-        if isinstance(around, cst.Subscript) and around.value is not child:
-            return False
-        child = around
+    for around, child in file.steps_out(node):
+        match around:
+            case cst.AugAssign():
+                return isinstance(around.operator, cst.ModuloAssign) and around.target is node
+            case cst.BinaryOperation(operator=cst.Modulo(), left=left) if left is child:
+                return True
+            case cst.Call() if around.func is not child:
+                return file.resolve(around.func) in _TURNS
+            case cst.Attribute() if around.attr.value in _METHODS:
+                return True
+            case cst.Subscript() if around.value is not child:
+                return False
+            case cst.BaseStatement():
+                return False
     return False

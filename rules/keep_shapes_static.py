@@ -13,9 +13,10 @@ import libcst as cst
 from porter.analysis.factories import sizes
 from porter.analysis.numeric import is_whole
 from porter.rule import Example, Rule, Safety
+from porter.syntax.predicates import only_target
 from porter.syntax.template import names_in, substitute
 from porter.syntax.values import is_tensor
-from porter.syntax.walk import own_of_type
+from porter.syntax.walk import dotted, own_of_type
 
 _SIZED = ("torch.arange", "torch.zeros", "torch.ones", "torch.empty", "torch.full")
 _OF_INTEGERS = ("torch.LongTensor", "torch.IntTensor")
@@ -182,14 +183,12 @@ class KnowMaskLengths(Rule):
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        if len(node.targets) != 1 or not isinstance(node.targets[0].target, cst.Name):
-            return
-        target = node.targets[0].target
-        largest = self._largest(node.value)
+        target = only_target(node)
+        largest = self._largest(node.value) if isinstance(target, cst.Name) else None
         function = self.file.function(node) if largest is not None else None
         if largest is None or function is None or self.host_reason(node) is not None:
             return
-        uses = [n for n in own_of_type(function, cst.Name) if n.value == target.value and self._is_read(n)]
+        uses = [n for n in own_of_type(function, cst.Name) if n.value == dotted(target) and self._is_read(n)]
         of_size = [self._is_size(n) for n in uses]
         if any(of_size) and (self._is_number(node.value) or all(of_size)):
             self.replace(largest, self._read(largest))
@@ -243,17 +242,16 @@ class KnowMaskLengths(Rule):
             node, parent = parent, self.file.parent(parent)
         if isinstance(parent, cst.Comparison):
             return all(isinstance(c.operator, (cst.Is, cst.IsNot)) for c in parent.comparisons)
-        if isinstance(parent, cst.Slice):
-            return True
-        if isinstance(parent, cst.Element):  # of the tuple of all sizes
-            around = self.file.parent(parent)
-            if not isinstance(around, (cst.Tuple, cst.List)):
-                return False
-            node, parent = around, self.file.parent(around)
-        call = self.file.parent(parent) if isinstance(parent, cst.Arg) else None
-        if not isinstance(call, cst.Call) or self.file.resolve(call.func) not in _SIZED:
+        return isinstance(parent, cst.Slice) or self._sizes(node)
+
+    def _sizes(self, node: cst.CSTNode) -> bool:
+        """Whether an expression is a size that a function is given, alone or in the tuple of all sizes."""
+        parent = self.file.parent(node)
+        around = self.file.parent(parent) if isinstance(parent, cst.Element) else node
+        call = self.file.call_with(around) if around is not None else None
+        if call is None or self.file.resolve(call.func) not in _SIZED:
             return False
-        return any(size is node for size in sizes(self.file, call))
+        return any(size is around for size in sizes(self.file, call))
 
 
 class PadToBuckets(Rule):

@@ -10,6 +10,7 @@ import libcst as cst
 from porter.analysis.arguments import bind, without
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star, with_keywords
+from porter.syntax.predicates import is_plain, own_name
 from porter.syntax.walk import dotted, own_of_type
 
 _READS = {"torch.view_as_real": "", "torch.abs": "complex_abs", "torch.angle": "complex_angle"}
@@ -345,16 +346,13 @@ class TransformOnDevice(Rule):
         if given is None or "align_to_window" in given:
             return
         # Not given, torch 2 raises, unless something is complex; before it, the result was real.
-        wanted = given.get("return_complex")
-        if wanted is None and self._is_squared(node):
+        wanted = dotted(given.get("return_complex"))
+        if "return_complex" not in given and self._is_squared(node):
             asked = with_keywords(node, return_complex=cst.Name("False"))
             self.replace(node, asked.with_changes(func=self.runtime("ops.stft")))
-            return
-        if isinstance(wanted, cst.Name) and wanted.value == "False":
+        elif wanted == "False":
             self.replace(node.func, self.runtime("ops.stft"))
-            return
-        real = without(self.file, node, "return_complex")
-        if isinstance(wanted, cst.Name) and wanted.value == "True" and real is not None:
+        elif wanted == "True" and (real := without(self.file, node, "return_complex")) is not None:
             self._complex(node, real)
 
     def _is_squared(self, node: cst.Call) -> bool:
@@ -397,17 +395,16 @@ class TransformOnDevice(Rule):
 
     def _read(self, node: cst.BaseExpression) -> tuple[cst.BaseExpression, str] | None:
         """What reads a complex spectrum right where it stands, as a whole, and how: a function, or a part's number."""
-        around = self.file.parent(node)
-        outer = self.file.parent(around) if around is not None else None
-        if isinstance(around, cst.Arg) and isinstance(outer, cst.Call) and len(outer.args) == 1:
-            how = _READS.get(self.file.full_name(outer.func))
-            return (outer, how) if how is not None and around.keyword is None and not around.star else None
-        if not isinstance(around, cst.Attribute) or around.value is not node:
-            return None
-        name = around.attr.value
-        if isinstance(outer, cst.Call) and outer.func is around:
-            return (outer, _METHODS[name]) if name in _METHODS and not outer.args else None
-        return (around, _PARTS[name]) if name in _PARTS else None
+        call, method, part = self.file.call_with(node), self.file.method_of(node), self.file.parent(node)
+        if call is not None and len(call.args) == 1 and is_plain(call.args[0]):
+            how = _READS.get(self.file.full_name(call.func))
+            return (call, how) if how is not None else None
+        if method is not None:
+            how = _METHODS.get(own_name(method.func) or "")
+            return (method, how) if how is not None and not method.args else None
+        if isinstance(part, cst.Attribute) and part.attr.value in _PARTS and part.value is node:
+            return part, _PARTS[part.attr.value]
+        return None
 
     def _of_pairs(self, pairs: cst.BaseExpression, how: str) -> cst.BaseExpression:
         """What reads a complex spectrum, of its parts side by side."""
@@ -635,14 +632,11 @@ class InvertOnDevice(Rule):
             return
         spectrum = given["input"]
         made = self._pairs(spectrum) or self._assigned_pairs(spectrum)
-        if made is None:
-            made = self.fill("ops.view_as_real(__s)", s=spectrum)
-        args = [
-            arg.with_changes(value=made, keyword=cst.Name("parts") if arg.keyword else None)
-            if arg.value is spectrum
-            else arg
-            for arg in bare.args
-        ]
+        made = made if made is not None else self.fill("ops.view_as_real(__s)", s=spectrum)
+        at = next(i for i, arg in enumerate(bare.args) if arg.value is spectrum)
+        old = bare.args[at]
+        new = old.with_changes(value=made, keyword=cst.Name("parts") if old.keyword else None)
+        args = [*bare.args[:at], new, *bare.args[at + 1 :]]
         self.replace(node, bare.with_changes(func=self.runtime("ops.istft"), args=args))
 
     def _pairs(self, spectrum: cst.BaseExpression) -> cst.BaseExpression | None:
@@ -673,13 +667,11 @@ class InvertOnDevice(Rule):
         function = self.file.function(spectrum)
         if not isinstance(spectrum, cst.Name) or function is None:
             return None
-        names = [n for n in self.file.index.nodes if isinstance(n, cst.Name) and n.value == spectrum.value]
+        names = [n for n in self.file.index.named(spectrum.value) if isinstance(n, cst.Name)]
         own = [n for n in names if self.file.function(n) is function]
         made = self.file.parent(own[0]) if len(own) == 2 and own[1] is spectrum else None
         assign = self.file.parent(made) if isinstance(made, cst.AssignTarget) else None
-        if not isinstance(assign, cst.Assign) or len(assign.targets) != 1:
-            return None
-        return assign.value
+        return assign.value if isinstance(assign, cst.Assign) and len(assign.targets) == 1 else None
 
 
 def _is_written(around: cst.CSTNode | None, name: cst.Name) -> bool:

@@ -10,6 +10,7 @@ from porter.analysis.logged import is_kept, kept_numbers, only_logged, read_valu
 from porter.analysis.truths import only_reports, parts, reads_value
 from porter.rule import Example, Needed, Rule, Safety
 from porter.syntax.calls import has_star, positional, with_keywords
+from porter.syntax.predicates import called
 from porter.syntax.values import is_tensor
 
 
@@ -403,22 +404,23 @@ class PrintAfterStep(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if not (isinstance(node.func, cst.Name) and node.func.value == "print"):
-            return
-        function = self.file.function(node)
+        function = self.file.function(node) if self._is_print(node) else None
         if function is None or self.host_reason(node) is not None or self._in_check(node):
-            return
-        if has_star(node) or self.file.index.scope_of(node).lookup("print") is not None:
             return
         kept = kept_numbers(self.file, function)
         values = positional(node)
         numbers = [v for v in values if is_kept(self.file, v, kept)]
-        tensors = [v for v in values if v not in numbers and is_tensor(self.file.kind(v))]
+        tensors = any(v not in numbers and is_tensor(self.file.kind(v)) for v in values)
         if numbers and not tensors:
-            true = cst.Name("True")
-            self.replace(node, with_keywords(node.with_changes(func=self.runtime("utils.print_values")), numbers=true))
+            printed = node.with_changes(func=self.runtime("utils.print_values"))
+            self.replace(node, with_keywords(printed, numbers=cst.Name("True")))
         elif tensors and not numbers:
             self.replace(node.func, self.runtime("utils.print_values"))
+
+    def _is_print(self, node: cst.Call) -> bool:
+        """Python's own `print`, without stars."""
+        own = called(node) == "print" and self.file.index.scope_of(node).lookup("print") is None
+        return own and not has_star(node)
 
     def _in_check(self, node: cst.Call) -> bool:
         """Inside a check of values: SYN002 keeps that on the host altogether."""

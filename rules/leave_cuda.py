@@ -11,6 +11,7 @@ from porter.analysis.arguments import bind
 from porter.analysis.project import SourceFile
 from porter.analysis.resent import resent
 from porter.rule import Example, Needed, RedirectRule, Rule, Safety
+from porter.syntax.predicates import leaves
 from porter.syntax.walk import descendants, own_of_type
 
 _TIGHT = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
@@ -675,18 +676,14 @@ class TakeAcceleratorsBranch(Rule):
 
     def _rest_translated(self, node: cst.If) -> bool:
         """Whether rules translate what stands behind an `if` that leaves without CUDA, and so runs with it only."""
-        last = node.body.body[-1] if node.body.body else None
-        ends = last.body[-1] if isinstance(last, cst.SimpleStatementLine) else last
-        if not isinstance(ends, (cst.Return, cst.Raise)) or isinstance(self.file.parent(node), cst.If):
+        if not leaves(node.body, cst.Return, cst.Raise) or isinstance(self.file.parent(node), cst.If):
             return True
         beside = self.file.siblings(node)
         rest = beside[beside.index(node) + 1 :]
-        counted = any(
-            isinstance(part, cst.Attribute) and self.file.resolve(part) == "torch.cuda.device_count"
-            for one in rest
-            for part in descendants(one)
-        )
-        return not (counted and not self.file.is_trainer) and all(cuda.is_translated(self.file, one) for one in rest)
+        parts = (part for one in rest for part in descendants(one) if isinstance(part, cst.Attribute))
+        if not self.file.is_trainer and any(self.file.resolve(p) == "torch.cuda.device_count" for p in parts):
+            return False
+        return all(cuda.is_translated(self.file, one) for one in rest)
 
     def _other_question(self, node: cst.If) -> None:
         """`if ready and torch.cuda.is_available()`: what is left of the condition, where its branch is translated."""

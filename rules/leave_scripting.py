@@ -9,6 +9,8 @@ import libcst as cst
 
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Needed, Rule, Safety
+from porter.syntax.calls import parameter_of
+from porter.syntax.predicates import only_target
 from porter.syntax.template import names_in
 from porter.syntax.values import is_tensor
 from porter.syntax.walk import descendants
@@ -204,21 +206,11 @@ class PassCountsAsNumbers(Rule):
         parent = self.file.parent(node)
         if isinstance(parent, cst.Arg):
             return self._all_read([parent])
-        if (
-            isinstance(parent, cst.Assign)
-            and len(parent.targets) == 1
-            and isinstance(parent.targets[0].target, cst.Name)
-        ):
-            name = parent.targets[0].target
-            function = self.file.function(node)
-            uses = [
-                n
-                for n in descendants(function.body if function else self.file.module)
-                if isinstance(n, cst.Name) and n.value == name.value and n is not name
-            ]
-            args = [self.file.parent(n) for n in uses]
-            return self._all_read(args)
-        return []
+        name = only_target(parent)
+        if not isinstance(name, cst.Name):
+            return []
+        names = (n for n in descendants(self.file.space(node)) if isinstance(n, cst.Name) and n.value == name.value)
+        return self._all_read([self.file.parent(n) for n in names if n is not name])
 
     def _all_read(self, given: Sequence[cst.CSTNode | None]) -> list[cst.FunctionDef]:
         """The functions that arguments are given to, if each of these only reads its parameter."""
@@ -228,22 +220,14 @@ class PassCountsAsNumbers(Rule):
 
     def _reader(self, arg: cst.Arg) -> cst.FunctionDef | None:
         call = self.file.parent(arg)
-        if not isinstance(call, cst.Call):
-            return None
-        found = self.file.project.function(self.file.resolve(call.func))
-        if found is None:
+        found = self.file.project.function(self.file.resolve(call.func)) if isinstance(call, cst.Call) else None
+        if found is None or not isinstance(call, cst.Call):
             return None
         file, function = found
-        names = [p.name.value for p in function.params.params]
-        if arg.keyword is not None:
-            name = arg.keyword.value
-        else:
-            at = list(call.args).index(arg)
-            if at >= len(names):
-                return None
-            name = names[at]
-        reads = [n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value == name]
-        return function if reads and all(_constant_index(file.parent(n)) for n in reads) else None
+        given = parameter_of(function, call, arg)
+        names = (n for n in descendants(function.body) if isinstance(n, cst.Name))
+        uses = [n for n in names if given is not None and n.value == given.name.value]
+        return function if uses and all(_constant_index(file.parent(n)) for n in uses) else None
 
 
 def _is_count(file: SourceFile, node: cst.BaseExpression) -> bool:

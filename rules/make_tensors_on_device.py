@@ -22,6 +22,7 @@ from porter.analysis.numeric import is_number
 from porter.analysis.steps import training_loop
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, method_call, with_keywords
+from porter.syntax.predicates import called, is_plain
 from porter.syntax.template import fill
 from porter.syntax.torch_names import PLAIN_FACTORIES
 from porter.syntax.values import may_be_tensor
@@ -498,11 +499,7 @@ class MakeLengthsOnDevice(Rule):
             while isinstance(value, cst.List) and len(value.elements) == 1:
                 value, around = value.elements[0].value, around + 1
             torch = self.file.alias("torch")
-            counts = isinstance(value, cst.Call) and dotted(value.func) == "range" and len(value.args) in (1, 2)
-            if torch is None or not around or not counts or not self._is_builtin():
-                return None
-            assert isinstance(value, cst.Call)
-            if any(arg.keyword or arg.star or may_be_tensor(self.file.kind(arg.value)) for arg in value.args):
+            if torch is None or not around or not isinstance(value, cst.Call) or not self._is_range(value):
                 return None
             made = with_keywords(
                 value.with_changes(func=cst.parse_expression(f"{torch}.arange")),
@@ -511,6 +508,11 @@ class MakeLengthsOnDevice(Rule):
             )
             return self.fill(f"__made[{', '.join(['None'] * around)}]", made=made)
         return None
+
+    def _is_range(self, node: cst.Call) -> bool:
+        """Python's own `range` of one or two numbers."""
+        numbers = all(is_plain(arg) and not may_be_tensor(self.file.kind(arg.value)) for arg in node.args)
+        return called(node) == "range" and len(node.args) in (1, 2) and numbers and self._is_builtin()
 
     def _plain(self, node: cst.Call) -> cst.BaseExpression | None:
         """`torch.tensor(n or [n], device=device)`, or the same moved afterwards."""

@@ -8,7 +8,7 @@ import libcst as cst
 
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import positional
-from porter.syntax.walk import code, descendants, dotted, own_of_type
+from porter.syntax.walk import code, descendants, dotted, own_of_type, spelled
 
 _HELPERS = """import glob
 
@@ -183,23 +183,21 @@ class WantNamedWeights(Rule):
     def visit_If(self, node: cst.If) -> None:
         if not self.file.is_trainer or node.orelse is not None:
             return
-        loaded = {
-            dotted(call.args[0].value)
-            for call in own_of_type(node.body, cst.Call)
-            if call.args and self.file.resolve(call.func) == "torch.load"
-        }
+        loads = [call for call in own_of_type(node.body, cst.Call) if self.file.resolve(call.func) == "torch.load"]
+        loaded = {dotted(call.args[0].value) for call in loads if call.args}
         for asked in _parts(node.test):
-            if not isinstance(asked, cst.Call) or len(asked.args) != 1:
-                continue
-            path = dotted(asked.args[0].value)
-            if self.file.resolve(asked.func) not in ("os.path.exists", "os.path.isfile") or path not in loaded:
-                continue
-            _, _, key = (path or "").partition(".")
-            if key:
-                new = self.fill(
-                    "__f(__p, __k)", f="training.exists", p=asked.args[0].value, k=cst.SimpleString(repr(key))
-                )
-                self.replace(asked, new)
+            path = self._asked(asked)
+            _, _, key = spelled(path).partition(".") if path is not None else ("", "", "")
+            if path is not None and key and dotted(path) in loaded:
+                name = cst.SimpleString(repr(key))
+                self.replace(asked, self.fill("__f(__p, __k)", f="training.exists", p=path, k=name))
+
+    def _asked(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
+        """The path of `os.path.exists(path)`."""
+        if not isinstance(node, cst.Call) or len(node.args) != 1:
+            return None
+        asks = self.file.resolve(node.func) in ("os.path.exists", "os.path.isfile")
+        return node.args[0].value if asks else None
 
 
 def _parts(test: cst.BaseExpression) -> list[cst.BaseExpression]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import libcst as cst
@@ -11,6 +11,7 @@ from porter.analysis.config_keys import ConfigUse, callees, listing, longest
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call
+from porter.syntax.predicates import is_plain, methods, of_self, only_index, only_target, targets, text_of
 from porter.syntax.walk import descendants, dotted, own_of_type, spelled
 
 _HELPERS = """import argparse
@@ -240,26 +241,26 @@ class LoadFittingWeights(Rule):
         found = method_call(node, "load_state_dict") if self.file.is_trainer else None
         if found is None or not node.args or node.args[0].star:
             return
-        network, weights = found[0], node.args[0].value
-        key = None
-        if isinstance(weights, cst.Subscript) and len(weights.slice) == 1:
-            index = weights.slice[0].slice
-            if not isinstance(index, cst.Index) or not isinstance(index.value, cst.SimpleString):
+        weights = node.args[0].value
+        key: cst.BaseExpression | None = None
+        loaded = weights
+        if isinstance(weights, cst.Subscript):
+            key, loaded = only_index(weights), weights.value
+            if not isinstance(key, cst.SimpleString):
                 return
-            key, loaded = index.value, weights.value
-        else:
-            loaded = weights
-        if not isinstance(loaded, cst.Call) or self.file.resolve(loaded.func) != "torch.load" or not loaded.args:
-            return
+        loads = isinstance(loaded, cst.Call) and self.file.resolve(loaded.func) == "torch.load"
+        if loads and isinstance(loaded, cst.Call) and loaded.args and is_plain(loaded.args[0]):
+            self.replace(weights, self._fitting(found[0], loaded, key))
+
+    def _fitting(self, network: cst.BaseExpression, loaded: cst.Call, key: cst.BaseExpression | None) -> cst.Call:
+        """The call of the runtime that gives the weights of a checkpoint, at a key of it, which fit a network."""
         path, *options = loaded.args
-        if path.keyword is not None or path.star:
-            return
         comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-        entry = key if key is not None else cst.Name("None")
         given = [cst.Arg(network, comma=comma), cst.Arg(path.value, comma=comma)]
-        given += [cst.Arg(entry, comma=comma)] if key is not None or options else []
+        if key is not None or options:
+            given.append(cst.Arg(key if key is not None else cst.Name("None"), comma=comma))
         given[-1] = given[-1].with_changes(comma=comma if options else cst.MaybeSentinel.DEFAULT)
-        self.replace(weights, loaded.with_changes(func=self.runtime("training.weights"), args=[*given, *options]))
+        return loaded.with_changes(func=self.runtime("training.weights"), args=[*given, *options])
 
 
 class ResumeFromFittingCheckpoint(Rule):
@@ -349,12 +350,8 @@ def _tolerant_restore(file: SourceFile, function: cst.FunctionDef) -> tuple[_Par
     places = {p.name.value: i for i, p in enumerate(function.params.params)}
     weights = _loaded_weights(file, function, places)
     for attempt in own_of_type(function.body, cst.Try):
-        filled = {
-            dotted(target.target.value)
-            for assign in own_of_type(attempt.body, cst.Assign)
-            for target in assign.targets
-            if isinstance(target.target, cst.Subscript)
-        }
+        assigned = (target for assign in own_of_type(attempt.body, cst.Assign) for target in targets(assign))
+        filled = {dotted(target.value) for target in assigned if isinstance(target, cst.Subscript)}
         for part in own_of_type(attempt.body, cst.Subscript):
             found = weights.get(spelled(part.value))
             network = _loaded_with(function, filled) if found is not None else None
@@ -370,20 +367,17 @@ def _loaded_weights(
 
     Each with that parameter, and the key under which the checkpoint has them.
     """
-    loaded: dict[str, str] = {}  # name of what was loaded → parameter with its path
+    loaded: dict[str | None, str] = {}  # name of what was loaded → parameter with its path
     weights: dict[str, tuple[str, str]] = {}
     for assign in own_of_type(function.body, cst.Assign):
-        name, value = dotted(assign.targets[0].target), assign.value
-        if name is None:
-            continue
-        if isinstance(value, cst.Call) and file.resolve(value.func) == "torch.load" and value.args:
-            path = dotted(value.args[0].value)
-            if path in places:
-                loaded[name] = str(path)
-        elif isinstance(value, cst.Subscript) and dotted(value.value) in loaded:
-            index = value.slice[0].slice
-            if isinstance(index, cst.Index) and isinstance(index.value, cst.SimpleString):
-                weights[name] = (loaded[dotted(value.value) or ""], str(index.value.evaluated_value))
+        name = dotted(assign.targets[0].target)
+        match assign.value:
+            case cst.Call(func=func, args=[first, *_]) if name and file.resolve(func) == "torch.load":
+                path = dotted(first.value)
+                loaded |= {name: path} if path in places and path is not None else {}
+            case cst.Subscript(value=value, slice=[cst.SubscriptElement(slice=cst.Index(value=index)), *_]) if name:
+                key, source = text_of(index), loaded.get(dotted(value))
+                weights |= {name: (source, key)} if key is not None and source is not None else {}
     return weights
 
 
@@ -499,25 +493,26 @@ class ReadWholeConfig(Rule):
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        if not self.file.is_trainer or self.file.function(node) is not None or len(node.targets) != 1:
+        name, call = dotted(only_target(node)), node.value
+        if not self.file.is_trainer or self.file.function(node) is not None or name is None:
             return
-        name, call = dotted(node.targets[0].target), node.value
-        if name is None or not isinstance(call, cst.Call):
-            return
-        called = self.file.project.function(self.file.resolve(call.func))
-        if called is None or not _reads_json(*called):
+        found = self.file.project.function(self.file.resolve(call.func)) if isinstance(call, cst.Call) else None
+        if found is None or not isinstance(call, cst.Call) or not _reads_json(*found):
             return
         use = ConfigUse()
         keys = longest(use.keys(self.file, self.file.module, name, _DEPTH))
         numbers = sorted(use.numbers(self.file, self.file.module, name, _DEPTH) - {""})
         if keys:
-            read = self.fill("lambda: __c", c=call) if call.args else call.func
-            given = [read, cst.parse_expression(listing(keys))]
-            given += [cst.parse_expression(listing(numbers))] if numbers else []
-            layout = cst.parse_expression("f(\n    a,\n" + "    b,\n" * (len(given) - 1) + ")")
-            assert isinstance(layout, cst.Call)
-            args = [arg.with_changes(value=value) for arg, value in zip(layout.args, given, strict=True)]
-            self.replace(call, layout.with_changes(func=self.runtime("training.read_config"), args=args))
+            self.replace(call, self._reading(call, keys, numbers))
+
+    def _reading(self, call: cst.Call, keys: list[str], numbers: list[str]) -> cst.Call:
+        """The call of the runtime that reads a configuration, of which the trainer asks for these keys."""
+        read = self.fill("lambda: __c", c=call) if call.args else call.func
+        given = [read, *(cst.parse_expression(listing(told)) for told in (keys, numbers) if told)]
+        layout = cst.parse_expression("f(\n    a,\n" + "    b,\n" * (len(given) - 1) + ")")
+        assert isinstance(layout, cst.Call)
+        args = [arg.with_changes(value=value) for arg, value in zip(layout.args, given, strict=True)]
+        return layout.with_changes(func=self.runtime("training.read_config"), args=args)
 
 
 def _reads_json(file: SourceFile, function: cst.FunctionDef) -> bool:
@@ -627,27 +622,28 @@ class CheckDatasetFirst(Rule):
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        line = self.file.alone(node)
-        if not self.file.is_trainer or line is None or not isinstance(node.value, cst.Call) or not node.value.args:
+        line, call = self.file.alone(node), node.value
+        if not self.file.is_trainer or line is None or not isinstance(call, cst.Call) or not call.args:
             return
-        call = node.value
         constructors = list(callees(self.file, call.func))
         if not constructors or not all(_reads_texts(f) for _, f in constructors):
             return
-        data, version = call.args[0].value, argument(call, "version")
-        if call.args[0].star or call.args[0].keyword is not None or self._is_checked(line):
+        if not is_plain(call.args[0]) or self._is_checked(line):
             return
-        text = "__f(__d)" if version is None else "__f(__d, version=__v)"
-        holes = {"d": data} | ({} if version is None else {"v": version})
+        holes = {"d": call.args[0].value, **({"v": v} if (v := argument(call, "version")) is not None else {})}
+        text = "__f(__d, version=__v)" if "v" in holes else "__f(__d)"
         check = cst.SimpleStatementLine([cst.Expr(self.fill(text, f="training.check_dataset", **holes))])
-        lines = [check, line.with_changes(leading_lines=[])]
-        name = dotted(node.targets[0].target) if len(node.targets) == 1 else None
-        readers = {_reader(file, function) for file, function in constructors}
-        reader = readers.pop() if len(readers) == 1 else None
-        if name is not None and reader is not None:
-            sample = self.fill(f"__f({name}, {name}.{reader})", f="training.check_sample")
-            lines.append(cst.SimpleStatementLine([cst.Expr(sample)]))
+        lines = [check, line.with_changes(leading_lines=[]), *self._sample(dotted(only_target(node)), constructors)]
         self.replace(line, lines)
+
+    def _sample(
+        self, name: str | None, constructors: Sequence[tuple[SourceFile, cst.FunctionDef]]
+    ) -> Iterator[cst.SimpleStatementLine]:
+        """The line that reads a sound of the dataset with this name, where one method of all its classes reads them."""
+        readers = {_reader(file, function) for file, function in constructors}
+        if name is not None and len(readers) == 1 and None not in readers:
+            sample = self.fill(f"__f({name}, {name}.{readers.pop()})", f="training.check_sample")
+            yield cst.SimpleStatementLine([cst.Expr(sample)])
 
     def _is_checked(self, line: cst.SimpleStatementLine) -> bool:
         siblings = self.file.siblings(line)
@@ -671,19 +667,14 @@ def _reader(file: SourceFile, constructor: cst.FunctionDef) -> str | None:
     owner = file.owner(constructor)
     if owner is None:
         return None
-    folders = {
-        dotted(target.target)
-        for assign in own_of_type(constructor.body, cst.Assign)
-        for target in assign.targets
-        if _names_sounds(assign.value)
-    } - {None}
-    methods = {m.name.value for m in owner.body.body if isinstance(m, cst.FunctionDef)}
+    assigns = [a for a in own_of_type(constructor.body, cst.Assign) if _names_sounds(a.value)]
+    folders = {dotted(target) for assign in assigns for target in targets(assign)} - {None}
+    known = methods(owner)
     for call in descendants(owner.body):
-        if type(call) is not cst.Call or len(call.args) != 1 or call.args[0].keyword is not None:
-            continue
-        first, _, name = spelled(call.func).partition(".")
-        below = any(isinstance(n, cst.Attribute) and dotted(n) in folders for n in descendants(call.args[0]))
-        if first == "self" and name in methods and below:
+        name = of_self(call.func) if type(call) is cst.Call and len(call.args) == 1 else None
+        arg = call.args[0] if isinstance(call, cst.Call) and name in known else None
+        parts = descendants(arg) if arg is not None and arg.keyword is None else ()
+        if any(isinstance(n, cst.Attribute) and dotted(n) in folders for n in parts):
             return name
     return None
 

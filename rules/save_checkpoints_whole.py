@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import ClassVar
 
 import libcst as cst
@@ -12,6 +13,7 @@ from porter.analysis.project import SourceFile
 from porter.analysis.steps import training_loop
 from porter.rule import Example, Needed, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call, positional
+from porter.syntax.predicates import only_small, only_target
 from porter.syntax.walk import descendants, own_descendants, own_of_type, same
 
 _SAVES = ("torch.save", "torch.serialization.save")
@@ -258,25 +260,21 @@ class SaveTogether(Rule):
             return
         around = self.file.siblings(node)
         at = around.index(node)
-        if at and _stores(self.file, around[at - 1]):
-            return
-        run = [node]
-        for line in around[at + 1 :]:
-            if not isinstance(line, cst.SimpleStatementLine) or not _stores(self.file, line):
-                break
-            run.append(line)
-        if len(run) < 2:
+        run = list(takewhile(self._is_save, around[at:]))
+        if len(run) < 2 or (at and _stores(self.file, around[at - 1])):
             return
         # Copies, since the lines themselves go; what is inside them is the same and may be edited.
         body = [node.with_changes(leading_lines=()), *(line.with_changes() for line in run[1:])]
         together = self.fill("__f()", f="training.saved_together")
-        whole = [
-            Needed(place, (SaveFromHost.code,)) for line in run for place in self.file.project.reached(self.file, line)
-        ]
+        places = (place for line in run for place in self.file.project.reached(self.file, line))
+        whole = [Needed(place, (SaveFromHost.code,)) for place in places]
         block = cst.With(items=[cst.WithItem(together)], body=cst.IndentedBlock(body))
         self.replace(node, [block], needs=whole)
         for line in run[1:]:
             self.replace(line, [])
+
+    def _is_save(self, line: cst.BaseStatement) -> bool:
+        return isinstance(line, cst.SimpleStatementLine) and _stores(self.file, line)
 
 
 class SettleBeforeListing(Rule):
@@ -524,18 +522,16 @@ def _moved_after(file: SourceFile, save: cst.Call) -> tuple[cst.SimpleStatementL
     if line is None or len(save.args) < 2 or has_star(save) or save.args[1].keyword is not None:
         return None
     around = file.siblings(line)
-    after = around[around.index(line) + 1 :]
-    if not after or not isinstance(after[0], cst.SimpleStatementLine) or len(after[0].body) != 1:
-        return None
-    small = after[0].body[0]
-    move = small.value if isinstance(small, cst.Expr) else None
-    if not isinstance(move, cst.Call) or file.resolve(move.func) not in _MOVES or len(positional(move)) != 2:
-        return None
-    place, moved = save.args[1].value, move.args[0].value
-    if len(move.args) != 2 or not same(place, moved) or any(isinstance(n, cst.Call) for n in descendants(place)):
-        return None
-    uses = [n for n in _uses(file, place) if n not in (place, moved) and not _is_target(file, n)]
-    return (after[0], move.args[1].value) if not uses else None
+    after = next(iter(around[around.index(line) + 1 :]), None)
+    place = save.args[1].value
+    match only_small(after):
+        case cst.Expr(value=cst.Call(func=func, args=[moved, to]) as move) if file.resolve(func) in _MOVES:
+            if len(positional(move)) != 2 or not same(place, moved.value):
+                return None
+            uses = [n for n in _uses(file, place) if n not in (place, moved.value) and not _is_target(file, n)]
+            used = bool(uses) or any(isinstance(n, cst.Call) for n in descendants(place))
+            return None if used else (cst.ensure_type(after, cst.SimpleStatementLine), to.value)
+    return None
 
 
 def _made_before(file: SourceFile, save: cst.Call, place: cst.BaseExpression) -> cst.SimpleStatementLine | None:
@@ -544,12 +540,10 @@ def _made_before(file: SourceFile, save: cst.Call, place: cst.BaseExpression) ->
     around = file.siblings(line) if line is not None else ()
     at = around.index(line) if line is not None else 0
     before = around[at - 1] if at else None
-    if not isinstance(before, cst.SimpleStatementLine) or len(before.body) != 1:
-        return None
-    small = before.body[0]
-    targets = [n for n in _uses(file, place) if _is_target(file, n)]
-    made = isinstance(small, cst.Assign) and len(small.targets) == 1 and targets == [small.targets[0].target]
-    return before if made and isinstance(place, cst.Name) else None
+    target = only_target(only_small(before))
+    bound = [n for n in _uses(file, place) if _is_target(file, n)]
+    made = isinstance(place, cst.Name) and target is not None and bound == [target]
+    return before if made and isinstance(before, cst.SimpleStatementLine) else None
 
 
 def _line_of(file: SourceFile, call: cst.Call) -> cst.SimpleStatementLine | None:

@@ -11,9 +11,10 @@ from porter.analysis.numeric import is_number
 from porter.analysis.pointwise import bare_parameters, is_pointwise
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star
+from porter.syntax.predicates import only_target, targets
 from porter.syntax.template import names_in, substitute
 from porter.syntax.values import Kind
-from porter.syntax.walk import code, own_descendants, own_of_type, same
+from porter.syntax.walk import code, dotted, own_descendants, own_of_type, same
 
 
 def masked(node: cst.CSTNode, kind_of: object = None) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
@@ -313,11 +314,9 @@ class ComputeUnderMasks(Rule):
 
     def _written(self, node: cst.Assign) -> list[tuple[cst.BaseExpression, cst.BaseExpression]] | None:
         """The tensors that an assignment writes under one mask, with that mask; None where it writes anything else."""
-        if len(node.targets) != 1:
-            return None
-        target = node.targets[0].target
+        target = only_target(node)
         parts = [e.value for e in target.elements] if isinstance(target, cst.Tuple) else [target]
-        written = [w for w in map(masked, parts) if w is not None]
+        written = [w for part in parts if part is not None and (w := masked(part)) is not None]
         if not written or len(written) != len(parts) or not all(same(mask, written[0][1]) for _, mask in written):
             return None
         named = all(isinstance(tensor, cst.Name) for tensor, _ in written)
@@ -328,11 +327,11 @@ class ComputeUnderMasks(Rule):
         definition = self.file.project.function(self.file.resolve(call.func))
         if definition is None or has_star(call):
             return False
-        given = [a.value for a in call.args]
-        whole = [v for v in given if not _under(v, mask)]
+        under = [a.value for a in call.args if _under(a.value, mask)]
+        whole = [a.value for a in call.args if a.value not in under]
         if not all(scalar(self.file, v) or is_number(self.file, v) for v in whole):
             return False  # something that was made to fit the masked elements
-        rows = frozenset(v for v in given if v not in whole and isinstance(v, cst.Subscript) and len(v.slice) == 1)
+        rows = frozenset(v for v in under if isinstance(v, cst.Subscript) and len(v.slice) == 1)
         return is_pointwise(*definition, bare_parameters(definition[1], call, rows))
 
     def _everywhere(
@@ -367,27 +366,18 @@ class ComputeUnderMasks(Rule):
 
     def _bounds(self, mask: cst.BaseExpression) -> dict[str, tuple[cst.BaseExpression, cst.BaseExpression]] | None:
         """For a mask defined as `(x >= low) & (x <= high)`: {x: (low, high)}."""
-        if not isinstance(mask, cst.Name):
+        function = self.file.function(mask) if isinstance(mask, cst.Name) else None
+        assigns = own_of_type(function.body, cst.Assign) if function is not None else ()
+        made = [assign.value for assign in assigns if dotted(mask) in map(dotted, targets(assign))]
+        if function is None or len(made) != 1:
             return None
-        function = self.file.function(mask)
-        if function is None:
-            return None
-        made = [
-            n.value
-            for n in own_of_type(function.body, cst.Assign)
-            if any(isinstance(t.target, cst.Name) and t.target.value == mask.value for t in n.targets)
-        ]
-        if len(made) != 1:
-            return None
-        for pattern in ("(__x >= __low) & (__x <= __high)", "(__x <= __high) & (__x >= __low)"):
-            found = self.match(pattern, made[0])
-            if found is not None:
-                low, high = found["low"], found["high"]
-                if not all(self._bound_once(function, n) for n in names_in(made[0])):
-                    return None  # another value by now
-                assert isinstance(low, cst.BaseExpression) and isinstance(high, cst.BaseExpression)
-                return {code(found["x"]): (low, high)}
-        return None
+        one, other = "(__x >= __low) & (__x <= __high)", "(__x <= __high) & (__x >= __low)"
+        found = self.match(one, made[0]) or self.match(other, made[0])
+        if found is None or not all(self._bound_once(function, n) for n in names_in(made[0])):
+            return None  # another mask, or another value by now
+        low, high = found["low"], found["high"]
+        assert isinstance(low, cst.BaseExpression) and isinstance(high, cst.BaseExpression)
+        return {code(found["x"]): (low, high)}
 
 
 def _assign(names: list[str], value: cst.BaseExpression) -> cst.BaseStatement:

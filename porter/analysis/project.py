@@ -216,6 +216,11 @@ class SourceFile:
         """The innermost function around a node."""
         return next((a for a in self.ancestors(node) if type(a) is cst.FunctionDef), None)
 
+    def space(self, node: cst.CSTNode) -> cst.CSTNode:
+        """The code that shares its local names with a node: the body of the function around it, or the module."""
+        function = self.function(node)
+        return self.module if function is None else function.body
+
     def owner(self, node: cst.CSTNode) -> cst.ClassDef | None:
         """The innermost class around a node."""
         return next((a for a in self.ancestors(node) if type(a) is cst.ClassDef), None)

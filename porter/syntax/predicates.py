@@ -86,6 +86,21 @@ def only_small(node: cst.CSTNode | None) -> cst.BaseSmallStatement | None:
     return node.body[0] if type(node) is cst.SimpleStatementLine and len(node.body) == 1 else None
 
 
+def is_plain(arg: cst.Arg) -> bool:
+    """Whether an argument is given by its place, and is no star."""
+    return arg.keyword is None and not arg.star
+
+
+def text_of(node: cst.CSTNode | None) -> str | None:
+    """The text that a plain string is."""
+    return str(node.evaluated_value) if isinstance(node, cst.SimpleString) else None
+
+
+def methods(owner: cst.ClassDef) -> dict[str, cst.FunctionDef]:
+    """The functions in a class's body, by name."""
+    return {item.name.value: item for item in owner.body.body if isinstance(item, cst.FunctionDef)}
+
+
 def bound_names(target: cst.CSTNode) -> set[str]:
     """The names that a target binds."""
     match target:

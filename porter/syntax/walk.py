@@ -189,7 +189,7 @@ def same(a: cst.CSTNode, b: cst.CSTNode) -> bool:
     return a is b or key(a) == key(b)
 
 
-def dotted(node: cst.CSTNode) -> str | None:
+def dotted(node: cst.CSTNode | None) -> str | None:
     """`a.b.c` for a chain of names, else None."""
     parts: list[str] = []
     while type(node) is cst.Attribute:  # the commonest question of all: isinstance asks an abstract class
@@ -200,7 +200,7 @@ def dotted(node: cst.CSTNode) -> str | None:
     return None
 
 
-def spelled(node: cst.CSTNode) -> str:
+def spelled(node: cst.CSTNode | None) -> str:
     """`a.b.c` for a chain of names, else an empty text."""
     return dotted(node) or ""
 
