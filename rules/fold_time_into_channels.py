@@ -10,7 +10,7 @@ from porter.analysis.layers import is_list, layer_classes
 from porter.analysis.project import SourceFile
 from porter.analysis.signals import Form, Passage
 from porter.rule import Example, Rule, Safety
-from porter.syntax.predicates import is_none, methods
+from porter.syntax.predicates import function_named, is_none
 from porter.syntax.walk import dotted, own_descendants, own_of_type
 
 _BEFORE = """import torch
@@ -144,7 +144,7 @@ class FoldTimeIntoChannels(Rule):
         if definition is None or not definition[0].defines_module(definition[1]):
             return False
         file, owner = definition
-        forward = methods(owner).get("forward")
+        forward = function_named(owner, "forward")
         if forward is None or len(forward.params.params) < 2:
             return False
         _, given, *others = forward.params.params

@@ -11,7 +11,7 @@ from porter.analysis.config_keys import ConfigUse, callees, listing, longest
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call
-from porter.syntax.predicates import is_plain, methods, of_self, only_index, only_target, targets, text_of
+from porter.syntax.predicates import functions, is_plain, of_self, only_index, only_target, targets, text_of
 from porter.syntax.walk import descendants, dotted, own_of_type, spelled
 
 _HELPERS = """import argparse
@@ -669,7 +669,7 @@ def _reader(file: SourceFile, constructor: cst.FunctionDef) -> str | None:
         return None
     assigns = [a for a in own_of_type(constructor.body, cst.Assign) if _names_sounds(a.value)]
     folders = {dotted(target) for assign in assigns for target in targets(assign)} - {None}
-    known = methods(owner)
+    known = {function.name.value for function in functions(owner)}
     for call in descendants(owner.body):
         name = of_self(call.func) if type(call) is cst.Call and len(call.args) == 1 else None
         arg = call.args[0] if isinstance(call, cst.Call) and name in known else None

@@ -101,13 +101,13 @@ def _made(file: SourceFile, name: cst.Name, next_to: bool) -> cst.BaseExpression
     if function is None or len(file.index.scopes[function].bindings.get(name.value, ())) != 1:
         return None
     first, *others = (n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value == name.value)
-    target = file.parent(first)  # the first of them is where it is assigned
-    made = file.parent(target) if isinstance(target, cst.AssignTarget) else None
-    if only_target(made) is None or not isinstance(made, cst.Assign) or not all(_only_reads(file, n) for n in others):
+    made = file.parent(file.parent(first) or first)  # the first of them is where it is assigned
+    if only_target(made) is not first or not isinstance(made, cst.Assign):
         return None
     block = file.siblings(file.statement(made))
     later = block[block.index(file.statement(made)) + 1 :]
-    return made.value if file.statement(name) in (later[:1] if next_to else later) else None
+    there = file.statement(name) in (later[:1] if next_to else later)
+    return made.value if there and all(_only_reads(file, n) for n in others) else None
 
 
 def _only_reads(file: SourceFile, use: cst.Name) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import libcst as cst
 
-from ..syntax.calls import parameter_of
-from ..syntax.predicates import targets
+from ..syntax.calls import keywords, parameter_of, positional
+from ..syntax.predicates import is_none, positional_parameters, targets
 from ..syntax.walk import code, descendants, dotted, own_of_type, spelled
 from .contexts import Contexts
 from .project import Definition, SourceFile
@@ -245,15 +245,13 @@ def _definitions(file: SourceFile, func: cst.BaseExpression) -> Iterator[Definit
 
 def _open(function: cst.FunctionDef, call: cst.Call, method: bool) -> list[tuple[str, bool]]:
     """The parameters that a call fills by `**`, and whether they have to be there."""
-    plain = [*function.params.posonly_params, *function.params.params][1 if method else 0 :]
     if any(arg.star == "*" for arg in call.args):
         return []
-    filled = sum(arg.keyword is None and not arg.star for arg in call.args)
-    named = {arg.keyword.value for arg in call.args if arg.keyword is not None}
-    left = [*plain[filled:], *function.params.kwonly_params]
+    filled, named = len(positional(call)) + method, keywords(call)
+    left = [*positional_parameters(function)[filled:], *function.params.kwonly_params]
     asserted = {n.value for check in own_of_type(function.body, cst.Assert) for n in own_of_type(check.test, cst.Name)}
     return [
-        (p.name.value, p.default is None or (dotted(p.default) == "None" and p.name.value in asserted))
+        (p.name.value, p.default is None or (is_none(p.default) and p.name.value in asserted))
         for p in left
         if p.name.value not in named
     ]

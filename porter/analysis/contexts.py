@@ -187,15 +187,15 @@ class Contexts:
 
     def _evaluates(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
         """A function that goes through batches with a network that it sets to evaluation, without gradients."""
-        calls = own_of_type(function, cst.Call)
-        networks = [found[0] for c in calls if (found := method_call(c, "eval")) and type(found[0]) is cst.Name]
-        if not networks or dotted(networks[0]) == "self" or file.owner(function) is not None:
+        found = (method_call(call, "eval") for call in own_of_type(function, cst.Call))
+        network = next((made[0] for made in found if made is not None and type(made[0]) is cst.Name), None)
+        if network is None or dotted(network) == "self" or file.owner(function) is not None:
             return None
-        if not any(file.full_name(n) in _WITHOUT_GRADIENTS for n in descendants(function) if is_name(n)):
+        if not any(file.full_name(n) in _WITHOUT_GRADIENTS for n in filter(is_name, descendants(function))):
             return None
         if not any(own_of_type(function.body, cst.For)) or self._runs_in_module(file, function.body):
             return None
-        return f"evaluates between steps ({function.name.value} calls {dotted(networks[0])}.eval())"
+        return f"evaluates between steps ({function.name.value} calls {dotted(network)}.eval())"
 
     def _between_steps(self, file: SourceFile, function: cst.FunctionDef, seen: frozenset[cst.CSTNode]) -> str | None:
         loop = next(training_loops(function.body), None)

@@ -59,9 +59,9 @@ def read_move(file: SourceFile, call: cst.Call) -> Move | None:
         return None
     if "other" in given:
         return _as(given["other"]) if is_tensor(file.kind(given["other"])) else None
-    for name, proof in (("device", is_device), ("dtype", is_dtype)):
-        if name in given and name not in named and not proof(file, given[name]):
-            return None
+    by_place = [(name, value) for name, value in given.items() if name not in named]
+    if not all(_PROOFS[name](file, value) for name, value in by_place if name in _PROOFS):
+        return None
     return Move(given.get("device"), given.get("dtype"))
 
 
@@ -106,6 +106,9 @@ def is_dtype(file: SourceFile, node: cst.BaseExpression) -> bool:
         name.startswith("torch.") and last in ("float", "long", "int", "half", "bool", "float32", "float16", "bfloat16",
                                                "float64", "double", "int32", "int64", "uint8", "int8")
     )  # fmt: skip
+
+
+_PROOFS = {"device": is_device, "dtype": is_dtype}
 
 
 def sizes(file: SourceFile, call: cst.Call) -> list[cst.BaseExpression]:

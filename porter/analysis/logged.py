@@ -363,6 +363,6 @@ def _returned(file: SourceFile, function: cst.FunctionDef | None, path: _Path, s
     inside = file.owner(function) is not None or file.function(function) is not None
     if inside or function.decorators or any(isinstance(n, cst.Yield) for n in descendants(function.body)):
         return False
-    uses = file.project.fact(Contexts).references(function)
-    calls = [(other, other.call_of(use)) for other, use in uses]
-    return bool(calls) and all(call is not None and _goes(other, call, path, seen | {key}) for other, call in calls)
+    calls = [(other, other.call_of(use)) for other, use in file.project.fact(Contexts).references(function)]
+    known = [(other, call) for other, call in calls if call is not None and _goes(other, call, path, seen | {key})]
+    return bool(calls) and len(known) == len(calls)

@@ -85,19 +85,14 @@ def _of_lines(file: SourceFile, node: cst.For, lines: Sequence[cst.CSTNode]) -> 
     """A loop over samples, if `lines` in the place of its body only assign."""
     if not isinstance(node.target, cst.Name) or node.orelse is not None or not _over_batch(file, node.iter):
         return None
-    assigned = _assignments(lines)
-    if assigned is None:
-        return None
     index = node.target.value
-    local, statements = assigned
+    local, statements = _assignments(lines) or ({}, [])
     if not statements or _used_outside(file, node, set(local) | {index}):
         return None
     if any(_is_bound(file, s, node, index) for s in statements):
         return None  # there may be fewer bounds than samples
-    read = {name for s in statements for name in _names(s)}.union(*map(names_in, local.values()))
-    if set(local) & read:
-        return None  # read before it is assigned: the value of the sample before
-    return SampleLoop(node, index, tuple(statements))
+    read: set[str] = set().union(*map(_names, statements), *map(names_in, local.values()))
+    return None if set(local) & read else SampleLoop(node, index, tuple(statements))  # else the sample before gave it
 
 
 def _assignments(

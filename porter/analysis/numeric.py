@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import libcst as cst
 
-from ..syntax.predicates import called, named_parameters, only_index, targets
+from ..syntax.predicates import called, is_plain, named_parameters, only_index, targets
 from ..syntax.walk import dotted, own_of_type
 from .project import SourceFile
 
@@ -114,16 +114,23 @@ def _gives_number(file: SourceFile, node: cst.Call, proof: Proof, depth: int) ->
 
 def _all_arguments(file: SourceFile, node: cst.Call, proof: Proof, depth: int) -> bool:
     """Whether a call of one of Python's own functions is given numbers, one by one or in a literal list."""
-    if not _builtin(file, node, *_OF_NUMBERS) or any(a.star or a.keyword for a in node.args):
+    if not _builtin(file, node, *_OF_NUMBERS) or not all(map(is_plain, node.args)):
         return False
-    values, function = [a.value for a in node.args], called(node)
-    if len(values) == 1 and isinstance(values[0], (cst.List, cst.Tuple)):
-        values = [e.value for e in values[0].elements]
-    elif function == "sum" or (len(values) == 1 and function in ("max", "min")):
-        return False  # of what is in a sequence
-    elif proof is is_whole and function == "round":
+    values = _numbers_of(node)
+    if proof is is_whole and called(node) == "round":
         return len(values) == 1 and is_number(file, values[0], depth)
     return bool(values) and all(proof(file, v, depth) for v in values)
+
+
+def _numbers_of(node: cst.Call) -> list[cst.BaseExpression]:
+    """What a function of numbers is given, one by one or in a literal list; nothing of what is in a sequence."""
+    function = called(node)
+    match node.args:
+        case [cst.Arg(value=cst.List(elements=elements) | cst.Tuple(elements=elements))]:
+            return [e.value for e in elements]
+        case [_] if function in ("max", "min"):
+            return []
+    return [] if function == "sum" else [a.value for a in node.args]
 
 
 _OF_NUMBERS = ("abs", "max", "min", "round", "sum")

@@ -70,18 +70,20 @@ def _is_bare(node: cst.CSTNode, bare: set[str] | frozenset[str]) -> bool:
     """Whether an expression may have no last axis of its own."""
     match node:
         case cst.Subscript():
-            last = isinstance(node.slice[-1].slice, cst.Index)
-            return not _new_axis(node) and not _shape(node.value) and (last or _is_bare(node.value, bare))
+            return not _new_axis(node) and not _shape(node.value) and _is_bare_part(node, bare)
         case cst.Name():
             return node.value in bare
         case cst.Attribute():
             return node.attr.value not in ("shape", "dtype", "device") and _is_bare(node.value, bare)
-        case cst.Call(func=cst.Attribute(attr=cst.Name(value="size" | "dim"))):
+        case cst.Call() if method_call(node, "size", "dim"):
             return False
-        case cst.Call(func=cst.Attribute(attr=cst.Name(value=name))) if name in _REDUCES:
-            if dotted(argument(node, "keepdim") or node.func) != "True":
-                return True
+        case cst.Call() if method_call(node, *_REDUCES) and dotted(argument(node, "keepdim")) != "True":
+            return True
     return any(_is_bare(c, bare) for c in children(node))
+
+
+def _is_bare_part(node: cst.Subscript, bare: set[str] | frozenset[str]) -> bool:
+    return isinstance(node.slice[-1].slice, cst.Index) or _is_bare(node.value, bare)
 
 
 def _new_axis(node: cst.Subscript) -> bool:

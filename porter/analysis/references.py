@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import libcst as cst
 
@@ -95,11 +95,13 @@ def given_to_loader(file: SourceFile, use: cst.CSTNode) -> str | None:
     target = only_target(file.parent(node))
     if not isinstance(target, cst.Name):
         return LOADS if _is_loading_argument(file, node) else None
-    function = file.function(target)
-    around: cst.CSTNode = function.body if function is not None else file.module
-    uses = [n for n in descendants(around) if isinstance(n, cst.Name) and n.value == target.value]
-    asked = [n for n in uses if n is not target and not _is_keyword(file, n)]
+    asked = [n for n in _named(file.space(target), {target.value}) if n is not target and not _is_keyword(file, n)]
     return LOADS if asked and all(_is_loading_argument(file, n) for n in asked) else None
+
+
+def _named(space: cst.CSTNode, names: Container[str]) -> Iterator[cst.Name]:
+    """Where one of some names stands in code."""
+    return (n for n in descendants(space) if isinstance(n, cst.Name) and n.value in names)
 
 
 def _is_keyword(file: SourceFile, node: cst.CSTNode) -> bool:
@@ -129,8 +131,7 @@ def is_local_use(file: SourceFile, use: cst.CSTNode) -> bool:
     names = {target.value for target in bound if isinstance(target, cst.Name)}
     if not names or len(names) < len(bound) or function is None:
         return False
-    uses = (n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value in names)
-    return all(n in bound or file.call_of(n) is not None for n in uses)
+    return all(n in bound or file.call_of(n) is not None for n in _named(function.body, names))
 
 
 def host_argument(file: SourceFile, use: cst.CSTNode) -> str | None:

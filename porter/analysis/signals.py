@@ -218,15 +218,12 @@ def asks_for_none(test: cst.BaseExpression) -> tuple[str, bool] | None:
 
 def _loop_layers(target: cst.BaseExpression, iterated: cst.BaseExpression) -> dict[str, str]:
     """Loop variable → attribute of self, for loops over self.a, enumerate(self.a) and zip(self.a, self.b)."""
-    layer, over = of_self(iterated), called(iterated)
-    if isinstance(target, cst.Name) and layer is not None:
-        return {target.value: layer}
-    if not isinstance(iterated, cst.Call) or not isinstance(target, cst.Tuple):
-        return {}
-    parts = [argument.value for argument in iterated.args]
-    targets = [element.value for element in target.elements]
-    if over == "enumerate" and len(targets) == 2 and parts:
-        return _loop_layers(targets[1], parts[0])
-    if over != "zip" or len(parts) != len(targets):
-        return {}
-    return {name: layer for pair in zip(targets, parts, strict=True) for name, layer in _loop_layers(*pair).items()}
+    match target, iterated:
+        case cst.Name(value=name), _ if (layer := of_self(iterated)) is not None:
+            return {name: layer}
+        case cst.Tuple(elements=[_, one]), cst.Call(func=cst.Name(value="enumerate"), args=[over, *_]):
+            return _loop_layers(one.value, over.value)
+        case cst.Tuple(elements=parts), cst.Call(func=cst.Name(value="zip"), args=args) if len(parts) == len(args):
+            pairs = (_loop_layers(one.value, over.value) for one, over in zip(parts, args, strict=True))
+            return {name: layer for pair in pairs for name, layer in pair.items()}
+    return {}

@@ -72,11 +72,11 @@ def read_step(file: SourceFile, loop: Loop) -> Step | None:
     """The step of a training loop; None where an iteration may be left before its end."""
     if not isinstance(loop.body, cst.IndentedBlock) or loop.orelse is not None:
         return None
-    calls = own_of_type(loop.body, cst.Call)
-    scalers = {dotted(found[0]) for call in calls if (found := method_call(call, "scale", "unscale_"))} - {None}
+    found = (method_call(call, "scale", "unscale_") for call in own_of_type(loop.body, cst.Call))
+    scalers = {dotted(made[0]) for made in found if made is not None} - {None}
     statements = [s for s in loop.body.body if isinstance(s, cst.BaseStatement)]
-    at = max((i for i, s in enumerate(statements) if _steps(s, scalers)), default=None)
-    if at is None or any(_goes_on(s) for s in statements[: at + 1]):
+    at = max((i for i, s in enumerate(statements) if _steps(s, scalers)), default=-1)
+    if at < 0 or any(map(_goes_on, statements[: at + 1])):
         return None
     return Step(loop, tuple(statements[at + 1 :]), statements[at])
 

@@ -8,8 +8,9 @@ from functools import cache
 import libcst as cst
 
 from . import torch_names as tn
+from .predicates import is_none, last_part
 from .values import Kind, Record, Value, is_tensor
-from .walk import dotted, spelled
+from .walk import dotted
 
 _PLAIN = frozenset(
     "int float bool str bytes complex None ndarray NDArray Path PathLike dtype device Size Namespace Literal Callable "
@@ -17,7 +18,9 @@ _PLAIN = frozenset(
 )
 _SEVERAL = frozenset("list List Sequence Iterable Iterator Collection deque set Set".split())
 _BY_KEY = frozenset("dict Dict Mapping MutableMapping OrderedDict defaultdict".split())
-_SHAPED = frozenset("Float Float16 Float32 Float64 Int Int32 Int64 UInt8 Num Real Shaped Inexact Integer".split())
+_SHAPED = frozenset(
+    "Bool Int Float Float16 Float32 Float64 Int Int32 Int64 UInt8 Num Real Shaped Inexact Integer".split()
+)
 
 
 def annotated(note: cst.BaseExpression | None) -> Value:
@@ -25,19 +28,18 @@ def annotated(note: cst.BaseExpression | None) -> Value:
 
     Text is read as the annotation it holds; `Optional[...]` is what is inside, since nobody computes with None.
     """
-    if isinstance(note, cst.SimpleString):
-        text = note.evaluated_value
-        return _from_text(text) if isinstance(text, str) else Kind.UNKNOWN
-    if isinstance(note, cst.BinaryOperation) and isinstance(note.operator, cst.BitOr):
-        return _one_of([annotated(part) for part in (note.left, note.right) if dotted(part) != "None"])
-    if isinstance(note, cst.Subscript):
-        return _subscripted(note)
-    name = spelled(note).rsplit(".", 1)[-1] if note is not None else ""
+    match note:
+        case cst.SimpleString():
+            text = note.evaluated_value
+            return _from_text(text) if isinstance(text, str) else Kind.UNKNOWN
+        case cst.BinaryOperation(operator=cst.BitOr()):
+            return _one_of([annotated(part) for part in (note.left, note.right) if not is_none(part)])
+        case cst.Subscript():
+            return _subscripted(note)
+    name = last_part(dotted(note))
     if name == "BoolTensor":
         return Kind.MASK
-    if name in tn.TENSOR_TYPES:
-        return Kind.TENSOR
-    return Kind.HOST if name in _PLAIN else Kind.UNKNOWN
+    return Kind.TENSOR if name in tn.TENSOR_TYPES else Kind.HOST if name in _PLAIN else Kind.UNKNOWN
 
 
 @cache
@@ -49,24 +51,29 @@ def _from_text(text: str) -> Value:
 
 
 def _subscripted(note: cst.Subscript) -> Value:
-    name = spelled(note.value).rsplit(".", 1)[-1]
+    name = last_part(dotted(note.value))
     inside = [e.slice.value for e in note.slice if isinstance(e.slice, cst.Index)]
     if not inside:
         return Kind.UNKNOWN
     match name:
         case "Optional" | "Union":
-            return _one_of([annotated(part) for part in inside if dotted(part) != "None"])
+            return _one_of([annotated(part) for part in inside if not is_none(part)])
         case "Annotated" | "Final" | "ClassVar":
             return annotated(inside[0])
         case "float" | "int" | "bool" if isinstance(inside[0], cst.SimpleString):  # a shape, for readers
             return _tensor_of(name)
         case "tuple" | "Tuple":
             return _tuple(inside)
-    if name in ("Bool", "Float", "Int") or name in _SHAPED:  # jaxtyping
-        return _tensor_of(name) if is_tensor(annotated(inside[0])) else Kind.UNKNOWN
+        case _ if name in _SHAPED:
+            return _tensor_of(name) if is_tensor(annotated(inside[0])) else Kind.UNKNOWN
+    return _container(name, inside[-1])
+
+
+def _container(name: str, item: cst.BaseExpression) -> Value:
+    """A container that holds such items, by the name of its class."""
     if name in _BY_KEY:
-        return Record(others=annotated(inside[-1]))
-    return _several(annotated(inside[-1])) if name in _SEVERAL else Kind.HOST if name in _PLAIN else Kind.UNKNOWN
+        return Record(others=annotated(item))
+    return _several(annotated(item)) if name in _SEVERAL else Kind.HOST if name in _PLAIN else Kind.UNKNOWN
 
 
 def _tensor_of(name: str) -> Kind:

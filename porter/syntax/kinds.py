@@ -15,9 +15,11 @@ import libcst as cst
 
 from . import torch_names as tn
 from .annotations import annotated
+from .calls import method_call
+from .predicates import function_named, functions, last_part, named_parameters, of_self, targets, text_of
 from .scopes import Imported, Index
 from .values import Env, Kind, Record, Value, element, is_tensor, join, unpacked
-from .walk import children, dotted, own_of_type
+from .walk import children, own_of_type, spelled
 
 Callee = Callable[[str], Value | None]
 
@@ -135,70 +137,45 @@ class Kinds:
 
     def parameters(self, function: cst.FunctionDef) -> Env:
         """The kinds of a function's parameters, by name: from annotations, defaults and what is done with them."""
-        env: Env = {}
         used = {
             name
             for name, how in used_as_tensor(function, self._index)
             if name not in ("self", "cls") and (self.knows_torch or how not in OF_ARRAYS)
         }
-        for param in (
-            *function.params.posonly_params,
-            *function.params.params,
-            *function.params.kwonly_params,
-        ):
-            name = param.name.value
-            noted = annotated(param.annotation.annotation) if param.annotation is not None else Kind.UNKNOWN
-            if is_tensor(noted):
-                env[name] = noted
-            elif name in used:
-                env[name] = Kind.TENSOR
-            elif noted is not Kind.UNKNOWN and noted is not Kind.MAYBE and not isinstance(noted, Record):
-                env[name] = noted
-            else:
-                env[name] = Kind.HOST if is_plain(param.default) else Kind.UNKNOWN
-        return env
+        return {param.name.value: _parameter(param, param.name.value in used) for param in named_parameters(function)}
 
     def _class_attributes(self, owner: cst.ClassDef) -> Env:
         found: Env = {}
-        for method in owner.body.body:
-            if type(method) is not cst.FunctionDef:
-                continue
+        for method in functions(owner):
             for node in own_of_type(method, cst.Assign, cst.Expr):
-                if type(node) is cst.Expr:
-                    call = node.value
-                    if not (type(call) is cst.Call and type(call.func) is cst.Attribute and call.args):
-                        continue
-                    name, first = call.func.attr.value, call.args[0].value
-                    if name in ("register_buffer", "register_parameter") and type(first) is cst.SimpleString:
-                        found[str(first.evaluated_value)] = Kind.TENSOR
-                else:
-                    assert isinstance(node, cst.Assign)
-                    for target in node.targets:
-                        t = target.target
-                        if type(t) is cst.Attribute and type(t.value) is cst.Name and t.value.value == "self":
-                            value = self._quick(node.value)
-                            old = found.get(t.attr.value)
-                            found[t.attr.value] = value if old is None else self._join(old, value)
+                for name, value in self._set_by(node):
+                    again = name in found and isinstance(node, cst.Assign)
+                    found[name] = self._join(found[name], value) if again else value
         return found
+
+    def _set_by(self, node: cst.BaseSmallStatement) -> Iterator[tuple[str, Value]]:
+        """Attributes of `self` that a statement assigns or registers, with their kinds."""
+        if isinstance(node, cst.Assign):
+            for attribute in filter(None, map(of_self, targets(node))):
+                yield attribute, self._quick(node.value)
+            return
+        call = node.value if isinstance(node, cst.Expr) else None
+        found = method_call(call, "register_buffer", "register_parameter") if call is not None else None
+        name = text_of(found[1].args[0].value) if found is not None and found[1].args else None
+        if name is not None:
+            yield name, Kind.TENSOR
 
     def _quick(self, node: cst.BaseExpression) -> Value:
         """The kind of an attribute's initial value, without looking at the flow of the constructor."""
-        if isinstance(node, cst.IfExp):
-            return self._join(self._quick(node.body), self._quick(node.orelse))
-        if isinstance(node, cst.Call):
-            target = self._index.resolve(node.func) or dotted(node.func) or ""
-            last = target.rsplit(".", 1)[-1]
-            if last == "Parameter":
-                return Kind.TENSOR
-            if last[:1].isupper() and last not in tn.TENSOR_TYPES:
-                return Kind.MODULE
-            if tn.makes_tensor(target):
-                return Kind.TENSOR
-            return Kind.MODULE if last in ("weight_norm", "spectral_norm") else Kind.UNKNOWN
-        if isinstance(node, (cst.Integer, cst.Float, cst.SimpleString, cst.BinaryOperation, cst.Comparison)):
-            return Kind.HOST
-        if isinstance(node, cst.Name) and node.value in ("True", "False"):
-            return Kind.HOST
+        match node:
+            case cst.IfExp():
+                return self._join(self._quick(node.body), self._quick(node.orelse))
+            case cst.Call():
+                return _made_by(self._index.resolve(node.func) or spelled(node.func))
+            case cst.Integer() | cst.Float() | cst.SimpleString() | cst.BinaryOperation() | cst.Comparison():
+                return Kind.HOST
+            case cst.Name(value="True" | "False"):
+                return Kind.HOST
         return Kind.UNKNOWN
 
     # -- statements ---------------------------------------------------------------------------------------------
@@ -425,17 +402,14 @@ class Kinds:
             if name in tn.HOST_ATTRIBUTES:
                 return Kind.HOST
             return base if name in ("data", "T", "mT") else Kind.TENSOR
-        if isinstance(node.value, cst.Name) and node.value.value == "self":
-            owner = self._class_of(node)
-            if owner is not None:
-                return self.attribute(owner, name)
+        owner = self._class_of(node) if of_self(node) is not None else None
+        if owner is not None:
+            return self.attribute(owner, name)
         if base is Kind.MODULE and name in ("weight", "bias", "weight_g", "weight_v"):
             return Kind.TENSOR
         if name in tn.TENSOR_ONLY_ATTRIBUTES:
             return Kind.HOST
-        if name in ("indices", "values", "grad"):
-            return Kind.TENSOR
-        return Kind.UNKNOWN
+        return Kind.TENSOR if name in ("indices", "values", "grad") else Kind.UNKNOWN
 
     def _call(self, node: cst.Call, env: Env) -> Value:
         arguments = [self._eval(a.value, env) for a in node.args]
@@ -445,38 +419,26 @@ class Kinds:
                 return tn.torch_result(target, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.UNKNOWN)
             result = self._call_result(target)
             return Kind.UNKNOWN if result is None else result
-        if isinstance(node.func, cst.Name):
-            name = node.func.value
-            if name in tn.HOST_BUILTINS and name not in env:
-                return Kind.HOST
-            if name in ("list", "tuple", "reversed", "sorted") and arguments:
-                return arguments[0] if not is_tensor(arguments[0]) else Kind.SEQUENCE
-            if name in tn.ARITHMETIC_BUILTINS and name not in env:
-                return arithmetic(arguments)
-            known = self._eval(node.func, env)
-            return Kind.TENSOR if known is Kind.MODULE else Kind.UNKNOWN
         if isinstance(node.func, cst.Attribute):
             return self._method(node.func, env)
-        callee = self._eval(node.func, env)
-        return Kind.TENSOR if callee is Kind.MODULE else Kind.UNKNOWN
+        made = _made_by_builtin(node.func.value, arguments, env) if isinstance(node.func, cst.Name) else None
+        if made is not None:
+            return made
+        return Kind.TENSOR if self._eval(node.func, env) is Kind.MODULE else Kind.UNKNOWN
 
     def _method(self, func: cst.Attribute, env: Env) -> Value:
         name = func.attr.value
         base = self._eval(func.value, env)
-        if isinstance(func.value, cst.Name) and func.value.value == "self":
-            owner = self._class_of(func)
-            if owner is not None:
-                for item in owner.body.body:
-                    if isinstance(item, cst.FunctionDef) and item.name.value == name:
-                        return self.returned(item)
-                if self.attribute(owner, name) is Kind.MODULE:
-                    return Kind.TENSOR
+        owner = self._class_of(func) if of_self(func) is not None else None
+        own = function_named(owner, name) if owner is not None else None
+        if own is not None:
+            return self.returned(own)
+        if owner is not None and self.attribute(owner, name) is Kind.MODULE:
+            return Kind.TENSOR
         if is_tensor(base):
             return tn.method_result(name, base, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.SEQUENCE)
         if base is Kind.MODULE:
-            if name in tn.MODULE_KEEPING_METHODS:
-                return Kind.MODULE
-            return Kind.UNKNOWN if name in tn.MODULE_HOST_METHODS else Kind.TENSOR
+            return _of_module(name)
         if name in tn.TENSOR_ONLY_METHODS and (self.knows_torch or name not in ARRAY_METHODS):
             return tn.method_result(name, Kind.TENSOR, Kind.TENSOR, Kind.MASK, Kind.HOST, Kind.SEQUENCE)
         return Kind.UNKNOWN
@@ -510,11 +472,50 @@ class Kinds:
         return Kind.MASK if any(is_tensor(v) for v in values) else Kind.HOST
 
 
+def _parameter(param: cst.Param, used: bool) -> Value:
+    """The kind of a parameter, which is `used` as a tensor or not."""
+    noted = annotated(param.annotation.annotation) if param.annotation is not None else Kind.UNKNOWN
+    if is_tensor(noted):
+        return noted
+    if used:
+        return Kind.TENSOR
+    if noted in (Kind.UNKNOWN, Kind.MAYBE) or isinstance(noted, Record):
+        return Kind.HOST if is_plain(param.default) else Kind.UNKNOWN
+    return noted
+
+
+def _made_by(target: str) -> Value:
+    """What calling something makes, as its name tells."""
+    last = last_part(target)
+    if last == "Parameter":
+        return Kind.TENSOR
+    if last[:1].isupper() and last not in tn.TENSOR_TYPES:
+        return Kind.MODULE
+    if tn.makes_tensor(target):
+        return Kind.TENSOR
+    return Kind.MODULE if last in ("weight_norm", "spectral_norm") else Kind.UNKNOWN
+
+
+def _made_by_builtin(name: str, arguments: list[Value], env: Env) -> Value | None:
+    """What a builtin makes of these; None for other names, and for builtins of which nothing is known."""
+    if name in tn.HOST_BUILTINS and name not in env:
+        return Kind.HOST
+    if name in ("list", "tuple", "reversed", "sorted") and arguments:
+        return arguments[0] if not is_tensor(arguments[0]) else Kind.SEQUENCE
+    return arithmetic(arguments) if name in tn.ARITHMETIC_BUILTINS and name not in env else None
+
+
+def _of_module(name: str) -> Value:
+    """What a method of a module gives."""
+    if name in tn.MODULE_KEEPING_METHODS:
+        return Kind.MODULE
+    return Kind.UNKNOWN if name in tn.MODULE_HOST_METHODS else Kind.TENSOR
+
+
 def arithmetic(arguments: list[Value]) -> Value:
     """The kind of what `abs`, `max` or `sum` make of these: of tensors, or of several of them, a tensor."""
-    if any(is_tensor(value) or value is Kind.SEQUENCE for value in arguments):
-        return Kind.TENSOR
-    if any(isinstance(value, tuple) and any(is_tensor(part) for part in value) for value in arguments):
+    parts = [part for value in arguments for part in (value if isinstance(value, tuple) else (value,))]
+    if any(map(is_tensor, parts)) or Kind.SEQUENCE in arguments:
         return Kind.TENSOR
     return Kind.HOST if arguments and all(value is Kind.HOST for value in arguments) else Kind.UNKNOWN
 
@@ -530,13 +531,11 @@ def used_as_tensor(function: cst.FunctionDef, index: Index) -> Iterator[tuple[st
     """Names that a function uses as tensors are used, each with the attribute or the function that it is used with."""
     for node in own_of_type(function, cst.Attribute, cst.Call):
         if type(node) is cst.Attribute:
-            name = node.attr.value
-            if type(node.value) is cst.Name and (
-                name in tn.TENSOR_ONLY_ATTRIBUTES
-                or (name in tn.TENSOR_ONLY_METHODS and isinstance(index.parents.get(node), cst.Call))
-            ):
-                yield node.value.value, name
-        elif type(node) is cst.Call and node.args and type(node.args[0].value) is cst.Name:
+            name, asked = node.attr.value, node.value
+            only = name in tn.TENSOR_ONLY_METHODS and type(index.parents.get(node)) is cst.Call
+            if type(asked) is cst.Name and (only or name in tn.TENSOR_ONLY_ATTRIBUTES):
+                yield asked.value, name
+        elif type(node) is cst.Call and node.args and type(first := node.args[0].value) is cst.Name:
             target = index.resolve(node.func)
             if target is not None and tn.takes_tensor_first(target):
-                yield node.args[0].value.value, target
+                yield first.value, target

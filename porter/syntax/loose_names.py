@@ -52,31 +52,26 @@ def names_of(text: str) -> Names | None:
     given: set[str] = set()
     starred = False
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
-            (asked if isinstance(node.ctx, ast.Load) else given).add(node.attr)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            given.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            given.add(node.id)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            given.add(node.value)
-        elif isinstance(node, ast.ImportFrom):
-            starred |= node.names[0].name == "*"
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=context):
+                (asked if isinstance(context, ast.Load) else given).add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                given.add(name)
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Constant(value=str() as name):
+                given.add(name)
+            case ast.ImportFrom(names=[ast.alias(name="*"), *_]):
+                starred = True
     loose = frozenset() if starred else frozenset(_loose(top))
     return Names(loose, frozenset(asked), frozenset(given))
 
 
 def _loose(top: symtable.SymbolTable) -> set[str]:
-    tables = list(_tables(top))
-    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
-    asked = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
-    for table in tables[1:]:
-        for symbol in table.get_symbols():
-            if symbol.is_declared_global() and symbol.is_assigned():
-                bound.add(symbol.get_name())
-            elif symbol.is_global() and symbol.is_referenced():
-                asked.add(symbol.get_name())
-    return asked - bound - _BUILTIN
+    own, inner = top.get_symbols(), [s for table in list(_tables(top))[1:] for s in table.get_symbols()]
+    bound = {s.get_name() for s in own if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    declared = {s.get_name() for s in inner if s.is_declared_global() and s.is_assigned()}
+    asked = {s.get_name() for s in own if s.is_referenced()}
+    asked |= {s.get_name() for s in inner if s.is_global() and s.is_referenced()}
+    return asked - bound - declared - _BUILTIN
 
 
 def _tables(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:

@@ -96,9 +96,14 @@ def text_of(node: cst.CSTNode | None) -> str | None:
     return str(node.evaluated_value) if isinstance(node, cst.SimpleString) else None
 
 
-def methods(owner: cst.ClassDef) -> dict[str, cst.FunctionDef]:
-    """The functions in a class's body, by name."""
-    return {item.name.value: item for item in owner.body.body if isinstance(item, cst.FunctionDef)}
+def functions(owner: cst.ClassDef) -> list[cst.FunctionDef]:
+    """The functions in a class's body."""
+    return [item for item in owner.body.body if isinstance(item, cst.FunctionDef)]
+
+
+def function_named(owner: cst.ClassDef, name: str) -> cst.FunctionDef | None:
+    """The first function of a class's body that has this name."""
+    return next((function for function in functions(owner) if function.name.value == name), None)
 
 
 def bound_names(target: cst.CSTNode) -> set[str]:

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import libcst as cst
 
-from .walk import N, children, dotted
+from .walk import N, children, dotted, spelled
 
 _SCOPED = frozenset(
     {cst.FunctionDef, cst.Lambda, cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp, cst.ClassDef}
@@ -135,24 +135,18 @@ class Index:
         return self._resolved[node]
 
     def _resolve(self, node: cst.CSTNode) -> str | None:
-        name = dotted(node)
-        if name is None:
-            return None
-        head, _, rest = name.partition(".")
-        if head not in self._linked:
-            return None
-        found = self.scope_of(node).lookup(head)
-        if found is None:
-            return None
-        scope, bindings = found
+        head, _, rest = spelled(node).partition(".")
+        found = self.scope_of(node).lookup(head) if head in self._linked else None
+        base = self._meaning(head, *found) if found is not None else None
+        return base if base is None or not rest else f"{base}.{rest}"
+
+    def _meaning(self, name: str, scope: Scope, bindings: list[Binding]) -> str | None:
+        """What imports bind to a name, or the name of a top-level definition."""
         targets = {b.target for b in bindings if isinstance(b, Imported)}
         if len(targets) == 1 and all(isinstance(b, Imported) for b in bindings):
-            base = targets.pop()
-        elif scope is self.root and all(isinstance(b, (cst.FunctionDef, cst.ClassDef)) for b in bindings):
-            base = f".{head}"
-        else:
-            return None
-        return f"{base}.{rest}" if rest else base
+            return targets.pop()
+        defined = scope is self.root and all(isinstance(b, (cst.FunctionDef, cst.ClassDef)) for b in bindings)
+        return f".{name}" if defined else None
 
     def _walk(self, node: cst.CSTNode, scope: Scope) -> None:
         parents = self.parents
@@ -200,21 +194,14 @@ class Index:
     def _bind_import(self, node: cst.Import | cst.ImportFrom, scope: Scope) -> None:
         if isinstance(node.names, cst.ImportStar):
             return
-        if isinstance(node, cst.Import):
-            for alias in node.names:
-                name = dotted(alias.name) or ""
-                if alias.asname is not None:
-                    assert isinstance(alias.asname.name, cst.Name)
-                    scope.bind(alias.asname.name.value, Imported(name))
-                else:
-                    head = name.split(".")[0]
-                    scope.bind(head, Imported(head))
-            return
-        base = imported_module(node, self._package)
+        base = f"{imported_module(node, self._package)}." if isinstance(node, cst.ImportFrom) else ""
         for alias in node.names:
-            name = dotted(alias.name) or ""
-            bound = alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else name
-            scope.bind(bound, Imported(f"{base}.{name}"))
+            target = f"{base}{spelled(alias.name)}"
+            bound = dotted(alias.asname.name) if alias.asname is not None else None
+            if bound is None:
+                bound = spelled(alias.name).split(".")[0]
+                target = target if base else bound
+            scope.bind(bound, Imported(target))
 
 
 def imported_module(node: cst.ImportFrom, package: tuple[str, ...]) -> str:

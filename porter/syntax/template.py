@@ -154,24 +154,25 @@ def _called(text: str) -> str | None:
 def _unify(pattern: cst.CSTNode, node: cst.CSTNode, found: Bindings, resolve: Resolver | None) -> bool:
     if is_hole(pattern):
         assert isinstance(pattern, cst.Name)
-        name = pattern.value.removeprefix("__")
-        if name in found:
-            return key(found[name]) == key(node)
-        found[name] = node
-        return True
+        before = found.setdefault(pattern.value.removeprefix("__"), node)
+        return before is node or key(before) == key(node)
     kind = type(pattern)
-    if resolve is not None and (kind is cst.Name or kind is cst.Attribute):
-        wanted = dotted(pattern)
-        if wanted is not None and kind is cst.Attribute and not wanted.startswith("__"):
-            meant = resolve(node)
-            if meant is not None or wanted.partition(".")[0] in _LIBRARIES:
-                return meant == wanted
-        elif wanted is not None and resolve(node) == wanted:
-            return True
-    if kind is not type(node):
-        return False
+    told = _unify_name(pattern, node, resolve) if resolve is not None and kind in _NAMING else None
+    if told is not None or kind is not type(node):
+        return bool(told)
     fields = meaningful_fields(kind)
     return all(_unify_field(getattr(pattern, name), getattr(node, name), found, resolve) for name in fields)
+
+
+def _unify_name(pattern: cst.CSTNode, node: cst.CSTNode, resolve: Resolver) -> bool | None:
+    """The same for a name, by what it means; None where that tells nothing."""
+    wanted = dotted(pattern)
+    if wanted is None:
+        return None
+    meant = resolve(node)
+    if type(pattern) is cst.Name or wanted.startswith("__"):
+        return True if meant == wanted else None
+    return meant == wanted if meant is not None or wanted.partition(".")[0] in _LIBRARIES else None
 
 
 def _unify_field(a: Any, b: Any, found: Bindings, resolve: Resolver | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
@@ -91,13 +92,10 @@ class Reached:
         network = found in self._networks
         ours = network or all(b in self._classes or b == "object" for b in found.bases)
         for method in self._methods.get(found, ()):
-            if method.name == "forward" and network:
-                reached = made_inside
-            else:
-                reached = not ours or method.name.startswith(_CALLED_BY_PYTHON)
-            if reached:
+            run = not ours or method.name.startswith(_CALLED_BY_PYTHON)
+            if made_inside if network and method.name == "forward" else run:
                 yield method
-        for above in (above for base in found.bases for above in self._classes.get(base, ())):
+        for above in itertools.chain.from_iterable(self._classes.get(base, ()) for base in found.bases):
             if above is not found:
                 yield from self._with_class(above, made_inside=made_inside)
 

@@ -20,17 +20,17 @@ _COUNTING = frozenset("range len enumerate zip reversed list tuple min max".spli
 def growing(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """`x = torch.cat([x, y])` in a loop, and `self.seen = torch.cat([self.seen, y])` anywhere."""
     assert isinstance(node, cst.Assign)
-    target = only_target(node)
-    if target is None or file.function(node) is None:
-        return
+    target = only_target(node) if file.function(node) is not None else None
     parts = [part for call in own_of_type(node.value, cst.Call) for part in _lengthened(file, call)]
-    if not isinstance(target, cst.Name):
-        if any(same(part, target) for part in parts):
-            yield "SHP", node, f"{brief(target)} grows with each call: each length is a graph of its own"
+    if target is None or not parts:
         return
-    loops = (loop for loop in _loops(file, node) if parts and not _is_fixed(file, loop))
-    if any(_carried(loop, node, target, parts) for loop in loops):
-        yield "SHP", node, f"{brief(target)} grows with each turn of the loop: each length is a graph of its own"
+    if isinstance(target, cst.Name):
+        loops = (loop for loop in _loops(file, node) if not _is_fixed(file, loop))
+        grows, when = any(_carried(loop, node, target, parts) for loop in loops), "turn of the loop"
+    else:
+        grows, when = any(same(part, target) for part in parts), "call"
+    if grows:
+        yield "SHP", node, f"{brief(target)} grows with each {when}: each length is a graph of its own"
 
 
 def _lengthened(file: SourceFile, call: cst.Call) -> Iterator[cst.BaseExpression]:

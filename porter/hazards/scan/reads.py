@@ -31,20 +31,23 @@ def methods(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
         yield from _read(file, node, name, receiver)
     elif name in known.READING_METHODS:
         yield from told(file, "SYN", node, receiver, f"{name}() waits for the device")
-    elif name == "to" and any(is_cpu(file, a.value) for a in node.args):
-        yield from told(file, "SYN", node, receiver, "to the CPU waits for the device")
-    elif name == "join" and is_text(receiver):
+    elif name == "to":
+        if any(is_cpu(file, a.value) for a in node.args):
+            yield from told(file, "SYN", node, receiver, "to the CPU waits for the device")
+    else:
+        yield from _text(file, node, name, receiver)
+
+
+def _text(file: SourceFile, node: cst.Call, name: str, receiver: cst.BaseExpression) -> Iterator[Found]:
+    """Methods that put what they are given into text: those of a text, or of a logger."""
+    kind = file.kind(receiver)
+    if name == "join" and is_text(receiver):
         if node.args and holds_tensors(file.kind(node.args[0].value)):
             yield "SYN", node, "join() asks for values, which waits for the device"
-    elif _makes_text(file, name, receiver) and not for_an_error(file, node):
-        yield from _any_argument(file, node, f"{name}() puts {{}} into text, which waits for the device")
-
-
-def _makes_text(file: SourceFile, name: str, receiver: cst.BaseExpression) -> bool:
-    """Whether a method puts what it is given into text: `"...".format`, or a logger's."""
-    kind = file.kind(receiver)
+        return
     formats = name == "format" and (is_text(receiver) or kind is Kind.HOST)
-    return formats or (name in known.REPORTS and not is_tensor(kind))
+    if (formats or (name in known.REPORTS and not is_tensor(kind))) and not for_an_error(file, node):
+        yield from _any_argument(file, node, f"{name}() puts {{}} into text, which waits for the device")
 
 
 def _read(file: SourceFile, node: cst.Call, name: str, receiver: cst.BaseExpression) -> Iterator[Found]:
@@ -292,8 +295,8 @@ def _is_listing(file: SourceFile, node: cst.BaseExpression) -> bool:
     """Whether an expression is a text or a list, or a name or attribute that only ever is one."""
     match node:
         case cst.Name():
-            found = file.index.scope_of(node).lookup(node.value)
-            return found is not None and all(_binds_listing(file, binding) for binding in found[1])
+            bound = file.bindings(node)
+            return bool(bound) and all(_binds_listing(file, binding) for binding in bound)
         case cst.Attribute():
             owner, name = file.owner(node), of_self(node)
             made = file.attribute_value(owner, name) if owner is not None and name is not None else None

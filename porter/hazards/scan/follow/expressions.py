@@ -104,15 +104,18 @@ class Expressions(Statements):
     def _binary(self, node: cst.BinaryOperation, env: Env) -> Value:
         sure = super()._binary(node, env)
         a, b = self._known[node.left], self._known[node.right]
-        if isinstance(node.operator, cst.Modulo) and is_text(node.left):
-            return Kind.HOST
-        if isinstance(node.operator, cst.Add) and Kind.SEQUENCE in (a, b):
-            return Kind.SEQUENCE
+        match node.operator:
+            case cst.Modulo() if is_text(node.left):
+                return Kind.HOST
+            case cst.Add() if Kind.SEQUENCE in (a, b):
+                return Kind.SEQUENCE
         if is_tensor(sure):
             return sure
-        if isinstance(a, tuple) or isinstance(b, tuple):  # of shapes, mostly
-            return several([part for value in (a, b) for part in (value if isinstance(value, tuple) else (value,))])
-        return either(a, b) if isinstance(a, Kind) and isinstance(b, Kind) else Kind.UNKNOWN
+        if isinstance(a, Kind) and isinstance(b, Kind):
+            return either(a, b)
+        parts = (list(value) if isinstance(value, tuple) else [value] for value in (a, b))
+        tuples = tuple in (type(a), type(b))  # shapes, mostly
+        return several([part for value in parts for part in value]) if tuples else Kind.UNKNOWN
 
     def _comparison(self, node: cst.Comparison, env: Env) -> Value:
         plain = super()._comparison(node, env)

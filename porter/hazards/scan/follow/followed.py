@@ -305,8 +305,7 @@ class Followed(Expressions):
                 self._keep(func.value, value, env)
             return Kind.HOST
         owners = self._owners(base)
-        found = (self._flow.method(owner.file, owner.owner, name) for owner in owners)
-        methods = [method for method in found if method is not None]
+        methods = list(filter(None, (self._flow.method(owner.file, owner.owner, name) for owner in owners)))
         if methods:
             return self._any_of(methods, node, values)
         if name in tn.MODULE_KEEPING_METHODS or (base.several and name in ("values", "items", "children", "modules")):
