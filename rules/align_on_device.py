@@ -8,7 +8,7 @@ from typing import ClassVar
 import libcst as cst
 
 from porter.rule import Example, Rule, Safety
-from porter.syntax.predicates import is_plain, only_small
+from porter.syntax.predicates import is_plain, last_part, only_small
 from porter.syntax.walk import descendants, dotted
 
 _SEARCH = """
@@ -137,22 +137,25 @@ class AlignOnDevice(Rule):
 
     def _role(self, node: cst.BaseExpression, roles: dict[str, str]) -> str | None:
         """What an expression stands for, given what names do."""
-        if isinstance(node, cst.Name):
-            return roles.get(node.value)
-        for attribute in ("device", "dtype"):
-            if isinstance(node, cst.Attribute) and node.attr.value == attribute:
-                return attribute if self._role(node.value, roles) == "value" else None
+        match node:
+            case cst.Name(value=name):
+                return roles.get(name)
+            case cst.Attribute(value=value, attr=cst.Name(value="device" | "dtype" as attribute)):
+                return attribute if self._role(value, roles) == "value" else None
         zeros = self.match("numpy.zeros(__h.shape, dtype=numpy.int32)", node)
         if zeros is not None:
             return "path" if self._role(_expression(zeros["h"]), roles) in ("scores", "value") else None
-        for kind in ("float32", "int32"):
-            for start in ("__x.data.cpu()", "__x.detach().cpu()", "__x.cpu()"):
-                found = self.match(f"{start}.numpy().astype(numpy.{kind})", node)
-                if found is not None:
-                    inner = _expression(found["x"])
-                    if kind == "float32":
-                        return "scores" if self._role(inner, roles) == "value" else None
-                    return self._length(inner, roles)
+        scores, lengths = self._copied(node, "float32"), self._copied(node, "int32")
+        if scores is not None:
+            return "scores" if self._role(scores, roles) == "value" else None
+        return self._length(lengths, roles) if lengths is not None else None
+
+    def _copied(self, node: cst.BaseExpression, kind: str) -> cst.BaseExpression | None:
+        """The tensor of which an expression makes an array of numpy's with a dtype."""
+        for start in ("__x.data.cpu()", "__x.detach().cpu()", "__x.cpu()"):
+            found = self.match(f"{start}.numpy().astype(numpy.{kind})", node)
+            if found is not None:
+                return _expression(found["x"])
         return None
 
     def _length(self, node: cst.BaseExpression, roles: dict[str, str]) -> str | None:
@@ -172,20 +175,23 @@ class AlignOnDevice(Rule):
 
     def _aligns(self, search: cst.BaseExpression) -> bool:
         """Whether a function is VITS's search: by what it does where its source is there, else by its name."""
-        name = self.file.resolve(search) or ""
+        name = self.file.full_name(search)
         found = self.file.project.function(name if not name.startswith(".") else f"{self.file.dotted_path}{name}")
-        if found is None and isinstance(search, cst.Name):
-            local = self.file.index.root.bindings.get(search.value, [None])[-1]
-            found = (self.file, local) if isinstance(local, cst.FunctionDef) else None
-        if found is None:
-            return "maximum_path" in name.rpartition(".")[2]
-        parts = list(descendants(found[1]))
+        function = found[1] if found is not None else self._local(search)
+        if function is None:
+            return "maximum_path" in last_part(name)
+        parts = list(descendants(function))
         return (
             any(self._is("max(__a, __b)", n.value) for n in parts if isinstance(n, cst.AugAssign))
             and any(self._marks(n) for n in parts if isinstance(n, cst.Assign))
             and any(self._is("__v[__y - 1, __i] < __v[__y - 1, __i - 1]", n) for n in parts)
             and any(self._is("-1e9", n) for n in parts)
         )
+
+    def _local(self, search: cst.BaseExpression) -> cst.FunctionDef | None:
+        """The last function of the file's own that has a name."""
+        bound = self.file.index.root.bindings.get(search.value) if isinstance(search, cst.Name) else None
+        return bound[-1] if bound and isinstance(bound[-1], cst.FunctionDef) else None
 
     def _marks(self, node: cst.Assign) -> bool:
         return isinstance(node.targets[0].target, cst.Subscript) and self._is("1", node.value)

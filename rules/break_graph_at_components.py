@@ -9,6 +9,7 @@ import libcst as cst
 
 from porter.analysis.contexts import Contexts
 from porter.rule import Example, Rule, Safety
+from porter.syntax.predicates import functions
 from porter.syntax.walk import dotted, own_descendants, own_of_type, spelled
 
 _BEFORE = """import torch
@@ -150,13 +151,13 @@ class BreakGraphAtComponents(Rule):
             return
         components = dict(self._components(node))
         single = {name for name, many in components.items() if not many}
-        for method in node.body.body:
-            if not isinstance(method, cst.FunctionDef) or method.name.value == "__init__":
+        for method in functions(node):
+            if method.name.value == "__init__":
                 continue
             if len(single) >= 2:
                 self._mark_calls(method, single)
             elif method.name.value == "forward":
-                self._mark_end(method, {name for name, many in components.items() if many})
+                self._mark_end(method, components.keys() - single)
 
     def _used_elsewhere(self, node: cst.ClassDef) -> bool:
         """Whether another class of the package builds this one (or derives from it)."""

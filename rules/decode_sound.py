@@ -130,16 +130,13 @@ class DecodeSound(Rule):
 
     def visit_Import(self, node: cst.Import) -> None:
         line = self.file.alone(node)
-        if line is None or self.file.parent(line) is not self.file.module or len(node.names) != 1:
-            return
-        alias = node.names[0]
-        bound = alias.asname.name if alias.asname is not None else alias.name
-        if dotted(alias.name) != "ffmpeg" or not isinstance(bound, cst.Name):
+        bound = _bound_to_ffmpeg(node)
+        if line is None or bound is None or self.file.parent(line) is not self.file.module:
             return
         uses = asked_in_functions(self.file, bound.value)
-        calls = [n for n in self.file.index.nodes if type(n) is cst.Call and decoding(self.file, n) is not None]
+        calls = [n for n in self.file.index.of_type(cst.Call) if decoding(self.file, n) is not None]
         inside = {name for call in calls for name in own_of_type(call.func, cst.Name)}
-        if uses and all(use in inside for use in uses):
+        if uses and inside.issuperset(uses):
             later = self.fill("__f(__n)", f="training.import_later", n=cst.SimpleString('"ffmpeg"'))
             self.replace(line, [cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(bound)], later)])])
 
@@ -147,6 +144,16 @@ class DecodeSound(Rule):
         found = decoding(self.file, node)
         if found is not None:
             self.replace(node, self.fill("__f(__p, __r)", f="training.decoded", p=found[0], r=found[1]))
+
+
+def _bound_to_ffmpeg(node: cst.Import) -> cst.Name | None:
+    """The name that `import ffmpeg` binds, with or without another one."""
+    match node.names:
+        case [cst.ImportAlias(name=cst.Name(value="ffmpeg") as name, asname=None)]:
+            return name
+        case [cst.ImportAlias(name=cst.Name(value="ffmpeg"), asname=cst.AsName(name=cst.Name() as name))]:
+            return name
+    return None
 
 
 def decoding(file: SourceFile, node: cst.Call) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:

@@ -289,17 +289,22 @@ class CopyBeforeIndexing(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        found = method_call(node, "cpu") if self.file.is_trainer else None
-        indexed = _attached(found[0]) if found is not None and not node.args else None
-        if found is None or not isinstance(indexed, cst.Subscript) or not all(_is_fixed(e) for e in indexed.slice):
+        found = method_call(node, "cpu") if self.file.is_trainer and not node.args else None
+        indexed = _attached(found[0]) if found is not None else None
+        if found is None or not isinstance(indexed, cst.Subscript) or not all(map(_is_fixed, indexed.slice)):
             return
-        around = self.file.parent(node)
-        numbers = isinstance(around, cst.Attribute) and around.attr.value == "numpy"
-        # Of a network in a list nothing would be copied; what has no autograd or becomes numpy's is a tensor.
-        taken = only_index(indexed) is not None and (numbers or indexed is not found[0])
-        if taken or is_tensor(self.file.kind(indexed.value)):
+        if self._is_of_tensor(node, indexed, attached=indexed is found[0]):
             copied = indexed.with_changes(value=self.fill("__f(__x)", f="training.host_copy", x=indexed.value))
             self.replace(node, found[0].deep_replace(indexed, copied) if found[0] is not indexed else copied)
+
+    def _is_of_tensor(self, node: cst.Call, indexed: cst.Subscript, *, attached: bool) -> bool:
+        """Whether an item that is copied is a tensor's. Of a network in a list nothing would be copied; what has no
+        autograd or becomes numpy's is a tensor.
+        """
+        around = self.file.parent(node)
+        numbers = isinstance(around, cst.Attribute) and around.attr.value == "numpy"
+        taken = only_index(indexed) is not None and (numbers or not attached)
+        return taken or is_tensor(self.file.kind(indexed.value))
 
 
 def _is_fixed(element: cst.SubscriptElement) -> bool:

@@ -115,19 +115,19 @@ class ExpireCodesUnderMasks(Rule):
     )
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
-        writes = [n for n in own_of_type(node.body, cst.Assign) if self._masked_write(n)]
+        assigns = own_of_type(node.body, cst.Assign)
+        writes = [(n, found) for n in assigns if (found := self._masked_write(n)) is not None]
         if len(writes) != 1 or self.host_reason(node.body) is not None:
             return
-        target, mask, new = self._masked_write(writes[0])  # type: ignore[misc]
-        made = [n for n in own_of_type(node.body, cst.Assign) if self._binds(n, new)]
-        rows = [self._row_maker(n.value, mask) for n in made]
-        if not rows or any(r is None for r in rows):
+        (written, (target, mask, new)), *_ = writes
+        rows = [(n.value, self._row_maker(n.value, mask)) for n in assigns if self._binds(n, new)]
+        known = [(value, row) for value, row in rows if row is not None]
+        if not rows or len(known) < len(rows):
             return
-        for assign, value in zip(made, rows, strict=True):
-            assert value is not None
-            self.replace(assign.value, value)
+        for value, row in known:
+            self.replace(value, row)
         write = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=target, m=mask, v=new)
-        self.replace(writes[0], cst.Expr(write))
+        self.replace(written, cst.Expr(write))
         for part in own_of_type(node.body, cst.If):
             if self._nothing_dead(part, mask):
                 self._guard(part)

@@ -8,7 +8,8 @@ import libcst as cst
 
 from porter.analysis.layers import is_list, layer_classes
 from porter.rule import Example, Rule, Safety
-from porter.syntax.walk import descendants, dotted, spelled
+from porter.syntax.predicates import of_self
+from porter.syntax.walk import descendants, spelled
 
 _CONVOLUTIONS = frozenset({"torch.nn.Conv1d", "torch.nn.Conv2d"})
 _SOFTMAX, _PRODUCTS = frozenset({"softmax", "Softmax"}), frozenset({"matmul", "bmm", "einsum"})
@@ -350,19 +351,19 @@ class FuseLayers(Rule):
         lists, single = self._convolutions(owner)
         parts = [part for node in self.file.project.reached(self.file, owner) for part in descendants(node)]
         names = {part.value for part in parts if isinstance(part, cst.Name)}
-        if names & _SOFTMAX and (names & _PRODUCTS or any(isinstance(part, cst.MatrixMultiply) for part in parts)):
+        products = not names.isdisjoint(_PRODUCTS) or any(isinstance(part, cst.MatrixMultiply) for part in parts)
+        if products and not names.isdisjoint(_SOFTMAX):
             return True
-        if single >= _PAIR and names & {"relu", "ReLU"}:
+        if single >= _PAIR and not names.isdisjoint({"relu", "ReLU"}):
             return True
-        return bool(lists) and (bool(names & {"leaky_relu", "LeakyReLU"}) or {"tanh", "sigmoid"} <= names)
+        return bool(lists) and (not names.isdisjoint({"leaky_relu", "LeakyReLU"}) or {"tanh", "sigmoid"} <= names)
 
     def _convolutions(self, owner: cst.ClassDef) -> tuple[int, int]:
         """How many attributes are lists of convolutions, or of layers whose classes only the run knows; and how many
         are one.
         """
-        names = {dotted(part) or "" for part in descendants(owner) if isinstance(part, cst.Attribute)}
         lists = single = 0
-        for name in {n.removeprefix("self.") for n in names if n.startswith("self.") and n.count(".") == 1}:
+        for name in {name for part in descendants(owner) if (name := of_self(part)) is not None}:
             classes = layer_classes(self.file, owner, name)
             if is_list(self.file, owner, name):
                 lists += classes is None or classes <= _CONVOLUTIONS

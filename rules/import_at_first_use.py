@@ -186,11 +186,12 @@ class ImportAtFirstUse(Rule):
         line = self.file.alone(node)
         if not self.file.is_dependency or line is None or self.file.parent(line) is not self.file.module:
             return
-        late = {alias: name for alias in node.names if (name := self._name(alias)) and self._can_wait(name, alias)}
+        named = ((alias, self._name(alias)) for alias in node.names)
+        late = {alias: name for alias, name in named if name and self._can_wait(name, alias)}
         if not late:
             return
-        kept = [code(alias.with_changes(comma=cst.MaybeSentinel.DEFAULT)) for alias in node.names if alias not in late]
-        new = [cst.parse_statement(f"import {', '.join(kept)}")] if kept else []
+        kept = ", ".join(code(a.with_changes(comma=cst.MaybeSentinel.DEFAULT)) for a in node.names if a not in late)
+        new = [cst.parse_statement(f"import {kept}")] if kept else []
         new += [self._later(alias, name) for alias, name in late.items()]
         self.replace(line, new, f"{self.message} ({', '.join(late.values())})")
 

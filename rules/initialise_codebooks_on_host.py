@@ -155,19 +155,15 @@ class InitialiseOnHost(Rule):
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         owner = self.file.owner(node)
-        if owner is None or not self.file.buffers(owner):
-            return
-        flag = self._returns_early(node, self.file.buffers(owner))
+        flag = self._returns_early(node, self.file.buffers(owner)) if owner is not None else None
         if flag is None or not self._sets(node, flag):
             return
         params = {p.name.value for p in node.params.params}
         for call in own_descendants(node.body):
             if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Name):
                 continue
-            found = self.file.project.function(self.file.resolve(call.func))
-            if found is None:
-                continue
-            for value in positional(call):
+            ours = self.file.project.function(self.file.resolve(call.func)) is not None
+            for value in positional(call) if ours else ():
                 if isinstance(value, cst.Name) and value.value in params and not self._plain(value):
                     self.replace(value, self.fill("__f(__x)", f="utils.to_host", x=value))
 

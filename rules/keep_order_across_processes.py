@@ -140,12 +140,14 @@ class KeepOrderAcrossProcesses(Rule):
     def visit_Call(self, node: cst.Call) -> None:
         if called(node) != "list" or len(node.args) != 1 or not is_plain(node.args[0]):
             return
-        function, owner = self.file.function(node), self.file.owner(node)
-        if function is None or owner is None or function.name.value != "__init__":
+        function = self.file.function(node)
+        if function is None or function.name.value != "__init__" or not self._is_dataset(self.file.owner(node)):
             return
         scope = self.file.index.scope_of(node)
         if any(scope.lookup(name) is not None for name in ("list", "set", "sorted")):
             return
-        dataset = any(self.file.resolve(base.value) in _DATASETS for base in owner.bases)
-        if dataset and Strings(self.file, function).is_string_set(node.args[0].value):
+        if Strings(self.file, function).is_string_set(node.args[0].value):
             self.replace(node.func, cst.Name("sorted"))
+
+    def _is_dataset(self, owner: cst.ClassDef | None) -> bool:
+        return owner is not None and any(self.file.resolve(base.value) in _DATASETS for base in owner.bases)

@@ -197,9 +197,8 @@ class KeepPackageClosed(Rule):
         moved = {alias: line for alias in node.names if (line := self._relative(alias) or self._spelled(alias))}
         if not moved:
             return
-        kept = [code(alias.with_changes(comma=cst.MaybeSentinel.DEFAULT)) for alias in node.names if alias not in moved]
-        lines = [f"import {', '.join(kept)}"] if kept else []
-        new = [cst.parse_statement(line) for line in (*lines, *moved.values())]
+        kept = ", ".join(_taken(alias) for alias in node.names if alias not in moved)
+        new = [cst.parse_statement(line) for line in (*([f"import {kept}"] if kept else []), *moved.values())]
         alone = self.file.alone(node)
         self.replace(alone or node, new if alone else [small for line in new for small in _smalls(line)])
 

@@ -105,17 +105,23 @@ class KeepPeriodsFolded(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.file.resolve(node.func) not in ("torch.nn.Conv2d", "torch.nn.modules.conv.Conv2d"):
-            return
-        given = bind(self.file, node, "in_channels", "kernel_size", "stride", "groups") or {}
-        kernel, stride = given.get("kernel_size"), given.get("stride")
-        channels, groups = given.get("in_channels"), given.get("groups")
-        if not _is_column(kernel) or not (_is_column(stride) or stride is None or _is_one(stride)):
-            return
-        if channels is None or (groups is not None and not _is_one(groups)):
-            return
-        if not isinstance(channels, cst.Integer) or int(channels.evaluated_value) < 128:
-            self.replace(node.func, self.runtime("ops.Conv2d"))
+        if self.file.resolve(node.func) in ("torch.nn.Conv2d", "torch.nn.modules.conv.Conv2d"):
+            given = bind(self.file, node, "in_channels", "kernel_size", "stride", "groups") or {}
+            if _folds(**given):
+                self.replace(node.func, self.runtime("ops.Conv2d"))
+
+
+def _folds(
+    in_channels: cst.BaseExpression | None = None,
+    kernel_size: cst.BaseExpression | None = None,
+    stride: cst.BaseExpression | None = None,
+    groups: cst.BaseExpression | None = None,
+) -> bool:
+    """Whether a convolution with these arguments goes along columns, and is of few channels or of who knows how many."""
+    columns = _is_column(kernel_size) and (stride is None or _is_column(stride) or _is_one(stride))
+    if not columns or in_channels is None or not (groups is None or _is_one(groups)):
+        return False
+    return not isinstance(in_channels, cst.Integer) or int(in_channels.evaluated_value) < 128
 
 
 def _is_column(node: cst.BaseExpression | None) -> bool:

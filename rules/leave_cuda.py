@@ -11,7 +11,7 @@ from porter.analysis.arguments import bind
 from porter.analysis.project import SourceFile
 from porter.analysis.resent import resent
 from porter.rule import Example, Needed, RedirectRule, Rule, Safety
-from porter.syntax.predicates import leaves
+from porter.syntax.predicates import leaves, only_target
 from porter.syntax.walk import descendants, own_of_type
 
 _TIGHT = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
@@ -701,15 +701,14 @@ class TakeAcceleratorsBranch(Rule):
         return None
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        left = self._besides_cuda(node.value)
-        target = node.targets[0].target
-        if left is None or len(node.targets) != 1 or not isinstance(target, cst.Name):
+        left, target = self._besides_cuda(node.value), only_target(node)
+        if left is None or not isinstance(target, cst.Name) or not cuda.is_translated(self.file, left):
             return
-        if cuda.bound_once(self.file, target) is not node.value or not cuda.is_translated(self.file, left):
+        if cuda.bound_once(self.file, target) is not node.value:
             return
-        uses = list(cuda.uses(self.file, target))
-        tests = [parent for use in uses if isinstance(parent := self.file.parent(use), cst.If) and parent.test is use]
-        if uses and len(tests) == len(uses) and all(cuda.is_translated(self.file, one.body) for one in tests):
+        parents = [(use, self.file.parent(use)) for use in cuda.uses(self.file, target)]
+        tests = [parent for use, parent in parents if isinstance(parent, cst.If) and parent.test is use]
+        if tests and len(tests) == len(parents) and all(cuda.is_translated(self.file, one.body) for one in tests):
             self.replace(node.value, left, needs=[need for one in tests for need in _translations(one.body)])
 
     def _branch(self, node: cst.If, block: cst.BaseSuite | cst.If | cst.Else | None) -> None:

@@ -94,15 +94,19 @@ class BatchForAllDevices(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        found = self.file.project.definition(self._full_name(node.func)) if self.file.is_trainer else None
-        if found is None or not isinstance(found[1], cst.ClassDef) or not _is_sampler(found):
+        found = self.file.project.class_definition(self._full_name(node.func)) if self.file.is_trainer else None
+        if found is None or not _is_sampler(found):
             return
         names = _constructor_names(found[1])
-        size, limits = (argument(node, n, names.index(n)) if n in names else None for n in ("batch_size", "boundaries"))
-        if size is not None and not self._is_runtime(size, "utils.replica_batch"):
+        size, limits, dataset = (
+            argument(node, name, names.index(name) if name in names else None)
+            for name in ("batch_size", "boundaries", "dataset")
+        )
+        if size is not None and "batch_size" in names and not self._is_runtime(size, "utils.replica_batch"):
             self.replace(size, self.fill("__f(__n)", f="utils.replica_batch", n=size))
-        dataset = argument(node, "dataset", names.index("dataset") if "dataset" in names else None)
-        if limits is not None and dataset is not None and not self._is_runtime(limits, "training.boundaries"):
+        if limits is None or dataset is None or "boundaries" not in names:
+            return
+        if not self._is_runtime(limits, "training.boundaries"):
             self.replace(limits, self.fill("__f(__d, __l)", f="training.boundaries", d=dataset, l=limits))
 
     def _full_name(self, node: cst.CSTNode) -> str | None:

@@ -8,7 +8,7 @@ import libcst as cst
 
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import positional
-from porter.syntax.walk import code, descendants, dotted, own_of_type, spelled
+from porter.syntax.walk import code, descendants, own_of_type, spelled
 
 _HELPERS = """import glob
 
@@ -184,11 +184,11 @@ class WantNamedWeights(Rule):
         if not self.file.is_trainer or node.orelse is not None:
             return
         loads = [call for call in own_of_type(node.body, cst.Call) if self.file.resolve(call.func) == "torch.load"]
-        loaded = {dotted(call.args[0].value) for call in loads if call.args}
+        loaded = {spelled(call.args[0].value) for call in loads if call.args}
         for asked in _parts(node.test):
             path = self._asked(asked)
-            _, _, key = spelled(path).partition(".") if path is not None else ("", "", "")
-            if path is not None and key and dotted(path) in loaded:
+            _, _, key = spelled(path).partition(".")
+            if path is not None and key and spelled(path) in loaded:
                 name = cst.SimpleString(repr(key))
                 self.replace(asked, self.fill("__f(__p, __k)", f="training.exists", p=path, k=name))
 

@@ -11,6 +11,7 @@ from porter.analysis.bounds import labels_below
 from porter.analysis.catching import Catching
 from porter.rule import Example, RedirectRule, Rule, Safety
 from porter.syntax.calls import method_call
+from porter.syntax.predicates import is_plain
 from porter.syntax.values import is_tensor
 
 _COMMA = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
@@ -767,7 +768,7 @@ class FactorSmallMatricesOnDevice(Rule):
     def visit_Call(self, node: cst.Call) -> None:
         target = self._functions.get(self.file.full_name(node.func))
         if target is not None:
-            plain = len(node.args) == 1 and not node.args[0].star and node.args[0].keyword is None
+            plain = len(node.args) == 1 and is_plain(node.args[0])
             if plain and self._on_device(node):
                 self.replace(node.func, self.runtime(target))
             return

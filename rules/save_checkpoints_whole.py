@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from porter.analysis.steps import training_loop
 from porter.rule import Example, Needed, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call, positional
 from porter.syntax.predicates import only_small, only_target
-from porter.syntax.walk import descendants, own_descendants, own_of_type, same
+from porter.syntax.walk import descendants, key, own_descendants, own_of_type, same
 
 _SAVES = ("torch.save", "torch.serialization.save")
 _MOVES = ("shutil.move", "os.rename", "os.replace")
@@ -421,17 +421,20 @@ class SettleBeforeListing(Rule):
             self._settle(node)
 
     def _settle(self, statement: cst.SimpleStatementLine | cst.For | cst.With | cst.If) -> None:
-        if not self.file.in_trainers:
-            return
-        places: list[cst.BaseExpression] = []
-        for call in head_calls(self.file, statement):
-            place = listed(self.file, call) if lists_checkpoints(self.file, call) else None
-            if place is not None and not is_settled(self.file, call) and not any(same(place, p) for p in places):
-                places.append(place)
+        places: dict[object, cst.BaseExpression] = {}
+        for place in self._unsettled(statement) if self.file.in_trainers else ():
+            places.setdefault(key(place), place)
         if places:
-            calls = [self.fill("__f(__d)", f="training.settle", d=place) for place in places]
+            calls = [self.fill("__f(__d)", f="training.settle", d=place) for place in places.values()]
             listing = statement.with_changes(leading_lines=())  # comments and empty lines stay above all
             self.replace(statement, [*(cst.SimpleStatementLine([cst.Expr(call)]) for call in calls), listing])
+
+    def _unsettled(self, statement: cst.BaseStatement) -> Iterator[cst.BaseExpression]:
+        """The places that a statement lists checkpoints in, of which nothing has settled what is there."""
+        for call in head_calls(self.file, statement):
+            place = listed(self.file, call) if lists_checkpoints(self.file, call) else None
+            if place is not None and not is_settled(self.file, call):
+                yield place
 
 
 # --- what is saved, and where --------------------------------------------------------------------------------------
@@ -614,12 +617,15 @@ def _ends_in_files(file: SourceFile, call: cst.Call, inside: frozenset[cst.CSTNo
         return False
     other, function = found
     saves = [c for c in _calls(function) if _saves(other, c)]
-    if any(not _is_final(other, c) and not _is_buffer(other, c) for c in saves):
+    final = [c for c in saves if _is_final(other, c)]
+    if not all(c in final or _is_buffer(other, c) for c in saves):
         return False
+    written = (_written(other, n) for n in own_of_type(function.body, cst.With))
+    called = (c for c in _calls(function) if c not in saves)
     return (
-        any(_is_final(other, c) for c in saves)
-        or any(_written(other, n) is not None for n in own_of_type(function.body, cst.With))
-        or any(_ends_in_files(other, c, inside | {function}) for c in _calls(function) if c not in saves)
+        bool(final)
+        or any(one is not None for one in written)
+        or any(_ends_in_files(other, c, inside | {function}) for c in called)
     )
 
 

@@ -9,6 +9,7 @@ import libcst as cst
 from porter.analysis.guards import asks_host
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, positional
+from porter.syntax.predicates import only_small
 from porter.syntax.template import match, names_in
 from porter.syntax.values import Kind
 from porter.syntax.walk import dotted, same
@@ -123,11 +124,12 @@ class SkipShortcutsOnDevice(Rule):
 
     def _body_writes_masked(self, method: cst.FunctionDef, mask: str) -> bool:
         """`new = torch.where(mask..., ..., X)` and `X.data.copy_(new)`, nothing else."""
-        body = [s.body[0] for s in method.body.body if isinstance(s, cst.SimpleStatementLine) and len(s.body) == 1]
-        if len(body) != 2 or len(method.body.body) != 2:
-            return False
-        made = match("__n = torch.where(__c, __new, __old)", body[0], self.file.resolve)
-        copied = match("__x.data.copy_(__n)", body[1]) or match("__x.copy_(__n)", body[1])
+        match [only_small(statement) for statement in method.body.body]:
+            case [cst.BaseSmallStatement() as first, cst.BaseSmallStatement() as second]:
+                made = match("__n = torch.where(__c, __new, __old)", first, self.file.resolve)
+                copied = match("__x.data.copy_(__n)", second) or match("__x.copy_(__n)", second)
+            case _:
+                return False
         if made is None or copied is None or not same(made["n"], copied["n"]):
             return False
         return same(made["old"], copied["x"]) and names_in(made["c"]) - {"None"} == {mask}

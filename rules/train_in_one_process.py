@@ -579,19 +579,18 @@ class ReplicateUnwrapped(Rule):
         if not self.file.is_trainer or not isinstance(node.body, cst.IndentedBlock) or isinstance(node.orelse, cst.If):
             return
         bare = [name for s in node.body.body if (name := self._wrapped_line(s)) is not None]
-        other = node.orelse.body if isinstance(node.orelse, cst.Else) else None
+        other = node.orelse.body if node.orelse is not None else None
         if not bare or (other is not None and self._handles(other)):
             return
-        lines = [
-            cst.SimpleStatementLine(
-                [cst.Assign([cst.AssignTarget(n)], self.fill("__f(__n)", f="utils.replicate", n=n))]
-            )
-            for n in bare
-        ]
-        if node.orelse is None:
+        lines = [self._replicated(name) for name in bare]
+        if other is None:
             self.replace(node, node.with_changes(orelse=cst.Else(cst.IndentedBlock(lines))))
         elif isinstance(other, cst.IndentedBlock):
             self.replace(other, other.with_changes(body=[*other.body, *lines]))
+
+    def _replicated(self, name: cst.BaseAssignTargetExpression) -> cst.SimpleStatementLine:
+        made = self.fill("__f(__n)", f="utils.replicate", n=name)
+        return cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(name)], made)])
 
     def visit_IfExp(self, node: cst.IfExp) -> None:
         wrapped = self._wrapped(node.body) if self.file.is_trainer else None

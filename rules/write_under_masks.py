@@ -292,25 +292,27 @@ class ComputeUnderMasks(Rule):
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        written = self._written(node)
-        line = self.file.alone(node)
+        written, line = self._written(node), self.file.alone(node)
         if written is None or line is None or not isinstance(node.value, cst.Call):
             return
-        mask = written[0][1]
-        bounds = self._bounds(mask)
-        if bounds is None or not self._is_pointwise(node.value, mask) or self.host_reason(node) is not None:
-            return
-        call, bounded = self._everywhere(node.value, mask, bounds)
-        if not bounded or any(_under(n, mask) for n in own_descendants(call)):
-            return
+        call = self._whole(node.value, written[0][1])
         names = [f"all_{code(tensor)}" for tensor, _ in written]
-        if any(self.file.index.scope_of(node).lookup(n) for n in names):
+        scope = self.file.index.scope_of(node)
+        if call is None or any(scope.lookup(n) for n in names):
             return
         new: list[cst.BaseStatement] = [_assign(names, call)]
-        for name, (tensor, _) in zip(names, written, strict=True):
+        for name, (tensor, mask) in zip(names, written, strict=True):
             write = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=tensor, m=mask, v=cst.Name(name))
             new.append(cst.SimpleStatementLine([cst.Expr(write)]))
         self.replace(line, new)
+
+    def _whole(self, node: cst.Call, mask: cst.BaseExpression) -> cst.Call | None:
+        """The same call of all elements, where each result is made of what is under the mask by itself."""
+        bounds = self._bounds(mask)
+        if bounds is None or not self._is_pointwise(node, mask) or self.host_reason(node) is not None:
+            return None
+        call, bounded = self._everywhere(node, mask, bounds)
+        return call if bounded and not any(_under(n, mask) for n in own_descendants(call)) else None
 
     def _written(self, node: cst.Assign) -> list[tuple[cst.BaseExpression, cst.BaseExpression]] | None:
         """The tensors that an assignment writes under one mask, with that mask; None where it writes anything else."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from ..syntax.predicates import called, is_name
+from ..syntax.predicates import called, function_named, is_name
 from ..syntax.scopes import Binding, Imported
 from ..syntax.values import is_tensor
 from ..syntax.walk import descendants, dotted, own_descendants, own_of_type, spelled
@@ -91,12 +91,14 @@ class Catching:
                 break
             if child is getattr(around, "body", None) and self._may_take_one(file, around, raised):
                 return True
+        regions = ((other, region) for other, region in self._regions if self._may_take_one(other, region, raised))
         return function is not None and any(
-            function in self._reach(other, region)
-            for other, region in self._regions
-            if self._may_take_one(other, region, raised) and not _loads(other, region)
-            if self._project.fact(Contexts).unreached(other, region) is None  # what nothing runs takes nothing
+            function in self._reach(other, region) for other, region in regions if self._runs(other, region)
         )
+
+    def _runs(self, file: SourceFile, region: cst.CSTNode) -> bool:
+        """Whether something runs a region, and not for tensors of the host: what nothing runs takes nothing."""
+        return not _loads(file, region) and self._project.fact(Contexts).unreached(file, region) is None
 
     # -- handlers ---------------------------------------------------------------------------------------------------
 
@@ -129,18 +131,18 @@ class Catching:
 
     def _suppresses(self, file: SourceFile, item: cst.BaseExpression, raised: Classes) -> bool:
         """Whether a context manager may keep an exception from going on."""
-        match item:
-            case cst.IfExp(body=one, orelse=other):
-                return self._suppresses(file, one, raised) or self._suppresses(file, other, raised)
-            case cst.Call(func=func):
-                name = file.full_name(func)
-                if name == "contextlib.suppress":
-                    return any(self._handles(file, a.value, raised) for a in item.args)
-            case _:
-                name = file.full_name(item)
-                if isinstance(item, cst.Name) and not name:
-                    return self._may_be_suppressing(file, item, raised)
-        if name.startswith("torch.") or name in _TRANSPARENT or called(item) == "open":
+        if isinstance(item, cst.IfExp):
+            return self._suppresses(file, item.body, raised) or self._suppresses(file, item.orelse, raised)
+        name = file.full_name(item.func if isinstance(item, cst.Call) else item)
+        if isinstance(item, cst.Call) and name == "contextlib.suppress":
+            return any(self._handles(file, a.value, raised) for a in item.args)
+        if isinstance(item, cst.Name) and not name:
+            return self._may_be_suppressing(file, item, raised)
+        return called(item) != "open" and self._may_end(name)
+
+    def _may_end(self, name: str) -> bool:
+        """The same of what has a full name, by its definition where that is the project's."""
+        if name.startswith("torch.") or name in _TRANSPARENT:
             return False
         found = self._project.definition(name or None)
         return found is None or _may_swallow(found[1])
@@ -297,8 +299,8 @@ def _may_swallow(definition: cst.FunctionDef | cst.ClassDef) -> bool:
     if isinstance(definition, cst.FunctionDef):
         inside = {type(n) for n in own_descendants(definition.body)}
         return cst.Yield not in inside or not inside.isdisjoint((cst.Try, cst.TryStar, cst.With))
-    exits = [m for m in definition.body.body if isinstance(m, cst.FunctionDef) and m.name.value == "__exit__"]
-    if not exits:
+    leaving = function_named(definition, "__exit__")
+    if leaving is None:
         return True  # one of a class above
-    values = (n.value for n in own_of_type(exits[0].body, cst.Return))
+    values = (n.value for n in own_of_type(leaving.body, cst.Return))
     return any(value is not None and dotted(value) not in ("None", "False") for value in values)

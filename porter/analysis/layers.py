@@ -81,7 +81,7 @@ def _elements(file: SourceFile, value: cst.BaseExpression) -> Iterator[cst.BaseE
 
 def _classes(
     file: SourceFile,
-    value: cst.BaseExpression,
+    value: cst.BaseExpression | None,
     function: cst.FunctionDef,
     depth: int = 0,
     within: frozenset[str] = frozenset(),
@@ -94,11 +94,11 @@ def _classes(
     found: set[str] = set()
     for called in _meant(value.func, function):
         name = file.resolve(called)
-        if name is not None and _is_layer(file, name):
-            found.add(name)
-            continue
-        first = value.args[0].value if name is not None and value.args else None
-        inner = _classes(file, first, function, depth + 1, within) if first is not None else None
+        if name is None:
+            return None
+        first = next((arg.value for arg in value.args), None)
+        layer = _is_layer(file, name)
+        inner = frozenset({name}) if layer else _classes(file, first, function, depth + 1, within)
         if inner is None:
             return None
         found |= inner

@@ -13,11 +13,10 @@ def asked_in_functions(file: SourceFile, name: str) -> list[cst.Name]:
 
     So the module need not be there before such a function is called.
     """
-    root = file.index.root
-    bound = root.bindings.get(name, [])
+    bound = file.index.root.bindings.get(name, [])
     if len(bound) != 1 or not isinstance(bound[0], Imported) or _is_rebound(file, name):
         return []
-    named = [n for n in file.index.named(name) if isinstance(n, cst.Name) and _is_value(file, n)]
+    named = (n for n in file.index.named(name) if isinstance(n, cst.Name) and _is_value(file, n))
     uses = [n for n in named if file.bindings(n) is bound]
     return uses if all(_asks_in_function(file, use) for use in uses) else []
 

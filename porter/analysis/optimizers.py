@@ -23,14 +23,12 @@ def is_optimizer(file: SourceFile, node: cst.BaseExpression) -> bool:
     name = dotted(node)
     if name is None:
         return False
-    assigns = file.index.of_type(cst.Assign)
-    made = [assign.value for assign in assigns if name in map(dotted, targets(assign))]
-    optimizers = [value for value in made if makes_optimizer(file, value)]
-    if not optimizers or isinstance(node, cst.Attribute):
-        return bool(optimizers) and len(optimizers) == len(made)
+    assigns = (assign for assign in file.index.of_type(cst.Assign) if name in map(dotted, targets(assign)))
+    made = [makes_optimizer(file, assign.value) for assign in assigns]
+    if isinstance(node, cst.Attribute) or not any(made):
+        return bool(made) and all(made)
     function = file.function(node)
-    space = function.body if function is not None else file.module
-    return all(_may_be(file, function, part, name) for part in own_descendants(space))
+    return all(_may_be(file, function, part, name) for part in own_descendants(file.space(node)))
 
 
 def makes_optimizer(file: SourceFile, value: cst.BaseExpression | None, depth: int = 3) -> bool:

@@ -79,13 +79,9 @@ def _is_number(node: cst.BaseExpression) -> bool:
 def kept_on_host(file: SourceFile, node: cst.Call) -> bool:
     """Whether a constructor only keeps what is made in an attribute that methods send with `ops.uploaded`."""
     assign = next((a for a in file.ancestors(node) if isinstance(a, cst.Assign)), None)
-    owner, target = file.owner(node), assign.targets[0].target if assign is not None else None
-    if owner is None or target is None or not spelled(target).startswith("self."):
+    owner, name = file.owner(node), spelled(assign.targets[0].target) if assign is not None else ""
+    if owner is None or not name.startswith("self."):
         return False
-    calls = (call for name in file.index.named("uploaded") if (call := file.call_of(name)) is not None)
-    return any(
-        spelled(call.func).endswith("ops.uploaded")
-        and dotted(call.args[0].value) == dotted(target)
-        and file.owner(call) is owner
-        for call in calls
-    )
+    calls = (call for use in file.index.named("uploaded") if (call := file.call_of(use)) is not None)
+    sent = (call for call in calls if spelled(call.func).endswith("ops.uploaded") and file.owner(call) is owner)
+    return any(dotted(call.args[0].value) == name for call in sent)

@@ -261,16 +261,13 @@ def only_looks(file: SourceFile, loop: Loop, body: cst.BaseSuite) -> bool:
     """Whether a block may run a little later in the same iteration: it binds no name that is used outside of it,
     stores into nothing that it was given, computes no gradients and does not leave.
     """
-    parts = own_descendants(body)
-    bound = {name for part in parts for name in bound_by(file, part)}
+    bound = {name for part in own_descendants(body) for name in bound_by(file, part)}
     if any(_acts(file, part, body) or not _stored_by(part) <= bound for part in own_descendants(body)):
         return False
-    around = file.function(loop)
+    function = file.function(loop)
+    space = function if function is not None else file.module
     inside = set(descendants(body))
-    return not any(
-        type(n) is cst.Name and n.value in bound and n not in inside and not file.is_label(n)
-        for n in descendants(around if around is not None else file.module)
-    )
+    return bound.isdisjoint(_values(file, (node for node in descendants(space) if node not in inside)))
 
 
 def _acts(file: SourceFile, part: cst.CSTNode, body: cst.BaseSuite) -> bool:

@@ -175,10 +175,10 @@ class Strings:
             case cst.AugAssign() if around.target is node:
                 return [around]
             case cst.Attribute() if around.value is node:
-                call = self._file.parent(around)
-                if isinstance(call, cst.Call) and around.attr.value in _FILLS:
-                    return [call]
-                return [] if isinstance(call, cst.Call) and around.attr.value in _OTHER_METHODS else None
+                call, name = self._file.parent(around), around.attr.value
+                if not isinstance(call, cst.Call) or name not in _FILLS + _OTHER_METHODS:
+                    return None
+                return [call] if name in _FILLS else []
             case cst.Arg():
                 return [] if _only_read(self._file.parent(around)) else None
             case cst.Assign() | cst.Element():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import libcst as cst
 
 from .predicates import named_parameters, positional_parameters
@@ -49,21 +51,23 @@ def parameter_of(function: cst.FunctionDef, call: cst.Call, arg: cst.Arg, skippe
 
 def with_keywords(call: cst.Call, **values: cst.BaseExpression) -> cst.Call:
     """`call` with keyword arguments set, in place where it has them, else at the end."""
-    args = list(call.args)
-    left = dict(values)
-    for i, arg in enumerate(args):
-        if arg.keyword is not None and arg.keyword.value in left:
-            args[i] = arg.with_changes(value=left.pop(arg.keyword.value))
-    if not left:
-        return call.with_changes(args=args)
-    ending = args[-1].comma if args else cst.MaybeSentinel.DEFAULT  # of a call written over several lines
+    old = keywords(call)
+    args = [
+        arg.with_changes(value=values[arg.keyword.value]) if arg.keyword and arg.keyword.value in values else arg
+        for arg in call.args
+    ]
+    left = {name: value for name, value in values.items() if name not in old}
+    return call.with_changes(args=_extended(args, left) if left else args)
+
+
+def _extended(args: list[cst.Arg], values: Mapping[str, cst.BaseExpression]) -> list[cst.Arg]:
+    """Arguments with keyword arguments behind them, with the commas of a call that may stand on several lines."""
+    ending = args[-1].comma if args else cst.MaybeSentinel.DEFAULT
     between = args[-2].comma if len(args) > 1 and isinstance(ending, cst.Comma) else None
-    between = between if isinstance(between, cst.Comma) else cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-    if args:
-        args[-1] = args[-1].with_changes(comma=between)
-    args += [keyword_argument(name, value, between) for name, value in left.items()]
-    args[-1] = args[-1].with_changes(comma=ending)
-    return call.with_changes(args=args)
+    comma = between if isinstance(between, cst.Comma) else cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+    last = [args[-1].with_changes(comma=comma)] if args else []
+    every = [*args[:-1], *last, *(keyword_argument(name, value, comma) for name, value in values.items())]
+    return [*every[:-1], every[-1].with_changes(comma=ending)]
 
 
 def keyword_argument(name: str, value: cst.BaseExpression, comma: cst.Comma) -> cst.Arg:

@@ -260,25 +260,24 @@ class Kinds:
         """`with value as target`: what a context manager gives is not known."""
 
     def _small(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
-        if type(node) is cst.Assign:
-            value = self._eval(node.value, env)
-            for target in node.targets:
-                self._assign(target.target, value, env)
-        elif type(node) is cst.AnnAssign:
-            if node.value is not None:
-                self._assign(node.target, self._eval(node.value, env), env)
-        elif type(node) is cst.AugAssign:
-            value = self._join(self._eval(node.target, env), self._eval(node.value, env))
-            if type(node.target) is cst.Name:
-                env[node.target.value] = value
-        elif type(node) is cst.Return:
-            value = self._eval(node.value, env) if node.value is not None else Kind.HOST
-            old = self._returns.get(function)
-            self._returns[function] = value if old is None else self._join(old, value)
-        else:
-            for child in children(node):
-                if isinstance(child, cst.BaseExpression):
-                    self._eval(child, env)
+        match node:
+            case cst.Assign():
+                value = self._eval(node.value, env)
+                for target in targets(node):
+                    self._assign(target, value, env)
+            case cst.AnnAssign():
+                if node.value is not None:
+                    self._assign(node.target, self._eval(node.value, env), env)
+            case cst.AugAssign():
+                value = self._join(self._eval(node.target, env), self._eval(node.value, env))
+                if type(node.target) is cst.Name:
+                    env[node.target.value] = value
+            case cst.Return():
+                value = self._eval(node.value, env) if node.value is not None else Kind.HOST
+                old = self._returns.get(function)
+                self._returns[function] = value if old is None else self._join(old, value)
+            case _:
+                self._parts(node, env)
 
     def _assign(self, target: cst.CSTNode, value: Value, env: Env) -> None:
         if type(target) is cst.Name:

@@ -171,25 +171,22 @@ class Index:
         kind = type(node)
         if kind not in _BINDING:
             return scope
-        if isinstance(node, (cst.FunctionDef, cst.ClassDef)):
-            scope.bind(node.name.value, node)
-        elif isinstance(node, (cst.Import, cst.ImportFrom)):
-            self._bind_import(node, scope)
-        elif isinstance(node, (cst.AssignTarget, cst.AnnAssign, cst.AugAssign, cst.For, cst.CompFor, cst.NamedExpr)):
-            _bind_target(node.target, node, scope)
-        elif type(node) is cst.AsName:
-            if not isinstance(self.parents.get(node), cst.ImportAlias):
-                _bind_target(node.name, node, scope)
-        elif type(node) is cst.Param:
-            scope.bind(node.name.value, node)
-        elif isinstance(node, (cst.Global, cst.Nonlocal)):
-            for item in node.names:
-                scope.outer.add(item.name.value)
-        if kind in _SCOPED:
-            inner = Scope(node, scope)
-            self.scopes[node] = inner
-            return inner
-        return scope
+        match node:
+            case cst.FunctionDef() | cst.ClassDef() | cst.Param():
+                scope.bind(node.name.value, node)
+            case cst.Import() | cst.ImportFrom():
+                self._bind_import(node, scope)
+            case cst.AsName():
+                if not isinstance(self.parents.get(node), cst.ImportAlias):
+                    _bind_target(node.name, node, scope)
+            case cst.Global() | cst.Nonlocal():
+                scope.outer.update(item.name.value for item in node.names)
+            case _ if kind not in _SCOPED:
+                _bind_target(node.target, node, scope)  # type: ignore[attr-defined]  # an assignment or a loop
+        if kind not in _SCOPED:
+            return scope
+        inner = self.scopes[node] = Scope(node, scope)
+        return inner
 
     def _bind_import(self, node: cst.Import | cst.ImportFrom, scope: Scope) -> None:
         if isinstance(node.names, cst.ImportStar):

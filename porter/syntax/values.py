@@ -94,11 +94,11 @@ _ORDER = (Kind.TENSOR, Kind.MASK, Kind.SEQUENCE, Kind.MAYBE, Kind.UNKNOWN, Kind.
 
 def either(a: Value, b: Value) -> Value:
     """Like `join`, for those who must not miss a tensor: what nothing is known of stays unknown."""
-    if a == b:
-        return a
     match a, b:
+        case _ if a == b:
+            return a
         case tuple(), tuple() if len(a) == len(b):
-            return tuple(either(x, y) for x, y in zip(a, b, strict=True))
+            return tuple(map(either, a, b))
         case Instance(), Instance():
             return Instance(a.classes | b.classes, a.several or b.several)
         case Record(), Record():

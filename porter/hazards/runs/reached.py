@@ -54,14 +54,13 @@ class Reached:
         return bool(inner) and min(inner, key=lambda u: u.last - u.first) in self._reached
 
     def _find_networks(self) -> frozenset[Class]:
-        found: set[Class] = set()
         every = [c for classes in self._classes.values() for c in classes]
-        names = {"Module"}
-        size = -1
-        while size != len(found):
-            size = len(found)
+        found: set[Class] = set()
+        before = -1
+        while before < len(found):
+            before = len(found)
+            names = {"Module", *(c.name for c in found)}
             found |= {c for c in every if any(b in names or b.endswith("Module") for b in c.bases)}
-            names |= {c.name for c in found}
         return frozenset(c for c in found if "LightningModule" not in c.bases)
 
     def _follow(self) -> None:

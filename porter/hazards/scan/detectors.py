@@ -90,13 +90,13 @@ def _factory(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
     yield from factory_sizes(file, node, target)
     if _belongs_on_host(file, node):
         return
-    device = (bind(file, node, "device") or {}).get("device")
+    placed = bool(bind(file, node, "device"))
     if target in ("torch.tensor", "torch.as_tensor") and not (node.args and is_tensor(file.kind(node.args[0].value))):
-        if device is not None or file.function(node) is not None:
+        if placed or file.function(node) is not None:
             yield "DEV", node, f"{target} copies Python values to the host and uploads them each time"
     elif target in tn.TYPE_FACTORIES:
         yield "DEV", node, f"{target} makes a host tensor, which is uploaded each time"
-    elif device is None:
+    elif not placed:
         family = "RNG" if target in tn.RANDOM_FACTORIES else "DEV"
         yield family, node, f"{target} without a device makes a host tensor"
 

@@ -122,10 +122,10 @@ class Expressions(Statements):
         if plain is Kind.MASK or all(isinstance(c.operator, _PLAIN) for c in node.comparisons):
             return plain
         parts = [node.left, *(c.comparator for c in node.comparisons)]
-        if any(is_text(part) or is_none(part) for part in parts):
+        if any(map(is_text, parts)) or any(map(is_none, parts)):
             return Kind.HOST
-        values = [self._known.get(part, Kind.UNKNOWN) for part in parts]
-        return next((kind for kind in (Kind.MAYBE, Kind.UNKNOWN) if kind in values), Kind.HOST)
+        values = {self._known.get(part, Kind.UNKNOWN) for part in parts}
+        return Kind.MAYBE if Kind.MAYBE in values else Kind.UNKNOWN if Kind.UNKNOWN in values else Kind.HOST
 
     def _name(self, node: cst.Name, env: Env) -> Value:
         if node.value in env:
