@@ -153,11 +153,14 @@ def _refuse_nonsense(node: cst.CSTNode, new: cst.CSTNode | tuple[cst.CSTNode, ..
     for one in new if isinstance(new, tuple) else (new,):
         if not isinstance(one, cst.CSTNode):
             raise TypeError(f"{type(one).__name__} is no node, as `fill` makes one of text")
-        if isinstance(node, cst.If) and isinstance(one, cst.Else):
-            continue  # an elif becomes the else
-        for kind in _LIKE_FOR_LIKE:
-            if isinstance(node, kind) and not isinstance(one, kind):
-                raise TypeError(f"{type(node).__name__} cannot be replaced by {type(one).__name__}")
+        if not _fits(node, one):
+            raise TypeError(f"{type(node).__name__} cannot be replaced by {type(one).__name__}")
+
+
+def _fits(node: cst.CSTNode, new: cst.CSTNode) -> bool:
+    """Whether a node may stand where another does: an expression for an expression, say; an elif becomes an else."""
+    becomes_else = isinstance(node, cst.If) and isinstance(new, cst.Else)
+    return becomes_else or all(isinstance(new, kind) for kind in _LIKE_FOR_LIKE if isinstance(node, kind))
 
 
 class RedirectRule(Rule):

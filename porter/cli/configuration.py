@@ -80,16 +80,7 @@ def _load(file: Path) -> Mapping[str, Any]:
 
 def _configuration(file: Path, table: Mapping[str, Any]) -> Configuration:
     for key, value in table.items():
-        if key not in KEYS:
-            near = get_close_matches(key, KEYS, n=1)
-            raise PortError(f"{file} has {key!r}, which is no setting; {_meant(near)}")
-        if key in _LISTS:
-            fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
-        else:
-            fits = isinstance(value, bool if key == "install" else str)
-        if not fits:
-            kind = "a list of texts" if key in _LISTS else "true or false" if key == "install" else "a text"
-            raise PortError(f"{file}: {key} is {value!r}, and has to be {kind}")
+        _refuse_other(file, key, value)
     told = {key: table[key] for key in KEYS if key in table}
     folder = file.parent
     if "upstream" in told:
@@ -101,6 +92,22 @@ def _configuration(file: Path, table: Mapping[str, Any]) -> Configuration:
     for key in ("sources", "select", "ignore"):
         told[key] = tuple(told.get(key, ()))
     return Configuration(file, **told)
+
+
+def _refuse_other(file: Path, key: str, value: object) -> None:
+    """PortError for what is no setting, and for a value of another type than a setting has."""
+    if key not in KEYS:
+        near = get_close_matches(key, KEYS, n=1)
+        raise PortError(f"{file} has {key!r}, which is no setting; {_meant(near)}")
+    if key in _LISTS:
+        kind = "a list of texts"
+        fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    elif key == "install":
+        kind, fits = "true or false", isinstance(value, bool)
+    else:
+        kind, fits = "a text", isinstance(value, str)
+    if not fits:
+        raise PortError(f"{file}: {key} is {value!r}, and has to be {kind}")
 
 
 def _meant(near: list[str]) -> str:

@@ -84,12 +84,17 @@ def _meant(book: list[type[Rule]], code: str) -> list[type[Rule]]:
         return found
     if code and Path(code).is_dir():
         raise PortError(f"{code} is a folder, where the code of a rule belongs; a folder of rules goes with --rules")
+    raise PortError(f"no rule has the code {code!r}; {_instead(book, wanted)}")
+
+
+def _instead(book: list[type[Rule]], wanted: str) -> str:
+    """Which codes there are that are like another, or else which families."""
     near = get_close_matches(wanted, [rule.code for rule in book], n=3, cutoff=_LIKENESS)
     if near:
         last = f"{', '.join(near[:-1])} or {near[-1]}" if near[1:] else near[0]
-        raise PortError(f"no rule has the code {code!r}; did you mean {last}?")
+        return f"did you mean {last}?"
     families = sorted({rule.code.rstrip("0123456789") for rule in book})
-    raise PortError(f"no rule has the code {code!r}; the families are {', '.join(families)}")
+    return f"the families are {', '.join(families)}"
 
 
 def _test(codes: tuple[str, ...], book: list[type[Rule]], folders: tuple[Path, ...], form: Form) -> None:

@@ -11,7 +11,7 @@ import libcst as cst
 
 from ..analysis.project import SourceFile
 from ..rule import Rule
-from ..syntax.walk import descendants
+from ..syntax.walk import descendants, dotted
 from .requests import ImportEdit, Move, Replacement, Requests, RuleHeader, Safety
 
 
@@ -116,21 +116,19 @@ def split_import(file: SourceFile, edit: ImportEdit) -> tuple[cst.ImportFrom, ..
     """The imports that replace one from-import whose names now come from several modules."""
     assert not isinstance(edit.node.names, cst.ImportStar)
     kept = [a for a in edit.node.names if a not in edit.moved]
+    whole = None if kept else _renamed(file, edit)
+    if whole is not None:
+        return (whole,)
     result: list[cst.ImportFrom] = []
     if kept:
         last = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
         result.append(edit.node.with_changes(names=[*kept[:-1], last], semicolon=cst.MaybeSentinel.DEFAULT))
-    whole = None if kept else _renamed(file, edit)
-    if whole is not None:
-        return (whole,)
     groups: dict[str, list[str]] = defaultdict(list)
     for alias, move in edit.moved.items():
         module, _, name = move.target.rpartition(".")
-        bound = alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else None
-        bound = bound or _alias_text(alias)
+        bound = (dotted(alias.asname.name) if alias.asname is not None else None) or _alias_text(alias)
         groups[module].append(name if bound == name else f"{name} as {bound}")
-    for module, names in groups.items():
-        result.append(_parsed(f"from {file.origin(module)} import {', '.join(names)}"))
+    result += [_parsed(f"from {file.origin(module)} import {', '.join(names)}") for module, names in groups.items()]
     return tuple(result)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -95,18 +95,10 @@ def fingerprint(folders: Iterable[Path]) -> str:
 
 def load(folders: Sequence[Path] = ()) -> RuleBook:
     """The default rules and those of extra folders. PortError names a file that cannot be loaded."""
-    from ..rule import RedirectRule, Rule
-
     found: dict[str, type[Rule]] = {}
     for path in rule_files([default_folder(), *folders]):
-        module = _load_file(path)
         ours = path.parent == default_folder()
-        kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Rule)]
-        for value in dict.fromkeys(kinds):
-            if value in (Rule, RedirectRule) or value.__module__ != module.__name__:
-                continue
-            if not hasattr(value, "code") and any(issubclass(other, value) for other in kinds if other is not value):
-                continue  # what several rules share
+        for value in _rules_of(_load_file(path)):
             if not ours:
                 _refuse_incomplete(value, path)
             if value.code in found:
@@ -114,6 +106,18 @@ def load(folders: Sequence[Path] = ()) -> RuleBook:
             value.ours = ours
             found[value.code] = value
     return RuleBook(tuple(sorted(found.values(), key=lambda r: r.code)))
+
+
+def _rules_of(module: ModuleType) -> Iterator[type[Rule]]:
+    """The rules that a file defines, without what several of them share."""
+    from ..rule import RedirectRule, Rule
+
+    kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Rule)]
+    for value in dict.fromkeys(kinds):
+        if value in (Rule, RedirectRule) or value.__module__ != module.__name__:
+            continue
+        if hasattr(value, "code") or not any(issubclass(other, value) for other in kinds if other is not value):
+            yield value
 
 
 def _refuse_incomplete(rule: type[Rule], path: Path) -> None:

@@ -16,29 +16,23 @@ C = TypeVar("C")
 
 def with_dependants(project: Project, refused: Mapping[Request, C]) -> dict[Request, C]:
     """What goes along with refused requests, those included, each with the cause of the one that it goes with."""
+    places = {request: file for file in project.files.values() for request in file.fact(Requests)}
+    needing = [request for request in places if request.ties.needs]
     together: dict[Hashable, list[Request]] = defaultdict(list)
-    needing: list[Request] = []
-    places: dict[Request, SourceFile] = {}
-    for file in project.files.values():
-        for request in file.fact(Requests):
-            places[request] = file
-            for key in request.ties.keys:
-                together[key].append(request)
-            if request.ties.needs:
-                needing.append(request)
+    for request in places:
+        for key in request.ties.keys:
+            together[key].append(request)
     result = dict(refused)
     waiting = list(refused)
     while waiting:
         one = waiting.pop()
-        file = places[one]
         along = [other for key in one.ties.keys for other in together[key]]
-        along += [other for other in needing if _needs(other, one, file)]
+        along += [other for other in needing if _needs(other, one, places[one])]
         if one.ties.needed_in:
             along += [other for other, there in places.items() if _is_inside(there, other.node, one.ties.needed_in)]
-        for other in along:
-            if other not in result:
-                result[other] = result[one]
-                waiting.append(other)
+        new = [other for other in dict.fromkeys(along) if other not in result]
+        result.update(dict.fromkeys(new, result[one]))
+        waiting += new
     return result
 
 

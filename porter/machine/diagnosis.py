@@ -83,14 +83,7 @@ def _compiler() -> list[Finding]:
     here = installed()
     versions = {name: here.get(name, "") for name in PACKAGES}
     advice = to_install(xla) if xla and there else "pip install 'sovits-port[aot]'"
-    findings = []
-    for name, version in versions.items():
-        if version:
-            findings.append(Finding(name, "ok", version))
-        else:
-            lost = "the TPU" if name == "libtpu" else "kernels on the TPU"
-            why = f"{lost} cannot be had" if there else "only `estimate` needs it"
-            findings.append(Finding(name, "missing" if there else "optional", f"not installed; {why}", advice))
+    findings = [_package(name, version, there, advice) for name, version in versions.items()]
     named = named_by_torch_xla()
     if not all(versions.values()) or not named:
         return findings
@@ -99,6 +92,15 @@ def _compiler() -> list[Finding]:
         return [*findings, Finding("TPU packages", "ok", f"{shown}: what {words} for a TPU machine")]
     told = f"{shown}, where {words} {described(named)} for a TPU machine"
     return [*findings, Finding("TPU packages", "mismatch" if there else "optional", told, advice)]
+
+
+def _package(name: str, version: str, there: bool, advice: str) -> Finding:
+    """A package of the TPU's, on a machine with a TPU where one is `there`."""
+    if version:
+        return Finding(name, "ok", version)
+    lost = "the TPU" if name == "libtpu" else "kernels on the TPU"
+    why = f"{lost} cannot be had" if there else "only `estimate` needs it"
+    return Finding(name, "missing" if there else "optional", f"not installed; {why}", advice)
 
 
 def _git() -> Finding:

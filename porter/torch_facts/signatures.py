@@ -6,7 +6,7 @@ be left out (with its default), `*` begins what only a keyword gives, `*size` an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -47,12 +47,17 @@ class Signature:
             places[self.rest] = tuple(range(len(ordered), given))
         names = {p.name for p in self.parameters}
         for keyword in keywords:
-            name = keyword if keyword in names or not self.native else _NUMPY.get(keyword, keyword)
-            if name in places or (name not in names and not self.options):
+            name = self._called(keyword, names)
+            if name is None or name in places:
                 return None
             places[name] = keyword
-        lacking = any(p.default is None and p.name not in places for p in self.parameters)
-        return None if lacking else places
+        needed = {p.name for p in self.parameters if p.default is None}
+        return places if needed <= places.keys() else None
+
+    def _called(self, keyword: str, names: Container[str]) -> str | None:
+        """The parameter that a keyword means, NumPy's name for one included; None where the call fails by it."""
+        name = keyword if keyword in names or not self.native else _NUMPY.get(keyword, keyword)
+        return name if name in names or self.options else None
 
 
 def parse(text: str, native: bool) -> Signature:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -18,21 +18,13 @@ def choose(comparison: Comparison, rules: Sequence[str], files: Sequence[str]) -
 
     PortError for a code that nothing in the package has, and for a file that none of it is.
     """
-    codes = [code.upper() for code in rules]
-    present = {*comparison.manifest["rules"], *(rule for _, change in comparison.changes for rule in change.rules)}
-    for code in codes:
-        if code != HAND and not any(known.startswith(code) for known in present):
-            raise PortError(
-                f"no rule whose code begins with {code!r} changed anything in this package; diff --stat lists those "
-                f"that did, and {HAND} stands for what was edited by hand"
-            )
+    codes = tuple(code.upper() for code in rules)
+    _refuse_absent(comparison, codes)
     _refuse_unknown(comparison, files)
 
     def chosen(change: Change) -> bool:
-        if not codes:
-            return True
         told = (*change.rules, *([HAND] if change.by_hand else []))
-        return any(known.startswith(code) for known in told for code in codes)
+        return not codes or any(known.startswith(codes) for known in told)
 
     kept = [file for file in comparison.files if _matches((file.path, file.name), files)]
     return replace(
@@ -42,6 +34,17 @@ def choose(comparison: Comparison, rules: Sequence[str], files: Sequence[str]) -
         removed=tuple(names for names in comparison.removed if _matches(names, files)),
         edited_alone=tuple(name for name in comparison.edited_alone if _matches((name,), files)),
     )
+
+
+def _refuse_absent(comparison: Comparison, codes: Iterable[str]) -> None:
+    """PortError for a code that no change of the package has, and whose prefix none is."""
+    present = {*comparison.manifest["rules"], *(rule for _, change in comparison.changes for rule in change.rules)}
+    for code in codes:
+        if code != HAND and not any(known.startswith(code) for known in present):
+            raise PortError(
+                f"no rule whose code begins with {code!r} changed anything in this package; diff --stat lists those "
+                f"that did, and {HAND} stands for what was edited by hand"
+            )
 
 
 def _refuse_unknown(comparison: Comparison, patterns: Sequence[str]) -> None:

@@ -60,17 +60,21 @@ class Change:
         """What a person did or decided, or ""."""
         told = self.decision
         if told is not None and told["what"] != "accept":
-            of_rules = f"what {' and '.join(self.rules)} {'write' if len(self.rules) > 1 else 'writes'}"
-            why = f": {told['reason']}" if told["reason"] else ""
-            if told["what"] == "edit":
-                return f"{BY_HAND}, in place of {of_rules}{why}"
-            return f"rejected by a person, so that upstream's lines stand and not {of_rules}{why}"
+            return self._decided_words(told)
         if not self.by_hand:
             return "" if told is None else "accepted by a person"
         if self.old == self.new:
             return UNDONE
         same = [line.rstrip(b"\r\n") for line in self.old] == [line.rstrip(b"\r\n") for line in self.new]
         return ENDS if same else BY_HAND
+
+    def _decided_words(self, told: DecisionRecord) -> str:
+        """What a person decided who did not accept."""
+        of_rules = f"what {' and '.join(self.rules)} {'write' if len(self.rules) > 1 else 'writes'}"
+        why = f": {told['reason']}" if told["reason"] else ""
+        if told["what"] == "edit":
+            return f"{BY_HAND}, in place of {of_rules}{why}"
+        return f"rejected by a person, so that upstream's lines stand and not {of_rules}{why}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,23 @@ def parse(content: str, path: Path) -> tuple[Decision, ...]:
 
 
 def _decision(table: dict[str, Any], where: str) -> Decision:
+    _refuse_other_types(table, where)
+    key, what = table.get("key", ""), table.get("what", "")
+    if not _KEY.fullmatch(key):
+        raise PortError(f"{where}: key has to be the 16 hex digits of a hunk, not {key!a}")
+    if what not in _WHATS:
+        raise PortError(f"{where}: what has to be accept, reject or edit, not {what!a}")
+    if "reason" in table and what != "reject":
+        raise PortError(f"{where}: only reject has a reason")
+    if ("text" in table) != (what == "edit"):
+        raise PortError(f"{where}: edit has a text, and nothing else does")
+    told = {name: table[name] for name in _TEXTS if name in table and name != "what"}
+    line, rules = table.get("line", 0), tuple(table.get("rules", ()))
+    return Decision(**{**told, "what": cast(What, what), "line": line, "rules": rules})
+
+
+def _refuse_other_types(table: dict[str, Any], where: str) -> None:
+    """PortError for what no decision has, and for values of other types than decisions have."""
     unknown = sorted(set(table) - set(_FIELDS))
     if unknown:
         raise PortError(f"{where} has {unknown[0]!a}, which is nothing that a decision can say")
@@ -73,14 +90,3 @@ def _decision(table: dict[str, Any], where: str) -> Decision:
         raise PortError(f"{where}: line has to be a number")
     if not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules):
         raise PortError(f"{where}: rules has to be a list of codes")
-    key, what = table.get("key", ""), table.get("what", "")
-    if not _KEY.fullmatch(key):
-        raise PortError(f"{where}: key has to be the 16 hex digits of a hunk, not {key!a}")
-    if what not in _WHATS:
-        raise PortError(f"{where}: what has to be accept, reject or edit, not {what!a}")
-    if "reason" in table and what != "reject":
-        raise PortError(f"{where}: only reject has a reason")
-    if ("text" in table) != (what == "edit"):
-        raise PortError(f"{where}: edit has a text, and nothing else does")
-    told = {name: table[name] for name in _TEXTS if name in table and name != "what"}
-    return Decision(**{**told, "what": cast(What, what), "line": line, "rules": tuple(rules)})

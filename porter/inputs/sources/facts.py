@@ -139,25 +139,23 @@ def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: b
     match statement:
         case ast.Import(names=aliases):
             facts.imports += [Import(alias.name, 0, (), statement.lineno, optional, later) for alias in aliases]
-            bound += [alias.asname or alias.name.partition(".")[0] for alias in aliases]
+            bound = [alias.asname or alias.name.partition(".")[0] for alias in aliases]
         case ast.ImportFrom(names=aliases):
             names = tuple(alias.name for alias in aliases)
             module, line = statement.module or "", statement.lineno
             facts.imports.append(Import(module, statement.level, names, line, optional, later))
-            bound += [alias.asname or alias.name for alias in aliases]
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-            bound.append(name)
-        case ast.ClassDef(name=name):
-            bound.append(name)
-            _read_class(statement, facts, top=top)
-        case ast.Assign(targets=targets) if top:
-            bound += _targets(targets)
-        case ast.AnnAssign(target=target) | ast.AugAssign(target=target) if top:
-            bound += _targets([target])
+            bound = [alias.asname or alias.name for alias in aliases]
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            bound = [name]
+            facts.defined |= {name} if top else set()
+            if isinstance(statement, ast.ClassDef):
+                _read_class(statement, facts, top=top)
+        case ast.Assign(targets=targets):
+            bound = _targets(targets)
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+            bound = _targets([target])
     if top:
         facts.bound.update(bound)
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            facts.defined.add(statement.name)
 
 
 def _read_class(statement: ast.ClassDef, facts: Facts, *, top: bool) -> None:

@@ -34,21 +34,18 @@ class Networks:
     @cached_property
     def classes(self) -> frozenset[Class]:
         """All classes that derive from torch's Module, directly or not."""
+        every = {(path, name): bases for path, file in self._files.items() for name, bases in file.bases.items()}
         named: dict[str, list[Class]] = defaultdict(list)
-        for path, file in self._files.items():
-            for name in file.bases:
-                named[name].append((path, name))
+        for path, name in every:
+            named[name].append((path, name))
         found = {(path, name) for path, file in self._files.items() for name in file.torch}
-        grew = True
-        while grew:
-            grew = False
-            for path, file in self._files.items():
-                for name, bases in file.bases.items():
-                    if (path, name) not in found and any(
-                        above in found for base in bases for above in self._meant(path, base, named)
-                    ):
-                        found.add((path, name))
-                        grew = True
+        before = -1
+        while before < len(found):
+            before = len(found)
+            for one, bases in every.items():
+                above = (class_ for base in bases for class_ in self._meant(one[0], base, named))
+                if one not in found and not found.isdisjoint(above):
+                    found.add(one)
         return frozenset(found)
 
     def _meant(self, path: str, name: str, named: Mapping[str, list[Class]]) -> list[Class]:

@@ -79,10 +79,13 @@ class _Package:
         file = self._file(place)
         if file is None and place and place not in self._folders:
             return shown
-        for name in statement.names:
-            if name != "*" and not self._holds(place, name) and not (file is not None and self._binds(file, name)):
-                return f"{shown}{'.' if statement.module else ''}{name}"
-        return ""
+        lost = (name for name in statement.names if name != "*" and not self._finds(place, file, name))
+        name = next(lost, None)
+        return "" if name is None else f"{shown}{'.' if statement.module else ''}{name}"
+
+    def _finds(self, place: str, file: str | None, name: str) -> bool:
+        """Whether a module, whose file is `file`, has a name: as a module inside it, or bound there."""
+        return self._holds(place, name) or (file is not None and self._binds(file, name))
 
     def _file(self, place: str) -> str | None:
         return next((f for f in (join(place, "__init__.py"), f"{place}.py") if f in self._files), None)

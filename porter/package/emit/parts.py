@@ -73,10 +73,11 @@ def import_paths(rewrites: Rewrites, places: Mapping[str, str]) -> dict[str, str
     if path is None:
         return {}
     defined = {s.name.value for s in rewrites.files[path].file.module.body if isinstance(s, cst.ClassDef)}
+    taken = {place.partition("/")[0] for place in places}
     files: dict[str, str] = {}
     for target, names in _PATHS.items():
         here = [name for name in names if name in defined]
-        if here and not any(place.partition("/")[0] in (target, target[:-3]) for place in places):
+        if here and taken.isdisjoint((target, target[:-3])):
             listed = ", ".join(f'"{name}"' for name in here)
             files[target] = f"from .models import {', '.join(here)}\n\n__all__ = [{listed}]\n"
     return files
