@@ -18,6 +18,7 @@ from .training.files import write
 
 _SHORTEST, _LONGEST = 3, 10  # seconds of a reference that upstream takes
 _GPT, _SYNTHESIZER = "weights of the GPT (s1)", "weights of the synthesizer (s2)"
+_SEEDS = 1 << 32  # those of numpy, which upstream seeds too
 _SILENT = 1e-4  # a reference whose samples, of 1 at most, are all smaller is silence
 _PHONEMES = {322: 512, 732: 732}  # rows of upstream's tables, of v1 and of later versions: synthesizer's and GPT's
 
@@ -30,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     found = argparse.ArgumentParser(
         prog="python -m module.tpu.speak",
-        description="Speak a text with GPT-SoVITS: its GPT and its synthesizer on the device, the rest on the host.",
+        description="Speak a text with GPT-SoVITS: GPT, synthesizer and vocoder on the device, the rest on the host.",
     )
     add = found.add_argument
     add("--gpt", required=True, metavar="CKPT", help="weights of the GPT (s1), a .ckpt of upstream's")
@@ -104,6 +105,8 @@ def _check(options: argparse.Namespace) -> None:
             raise Refused(f"--{name}: there is no folder {folder}")
     if not any(letter.isalnum() for letter in options.text):
         raise Refused("--text holds nothing to say")
+    if not -1 <= options.seed < _SEEDS:
+        raise Refused(f"--seed: {options.seed} is none of 0 to {_SEEDS - 1}, nor -1, for another one each time")
     if not Path(options.out).absolute().parent.is_dir() or Path(options.out).is_dir():
         raise Refused(f"--out: {options.out} is no place for a file")
     _check_clip(Path(options.ref))

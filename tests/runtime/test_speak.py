@@ -133,10 +133,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def spoken(files: Path, *more: str, **other: str) -> int:
     given = {"gpt": "a.ckpt", "sovits": "b.pth", "ref": "ref.wav", "out": "x.wav"} | other
-    texts = {"text": "Hello there.", "lang": "en"} | {k: given.pop(k) for k in ("text", "lang") if k in given}
+    texts = {"text": "Hello there.", "lang": "en", "seed": "3"}
+    texts |= {name: given.pop(name) for name in texts if name in given}
     words = [word for name, value in given.items() for word in (f"--{name}", str(files / value))]
     words += [word for name, value in texts.items() for word in (f"--{name}", value)]
-    return speak.main([*words, "--device", "cpu", "--seed", "3", *more])
+    return speak.main([*words, "--device", "cpu", *more])
 
 
 def heard(path: Path) -> tuple[int, bytes]:
@@ -196,6 +197,8 @@ def test_warming_and_streaming_tell_what_they_took(files: Path, capsys: pytest.C
         ({"sovits": "v2.pth"}, "v2.pth knows 732: they are of different versions"),
         ({"text": "words"}, "upstream's TTS cannot speak this: LookupError: Resource 'words' not found."),
         ({"text": " … "}, "--text holds nothing to say"),
+        ({"seed": "-2"}, "--seed: -2 is none of 0 to 4294967295, nor -1"),
+        ({"seed": "4294967296"}, "--seed: 4294967296 is none of 0 to 4294967295, nor -1"),
         ({"lang": "tlh"}, "--lang: tlh is none of en, zh"),
         ({"out": "no/x.wav"}, "is no place for a file"),
     ],
