@@ -87,6 +87,7 @@ class Varied:
 
     raised: str = ""  # the exception's class
     words: str = ""  # and what it says, on one line
+    guarded: bool = False  # whether a `raise` or an `assert` of the code gave it, and no operation
     without_gradient: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)

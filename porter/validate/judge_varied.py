@@ -15,6 +15,7 @@ from porter.validate.outcome import GROUPS
 from porter.validate.tolerances import VARIED
 
 _SHARED = ", shares memory with "
+_BEYOND = frozenset({"huge", "not finite"})  # variations with values that no data has
 _KEPT = ("results",)  # groups whose tensors are all told; of the others those that fail, and the worst
 
 
@@ -34,7 +35,7 @@ def variation_findings(reference: Told, port: Told) -> dict[str, list[str]]:
     found = {}
     for name, told in port.varied.items():
         old, new = Varied.of(reference.varied[name]), Varied.of(told)
-        if old.raised != new.raised:
+        if old.raised != new.raised and not (name in _BEYOND and _gave_up(old, new)):
             findings = [_exceptions(old, new)]
         else:
             findings = _character(old, new, port.backend == HOST) + _gradients(old, new) + _noise(new)
@@ -114,6 +115,14 @@ def _kept(group: str, reports: Iterable[TensorReport]) -> list[TensorReport]:
         return found
     worst = min(found, key=lambda r: math.inf if r.snr_db is None else r.snr_db - (r.limit_db or 0))
     return [report for report in found if report is worst or not report.passed]
+
+
+def _gave_up(old: Varied, new: Varied) -> bool:
+    """Whether both sides raised, and upstream no exception of its own: an operation could not go on.
+
+    Which one that is first depends on how the same is computed, where values are beyond what any data has.
+    """
+    return bool(old.raised and new.raised) and not old.guarded
 
 
 def _exceptions(old: Varied, new: Varied) -> str:

@@ -137,13 +137,19 @@ def test_a_masked_write_takes_numbers_and_single_values() -> None:
         assert target.tolist() == [[2.5, 2.5], [0, 0], [2.5, 2.5]]
 
 
+@pytest.mark.parametrize("first", range(-7, 4))
 @pytest.mark.parametrize("length", [1, 2, 3, 4])
-def test_windows_longer_than_the_signal_are_those_of_a_loop(length: int) -> None:
-    x, starts = torch.arange(4.0 * length).reshape(2, 2, length), torch.zeros(2, dtype=torch.long)
-    wanted = torch.zeros_like(x[:, :, :3])
-    for i in range(2):
-        wanted[i] = x[i, :, starts[i] : starts[i] + 3]
-    assert torch.equal(ops.slice_segments(x, starts, 3), wanted)
+def test_windows_longer_than_the_signal_are_those_of_a_loop(length: int, first: int) -> None:
+    x, starts = torch.arange(4.0 * length).reshape(2, 2, length), torch.tensor([first, 0])
+    wanted = torch.zeros_like(x[:, :, :5])
+    try:
+        for i in range(2):
+            wanted[i] = x[i, :, starts[i] : starts[i] + 5]
+    except RuntimeError:  # the slice has no place in the row
+        with pytest.raises(IndexError):
+            ops.slice_segments(x, starts, 5)
+    else:
+        assert torch.equal(ops.slice_segments(x, starts, 5), wanted)
 
 
 def test_one_position_fills_a_whole_window() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -12,11 +14,16 @@ import pytest
 pytest.importorskip("torch", reason="needs torch (the extra xla)")
 pytest.importorskip("safetensors", reason="needs safetensors (the extra xla)")
 
+import torch
+from torch import nn
+
 from porter.validate import roles
-from porter.validate.job import Job, Told
+from porter.validate.job import HOST, Job, Told, Varied
 from porter.validate.judge import judge_tensors
+from porter.validate.judge_varied import variation_findings
 from porter.validate.outcome import CaseOutcome
 from porter.validate.sourcemap import SourceMap
+from porter.validate.varied import is_guard
 
 MODELS = """
 import torch
@@ -118,3 +125,49 @@ def test_a_fault_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault:
     found = outcome(tmp_path, monkeypatch, old, new)
     assert found.verdict == "mismatch"
     assert wanted in words(found)
+
+
+def _ending(action: Callable[[], object]) -> BaseException:
+    try:
+        action()
+    except Exception as error:
+        return error
+    raise AssertionError("it did not raise")
+
+
+def _asserted() -> None:
+    assert not torch.ones(1), "something"
+
+
+def _raised_again() -> None:
+    try:
+        torch.ones(0).min()
+    except RuntimeError:
+        raise
+
+
+@pytest.mark.parametrize(
+    ("action", "guard"),
+    [
+        (_asserted, True),
+        (lambda: torch.ones(0).min(), False),
+        (lambda: [][1], False),
+        (_raised_again, False),
+        (lambda: nn.Embedding(2, 2, padding_idx=5), True),  # torch's own check is as good as any
+    ],
+)
+def test_a_guard_is_a_statement_that_raises(action: Callable[[], object], guard: bool) -> None:
+    assert is_guard(_ending(action)) is guard
+
+
+def test_what_gives_up_first_beyond_all_data_need_not_be_the_same() -> None:
+    def found(name: str, *, guarded: bool) -> dict[str, list[str]]:
+        old = Varied("RuntimeError", "no dimension", guarded=guarded)
+        sides = [
+            Told(varied={name: asdict(one)}, backend=HOST) for one in (old, Varied("AssertionError", guarded=True))
+        ]
+        return variation_findings(*sides)
+
+    assert found("huge", guarded=False) == {}
+    assert list(found("huge", guarded=True)) == ["huge"]
+    assert list(found("too wide", guarded=False)) == ["too wide"]
