@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.analysis.contexts import Contexts
 from porter.analysis.module_uses import asked_in_functions
+from porter.analysis.reachability import Reachability
 from porter.inputs.sources.standard import STANDARD
 from porter.rule import Example, Rule, Safety
 from porter.syntax.scopes import Imported
@@ -224,4 +224,4 @@ class ImportAtFirstUse(Rule):
 
     def _only_unreached(self, name: str) -> bool:
         uses = asked_in_functions(self.file, name)
-        return bool(uses) and all(self.file.project.fact(Contexts).unreached(self.file, use) for use in uses)
+        return bool(uses) and all(self.file.project.fact(Reachability).unreached(self.file, use) for use in uses)

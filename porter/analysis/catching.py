@@ -15,6 +15,7 @@ from ..syntax.walk import descendants, dotted, own_descendants, own_of_type, spe
 from .contexts import Contexts, host_reason
 from .numeric import given_values
 from .project import Project, SourceFile
+from .reachability import Reachability
 
 # By these Python's own statements and protocols are told something.
 _CONTROL = frozenset({"StopIteration", "StopAsyncIteration", "GeneratorExit", "SystemExit", "KeyboardInterrupt"})
@@ -98,7 +99,7 @@ class Catching:
 
     def _runs(self, file: SourceFile, region: cst.CSTNode) -> bool:
         """Whether something runs a region, and not for tensors of the host: what nothing runs takes nothing."""
-        return not _loads(file, region) and self._project.fact(Contexts).unreached(file, region) is None
+        return not _loads(file, region) and self._project.fact(Reachability).unreached(file, region) is None
 
     # -- handlers ---------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ import libcst as cst
 from ..syntax.calls import keywords, parameter_of, positional
 from ..syntax.predicates import is_none, positional_parameters, targets
 from ..syntax.walk import code, descendants, dotted, own_of_type, spelled
-from .contexts import Contexts
 from .project import Definition, SourceFile
+from .reachability import Reachability
 
 
 def longest(keys: set[str]) -> list[str]:
@@ -258,4 +258,4 @@ def _open(function: cst.FunctionDef, call: cst.Call, method: bool) -> list[tuple
 
 
 def _is_uncalled(file: SourceFile, node: cst.CSTNode) -> bool:
-    return file.project.fact(Contexts).uncalled(file, node) is not None
+    return file.project.fact(Reachability).uncalled(file, node) is not None

@@ -9,6 +9,7 @@ import libcst as cst
 
 from porter.analysis.contexts import Contexts, host_reason
 from porter.analysis.project import Project, SourceFile
+from porter.analysis.reachability import Reachability
 from porter.inputs.sources import TRAINERS
 from porter.inputs.sources.layout import Arrangement
 from porter.syntax.torch_names import TENSOR_ONLY_METHODS
@@ -58,8 +59,8 @@ def take_inventory(texts: Mapping[str, tuple[str, str]], arrangement: Arrangemen
             if not isinstance(node, (cst.ClassDef, cst.FunctionDef)):
                 continue
             name = f"{file.target}:{node.name.value}"
-            contexts = file.project.fact(Contexts)
-            if contexts.unreached(file, node) is not None or contexts.uncalled(file, node) is not None:
+            reach = file.project.fact(Reachability)
+            if reach.unreached(file, node) is not None or reach.uncalled(file, node) is not None:
                 unreached.append(name)
             if node not in handling or node.name.value.startswith("_"):
                 continue
@@ -146,7 +147,7 @@ def _excuse(file: SourceFile, node: cst.ClassDef | cst.FunctionDef, functions: l
     if file.is_trainer:
         return "part of a trainer of this upstream's own, of which no case runs a step"
     contexts = file.project.fact(Contexts)
-    unreached = contexts.unreached(file, node)
+    unreached = file.project.fact(Reachability).unreached(file, node)
     if unreached is not None:
         return unreached
     if file.in_trainers and isinstance(node, cst.FunctionDef) and contexts.between_steps(file, node.body) is not None:

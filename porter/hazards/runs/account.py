@@ -92,7 +92,7 @@ def _start(scope: ScopeRecord, asked: Asked) -> tuple[str, ...]:
 
 def _not_ported(survey: Survey, looked_at: list[str], left: tuple[str, ...], scope: ScopeRecord) -> list[HazardRecord]:
     """What the scan finds in files as upstream has them."""
-    from ...analysis.project import parse_file
+    from ...analysis.parsing import parse_file
     from ...syntax.stack import with_room
     from ..scan import scan_upstream
 

@@ -11,6 +11,7 @@ from ...analysis.contexts import BUILT, IMPORTED, Contexts, host_reason
 from ...analysis.cuda import names_cuda
 from ...analysis.guards import DISTRIBUTED_ONLY
 from ...analysis.project import Project, SourceFile
+from ...analysis.reachability import Reachability
 from ...codemod.engine import Rewrites, Rewritten
 from ...codemod.suppress import Note, Suppressions
 from ...syntax.predicates import last_part
@@ -143,11 +144,11 @@ def _waiver(file: SourceFile, code: str, node: cst.CSTNode) -> str | None:
 
 def _waivers(file: SourceFile, code: str, node: cst.CSTNode) -> Iterator[str | None]:
     """What is known of a place, one after the other: each a reason, or None."""
-    contexts = file.project.fact(Contexts)
+    contexts, reachability = file.project.fact(Contexts), file.project.fact(Reachability)
     reason = host_reason(file, node)
     if reason is not None and not _must_work(file, code, node, reason) and _is_over(file, code, node, reason):
         yield reason
-    yield contexts.loaded(file, node) or contexts.unreached(file, node) or contexts.uncalled(file, node)
+    yield contexts.loaded(file, node) or reachability.unreached(file, node) or reachability.uncalled(file, node)
     yield cuda_only(file, node)
     if code == "DEV":
         yield goes_on_without(file, node)
