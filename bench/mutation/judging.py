@@ -100,8 +100,16 @@ class Bencher:
         path.write_text(text, encoding="utf-8")
         os.utime(path, (path.stat().st_atime, self._times[file]))
 
-    def run(self, name: str, seconds: float) -> CaseOutcome | None:
-        """One case of the package as it is now, at most `seconds`; None where there is nothing to compare with."""
+    def varies(self, name: str) -> bool:
+        """Whether a case has variations."""
+        ready = self._bench.ready(name)
+        return ready is not None and bool(ready.reference.varied)
+
+    def run(self, name: str, seconds: float, varied: bool = True) -> CaseOutcome | None:
+        """One case of the package as it is now, at most `seconds`; None where there is nothing to compare with.
+
+        `varied`: with its variations.
+        """
         ready = self._bench.ready(name)
         if ready is None:
             return None
@@ -110,7 +118,7 @@ class Bencher:
             place.mkdir(parents=True)
             for file in ready.place.iterdir():
                 (place / file.name).symlink_to(file)
-        judge = replace(self._judge, request=replace(self._judge.request, timeout=seconds))
+        judge = replace(self._judge, request=replace(self._judge.request, timeout=seconds), varies=varied)
         return judge.run_port(name, place, ready.reference, _quiet)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from porter.validate.job import Told
 
 _TOLD = "reference.json"
-_STALE_SECONDS = 2 * 24 * 3600.0
+_STALE_SECONDS = 12 * 3600.0
 _NOTHING = "nothing.json"  # instead of a side: there is nothing to compare with
 
 
@@ -57,7 +57,7 @@ class Sides:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove the sides in `folder` that nobody took for days: they are large."""
+    """Remove the sides in `folder` that are old: those of all cases are more than 10 GB."""
     for old in folder.iterdir() if folder.is_dir() else ():
         if time.time() - old.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(old, ignore_errors=True)

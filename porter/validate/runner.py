@@ -220,6 +220,7 @@ class Judge:
     versions: dict[str, str]
     explain: bool = True  # whether to look for the first difference
     at_once: int = 1  # processes of one side
+    varies: bool = True  # whether the port's side runs under variations as well
 
     def stop(self) -> None:
         """End all processes at once; nobody looks at what they do."""
@@ -391,7 +392,7 @@ class Judge:
             trace=trace,
             cover=role == "port" and not trace,
             measure=measure,
-            variations=self._variations if varied or (role in ("reference", "port") and not trace) else "",
+            variations=self._variations if varied or (self._has_variations(role) and not trace) else "",
             package=paths.package,
             search=paths.search,
             roots=paths.roots,
@@ -400,6 +401,9 @@ class Judge:
             weights=self.weights,
         )
         return server.run(job, self.request.timeout)
+
+    def _has_variations(self, role: Role) -> bool:
+        return role == "reference" or (role == "port" and self.varies)
 
     @property
     def _variations(self) -> str:
