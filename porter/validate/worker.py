@@ -108,6 +108,7 @@ def _import_ahead(package: str, names: Sequence[str], search: Sequence[str]) -> 
 
     The side's own modules and what stood in for packages are dropped again: a job shows what its case takes.
     """
+    importlib.import_module("torch._dynamo")  # as the first optimizer of a process does, which takes seconds too
     modules = {"models", *(part.module for name in names for part in load_case(name).parts)}
     for module in sorted(modules):
         with contextlib.suppress(Exception):
