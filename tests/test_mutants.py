@@ -168,6 +168,28 @@ def test_what_an_attribute_holds_matters_where_it_is_read() -> None:
     assert found.cells == numbered(text, "return k.known")
 
 
+def test_a_name_is_read_by_who_imports_it() -> None:
+    sources = {
+        "inner/code.py": Source("LIMIT = 3\nKEPT = 1\n"),
+        "inner/near.py": Source("from .code import LIMIT\ndef f(): return LIMIT\n"),
+        "top.py": Source("from .inner import code\ndef f(): return code.LIMIT\n"),
+        "other.py": Source("from .inner.near import f\ndef g(x): return x.LIMIT\n"),
+    }
+    groups = list(mutants("inner/code.py", sources["inner/code.py"], readers_of(sources)))
+    limit, kept = (next(m for group in groups for m in group if m.old == old) for old in ("LIMIT = 3", "KEPT = 1"))
+    assert [file for file, _ in limit.cells] == ["inner/near.py", "top.py"]
+    assert not limit.once
+    assert [file for file, _ in kept.cells] == ["inner/code.py"]
+    assert kept.once
+
+
+def test_where_a_tensor_is_made_is_nothing_that_the_cpu_tells() -> None:
+    (removed,) = [m for m in all_of("def f(x): return g(x, device=x.device)") if m.operator == "keyword removed"]
+    assert removed.of_device
+    (other,) = [m for m in all_of("def f(x): return g(x, dim=1)") if m.operator == "keyword removed"]
+    assert not other.of_device
+
+
 def test_a_condition_that_is_deleted_matters_where_what_it_guards_runs() -> None:
     text = "def f(x):\n    if x:\n        x = 2\n    return x\n"
     (found,) = [m for m in all_of(text) if m.old.startswith("if")]
@@ -263,7 +285,7 @@ def mutant(**given: str) -> Mutant:
         "written": "y = x[1]",
     }
     told |= given
-    return Mutant(start=0, end=1, line=7, cells=(("code.py", 0),), **told)
+    return Mutant(start=0, end=1, line=7, cells=(("code.py", 0),), **told)  # type: ignore[arg-type]  # all texts
 
 
 def test_a_note_covers_what_it_names() -> None:

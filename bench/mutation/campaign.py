@@ -125,7 +125,7 @@ class _Picked:
         self, reach: Reach, others: Sequence[Reach], request: Request, notes: Sequence[Note], unreached: Sequence[str]
     ) -> None:
         self._reach, self._others, self._notes, self._unreached = reach, others, notes, frozenset(unreached)
-        self._plain = (request.device, request.forms) == PLAIN
+        self._request, self._plain = request, (request.device, request.forms) == PLAIN
         self.equal = self.elsewhere = self.unreached = 0
 
     def of(self, sampled: Iterator[Mutant]) -> Iterator[Mutant]:
@@ -136,10 +136,16 @@ class _Picked:
                 self.equal += 1
             elif not reached and self._unreached & {mutant.file, f"{mutant.file}:{mutant.inside.partition('.')[0]}"}:
                 self.unreached += 1
-            elif (other and not reached) if self._plain else (other or not reached):
+            elif self._is_elsewhere(mutant, reached, other):
                 self.elsewhere += 1
             else:
                 yield mutant
+
+    def _is_elsewhere(self, mutant: Mutant, reached: bool, other: bool) -> bool:
+        """`other`: whether another run reaches it."""
+        if mutant.of_device and self._request.device == "cpu":
+            return True
+        return (other and not reached) if self._plain else (other or not reached)
 
 
 def _tried(

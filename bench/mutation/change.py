@@ -34,6 +34,7 @@ class Mutant:
     old: str
     new: str
     cells: tuple[Cell, ...]  # what runs where it matters, if any of them does
+    once: bool = False  # on import, and nothing that runs later reads it: whoever imports it sees the same
 
     @cached_property
     def key(self) -> str:
@@ -51,6 +52,11 @@ class Mutant:
         start = _alike_for(old, new)
         end = _alike_for(old[start:][::-1], new[start:][::-1])
         return f"{_part(old, start, end)} → {_part(new, start, end)}"
+
+    @property
+    def of_device(self) -> bool:
+        """Whether it only takes away where a tensor is made: that is nothing on the CPU, the default."""
+        return self.operator == "keyword removed" and "device=" in self.old and "device=" not in self.new
 
     def applied(self, text: str) -> str:
         """The file's text with the change in it."""

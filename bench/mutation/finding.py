@@ -79,6 +79,8 @@ def _running(source: Source) -> Iterator[ast.AST]:
 def _mutant(file: str, source: Source, node: ast.AST, edit: Edit, readers: Readers) -> Mutant:
     statement = source.statement(node)
     deleted = edit.operator == DELETED and (edit.start, edit.end) == source.span(statement)
+    cells = readers.cells(file, source, statement, deleted)
+    own = (file, source.statements.get(statement, 0))
     return Mutant(
         file=file,
         operator=edit.operator,
@@ -89,5 +91,6 @@ def _mutant(file: str, source: Source, node: ast.AST, edit: Edit, readers: Reade
         inside=source.inside(node),
         old=source.raw[edit.start : edit.end].decode(),
         new=edit.new,
-        cells=readers.cells(file, source, statement, deleted),
+        cells=cells,
+        once=cells == (own,) and source.function(statement) is None,
     )

@@ -1,10 +1,14 @@
-"""Which statements show what another one does: itself, or those that read a name that is set on import."""
+"""Which statements show what another one does: itself, or those that read a name that is set on import.
+
+A name is read by who is in the same file, or in one that imports something of it: other files' names are others.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
+from pathlib import PurePosixPath
 
 from bench.mutation.change import Cell
 from bench.mutation.source import Source
@@ -13,9 +17,9 @@ from bench.mutation.source import Source
 class Readers:
     """Statements inside functions, by the names that they read."""
 
-    def __init__(self, by_name: Mapping[str, tuple[Cell, ...]]) -> None:
-        """`by_name`: a name, with or without an object before it, and who reads it."""
-        self._by_name = by_name
+    def __init__(self, by_name: Mapping[str, tuple[Cell, ...]], imports: Mapping[str, Set[str]]) -> None:
+        """`by_name`: a name, with or without an object before it, and who reads it; `imports`: what files import."""
+        self._by_name, self._imports = by_name, imports
 
     def cells(self, file: str, source: Source, statement: ast.stmt, deleted: bool = False) -> tuple[Cell, ...]:
         """The statements of which one at least runs where a change of `statement` matters.
@@ -31,7 +35,8 @@ class Readers:
             return ((file, source.statements[body[0]]),) if body else (own,)
         if source.function(statement) is not None:
             return (own,)
-        return tuple(cell for name in _set(statement) for cell in self._by_name.get(name, ())) or (own,)
+        readers = (cell for name in _set(statement) for cell in self._by_name.get(name, ()))
+        return tuple(cell for cell in readers if cell[0] == file or file in self._imports.get(cell[0], ())) or (own,)
 
 
 def readers_of(sources: Mapping[str, Source]) -> Readers:
@@ -47,7 +52,20 @@ def readers_of(sources: Mapping[str, Source]) -> Readers:
             if statement in source.statements:
                 name = node.id if isinstance(node, ast.Name) else node.attr
                 found[name].append((file, source.statements[statement]))
-    return Readers({name: tuple(dict.fromkeys(cells)) for name, cells in found.items()})
+    imports = {file: _imported(file, source, sources) for file, source in sources.items()}
+    return Readers({name: tuple(dict.fromkeys(cells)) for name, cells in found.items()}, imports)
+
+
+def _imported(file: str, source: Source, files: Collection[str]) -> set[str]:
+    """Files of the package that one of them imports, or something of them."""
+    found: set[str] = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            parts = [*PurePosixPath(file).parts[: -node.level], *filter(None, (node.module or "").split("."))]
+            base = "/".join(parts)
+            found |= {f"{base}.py", f"{base}/__init__.py".lstrip("/")}
+            found |= {f"{base}/{name.name}.py".lstrip("/") for name in node.names}
+    return found & set(files)
 
 
 def _set(statement: ast.stmt) -> Iterator[str]:

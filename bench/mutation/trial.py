@@ -15,6 +15,7 @@ from bench.mutation.judging import Bencher, failed
 from bench.mutation.ledger import Fate
 from bench.mutation.reach import Reach
 
+_FEW = 8  # cases that import what they have in common
 _BASE = 0.2  # of a case's seconds, without its variations
 _LEAST, _FACTOR = 60.0, 10.0  # a case may take so many seconds, and so many times as long as on the unbroken package
 
@@ -23,6 +24,7 @@ def attempt(bencher: Bencher, mutant: Mutant, names: Sequence[str], reach: Reach
     """Put the mutant into the worker's package, run `names` until one fails, and take it out again."""
     if not names:
         return Fate(mutant.key, "not reached", judge)
+    names = names[:_FEW] if mutant.once else names
     started = time.perf_counter()
     text = (bencher.package / mutant.file).read_text(encoding="utf-8")
     tried = set()
