@@ -272,11 +272,10 @@ def _apply(
 
 def _torn(chosen: Collection[Replacement], rebuilt: Rebuilt) -> set[Request]:
     """The edits of one visit of a rule of which only some are made, the others being inside of what was replaced."""
-    gone = {r.ties.keys[0] for r in chosen if r.node not in rebuilt.applied and r.ties.keys}
-    if not gone:
-        return set()
-    torn = {r.ties.keys[0] for r in chosen if r.node in rebuilt.applied and r.ties.keys and r.ties.keys[0] in gone}
-    return {r for r in chosen if r.ties.keys and r.ties.keys[0] in torn}
+    tied = [(replacement.ties.keys[0], replacement) for replacement in chosen if replacement.ties.keys]
+    gone = {key for key, replacement in tied if replacement.node not in rebuilt.applied}
+    made = {key for key, replacement in tied if replacement.node in rebuilt.applied}
+    return {replacement for key, replacement in tied if key in gone & made}
 
 
 def _kept(

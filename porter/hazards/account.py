@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ..codemod.engine import Edit, Kept, Rewrites
@@ -11,17 +12,19 @@ from .scan import scan
 
 def account(rewrites: Rewrites) -> tuple[Hazard, ...]:
     """All hazards of a rewritten project, in order of file and line."""
+    seen = [(hazard, [one for one in rewrites.kept if _tells(one, hazard)]) for hazard in scan(rewrites)]
+    told = {one for _, kept in seen for one in kept}
     found = [_fixed(edit) for edit in rewrites.edits if edit.fixes_hazard]
-    told: set[Kept] = set()
-    for hazard in scan(rewrites):
-        kept = [one for one in rewrites.kept if _tells(one, hazard)]
-        told.update(kept)
-        if kept and hazard.status is Status.RESIDUAL:
-            reason = f"{hazard.reason}: kept as it is by {kept[0].note}"
-            hazard = replace(hazard, status=Status.WAIVED, reason=reason)
-        found.append(hazard)
+    found += [_with_note(hazard, kept) for hazard, kept in seen]
     found += [_waived(one) for one in rewrites.kept if one.fixes_hazard and one not in told]
     return in_order(found)
+
+
+def _with_note(hazard: Hazard, kept: Sequence[Kept]) -> Hazard:
+    """A find of the scan; waived where a note has kept the rewrite off that would have fixed it."""
+    if not kept or hazard.status is not Status.RESIDUAL:
+        return hazard
+    return replace(hazard, status=Status.WAIVED, reason=f"{hazard.reason}: kept as it is by {kept[0].note}")
 
 
 def _fixed(edit: Edit) -> Hazard:

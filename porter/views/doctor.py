@@ -23,11 +23,10 @@ def print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         table.add_row(Text(finding.state, style=_STYLES[finding.state]), Text(finding.name), Text(finding.found))
     console.print(table)
-    advice = list(dict.fromkeys(f.advice for f in findings if f.advice and not f.fine))
-    optional = list(dict.fromkeys(f.advice for f in findings if f.advice and f.fine))
-    for heading, lines in (("To fix it, type or do:", advice), ("If you want it:", optional)):
+    for heading, fine in (("To fix it, type or do:", False), ("If you want it:", True)):
+        lines = list(dict.fromkeys(f.advice for f in findings if f.advice and f.fine is fine))
         if lines:
             console.print()
             console.print(Text(heading))
-            for line in lines:
-                console.print(Text(f"  {line}"), soft_wrap=True)
+        for line in lines:
+            console.print(Text(f"  {line}"), soft_wrap=True)

@@ -21,19 +21,20 @@ def choose(comparison: Comparison, rules: Sequence[str], files: Sequence[str]) -
     codes = tuple(code.upper() for code in rules)
     _refuse_absent(comparison, codes)
     _refuse_unknown(comparison, files)
-
-    def chosen(change: Change) -> bool:
-        told = (*change.rules, *([HAND] if change.by_hand else []))
-        return not codes or any(known.startswith(codes) for known in told)
-
     kept = [file for file in comparison.files if _matches((file.path, file.name), files)]
     return replace(
         comparison,
-        files=tuple(replace(file, changes=tuple(filter(chosen, file.changes))) for file in kept),
+        files=tuple(replace(file, changes=tuple(c for c in file.changes if _is_by(c, codes))) for file in kept),
         added=tuple(name for name in comparison.added if _matches((name,), files)),
         removed=tuple(names for names in comparison.removed if _matches(names, files)),
         edited_alone=tuple(name for name in comparison.edited_alone if _matches((name,), files)),
     )
+
+
+def _is_by(change: Change, codes: tuple[str, ...]) -> bool:
+    """Whether a rule whose code begins with one of these, or a person, made a change; any did where none is named."""
+    told = (*change.rules, *([HAND] if change.by_hand else []))
+    return not codes or any(known.startswith(codes) for known in told)
 
 
 def _refuse_absent(comparison: Comparison, codes: Iterable[str]) -> None:

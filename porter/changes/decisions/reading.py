@@ -38,6 +38,17 @@ def read_text(path: Path) -> str | None:
 
 def parse(content: str, path: Path) -> tuple[Decision, ...]:
     """The decisions in a text. PortError, naming `path`, where one cannot be understood."""
+    found: dict[str, Decision] = {}
+    for number, table in enumerate(_tables(content, path), 1):
+        decision = _decision(table, f"{path}: decision {number}")
+        if decision.key in found:
+            raise PortError(f"{path}: decision {number} has the key {decision.key} of an earlier one")
+        found[decision.key] = decision
+    return tuple(found.values())
+
+
+def _tables(content: str, path: Path) -> list[dict[str, Any]]:
+    """The tables of decisions in a text. PortError, naming `path`, where it is no such file."""
     try:
         told = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
@@ -52,13 +63,7 @@ def parse(content: str, path: Path) -> tuple[Decision, ...]:
     tables = told.get("decision", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise PortError(f"{path}: decisions are written as [[decision]]")
-    found: dict[str, Decision] = {}
-    for number, table in enumerate(tables, 1):
-        decision = _decision(table, f"{path}: decision {number}")
-        if decision.key in found:
-            raise PortError(f"{path}: decision {number} has the key {decision.key} of an earlier one")
-        found[decision.key] = decision
-    return tuple(found.values())
+    return tables
 
 
 def _decision(table: dict[str, Any], where: str) -> Decision:

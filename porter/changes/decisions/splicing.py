@@ -89,11 +89,12 @@ def lines_for(hunk: Hunk, decision: Decision) -> tuple[str, ...]:
     """The lines that a decision puts at a hunk."""
     if decision.what == "reject":
         return hunk.old
-    if decision.what == "accept":
-        return hunk.new
-    lines = split_lines(decision.text)
-    around = hunk.new or hunk.old
-    last = bool(around) and not around[-1].endswith("\n")  # the file's last line has no end, nor need the person's
+    return hunk.new if decision.what == "accept" else _ended(split_lines(decision.text), hunk.new or hunk.old)
+
+
+def _ended(lines: tuple[str, ...], around: tuple[str, ...]) -> tuple[str, ...]:
+    """Lines that a person wrote, ending as those around do: the file's last line has no end, nor need the person's."""
+    last = bool(around) and not around[-1].endswith("\n")
     if lines and not lines[-1].endswith("\n") and not last:
         lines = (*lines[:-1], f"{lines[-1]}\n")
     if any(line.endswith("\r\n") for line in around):

@@ -144,14 +144,18 @@ def libraries(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     target = file.full_name(node.func)
     top, _, rest = target.partition(".")
     if top == "torch":
-        if rest in known.READING_FUNCTIONS:
-            yield from _any_argument(file, node, f"{target} gives a Python value, which waits for the device")
-        elif rest == "save" and not file.in_trainers and node.args:
-            yield from told(file, "SYN", node, node.args[0].value, "torch.save copies a tensor to the host")
+        yield from _torch_function(file, node, rest)
     elif top == "numpy" and not target.startswith("numpy.random."):
         yield from _any_argument(file, node, f"{target} of a tensor waits for the device")
     elif rest in known.READING_OPERATORS if top == "operator" else _asks_for_values(top):
         yield from _any_argument(file, node, f"{target} asks for the value of {{}}, which waits for the device")
+
+
+def _torch_function(file: SourceFile, node: cst.Call, name: str) -> Iterator[Found]:
+    if name in known.READING_FUNCTIONS:
+        yield from _any_argument(file, node, f"torch.{name} gives a Python value, which waits for the device")
+    elif name == "save" and not file.in_trainers and node.args:
+        yield from told(file, "SYN", node, node.args[0].value, "torch.save copies a tensor to the host")
 
 
 def _asks_for_values(top: str) -> bool:

@@ -48,22 +48,21 @@ def spared(text: str, wanted: Iterable[str]) -> frozenset[str]:
 
 def _used_on_import(statement: ast.stmt) -> Iterator[str]:
     """The names that a statement reads when the file is imported."""
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
-        return
-    if isinstance(statement, _Function):
-        arguments = statement.args
-        every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
-        parts = [*statement.decorator_list, *arguments.defaults, *arguments.kw_defaults, statement.returns]
-        for part in (*parts, *(argument.annotation for argument in every if argument is not None)):
-            if part is not None:
-                yield from _names(part)
-    elif isinstance(statement, ast.ClassDef):
-        for part in (*statement.decorator_list, *statement.bases, *(word.value for word in statement.keywords)):
+    parts: list[ast.AST | None] = [statement]
+    match statement:
+        case ast.Import() | ast.ImportFrom():
+            parts = []
+        case ast.FunctionDef(args=args) | ast.AsyncFunctionDef(args=args):
+            every = (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg)
+            parts = [*statement.decorator_list, *args.defaults, *args.kw_defaults, statement.returns]
+            parts += [argument.annotation for argument in every if argument is not None]
+        case ast.ClassDef():
+            parts = [*statement.decorator_list, *statement.bases, *(word.value for word in statement.keywords)]
+            for inner in statement.body:
+                yield from _used_on_import(inner)
+    for part in parts:
+        if part is not None:
             yield from _names(part)
-        for inner in statement.body:
-            yield from _used_on_import(inner)
-    else:
-        yield from _names(statement)
 
 
 def _names(node: ast.AST) -> set[str]:

@@ -210,12 +210,15 @@ def licence(snapshot: Snapshot) -> str:
         if content is not None:
             lines = (line.strip() for line in content.decode("utf-8", "replace").splitlines())
             return next((line for line in lines if line), "")[:100]
-    if snapshot.spec.startswith("pypi:"):
-        for path in snapshot.files():
-            if path.endswith(".dist-info/METADATA") and path.count("/") == 1:
-                told = snapshot.read(path).decode("utf-8", "replace").replace("\r\n", "\n")
-                found = _METADATA.search(told.partition("\n\n")[0])
-                return found[1].strip()[:100] if found else ""
+    return _licence_of_wheel(snapshot) if snapshot.spec.startswith("pypi:") else ""
+
+
+def _licence_of_wheel(snapshot: Snapshot) -> str:
+    for path in snapshot.files():
+        if path.endswith(".dist-info/METADATA") and path.count("/") == 1:
+            told = snapshot.read(path).decode("utf-8", "replace").replace("\r\n", "\n")
+            found = _METADATA.search(told.partition("\n\n")[0])
+            return found[1].strip()[:100] if found else ""
     return ""
 
 

@@ -48,16 +48,22 @@ def uses(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) -> U
     """What the file `path` does with `networks`: names of classes by file."""
     if not survey.names(path, {"torch", *map(_module_name, networks)}):
         return Uses({}, Role.OTHER)  # an import of a file names it
-    facts, text = survey.facts(path), survey.text(path)
+    computes = survey.facts(path).uses_torch and not survey.tree.inside(path)
     built = _built(survey, path, networks)
-    if facts.uses_torch and not survey.tree.inside(path):
-        if _EXPORTS.search(text):
-            return Uses(built, Role.EXPORTS)
-        if not facts.networks and (_LEARNS.search(text) or _has_trainer(survey, path)):
-            return Uses(built, Role.TRAINS)
-        if not facts.networks and _SAVES.search(text):
-            return Uses(built, Role.PREPARES)
-    return Uses(built, Role.SPEAKS if built else Role.OTHER)
+    role = _role(survey, path) if computes else None
+    return Uses(built, role or (Role.SPEAKS if built else Role.OTHER))
+
+
+def _role(survey: Survey, path: str) -> Role | None:
+    """What a file outside the main folder does with torch, by what it calls; None where that tells nothing."""
+    facts, text = survey.facts(path), survey.text(path)
+    if _EXPORTS.search(text):
+        return Role.EXPORTS
+    if facts.networks:
+        return None
+    if _LEARNS.search(text) or _has_trainer(survey, path):
+        return Role.TRAINS
+    return Role.PREPARES if _SAVES.search(text) else None
 
 
 def _module_name(path: str) -> str:
