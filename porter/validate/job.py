@@ -128,6 +128,7 @@ class Told:
     budget: dict[str, Any] | None = None
     seconds: float = 0.0
     backend: str = ""
+    former: tuple[str, ...] = ()  # calls that packages no longer have, which were made
     fitted: int = 0  # tensors of the weights that came from --checkpoint
     base: dict[str, Any] = field(default_factory=dict)  # a Varied of the base case
     varied: dict[str, dict[str, Any]] = field(default_factory=dict)  # a Varied by the name of its variation

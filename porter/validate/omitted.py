@@ -20,10 +20,12 @@ def not_judged(
     stopped: str,
     unreached: Sequence[str] = (),
     unbuilt: Sequence[str] = (),
+    former: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """What this run did not look at: cases (`every` there is, those `asked` for, those `left`), devices, sizes.
 
-    `unreached` is code of the package that nobody runs, `FILE:NAME`; `unbuilt` are Cython files of upstream.
+    `unreached` is code of the package that nobody runs, `FILE:NAME`; `unbuilt` are Cython files of upstream,
+    `former` calls of it that packages no longer have.
     """
     found = []
     if left:
@@ -40,6 +42,8 @@ def not_judged(
         )
     if unbuilt:
         found.append(f"the extension modules of {_some(unbuilt)}, which are not built: their source ran as Python")
+    if former:
+        found.append(f"{_some(former)}, which upstream calls and the packages here no longer have: that ran as it did")
     found.append(f"{' and '.join(PROGRAMS)}, the programs that speak; bench/speak.py and bench/speak_whole.py do")
     if request.device == "cpu":
         found.append("XLA: lowering and rounding there, and the graph budget; --device xla does")

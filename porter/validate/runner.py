@@ -70,6 +70,7 @@ def validate(
     names, manifest = request.names(), read_manifest(folder)
     outcomes: list[CaseOutcome] = []
     reasons: dict[str, str] = {}  # why cases by inspection judge nothing
+    former: set[str] = set()
     stopped = ""
     with open_judge(snapshot, folder, request) as judge:
         if judge.recording is not None:
@@ -78,6 +79,7 @@ def validate(
 
         def run(cases: Sequence[str]) -> Iterator[CaseOutcome]:
             for place, reference, outcome in judge.run_all(cases, progress):
+                former.update(reference.former if reference is not None else ())
                 if bisector is not None and reference is not None and not outcome.passed:
                     outcome = bisector.blame(outcome, place, reference, progress)
                 shutil.rmtree(place)
@@ -137,6 +139,7 @@ def validate(
             stopped,
             unreached=inventory.unreached,
             unbuilt=judge.unbuilt,
+            former=sorted(former),
         ),
         untaken=tuple(sorted(untaken)),
         by_hand=manifest.edited_by_hand(),
@@ -277,7 +280,14 @@ class Judge:
         if is_misfit(reference):
             reference = replace(reference, error="", unavailable=f"it takes something else: {reference.error}")
         failed = reference.error or reference.unavailable
-        return judge_failure(name, _SIDES["reference"], reference, None) if failed else reference
+        if not failed:
+            return reference
+        outcome = judge_failure(name, _SIDES["reference"], reference, None)
+        return (
+            replace(outcome, bisected="no edit is to blame: upstream cannot run it here")
+            if reference.error
+            else outcome
+        )
 
     def run_port(self, name: str, place: Path, reference: Told, progress: Progress) -> CaseOutcome:
         """Run the port's side and compare; `place` holds upstream's, and may be used again."""

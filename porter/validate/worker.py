@@ -35,9 +35,11 @@ from porter.validate.cases.base import Library, Unavailable
 from porter.validate.cases.standins import standing
 from porter.validate.cuda import cuda_is_the_host
 from porter.validate.forks import serve_lines
+from porter.validate.former import CALLED, former_calls
 from porter.validate.job import Job, Told
 from porter.validate.lifetime import die_with_parent
 from porter.validate.stacks import write_stacks
+from porter.validate.tree import PORT_PACKAGE
 
 _ROLES = {
     "reference": roles.reference,
@@ -67,14 +69,17 @@ def run(job: Job) -> int:
     sys.path[:0] = [entry for entry in job.search if entry not in sys.path]
     started = time.perf_counter()
     try:
-        with cuda_is_the_host() if job.role in _OF_UPSTREAM and job.device != "cuda" else contextlib.nullcontext():
+        upstreams = job.role in _OF_UPSTREAM
+        host = cuda_is_the_host() if upstreams and job.device != "cuda" else contextlib.nullcontext()
+        with host, former_calls(of_port=not upstreams):
             told = _ROLES[job.role](job)
     except Unavailable as reason:
         told = Told(unavailable=str(reason))
     except Exception as error:
         traceback.print_exc()
         told = Told(error=_one_line(error), where=_place(error, job.roots))
-    replace(told, seconds=time.perf_counter() - started).save(job.path(f"{job.role}.json"))
+    told = replace(told, seconds=time.perf_counter() - started, former=tuple(sorted(CALLED)))
+    told.save(job.path(f"{job.role}.json"))
     return 0
 
 
@@ -95,6 +100,8 @@ def _serve(first: dict[str, object]) -> int:
         names = first.get("cases", ())
         assert isinstance(names, list)
         _import_ahead(str(first["package"]), names, search)
+        # For as long as the process lives: what is imported now keeps what it finds.
+        former_calls(of_port=first["package"] == PORT_PACKAGE).__enter__()
         if not first["anew"]:
             Library(str(first["package"])).module("models")
     gc.collect()
@@ -150,6 +157,8 @@ def _place(error: BaseException, roots: tuple[str, ...]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, ImportError) and error.name in standing():  # a name of it is imported, which no stand-in has
+        return f"{error.name} is not installed"
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
 

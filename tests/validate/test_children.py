@@ -74,6 +74,13 @@ def test_an_exception_is_told(server: Server, tmp_path: Path) -> None:
     assert run(server, tmp_path, "raise ValueError('no\\nsuch')").error == "ValueError: no"
 
 
+def test_a_package_that_is_missing_is_told(server: Server, tmp_path: Path) -> None:
+    asking = (
+        "from porter.validate.cases.standins import StandIns\nStandIns().run(lambda: exec('from gone_away import f'))"
+    )
+    assert run(server, tmp_path, asking).error == "gone_away is not installed"
+
+
 def test_a_hang_is_ended_with_all_that_it_started(server: Server, tmp_path: Path) -> None:
     script = f"subprocess.Popen(['sh', '-c', 'sleep 2; touch {tmp_path}/alive'])\ntime.sleep(60)"
     with pytest.raises(Timeout) as late:

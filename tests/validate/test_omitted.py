@@ -52,3 +52,8 @@ def test_code_that_nobody_runs() -> None:
 def test_extension_modules_that_nobody_built() -> None:
     told = not_judged(Request("cpu"), CASES, CASES, (), "", unbuilt=("search/core.pyx",))
     assert "the extension modules of search/core.pyx, which are not built: their source ran as Python" in told
+
+
+def test_calls_that_packages_no_longer_have() -> None:
+    told = not_judged(Request("cpu"), CASES, CASES, (), "", former=("numpy.int",))
+    assert "numpy.int, which upstream calls and the packages here no longer have: that ran as it did" in told
