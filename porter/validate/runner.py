@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,7 +46,8 @@ from porter.validate.tree import Paths, UpstreamTree
 if TYPE_CHECKING:
     from porter.validate.bisect import Bisector
 
-_MOST = 4  # processes of one side at a time: each holds a model, and what XLA's compiler takes
+_MOST = 4  # processes of one side at a time
+_MEMORY = 6 << 30  # bytes that the machine has for each of them, and upstream's: a model, and what XLA's compiler takes
 _AHEAD = 4  # cases that may have begun before the first of them is told, for each process of a side
 _SIDES: Mapping[Role, str] = {
     "reference": "upstream",
@@ -199,7 +201,9 @@ def _at_once(request: Request, environment: Mapping[str, str]) -> int:
     """How many processes of one side run at a time: one a core where they are small, one where there is one TPU."""
     if request.preset != "tiny" or environment.get("PJRT_DEVICE") == "TPU":
         return 1
-    return min(_MOST, len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(_MOST, cores, memory // _MEMORY))
 
 
 @dataclass(frozen=True)
