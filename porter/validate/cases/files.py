@@ -16,7 +16,9 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,8 @@ def told(value: object) -> object:
         return value.detach()
     if isinstance(value, bool) or value is None:
         return zlib.crc32(repr(value).encode())
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
     if isinstance(value, (int, float)):
         return value
     if isinstance(value, (str, bytes)):
@@ -284,6 +288,47 @@ def _summarize(summarize: Any, given: Batch, folder: Path) -> object:
     return dict(enumerate(writer.calls))
 
 
+class _Canvas:
+    """What stands for matplotlib, its figures and their canvas: it keeps the calls, and draws nothing."""
+
+    def __init__(self, calls: list[object], name: str = "") -> None:
+        self._calls, self._name = calls, name
+
+    def __getattr__(self, name: str) -> _Canvas:
+        return _Canvas(self._calls, f"{self._name}.{name}" if self._name else name)
+
+    def __call__(self, *args: object, **named: object) -> object:
+        self._calls.append(told([self._name, args, named]))
+        return self._results().get(self._name.rpartition(".")[2], _Canvas(self._calls, f"{self._name}()"))
+
+    def _results(self) -> dict[str, object]:
+        return {
+            "subplots": (_Canvas(self._calls, "figure"), _Canvas(self._calls, "axes")),
+            "tostring_rgb": bytes(range(2 * 3 * 3)),
+            "get_width_height": (2, 3),
+        }
+
+
+def _plot(plot: Any, given: Batch, folder: Path) -> object:
+    """A plot drawn twice, and once with what else it takes: the calls of matplotlib, and the image."""
+    module: Any = inspect.getmodule(plot)
+    calls: list[object] = []
+    pylab = _Canvas(calls, "pylab")
+    matplotlib: Any = _Canvas(calls, "matplotlib")
+    matplotlib.pylab = pylab
+    given_more = {"info": "told"} if "info" in inspect.signature(plot).parameters else {}
+    before = logging.getLogger("matplotlib").level
+    with (
+        patch.dict(sys.modules, {"matplotlib": matplotlib, "matplotlib.pylab": pylab}),
+        patch.object(module, "MATPLOTLIB_FLAG", False, create=True),
+        patch.object(module.np, "fromstring", lambda raw, dtype, sep: np.frombuffer(raw, dtype)),
+    ):
+        images = [plot(given["weight"].numpy(), **more) for more in ({}, {}, given_more)]
+    level = logging.getLogger("matplotlib").level
+    logging.getLogger("matplotlib").setLevel(before)
+    return {"calls": calls, "images": [told(torch.from_numpy(image.copy())) for image in images], "level": level}
+
+
 def _listed(read: Any, given: Batch, folder: Path) -> object:
     path = folder / "list.txt"
     path.write_text("a.wav|one\nb.wav|two|three \n", encoding="utf-8")
@@ -304,6 +349,7 @@ CASES = (
         ),
         gradients=False,
         on_host=True,
+        varies=False,
     ),
     Case(
         "files.checkpoints",
@@ -315,6 +361,7 @@ CASES = (
         ),
         gradients=False,
         on_host=True,
+        varies=False,
     ),
     Case(
         "files.configuration",
@@ -323,9 +370,12 @@ CASES = (
             _part("utils", "get_hparams", _asked),
             _part("utils", "get_logger", _logger),
             _part("utils", "summarize", _summarize),
+            _part("utils", "plot_spectrogram_to_numpy", _plot),
+            _part("utils", "plot_alignment_to_numpy", _plot),
             _part("utils", "load_filepaths_and_text", _listed),
         ),
         gradients=False,
         on_host=True,
+        varies=False,
     ),
 )
