@@ -283,15 +283,10 @@ class Judge:
             return judge_timeout(name, _SIDES["reference"], self.request.timeout)
         if is_misfit(reference):
             reference = replace(reference, error="", unavailable=f"it takes something else: {reference.error}")
-        failed = reference.error or reference.unavailable
-        if not failed:
+        if not reference.error and not reference.unavailable:
             return reference
-        outcome = judge_failure(name, _SIDES["reference"], reference, None)
-        return (
-            replace(outcome, bisected="no edit is to blame: upstream cannot run it here")
-            if reference.error
-            else outcome
-        )
+        blame = "no edit is to blame: upstream cannot run it here" if reference.error else ""
+        return replace(judge_failure(name, _SIDES["reference"], reference, None), bisected=blame)
 
     def run_port(self, name: str, place: Path, reference: Told, progress: Progress) -> CaseOutcome:
         """Run the port's side and compare; `place` holds upstream's, and may be used again."""

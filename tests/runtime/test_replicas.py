@@ -53,7 +53,7 @@ def run_training(devices: int, cache: str = "off", workers: int = 0, wrapped: bo
         },
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def test_each_device_runs_kernels_on_its_part_of_the_batch(devices: int) -> None
         | {"PJRT_DEVICE": "CPU", "CPU_NUM_DEVICES": str(devices), "SOVITS_PORT_COMPILATION_CACHE": "off"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr
