@@ -64,9 +64,7 @@ def print_outcome(outcome: Outcome, console: Console, *, quiet: bool = False) ->
     for case in judged:
         _print_details(case, outcome, console)
     console.print()
-    for case in outcome.cases:
-        if case not in judged:
-            console.print(f"{case.name}: {'; '.join(case.findings)}", soft_wrap=True, style="dim")
+    _print_absent(outcome, console)
     _print_coverage(outcome, console)
     _print_fusions(outcome, console)
     for left in outcome.not_judged:
@@ -75,6 +73,16 @@ def print_outcome(outcome: Outcome, console: Console, *, quiet: bool = False) ->
     if outcome.stopped:
         console.print(f"Stopped by {outcome.stopped} before the end.", style=_WRONG)
     console.print(f"{summary(outcome.cases)}.", style="green" if outcome.passed else _WRONG, soft_wrap=True)
+
+
+def _print_absent(outcome: Outcome, console: Console) -> None:
+    """Cases that this upstream has not, those with the same reason in one line."""
+    names: dict[str, list[str]] = {}
+    for case in outcome.cases:
+        if case.verdict == "not in this upstream":
+            names.setdefault("; ".join(case.findings), []).append(case.name)
+    for reason, cases in names.items():
+        console.print(f"{', '.join(cases)}: {reason}", soft_wrap=True, style="dim")
 
 
 def _print_untaken(outcome: Outcome, console: Console) -> None:

@@ -82,7 +82,9 @@ class Library:
         """
         found = self._numbered(module, name) if name.endswith("]") else getattr(self.module(module), name, None)
         if found is None:
-            raise Unavailable(f"{module}.py of this upstream has no {name}")
+            pattern, _, number = name.removesuffix("]").rpartition("[")
+            wanted = f"fewer than {int(number) + 1} networks called {pattern}" if pattern else f"no {name}"
+            raise Unavailable(f"{module}.py of this upstream has {wanted}")
         return found
 
     def operations(self) -> Any:
