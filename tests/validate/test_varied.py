@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from porter.validate import roles
+from porter.validate.cases.base import Unavailable
 from porter.validate.job import HOST, Job, Told, Varied
 from porter.validate.judge import judge_tensors
 from porter.validate.judge_varied import variation_findings
@@ -56,6 +57,21 @@ class SynthesizerTrn(nn.Module):
 CASE = "synthesizer.v2.forward"
 
 
+def job(role: Literal["reference", "port"], package: str, folder: Path, seed: int = 0) -> Job:
+    return Job(
+        role=role, case=CASE, device="cpu", preset="tiny", seed=seed, steps=1, trace=False, cover=False,
+        measure=False, package=package, search=(), roots=(), config=None, folder=str(folder), variations="cpu",
+    )  # fmt: skip
+
+
+def put(package: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package whose `models` is that text."""
+    module = ModuleType(f"{package}.models")
+    exec(text, module.__dict__)
+    monkeypatch.setitem(sys.modules, package, ModuleType(package))
+    monkeypatch.setitem(sys.modules, f"{package}.models", module)
+
+
 def outcome(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str = "", new: str = "", seed: int = 0
 ) -> CaseOutcome:
@@ -67,16 +83,10 @@ def outcome(
     runs: tuple[Literal["reference", "port"], ...] = ("reference", "port")
     for role in runs:
         package = f"made_up_{role}"
-        module = ModuleType(f"{package}.models")
-        exec(MODELS.replace(old, new) if role == "port" else MODELS, module.__dict__)
-        monkeypatch.setitem(sys.modules, package, ModuleType(package))
-        monkeypatch.setitem(sys.modules, f"{package}.models", module)
-        job = Job(
-            role=role, case=CASE, device="cpu", preset="tiny", seed=seed, steps=1, trace=False, cover=False,
-            measure=False, package=package, search=(), roots=(), config=None, folder=str(tmp_path), variations="cpu",
-        )  # fmt: skip
-        told[role] = (roles.reference if role == "reference" else roles.port)(job)
-        told[role].save(job.path(f"{role}.json"))
+        put(package, MODELS.replace(old, new) if role == "port" else MODELS, monkeypatch)
+        asked = job(role, package, tmp_path, seed)
+        told[role] = (roles.reference if role == "reference" else roles.port)(asked)
+        told[role].save(asked.path(f"{role}.json"))
     return judge_tensors(CASE, told["reference"], told["port"], tmp_path, "cpu", SourceMap(()))
 
 
@@ -125,6 +135,22 @@ def test_a_fault_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault:
     found = outcome(tmp_path, monkeypatch, old, new)
     assert found.verdict == "mismatch"
     assert wanted in words(found)
+
+
+def test_a_constructor_that_refuses_the_arguments_of_a_case_takes_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = "        super().__init__()\n"
+    put(
+        "made_up_refusing",
+        MODELS.replace(built, f"{built}        assert segment_size > 9999, 'too short'\n"),
+        monkeypatch,
+    )
+    with pytest.raises(Unavailable, match="it takes something else: AssertionError: too short"):
+        roles.reference(job("reference", "made_up_refusing", tmp_path))
+    put("made_up_failing", MODELS.replace(built, f"{built}        [][1]\n"), monkeypatch)
+    with pytest.raises(IndexError):
+        roles.reference(job("reference", "made_up_failing", tmp_path))
 
 
 def _ending(action: Callable[[], object]) -> BaseException:
