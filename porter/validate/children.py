@@ -54,10 +54,11 @@ class Server(AbstractContextManager["Server"]):
 
         `anew`: each job imports the package itself, for packages that change; only what it imports is kept. `cases`
         are those whose modules' own imports are made ahead. `at_once`: how many jobs run at a time, and share the
-        cores.
+        cores. What they leave in the folder of temporary files lies beside `log`: a process that is killed leaves it.
         """
         first = {"search": search, "package": package, "xla": xla, "anew": anew, "cases": list(cases)}
-        self._environment = environment
+        self._temporary = log.with_suffix(".tmp")
+        self._environment = {**environment, "TMPDIR": str(self._temporary)}
         self._first = json.dumps({**first, "at_once": at_once})
         self._log = log
         self._process: _Process | None = None
@@ -127,6 +128,7 @@ class Server(AbstractContextManager["Server"]):
     def _start(self) -> _Process:
         home = str(Path(porter.__file__).parent.parent)
         path = os.pathsep.join([home, *filter(None, [self._environment.get("PYTHONPATH")])])
+        self._temporary.mkdir(exist_ok=True)
         with self._log.open("wb") as log:
             return _Process(
                 subprocess.Popen(

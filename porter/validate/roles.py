@@ -49,7 +49,7 @@ from porter.validate.seeding import seed_all
 from porter.validate.settings import make_settings
 from porter.validate.step import NoGradientError, StepTensors, loss_scales, materialized, run_step
 from porter.validate.trace import Trace
-from porter.validate.varied import exact_variations, is_guard, record_variations, replay_variations
+from porter.validate.varied import exact_variations, guard_file, record_variations, replay_variations
 from porter.validate.weights import prepare
 from porter.validate.wide import WideOperators, wide_findings, wide_nodes
 
@@ -66,7 +66,7 @@ def reference(job: Job) -> Told:
     with _process_group() if case.process_group else nullcontext():
         told = case.describe(library, settings)
         seed_all(job.seed)
-        model = _built(case, library, told)
+        model = _built(job, case, library, told)
         save_tensors(initial(model), job.path("initial.safetensors"))
         prepare(model, job.seed)
         fitted = _fit(job, case, model)
@@ -293,12 +293,12 @@ def _measured(job: Job, case: Case, model: Subjects, batches: list[Batch], devic
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
-def _built(case: Case, library: Library, told: dict[str, Any]) -> Subjects:
+def _built(job: Job, case: Case, library: Library, told: dict[str, Any]) -> Subjects:
     """Upstream's model. Unavailable where a check of its own constructor is against the case's arguments."""
     try:
         return case.build(library, told)
     except Exception as error:
-        if isinstance(error, Unavailable) or not is_guard(error):
+        if not guard_file(error).startswith(tuple(f"{root}/" for root in job.roots)):
             raise
         raise Unavailable(f"it takes something else: {type(error).__name__}: {error}") from None
 

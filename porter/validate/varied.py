@@ -175,7 +175,7 @@ class _Runs:
                 step = self._step(variation, materialized(batch, self._device))
             self._keep(variation, step, seeds)
         except Exception as error:
-            self._found[name] = Varied(type(error).__name__, _one_line(error), guarded=is_guard(error))
+            self._found[name] = Varied(type(error).__name__, _one_line(error), guarded=bool(guard_file(error)))
             model.zero_grad(set_to_none=True)
         finally:
             if variation.dtype is not None:
@@ -237,9 +237,11 @@ def _one_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:200]
 
 
-def is_guard(error: BaseException) -> bool:
-    """Whether a statement raised it; an operation that fails raises in the middle of a call."""
+def guard_file(error: BaseException) -> str:
+    """The file of the `raise` or `assert` that raised; "" where an operation failed in the middle of a call."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    if trace is None or trace.tb_frame.f_code.co_code[trace.tb_lasti] != dis.opmap["RAISE_VARARGS"]:
+        return ""
+    return trace.tb_frame.f_code.co_filename

@@ -24,7 +24,7 @@ from porter.validate.judge import judge_tensors
 from porter.validate.judge_varied import variation_findings
 from porter.validate.outcome import CaseOutcome
 from porter.validate.sourcemap import SourceMap
-from porter.validate.varied import is_guard
+from porter.validate.varied import guard_file
 
 MODELS = """
 import torch
@@ -60,14 +60,14 @@ CASE = "synthesizer.v2.forward"
 def job(role: Literal["reference", "port"], package: str, folder: Path, seed: int = 0) -> Job:
     return Job(
         role=role, case=CASE, device="cpu", preset="tiny", seed=seed, steps=1, trace=False, cover=False,
-        measure=False, package=package, search=(), roots=(), config=None, folder=str(folder), variations="cpu",
+        measure=False, package=package, search=(), roots=("/made-up",), config=None, folder=str(folder), variations="cpu",
     )  # fmt: skip
 
 
 def put(package: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package whose `models` is that text."""
     module = ModuleType(f"{package}.models")
-    exec(text, module.__dict__)
+    exec(compile(text, f"/made-up/{package}.py", "exec"), module.__dict__)
     monkeypatch.setitem(sys.modules, package, ModuleType(package))
     monkeypatch.setitem(sys.modules, f"{package}.models", module)
 
@@ -183,7 +183,7 @@ def _raised_again() -> None:
     ],
 )
 def test_a_guard_is_a_statement_that_raises(action: Callable[[], object], guard: bool) -> None:
-    assert is_guard(_ending(action)) is guard
+    assert bool(guard_file(_ending(action))) is guard
 
 
 def test_what_gives_up_first_beyond_all_data_need_not_be_the_same() -> None:
