@@ -34,7 +34,8 @@ def test_list() -> None:
     assert {"synthesizer.v2.forward", "discriminator.v2"} <= {case["name"] for case in json.loads(text)["cases"]}
 
 
-def test_no_upstream() -> None:
+def test_no_upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where no package is: one that was generated here remembers its upstream
     assert invoke()[0] == 2
 
 
