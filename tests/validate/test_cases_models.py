@@ -81,14 +81,25 @@ def test_a_transformer_of_fixed_size_is_smaller_in_tiny(library: Library) -> Non
     assert full.estimator.sizes == (1024, 22, 16, 512, 4)
 
 
-def test_a_model_that_cannot_call_its_flow_is_unavailable(library: Library) -> None:
-    models: Any = library.module("models")
-    models.SynthesizerTrnV3b = models.SynthesizerTrnV3
+def test_a_model_that_forgets_an_argument_of_its_flow_gets_it() -> None:
+    class CFM(torch.nn.Module):
+        def forward(self, x: torch.Tensor, use_grad_ckpt: bool) -> torch.Tensor:
+            return x * 2 if not use_grad_ckpt else x
+
+    class Forgetful(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cfm = CFM()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.cfm(x)
+            return found
+
     case = next(case for case in FLOW_MATCHING if case.name == "synthesizer_v3b.forward")
-    with pytest.raises(Unavailable, match="without use_grad_ckpt"):
-        case.describe(library, SETTINGS)
-    models.CFM.forward = lambda self, x1, x_lens, prompt_lens, mu: None
-    case.describe(library, SETTINGS)
+    model = Forgetful()
+    assert case.parts[0].call(model, {"x": torch.ones(1)}) == 2.0
+    with pytest.raises(TypeError):
+        model(torch.ones(1))
 
 
 def test_a_version_or_method_that_upstream_lacks(library: Library) -> None:

@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -34,7 +35,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from porter.inputs.sources.layout import TRAINERS
 from porter.validate.cases.adapters import as_peft
-from porter.validate.cases.base import Batch, Case, Part, Unavailable
+from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted
 from porter.validate.cases.files import told
 from porter.validate.cases.shapes import normal
 from porter.validate.cases.standins import StandIns
@@ -49,6 +50,8 @@ _SYMBOLS = ("AA1", "B", "HH", "L", "ER1", "D", ",", ".", "!")
 _NARROWER = 16  # how many times fewer channels the discriminators have
 _DISCRIMINATOR = "MultiPeriodDiscriminator"
 _TRANSFORMER = "DiT"
+_PLOT = "plot_spectrogram_to_numpy"
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _NOTHING = 1e-6
 _VALUES = 64  # of a tensor
 
@@ -330,7 +333,7 @@ def _train(name: str, versions: Sequence[str]) -> Callable[[Any, Batch], object]
             model = json.loads(bytes(given["model"].tolist()))
             path = _prepare(folder, given, model, version)
             stack.enter_context(chdir(folder))
-            stack.enter_context(redirect_stdout(StringIO()))
+            printed = stack.enter_context(redirect_stdout(StringIO()))
             stack.enter_context(redirect_stderr(StringIO()))
             stack.enter_context(mock.patch.object(sys, "argv", [name, "-c", str(path)]))
             stack.enter_context(mock.patch.dict(os.environ, {"SOVITS_PORT_DEVICE": "cpu"}))
@@ -352,32 +355,79 @@ def _train(name: str, versions: Sequence[str]) -> Callable[[Any, Batch], object]
             if transformer is not None:
                 stack.enter_context(_small(transformer))
             stack.enter_context(_watched_steps(gradients))
+            plots: list[object] = []
+            if hasattr(trainer.utils, _PLOT):
+                stack.enter_context(mock.patch.object(trainer.utils, _PLOT, _plotting(plots)))
             stack.enter_context(torch.enable_grad())  # type: ignore[no-untyped-call]
-            trainer.hps.train.pretrained_s2G = _start(trainer, folder)
+            _start(trainer, folder)
             trainer.main()
             _end_group()
-            trainer.hps.train.epochs = 2  # which resumes
+            _resume(trainer.hps.train)
             trainer.main()
             _end_group()
+            data_folder = folder / "experiment"
+            said = [printed.getvalue(), *(_log(path) for path in sorted(data_folder.glob("**/train.log")))]
             # Exported weights name the class of their configuration as upstream does.
             stack.enter_context(mock.patch.dict(sys.modules, {"utils": trainer.utils}))
-            return {"scalars": scalars, "gradients": gradients, "files": _left(folder / "experiment", version)}
+            return {
+                "scalars": scalars,
+                "gradients": gradients,
+                "plots": plots,
+                "said": [_words(text.replace(str(folder), "")) for text in said],
+                "files": _left(data_folder, version),
+            }
 
     return call
 
 
-def _start(trainer: Any, folder: Path) -> str:
-    """A file of weights to start from, whose codebook needs no first batch."""
+def _start(trainer: Any, folder: Path) -> None:
+    """Files of weights to start from, the generator's with a codebook that needs no first batch."""
     hps = trainer.hps
     network = trainer.SynthesizerTrn(
         hps.data.filter_length // 2 + 1, _SEGMENT // _HOP, n_speakers=hps.data.n_speakers, **hps.model
     )
     prepare(network, hps.train.seed)
-    path = folder / "start.pth"
     weights = network.state_dict()
     weights.popitem()  # as in a file of an older version, one is missing
+    hps.train.pretrained_s2G = _saved(weights, folder / "start.pth")
+    if hasattr(trainer, _DISCRIMINATOR):
+        kind = getattr(trainer, _DISCRIMINATOR)
+        discriminator = kind(hps.model.use_spectral_norm, **accepted(kind, {"version": hps.model.version}))
+        prepare(discriminator, hps.train.seed + 1)
+        hps.train.pretrained_s2D = _saved(discriminator.state_dict(), folder / "start of the other.pth")
+
+
+def _saved(weights: Mapping[str, Tensor], path: Path) -> str:
     torch.save({"weight": weights}, path)
     return str(path)
+
+
+def _resume(told: Any) -> None:
+    """What a second run is told: to go on, to say less, and to keep the latest checkpoint alone."""
+    told.epochs = 2
+    told.log_interval = 2
+    told.if_save_latest = 1
+
+
+def _plotting(kept: list[object]) -> Callable[[Any], npt.NDArray[np.uint8]]:
+    """What stands for a plot of a spectrogram, whose package may be missing: it keeps what it is given."""
+
+    def plot(spectrogram: Any) -> npt.NDArray[np.uint8]:
+        kept.append({"shape": told(list(spectrogram.shape)), "gist": _gist([torch.as_tensor(spectrogram)])})
+        return np.zeros((*spectrogram.shape, 3), np.uint8)
+
+    return plot
+
+
+def _log(path: Path) -> str:
+    """What a log says, without the times of its lines."""
+    return "\n".join(line.partition("\t")[2] for line in path.read_text(encoding="utf-8").splitlines())
+
+
+def _words(text: str) -> object:
+    """A text as comparisons see it: what it says, and the numbers in it, which may be rounded."""
+    numbers = [float(number) for number in _NUMBER.findall(text)]
+    return {"words": told(_NUMBER.sub("#", text)), "numbers": torch.tensor(numbers, dtype=torch.float64).float()}
 
 
 def _end_group() -> None:
