@@ -106,7 +106,8 @@ def validate(
         except (KeyboardInterrupt, SystemExit) as stop:
             stopped = "Ctrl-C" if isinstance(stop, KeyboardInterrupt) else "SIGTERM"
             judge.stop()
-    left = (*names, *found)[len(outcomes) + len(reasons) :]
+    told = {*reasons, *(outcome.name for outcome in outcomes)}
+    left = [name for name in (*names, *found) if name not in told]
     if not left:
         check_fitted(request.checkpoint, (case.fitted for case in outcomes))
     inventory = Inventory() if request.cases or left else looked_at
@@ -264,11 +265,21 @@ class Judge:
                     if not under_way:
                         return
                     yield under_way.popleft().result()
-            except BaseException:  # Ctrl-C, say: do not wait for runs that nobody will look at
-                for future in under_way:
-                    future.cancel()
-                self.stop()
+            except (KeyboardInterrupt, SystemExit):
+                ended = [run for run in under_way if run.done() and run.exception() is None]  # behind one that has not
+                self._abandon(under_way)
+                for run in ended:
+                    yield run.result()
                 raise
+            except BaseException:
+                self._abandon(under_way)
+                raise
+
+    def _abandon(self, runs: Iterable[Future[Any]]) -> None:
+        """Do not wait for runs that nobody will look at."""
+        for run in runs:
+            run.cancel()
+        self.stop()
 
     def other(self, root: Path) -> Judge:
         """A judge of another package, made from the same upstream, which may change from run to run."""

@@ -1,4 +1,4 @@
-"""A run that is told to stop leaves nothing behind: no process, no temporary folder."""
+"""A run that is told to stop leaves nothing behind, no process and no temporary folder, and tells what ended."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 pytest.importorskip("torch", reason="needs torch (the extra xla)")
+
+from porter.validate.outcome import CaseOutcome
+from porter.validate.runner import Judge
 
 from .tiny import MODELS, write_port, write_upstream
 
@@ -46,3 +53,27 @@ def test_a_stopped_run_cleans_up(tmp_path: Path, sent: signal.Signals, status: i
     assert b"1 cases that had not ended" in printed
     assert b"Stopped by" in printed
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_cases_that_ended_behind_one_that_has_not_are_told(tmp_path: Path) -> None:
+    """Ctrl-C while the first of three runs, the second has ended, and the third failed."""
+    behind = threading.Barrier(3)
+
+    def upstream(name: str, place: Path) -> CaseOutcome:
+        if name == "first":
+            behind.wait(SECONDS)
+            time.sleep(0.5)  # the others end
+            raise KeyboardInterrupt
+        behind.wait(SECONDS)
+        if name == "third":
+            raise ValueError(name)
+        return CaseOutcome(name, "pass")
+
+    stopped: list[str] = []
+    judge: Any = SimpleNamespace(recording=None, run_upstream=upstream, at_once=2, stop=lambda: stopped.append("all"))
+    judge.place, judge._abandon = tmp_path.joinpath, partial(Judge._abandon, judge)
+    told = []
+    with pytest.raises(KeyboardInterrupt):
+        for _, _, outcome in Judge.run_all(judge, ["first", "second", "third"], lambda case, state: None):
+            told.append(outcome.name)
+    assert told == ["second"] and stopped == ["all"]

@@ -277,6 +277,11 @@ class Case:
         return self.gradients and value.is_floating_point() and name not in self.part(label).constant
 
 
+def host_case(name: str, *parts: Part) -> Case:
+    """A case of what runs on the host alone, once: without gradients, and without variations."""
+    return Case(name, parts, gradients=False, on_host=True, varies=False)
+
+
 def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the offered arguments that `function` takes."""
     parameters = inspect.signature(function).parameters

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from porter.validate.cases.base import Case
+from porter.validate.cases.base import host_case
 from porter.validate.cases.known import Call, calling_known
 
 _RATE, _HOP, _FRAMES = 32000, 640, 36
@@ -421,11 +421,8 @@ _SAMPLED = {
 }
 
 CASES = (
-    Case(
+    host_case(
         "files.datasets",
-        (calling_known("training.checks", {**_FOLDERS, **_LEFT_OUT, **_OF_SOUNDS, **_OF_FEATURES, **_SAMPLED}),),
-        gradients=False,
-        on_host=True,
-        varies=False,
+        calling_known("training.checks", {**_FOLDERS, **_LEFT_OUT, **_OF_SOUNDS, **_OF_FEATURES, **_SAMPLED}),
     ),
 )

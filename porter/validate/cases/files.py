@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from porter.inputs.sources.layout import TRAINERS
-from porter.validate.cases.base import Batch, Case, Part
+from porter.validate.cases.base import Batch, Part, host_case
 from porter.validate.cases.shapes import normal
 from porter.validate.settings import Settings
 
@@ -340,42 +340,27 @@ def _part(module: str, name: str, run: Callable[[Any, Batch, Path], object]) -> 
 
 
 CASES = (
-    Case(
+    host_case(
         "files.exported",
-        (
-            _part("process_ckpt", "load_sovits_new", _load_exported),
-            _part("process_ckpt", "get_sovits_version_from_path_fast", _tell_version),
-            _part("process_ckpt", "savee", _export),
-        ),
-        gradients=False,
-        on_host=True,
-        varies=False,
+        _part("process_ckpt", "load_sovits_new", _load_exported),
+        _part("process_ckpt", "get_sovits_version_from_path_fast", _tell_version),
+        _part("process_ckpt", "savee", _export),
     ),
-    Case(
+    host_case(
         "files.checkpoints",
-        (
-            _part("utils", "save_checkpoint", _save_checkpoint),
-            _part("utils", "load_checkpoint", _load_checkpoint),
-            _part("utils", "latest_checkpoint_path", _latest),
-            _part("utils", "clean_checkpoints", _clean),
-        ),
-        gradients=False,
-        on_host=True,
-        varies=False,
+        _part("utils", "save_checkpoint", _save_checkpoint),
+        _part("utils", "load_checkpoint", _load_checkpoint),
+        _part("utils", "latest_checkpoint_path", _latest),
+        _part("utils", "clean_checkpoints", _clean),
     ),
-    Case(
+    host_case(
         "files.configuration",
-        (
-            _part("utils", "get_hparams_from_file", _configured),
-            _part("utils", "get_hparams", _asked),
-            _part("utils", "get_logger", _logger),
-            _part("utils", "summarize", _summarize),
-            _part("utils", "plot_spectrogram_to_numpy", _plot),
-            _part("utils", "plot_alignment_to_numpy", _plot),
-            _part("utils", "load_filepaths_and_text", _listed),
-        ),
-        gradients=False,
-        on_host=True,
-        varies=False,
+        _part("utils", "get_hparams_from_file", _configured),
+        _part("utils", "get_hparams", _asked),
+        _part("utils", "get_logger", _logger),
+        _part("utils", "summarize", _summarize),
+        _part("utils", "plot_spectrogram_to_numpy", _plot),
+        _part("utils", "plot_alignment_to_numpy", _plot),
+        _part("utils", "load_filepaths_and_text", _listed),
     ),
 )

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from porter.validate.cases.base import Batch, Case, Part, accepted
+from porter.validate.cases.base import Batch, Part, accepted, host_case
 from porter.validate.cases.files import raised
 from porter.validate.cases.files import told as as_told
 from porter.validate.cases.shapes import normal
@@ -142,20 +142,12 @@ def _part(name: str, label: str = "", symbols: str = "", **offered: Any) -> Part
 
 
 CASES = (
-    Case(
+    host_case(
         "collate.loaders",
-        (
-            _part("TextAudioSpeakerLoader"),
-            _part("TextAudioSpeakerLoader", "v1", version="v1"),
-            _part("TextAudioSpeakerLoader", "v2Pro", version="v2Pro", val=True),
-            *(_part(f"TextAudioSpeakerLoader{version}") for version in ("V3", "V3b", "V4")),
-            *(
-                _part(f"TextAudioSpeakerLoader{version}", f"{version} v1", symbols="v1")
-                for version in ("V3", "V3b", "V4")
-            ),
-        ),
-        gradients=False,
-        on_host=True,
-        varies=False,  # nothing here looks at the values
+        _part("TextAudioSpeakerLoader"),
+        _part("TextAudioSpeakerLoader", "v1", version="v1"),
+        _part("TextAudioSpeakerLoader", "v2Pro", version="v2Pro", val=True),
+        *(_part(f"TextAudioSpeakerLoader{version}") for version in ("V3", "V3b", "V4")),
+        *(_part(f"TextAudioSpeakerLoader{version}", f"{version} v1", symbols="v1") for version in ("V3", "V3b", "V4")),
     ),
 )

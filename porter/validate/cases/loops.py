@@ -17,7 +17,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from porter.validate.cases.base import Case
+from porter.validate.cases.base import host_case
 from porter.validate.cases.known import FOLDER, Call, calling_known
 
 _TIME = "12:34:56"
@@ -365,11 +365,9 @@ _UPLOADS = {
 }
 
 CASES = (
-    Case(
+    host_case(
         "files.loops",
-        (calling_known("training.progress", _PROGRESS), calling_known("training.loader", _UPLOADS)),
-        gradients=False,
-        on_host=True,
-        varies=False,
+        calling_known("training.progress", _PROGRESS),
+        calling_known("training.loader", _UPLOADS),
     ),
 )

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from porter.validate.cases.base import Case
+from porter.validate.cases.base import host_case
 from porter.validate.cases.known import Call, calling_known
 
 _RATE, _HOP = 32000, 640
@@ -348,11 +348,9 @@ _BUCKETS = {
 }
 
 CASES = (
-    Case(
+    host_case(
         "files.plans",
-        (calling_known("training.plan", _PLANS), calling_known("ops.buckets", _BUCKETS)),
-        gradients=False,
-        on_host=True,
-        varies=False,
+        calling_known("training.plan", _PLANS),
+        calling_known("ops.buckets", _BUCKETS),
     ),
 )

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
-from porter.validate.cases.base import Case
+from porter.validate.cases.base import host_case
 from porter.validate.cases.known import Call, calling_known
 
 _KEYS = ("train.seed", "data.hop", "name")
@@ -210,11 +210,8 @@ _CALLS = {
 
 
 CASES = (
-    Case(
+    host_case(
         "files.refusals",
-        (calling_known("training.checks", _CALLS),),
-        gradients=False,
-        on_host=True,
-        varies=False,
+        calling_known("training.checks", _CALLS),
     ),
 )

@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import torch
 
-from porter.validate.cases.base import Case
+from porter.validate.cases.base import host_case
 from porter.validate.cases.known import FOLDER, Call, calling_known
 
 _TOKEN = "0123456789abcdef"
@@ -335,11 +335,8 @@ _CALLS = {
 }
 
 CASES = (
-    Case(
+    host_case(
         "files.saving",
-        (calling_known("training.files", _CALLS),),
-        gradients=False,
-        on_host=True,
-        varies=False,
+        calling_known("training.files", _CALLS),
     ),
 )

@@ -18,7 +18,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from porter.validate.cases.base import Batch, Case, Part
+from porter.validate.cases.base import Batch, Part, host_case
 from porter.validate.cases.files import told
 from porter.validate.cases.operations import TORCHS
 from porter.validate.settings import Settings
@@ -195,14 +195,9 @@ def _refuse_all(refuses: Any, given: Batch) -> object:
 
 
 CASES = (
-    Case(
+    host_case(
         "files.sounds",
-        (
-            Part("ops", "read_header", _inputs, call=_read_all, network=_reading, label="read"),
-            Part("ops", "refused", lambda *_: {}, call=_refuse_all, network=_refusing, label="refused"),
-        ),
-        gradients=False,
-        on_host=True,
-        varies=False,
+        Part("ops", "read_header", _inputs, call=_read_all, network=_reading, label="read"),
+        Part("ops", "refused", lambda *_: {}, call=_refuse_all, network=_refusing, label="refused"),
     ),
 )

@@ -35,7 +35,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from porter.inputs.sources.layout import TRAINERS
 from porter.validate.cases.adapters import as_peft
-from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted
+from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted, host_case
 from porter.validate.cases.files import told
 from porter.validate.cases.shapes import normal
 from porter.validate.cases.standins import StandIns
@@ -463,7 +463,7 @@ def _with_model(subject: Any, settings: Settings, generator: torch.Generator) ->
 
 def _case(name: str, trainer: str, *versions: str) -> Case:
     part = Part(f"{TRAINERS}.utils", "get_hparams", _with_model, call=_train(trainer, versions), label=trainer)
-    return Case(f"trainers.{name}", (part,), gradients=False, on_host=True, varies=False)
+    return host_case(f"trainers.{name}", part)
 
 
 CASES = (
