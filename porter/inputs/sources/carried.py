@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
-import warnings
+import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+
+from .closure import closure
+from .facts import syntax
 
 REPLACED = frozenset({"ffmpeg"})  # packages in whose place a rule puts the emitted runtime
 
@@ -18,32 +22,34 @@ def spared(text: str, wanted: Iterable[str]) -> frozenset[str]:
 
     `wanted` are names that others take from the file. Empty where that cannot be told.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = ast.parse(text)
-    definitions: dict[str, list[ast.stmt]] = {}
-    reached: set[str] = set(wanted)
-    for statement in tree.body:
-        if isinstance(statement, (*_Function, ast.ClassDef)):
-            definitions.setdefault(statement.name, []).append(statement)
-        reached |= set(_used_on_import(statement))
-    pending = list(reached)
-    while pending:
-        for definition in definitions.get(pending.pop(), ()):
-            new = _names(definition) - reached
-            reached |= new
-            pending += new
+    tree = syntax(text)
     if _names(tree) & _BY_NAME:
         return frozenset()
-    bound = [
+    packages = _imported_as_modules(tree)
+    reached = _reached(tree, wanted)
+    needed = {package for name, package in packages if name in reached} | _imported_otherwise(tree)
+    return frozenset(package for _, package in packages) - needed
+
+
+def _imported_as_modules(tree: ast.Module) -> list[tuple[str, str]]:
+    """The names that `import` at the top of a file binds to one module each, and the packages of these."""
+    imports = (statement for statement in tree.body if isinstance(statement, ast.Import))
+    return [
         (alias.asname or alias.name, alias.name.partition(".")[0])
-        for statement in tree.body
-        if isinstance(statement, ast.Import)
-        for alias in statement.names
+        for alias in itertools.chain.from_iterable(statement.names for statement in imports)
         if alias.asname is not None or "." not in alias.name
     ]
-    needed = {package for name, package in bound if name in reached} | _imported_otherwise(tree)
-    return frozenset(package for _, package in bound) - needed
+
+
+def _reached(tree: ast.Module, wanted: Iterable[str]) -> frozenset[str]:
+    """The names that a file reads when it is imported and when what is `wanted` of it is called, and `wanted`."""
+    used: dict[str, set[str]] = defaultdict(set)  # by each function or class at the top
+    on_import: set[str] = set()
+    for statement in tree.body:
+        on_import.update(_used_on_import(statement))
+        if isinstance(statement, (*_Function, ast.ClassDef)):
+            used[statement.name] |= _names(statement)
+    return closure(on_import.union(wanted), lambda names: (new for name in names & used.keys() for new in used[name]))
 
 
 def _used_on_import(statement: ast.stmt) -> Iterator[str]:

@@ -6,9 +6,11 @@ import contextlib
 import io
 import tokenize
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
-_LAYOUT = frozenset((tokenize.NL, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT))
+_LAYOUT = frozenset((tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT))
 
 
 def deepest(text: str) -> tuple[int, int]:
@@ -17,34 +19,47 @@ def deepest(text: str) -> tuple[int, int]:
     Each token may open a level; a comma ends those that opened since the bracket around it, and each `elif` is inside
     the one before.
     """
-    levels, line = 0, 1
-    inside = [0]  # levels opened in each open bracket, the statement itself first
-    start = indent = 0
+    most = (0, 1)
     chains: Counter[int] = Counter()  # indentation → `elif`s so far
     begins: dict[int, int] = {}  # → line of their `if`
+    for tokens in _statements(text):
+        start, indent = tokens[0].start
+        if tokens[0].string == "elif":
+            chains[indent] += 1
+        elif tokens[0].string != "else":
+            chains[indent], begins[indent] = 0, start
+        chain = (chains[indent], begins.get(indent, start))
+        most = max(most, chain, (_opened(tokens), start), key=itemgetter(0))
+    return most
+
+
+def _statements(text: str) -> Iterator[list[tokenize.TokenInfo]]:
+    """The tokens of each statement, of the last one as far as the text can be split into tokens."""
+    tokens: list[tokenize.TokenInfo] = []
     with contextlib.suppress(tokenize.TokenError, SyntaxError):
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type in _LAYOUT:
-                continue
-            if not start:
-                start, indent = token.start[0], token.start[1]
-                if token.string == "elif":
-                    chains[indent] += 1
-                elif token.string != "else":
-                    chains[indent], begins[indent] = 0, start
-                if chains[indent] > levels:
-                    levels, line = chains[indent], begins.get(indent, start)
-            if token.type == tokenize.NEWLINE:
-                inside, start = [0], 0
-            elif token.string in _OPENING:
-                inside.append(0)
-            elif token.string in _CLOSING and inside[1:]:
-                inside.pop()
-                inside[-1] += 1
-            elif token.string == ",":
-                inside[-1] = 0
-            else:
-                inside[-1] += 1
-            if sum(inside) > levels:
-                levels, line = sum(inside), start
-    return levels, line
+            if token.type not in _LAYOUT:
+                tokens.append(token)
+            elif token.type == tokenize.NEWLINE and tokens:
+                yield tokens
+                tokens = []
+    if tokens:
+        yield tokens
+
+
+def _opened(tokens: Iterable[tokenize.TokenInfo]) -> int:
+    """The most levels that are open at once in a statement."""
+    inside = [0]  # levels opened in each open bracket, the statement itself first
+    most = 0
+    for token in tokens:
+        if token.string in _OPENING:
+            inside.append(0)
+        elif token.string in _CLOSING and inside[1:]:
+            inside.pop()
+            inside[-1] += 1
+        elif token.string == ",":
+            inside[-1] = 0
+        else:
+            inside[-1] += 1
+        most = max(most, sum(inside))
+    return most

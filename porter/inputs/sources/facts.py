@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ...errors import PortError
 from ...syntax.stack import with_room
 from .depth import deepest
 from .frameworks import OTHERS, framework_of
+from .standard import STANDARD
 
 _OTHERS = frozenset(OTHERS)
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
@@ -22,6 +23,7 @@ _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "
 T = TypeVar("T")
 _SIMPLE = frozenset({ast.Expr, ast.Return, ast.Raise, ast.Assert, ast.Pass, ast.Break, ast.Continue, ast.Delete})
 _ASSIGNING = frozenset({ast.Assign, ast.AnnAssign, ast.AugAssign})
+_DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,21 @@ class Import:
     line: int
     optional: bool  # the file goes on without it
     later: bool = False  # inside a function, so only when that is called
+
+    @property
+    def package(self) -> str:
+        """The first part of the module's name."""
+        return self.module.partition(".")[0]
+
+    @property
+    def only_names(self) -> frozenset[str] | None:
+        """The names that it takes from the module; None where it takes the module itself, or all names."""
+        return frozenset(self.names) if self.names and "*" not in self.names else None
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether it imports a module of Python's own."""
+        return not self.level and self.package in STANDARD
 
 
 @dataclass(slots=True)
@@ -89,7 +106,7 @@ def facts_of(tree: ast.Module) -> Facts:
     facts.uses_torch = any(
         i.level == 0 and (i.module == "torch" or i.module.startswith("torch.")) for i in facts.imports
     )
-    if not _OTHERS.isdisjoint(i.module.partition(".")[0] for i in facts.imports):
+    if not _OTHERS.isdisjoint(i.package for i in facts.imports):
         facts.framework = framework_of(tree)
     return facts
 
@@ -116,46 +133,64 @@ def syntax(text: str) -> ast.Module:
             return with_room(lambda: ast.parse(text), calls=sys.getrecursionlimit())
 
 
+class _Place(NamedTuple):
+    """Where a statement stands."""
+
+    top: bool = True  # in no function and no class
+    later: bool = False  # in a function
+    optional: bool = False  # where the file goes on when an import fails
+
+
 def _read_blocks(body: list[ast.stmt], facts: Facts) -> None:
     # Imports and classes are statements, so expressions are never looked at.
-    pending = [(statement, False, True, False) for statement in reversed(body)]
+    pending = [(statement, _Place()) for statement in reversed(body)]
     while pending:
-        statement, optional, top, later = pending.pop()
-        if type(statement) in _SIMPLE or (not top and type(statement) in _ASSIGNING):
+        statement, place = pending.pop()
+        if type(statement) in _SIMPLE or (not place.top and type(statement) in _ASSIGNING):
             continue  # nothing is imported or defined, nor is a name of the file bound
-        _read_statement(statement, facts, optional=optional, top=top, later=later)
-        function = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
-        inner_top = top and not function and not isinstance(statement, ast.ClassDef)
-        inside = [
-            (s, optional or unneeded, inner_top, later or function)
-            for block, unneeded in _blocks(statement)
-            for s in block
-        ]
-        pending += reversed(inside)
+        _read_statement(statement, place, facts)
+        pending += reversed([*_within(statement, place)])
 
 
-def _read_statement(statement: ast.stmt, facts: Facts, *, optional: bool, top: bool, later: bool) -> None:
-    bound: list[str] = []
+def _within(statement: ast.stmt, place: _Place) -> Iterator[tuple[ast.stmt, _Place]]:
+    """The statements right in the blocks of one, each with where it stands."""
+    top = place.top and not isinstance(statement, _DEFINING)
+    later = place.later or isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
+    for block, unneeded in _blocks(statement):
+        inside = _Place(top, later, place.optional or unneeded)
+        yield from ((inner, inside) for inner in block)
+
+
+def _read_statement(statement: ast.stmt, place: _Place, facts: Facts) -> None:
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        facts.imports += _imports(statement, place)
+    elif isinstance(statement, ast.ClassDef):
+        _read_class(statement, facts, top=place.top)
+    if place.top:
+        names = _bound(statement)
+        facts.bound.update(names)
+        facts.defined.update(names if isinstance(statement, _DEFINING) else ())
+
+
+def _imports(statement: ast.Import | ast.ImportFrom, place: _Place) -> list[Import]:
+    names, line = tuple(alias.name for alias in statement.names), statement.lineno
+    if isinstance(statement, ast.ImportFrom):
+        return [Import(statement.module or "", statement.level, names, line, place.optional, place.later)]
+    return [Import(name, 0, (), line, place.optional, place.later) for name in names]
+
+
+def _bound(statement: ast.stmt) -> list[str]:
+    """The names that a statement itself binds."""
     match statement:
-        case ast.Import(names=aliases):
-            facts.imports += [Import(alias.name, 0, (), statement.lineno, optional, later) for alias in aliases]
-            bound = [alias.asname or alias.name.partition(".")[0] for alias in aliases]
-        case ast.ImportFrom(names=aliases):
-            names = tuple(alias.name for alias in aliases)
-            module, line = statement.module or "", statement.lineno
-            facts.imports.append(Import(module, statement.level, names, line, optional, later))
-            bound = [alias.asname or alias.name for alias in aliases]
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            return [alias.asname or alias.name.partition(".")[0] for alias in aliases]
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            bound = [name]
-            facts.defined |= {name} if top else set()
-            if isinstance(statement, ast.ClassDef):
-                _read_class(statement, facts, top=top)
+            return [name]
         case ast.Assign(targets=targets):
-            bound = _targets(targets)
+            return _targets(targets)
         case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
-            bound = _targets([target])
-    if top:
-        facts.bound.update(bound)
+            return _targets([target])
+    return []
 
 
 def _read_class(statement: ast.ClassDef, facts: Facts, *, top: bool) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .facts import base_names, is_network
+from .closure import closure
+from .facts import base_names, is_network, syntax
 
 Class = tuple[str, str]  # path of its file, name
 
@@ -34,19 +34,19 @@ class Networks:
     @cached_property
     def classes(self) -> frozenset[Class]:
         """All classes that derive from torch's Module, directly or not."""
-        every = {(path, name): bases for path, file in self._files.items() for name, bases in file.bases.items()}
-        named: dict[str, list[Class]] = defaultdict(list)
-        for path, name in every:
-            named[name].append((path, name))
-        found = {(path, name) for path, file in self._files.items() for name in file.torch}
-        before = -1
-        while before < len(found):
-            before = len(found)
-            for one, bases in every.items():
-                above = (class_ for base in bases for class_ in self._meant(one[0], base, named))
-                if one not in found and not found.isdisjoint(above):
-                    found.add(one)
-        return frozenset(found)
+        derived = self._derived()
+        of_torch = ((path, name) for path, file in self._files.items() for name in file.torch)
+        return closure(of_torch, lambda above: (one for class_ in above for one in derived.get(class_, ())))
+
+    def _derived(self) -> Mapping[Class, set[Class]]:
+        """By class: those that may derive from it, by the names of their bases."""
+        named = _by_name((path, name) for path, file in self._files.items() for name in file.bases)
+        found: dict[Class, set[Class]] = defaultdict(set)
+        for path, file in self._files.items():
+            for name, bases in file.bases.items():
+                for above in (one for base in bases for one in self._meant(path, base, named)):
+                    found[above].add((path, name))
+        return found
 
     def _meant(self, path: str, name: str, named: Mapping[str, list[Class]]) -> list[Class]:
         """The classes that a name in a file may mean: its own, else those of modules that it imports."""
@@ -57,10 +57,7 @@ class Networks:
 
     @cached_property
     def _named(self) -> Mapping[str, list[Class]]:
-        named: dict[str, list[Class]] = defaultdict(list)
-        for one in sorted(self.classes):
-            named[one[1]].append(one)
-        return named
+        return _by_name(self.classes)
 
     @cached_property
     def builds(self) -> Mapping[Class, frozenset[Class]]:
@@ -88,18 +85,20 @@ class Networks:
 
     def parts(self, one: Class) -> frozenset[Class]:
         """A network with all that it is built of."""
-        seen, pending = {one}, [one]
-        while pending:
-            new = self.builds.get(pending.pop(), frozenset()) - seen
-            seen |= new
-            pending += new
-        return frozenset(seen)
+        return closure([one], lambda found: (part for each in found for part in self.builds.get(each, ())))
 
     def main(self, among: Iterable[Class]) -> list[Class]:
         """The networks of those that have most parts."""
         sizes = {one: len(self.parts(one)) for one in among}
         most = max(sizes.values(), default=0)
         return sorted(one for one, size in sizes.items() if size == most)
+
+
+def _by_name(classes: Iterable[Class]) -> Mapping[str, list[Class]]:
+    found: dict[str, list[Class]] = defaultdict(list)
+    for one in classes:
+        found[one[1]].append(one)
+    return found
 
 
 def _stem(path: str) -> str:
@@ -129,19 +128,14 @@ def _shared(left: str, right: str) -> tuple[int, int]:
 def _read(text: str) -> _File:
     found = _File()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
+        tree = syntax(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return found
     renamed: dict[str, str] = {}
     for node in ast.walk(tree):
         match node:
-            case ast.Import(names=aliases):
-                found.imported |= {alias.name.rpartition(".")[2] for alias in aliases}
-            case ast.ImportFrom(names=aliases, module=module):
-                found.imported |= {alias.name for alias in aliases} | {(module or "").rpartition(".")[2]}
-                renamed.update((alias.asname, alias.name) for alias in aliases if alias.asname)
+            case ast.Import() | ast.ImportFrom():
+                _read_import(node, renamed, found)
             case ast.Attribute(attr=name):
                 found.mentioned.add(name)
                 found.trains |= name in ("backward", "manual_backward")
@@ -151,6 +145,14 @@ def _read(text: str) -> _File:
         _read_class(statement, renamed, found)
     found.mentioned = {renamed.get(name, name) for name in found.mentioned}
     return found
+
+
+def _read_import(statement: ast.Import | ast.ImportFrom, renamed: dict[str, str], found: _File) -> None:
+    """Note what a statement imports, and in `renamed` the names that it gives to names of other files."""
+    found.imported |= {alias.name.rpartition(".")[2] for alias in statement.names}
+    if isinstance(statement, ast.ImportFrom):
+        found.imported.add((statement.module or "").rpartition(".")[2])
+        renamed.update((alias.asname, alias.name) for alias in statement.names if alias.asname)
 
 
 def _read_class(statement: ast.ClassDef, renamed: Mapping[str, str], found: _File) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...errors import PortError
 from ...syntax.text import decode
 from .carried import REPLACED, spared
+from .closure import closure
 from .facts import Facts, Import, read_facts
 from .layout import TRAINERS, folder_of, join
 from .placing import RUNTIME
 from .resolve import Module, resolve
 from .root import has_torch
-from .standard import STANDARD
 from .tree import Tree
 
 _OWN = RUNTIME | {TRAINERS}  # names in the emitted package that are its own
@@ -69,7 +69,7 @@ class _Imported:
         """Note the packages of others behind a statement; `known`: what it names is upstream's own."""
         packages = {_BEHIND[statement.module]} if statement.module in _BEHIND else set()
         if not known:
-            packages.add(statement.module.partition(".")[0])
+            packages.add(statement.package)
         self.needed[statement.optional] |= packages
         if not statement.later:
             self.at_once |= packages
@@ -79,12 +79,21 @@ class _Imported:
         self.modules.update(dict.fromkeys(modules))
         if statement.level and not statement.optional:
             self.relative |= {module.file for module in modules}
-        whole = not statement.names or "*" in statement.names or len(modules) > 1
+        if not (statement.later or statement.optional):
+            self.on_import |= {file for module in modules for file in module.chain}
+        names = statement.only_names if len(modules) == 1 else None
         for module in modules:
-            if not (statement.later or statement.optional):
-                self.on_import |= set(module.chain)
-            before = self.taken.get(module.file, frozenset())
-            self.taken[module.file] = None if whole or before is None else before | frozenset(statement.names)
+            _take(self.taken, module.file, names)
+
+
+def _take(taken: dict[str, frozenset[str] | None], file: str, names: frozenset[str] | None) -> None:
+    """Note that these names are taken from a file; None for more than names."""
+    before = taken.get(file, frozenset())
+    taken[file] = None if names is None or before is None else before | names
+
+
+def _in_order(packages: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    return {path: tuple(sorted(names)) for path, names in sorted(packages.items())}
 
 
 class Reach:
@@ -113,13 +122,14 @@ class Reach:
         """
         self._scripts |= set(scripts)
         networks = frozenset(self.files)
-        pending = set(self._scripts)
-        while pending:
-            self._trainers |= pending
-            self.follow(pending - self.files.keys())
-            linked = {link for path in pending for link in self.files[path].links if self._belongs(link, networks)}
+
+        def beside(paths: set[str]) -> set[str]:
+            self.follow(paths - self.files.keys())
+            linked = {link for path in paths for link in self.files[path].links if self._belongs(link, networks)}
             self.follow(linked - self.files.keys())
-            pending = {path for path in linked if self.files[path].facts.uses_torch} - self._trainers
+            return {path for path in linked if self.files[path].facts.uses_torch}
+
+        self._trainers |= closure(self._scripts, beside)
         return frozenset(self._trainers)
 
     def _belongs(self, link: str, networks: frozenset[str]) -> bool:
@@ -129,68 +139,55 @@ class Reach:
     def split(self) -> tuple[list[str], list[str]]:
         """Paths to port, and paths that were read only to find them.
 
-        Outside the main folder a file is ported when it defines networks, re-exports them from its own package,
-        computes with torch in a package that holds some, or belongs to a trainer; and what such a file imports by its
-        place beside it.
+        Outside the main folder a file is ported when it computes with torch, re-exports networks from its own package,
+        or belongs to a trainer; and what such a file imports by its place beside it.
         """
-        tree = self._tree
-        outside = {path for path in self.files if not tree.inside(path)}
-        networks = {path for path in outside if self.files[path].facts.defines_network}
-        packages = {tree.package(path) for path in networks}
-        size = -1
-        while size != len(networks):
-            size = len(networks)
-            networks |= {
-                path
-                for path in outside
-                if tree.package(path) in packages
-                and (self.files[path].facts.uses_torch or self.files[path].links & networks)
-            }
-        ported = networks | self._trainers | (self.files.keys() - outside)
+        outside = {path for path in self.files if not self._tree.inside(path)}
+        ported = self._networks(outside) | self._trainers | (self.files.keys() - outside)
         ported |= {path for path in outside if self.files[path].facts.uses_torch}
-        ported |= self._beside(ported & outside)
-        self._read_outside(ported)
+        ported |= closure(ported & outside, self._beside)
+        closure(ported, self._executed)  # only to have them read
         ported |= self._worth_carrying(ported)
         return sorted(ported), sorted(self.files.keys() - ported)
 
-    def _beside(self, ported: Iterable[str]) -> set[str]:
-        """Files that these import relatively, and those that they do."""
-        found: set[str] = set()
-        pending = set(ported)
-        while pending:
-            links = {link for path in pending for link in self.files[path].relative} - found
-            self.follow(links - self.files.keys())
-            found |= links
-            pending = links
-        return found
+    def _networks(self, outside: Iterable[str]) -> frozenset[str]:
+        """Files that define networks, those of their packages that use torch, and what imports such a file there."""
+        defining = {path for path in outside if self.files[path].facts.defines_network}
+        packages = {self._tree.package(path) for path in defining}
+        there = {path for path in outside if self._tree.package(path) in packages}
+        computing = {path for path in there if self.files[path].facts.uses_torch}
+        return closure(defining | computing, lambda found: (p for p in there if self.files[p].links & found))
 
-    def _read_outside(self, ported: Iterable[str]) -> None:
-        """Read what stays upstream's and runs when the ported files are imported."""
-        seen = set(ported)
-        pending = set(seen)
-        while pending:
-            links = {link for path in pending for link in self.files[path].on_import} - seen
-            for path, content in self._tree.snapshot.read_many(sorted(links - self.files.keys())).items():
-                self.files[path] = self._read(path, content, lenient=True)
-            seen |= links
-            pending = links
+    def _beside(self, paths: Iterable[str]) -> set[str]:
+        """Files that these import relatively, which are read."""
+        links = {link for path in paths for link in self.files[path].relative}
+        self.follow(links - self.files.keys())
+        return links
+
+    def _executed(self, paths: Iterable[str]) -> set[str]:
+        """Files that run when these are imported. Those that are not read yet stay upstream's, and are read as such."""
+        links = self._on_import(paths)
+        for path, content in self._tree.snapshot.read_many(sorted(links - self.files.keys())).items():
+            self.files[path] = self._read(path, content, lenient=True)
+        return links
+
+    def _on_import(self, paths: Iterable[str]) -> set[str]:
+        return {link for path in paths for link in self.files[path].on_import}
 
     def _worth_carrying(self, ported: Iterable[str]) -> frozenset[str]:
         """Files of functions that ported files take, whose import wants packages which these functions do not need."""
-        held = set(ported)
-        taken: dict[str, set[str] | None] = {}
-        for path in held:
-            for other, wanted in self.files[path].taken.items():
-                before = taken.setdefault(other, set())
-                taken[other] = None if before is None or wanted is None else before | wanted
-        found = set()
-        for path, names in taken.items():
-            file = self.files.get(path)
-            if file is None or path in held or not names or not names <= file.facts.defined or not self._has_room(path):
-                continue
-            if file.third_party & (spared(file.text, names) | REPLACED):
-                found.add(path)
-        return frozenset(found)
+        taken: dict[str, frozenset[str] | None] = {}
+        for path in ported:
+            for other, names in self.files[path].taken.items():
+                _take(taken, other, names)
+        return frozenset(path for path in taken.keys() - set(ported) if self._is_worth_carrying(path, taken[path]))
+
+    def _is_worth_carrying(self, path: str, names: frozenset[str] | None) -> bool:
+        """Whether only these functions are taken from a file, and it imports packages that they do not need."""
+        file = self.files.get(path)
+        if file is None or not names or not names <= file.facts.defined or not self._has_room(path):
+            return False
+        return bool(file.third_party & (spared(file.text, names) | REPLACED))
 
     def _has_room(self, path: str) -> bool:
         """Whether nothing else in the emitted package has the name that a file from outside would have there."""
@@ -204,17 +201,26 @@ class Reach:
         own = held - self._trainers
         outside = {path for path in own if not self._tree.inside(path)}
         third_party = self._third_party(own - outside) | self._foreign(own, held)
-        training = {path: self._training_files(path) for path in sorted(self._scripts)}
-        wanted = {path: self._third_party(group) | self._foreign(group, held) for path, group in training.items()}
-        later = {path: self._only_later(group) for path, group in training.items()}
+        optional = {name for path in own for name in self.files[path].optional}
+        training = list(self._for_training(held))
         return Needs(
-            tuple(sorted({m.name for path in held for m in self.files[path].modules if m.file not in held})),
+            tuple(sorted(self._left_upstream(held))),
             tuple(sorted(third_party)),
-            tuple(sorted({name for path in own for name in self.files[path].optional} - third_party)),
-            {path: tuple(sorted(names - later[path] - third_party)) for path, names in wanted.items()},
-            {path: tuple(sorted(names - third_party)) for path, names in later.items()},
-            {path: tuple(sorted(self.files[path].third_party)) for path in sorted(outside)},
+            tuple(sorted(optional - third_party)),
+            _in_order({path: wanted - later - third_party for path, wanted, later in training}),
+            _in_order({path: later - third_party for path, _, later in training}),
+            _in_order({path: self.files[path].third_party for path in outside}),
         )
+
+    def _left_upstream(self, held: set[str]) -> set[str]:
+        """The modules of upstream that files import and that are not among them."""
+        return {module.name for path in held for module in self.files[path].modules if module.file not in held}
+
+    def _for_training(self, held: set[str]) -> Iterator[tuple[str, set[str], set[str]]]:
+        """By trainer: the packages that it and what goes with it need, and those of them that only functions import."""
+        for script in self._scripts:
+            files = self._training_files(script)
+            yield script, self._third_party(files) | self._foreign(files, held), self._only_later(files)
 
     def _third_party(self, paths: Iterable[str]) -> set[str]:
         """The packages that files import."""
@@ -226,25 +232,16 @@ class Reach:
         at_once = {name for file in files for name in file.third_party - file.later}
         return {name for file in files for name in file.later} - at_once
 
-    def _training_files(self, script: str) -> set[str]:
+    def _training_files(self, script: str) -> frozenset[str]:
         """A trainer and the files beside it that go with it."""
-        pending, seen = {script}, {script}
-        while pending:
-            pending = {link for path in pending for link in self.files[path].links if link in self._trainers} - seen
-            seen |= pending
-        return seen
+        return closure(
+            [script], lambda paths: self._trainers & {link for path in paths for link in self.files[path].links}
+        )
 
     def _foreign(self, files: Iterable[str], held: set[str]) -> set[str]:
         """Packages that are imported when files that stay upstream's are, because `files` import these."""
-        found: set[str] = set()
-        pending = {link for path in files for link in self.files[path].on_import} - held
-        seen = set(pending)
-        while pending:
-            there = [self.files[path] for path in pending]
-            found |= {name for file in there for name in file.third_party - file.later}
-            pending = {link for file in there for link in file.on_import} - seen - held
-            seen |= pending
-        return found
+        there = closure(self._on_import(files) - held, lambda paths: self._on_import(paths) - held)
+        return {name for path in there for name in self.files[path].third_party - self.files[path].later}
 
     def _worth_following(self, path: str) -> Iterable[str]:
         """Links of a file; outside the main folder only those to its own package, lest all be read."""
@@ -265,17 +262,8 @@ class Reach:
         strict = not lenient and (self._tree.inside(path) or facts.defines_network)
         found = _Imported()
         for statement in facts.imports:
-            if not statement.level and statement.module.partition(".")[0] in STANDARD:
-                continue
-            meaning = resolve(path, statement, self._tree, self._facts)
-            found.add_packages(statement, known=meaning is not None)
-            if meaning is None:
-                continue
-            if meaning.missing and strict and not statement.optional and not self._is_extension(path, meaning.missing):
-                raise PortError(
-                    f"{path} imports {meaning.missing} in line {statement.line}, and upstream holds no such file"
-                )
-            found.add_modules(statement, meaning.modules)
+            if not statement.is_standard:
+                self._add(path, statement, found, strict=strict)
         return Reached(
             text,
             encoding,
@@ -288,6 +276,18 @@ class Reach:
             taken=found.taken,
             relative=frozenset(found.relative),
         )
+
+    def _add(self, path: str, statement: Import, found: _Imported, *, strict: bool) -> None:
+        """Note what a statement imports; PortError where upstream lacks it, with `strict`."""
+        meaning = resolve(path, statement, self._tree, self._facts)
+        found.add_packages(statement, known=meaning is not None)
+        if meaning is None:
+            return
+        if meaning.missing and strict and not statement.optional and not self._is_extension(path, meaning.missing):
+            raise PortError(
+                f"{path} imports {meaning.missing} in line {statement.line}, and upstream holds no such file"
+            )
+        found.add_modules(statement, meaning.modules)
 
     def _is_extension(self, path: str, missing: str) -> bool:
         """Whether a module that upstream lacks is one that it builds of Cython's sources beside the importing file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,27 +64,37 @@ def _readings(path: str, statement: Import, tree: Tree) -> Iterator[tuple[str, s
 
 
 def _members(path: str, statement: Import, base: str, name: str, tree: Tree, facts: Callable[[str], Facts]) -> Meaning:
-    parts = name.split(".") if name else []
-    place = join(base, *parts)
-    shown = name if name and not statement.level else place.replace("/", ".")
-    packages = (join(base, *parts[:i], "__init__.py") for i in range(1, len(parts)))
-    chain = tuple(p for p in packages if tree.has(p))
-    own = tree.module_file(place)
-    if own is None and not tree.is_folder(place):
+    place = join(base, *name.split("."))
+    shown = place.replace("/", ".") if statement.level else name
+    if not tree.exists(place):
         return Meaning(missing=shown if tree.inside(place) else "")
-    found: list[Module] = []
-    missing = ""
+    own = tree.module_file(place)
+    chain = tuple(_chain(base, name, own, tree))
+    members = _submodules(place, own, statement.names, tree)
+    found = [Module(f"{shown}.{member}", file, (*chain, file)) for member, file in members if file is not None]
     if own is not None:
-        chain = (*chain, own)
-        found.append(Module(shown, own, chain))
+        found.insert(0, Module(shown, own, chain))
+    lacking = _lacking(own, members, facts) if place == tree.root and own != path else ""
+    return Meaning(tuple(found), lacking and f"{shown}.{lacking}")
+
+
+def _chain(base: str, name: str, own: str | None, tree: Tree) -> Iterator[str]:
+    """The files that the import of a module executes: those of the packages around it, and its `own`."""
+    parts = name.split(".")
+    yield from filter(tree.has, (join(base, *parts[:i], "__init__.py") for i in range(1, len(parts))))
+    if own is not None:
+        yield own
+
+
+def _submodules(place: str, own: str | None, names: Iterable[str], tree: Tree) -> list[tuple[str, str | None]]:
+    """The names that a statement takes from a module, each with its file where it is a module inside that one."""
     is_package = own is None or own.endswith("/__init__.py")
-    for member in statement.names:
-        file = tree.module_file(f"{place}/{member}") if is_package and member != "*" else None
-        if file is not None:
-            found.append(Module(f"{shown}.{member}", file, (*chain, file)))
-        elif member != "*" and place == tree.root and own != path and not _binds(own, member, facts):
-            missing = f"{shown}.{member}"
-    return Meaning(tuple(found), missing)
+    return [(name, tree.module_file(f"{place}/{name}") if is_package else None) for name in names if name != "*"]
+
+
+def _lacking(own: str | None, members: Sequence[tuple[str, str | None]], facts: Callable[[str], Facts]) -> str:
+    """The last of some names that is neither a module inside a package nor bound by the package's own file."""
+    return next((name for name, file in reversed(members) if file is None and not _binds(own, name, facts)), "")
 
 
 def _binds(init: str | None, member: str, facts: Callable[[str], Facts]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...errors import PortError
@@ -29,22 +29,27 @@ def find_layout(snapshot: Snapshot, asked: Iterable[str] = ()) -> Layout:
 
     It is the one that holds the network with most parts, of those that something trains where anything does.
     """
-    told = tuple(_folder(one) for one in asked)
+    told = tuple(map(_folder, asked))
     if told:
         return _asked(snapshot, told)
     if _has_torch(snapshot, PREFERRED):
         return Layout(PREFERRED)
     contents = torch_files(snapshot)
-    named = sorted({folder for path in contents if (folder := folder_of(path)).rpartition("/")[2] == MODULE})
+    named = sorted(filter(_is_module, {folder_of(path) for path in contents}))
     defining = [folder for folder in named if _defines(contents, folder)]
     if len(defining) == 1 and not _defines(contents, folder_of(defining[0])):
         return Layout(defining[0])
+    return _largest(snapshot, contents) or _without_classes(snapshot, named)
+
+
+def _largest(snapshot: Snapshot, contents: Mapping[str, bytes]) -> Layout | None:
+    """The folder with the network of most parts, of those that are trained where any is; None without networks."""
     from .networks import Networks  # late: where one folder stands out, no syntax tree is needed
 
     networks = Networks({path: content.decode("utf-8", "replace") for path, content in contents.items()})
     every = frozenset(one for one in networks.classes if not one[0].endswith("_onnx.py"))
     if not every:
-        return _without_classes(snapshot, named)
+        return None
     trained = networks.trained & every
     best = networks.main(trained or every)
     folder = _one_folder(snapshot, best)
@@ -53,10 +58,15 @@ def find_layout(snapshot: Snapshot, asked: Iterable[str] = ()) -> Layout:
     copies = sorted({folder_of(path) for path, _ in best} - {folder})
     return Layout(
         folder,
-        _is_flat(networks, contents, folder),
-        chosen=_reason(networks, main, trained, len(others), copies) if others else "",
+        _is_flat(contents, folder),
+        chosen=_reason(networks, main, trained, len(others), copies),
         whole=_by_whole_path(contents, folder),
     )
+
+
+def _is_module(folder: str) -> bool:
+    """Whether a folder has the name that the main folder of GPT-SoVITS has."""
+    return folder.rpartition("/")[2] == MODULE
 
 
 def _one_folder(snapshot: Snapshot, best: Iterable[Class]) -> str:
@@ -66,15 +76,10 @@ def _one_folder(snapshot: Snapshot, best: Iterable[Class]) -> str:
     is meant.
     """
     folders = sorted({folder_of(path) for path, _ in best})
-    if len(folders) == 1:
-        return folders[0]
-    preferred = [folder for folder in folders if folder.rpartition("/")[2] == MODULE]
-    if len(preferred) == 1:
-        return preferred[0]
-    depth = {folder: len(folder.split("/")) if folder else 0 for folder in folders}
-    nearest = [folder for folder in folders if depth[folder] == min(depth.values())]
-    if len(nearest) == 1 and len({name for _, name in best}) == 1:
-        return nearest[0]
+    copied = len({name for _, name in best}) == 1
+    for candidates in (folders, list(filter(_is_module, folders)), _nearest_top(folders) if copied else []):
+        if len(candidates) == 1:
+            return candidates[0]
     shown = ", ".join(folder or "." for folder in folders[:5])
     raise PortError(
         f"{snapshot.spec} has several folders whose networks have equally many parts ({shown}); "
@@ -82,7 +87,14 @@ def _one_folder(snapshot: Snapshot, best: Iterable[Class]) -> str:
     )
 
 
+def _nearest_top(folders: Sequence[str]) -> list[str]:
+    depth = {folder: len(folder.split("/")) if folder else 0 for folder in folders}
+    return [folder for folder in folders if depth[folder] == min(depth.values())]
+
+
 def _reason(networks: Networks, main: Class, trained: frozenset[Class], others: int, copies: Sequence[str]) -> str:
+    if not others:
+        return ""
     path, name = main
     folder = folder_of(path) or "the top folder"
     size = len(networks.parts(main))
@@ -107,10 +119,7 @@ def _asked(snapshot: Snapshot, told: tuple[str, ...]) -> Layout:
         if not _has_torch(snapshot, folder, below=True):
             raise PortError(f"--sources {folder or '.'}: {snapshot.spec} holds no file there that imports torch")
     contents = torch_files(snapshot)
-    from .networks import Networks
-
-    networks = Networks({path: content.decode("utf-8", "replace") for path, content in contents.items()})
-    flat = told[0].rpartition("/")[2] != MODULE and _is_flat(networks, contents, told[0])
+    flat = not _is_module(told[0]) and _is_flat(contents, told[0])
     return Layout(told[0], flat, told[1:], whole=not flat and _by_whole_path(contents, told[0]))
 
 
@@ -122,7 +131,7 @@ def _folder(text: str) -> str:
     return "/".join(parts)
 
 
-def _is_flat(networks: Networks, contents: Mapping[str, bytes], folder: str) -> bool:
+def _is_flat(contents: Mapping[str, bytes], folder: str) -> bool:
     """Whether the files of a folder import each other by bare names, or the folder is the top of the tree."""
     if not folder:
         return True
@@ -184,23 +193,24 @@ def main_files(snapshot: Snapshot, layout: Layout) -> tuple[str, ...]:
     person asked for, all that import torch.
     """
     more = {path for folder in layout.more for path in torch_files(snapshot, folder)}
-    if layout.is_module:
-        found = (
-            path
-            for path in snapshot.files(layout.root)
-            if path.endswith(".py") and not path.endswith("_onnx.py") and not path.startswith(f"{layout.installed}/")
-        )
-        return tuple(sorted({*found, *more}))
-    contents = torch_files(snapshot, layout.root)
-    own = {
-        path
-        for path, content in contents.items()
-        if folder_of(path) == layout.root and _CLASS.search(content) and not path.endswith("_onnx.py")
-    }
+    own = _of_module(snapshot, layout) if layout.is_module else _defining(snapshot, layout)
+    return tuple(sorted(more.union(path for path in own if not path.endswith("_onnx.py"))))
+
+
+def _of_module(snapshot: Snapshot, layout: Layout) -> Iterator[str]:
+    """The Python files of a folder `module`, without a port that is installed there."""
+    installed = f"{layout.installed}/"
+    return (p for p in snapshot.files(layout.root) if p.endswith(".py") and not p.startswith(installed))
+
+
+def _defining(snapshot: Snapshot, layout: Layout) -> Iterator[str]:
+    """The files right in the main folder that define networks, and what makes a package of it."""
+    for path, content in torch_files(snapshot, layout.root).items():
+        if folder_of(path) == layout.root and _CLASS.search(content):
+            yield path
     init = join(layout.root, "__init__.py")
     if layout.root and not layout.flat and init in snapshot.files(layout.root):
-        own.add(init)
-    return tuple(sorted(own | more))
+        yield init
 
 
 def licence(snapshot: Snapshot) -> str:

@@ -6,13 +6,13 @@ import ast
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .layout import folder_of
 from .survey import Survey
-from .uses import Role, Uses, adapters, uses
+from .uses import Role, adapters, uses
 from .versions import constants, in_order, own_versions
 
 if TYPE_CHECKING:
@@ -56,25 +56,17 @@ class Scope:
 
 def survey_scope(tree: Tree, ported: Collection[str], trainers: Collection[str]) -> Scope:
     """The scope of a port that holds the files `ported`, `trainers` among them. Nothing is executed."""
-    survey = Survey(tree)
-    left = [path for path in survey.paths if path not in ported]
-    networks = {path: frozenset(survey.facts(path).networks) for path in ported}
-    scripts = {*trainers, *(path for path in left if not tree.inside(path))}
-    used = {path: uses(survey, path, networks) for path in sorted(scripts)}
-    host = _on_host(survey, ported, left, used)
-    built = _built(survey, ported, networks, used)
-    versions = _versions(survey, built, used, trainers)
-    rest = tuple(path for path in left if path not in host and survey.uses_torch(path))
+    around = _Surroundings(tree, ported, trainers)
+    versions = around.versions()
+    rest = tuple(path for path in around.left if path not in around.host and around.survey.uses_torch(path))
     return Scope(
-        networks=tuple(PortedNetwork(name, file, tuple(in_order(versions[file, name]))) for file, name in built),
-        trainers=tuple(_trainer(survey, path, used[path], versions) for path in sorted(trainers)),
-        host=tuple(sorted(host)),
+        networks=tuple(PortedNetwork(name, file, tuple(in_order(versions[file, name]))) for file, name in versions),
+        trainers=tuple(around.trainer(path, versions) for path in sorted(trainers)),
+        host=tuple(sorted(around.host)),
         not_ported=rest,
-        left_out=tuple(path for path in rest if _uses_port(survey, path, ported)),
-        training=tuple(
-            path for path, use in used.items() if path in trainers or _is_role(path, use, Role.TRAINS, host)
-        ),
-        inference=_speaking(survey, {path: use for path, use in used.items() if path in left}, host),
+        left_out=tuple(filter(around.uses_port, rest)),
+        training=tuple(sorted(around.of_role(Role.TRAINS) - around.host | set(trainers))),
+        inference=tuple(sorted(around.speaking())),
         digest=scope_digest(tree, ported),
     )
 
@@ -88,15 +80,6 @@ def scope_digest(tree: Tree, ported: Collection[str]) -> str:
     return found.hexdigest()
 
 
-_LEARNS = re.compile(r"\.(?:manual_)?backward[ \t]*\(")
-
-
-def _uses_port(survey: Survey, path: str, ported: Collection[str]) -> bool:
-    """Whether a file defines networks or computes gradients, and imports what is ported."""
-    works = survey.facts(path).defines_network or _LEARNS.search(survey.text(path)) is not None
-    return works and any(file in ported for files in survey.links(path).values() for file in files)
-
-
 def in_groups(paths: Sequence[str], around: str) -> list[str]:
     """The files by the first folder below `around`, as words: `AR (24 files)`, `s1_train.py`."""
     start = f"{around}/" if around else ""
@@ -106,74 +89,89 @@ def in_groups(paths: Sequence[str], around: str) -> list[str]:
     return [*folders, *(path for path in below if "/" not in path)]
 
 
-def _is_role(path: str, use: Uses, role: Role, host: Collection[str]) -> bool:
-    return use.role is role and path not in host
+_LEARNS = re.compile(r"\.(?:manual_)?backward[ \t]*\(")
 
 
-def _speaking(survey: Survey, used: Mapping[str, Uses], host: Collection[str]) -> tuple[str, ...]:
-    """Files that build ported networks to speak with, and those with tensors that import them."""
-    first = {path for path, use in used.items() if _is_role(path, use, Role.SPEAKS, host) and use.built}
-    others = (path for path, use in used.items() if _is_role(path, use, Role.OTHER, host))
-    inside = survey.reach(first)
-    others = (path for path in others if path not in inside and survey.uses_torch(path))
-    around = {path for path in others if survey.reach([path]) & first}
-    return tuple(sorted(first | around))
+class _Surroundings:
+    """What the files of a tree that are not ported are to the port."""
 
+    def __init__(self, tree: Tree, ported: Collection[str], trainers: Collection[str]) -> None:
+        """`trainers` are among the files that are `ported`."""
+        self.survey = Survey(tree)
+        self.left = [path for path in self.survey.paths if path not in ported]
+        self._ported, self._trainers = frozenset(ported), trainers
+        self._networks = {path: frozenset(self.survey.facts(path).networks) for path in ported}
+        scripts = {*trainers, *(path for path in self.left if not tree.inside(path))}
+        self._used = {path: uses(self.survey, path, self._networks) for path in sorted(scripts)}
+        self.host = self._find_host()
 
-def _on_host(survey: Survey, ported: Collection[str], left: Sequence[str], used: Mapping[str, Uses]) -> frozenset[str]:
-    """What ported files import, what prepares datasets, all that these import, and what only uses that."""
-    preparing = {path for path in left if path in used and used[path].role is Role.PREPARES}
-    folders = {folder_of(path) for path in preparing} - {survey.tree.prefix}
-    preparing |= {path for path in left if folder_of(path) in folders}
-    reached = survey.reach({*ported, *preparing}) - set(ported)
-    host = frozenset(path for path in reached if path in preparing or survey.text(path).strip())  # what does something
-    computing = {path for path in left if survey.uses_torch(path)}
-    around = {path for path in computing - host if path in used and used[path].role is Role.OTHER}
-    around -= {path for path in around if survey.facts(path).networks}
-    return host | {path for path in around if _only(survey.reach([path]) & computing - {path}, host)}
+    def of_role(self, role: Role) -> set[str]:
+        """The files that are not ported and have a role."""
+        return {path for path, use in self._used.items() if use.role is role} - self._ported
 
+    def _find_host(self) -> frozenset[str]:
+        """What ported files import, what prepares datasets, all that these import, and what only uses that."""
+        survey, preparing = self.survey, self._preparing()
+        imported = survey.reach({*self._ported, *preparing}) - self._ported - preparing
+        host = frozenset(preparing.union(path for path in imported if survey.text(path).strip()))  # what does something
+        computing = frozenset(filter(survey.uses_torch, self.left))
+        others = {path for path in computing & self.of_role(Role.OTHER) if not survey.facts(path).networks}
+        used = {path: survey.reach([path]) & computing - {path} for path in others - host}
+        return host.union(path for path, files in used.items() if files and files <= host)
 
-def _only(found: frozenset[str], host: frozenset[str]) -> bool:
-    return bool(found) and found <= host
+    def _preparing(self) -> set[str]:
+        """Files that prepare datasets, and all in their folders, but for that around the main folder."""
+        found = self.of_role(Role.PREPARES)
+        folders = {folder_of(path) for path in found} - {self.survey.tree.prefix}
+        return found.union(path for path in self.left if folder_of(path) in folders)
 
+    def speaking(self) -> set[str]:
+        """Files that build ported networks to speak with, and those with tensors that import them."""
+        survey = self.survey
+        first = {path for path in self.of_role(Role.SPEAKS) - self.host if self._used[path].built}
+        others = filter(survey.uses_torch, self.of_role(Role.OTHER) - self.host - survey.reach(first))
+        return first.union(path for path in others if survey.reach([path]) & first)
 
-def _built(
-    survey: Survey, ported: Collection[str], networks: Mapping[str, frozenset[str]], used: Mapping[str, Uses]
-) -> list[Network]:
-    """The networks that others build; where nobody does, those that no other network of the port does."""
-    found = {network for use in used.values() for network in use.built}
-    if not found:
-        every = {(path, name) for path in ported for name in networks[path]}
-        inner = {network for path in ported for network in uses(survey, path, networks).built if network[0] != path}
-        named = {(path, name) for path, name in every if survey.text(path).count(f"{name}(") > 1}
-        found = every - inner - named
-    return sorted(found)
+    def uses_port(self, path: str) -> bool:
+        """Whether a file defines networks or computes gradients, and imports what is ported."""
+        works = self.survey.facts(path).defines_network or _LEARNS.search(self.survey.text(path)) is not None
+        return works and any(file in self._ported for files in self.survey.links(path).values() for file in files)
 
+    def _built(self) -> set[Network]:
+        """The networks that others build; where nobody does, those that no other network of the port does."""
+        built = {network for use in self._used.values() for network in use.built}
+        return built or set(self._unused())
 
-def _versions(
-    survey: Survey, built: Sequence[Network], used: Mapping[str, Uses], trainers: Collection[str]
-) -> dict[Network, frozenset[str]]:
-    """By network: what it tells apart itself and what those that build it ask for; else, as what is trained with it."""
-    found: dict[Network, frozenset[str]] = {}
-    for network in built:
-        path, name = network
-        tree = survey.syntax(path)
-        own = [
-            own_versions(node, constants(tree))
-            for node in tree.body
-            if isinstance(node, ast.ClassDef) and node.name == name
-        ]
-        asked = [use.built[network] for use in used.values() if network in use.built]
-        found[network] = frozenset().union(*own, *asked)
-    told = dict(found)
-    for path in trainers:
-        together = used[path].built
-        for network in together:
-            if not told[network]:
+    def _unused(self) -> Iterator[Network]:
+        """The networks of the port that no file of it builds, their own included."""
+        used = {path: uses(self.survey, path, self._networks).built for path in self._ported}
+        inner = {network for path, built in used.items() for network in built if network[0] != path}
+        for path, names in self._networks.items():
+            text = self.survey.text(path)
+            yield from ((path, name) for name in names if (path, name) not in inner and text.count(f"{name}(") < 2)
+
+    def versions(self) -> dict[Network, frozenset[str]]:
+        """By network: what it tells apart and what those that build it ask for; else, as what it is trained with."""
+        told = {network: self._told_apart(network).union(*self._asked(network)) for network in sorted(self._built())}
+        found = dict(told)
+        for together in (self._used[path].built for path in self._trainers):
+            for network in (network for network in together if not told[network]):
                 found[network] |= frozenset().union(*(told[other] for other in together))
-    return found
+        return found
 
+    def _asked(self, network: Network) -> Iterator[frozenset[str]]:
+        """The versions that each file asks a network for."""
+        return (use.built[network] for use in self._used.values() if network in use.built)
 
-def _trainer(survey: Survey, path: str, use: Uses, versions: Mapping[Network, frozenset[str]]) -> PortedTrainer:
-    trained = frozenset().union(*(versions[network] for network in use.built)) | adapters(survey, path)
-    return PortedTrainer(path, tuple(sorted({name for _, name in use.built})), tuple(in_order(trained)))
+    def _told_apart(self, network: Network) -> frozenset[str]:
+        """The versions that a network's own class tells apart."""
+        path, name = network
+        tree = self.survey.syntax(path)
+        classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+        return frozenset().union(*(own_versions(node, constants(tree)) for node in classes))
+
+    def trainer(self, path: str, versions: Mapping[Network, frozenset[str]]) -> PortedTrainer:
+        """What a trainer builds and trains, by the `versions` of networks."""
+        built = self._used[path].built
+        trained = frozenset().union(*(versions[network] for network in built)) | adapters(self.survey, path)
+        return PortedTrainer(path, tuple(sorted({name for _, name in built})), tuple(in_order(trained)))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from ...errors import PortError
 from ...syntax.text import decode
+from .closure import closure
 from .facts import Facts, Import, read_facts, read_syntax
 from .layout import folder_of
 from .resolve import resolve
 from .root import sources_below
-from .standard import STANDARD
 
 if TYPE_CHECKING:
     from .tree import Tree
@@ -77,15 +77,10 @@ class Survey:
 
     def reach(self, paths: Iterable[str]) -> frozenset[str]:
         """These files and all of upstream that their imports execute, directly or through others."""
-        reached = set(paths)
-        pending = set(reached)
-        while pending:
-            pending = {file for path in pending for files in self.links(path).values() for file in files} - reached
-            reached |= pending
-        return frozenset(reached)
+        return closure(paths, lambda some: (f for path in some for files in self.links(path).values() for f in files))
 
     def _meant(self, path: str, statement: Import) -> tuple[str, ...]:
-        if not statement.level and statement.module.partition(".")[0] in STANDARD:
+        if statement.is_standard:
             return ()
         meaning = resolve(path, statement, self.tree, self.facts)
         if meaning is None:

@@ -6,8 +6,9 @@ import ast
 import itertools
 import re
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -75,57 +76,71 @@ def _module_name(path: str) -> str:
 def _has_trainer(survey: Survey, path: str) -> bool:
     """Whether a file takes the Trainer of Lightning, which is what runs the loop there."""
     return any(
-        "Trainer" in statement.names and "lightning" in statement.module.partition(".")[0]
-        for statement in survey.facts(path).imports
+        "Trainer" in statement.names and "lightning" in statement.package for statement in survey.facts(path).imports
     )
 
 
 def adapters(survey: Survey, path: str) -> frozenset[str]:
     """Kinds of adapters that a file trains in place of all weights: LoRA of peft."""
-    names = {name for i in survey.facts(path).imports if i.module.partition(".")[0] == "peft" for name in i.names}
+    names = {name for i in survey.facts(path).imports if i.package == "peft" for name in i.names}
     return frozenset({"LoRA"} if any(name.startswith("Lora") for name in names) else ())
 
 
 def _built(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) -> dict[Network, frozenset[str]]:
-    linked = {statement.line for statement, files in survey.links(path).items() if files[-1] in networks}
+    linked: dict[int, list[str]] = defaultdict(list)  # line of an import → the files of `networks` that it names
+    for statement, files in survey.links(path).items():
+        if files[-1] in networks:
+            linked[statement.line].append(files[-1])
     if not linked:
         return {}
     tree = survey.syntax(path)
-    classes, modules = _imported(survey, path, tree, networks, linked)
+    imported = _imported(tree, networks, linked)
     found: dict[Network, frozenset[str]] = {}
-    named = re.compile(
-        rf"\b(?:{'|'.join(map(re.escape, {*classes, *(name.partition('.')[0] for name in modules)}))})\b"
-    )
-    lines = [n for n, line in enumerate(_LINE_END.split(survey.text(path)), 1) if named.search(line)]
-    for call, versions in _calls(tree, lines, constants(tree)):
-        meant: set[Network] = set()
-        if isinstance(call.func, ast.Name):
-            meant = classes.get(call.func.id, meant)
-        elif isinstance(call.func, ast.Attribute):
-            file = modules.get(ast.unparse(call.func.value), "")
-            meant = {(file, call.func.attr)} if call.func.attr in networks.get(file, ()) else meant
-        for network in meant:
+    for call, versions in _calls(tree, imported.lines(survey.text(path)), constants(tree)):
+        for network in imported.meant(call, networks):
             found[network] = found.get(network, frozenset()) | versions
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Imported:
+    """What a file imports of the port, by the names that it has there."""
+
+    classes: dict[str, set[Network]] = field(default_factory=dict)
+    modules: dict[str, str] = field(default_factory=dict)  # name → file
+
+    def lines(self, text: str) -> list[int]:
+        """The lines that hold one of the names."""
+        names = {*self.classes, *(name.partition(".")[0] for name in self.modules)}
+        named = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
+        return [n for n, line in enumerate(_LINE_END.split(text), 1) if named.search(line)]
+
+    def meant(self, call: ast.Call, networks: Mapping[str, frozenset[str]]) -> set[Network]:
+        """The networks that a call may build."""
+        match call.func:
+            case ast.Name(id=name):
+                return self.classes.get(name, set())
+            case ast.Attribute(value=module, attr=name):
+                file = self.modules.get(ast.unparse(module), "")
+                return {(file, name)} if name in networks.get(file, ()) else set()
+        return set()
+
+
 def _imported(
-    survey: Survey, path: str, tree: ast.Module, networks: Mapping[str, frozenset[str]], linked: set[int]
-) -> tuple[dict[str, set[Network]], dict[str, str]]:
-    """The networks that a file imports in the lines `linked`, by local name, and the files, by that of their module."""
-    classes: dict[str, set[Network]] = {}
-    modules: dict[str, str] = {}
+    tree: ast.Module, networks: Mapping[str, frozenset[str]], linked: Mapping[int, Sequence[str]]
+) -> _Imported:
+    """What the imports in some lines bring, each from the files that it is `linked` with."""
+    found = _Imported()
     for node in _statements(tree, sorted(linked)):
         if not isinstance(node, (ast.Import, ast.ImportFrom)):
             continue
-        files = [files[-1] for statement, files in survey.links(path).items() if statement.line == node.lineno]
-        for file, alias in itertools.product((file for file in files if file in networks), node.names):
+        for file, alias in itertools.product(linked.get(node.lineno, ()), node.names):
             local = alias.asname or alias.name
             if isinstance(node, ast.ImportFrom) and alias.name in networks[file]:
-                classes.setdefault(local, set()).add((file, alias.name))
+                found.classes.setdefault(local, set()).add((file, alias.name))
             else:
-                modules[local] = file
-    return classes, modules
+                found.modules[local] = file
+    return found
 
 
 def _holds(node: ast.AST, lines: Sequence[int]) -> bool:

@@ -23,17 +23,12 @@ def constants(tree: ast.Module) -> dict[str, frozenset[str]]:
 
 def own_versions(node: ast.ClassDef, known: Constants) -> frozenset[str]:
     """The versions that a class is for: those that it tells apart, and its default; empty where it has no default."""
-    default = {
-        str(value.value)
-        for function in node.body
-        if isinstance(function, ast.FunctionDef) and function.name == "__init__"
-        for argument, value in _defaults(function.args)
-        if _asks_version(ast.Name(argument.arg)) and isinstance(value, ast.Constant) and _is_version(value)
-    }
+    inits = (f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__")
+    default = _versions((value for init in inits for value in _default_versions(init.args)), {})
     if not default:
         return frozenset()
     compared = (part for part in ast.walk(node) if isinstance(part, ast.Compare))
-    return frozenset(default).union(*(_compared(part, known) for part in compared))
+    return default.union(*(_compared(part, known) for part in compared))
 
 
 def guarded_versions(test: ast.expr, known: Constants) -> tuple[frozenset[str], frozenset[str]]:
@@ -81,9 +76,10 @@ def _asks_version(node: ast.expr) -> bool:
     return "version" in name.lower()
 
 
-def _defaults(arguments: ast.arguments) -> Iterator[tuple[ast.arg, ast.expr]]:
+def _default_versions(arguments: ast.arguments) -> Iterator[ast.expr]:
+    """The defaults of parameters that ask for a version."""
     positional = [*arguments.posonlyargs, *arguments.args]
-    yield from zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
-    for argument, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        if value is not None:
-            yield argument, value
+    last = zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
+    for argument, value in (*last, *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)):
+        if value is not None and _asks_version(ast.Name(argument.arg)):
+            yield value

@@ -28,7 +28,7 @@ def open_url(spec: GitUrlSpec, *, offline: bool) -> Snapshot:
     A branch, or no revision, is looked up on the server; when that fails the cached commit serves, and a note
     says so.
     """
-    mirror = git_mirror_path(spec.url)
+    mirror, revision = git_mirror_path(spec.url), spec.revision or "HEAD"
     notes: tuple[str, ...] = ()
     with _locked(mirror):
         if cached_upstream(spec.url) is None:
@@ -36,13 +36,12 @@ def open_url(spec: GitUrlSpec, *, offline: bool) -> Snapshot:
             _clone(spec.url, mirror)
         else:
             notes = _refresh(spec, mirror, offline=offline)
-        commit = resolve_commit(mirror, spec.revision or "HEAD")
-        if commit is None and not offline and _HASH.fullmatch(spec.revision or ""):
-            _fetch_commit(mirror, spec.revision or "")
-            commit = resolve_commit(mirror, spec.revision or "HEAD")
+        commit = resolve_commit(mirror, revision)
+        if commit is None and not offline and _HASH.fullmatch(revision):
+            _fetch_commit(mirror, revision)
+            commit = resolve_commit(mirror, revision)
     if commit is None:
-        if offline:
-            _refuse_offline(spec, offline)
+        _refuse_offline(spec, offline)
         if spec.revision is None:
             raise PortError(f"{spec.text} has no commit on its default branch")
         raise unknown_revision(mirror, spec.revision, spec.url)
