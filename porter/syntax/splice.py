@@ -10,6 +10,8 @@ import libcst as cst
 
 from .spans import Places, Rendering
 
+_WithBody = cst.ClassDef | cst.FunctionDef | cst.For | cst.While | cst.With | cst.If
+
 
 def can_splice(new: cst.Module, old: Places) -> bool:
     """Whether there is something to splice, and every line of the old text ends as `Spliced` counts lines."""
@@ -18,8 +20,8 @@ def can_splice(new: cst.Module, old: Places) -> bool:
 
 
 class Spliced(Places):
-    """What a `Rendering` of the new module says, at a fraction of the work: a statement at the top of the file or of a
-    class that is still the old one keeps its old text.
+    """What a `Rendering` of the new module says, at a fraction of the work: a statement that is still the old one keeps
+    its old text, at the top of the file and in the bodies of classes, functions and blocks.
     """
 
     def __init__(
@@ -34,10 +36,10 @@ class Spliced(Places):
         which of `new`. Both share every statement that did not change.
         """
         self._module, self._old, self._parents, self._origin = new, old, parents, origin
-        self._moved: dict[cst.CSTNode, int] = {}  # old statement, or old class for its header → characters it moved by
-        self._emptied: set[cst.CSTNode] = set()  # old bodies of classes, gone through member by member
+        self._moved: dict[cst.CSTNode, int] = {}  # old statement, or its header alone → characters it moved by
+        self._emptied: set[cst.CSTNode] = set()  # old bodies that were gone through statement by statement
         self._generated: dict[cst.CSTNode, tuple[Rendering, int]] = {}  # node → its statement's code, where that begins
-        self._places: dict[cst.CSTNode, tuple[int, int]] = {}  # new classes, and their bodies
+        self._places: dict[cst.CSTNode, tuple[int, int]] = {}  # new statements around those, and their bodies
         self._parts: list[str] = []
         self._length = 0
         first, last = self._first_line(module.body[0]), len(old.line_starts) - len(module.footer)
@@ -78,15 +80,15 @@ class Spliced(Places):
             if statement in lines:
                 self._moved[statement] = self._keep(*lines[statement])
             elif was in lines and _same_around(statement, was):
-                self._class(statement, was, lines[was], indents)  # type: ignore[arg-type]  # as _same_around says
+                self._body(statement, was, lines[was], indents)  # type: ignore[arg-type]  # as _same_around says
             else:
                 self._generate(statement, indents)
 
-    def _class(self, new: cst.ClassDef, old: cst.ClassDef, lines: tuple[int, int], indents: tuple[str, ...]) -> None:
-        """Put a class of which only members changed."""
+    def _body(self, new: _WithBody, old: _WithBody, lines: tuple[int, int], indents: tuple[str, ...]) -> None:
+        """Put a statement of whose body only some statements changed."""
         start, stop = lines
         body = self._first_line(old.body.body[0])
-        assert isinstance(old.body, cst.IndentedBlock)
+        assert isinstance(old.body, cst.IndentedBlock) and isinstance(new.body, cst.IndentedBlock)
         footer = stop - len(old.body.footer)
         moved = self._moved[old] = self._keep(start, body)
         self._emptied.add(old.body)
@@ -125,8 +127,10 @@ class Spliced(Places):
 
 
 def _same_around(new: cst.CSTNode, old: cst.CSTNode | None) -> bool:
-    """Whether two classes differ at most in the statements of their bodies."""
-    if not (isinstance(new, cst.ClassDef) and isinstance(old, cst.ClassDef)):
+    """Whether two statements of one body each differ at most in the statements of those."""
+    if type(new) is not type(old) or not isinstance(new, _WithBody) or not isinstance(old, _WithBody):
+        return False
+    if getattr(new, "orelse", None) is not None:
         return False
     if not (isinstance(new.body, cst.IndentedBlock) and isinstance(old.body, cst.IndentedBlock)):
         return False

@@ -61,6 +61,11 @@ PIECES = (
     "class F:\n    r = 5",
     "if x:\n    s = 7; t = 1\nelse:\n    u = 3",
     "v = 1; w = 7",
+    "def j(a):\n    # first\n    for b in (7, 1):\n        c = 1\n        d = 7\n        # tail\n    with a as e:\n\n        f = 5\n\n"
+    "        while b: g = 7\n    return 1",
+    "for k in a:\n    if k:\n      l = 7\n      m = 1\n    elif a:\n        o = 7\n    else:\n        p = 1\n    if l:\n        q = 7",
+    "async def r(a=1):\n    async with a:\n        while 7:\n            s = 1\n        while a:\n            t = 7\n    # between\n\n"
+    "for u in a:\n    v = 7\nelse:\n    w = 7",
 )
 
 
