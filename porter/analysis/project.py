@@ -114,7 +114,7 @@ class SourceFile:
         """All names that stand for a value somewhere in the file, but not what is asked of one (the b of `a.b`)."""
         return frozenset(names_in(self.module))
 
-    @property
+    @cached_property
     def dotted_path(self) -> str:
         """The file's full import name."""
         return ".".join(PurePosixPath(self.path).with_suffix("").parts).removesuffix(".__init__")
