@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import subprocess
@@ -11,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import libcst as cst
 import pytest
 from click.testing import CliRunner, Result
 from rich.text import Text
 
+from porter.analysis.parsing import parse_file
 from porter.cli import cli
 from porter.errors import PortError
 from porter.inputs.sources.depth import deepest
@@ -297,3 +300,11 @@ def test_a_pipe_in_the_place_of_a_file_is_not_opened(tmp_path: Path, arguments: 
     result = run(*(places.get(one, one) for one in arguments))
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
     assert "is not a regular file, so it is not read" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["x = 1\n", "x = 1 +\n"])
+def test_parsing_leaves_the_check_of_nodes_that_are_made_by_hand(text: str) -> None:
+    with contextlib.suppress(PortError):
+        parse_file("a.py", text)
+    with pytest.raises(cst.CSTValidationError):
+        cst.Name("")
