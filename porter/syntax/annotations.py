@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import libcst as cst
@@ -33,7 +33,7 @@ def annotated(note: cst.BaseExpression | None) -> Value:
             text = note.evaluated_value
             return _from_text(text) if isinstance(text, str) else Kind.UNKNOWN
         case cst.BinaryOperation(operator=cst.BitOr()):
-            return _one_of([annotated(part) for part in (note.left, note.right) if not is_none(part)])
+            return _one_of((note.left, note.right))
         case cst.Subscript():
             return _subscripted(note)
     name = last_part(dotted(note))
@@ -57,7 +57,7 @@ def _subscripted(note: cst.Subscript) -> Value:
         return Kind.UNKNOWN
     match name:
         case "Optional" | "Union":
-            return _one_of([annotated(part) for part in inside if not is_none(part)])
+            return _one_of(inside)
         case "Annotated" | "Final" | "ClassVar":
             return annotated(inside[0])
         case "float" | "int" | "bool" if isinstance(inside[0], cst.SimpleString):  # a shape, for readers
@@ -89,7 +89,9 @@ def _tuple(inside: Sequence[cst.BaseExpression]) -> Value:
     return _several(parts[0]) if parts else Kind.UNKNOWN
 
 
-def _one_of(parts: list[Value]) -> Value:
+def _one_of(notes: Iterable[cst.BaseExpression]) -> Value:
+    """The kind of what is one of these, None left out."""
+    parts = [annotated(note) for note in notes if not is_none(note)]
     if parts and all(part == parts[0] for part in parts):
         return parts[0]
     if any(is_tensor(part) for part in parts):

@@ -111,6 +111,10 @@ class Kinds:
             current = self._index.parents.get(current)
         return current
 
+    def _owner(self, attribute: cst.Attribute) -> cst.ClassDef | None:
+        """The class whose attribute `self.name` is; None for an attribute of anything else."""
+        return self._class_of(attribute) if of_self(attribute) is not None else None
+
     def _run(self, function: cst.CSTNode) -> None:
         if function in self._done:
             return
@@ -180,9 +184,9 @@ class Kinds:
 
     # -- statements ---------------------------------------------------------------------------------------------
 
-    def _block(self, body: cst.BaseSuite, env: Env, function: cst.CSTNode) -> None:
+    def _block(self, body: cst.BaseSuite | cst.SimpleStatementLine, env: Env, function: cst.CSTNode) -> None:
         for statement in body.body:
-            if isinstance(statement, cst.BaseSmallStatement):  # behind a colon, on the same line
+            if isinstance(statement, cst.BaseSmallStatement):
                 self._small(statement, env, function)
             else:
                 self._statement(statement, env, function)
@@ -190,8 +194,7 @@ class Kinds:
     def _statement(self, node: cst.CSTNode, env: Env, function: cst.CSTNode) -> None:
         match node:
             case cst.SimpleStatementLine():
-                for small in node.body:
-                    self._small(small, env, function)
+                self._block(node, env, function)
             case cst.If():
                 self._if(node, env, function)
             case cst.For():
@@ -201,9 +204,7 @@ class Kinds:
             case cst.With():
                 self._with(node, env, function)
             case cst.Try():
-                for part in (node, *node.handlers, node.orelse, node.finalbody):
-                    if part is not None:
-                        self._block(part.body, env, function)
+                self._try(node, env, function)
             case cst.Match():
                 self._match(node, env, function)
             case cst.FunctionDef():
@@ -227,6 +228,11 @@ class Kinds:
             self._block(node.body, env, function)
             if env == before:
                 break
+
+    def _try(self, node: cst.Try, env: Env, function: cst.CSTNode) -> None:
+        for part in (node, *node.handlers, node.orelse, node.finalbody):
+            if part is not None:
+                self._block(part.body, env, function)
 
     def _with(self, node: cst.With, env: Env, function: cst.CSTNode) -> None:
         for item in node.items:
@@ -401,7 +407,7 @@ class Kinds:
             if name in tn.HOST_ATTRIBUTES:
                 return Kind.HOST
             return base if name in ("data", "T", "mT") else Kind.TENSOR
-        owner = self._class_of(node) if of_self(node) is not None else None
+        owner = self._owner(node)
         if owner is not None:
             return self.attribute(owner, name)
         if base is Kind.MODULE and name in ("weight", "bias", "weight_g", "weight_v"):
@@ -428,7 +434,7 @@ class Kinds:
     def _method(self, func: cst.Attribute, env: Env) -> Value:
         name = func.attr.value
         base = self._eval(func.value, env)
-        owner = self._class_of(func) if of_self(func) is not None else None
+        owner = self._owner(func)
         own = function_named(owner, name) if owner is not None else None
         if own is not None:
             return self.returned(own)
@@ -530,11 +536,14 @@ def used_as_tensor(function: cst.FunctionDef, index: Index) -> Iterator[tuple[st
     """Names that a function uses as tensors are used, each with the attribute or the function that it is used with."""
     for node in own_of_type(function, cst.Attribute, cst.Call):
         if type(node) is cst.Attribute:
-            name, asked = node.attr.value, node.value
-            only = name in tn.TENSOR_ONLY_METHODS and type(index.parents.get(node)) is cst.Call
-            if type(asked) is cst.Name and (only or name in tn.TENSOR_ONLY_ATTRIBUTES):
-                yield asked.value, name
+            if type(node.value) is cst.Name and _only_tensors_have(node, index):
+                yield node.value.value, node.attr.value
         elif type(node) is cst.Call and node.args and type(first := node.args[0].value) is cst.Name:
             target = index.resolve(node.func)
             if target is not None and tn.takes_tensor_first(target):
                 yield first.value, target
+
+
+def _only_tensors_have(node: cst.Attribute, index: Index) -> bool:
+    called = type(index.parents.get(node)) is cst.Call
+    return node.attr.value in tn.TENSOR_ONLY_ATTRIBUTES or (called and node.attr.value in tn.TENSOR_ONLY_METHODS)

@@ -6,7 +6,7 @@ import ast
 import builtins
 import symtable
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 _BUILTIN = frozenset((*dir(builtins), "__file__", "__path__", "__annotations__"))
@@ -35,7 +35,7 @@ def problem(before: Sequence[str], after: str) -> str:
     given = frozenset().union(*(k.given for k in known))
     lost = (names.asked - names.given) & given - frozenset().union(*(k.asked - k.given for k in known))
     if lost:
-        return f"other lines of the file read {_listed({f'self.{n}' for n in lost})}, which nothing in it sets any more"
+        return f"other lines of the file read {_listed(lost, 'self.')}, which nothing in it sets any more"
     return ""
 
 
@@ -67,11 +67,15 @@ def names_of(text: str) -> Names | None:
 
 def _loose(top: symtable.SymbolTable) -> set[str]:
     own, inner = top.get_symbols(), [s for table in list(_tables(top))[1:] for s in table.get_symbols()]
-    bound = {s.get_name() for s in own if s.is_assigned() or s.is_imported() or s.is_namespace()}
-    declared = {s.get_name() for s in inner if s.is_declared_global() and s.is_assigned()}
-    asked = {s.get_name() for s in own if s.is_referenced()}
-    asked |= {s.get_name() for s in inner if s.is_global() and s.is_referenced()}
+    bound = _named(own, lambda s: s.is_assigned() or s.is_imported() or s.is_namespace())
+    declared = _named(inner, lambda s: s.is_declared_global() and s.is_assigned())
+    asked = _named(own, symtable.Symbol.is_referenced)
+    asked |= _named(inner, lambda s: s.is_global() and s.is_referenced())
     return asked - bound - declared - _BUILTIN
+
+
+def _named(symbols: Iterable[symtable.Symbol], wanted: Callable[[symtable.Symbol], bool]) -> set[str]:
+    return {symbol.get_name() for symbol in symbols if wanted(symbol)}
 
 
 def _tables(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
@@ -82,5 +86,5 @@ def _tables(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
         pending += reversed(table.get_children())
 
 
-def _listed(names: set[str] | frozenset[str]) -> str:
-    return ", ".join(sorted(names))
+def _listed(names: Iterable[str], before: str = "") -> str:
+    return ", ".join(f"{before}{name}" for name in sorted(names))

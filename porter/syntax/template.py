@@ -82,7 +82,7 @@ def substitute(
             if changed is not value:
                 changes[name] = changed
         else:
-            items = [v if type(v) in PLAIN else substitute(v, replace, node) for v in value]
+            items = [substitute(item, replace, node) for item in value]
             if any(a is not b for a, b in zip(items, value, strict=True)):
                 changes[name] = items
     return node.with_changes(**changes) if changes else node

@@ -133,6 +133,11 @@ def own_names(node: cst.CSTNode) -> Mapping[str, Sequence[cst.Name]]:
     return found
 
 
+def names_called(node: cst.CSTNode, name: str) -> list[cst.Name]:
+    """The names of one spelling among `descendants`, in order."""
+    return [n for n in descendants(node) if type(n) is cst.Name and n.value == name]
+
+
 def _own_descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     stack = [node]
     while stack:
