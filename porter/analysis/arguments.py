@@ -36,6 +36,11 @@ def bind(file: SourceFile, call: cst.Call, *names: str) -> Arguments | None:
     return readings[0]
 
 
+def argument_for(file: SourceFile, call: cst.Call, name: str) -> cst.BaseExpression | None:
+    """What a call of torch's gives for one parameter; None where it gives nothing, or that cannot be told."""
+    return (bind(file, call, name) or {}).get(name)
+
+
 def lacks(file: SourceFile, call: cst.Call, *names: str) -> bool:
     """Whether a call of torch's is certain to give none of these parameters."""
     given = bind(file, call, *names)

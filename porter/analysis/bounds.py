@@ -8,7 +8,7 @@ from ..syntax.calls import method_call
 from ..syntax.predicates import only_index, only_target, targets
 from ..syntax.template import match, names_in
 from ..syntax.values import Kind
-from ..syntax.walk import descendants, dotted, own_of_type, same
+from ..syntax.walk import dotted, names_called, own_of_type, same
 from .arguments import bind
 from .project import SourceFile
 
@@ -31,14 +31,13 @@ def _below(file: SourceFile, labels: cst.BaseExpression, count: cst.BaseExpressi
     if isinstance(labels, cst.Name):
         made = _made(file, labels, next_to=_asks_objects(count))
         return made is not None and _steady(file, made, count) and _below(file, made, count, whole)
-    if not whole and (_remainder(file, labels, count) or _clamped(file, labels, count)):
-        return True
     found = method_call(labels, *_SAME_LABELS)
-    if found is not None and method_call(labels, "long", "int") and file.kind(found[0]) is Kind.MASK:
+    if found is None:
+        proofs = (_drawn, _places) if whole else (_remainder, _clamped, _drawn, _places)
+        return any(proof(file, labels, count) for proof in proofs)
+    if method_call(labels, "long", "int") and file.kind(found[0]) is Kind.MASK:
         return _literal(count, 2)
-    if found is not None and file.resolve(found[1].func) is None:
-        return _below(file, found[0], count, whole=True)
-    return _drawn(file, labels, count) or _places(file, labels, count)
+    return file.resolve(found[1].func) is None and _below(file, found[0], count, whole=True)
 
 
 def _remainder(file: SourceFile, labels: cst.BaseExpression, count: cst.BaseExpression) -> bool:
@@ -100,7 +99,7 @@ def _made(file: SourceFile, name: cst.Name, next_to: bool) -> cst.BaseExpression
     function = file.function(name)
     if function is None or len(file.index.scopes[function].bindings.get(name.value, ())) != 1:
         return None
-    first, *others = (n for n in descendants(function.body) if isinstance(n, cst.Name) and n.value == name.value)
+    first, *others = names_called(function.body, name.value)
     made = file.parent(file.parent(first) or first)  # the first of them is where it is assigned
     if only_target(made) is not first or not isinstance(made, cst.Assign):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import libcst as cst
 
@@ -92,10 +93,12 @@ class Catching:
                 break
             if child is getattr(around, "body", None) and self._may_take_one(file, around, raised):
                 return True
+        return function is not None and self._taken_by_caller(function, raised)
+
+    def _taken_by_caller(self, function: cst.FunctionDef, raised: list[Classes]) -> bool:
+        """Whether a region that something runs may take what a function raises, and may come to call it."""
         regions = ((other, region) for other, region in self._regions if self._may_take_one(other, region, raised))
-        return function is not None and any(
-            function in self._reach(other, region) for other, region in regions if self._runs(other, region)
-        )
+        return any(function in self._reach(other, region) for other, region in regions if self._runs(other, region))
 
     def _runs(self, file: SourceFile, region: cst.CSTNode) -> bool:
         """Whether something runs a region, and not for tensors of the host: what nothing runs takes nothing."""
@@ -105,8 +108,6 @@ class Catching:
 
     def _may_take_one(self, file: SourceFile, around: cst.CSTNode, raised: list[Classes]) -> bool:
         return any(self._may_take(file, around, one) for one in raised)
-
-    # -- handlers ---------------------------------------------------------------------------------------------------
 
     def _may_take(self, file: SourceFile, around: cst.CSTNode, raised: Classes) -> bool:
         """Whether a statement that holds another in its body may keep an exception from going on."""
@@ -234,7 +235,7 @@ class Catching:
         if isinstance(definition, cst.FunctionDef):
             yield other, definition
         elif not other.defines_module(definition):
-            made = (f for name in _CONSTRUCTORS for f in self._functions.get(name, ()))
+            made = chain.from_iterable(self._functions.get(name, ()) for name in _CONSTRUCTORS)
             yield from (f for f in made if f[0].owner(f[1]) is definition)
 
     def _calls_object(self, file: SourceFile, func: cst.BaseExpression) -> bool:

@@ -10,7 +10,7 @@ import libcst as cst
 
 from ..syntax.calls import method_call
 from ..syntax.predicates import is_name, last_part
-from ..syntax.walk import descendants, dotted, own_names, own_of_type
+from ..syntax.walk import descendants, dotted, names_called, own_names, own_of_type
 from .guards import DISTRIBUTED_ONLY, asks_distributed, asks_host, distributed_reason, exit_reason, in_script
 from .project import Project, SourceFile
 from .reachability import Reachability
@@ -38,7 +38,7 @@ IMPORTED = "runs once, when the file is imported"
 _HOST_TENSORS = "evaluated for host tensors only"
 _LOGGED = "runs after the step, at log steps only"
 
-_WITHOUT_GRADIENTS = ("torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled")
+_WITHOUT_GRADIENTS = frozenset({"torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled"})
 _GUARDING = frozenset({cst.If, cst.BooleanOperation, cst.IndentedBlock, cst.FunctionDef})
 
 
@@ -161,11 +161,11 @@ class Contexts:
 
     def _evaluates(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
         """A function that goes through batches with a network that it sets to evaluation, without gradients."""
-        found = (method_call(call, "eval") for call in own_of_type(function, cst.Call))
-        network = next((made[0] for made in found if made is not None and type(made[0]) is cst.Name), None)
+        found = filter(None, (method_call(call, "eval") for call in own_of_type(function, cst.Call)))
+        network = next((made[0] for made in found if type(made[0]) is cst.Name), None)
         if network is None or dotted(network) == "self" or file.owner(function) is not None:
             return None
-        if not any(file.full_name(n) in _WITHOUT_GRADIENTS for n in filter(is_name, descendants(function))):
+        if _WITHOUT_GRADIENTS.isdisjoint(map(file.full_name, filter(is_name, descendants(function)))):
             return None
         if not any(own_of_type(function.body, cst.For)) or self._runs_in_module(file, function.body):
             return None
@@ -189,13 +189,8 @@ class Contexts:
         outer = file.function(function)
         if outer is None:
             return self.references(function)
-        return [
-            (file, n)
-            for n in descendants(outer.body)
-            if isinstance(n, cst.Name)
-            and n.value == function.name.value
-            and not isinstance(file.parent(n), cst.FunctionDef)
-        ]
+        named = names_called(outer.body, function.name.value)
+        return [(file, n) for n in named if not isinstance(file.parent(n), cst.FunctionDef)]
 
     def _is_use_between(
         self, function: cst.FunctionDef, file: SourceFile, use: cst.CSTNode, seen: frozenset[cst.CSTNode]
@@ -217,13 +212,13 @@ class Contexts:
         """Why a function never runs for the device; None when it may."""
         if function not in self._functions:
             self._functions[function] = None  # recursion: not host-only unless something else says so
-            self._functions[function] = self._find_reason(file, function)
+            self._functions[function] = (
+                _LOGGED if _runs_after_step(file, function) else self._find_reason(file, function)
+            )
         return self._functions[function]
 
     def _find_reason(self, file: SourceFile, function: cst.FunctionDef) -> str | None:
         name, owner, outer = function.name.value, file.owner(function), file.function(function)
-        if _runs_after_step(file, function):
-            return _LOGGED
         if owner is None:
             return self._caller_reason(function, name) if outer is None else self._inner_reason(file, outer, function)
         loading = self._loading_reason(file, owner)
@@ -368,7 +363,7 @@ def _keeps_to_itself(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> 
     bound = {n.value for n in inside if isinstance(file.parent(n), (cst.AssignTarget, cst.AugAssign))}
     line = file.span(within).line
     uses = own_names(function.body)
-    others = ([n for n in uses.get(name, ()) if n not in inside] for name in bound)
+    others = (set(uses.get(name, ())) - inside for name in bound)
     return all(not names or _are_bound_anew(file, names, loop, line) for names in others)
 
 
@@ -378,7 +373,7 @@ def _at_intervals(file: SourceFile, node: cst.CSTNode, loop: cst.CSTNode) -> cst
     return next((a for a in around if loop in file.ancestors(a)), None)
 
 
-def _are_bound_anew(file: SourceFile, names: Sequence[cst.Name], loop: cst.CSTNode, line: int) -> bool:
+def _are_bound_anew(file: SourceFile, names: set[cst.Name], loop: cst.CSTNode, line: int) -> bool:
     """Whether all uses of a name in a function stand before a line, and the loop binds it there."""
     anew = any(isinstance(file.parent(n), cst.AssignTarget) and loop in file.ancestors(n) for n in names)
     return anew and all(file.span(n).line <= line for n in names)

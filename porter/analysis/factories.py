@@ -15,7 +15,7 @@ from ..syntax.template import fill
 from ..syntax.values import Kind, is_tensor
 from ..syntax.walk import dotted, own_names, own_of_type, spelled
 from ..torch_facts.signatures import signatures
-from .arguments import bind, lacks, placed
+from .arguments import argument_for, bind, lacks, placed
 from .numeric import is_number, is_shape, is_whole
 from .project import SourceFile
 
@@ -52,17 +52,16 @@ class Move:
 def read_move(file: SourceFile, call: cst.Call) -> Move | None:
     """The device and dtype that a call of `.to(...)` or `.type_as(...)` asks for; None when that cannot be told."""
     if method_call(call, "type_as"):
-        like = (bind(file, call, "other") or {}).get("other")
+        like = argument_for(file, call, "other")
         return None if like is None or dotted(like) is None else _as(like)  # another would be evaluated twice
-    given, named = _moves_to(file, call), keywords(call)
+    given = _moves_to(file, call)
     if given is None or "memory_format" in given:
         return None
     if "other" in given:
         return _as(given["other"]) if is_tensor(file.kind(given["other"])) else None
-    by_place = [(name, value) for name, value in given.items() if name not in named]
-    if not all(_PROOFS[name](file, value) for name, value in by_place if name in _PROOFS):
-        return None
-    return Move(given.get("device"), given.get("dtype"))
+    by_place = given.keys() - keywords(call).keys()
+    proven = all(_PROOFS[name](file, given[name]) for name in by_place & _PROOFS.keys())
+    return Move(given.get("device"), given.get("dtype")) if proven else None
 
 
 def _as(tensor: cst.BaseExpression) -> Move:

@@ -11,7 +11,7 @@ from ..syntax.calls import has_star, method_call, parameter_of, positional
 from ..syntax.predicates import own_name, targets
 from ..syntax.scopes import Scope
 from ..syntax.values import Kind, is_tensor
-from ..syntax.walk import descendants, own_of_type
+from ..syntax.walk import descendants, names_called, own_of_type
 from .contexts import Contexts
 from .numeric import given_values, is_number
 from .project import SourceFile
@@ -277,7 +277,7 @@ def _given_anew(file: SourceFile, node: cst.Name, around: set[cst.CSTNode]) -> b
 
 
 def _binds(target: cst.BaseExpression, name: str) -> bool:
-    return any(isinstance(n, cst.Name) and n.value == name for n in descendants(target))
+    return bool(names_called(target, name))
 
 
 # -- calls -------------------------------------------------------------------------------------------------------------
@@ -360,9 +360,14 @@ def _returned(file: SourceFile, function: cst.FunctionDef | None, path: _Path, s
     key = (function, path)
     if function is None or key in seen:
         return function is not None
-    inside = file.owner(function) is not None or file.function(function) is not None
-    if inside or function.decorators or any(isinstance(n, cst.Yield) for n in descendants(function.body)):
+    if not _returns_to_callers(file, function):
         return False
     calls = [(other, other.call_of(use)) for other, use in file.project.fact(Contexts).references(function)]
-    known = [(other, call) for other, call in calls if call is not None and _goes(other, call, path, seen | {key})]
-    return bool(calls) and len(known) == len(calls)
+    into_log = (call is not None and _goes(other, call, path, seen | {key}) for other, call in calls)
+    return bool(calls) and all(into_log)
+
+
+def _returns_to_callers(file: SourceFile, function: cst.FunctionDef) -> bool:
+    """Whether what a function returns is what those get that call it by its name in the project, and nobody else."""
+    inside = file.owner(function) is not None or file.function(function) is not None
+    return not (inside or function.decorators or any(isinstance(n, cst.Yield) for n in descendants(function.body)))

@@ -219,12 +219,12 @@ def sample_range(node: cst.CSTNode, index: str) -> Range | None:
     """`node` as `tensor[i, ..., start:end]`, with per-sample bounds `L[i]` read as the whole tensor `L`."""
     if not isinstance(node, cst.Subscript) or index in names_in(node.value):
         return None
-    first, *middle = [e.slice for e in node.slice]
-    last = middle.pop() if middle else None
-    if not (isinstance(first, cst.Index) and dotted(first.value) == index and all(map(_whole, middle))):
+    first, *rest = [e.slice for e in node.slice]
+    if not (isinstance(first, cst.Index) and dotted(first.value) == index and all(map(_whole, rest[:-1]))):
         return None
-    if last is None or _whole(last):
-        return Range(node.value, None, None, len(node.slice) - 1)
+    if all(map(_whole, rest)):
+        return Range(node.value, None, None, len(rest))
+    *middle, last = rest
     bounds = _bounds(last, index)
     if bounds is None:
         return None

@@ -16,8 +16,8 @@ def asked_in_functions(file: SourceFile, name: str) -> list[cst.Name]:
     bound = file.index.root.bindings.get(name, [])
     if len(bound) != 1 or not isinstance(bound[0], Imported) or _is_rebound(file, name):
         return []
-    named = (n for n in file.index.named(name) if isinstance(n, cst.Name) and _is_value(file, n))
-    uses = [n for n in named if file.bindings(n) is bound]
+    named = file.index.named(name)
+    uses = [n for n in named if isinstance(n, cst.Name) and _is_value(file, n) and file.bindings(n) is bound]
     return uses if all(_asks_in_function(file, use) for use in uses) else []
 
 

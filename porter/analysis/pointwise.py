@@ -10,7 +10,7 @@ from ..syntax.calls import argument, has_star, method_call
 from ..syntax.predicates import is_none, own_name
 from ..syntax.values import Kind, is_tensor
 from ..syntax.walk import children, dotted, own_descendants, own_of_type
-from .arguments import bind
+from .arguments import argument_for, bind
 from .project import SourceFile
 from .truths import is_tensor_truth, only_reports
 
@@ -70,7 +70,7 @@ def _is_bare(node: cst.CSTNode, bare: set[str] | frozenset[str]) -> bool:
     """Whether an expression may have no last axis of its own."""
     match node:
         case cst.Subscript():
-            return not _new_axis(node) and not _shape(node.value) and _is_bare_part(node, bare)
+            return not _new_axis(node) and _is_bare_part(node, bare)
         case cst.Name():
             return node.value in bare
         case cst.Attribute():
@@ -83,7 +83,7 @@ def _is_bare(node: cst.CSTNode, bare: set[str] | frozenset[str]) -> bool:
 
 
 def _is_bare_part(node: cst.Subscript, bare: set[str] | frozenset[str]) -> bool:
-    return isinstance(node.slice[-1].slice, cst.Index) or _is_bare(node.value, bare)
+    return not _shape(node.value) and (isinstance(node.slice[-1].slice, cst.Index) or _is_bare(node.value, bare))
 
 
 def _new_axis(node: cst.Subscript) -> bool:
@@ -176,19 +176,19 @@ def _named_ok(file: SourceFile, node: cst.Call, name: str, target: str | None) -
     only = node.args[0].value if len(node.args) == 1 else None
     match name:
         case "size":
-            return target is None and only is not None and _minus_one(only)
+            return target is None and _minus_one(only)
         case "format" | "ValueError" | "RuntimeError":
             return True
         case "int" if isinstance(node.func, cst.Name):
             return only is not None and not is_tensor(file.kind(only))
         case "pad":
-            widths = (bind(file, node, "pad") or {}).get("pad")
+            widths = argument_for(file, node, "pad")
             return isinstance(widths, (cst.Tuple, cst.List)) and len(widths.elements) == 2
-    return name in _LAST_AXIS and _along_last(bind(file, node, "dim", "dims") or {})
+    return name in _LAST_AXIS and _along_last(bind(file, node, "dim", "dims"))
 
 
-def _along_last(axes: Mapping[str, cst.BaseExpression]) -> bool:
-    return bool(axes) and all(map(_minus_one, axes.values()))
+def _along_last(axes: Mapping[str, cst.BaseExpression] | None) -> bool:
+    return bool(axes and all(map(_minus_one, axes.values())))
 
 
 def _callee_ok(file: SourceFile, function: cst.FunctionDef, depth: int) -> bool:
@@ -230,7 +230,7 @@ def _shape(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Attribute) and node.attr.value == "shape"
 
 
-def _minus_one(node: cst.CSTNode) -> bool:
+def _minus_one(node: cst.CSTNode | None) -> bool:
     match node:
         case cst.UnaryOperation(operator=cst.Minus(), expression=cst.Integer(value="1")):
             return True

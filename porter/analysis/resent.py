@@ -82,6 +82,6 @@ def kept_on_host(file: SourceFile, node: cst.Call) -> bool:
     owner, name = file.owner(node), spelled(assign.targets[0].target) if assign is not None else ""
     if owner is None or not name.startswith("self."):
         return False
-    calls = (call for use in file.index.named("uploaded") if (call := file.call_of(use)) is not None)
+    calls = filter(None, map(file.call_of, file.index.named("uploaded")))
     sent = (call for call in calls if spelled(call.func).endswith("ops.uploaded") and file.owner(call) is owner)
     return any(dotted(call.args[0].value) == name for call in sent)

@@ -74,7 +74,7 @@ def read_step(file: SourceFile, loop: Loop) -> Step | None:
         return None
     found = (method_call(call, "scale", "unscale_") for call in own_of_type(loop.body, cst.Call))
     scalers = {dotted(made[0]) for made in found if made is not None} - {None}
-    statements = [s for s in loop.body.body if isinstance(s, cst.BaseStatement)]
+    statements = loop.body.body
     at = max((i for i, s in enumerate(statements) if _steps(s, scalers)), default=-1)
     if at < 0 or any(map(_goes_on, statements[: at + 1])):
         return None

@@ -202,8 +202,11 @@ class Strings:
 def _bound(node: cst.CSTNode, name: str) -> list[cst.BaseExpression] | None:
     """What a node assigns to a name; None where it binds that otherwise."""
     match node:
-        case cst.AnnAssign() | cst.NamedExpr():
-            return [node.value] if dotted(node.target) == name and node.value is not None else []
+        case (
+            cst.AnnAssign(target=target, value=cst.BaseExpression() as value)
+            | cst.NamedExpr(target=target, value=value)
+        ):
+            return _given(target, value, name)
         case cst.Assign():
             return _all_of(_given(target, node.value, name) for target in targets(node))
         case cst.For():
