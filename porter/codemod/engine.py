@@ -136,9 +136,7 @@ def apply(
     notes = {path: Suppressions(file.rendering.text) for path, file in project.files.items()} | dict(more_notes or {})
     noted = kept_off(project, notes)
     unused = tuple((path, line, code) for path, told in notes.items() for line, code in told.unused())
-    asked_out: dict[Request, Noted | None] = {}
-    for file in project.files.values() if without else ():
-        asked_out.update((request, None) for request in file.fact(Requests) if asked(file, request) in without)
+    asked_out = _asked_out(project, without)
     files = _made(project, {**asked_out, **noted})
     why = trouble(_outcomes(files), notes, noted)
     for anywhere in (False, True):
@@ -162,6 +160,11 @@ def _outcomes(files: Mapping[str, Rewritten]) -> dict[str, NotedFile]:
     }
 
 
+def _asked_out(project: Project, without: Collection[Asked]) -> dict[Request, Noted | None]:
+    files = project.files.values() if without else ()
+    return {request: None for file in files for request in file.fact(Requests) if asked(file, request) in without}
+
+
 def asked(file: SourceFile, request: Request) -> Asked:
     """What names the edit that a request becomes."""
     node = request.node
@@ -179,12 +182,7 @@ def _made(project: Project, refused: Mapping[Request, Noted | None]) -> dict[str
     left = with_dependants(project, refused) if refused else {}
     while True:
         chosen = {path: _chosen(file, left) for path, file in project.files.items()}
-        lost = [
-            r
-            for path, file in project.files.items()
-            for r in file.fact(Requests).replacements
-            if r not in left and chosen[path][r.node].rule is not r.rule
-        ]
+        lost = [r for path, file in project.files.items() for r in _lost(file, chosen[path], left)]
         torn = with_mates(project, lost, left) if lost else set()
         files: dict[str, Rewritten] = {}
         for path, file in project.files.items() if not torn else ():
@@ -202,6 +200,13 @@ def _chosen(file: SourceFile, refused: Collection[Request]) -> dict[cst.CSTNode,
         if replacement not in refused:
             chosen.setdefault(replacement.node, replacement)
     return chosen
+
+
+def _lost(
+    file: SourceFile, chosen: Mapping[cst.CSTNode, Replacement], left: Collection[Request]
+) -> Iterator[Replacement]:
+    """The edits whose node another rule has."""
+    return (r for r in file.fact(Requests).replacements if r not in left and chosen[r.node].rule is not r.rule)
 
 
 def _visit(file: SourceFile, rules: Sequence[tuple[type[Rule], Visitors]]) -> None:
@@ -235,7 +240,7 @@ def _apply(
 ) -> tuple[Rewritten, set[Request]]:
     """A file with its edits made; and, where that leaves half of a group, its edits."""
     chosen = dict(wanted)
-    add_import_edits(file, chosen, {r for r in left if isinstance(r, Move)}, complete=not left)
+    add_import_edits(file, chosen, left.keys())
     foreign = {node: r for node, r in chosen.items() if not r.rule.ours}
     try:
         rebuilt = rebuild(file, {node: r.new for node, r in chosen.items()})
@@ -246,28 +251,29 @@ def _apply(
         raise
     if foreign:
         refuse_other_than_python(file, foreign, rendering.text)
-    edits = []
-    for node, replacement in chosen.items():
-        if node not in rebuilt.applied:
-            continue  # inside something that another edit replaced as a whole
-        span, landed = _reaching(file, node, replacement.until), _landed(rebuilt, rendering, node)
-        for rule, reason in ((replacement.rule, replacement.reason), *replacement.shared):
-            edits.append(
-                Edit(
-                    file=file.path,
-                    span=span,
-                    target=file.target,
-                    target_span=landed,
-                    rule=rule.code,
-                    safety=rule.safety.value,
-                    reason=reason,
-                    fixes_hazard=rule.fixes_hazard,
-                )
-            )
+    edits = tuple(sorted(_edits(file, chosen, rebuilt, rendering)))
     kept = tuple(sorted(set(_kept(file, rebuilt, rendering, left)))) if left else ()
     stood = restored(file.path, file.source, file.rendering.text, rendering.text)
-    made = Rewritten(file, rebuilt, rendering, tuple(sorted(edits)), kept, as_it_stood=stood)
-    return made, _torn(wanted.values(), rebuilt)
+    return Rewritten(file, rebuilt, rendering, edits, kept, as_it_stood=stood), _torn(wanted.values(), rebuilt)
+
+
+def _edits(
+    file: SourceFile, chosen: Mapping[cst.CSTNode, Replacement], rebuilt: Rebuilt, rendering: Places
+) -> Iterator[Edit]:
+    """The account of a file's edits, but of those inside something that another edit replaced as a whole."""
+    for node in chosen.keys() & rebuilt.applied.keys():
+        replacement = chosen[node]
+        for rule, reason in ((replacement.rule, replacement.reason), *replacement.shared):
+            yield Edit(
+                file=file.path,
+                span=_reaching(file, node, replacement.until),
+                target=file.target,
+                target_span=_landed(rebuilt, rendering, node),
+                rule=rule.code,
+                safety=rule.safety.value,
+                reason=reason,
+                fixes_hazard=rule.fixes_hazard,
+            )
 
 
 def _torn(chosen: Collection[Replacement], rebuilt: Rebuilt) -> set[Request]:
@@ -283,25 +289,27 @@ def _kept(
 ) -> Iterator[Kept]:
     """What notes keep off in a file, as far as its code is still there."""
     now = {old: new for new, old in rebuilt.origin.items() if new in rendering}
+
+    def standing(node: cst.CSTNode) -> cst.CSTNode | None:
+        return node if node in rendering else now.get(node)
+
     for request in file.fact(Requests):
         cause = left.get(request)
         node = request.node
-        moved = node in now and node not in rebuilt.applied
-        there = isinstance(request, Move) or node in rendering or moved
-        if cause is None or not there:
-            continue
-        around = next((n for n in (node, *file.ancestors(node)) if n in rendering or n in now), file.module)
-        place = around if around in rendering else now.get(around)
-        yield Kept(
-            file=file.path,
-            span=file.span(node),
-            target=file.target,
-            target_line=1 if place is None else rendering.span(_head(place)).line,
-            rule=request.rule.code,
-            reason=request.rule.message if isinstance(request, Move) else request.reason,
-            fixes_hazard=request.rule.fixes_hazard,
-            note=f"{cause.note.told} in line {cause.note.line}{f' of {cause.file}' if cause.file != file.path else ''}",
-        )
+        replaced = node not in rendering and node in rebuilt.applied
+        there = isinstance(request, Move) or (standing(node) is not None and not replaced)
+        if cause is not None and there:
+            place = next(filter(None, map(standing, (node, *file.ancestors(node)))), None)
+            yield Kept(
+                file=file.path,
+                span=file.span(node),
+                target=file.target,
+                target_line=1 if place is None else rendering.span(_head(place)).line,
+                rule=request.rule.code,
+                reason=request.reason,
+                fixes_hazard=request.rule.fixes_hazard,
+                note=cause.told(file.path),
+            )
 
 
 def _reaching(file: SourceFile, node: cst.CSTNode, until: cst.CSTNode | None) -> Span:

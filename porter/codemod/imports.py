@@ -11,8 +11,8 @@ import libcst as cst
 
 from ..analysis.project import SourceFile
 from ..rule import Rule
-from ..syntax.walk import descendants, dotted
-from .requests import ImportEdit, Move, Replacement, Requests, RuleHeader, Safety
+from ..syntax.walk import descendants
+from .requests import ImportEdit, Replacement, Request, Requests, RuleHeader, Safety
 
 
 class RuntimeImport(Rule):
@@ -26,52 +26,45 @@ class RuntimeImport(Rule):
     ours = True
 
 
-def add_import_edits(
-    file: SourceFile, chosen: dict[cst.CSTNode, Replacement], refused: Collection[Move], *, complete: bool
-) -> None:
+def add_import_edits(file: SourceFile, chosen: dict[cst.CSTNode, Replacement], refused: Collection[Request]) -> None:
     """Add to `chosen` the edits of import statements that the rules' other edits in `file` bring with them.
 
-    Names in `refused` stay where they come from. Where `chosen` is not `complete`, only what it needs of the runtime is
-    imported.
+    Names in `refused` stay where they come from. Where anything is, only what is left needs of the runtime is imported.
     """
-    for node, whole in file.fact(Requests).import_edits.items():
+    for whole in file.fact(Requests).import_edits.values():
         edit = whole.without(refused) if refused else whole
-        if not edit.moved:
-            continue
-        (rule, reason), *others = _credits(edit)
-        new: tuple[cst.CSTNode, ...] = split_import(file, edit)
-        line = file.alone(node)
-        if line is not None:
-            head, *more = split_import(file, edit)
-            last = [cst.SimpleStatementLine([small]) for small in more]
-            new = (cst.SimpleStatementLine([head], trailing_whitespace=line.trailing_whitespace), *last)
-        place = node if line is None else line
-        chosen[place] = Replacement(rule, place, new, reason, shared=tuple(others))
-    if complete:
+        if edit.moved:
+            split = _split(file, edit)
+            chosen[split.node] = split
+    if not refused:
         add_import_path(file, chosen)
-    added = runtime_import(file, file.fact(Requests).runtime_aliases if complete else _called(file, chosen.values()))
+    added = runtime_import(file, _called(file, chosen.values()) if refused else file.fact(Requests).runtime_aliases)
     if added is None:
         return
     anchor = _anchor(file, chosen)
-    if anchor in chosen:
-        before = chosen[anchor]
-        chosen[anchor] = replace(before, new=(*_statements(before.new), added))
-    elif anchor is not None:
-        chosen[anchor] = Replacement(RuntimeImport, anchor, (anchor, added), RuntimeImport.message)
-    else:
-        first = cast(cst.BaseStatement, file.module.body[_after_docstring(file.module)])
-        old = _statements(chosen[first].new) if first in chosen else (first,)
-        rule = chosen[first].rule if first in chosen else RuntimeImport
-        reason = chosen[first].reason if first in chosen else RuntimeImport.message
-        shared = chosen[first].shared if first in chosen else ()
-        chosen[first] = Replacement(rule, first, (added, *old), reason, shared=shared)
+    place = file.module.body[_after_docstring(file.module)] if anchor is None else anchor
+    edit_there = chosen.get(place) or Replacement(RuntimeImport, place, place, RuntimeImport.message)
+    old = _statements(edit_there.new)
+    chosen[place] = replace(edit_there, new=(added, *old) if anchor is None else (*old, added))
+
+
+def _split(file: SourceFile, edit: ImportEdit) -> Replacement:
+    """The edit of one from-import."""
+    (rule, reason), *others = _credits(edit)
+    new = split_import(file, edit)
+    line = file.alone(edit.node)
+    if line is None:
+        return Replacement(rule, edit.node, new, reason, shared=tuple(others))
+    first, *more = (cst.SimpleStatementLine([small]) for small in new)
+    first = first.with_changes(trailing_whitespace=line.trailing_whitespace)
+    return Replacement(rule, line, (first, *more), reason, shared=tuple(others))
 
 
 def _credits(edit: ImportEdit) -> list[tuple[type[RuleHeader], str]]:
     """The rules that move names of one import, and what each says of its own."""
     names: dict[type[RuleHeader], list[str]] = {}
     for alias, move in edit.moved.items():
-        names.setdefault(move.rule, []).append(_alias_text(alias))
+        names.setdefault(move.rule, []).append(alias.evaluated_name)
     return [(rule, f"{rule.message} ({', '.join(own)})") for rule, own in names.items()]
 
 
@@ -114,8 +107,7 @@ def runtime_import(file: SourceFile, aliases: Mapping[str, str]) -> cst.SimpleSt
 
 def split_import(file: SourceFile, edit: ImportEdit) -> tuple[cst.ImportFrom, ...]:
     """The imports that replace one from-import whose names now come from several modules."""
-    assert not isinstance(edit.node.names, cst.ImportStar)
-    kept = [a for a in edit.node.names if a not in edit.moved]
+    kept = edit.kept
     whole = None if kept else _renamed(file, edit)
     if whole is not None:
         return (whole,)
@@ -126,7 +118,7 @@ def split_import(file: SourceFile, edit: ImportEdit) -> tuple[cst.ImportFrom, ..
     groups: dict[str, list[str]] = defaultdict(list)
     for alias, move in edit.moved.items():
         module, _, name = move.target.rpartition(".")
-        bound = (dotted(alias.asname.name) if alias.asname is not None else None) or _alias_text(alias)
+        bound = alias.evaluated_alias or alias.evaluated_name
         groups[module].append(name if bound == name else f"{name} as {bound}")
     result += [_parsed(f"from {file.origin(module)} import {', '.join(names)}") for module, names in groups.items()]
     return tuple(result)
@@ -135,7 +127,7 @@ def split_import(file: SourceFile, edit: ImportEdit) -> tuple[cst.ImportFrom, ..
 def _renamed(file: SourceFile, edit: ImportEdit) -> cst.ImportFrom | None:
     """The same from-import, layout and all, of another module, if that is all that changes."""
     modules = {move.target.rpartition(".")[0] for move in edit.moved.values()}
-    if len(modules) != 1 or any(_alias_text(a) != m.target.rpartition(".")[2] for a, m in edit.moved.items()):
+    if len(modules) != 1 or any(a.evaluated_name != m.target.rpartition(".")[2] for a, m in edit.moved.items()):
         return None
     name = modules.pop()
     new = _parsed(f"from {file.origin(name)} import x")
@@ -146,10 +138,6 @@ def _parsed(text: str) -> cst.ImportFrom:
     line = cst.parse_statement(text)
     assert isinstance(line, cst.SimpleStatementLine) and isinstance(line.body[0], cst.ImportFrom)
     return line.body[0]
-
-
-def _alias_text(alias: cst.ImportAlias) -> str:
-    return cst.Module([]).code_for_node(alias.name)
 
 
 def _is_import(statement: cst.CSTNode) -> bool:

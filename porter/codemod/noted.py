@@ -25,6 +25,10 @@ class Noted:
         """The note in words that lead to it."""
         return f"{self.file}:{self.note.line}: the note {self.note.told}"
 
+    def told(self, path: str) -> str:
+        """The note in words for people who are at the file `path`."""
+        return f"{self.note.told} in line {self.note.line}{f' of {self.file}' if self.file != path else ''}"
+
 
 def kept_off(project: Project, notes: Mapping[str, Suppressions]) -> dict[Request, Noted]:
     """What notes themselves keep off; `notes` are those of each file, by path."""

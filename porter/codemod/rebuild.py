@@ -59,7 +59,6 @@ class _Worker:
                 self._dirty.add(current)
                 current = self._old.get(current)
         self._active: set[cst.CSTNode] = set()
-        self._gone: list[cst.CSTNode] = []
         self._loose: list[str] = []  # comments that were inside of what was replaced, for the statement around
         self._after: list[cst.EmptyLine] = []  # comments for what follows the statement that is being made
         self._last: dict[cst.CSTNode, list[cst.EmptyLine]] = {}  # block → comments that nothing follows
@@ -122,7 +121,7 @@ class _Worker:
                     changes[name] = new
             else:
                 items = self._items(node, value, fresh)
-                if len(items) != len(value) or any(a is not b for a, b in zip(items, value, strict=True)):
+                if list(map(id, items)) != list(map(id, value)):
                     changes[name] = items
                 if node in self._last:
                     changes["footer"] = [*self._last.pop(node), *getattr(node, "footer", ())]
@@ -137,26 +136,30 @@ class _Worker:
         items: list[cst.CSTNode] = []
         orphans: list[cst.EmptyLine] = []  # comments above statements that went, for the next one that stays
         remark: Remark | None = None  # behind one that went
-        gone: list[tuple[cst.CSTNode, int]] = []  # removed here, and after how many of those that stay
+        removed = self._emptied.setdefault(parent, [])
+        known = len(removed)
+        before: list[int] = []  # for each of those removed here, how many of those that stay come before it
         for item in value:
-            if not isinstance(item, cst.CSTNode):
-                items.append(item)
-            else:
-                known = len(self._gone)
-                made = self._item(parent, item, fresh)
-                if isinstance(item, cst.BaseStatement):
-                    remark = self._settle(item, made, orphans, remark)
-                items.extend(made)
-                gone += [(old, len(items)) for old in self._gone[known:] if self._result.around[old] is parent]
-        for old, at in gone if items else ():
-            self._result.beside[old] = (items[at - 1], True) if at else (items[0], False)
-        if value and not items and isinstance(parent, cst.IndentedBlock):
-            items.append(cst.SimpleStatementLine([cst.Pass()], leading_lines=orphans))
-        elif value and not items and isinstance(parent, (cst.SimpleStatementLine, cst.SimpleStatementSuite)):
-            items.append(cst.Pass())
-        elif orphans and isinstance(parent, (cst.IndentedBlock, cst.Module)):
+            made = self._item(parent, item, fresh)
+            if isinstance(item, cst.BaseStatement):
+                remark = self._settle(item, made, orphans, remark)
+            items.extend(made)
+            before += [len(items)] * (len(removed) - known - len(before))
+        if value and not items:
+            return self._without_items(parent, orphans)
+        for old, at in zip(removed[known:], before, strict=True):
+            self._result.beside[old] = items[max(at - 1, 0)], at > 0
+        if orphans:
             self._last[parent] = orphans
         return items
+
+    def _without_items(self, parent: cst.CSTNode, orphans: list[cst.EmptyLine]) -> list[cst.CSTNode]:
+        """What stands where everything went: nothing but in a block and on a line."""
+        if isinstance(parent, cst.IndentedBlock):
+            return [cst.SimpleStatementLine([cst.Pass()], leading_lines=orphans)]
+        if orphans:
+            self._last[parent] = orphans
+        return [cst.Pass()] if isinstance(parent, (cst.SimpleStatementLine, cst.SimpleStatementSuite)) else []
 
     def _settle(
         self, item: cst.BaseStatement, made: list[cst.CSTNode], orphans: list[cst.EmptyLine], remark: Remark | None
@@ -169,10 +172,9 @@ class _Worker:
         if not made:
             orphans += above(item)
             return Remark.behind(item) or remark
-        takes = remark is not None and assigned_name(made[0]) == remark.name and made[0] not in self._old
-        if orphans or loose or takes:
-            lines = lines_of(loose)
-            made[0] = self._put(made[0], with_remarks(made[0], orphans, lines, remark.text if remark and takes else ""))
+        taken = remark.text if remark and assigned_name(made[0]) == remark.name and made[0] not in self._old else ""
+        if orphans or loose or taken:
+            made[0] = self._put(made[0], with_remarks(made[0], orphans, lines_of(loose), taken))
         orphans[:] = after
         return None
 
@@ -207,7 +209,6 @@ class _Worker:
             self._result.applied[old] = []
             self._result.around[old] = parent
             self._emptied.setdefault(parent, []).append(old)
-            self._gone.append(old)
         return built
 
 

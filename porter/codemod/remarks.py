@@ -88,9 +88,9 @@ def around_block(
     inner = [block for block in blocks if _heads(block, old, parents) is not None]
     for block in inner:
         for head in _heads(block, old, parents) or ():
-            first += lines_of(line.comment.value for line in above(head) if line.comment is not None)
-        first += lines_of([block.header.comment.value] if block.header.comment is not None else [])
-        last += lines_of(line.comment.value for line in block.footer if line.comment is not None)
+            first += lines_of(_texts(above(head)))
+        first += lines_of(_texts([block.header]))
+        last += lines_of(_texts(block.footer))
     return Around(first, last) if inner else None
 
 

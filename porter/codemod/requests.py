@@ -72,6 +72,11 @@ class Move:
     target: str  # dotted, as `SourceFile.origin` takes it
     ties: Ties = Ties()
 
+    @property
+    def reason(self) -> str:
+        """What its rule says of every name that it moves."""
+        return self.rule.message
+
 
 Request = Replacement | Move
 
@@ -84,7 +89,13 @@ class ImportEdit:
         self.node = node
         self.moved: dict[cst.ImportAlias, Move] = {}
 
-    def without(self, refused: Collection[Move]) -> ImportEdit:
+    @property
+    def kept(self) -> list[cst.ImportAlias]:
+        """The names that stay."""
+        assert not isinstance(self.node.names, cst.ImportStar)
+        return [alias for alias in self.node.names if alias not in self.moved]
+
+    def without(self, refused: Collection[Request]) -> ImportEdit:
         """The same, but for some of the names."""
         left = ImportEdit(self.node)
         left.moved = {alias: move for alias, move in self.moved.items() if move not in refused}

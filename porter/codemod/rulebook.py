@@ -110,13 +110,12 @@ def load(folders: Sequence[Path] = ()) -> RuleBook:
 
 def _rules_of(module: ModuleType) -> Iterator[type[Rule]]:
     """The rules that a file defines, without what several of them share."""
-    from ..rule import RedirectRule, Rule
+    from ..rule import Rule
 
-    kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Rule)]
-    for value in dict.fromkeys(kinds):
-        if value in (Rule, RedirectRule) or value.__module__ != module.__name__:
-            continue
-        if hasattr(value, "code") or not any(issubclass(other, value) for other in kinds if other is not value):
+    kinds = dict.fromkeys(v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Rule))
+    for value in kinds:
+        shared = not hasattr(value, "code") and any(issubclass(other, value) for other in kinds if other is not value)
+        if value.__module__ == module.__name__ and not shared:
             yield value
 
 

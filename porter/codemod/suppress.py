@@ -38,6 +38,11 @@ class Note:
         codes = f"[{', '.join(self.codes)}]" if self.codes != ("",) else ""
         return f"'# port: ignore{codes}'{f' ({self.reason})' if self.reason else ''}"
 
+    def naming(self, code: str, first: int, last: int) -> list[str]:
+        """What in the note names a rule, or its family, if its statement shares a line with `first` to `last`."""
+        meets = self.first <= last and first <= self.last
+        return [noted for noted in self.codes if meets and code.startswith(noted)]
+
 
 class Suppressions:
     """The notes of one file, and which of them kept a rule off."""
@@ -56,11 +61,8 @@ class Suppressions:
         if not self.notes:
             return None
         span = file.span(request.node)
-        code = request.rule.code
         for note in self.notes:
-            if not (note.first <= span.end_line and span.line <= note.last):
-                continue
-            named = [noted for noted in note.codes if code.startswith(noted)]
+            named = note.naming(request.rule.code, span.line, span.end_line)
             exact = any(_RULE.fullmatch(noted) for noted in named)
             if named and (exact or not _leaves(file, request, note)):
                 self._used.update((note.line, noted) for noted in named)
@@ -70,11 +72,10 @@ class Suppressions:
     def covers(self, first: int, last: int, code: str) -> Note | None:
         """The note on lines `first` to `last`, or on the statement there, that names `code` or its family, if any."""
         for note in self.notes:
-            if note.first <= last and first <= note.last:
-                for noted in note.codes:
-                    if code.startswith(noted):
-                        self._used.add((note.line, noted))
-                        return note
+            named = note.naming(code, first, last)
+            if named:
+                self._used.add((note.line, named[0]))
+                return note
         return None
 
     def unused(self) -> list[tuple[int, str]]:
@@ -113,26 +114,24 @@ def _read(text: str) -> tuple[list[_Statement], dict[int, tuple[int, str]]]:
     """The statements of a text in order, and the comments on lines of their own: line → column and comment."""
     statements: list[_Statement] = []
     alone: dict[int, tuple[int, str]] = {}
-    current: _Statement | None = None
+    current = _Statement(0, 0, 0, [])  # nothing yet
     decorates = False  # the decorators of what comes next are in `current` already
     inside = False
     for token in _tokens(text):
         line, column = token.start
-        if token.type == tokenize.COMMENT and not inside:
-            if decorates and current is not None:
+        if token.type == tokenize.COMMENT:
+            if inside or decorates:
                 current.comments.append((line, token.string))
             else:
                 alone[line] = column, token.string
-        elif token.type == tokenize.NEWLINE and current is not None:
+        elif token.type == tokenize.NEWLINE:
             current.last, inside = line, False
-        elif token.type not in _SPACE and token.type != tokenize.COMMENT and not inside:
+        elif token.type not in _SPACE and not inside:
             inside = True
-            if current is None or not decorates:
+            if not decorates:
                 current = _Statement(line, line, column, [])
                 statements.append(current)
             decorates = token.string == "@"
-        elif token.type == tokenize.COMMENT and current is not None:
-            current.comments.append((line, token.string))
     return statements, alone
 
 

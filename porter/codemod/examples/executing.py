@@ -14,7 +14,7 @@ import torch
 
 from porter.codemod.examples.texts import place
 from porter.inputs.sources.layout import TRAINERS
-from porter.rule import Example, Rule, Safety
+from porter.rule import Example, Safety
 
 CLOSE = 100.0  # dB, what rules of other safety than exact have to reach, and all on XLA
 
@@ -75,22 +75,29 @@ def tensors(value: object) -> list[torch.Tensor]:
     return []
 
 
-def difference(rule: type[Rule], example: Example, before: list[torch.Tensor], after: list[torch.Tensor]) -> str:
-    """How results and gradients after a rule differ by more than its safety allows; empty if they do not."""
+def difference(safety: Safety, before: list[torch.Tensor], after: list[torch.Tensor], *, trim: bool = False) -> str:
+    """How results and gradients differ by more than a safety allows; empty if they do not."""
     if not before or len(before) != len(after):
         return f"{len(before)} tensors before, {len(after)} after"
     for number, (old, new) in enumerate(zip(before, after, strict=True), 1):
-        if example.trim:
-            shared = new[tuple(slice(0, n) for n in old.shape)]
-            if not torch.equal(old, shared) or torch.count_nonzero(new) != torch.count_nonzero(shared):
-                return f"tensor {number} differs, or what was added to it is not zero"
-        elif old.dtype != new.dtype or old.shape != new.shape:
-            return f"tensor {number} was {_described(old)} and is {_described(new)}"
-        elif rule.safety is Safety.EXACT and not torch.equal(old, new):
-            return f"tensor {number} is not bit-identical ({decibels(new, old):.0f} dB)"
-        elif decibels(new, old) < CLOSE:
-            return f"tensor {number} has {decibels(new, old):.0f} dB"
+        why = _more_than_zeros(old, new) if trim else _deviation(safety, old, new)
+        if why:
+            return f"tensor {number} {why}"
     return ""
+
+
+def _more_than_zeros(old: torch.Tensor, new: torch.Tensor) -> str:
+    shared = new[tuple(slice(0, n) for n in old.shape)]
+    padded = torch.equal(old, shared) and torch.count_nonzero(new) == torch.count_nonzero(shared)
+    return "" if padded else "differs, or what was added to it is not zero"
+
+
+def _deviation(safety: Safety, old: torch.Tensor, new: torch.Tensor) -> str:
+    if old.dtype != new.dtype or old.shape != new.shape:
+        return f"was {_described(old)} and is {_described(new)}"
+    if safety is Safety.EXACT and not torch.equal(old, new):
+        return f"is not bit-identical ({decibels(new, old):.0f} dB)"
+    return f"has {decibels(new, old):.0f} dB" if decibels(new, old) < CLOSE else ""
 
 
 def _described(value: torch.Tensor) -> str:
