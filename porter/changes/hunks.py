@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ..errors import PortError
@@ -96,12 +97,10 @@ def numbered(found: Iterable[Hunk]) -> list[Hunk]:
 def hunks_in(sides: Sides, edits: Sequence[EditRecord]) -> Iterator[Hunk]:
     """The hunks of one file; keys of equal code are equal. A difference that no edit explains is a ValueError."""
     first, last = sides.header
-    # Without its header the text lines up with upstream's; a line of an edit is moved back accordingly.
-    body = (*sides.new[:first], *sides.new[last:])
-    if body and first == len(body) and sides.old and body[-1].rstrip("\r\n") == sides.old[-1]:
-        body = (*body[:-1], sides.old[-1])  # a last line without an end got one, for the header to follow
+    body = _without_header(sides)
 
     def below(line: int) -> int:
+        """Without its header the text lines up with upstream's; a line of an edit is moved back accordingly."""
         return line - (last - first) if line > first else line
 
     spans = [(e["line"] - 1, e["end_line"], below(e["target_line"]) - 1, below(e["target_end_line"])) for e in edits]
@@ -122,6 +121,15 @@ def hunks_in(sides: Sides, edits: Sequence[EditRecord]) -> Iterator[Hunk]:
             scope=scope,
             key=key_of(sides.target, scope, "".join(old), (edit["rule"] for edit in inside)),
         )
+
+
+def _without_header(sides: Sides) -> tuple[str, ...]:
+    """The new lines without those of the header."""
+    first, last = sides.header
+    body = (*sides.new[:first], *sides.new[last:])
+    if body and first == len(body) and sides.old and body[-1].rstrip("\r\n") == sides.old[-1]:
+        return (*body[:-1], sides.old[-1])  # a last line without an end got one, for the header to follow
+    return body
 
 
 def key_of(target: str, scope: str, code: str, rules: Iterable[str]) -> str:
@@ -192,34 +200,33 @@ def _blocks(old: Sequence[str], new: Sequence[str], spans: Sequence[_Range]) -> 
         grown = _grown([_settled(code, old, new, inside) for code in codes], inside)
         if goes_on:
             before, edits = found.pop()
-            (first, *grown), near = grown, near | edits
-            grown = [(before[0], max(before[1], first[1]), before[2], max(before[3], first[3])), *grown]
+            grown[0], near = _joined(before, grown[0]), near | edits
         found += [(block, near) for block in grown]
     return _apart(found)
 
 
-def _pieces(old: Sequence[str], new: Sequence[str], spans: Sequence[_Range]) -> Iterator[_Block]:
+def _pieces(old: Sequence[str], new: Sequence[str], spans: Sequence[_Range]) -> list[_Block]:
     """The whole of short texts; of long ones the lines of edits, those that share some together.
 
     Between two pieces both texts are the same. To compare long texts whole would take the square of their length.
     """
     if len(old) + len(new) <= LONG:
-        yield (0, len(old), 0, len(new)), set(range(len(spans)))
-        return
-    a = b = c = d = 0
-    near: set[int] = set()
-    end = len(old), len(old), len(new), len(new)
-    for index in (*sorted(range(len(spans)), key=spans.__getitem__), None):
-        start, stop, target, target_stop = end if index is None else spans[index]
-        if start >= b and target >= d and old[b:start] == new[d:target]:
-            if near or a < b or c < d:
-                yield (a, b, c, d), near
-            a, b, c, d, near = start, stop, target, target_stop, set()
+        return [((0, len(old), 0, len(new)), set(range(len(spans))))]
+    pieces: list[_Block] = [((0, 0, 0, 0), set())]
+    end: _Block = (len(old), len(old), len(new), len(new)), set()
+    for span, edits in (*((spans[i], {i}) for i in sorted(range(len(spans)), key=spans.__getitem__)), end):
+        piece, near = pieces[-1]
+        if span[0] >= piece[1] and span[2] >= piece[3] and old[piece[1] : span[0]] == new[piece[3] : span[2]]:
+            pieces.append((span, edits))
         else:
-            a, b, c, d = min(a, start), max(b, stop), min(c, target), max(d, target_stop)
-        near |= {index} if index is not None else set()
-    if near or a < b or c < d:
-        yield (a, b, c, d), near
+            pieces[-1] = _joined(piece, span), near | edits
+    return pieces
+
+
+def _joined(first: _Range, second: _Range) -> _Range:
+    """The lines of both, and those between."""
+    a, b, c, d = first
+    return min(a, second[0]), max(b, second[1]), min(c, second[2]), max(d, second[3])
 
 
 def _grown(found: list[_Range], spans: Sequence[_Range]) -> list[_Range]:
@@ -240,19 +247,21 @@ def _settled(block: _Range, old: Sequence[str], new: Sequence[str], spans: Seque
 
     Each step moves it past one line that both texts have, so what it tells stays the same.
     """
-    if any(_touches(span, block) for span in spans) or (block[0] < block[1] and block[2] < block[3]):
+    if block[0] < block[1] and block[2] < block[3]:
         return block
-    for step in (-1, 1):
-        a, b, c, d = block
-        while True:
-            text, first, last = (new, c, d) if c < d else (old, a, b)
-            gone, come = (last - 1, first - 1) if step < 0 else (first, last)
-            if not (0 <= come < len(text) and text[gone] == text[come]):
-                break
-            a, b, c, d = a + step, b + step, c + step, d + step
-            if any(_touches(span, (a, b, c, d)) for span in spans):
-                return a, b, c, d
-    return block
+    places = chain([block], _moved(block, -1, old, new), _moved(block, 1, old, new))
+    return next((place for place in places if any(_touches(span, place) for span in spans)), block)
+
+
+def _moved(block: _Range, step: int, old: Sequence[str], new: Sequence[str]) -> Iterator[_Range]:
+    """The other places of a block of lines added or removed, up or down, step by step."""
+    a, b, c, d = block
+    text, first, last = (new, c, d) if c < d else (old, a, b)
+    gone, come = (last - 1, first - 1) if step < 0 else (first, last)
+    while 0 <= come < len(text) and text[gone] == text[come]:
+        gone, come = gone + step, come + step
+        a, b, c, d = a + step, b + step, c + step, d + step
+        yield a, b, c, d
 
 
 def _touches(span: _Range, block: _Range) -> bool:
@@ -265,14 +274,14 @@ def _apart(blocks: Sequence[_Block]) -> list[_Block]:
     result: list[_Block] = []
     for block, near in sorted(blocks, key=lambda found: found[0]):
         if result and block[0] < result[-1][0][1]:
-            (a, b, c, d), before = result.pop()
-            result.append(((a, max(b, block[1]), c, max(d, block[3])), before | near))
+            before, edits = result.pop()
+            result.append((_joined(before, block), edits | near))
         else:
             result.append((block, near))
     return result
 
 
-def by_file(hunks: Sequence[Hunk]) -> Mapping[str, list[Hunk]]:
+def by_file(hunks: Iterable[Hunk]) -> Mapping[str, list[Hunk]]:
     """Hunks by their file's place in the package, in order."""
     result: dict[str, list[Hunk]] = {}
     for hunk in hunks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -52,19 +53,24 @@ def _table(case: CaseFigures) -> Table:
     for column in table.columns[2:]:
         column.justify = "right"
     table.add_row("", "verdict", *(cell for side in case.sides for cell in _verdict(side)))
-    for when in ("first", "later"):
-        table.add_section()
-        base: Figures | None = getattr(unported, when)
-        for number, (name, title) in enumerate(FIGURES.items()):
-            cells = [_number(base, name)]
-            for port in ports:
-                figures: Figures | None = getattr(port, when)
-                cells += [_number(figures, name), _ratio(ratios(figures, base)[name])]
-            label = "" if number else f"{'first' if when == 'first' else 'a later'} step"
-            table.add_row(label, f"{title}{', median' if (when, name) == ('later', 'seconds') else ''}", *cells)
+    _add_figures(table, "first step", unported.first, [port.first for port in ports])
+    _add_figures(table, "a later step", unported.later, [port.later for port in ports], seconds=", median")
     spreads = [_spread(unported), *(cell for port in ports for cell in (_spread(port), ""))]
     table.add_row("", "seconds, least to most", *spreads)
     return table
+
+
+def _add_figures(
+    table: Table, label: str, base: Figures | None, ports: Sequence[Figures | None], seconds: str = ""
+) -> None:
+    """Add the rows of one step; `seconds` says of which, where they are several."""
+    table.add_section()
+    for name, title in FIGURES.items():
+        cells = [_number(base, name)]
+        for figures in ports:
+            cells += [_number(figures, name), _ratio(ratios(figures, base)[name])]
+        table.add_row(label, title + (seconds if name == "seconds" else ""), *cells)
+        label = ""
 
 
 def _verdict(side: SideFigures) -> tuple[Text, ...]:

@@ -17,7 +17,7 @@ from ..inputs.upstream.revision import short
 from .console import NARROW, STATUS_STYLES, PlainTable, plain_table
 
 if TYPE_CHECKING:
-    from ..changes.packages.changes import Changed, Changes, FileChange, HazardChange, Rewrite
+    from ..changes.packages.changes import Changed, Changes, FileChange, HazardChange, Rewrite, RewriteChanges
 
 _CLAUSE = re.compile(r"[;,:(]")
 _REASON = 60  # characters
@@ -160,15 +160,7 @@ def _reason(hazard: HazardChange) -> str:
 
 
 def _print_rewrites(console: Console, changes: Changes, most: int | None, lines_most: int | None) -> None:
-    made = changes.rewrites
-    groups: dict[str, list[tuple[Rewrite, str]]] = {
-        "new": [(rewrite, rewrite.reason) for rewrite in made.new],
-        "gone": [(rewrite, rewrite.reason) for rewrite in made.gone],
-        "changed": [(pair.after, _why(pair)) for pair in made.changed],
-        "to elsewhere": [
-            (m.after, f"was {m.before.file}:{m.before.line}, {m.before.scope}") for m in made.moved if m.elsewhere
-        ],
-    }
+    groups = _groups(changes.rewrites)
     if not any(groups.values()):
         return
     console.print()
@@ -194,6 +186,18 @@ def _print_rewrites(console: Console, changes: Changes, most: int | None, lines_
         if left:
             table.add_row(Text(""), Text(""), Text(f"and {left} more {kind}"), Text(""))
     console.print(table)
+
+
+def _groups(made: RewriteChanges) -> dict[str, list[tuple[Rewrite, str]]]:
+    """Rewrites that are not as they were, each with the reason, by what became of them."""
+    return {
+        "new": [(rewrite, rewrite.reason) for rewrite in made.new],
+        "gone": [(rewrite, rewrite.reason) for rewrite in made.gone],
+        "changed": [(pair.after, _why(pair)) for pair in made.changed],
+        "to elsewhere": [
+            (m.after, f"was {m.before.file}:{m.before.line}, {m.before.scope}") for m in made.moved if m.elsewhere
+        ],
+    }
 
 
 def _why(pair: Changed) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..estimate.chips import CHIPS
@@ -48,12 +47,7 @@ def print_estimate(outcome: EstimateOutcome) -> None:
     for chip, note in outcome.notes:
         console.print(Text(f"on {chip}: {note}", style="yellow"), soft_wrap=True)
     if outcome.fits:
-        console.print()
-        console.print(_fits(outcome.fits))
-    for fit in outcome.fits:
-        if fit.found.problem:
-            words = f"{fit.graph} on {fit.chip}, {fit.what}: {fit.found.problem}"
-            console.print(Text(words, style="red"), soft_wrap=True)
+        _print_fits(console, outcome.fits)
 
 
 def _print_head(console: Console, outcome: EstimateOutcome) -> None:
@@ -122,7 +116,7 @@ def _cells(graph: GraphOutcome, said: Said, chip: str) -> tuple[str, ...]:
     )
 
 
-def _fits(fits: Sequence[Fit]) -> Table:
+def _print_fits(console: Console, fits: Sequence[Fit]) -> None:
     table = plain_table("graph", "chip", "search", "largest that fits", "HBM needed", "does not fit", "compiles")
     for fit in fits:
         found = fit.found
@@ -136,4 +130,9 @@ def _fits(fits: Sequence[Fit]) -> Table:
             str(found.exceeded or "–"),
             str(len(found.probes)),
         )
-    return table
+    console.print()
+    console.print(table)
+    for fit in fits:
+        if fit.found.problem:
+            words = f"{fit.graph} on {fit.chip}, {fit.what}: {fit.found.problem}"
+            console.print(Text(words, style="red"), soft_wrap=True)

@@ -16,7 +16,7 @@ from .trainers import print_missing
 
 if TYPE_CHECKING:
     from ..hazards.runs import Checked
-    from ..package.manifest import HazardRecord, IgnoreRecord, Manifest
+    from ..package.manifest import HazardRecord, HazardsRecord, IgnoreRecord, Manifest
 
 _HEADINGS = {
     "fixed": "Fixed by a rule",
@@ -50,10 +50,14 @@ def print_hazards(manifest: Manifest, checked: Checked, *, everything: bool, qui
         console.print()
     print_unused(console, manifest["unused_ignores"])
     print_missing(console, manifest)
+    counts = counts_line(_counts(hazards))
+    console.print(counts.append(f", {_of_what(checked)}"), soft_wrap=console.width >= NARROW)
+
+
+def _counts(hazards: HazardsRecord) -> dict[str, int]:
+    """How many hazards have each status."""
     counts = {"fixed": hazards["fixed"], "waived": hazards["waived"], "residual": hazards["residual"]}
-    if "not_ported" in hazards:
-        counts["not ported"] = hazards["not_ported"]
-    console.print(counts_line(counts).append(f", {_of_what(checked)}"), soft_wrap=console.width >= NARROW)
+    return counts | ({"not ported": hazards["not_ported"]} if "not_ported" in hazards else {})
 
 
 def _of_what(checked: Checked) -> str:

@@ -69,14 +69,18 @@ def print_rule(rule: type[Rule]) -> None:
         _print_heading(console, "Example" if len(rule.examples) == 1 else f"Example {number}")
         _print_code(console, [line.rstrip("\n") for line in example_diff(example.before, example.after)])
     if rule.untouched:
-        _print_heading(console, "Code that looks alike and is left alone")
-        for number, source in enumerate(rule.untouched):
-            if number:
-                console.print(Text("  ⋮", style="dim"))
-            _print_code(console, [f" {line}" for line in source.rstrip("\n").split("\n")])
+        _print_untouched(console, rule.untouched)
     _print_heading(console, "To keep it off")
     for line in suppression(rule):
         _print_words(console, line)
+
+
+def _print_untouched(console: Console, sources: Sequence[str]) -> None:
+    _print_heading(console, "Code that looks alike and is left alone")
+    for number, source in enumerate(sources):
+        if number:
+            console.print(Text("  ⋮", style="dim"))
+        _print_code(console, [f" {line}" for line in source.rstrip("\n").split("\n")])
 
 
 def print_named(found: Named) -> None:

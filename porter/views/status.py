@@ -44,8 +44,7 @@ def print_standing(standing: Standing, upstream: str, *, quiet: bool = False, wh
         if standing.changes.fact("rulebook"):
             console.print()
             console.print(Text("If the package was made with --rules, give status the same."))
-    if standing.news:
-        _print_news(console, standing, whole)
+    _print_news(console, standing, whole)
 
 
 def _rows(standing: Standing, listed: Callable[[Sequence[str]], str]) -> list[tuple[str, str]]:
@@ -67,6 +66,8 @@ def _rows(standing: Standing, listed: Callable[[Sequence[str]], str]) -> list[tu
 
 def _print_news(console: Console, standing: Standing, whole: bool) -> None:
     news = standing.news
+    if not news:
+        return
     console.print()
     console.print(Text(f"New in sovits-port since {standing.manifest['version']}, which made the package:"))
     most = None if whole else _NEWS

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .hazard_findings import hazard_rules
 from .sarif import About, Finding
 
 if TYPE_CHECKING:
-    from ..changes.packages.changes import FileChange
+    from ..changes.packages.changes import FileChange, HazardChanges
     from ..changes.status import Standing
     from ..rule import Rule
 
@@ -41,16 +41,18 @@ def status_findings(found: Standing) -> list[Finding]:
     for conflict in found.marked:
         message = f"{conflict.file}:{conflict.line} of the package: {conflict.message}."
         findings.append(Finding(_CONFLICT, "error", message, root, fingerprint=f"{conflict.file}:{conflict.line}"))
+    return findings if found.changes is None else [*findings, *_new_hazards(found.changes.hazards)]
+
+
+def _new_hazards(hazards: HazardChanges) -> Iterator[Finding]:
     seen: Counter[tuple[str, str, str]] = Counter()
-    rejected = found.changes.hazards.rejected if found.changes is not None else ()
-    for hazard in found.changes.hazards.residual if found.changes is not None else ():
-        seen[hazard.code, hazard.file, hazard.scope] += 1
-        number = seen[hazard.code, hazard.file, hazard.scope]
-        name = f"{hazard.scope or 'module'}:{number}"
-        why = "a person's decision leaves it" if hazard in rejected else "no rule fixes it"
+    for hazard in hazards.residual:
+        place = hazard.code, hazard.file, hazard.scope
+        seen[place] += 1
+        name = f"{hazard.scope or 'module'}:{seen[place]}"
+        why = "a person's decision leaves it" if hazard in hazards.rejected else "no rule fixes it"
         message = f"New, and {why}: {hazard.reason}"
-        findings.append(Finding(hazard.code, "error", message, hazard.file, hazard.line, fingerprint=name))
-    return findings
+        yield Finding(hazard.code, "error", message, hazard.file, hazard.line, fingerprint=name)
 
 
 def status_rules(book: Sequence[type[Rule]]) -> list[About]:

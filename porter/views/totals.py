@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ..changes.comparison.choosing import HAND
+from ..changes.comparison import HAND
 from ..changes.comparison.patch import notes_of
 from ..changes.comparison.records import BY_HAND
 from ..changes.comparison.totals import Total, by_file, by_rule, total_of
@@ -25,20 +25,20 @@ _FIGURES = ("Hunks", "Edits", "+", "-")
 def print_totals(comparison: Comparison) -> None:
     """Print them on stdout."""
     console = stdout_console()
-    titles = {rule.code: rule.title for rule in rulebook.load().rules} | {RuntimeImport.code: RuntimeImport.title}
-    wide = console.width >= NARROW
-    rules = _table("Rule", *(["What it does"] if wide else []))
+    titles = {RuntimeImport.code: RuntimeImport.title, HAND: BY_HAND}
+    titles |= {rule.code: rule.title for rule in rulebook.load().rules}
+    wide = console.width >= NARROW  # a column says what each rule does
+    rules = _table("Rule", *["What it does"] * wide)
     for code, total in by_rule(comparison).items():
-        hand = code == HAND
-        title = [Text(BY_HAND if hand else titles.get(code, ""))] if wide else []
-        rules.add_row(Text(code, style=HAND_STYLE if hand else "cyan"), *title, *_cells(total))
+        style = HAND_STYLE if code == HAND else "cyan"
+        rules.add_row(Text(code, style), *[Text(titles.get(code, ""))] * wide, *_cells(total))
     files = _table("File")
     for path, total in by_file(comparison).items():
         files.add_row(Text(path), *_cells(total))
     everything = _cells(total_of(change for _, change in comparison.changes))
-    for table, blank in ((rules, [Text("")] if wide else []), (files, [])):
+    for table, blanks in ((rules, int(wide)), (files, 0)):
         table.add_section()
-        table.add_row(Text("all"), *blank, *everything)
+        table.add_row(Text("all"), *[Text("")] * blanks, *everything)
     console.print(rules)
     console.print()
     console.print(files)

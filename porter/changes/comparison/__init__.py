@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .choosing import HAND, choose
+from .choosing import choose
 from .reading import compare
-from .records import Change, Comparison, FileChanges
+from .records import HAND, Change, Comparison, FileChanges
 from .rows import Row, counts, rows_of
 
 __all__ = ["HAND", "Change", "Comparison", "FileChanges", "Row", "choose", "compare", "counts", "rows_of"]

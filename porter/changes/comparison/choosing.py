@@ -8,9 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from ...errors import PortError
-from .records import Change, Comparison
-
-HAND = "HAND"  # stands for a rule's code: lines changed by hand
+from .records import HAND, Change, Comparison
 
 
 def choose(comparison: Comparison, rules: Sequence[str], files: Sequence[str]) -> Comparison:
@@ -25,16 +23,19 @@ def choose(comparison: Comparison, rules: Sequence[str], files: Sequence[str]) -
     return replace(
         comparison,
         files=tuple(replace(file, changes=tuple(c for c in file.changes if _is_by(c, codes))) for file in kept),
-        added=tuple(name for name in comparison.added if _matches((name,), files)),
+        added=_matching(comparison.added, files),
         removed=tuple(names for names in comparison.removed if _matches(names, files)),
-        edited_alone=tuple(name for name in comparison.edited_alone if _matches((name,), files)),
+        edited_alone=_matching(comparison.edited_alone, files),
     )
+
+
+def _matching(names: Iterable[str], patterns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if _matches((name,), patterns))
 
 
 def _is_by(change: Change, codes: tuple[str, ...]) -> bool:
     """Whether a rule whose code begins with one of these, or a person, made a change; any did where none is named."""
-    told = (*change.rules, *([HAND] if change.by_hand else []))
-    return not codes or any(known.startswith(codes) for known in told)
+    return not codes or any(maker.startswith(codes) for maker in change.makers)
 
 
 def _refuse_absent(comparison: Comparison, codes: Iterable[str]) -> None:

@@ -37,8 +37,20 @@ class _Span:
     end: int
     more_upstream: int = 0
     more_on_disk: int = 0
-    hunk: Hunk | None = None
+    hunks: tuple[Hunk, ...] = ()
     by_hand: bool = False
+
+    @classmethod
+    def covering(cls, spans: Sequence[_Span]) -> _Span:
+        """One for several that meet."""
+        return cls(
+            min(span.start for span in spans),
+            max(span.end for span in spans),
+            sum(span.more_upstream for span in spans),
+            sum(span.more_on_disk for span in spans),
+            tuple(hunk for span in spans for hunk in span.hunks),
+            any(span.by_hand for span in spans),
+        )
 
 
 def compose(target: str, texts: Texts, hunks: Sequence[Hunk]) -> tuple[tuple[Change, ...], tuple[int, ...]]:
@@ -47,33 +59,30 @@ def compose(target: str, texts: Texts, hunks: Sequence[Hunk]) -> tuple[tuple[Cha
     Upstream's lines with all changes made are the lines on disk without the generated header.
     """
     blocks = matcher(texts.generated, texts.disk).get_opcodes()
-    header_on_disk = _header_on_disk(texts, blocks)
-    # Its lines are no change where a person moved them either; its empty line is known by its place alone.
-    words = {line for line in texts.generated[slice(*texts.header)] if line.strip()}
+    header = _header_on_disk(texts, blocks)
     scopes = scopes_of([line.decode("latin-1") for line in texts.upstream])
     changes: list[Change] = []
     numbers: list[int] = []
     up = down = 0  # what upstream and disk have more, so far
-    for cluster in _clusters(_spans(texts, hunks, blocks)):
-        start, end = min(span.start for span in cluster), max(span.end for span in cluster)
-        a, e = start + up, start + down
-        up += sum(span.more_upstream for span in cluster)
-        down += sum(span.more_on_disk for span in cluster)
-        b, f = end + up, end + down
+    for span in map(_Span.covering, _clusters(_spans(texts, hunks, blocks))):
+        a, e = span.start + up, span.start + down
+        up += span.more_upstream
+        down += span.more_on_disk
+        b, f = span.end + up, span.end + down
         numbers += range(e - (a - len(numbers)) + 1, e + 1)
         numbers += [0] * (b - a)
-        kept = [line for line in range(e, f) if line not in header_on_disk and texts.disk[line] not in words]
+        kept = [line for line in range(e, f) if line not in header]
         change = Change(
             a + 1,
             texts.upstream[a:b],
             (kept[0] if kept else e) + 1,
             tuple(texts.disk[line] for line in kept),
-            tuple(edit for span in cluster if span.hunk for edit in span.hunk.edits),
-            any(span.by_hand for span in cluster),
+            tuple(edit for hunk in span.hunks for edit in hunk.edits),
+            span.by_hand,
             scopes(a),
             "",
         )
-        changes += _keyed(target, change, [span.hunk for span in cluster if span.hunk])
+        changes += _keyed(target, change, span.hunks)
     left = len(texts.upstream) - len(numbers)
     numbers += range(len(texts.disk) - left + 1, len(texts.disk) + 1)
     return tuple(_with_mark(changes, texts, numbers)), tuple(numbers)
@@ -101,9 +110,10 @@ def _spans(texts: Texts, hunks: Sequence[Hunk], blocks: Sequence[_Block]) -> lis
 
 
 def _header_on_disk(texts: Texts, blocks: Sequence[_Block]) -> set[int]:
-    """The lines on disk that are the header's."""
+    """The lines on disk that are the header's, those that a person moved too; its empty line only in its place."""
     first, last = texts.header
-    return {
+    words = {line for line in texts.generated[first:last] if line.strip()}
+    return {number for number, line in enumerate(texts.disk) if line in words} | {
         e + line - c for kind, c, d, e, _ in blocks if kind == "equal" for line in range(max(c, first), min(d, last))
     }
 
@@ -114,7 +124,7 @@ def _of_hunk(hunk: Hunk, header: tuple[int, int]) -> _Span:
     end = start + len(hunk.new)
     if start < first < end:
         end += last - first
-    return _Span(start, end, more_upstream=len(hunk.old) - len(hunk.new), hunk=hunk)
+    return _Span(start, end, more_upstream=len(hunk.old) - len(hunk.new), hunks=(hunk,))
 
 
 def _clusters(spans: Sequence[_Span]) -> Iterator[list[_Span]]:
@@ -136,9 +146,8 @@ def _clusters(spans: Sequence[_Span]) -> Iterator[list[_Span]]:
 
 def _with_mark(changes: list[Change], texts: Texts, numbers: list[int]) -> list[Change]:
     """The changes with the byte order mark where it belongs: before the first line, whatever that is."""
-    upstream = MARK if texts.upstream and texts.upstream[0].startswith(MARK) else b""
     at_top = bool(changes) and changes[0].line == 1
-    if not texts.upstream or (upstream == texts.mark and (not upstream or not at_top)):
+    if _mark_stays(texts, at_top):
         return changes
     if not at_top:
         plain = texts.upstream[0].removeprefix(MARK)
@@ -146,7 +155,7 @@ def _with_mark(changes: list[Change], texts: Texts, numbers: list[int]) -> list[
         numbers[0] = 0
         changes = [top, *changes]
     # A first line that comes or goes takes the mark along, so the line that follows is part of the change.
-    while not (changes[0].old and changes[0].new) and _goes_on(changes, texts.upstream):
+    while _lacks_line(changes, texts.upstream):
         changes = _longer(changes, texts.upstream, numbers)
     top = changes[0]
     if top.new:
@@ -154,9 +163,18 @@ def _with_mark(changes: list[Change], texts: Texts, numbers: list[int]) -> list[
     return [top, *changes[1:]]
 
 
-def _goes_on(changes: list[Change], upstream: Lines) -> bool:
-    """Whether anything follows the first change: a line, or lines put in where upstream ends."""
-    return changes[0].line - 1 + len(changes[0].old) < len(upstream) or len(changes) > 1
+def _mark_stays(texts: Texts, first_changes: bool) -> bool:
+    """Whether the byte order mark is in no change."""
+    if not texts.upstream:
+        return True
+    marked = texts.upstream[0].startswith(MARK)
+    return marked == bool(texts.mark) and not (marked and first_changes)
+
+
+def _lacks_line(changes: list[Change], upstream: Lines) -> bool:
+    """Whether the first change has no lines on one side, and anything follows: a line, or lines put in at the end."""
+    top = changes[0]
+    return not (top.old and top.new) and (top.line - 1 + len(top.old) < len(upstream) or len(changes) > 1)
 
 
 def _longer(changes: list[Change], upstream: Lines, numbers: list[int]) -> list[Change]:

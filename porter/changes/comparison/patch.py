@@ -49,8 +49,8 @@ def _file(file: FileChanges) -> Iterator[bytes]:
     grown = 0
     for group in groups_of(file, effective):
         rows, line = rows_around(file, group)
-        removed = sum(mark != "+" for mark, _ in rows)
-        added = sum(mark != "-" for mark, _ in rows)
+        marks = [mark for mark, _ in rows]
+        removed, added = len(rows) - marks.count("+"), len(rows) - marks.count("-")
         words = "; ".join(dict.fromkeys(phrase for change in group for phrase in words_of(change)))
         heading = f"@@ -{_range(line, removed)} +{_range(line + grown, added)} @@ {words}\n"
         yield heading.encode("utf-8", "surrogateescape")

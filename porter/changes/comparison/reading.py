@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tokenize
 from codecs import lookup
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ...errors import PortError
 from ...generate.guard import still_marked
 from ...inputs.regular import read_regular
 from ...package.base import NAME, Base, read_base
-from ...package.manifest import DecisionRecord, Manifest, output_hashes, read_package
+from ...package.manifest import Manifest, output_hashes, read_package
 from ...package.store import Place, edited_files
 from ...syntax.text import split_lines
 from ..decisions.undecided import undecided_hunks
@@ -28,35 +28,32 @@ def compare(directory: Path) -> Comparison:
     place = Place(directory)
     manifest = read_package(place)
     base = read_base(directory, manifest)
-    hunks = by_file(hunks_of(manifest, base))
-    decisions = {told["key"]: told for told in manifest["decisions"]["list"] if not told["stale"]}
-    decided = by_file(undecided_hunks(manifest, base)) if decisions else {}
-    mirrored = {name: record["upstream"] for name, record in manifest["files"].items() if record["upstream"]}
+    emitted = manifest["files"].keys()
+    mirrored = {name: path for name, record in manifest["files"].items() if (path := record["upstream"])}
     edited = edited_files(place, output_hashes(manifest))
-    gone = {name for name in edited if name in manifest["files"] and not (directory / name).exists()}
-    files = [
-        _with_decisions(
-            _file(directory, manifest, base, sides, hunks.get(sides.target, [])),
-            decided.get(sides.target, []),
-            decisions,
-        )
-        for sides in sides_of(manifest, base)
-        if f"{manifest['package']}/{sides.target}" not in gone
-    ]
+    gone = {name for name in emitted & edited if not (directory / name).exists()}
     return Comparison(
         manifest,
-        tuple(sorted(files, key=lambda file: file.path)),
-        added=tuple(name for name in edited if name not in manifest["files"] and name != NAME),
-        removed=tuple(sorted((path, name) for name, path in mirrored.items() if path and name in gone)),
-        edited_alone=tuple(name for name in edited if name in manifest["files"] and name not in mirrored),
-        left_out=len(manifest["files"]) - len(mirrored),
+        tuple(sorted(_files(directory, manifest, base, gone), key=lambda file: file.path)),
+        added=tuple(name for name in edited if name not in {*emitted, NAME}),
+        removed=tuple(sorted((mirrored[name], name) for name in mirrored.keys() & gone)),
+        edited_alone=tuple(sorted((emitted & edited) - mirrored.keys())),
+        left_out=len(emitted) - len(mirrored),
         marked=still_marked(place, edited),
     )
 
 
-def _with_decisions(file: FileChanges, hunks: Sequence[Hunk], decisions: Mapping[str, DecisionRecord]) -> FileChanges:
-    changes, numbers = with_decisions(file.changes, file.numbers, file.lines, hunks, decisions)
-    return replace(file, changes=changes, numbers=numbers)
+def _files(directory: Path, manifest: Manifest, base: Base, gone: Collection[str]) -> Iterator[FileChanges]:
+    """The changes of each file that is there and mirrors one of upstream's, with what people decided."""
+    hunks = by_file(hunks_of(manifest, base))
+    decisions = {told["key"]: told for told in manifest["decisions"]["list"] if not told["stale"]}
+    decided = by_file(undecided_hunks(manifest, base)) if decisions else {}
+    for sides in sides_of(manifest, base):
+        if f"{manifest['package']}/{sides.target}" not in gone:
+            file = _file(directory, manifest, base, sides, hunks.get(sides.target, []))
+            asked = decided.get(sides.target, [])
+            changes, numbers = with_decisions(file.changes, file.numbers, file.lines, asked, decisions)
+            yield replace(file, changes=changes, numbers=numbers)
 
 
 def _file(directory: Path, manifest: Manifest, base: Base, sides: Sides, hunks: list[Hunk]) -> FileChanges:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ...generate.merging import Conflict
     from ...package.manifest import DecisionRecord, EditRecord, Manifest
 
+HAND = "HAND"  # stands for a rule's code: lines changed by hand
 BY_HAND = "edited by hand"
 ENDS = "edited by hand: only how lines end"
 UNDONE = "undone by hand: upstream's lines stand here again"
@@ -38,6 +39,11 @@ class Change:
     def rules(self) -> tuple[str, ...]:
         """Codes of the rules at work, sorted."""
         return tuple(sorted({edit["rule"] for edit in self.edits}))
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        """Codes of the rules at work, and the one that stands for people if one was."""
+        return (*self.rules, HAND) if self.by_hand else self.rules
 
     @property
     def safety(self) -> str | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .choosing import HAND
-from .records import Change, Comparison
+from .records import HAND, Change, Comparison
 from .rows import counts
 
 
@@ -34,13 +34,12 @@ def total_of(changes: Iterable[Change], rule: str | None = None) -> Total:
 
 def by_rule(comparison: Comparison) -> dict[str, Total]:
     """By code, those edited by hand last; a change by two rules counts for each."""
-    changes = [change for _, change in comparison.changes]
-    codes = sorted({rule for change in changes for rule in change.rules})
-    totals = {code: total_of((c for c in changes if code in c.rules), code) for code in codes}
-    totals = {code: total for code, total in totals.items() if total.hunks}
-    if any(change.by_hand for change in changes):
-        totals[HAND] = total_of((c for c in changes if c.by_hand), HAND)
-    return totals
+    changes: dict[str, list[Change]] = defaultdict(list)
+    for _, change in comparison.changes:
+        for code in change.makers:
+            changes[code].append(change)
+    totals = {code: total_of(changes[code], code) for code in sorted(changes, key=lambda code: (code == HAND, code))}
+    return {code: total for code, total in totals.items() if total.hunks or code == HAND}
 
 
 def by_file(comparison: Comparison) -> dict[str, Total]:

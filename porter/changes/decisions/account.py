@@ -10,7 +10,6 @@ from ...hazards.account import account
 from ...hazards.hazard import Hazard, Status, family, in_order
 from ...hazards.scan import scan
 from .model import REJECTED, Decision
-from .splicing import Splice
 
 if TYPE_CHECKING:
     from ...codemod.engine import Edit
@@ -44,20 +43,20 @@ def account_for(decided: Decided) -> tuple[Hazard, ...]:
     spread = _spread(decided, list(told.values())) if refused else []
     result: list[Hazard] = []
     for one in refused:
-        related = [h for h in spread if family(h.code) == family(one.edit.rule)]
-        # An import, or a helper in another file, may be where the hazard itself is.
-        near = [h for h in related if h.file == one.edit.file]
-        others = {r.edit.file for r in refused if family(r.edit.rule) == family(one.edit.rule)}
-        caused = near or [h for h in related if h.file not in others]
+        caused = _caused(one, refused, spread)
         for hazard in caused:
             told.pop(id(hazard), None)
         result.append(_again(one, caused))
-    left = list(told.values())
-    for path, change in decided.changes.items():
-        for splice in change.spliced.splices:
-            start, end = change.spliced.place(splice)
-            left = list(_inside(splice, path, start, end, left))
-    return in_order([*result, *left])
+    return in_order([*result, *_as_decided(decided, list(told.values()))])
+
+
+def _caused(one: _Refused, refused: Sequence[_Refused], spread: Sequence[Hazard]) -> list[Hazard]:
+    """What the scan sees because of one refused edit."""
+    related = [h for h in spread if family(h.code) == family(one.edit.rule)]
+    # An import, or a helper in another file, may be where the hazard itself is.
+    near = [h for h in related if h.file == one.edit.file]
+    others = {r.edit.file for r in refused if family(r.edit.rule) == family(one.edit.rule)}
+    return near or [h for h in related if h.file not in others]
 
 
 def _refused(decided: Decided) -> Iterator[_Refused]:
@@ -101,18 +100,23 @@ def _again(one: _Refused, caused: Sequence[Hazard]) -> Hazard:
     return _decided(hazard, one.decision)
 
 
-def _inside(splice: Splice, path: str, start: int, end: int, found: Sequence[Hazard]) -> Iterator[Hazard]:
-    """Hazards, those in the lines of one decision by what was decided."""
-    inside = [h for h in found if h.file == path and start < h.target_line <= end]
+def _as_decided(decided: Decided, found: list[Hazard]) -> list[Hazard]:
+    """Hazards, those in the lines of a decision by what was decided."""
+    for path, change in decided.changes.items():
+        for splice in change.spliced.splices:
+            start, end = change.spliced.place(splice)
+            inside = [h for h in found if h.file == path and start < h.target_line <= end]
+            found = [*(h for h in found if h not in inside), *_by_decision(splice.decision, inside)]
+    return found
+
+
+def _by_decision(decision: Decision, inside: Sequence[Hazard]) -> list[Hazard]:
+    """What becomes of the hazards in the lines of one decision."""
+    if decision.what == "reject":
+        return [_decided(h, decision) if h.status is Status.RESIDUAL else h for h in inside]
     # What a person wrote may hold the hazard that the rule had taken away: then nothing is fixed.
     again = {family(h.code) for h in inside if h.status is Status.RESIDUAL}
-    for hazard in found:
-        if hazard not in inside:
-            yield hazard
-        elif splice.decision.what == "reject":
-            yield _decided(hazard, splice.decision) if hazard.status is Status.RESIDUAL else hazard
-        elif hazard.status is not Status.FIXED or family(hazard.code) not in again:
-            yield hazard
+    return [h for h in inside if h.status is not Status.FIXED or family(h.code) not in again]
 
 
 def _decided(hazard: Hazard, decision: Decision) -> Hazard:

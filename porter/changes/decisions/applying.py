@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import libcst as cst
 
 from ...codemod.engine import Asked, Edit, Rewrites, Rewritten, asked
 from ...codemod.rebuild import Rebuilt
-from ...codemod.requests import Request, Requests
+from ...codemod.requests import Requests
 from ...codemod.ties import with_dependants
 from ...errors import PortError
 from ...package.manifest import DecisionRecord
@@ -17,7 +17,7 @@ from ...package.manifest.describe import edit_record
 from ...syntax.alignment import matcher
 from ...syntax.spans import Rendering, Span
 from ...syntax.text import split_lines
-from ..hunks import Hunk, Sides, hunks_in, numbered
+from ..hunks import Hunk, Sides, by_file, hunks_in, numbered
 from .model import Decision, decision, is_outdated
 from .splicing import Splice, Spliced, splice_file
 
@@ -27,7 +27,7 @@ class Change:
     """A file with decisions followed."""
 
     spliced: Spliced
-    edits: Mapping[str, tuple[Edit, ...]]  # by a hunk's key: the rules' edits there, with their places as they were
+    edits: Mapping[str, Sequence[Edit]]  # by a hunk's key: the rules' edits there, with their places as they were
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +48,34 @@ def decide(rewrites: Rewrites, decisions: Sequence[Decision]) -> Decided:
     if not decisions:
         return Decided(rewrites, rewrites, {}, ())
     edits: dict[str, list[Edit]] = {}
-    hunks: dict[str, list[Hunk]] = {}
-    for path, rewritten in rewrites.files.items():
-        hunks[path] = []
+    hunks: dict[str, Hunk] = {}  # by key
+    for rewritten in rewrites.files.values():
         for hunk, made in _hunks(rewritten):
-            hunks[path].append(hunk)
-            edits[hunk.key] = made
-    followed = [*decisions, *_along(rewrites, [h for found in hunks.values() for h in found], edits, decisions)]
+            hunks[hunk.key], edits[hunk.key] = hunk, made
+    followed = [*decisions, *_along(rewrites, hunks.values(), edits, decisions)]
+    by_path = by_file(hunks.values())
     changes: dict[str, Change] = {}
-    files: dict[str, Rewritten] = {}
     for path, rewritten in rewrites.files.items():
-        spliced = splice_file(split_lines(rewritten.text), hunks[path], followed)
-        files[path] = rewritten
+        spliced = splice_file(split_lines(rewritten.text), by_path.get(rewritten.file.target, ()), followed)
         if spliced.splices and spliced.text != rewritten.text:
-            change = Change(spliced, {s.hunk.key: tuple(edits[s.hunk.key]) for s in spliced.splices})
-            changes[path] = change
-            files[path] = _followed(rewritten, change)
-    known = {hunk.key: hunk for found in hunks.values() for hunk in found}
-    records = sorted((_record(d, known.get(d.key)) for d in decisions), key=lambda r: (r["file"], r["line"], r["key"]))
+            changes[path] = Change(spliced, edits)
+    files = {**rewrites.files, **{path: _followed(rewrites.files[path], change) for path, change in changes.items()}}
+    records = sorted((_record(d, hunks.get(d.key)) for d in decisions), key=lambda r: (r["file"], r["line"], r["key"]))
     return Decided(replace(rewrites, files=files), rewrites, changes, tuple(records))
 
 
 def _along(
-    rewrites: Rewrites, hunks: Sequence[Hunk], edits: Mapping[str, Sequence[Edit]], decisions: Sequence[Decision]
+    rewrites: Rewrites, hunks: Collection[Hunk], edits: Mapping[str, Sequence[Edit]], decisions: Sequence[Decision]
 ) -> list[Decision]:
     """Rejections of the other hunks with edits that mean nothing without those that a person rejected; the same go
     along with a note. PortError where the person wants one of them.
     """
     told = {d.key: d for d in decisions}
-    rejected = {hunk.key: told[hunk.key] for hunk in hunks if hunk.key in told and told[hunk.key].what == "reject"}
+    rejected = {key: told[key] for key in edits if key in told and told[key].what == "reject"}
     if not rejected:
         return []
-    places = {request: asked(f, request) for f in rewrites.project.files.values() for request in f.fact(Requests)}
     found: list[Decision] = []
-    while more := _next_along(rewrites, hunks, edits, places, rejected):
+    while more := _next_along(rewrites, hunks, edits, rejected):
         for hunk, cause in more:
             if hunk.key in told:
                 raise PortError(
@@ -94,19 +88,19 @@ def _along(
 
 
 def _next_along(
-    rewrites: Rewrites,
-    hunks: Sequence[Hunk],
-    edits: Mapping[str, Sequence[Edit]],
-    places: Mapping[Request, Asked],
-    rejected: Mapping[str, Decision],
+    rewrites: Rewrites, hunks: Iterable[Hunk], edits: Mapping[str, Sequence[Edit]], rejected: Mapping[str, Decision]
 ) -> list[tuple[Hunk, Decision]]:
     """Hunks that go with those rejected so far, each with the decision that is the cause."""
-    causes = {edit.asked: cause for key, cause in rejected.items() for edit in edits[key]}
+    gone = _gone(rewrites, {edit.asked: cause for key, cause in rejected.items() for edit in edits[key]})
+    first = ((hunk, next(filter(None, (gone.get(edit.asked) for edit in edits[hunk.key])), None)) for hunk in hunks)
+    return [(hunk, cause) for hunk, cause in first if cause is not None and hunk.key not in rejected]
+
+
+def _gone(rewrites: Rewrites, causes: Mapping[Asked, Decision]) -> dict[Asked, Decision]:
+    """The edits that are refused and those that mean nothing without them, each with the decision that is the cause."""
+    places = {request: asked(f, request) for f in rewrites.project.files.values() for request in f.fact(Requests)}
     refused = {request: causes[place] for request, place in places.items() if place in causes}
-    gone = {places[request]: cause for request, cause in with_dependants(rewrites.project, refused).items()}
-    open_hunks = (hunk for hunk in hunks if hunk.key not in rejected)
-    first = ((hunk, next((gone[e.asked] for e in edits[hunk.key] if e.asked in gone), None)) for hunk in open_hunks)
-    return [(hunk, cause) for hunk, cause in first if cause is not None]
+    return {places[request]: cause for request, cause in with_dependants(rewrites.project, refused).items()}
 
 
 def named(decision: Decision, hunk: Hunk | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,16 +32,7 @@ def write(path: Path, decisions: Iterable[Decision]) -> None:
         tables = tomlkit.aot()
         document["decision"] = tables
     wanted = {decision.key: decision for decision in decisions}
-    for index in range(len(tables) - 1, -1, -1):
-        key = str(tables[index]["key"])
-        if key not in wanted:
-            del tables[index]
-        elif wanted[key] != known[key]:
-            changed = _table(wanted[key], tables[index])
-            del tables[index]
-            tables.insert(index, changed)
-    for decision in sorted((d for d in wanted.values() if d.key not in known), key=_order):
-        _insert(tables, _table(decision), decision)
+    _update(tables, known, wanted)
     if not tables:
         del document["decision"]
     content = tomlkit.dumps(document)
@@ -59,6 +50,20 @@ def _empty() -> TOMLDocument:
     document.add("version", tomlkit.item(VERSION))
     document.add(tomlkit.nl())
     return document
+
+
+def _update(tables: AoT, known: Mapping[str, Decision], wanted: Mapping[str, Decision]) -> None:
+    """Make tables that say what is `known` say what is `wanted`."""
+    for index in range(len(tables) - 1, -1, -1):
+        key = str(tables[index]["key"])
+        if key not in wanted:
+            del tables[index]
+        elif wanted[key] != known[key]:
+            changed = _table(wanted[key], tables[index])
+            del tables[index]
+            tables.insert(index, changed)
+    for decision in sorted((wanted[key] for key in wanted.keys() - known.keys()), key=_order):
+        _insert(tables, _table(decision), decision)
 
 
 def _order(decision: Decision) -> tuple[str, str, str]:

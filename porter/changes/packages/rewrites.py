@@ -48,31 +48,32 @@ def compare_rewrites(
     old: Manifest, new: Manifest, before: Mapping[str, Source], after: Mapping[str, Source], lines: Lines
 ) -> RewriteChanges:
     """Pair the rewrites of two packages; what finds no partner is gone or new."""
-    pairs, gone, new_ones = _pair(
+    pairs, gone, added = _pair(
         [_known(edit, before) for edit in old["edits"]], [_known(edit, after) for edit in new["edits"]], lines
     )
-    changed, moved, kept = [], [], 0
-    for was, now in pairs:
-        why: Why | None = None
-        if was.told.rule != now.told.rule:
-            why = "rule"
-        elif was.source.content != now.source.content and was.code != now.code:
-            why = "upstream"
-        elif was.written != now.written:
-            why = "written"
+    changed, moved = [], []
+    for was, now in sorted(pairs, key=lambda pair: _order(pair[1])):
+        why = _difference(was, now)
         if why is not None:
             changed.append(Changed(was.told, now.told, why))
         elif _place(was.told) != _place(now.told):
             moved.append(Moved(was.told, now.told))
-        else:
-            kept += 1
     return RewriteChanges(
-        new=tuple(sorted((k.told for k in new_ones), key=_order)),
-        gone=tuple(sorted((k.told for k in gone), key=_order)),
-        changed=tuple(sorted(changed, key=lambda pair: _order(pair.after))),
-        moved=tuple(sorted(moved, key=lambda pair: _order(pair.after))),
-        kept=kept,
+        new=tuple(known.told for known in sorted(added, key=_order)),
+        gone=tuple(known.told for known in sorted(gone, key=_order)),
+        changed=tuple(changed),
+        moved=tuple(moved),
+        kept=len(pairs) - len(changed) - len(moved),
     )
+
+
+def _difference(was: _Known, now: _Known) -> Why | None:
+    """What became another one in a pair."""
+    if was.told.rule != now.told.rule:
+        return "rule"
+    if was.source.content != now.source.content and was.code != now.code:
+        return "upstream"
+    return "written" if was.written != now.written else None
 
 
 def _known(edit: EditRecord, sources: Mapping[str, Source]) -> _Known:
@@ -91,8 +92,8 @@ def _known(edit: EditRecord, sources: Mapping[str, Source]) -> _Known:
     return _Known(told, edit, source)
 
 
-def _order(rewrite: Rewrite) -> tuple[str, int, str]:
-    return rewrite.file, rewrite.line, rewrite.rule
+def _order(known: _Known) -> tuple[str, int, str]:
+    return known.told.file, known.told.line, known.told.rule
 
 
 def _place(rewrite: Rewrite) -> tuple[str, str, int]:

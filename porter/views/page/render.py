@@ -65,7 +65,7 @@ def render(comparison: Comparison) -> str:
     templates = environment(_TEMPLATES)
     templates.filters |= {"code": _code, "words": _words}
     script = (_TEMPLATES / "filter.js").read_text("utf-8")
-    manifest, changes = comparison.manifest, comparison.changes
+    manifest = comparison.manifest
     marked: dict[str, set[int]] = defaultdict(set)
     for conflict in comparison.marked:
         marked[conflict.file].add(conflict.line)
@@ -80,11 +80,8 @@ def render(comparison: Comparison) -> str:
         date=today(),
         conflicts=[Row(found, _hunk_at(comparison, found)) for found in comparison.marked],
         decisions=[Row(told, _hunk_with(comparison, told["key"])) for told in manifest["decisions"]["list"]],
-        safeties=_counted(change.safety or "" for _, change in changes),
-        kinds=_counted(kind for file, change in changes for kind in kinds_of(change, marked[file.name])),
-        kind_words=_KINDS,
-        total=total_of(change for _, change in changes),
-        by_hand=sum(change.by_hand for _, change in changes),
+        **_filters(comparison, marked),
+        total=total_of(change for _, change in comparison.changes),
         rules=by_rule(comparison),
         totals=by_file(comparison),
         files=[
@@ -99,6 +96,17 @@ def render(comparison: Comparison) -> str:
         left_out=left_out_words(comparison) if comparison.left_out else "",
         hand=HAND,
     )
+
+
+def _filters(comparison: Comparison, marked: Mapping[str, set[int]]) -> dict[str, object]:
+    """What people can filter changes by, with how many there are of each."""
+    changes = comparison.changes
+    return {
+        "safeties": _counted(change.safety or "" for _, change in changes),
+        "kinds": _counted(kind for file, change in changes for kind in kinds_of(change, marked[file.name])),
+        "kind_words": _KINDS,
+        "by_hand": sum(change.by_hand for _, change in changes),
+    }
 
 
 def _hazards(comparison: Comparison, ids: Mapping[str, str]) -> tuple[dict[str, dict[int, str]], dict[str, list[Row]]]:
