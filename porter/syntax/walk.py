@@ -50,15 +50,6 @@ def children(node: cst.CSTNode) -> list[cst.CSTNode]:
     return found
 
 
-def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    """`node` and everything below it, parents first."""
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        yield current
-        stack.extend(reversed(children(current)))
-
-
 N = TypeVar("N", bound=cst.CSTNode)
 
 
@@ -102,6 +93,33 @@ _NESTED = frozenset({cst.FunctionDef, cst.Lambda, cst.ClassDef})
 # Rules ask the same of a whole function at each of its lines: walking it each time would take the square of its length.
 _ASKED_OFTEN = frozenset({cst.FunctionDef, cst.ClassDef, cst.IndentedBlock})
 _KEPT = 4096  # functions
+
+
+def descendants(node: cst.CSTNode) -> Iterable[cst.CSTNode]:
+    """`node` and everything below it, parents first."""
+    return _nodes(node) if type(node) in _ASKED_OFTEN else _descendants(node)
+
+
+@lru_cache(maxsize=_KEPT)
+def _nodes(node: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
+    found: list[cst.CSTNode] = []
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if type(current) in _ASKED_OFTEN and current is not node:
+            found += _nodes(current)  # walked once for whatever is around it
+        else:
+            found.append(current)
+            stack.extend(reversed(children(current)))
+    return tuple(found)
+
+
+def _descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        yield current
+        stack.extend(reversed(children(current)))
 
 
 def own_descendants(node: cst.CSTNode) -> Iterable[cst.CSTNode]:
