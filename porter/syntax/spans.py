@@ -70,6 +70,36 @@ class _Recording(AbstractContextManager[None]):
         ranges[self._node] = (start, end)
 
 
+class _Parenthesized(AbstractContextManager[None]):
+    """The same of an expression, whose place is what stands between its parentheses."""
+
+    __slots__ = ("_node", "_start", "_state")
+
+    def __init__(self, state: _Recorder, node: cst.BaseExpression) -> None:
+        self._state, self._node, self._start = state, node, 0
+
+    def __enter__(self) -> None:
+        for left in self._node.lpar:
+            left._codegen(self._state)
+        self._start = len(self._state.tokens)
+
+    def __exit__(self, *_: object) -> None:
+        self._state.ranges[self._node] = (self._start, len(self._state.tokens))
+        for right in self._node.rpar:
+            right._codegen(self._state)
+
+
+_parenthesize = cst.BaseExpression._parenthesize
+
+
+def _between_parentheses(node: cst.BaseExpression, state: CodegenState) -> AbstractContextManager[None]:
+    """What libcst does around the code of every expression, without a generator for each."""
+    return _Parenthesized(state, node) if type(state) is _Recorder else _parenthesize(node, state)
+
+
+cst.BaseExpression._parenthesize = _between_parentheses  # type: ignore[method-assign,assignment]
+
+
 class Places(ABC):
     """The text of a module and the place of each of its nodes in it."""
 
