@@ -85,7 +85,7 @@ class Index:
         self._resolved: dict[cst.CSTNode, str | None] = {}
         self._walk(module, self.root)
         # Every other name is somebody's local one, and its scope need not be looked up.
-        self._linked = {
+        self.linked = {
             name
             for scope in self.scopes.values()
             for name, bound in scope.bindings.items()
@@ -136,7 +136,7 @@ class Index:
 
     def _resolve(self, node: cst.CSTNode) -> str | None:
         head, _, rest = spelled(node).partition(".")
-        found = self.scope_of(node).lookup(head) if head in self._linked else None
+        found = self.scope_of(node).lookup(head) if head in self.linked else None
         base = self._meaning(head, *found) if found is not None else None
         return base if base is None or not rest else f"{base}.{rest}"
 

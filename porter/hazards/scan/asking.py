@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import libcst as cst
 
@@ -22,12 +22,23 @@ def on_host(file: SourceFile, node: cst.CSTNode) -> bool:
     return isinstance(file.kinds, Followed) and file.kinds.on_host(node)
 
 
-def torch_name(file: SourceFile, node: cst.CSTNode) -> str | None:
-    """The full name of something of torch's, if that is what a name means as a whole, outside of imports."""
-    if isinstance(file.parent(node), cst.Attribute):
-        return None
-    target = file.full_name(node)
-    return target if target.startswith("torch") and not file.inside_import(node) else None
+def torch_names(file: SourceFile) -> Mapping[cst.CSTNode, str]:
+    """The names, and chains of attributes as a whole, that mean something of torch's, each with its full name; none of
+    an import's.
+    """
+    found: dict[cst.CSTNode, str] = {}
+    for node in file.index.of_type(cst.Name):
+        if node.value in file.index.linked:
+            whole = next((child for around, child in file.steps_out(node) if not _is_asked(around, child)), node)
+            target = file.full_name(whole) if type(file.parent(whole)) is not cst.Attribute else ""
+            if target.startswith("torch") and not file.inside_import(whole):
+                found[whole] = target
+    return found
+
+
+def _is_asked(around: cst.CSTNode, child: cst.CSTNode) -> bool:
+    """Whether a node is asked for an attribute."""
+    return type(around) is cst.Attribute and around.value is child
 
 
 def tensors_of(file: SourceFile, node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:

@@ -23,7 +23,7 @@ from ...syntax.predicates import called, last_part, of_self
 from ...syntax.values import is_tensor
 from ...syntax.walk import brief, own_of_type, spelled
 from . import known, operators, reads, sizes
-from .asking import Detector, Found, torch_name
+from .asking import Detector, Found, torch_names
 from .counting import counted
 from .growing import growing
 from .held import held_parameters
@@ -139,7 +139,7 @@ def _host_type(file: SourceFile, node: cst.BaseExpression) -> bool:
 
 def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """Functions of libraries that have no place in the port, called or passed on."""
-    target = torch_name(file, node)
+    target = file.fact(torch_names).get(node)
     if target is None:
         return
     if target.startswith("torch.cuda."):
@@ -148,6 +148,7 @@ def names(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
         yield "DEV", node, _NAMED[target]
     if target in ("torch.save", "torch.serialization.save") and file.in_trainers:
         yield "DEV", node, "torch.save writes tensors of the device as such, and a kill leaves half a file"
+    yield from operators.functions(file, node, target)
 
 
 _NAMED = {
@@ -246,8 +247,8 @@ DETECTORS: dict[type[cst.CSTNode], tuple[Detector, ...]] = {
     ),
     cst.For: (steps,),
     cst.FunctionDef: (held_parameters,),
-    cst.Attribute: (names, operators.functions),
-    cst.Name: (names, operators.functions),
+    cst.Attribute: (names,),
+    cst.Name: (names,),
     cst.SimpleString: (texts,),
     cst.FormattedString: (texts,),
     cst.BinaryOperation: (texts, reads.percents, reads.repeats),

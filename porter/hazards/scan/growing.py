@@ -11,15 +11,18 @@ from ...syntax.calls import argument
 from ...syntax.predicates import only_target, targets
 from ...syntax.values import Instance, Kind
 from ...syntax.walk import brief, code, dotted, own_descendants, own_of_type, same
-from .asking import Found
+from .asking import Found, torch_names
 
 _JOINS = frozenset(f"torch.{n}" for n in "cat concat concatenate hstack vstack dstack row_stack column_stack".split())
+_PAD = "torch.nn.functional.pad"
 _COUNTING = frozenset("range len enumerate zip reversed list tuple min max".split())
 
 
 def growing(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """`x = torch.cat([x, y])` in a loop, and `self.seen = torch.cat([self.seen, y])` anywhere."""
     assert isinstance(node, cst.Assign)
+    if node not in file.fact(_joining):
+        return
     target = only_target(node) if file.function(node) is not None else None
     parts = [part for call in own_of_type(node.value, cst.Call) for part in _lengthened(file, call)]
     if target is None or not parts:
@@ -33,6 +36,12 @@ def growing(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
         yield "SHP", node, f"{brief(target)} grows with each {when}: each length is a graph of its own"
 
 
+def _joining(file: SourceFile) -> frozenset[cst.CSTNode]:
+    """The assignments that name a function which gives back something longer."""
+    named = (node for node, target in file.fact(torch_names).items() if target in _JOINS or target == _PAD)
+    return frozenset(around for node in named for around in file.ancestors(node) if type(around) is cst.Assign)
+
+
 def _lengthened(file: SourceFile, call: cst.Call) -> Iterator[cst.BaseExpression]:
     """What a call gives back longer: the parts of a concatenation, the input of a padding."""
     if isinstance(file.parent(call), cst.Subscript):
@@ -40,7 +49,7 @@ def _lengthened(file: SourceFile, call: cst.Call) -> Iterator[cst.BaseExpression
     target = file.resolve(call.func)
     if target in _JOINS:
         yield from _joined(argument(call, "tensors", 0))
-    elif target == "torch.nn.functional.pad":
+    elif target == _PAD:
         padded = argument(call, "input", 0)
         if padded is not None:
             yield padded

@@ -12,7 +12,7 @@ from ...syntax.predicates import last_part
 from ...syntax.values import is_tensor
 from ...torch_facts.operators import reasons
 from . import known
-from .asking import Found, torch_name
+from .asking import Found
 
 _BY_TENSOR = ("torch.repeat_interleave",)  # the scan asks for a tensor of counts itself
 _OPERATORS = ("torch.ops.", "torch._C._nn.", "torch._C._VariableFunctions.", "torch._VF.")
@@ -20,11 +20,11 @@ _FOLDERS = ("torch", "torch.Tensor", "torch.functional", "torch.nn.functional")
 _BY_CLASSES = ("torch.nn.functional.one_hot",)  # and here whether there is a number of classes
 
 
-def functions(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
+def functions(file: SourceFile, node: cst.CSTNode, target: str) -> Iterator[Found]:
     """Functions and classes of torch, called or passed on."""
-    target, call = torch_name(file, node), file.call_of(node)
-    if target is None or target in _BY_CLASSES or _only_named(file, node):
+    if target in _BY_CLASSES or _only_named(file, node):
         return
+    call = file.call_of(node)
     if call is not None and last_part(target) in known.READING_FUNCTIONS:
         return
     if call is not None and _is_private(target) and _takes_tensor(file, call):

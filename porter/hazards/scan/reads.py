@@ -209,11 +209,10 @@ def truths(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 
 def _truth(file: SourceFile, place: cst.CSTNode, test: cst.BaseExpression) -> Iterator[Found]:
     """The truth of a condition, if a part of it that Python may come to ask is a tensor's."""
-    what = f"the truth of {brief(test)} waits for the device"
     for part in _asked(test):
         kind = file.kind(part)
         if is_tensor(kind) or kind is Kind.MAYBE:
-            yield from told(file, "SYN", place, part, what)
+            yield from told(file, "SYN", place, part, f"the truth of {brief(test)} waits for the device")
             return
 
 
