@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import libcst as cst
 
@@ -82,11 +83,14 @@ def without(file: SourceFile, call: cst.Call, name: str) -> cst.Call | None:
 
 def values(file: SourceFile, call: cst.Call) -> Callable[[str], str | None]:
     """What may be said of each parameter's value in a call, as `porter.torch_facts.operators` asks for it."""
-    readings = _readings(file, call)
+
+    @cache
+    def readings() -> list[_Reading]:
+        return _readings(file, call)
 
     def value(name: str) -> str | None:
         told = {
-            _told(file, given[name]) if name in given else _default(signature, name) for signature, given in readings
+            _told(file, given[name]) if name in given else _default(signature, name) for signature, given in readings()
         }
         return told.pop() if len(told) == 1 else None
 
