@@ -103,8 +103,7 @@ def _made(file: SourceFile, name: cst.Name, next_to: bool) -> cst.BaseExpression
     made = file.parent(file.parent(first) or first)  # the first of them is where it is assigned
     if only_target(made) is not first or not isinstance(made, cst.Assign):
         return None
-    block = file.siblings(file.statement(made))
-    later = block[block.index(file.statement(made)) + 1 :]
+    later = file.following(made)
     there = file.statement(name) in (later[:1] if next_to else later)
     return made.value if there and all(_only_reads(file, n) for n in others) else None
 

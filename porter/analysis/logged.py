@@ -11,7 +11,7 @@ from ..syntax.calls import has_star, method_call, parameter_of, positional
 from ..syntax.predicates import own_name, targets
 from ..syntax.scopes import Scope
 from ..syntax.values import Kind, is_tensor
-from ..syntax.walk import descendants, names_called, own_of_type
+from ..syntax.walk import descendants, holds_any, names_called, own_of_type
 from .contexts import Contexts
 from .numeric import given_values, is_number
 from .project import SourceFile
@@ -370,4 +370,4 @@ def _returned(file: SourceFile, function: cst.FunctionDef | None, path: _Path, s
 def _returns_to_callers(file: SourceFile, function: cst.FunctionDef) -> bool:
     """Whether what a function returns is what those get that call it by its name in the project, and nobody else."""
     inside = file.owner(function) is not None or file.function(function) is not None
-    return not (inside or function.decorators or any(isinstance(n, cst.Yield) for n in descendants(function.body)))
+    return not (inside or function.decorators or holds_any(function.body, cst.Yield))

@@ -240,6 +240,12 @@ class SourceFile:
         block = self.index.parents[statement]
         return tuple(s for s in getattr(block, "body", ()) if isinstance(s, cst.BaseStatement))
 
+    def following(self, node: cst.CSTNode) -> tuple[cst.BaseStatement, ...]:
+        """The statements of the same block behind the one that a node is part of."""
+        statement = self.statement(node)
+        block = self.siblings(statement)
+        return block[block.index(statement) + 1 :]
+
     def attribute_value(self, owner: cst.ClassDef, name: str) -> cst.BaseExpression | None:
         """What a class assigns to `self.name`, if it does so exactly once."""
         found = _assigned(owner).get(f"self.{name}", ())
@@ -275,6 +281,16 @@ class SourceFile:
         return any(type(a) is cst.Import or type(a) is cst.ImportFrom for a in self.ancestors(node))
 
     # -- the emitted runtime ------------------------------------------------------------------------------------
+
+    def calls_runtime(self, node: cst.CSTNode, name: str) -> bool:
+        """Whether a node is a call of a function of the runtime's, such as `training.checked`."""
+        return isinstance(node, cst.Call) and self.full_name(node.func).endswith(name)
+
+    def follows_runtime(self, statement: cst.BaseStatement, name: str) -> bool:
+        """Whether the statement right before one calls a function of the runtime's."""
+        block = self.siblings(statement)
+        before = block[: block.index(statement)][-1:]
+        return any(self.calls_runtime(call, name) for line in before for call in own_of_type(line, cst.Call))
 
     @property
     def level(self) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from itertools import starmap
 from typing import cast
 
 import libcst as cst
 
 from ..analysis.project import SourceFile
 from ..rule import Rule
+from ..syntax.importing import from_imports, taken_as
 from ..syntax.walk import descendants
 from .requests import ImportEdit, Replacement, Request, Requests, RuleHeader, Safety
 
@@ -99,7 +100,7 @@ def runtime_import(file: SourceFile, aliases: Mapping[str, str]) -> cst.SimpleSt
     """`from . import ops, utils` as a file needs it: parts of the runtime, and what they are called there."""
     if not aliases:
         return None
-    names = ", ".join(name if alias == name else f"{name} as {alias}" for name, alias in sorted(aliases.items()))
+    names = ", ".join(starmap(taken_as, sorted(aliases.items())))
     line = cst.parse_statement(f"from {file.level}{file.project.runtime} import {names}")
     assert isinstance(line, cst.SimpleStatementLine)
     return line
@@ -115,13 +116,8 @@ def split_import(file: SourceFile, edit: ImportEdit) -> tuple[cst.ImportFrom, ..
     if kept:
         last = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
         result.append(edit.node.with_changes(names=[*kept[:-1], last], semicolon=cst.MaybeSentinel.DEFAULT))
-    groups: dict[str, list[str]] = defaultdict(list)
-    for alias, move in edit.moved.items():
-        module, _, name = move.target.rpartition(".")
-        bound = alias.evaluated_alias or alias.evaluated_name
-        groups[module].append(name if bound == name else f"{name} as {bound}")
-    result += [_parsed(f"from {file.origin(module)} import {', '.join(names)}") for module, names in groups.items()]
-    return tuple(result)
+    moved = {alias: move.target for alias, move in edit.moved.items()}
+    return (*result, *map(_parsed, from_imports(moved, file.origin)))
 
 
 def _renamed(file: SourceFile, edit: ImportEdit) -> cst.ImportFrom | None:

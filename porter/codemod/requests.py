@@ -140,8 +140,5 @@ class Requests:
         if name is not None:
             return name
         if package not in self.runtime_aliases:
-            alias = package
-            while any(alias in scope.bindings for scope in file.index.scopes.values()):
-                alias = f"tpu_{alias}"
-            self.runtime_aliases[package] = alias
+            self.runtime_aliases[package] = file.index.free_name(package)
         return self.runtime_aliases[package]

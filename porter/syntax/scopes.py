@@ -92,6 +92,12 @@ class Index:
             if scope is self.root or any(isinstance(b, Imported) for b in bound)
         }
 
+    def free_name(self, name: str) -> str:
+        """A name that nothing in the file binds: this one, or one with `tpu_` before it."""
+        while any(name in scope.bindings for scope in self.scopes.values()):
+            name = f"tpu_{name}"
+        return name
+
     def of_type(self, kind: type[N]) -> Sequence[N]:
         """The nodes of one class, in order."""
         return self._by_type.get(kind, ())  # type: ignore[return-value]

@@ -151,6 +151,11 @@ def own_names(node: cst.CSTNode) -> Mapping[str, Sequence[cst.Name]]:
     return found
 
 
+def holds_any(node: cst.CSTNode, *kinds: type[cst.CSTNode]) -> bool:
+    """Whether a node of one of these classes is among `descendants`."""
+    return any(isinstance(n, kinds) for n in descendants(node))
+
+
 def names_called(node: cst.CSTNode, name: str) -> list[cst.Name]:
     """The names of one spelling among `descendants`, in order."""
     return [n for n in descendants(node) if type(n) is cst.Name and n.value == name]
