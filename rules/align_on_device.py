@@ -120,10 +120,9 @@ class AlignOnDevice(Rule):
         last = smalls.pop() if smalls else None
         for small in smalls:
             match small:
-                case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value):
-                    role = self._role(value, roles) if search is None else None
-                    if role is None:
-                        return None
+                case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value) if (
+                    search is None and (role := self._role(value, roles)) is not None
+                ):
                     roles[name] = role
                 case cst.Expr(value=cst.Call(func=func, args=args)) if search is None:
                     given = [self._role(arg.value, roles) if is_plain(arg) else None for arg in args]
@@ -132,8 +131,10 @@ class AlignOnDevice(Rule):
                     search = func
                 case _:
                     return None
-        returned = last.value if isinstance(last, cst.Return) else None
-        return search if returned is not None and self._is_result(returned, roles) else None
+        match last:
+            case cst.Return(value=cst.BaseExpression() as returned) if self._is_result(returned, roles):
+                return search
+        return None
 
     def _role(self, node: cst.BaseExpression, roles: dict[str, str]) -> str | None:
         """What an expression stands for, given what names do."""
@@ -178,8 +179,10 @@ class AlignOnDevice(Rule):
         name = self.file.full_name(search)
         found = self.file.project.function(name if not name.startswith(".") else f"{self.file.dotted_path}{name}")
         function = found[1] if found is not None else self._local(search)
-        if function is None:
-            return "maximum_path" in last_part(name)
+        return "maximum_path" in last_part(name) if function is None else self._searches(function)
+
+    def _searches(self, function: cst.FunctionDef) -> bool:
+        """Whether a function does what the search of VITS does."""
         parts = list(descendants(function))
         return (
             any(self._is("max(__a, __b)", n.value) for n in parts if isinstance(n, cst.AugAssign))

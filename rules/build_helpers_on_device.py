@@ -13,7 +13,7 @@ from porter.syntax.calls import has_star, method_call
 from porter.syntax.predicates import only_target
 from porter.syntax.template import names_in
 from porter.syntax.torch_names import FACTORIES
-from porter.syntax.walk import dotted, own_of_type
+from porter.syntax.walk import dotted, own_names, own_of_type
 
 
 class BuildHelpersOnDevice(Rule):
@@ -121,21 +121,20 @@ class BuildHelpersOnDevice(Rule):
 
     def visit_Call(self, node: cst.Call) -> None:
         found = method_call(node, *MOVES)
-        move = read_move(self.file, node) if found is not None and self.host_reason(node) is None else None
-        if found is None or move is None or move.device is None:
+        if found is None or self.host_reason(node) is not None:
             return
-        made = found[0]
-        if isinstance(made, cst.Name):
-            made = (self._made(made) if self._known_from_start(move.device, node) else None) or made
-        if isinstance(made, cst.Call) and not has_star(made) and self._makes_host_tensors(made):
+        made, move = found[0], read_move(self.file, node)
+        if move is None or move.device is None:
+            return
+        if isinstance(made, cst.Name) and self._known_from_start(move.device, node):
+            made = self._made(made) or made
+        if isinstance(made, cst.Call) and self._makes_host_tensors(made):
             self.replace(made, self._on_device(made, move.device))
 
     def _on_device(self, made: cst.Call, device: cst.BaseExpression) -> cst.Call:
         """The same call, made on a device by the runtime."""
         built = cst.ensure_type(self.fill("__f(__d, __g)", f="utils.on_device", d=device, g=made.func), cst.Call)
-        comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")) if made.args else cst.MaybeSentinel.DEFAULT
-        first, function = built.args
-        return built.with_changes(args=[first, function.with_changes(comma=comma), *made.args])
+        return built.with_changes(args=[*built.args, *made.args])
 
     def _known_from_start(self, device: cst.BaseExpression, node: cst.Call) -> bool:
         """Whether a device can be asked for anywhere in the function: it is that of a parameter."""
@@ -151,7 +150,7 @@ class BuildHelpersOnDevice(Rule):
         function = self.file.function(name)
         if function is None:
             return None
-        uses = [n for n in own_of_type(function.body, cst.Name) if n.value == name.value]
+        uses = own_names(function.body).get(name.value, ())
         assigns = own_of_type(function.body, cst.Assign)
         values = [assign.value for assign in assigns if dotted(only_target(assign)) == name.value]
         moved = [n for n in uses if _is_moved(self.file.parent(n))]
@@ -160,7 +159,7 @@ class BuildHelpersOnDevice(Rule):
     def _makes_host_tensors(self, call: cst.Call) -> bool:
         """Whether the callee is a function of the package that calls factories without a device."""
         definition = self.file.project.function(self.file.resolve(call.func) or self._method(call))
-        if definition is None:
+        if definition is None or has_star(call):
             return False
         file, function = definition
         makes = [

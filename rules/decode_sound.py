@@ -10,9 +10,8 @@ import libcst as cst
 from porter.analysis.module_uses import asked_in_functions
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import method_call
-from porter.syntax.predicates import only_index, only_target
-from porter.syntax.walk import dotted, own_of_type
+from porter.syntax.predicates import is_plain, only_index, only_target
+from porter.syntax.walk import dotted, own_names, own_of_type
 
 _BEFORE = """import ffmpeg
 import numpy as np
@@ -158,44 +157,49 @@ def _bound_to_ffmpeg(node: cst.Import) -> cst.Name | None:
 
 def decoding(file: SourceFile, node: cst.Call) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
     """File and rate, where a call runs ffmpeg for one channel of float32 and takes its standard output alone."""
-    run = method_call(node, "run")
-    piped = run[0] if run is not None else None
-    output = method_call(piped, "output") if isinstance(piped, cst.Call) else None
-    inner = output[0] if output is not None else None
-    if not isinstance(piped, cst.Call) or not isinstance(inner, cst.Call):
+    calls = _piped(node)
+    if calls is None or not _takes_output(file, node) or not _takes_stdout_alone(node) or _tells_errors(file):
         return None
-    if file.resolve(inner.func) != "ffmpeg.input" or not _takes_output(file, node) or _tells_errors(file):
-        return None
-    path, given = _one_and_named(inner)
-    pipe, made = _one_and_named(piped)
-    started = _keywords(node.args)
-    if path is None or pipe is None or given is None or made is None or started is None:
-        return None
-    if path.keyword is not None or path.star or _text(pipe.value) not in ("-", "pipe:", "pipe:1"):
-        return None
-    rate = _rate_of_floats(made)
-    if rate is None or given.keys() - {"threads"} or not _takes_stdout_alone(started):
-        return None
-    return path.value, rate
+    path, rate = _path(file, calls[0]), _rate_of_floats(calls[1])
+    return (path, rate) if path is not None and rate is not None else None
 
 
-def _one_and_named(call: cst.Call) -> tuple[cst.Arg | None, dict[str, cst.BaseExpression] | None]:
-    """The first argument of a call, and the others by name."""
-    return (call.args[0], _keywords(call.args[1:])) if call.args else (None, None)
+def _piped(node: cst.Call) -> tuple[cst.Call, cst.Call] | None:
+    """The calls of `input` and `output` in `ffmpeg.input(…).output(…).run()`."""
+    match node.func:
+        case cst.Attribute(
+            attr=cst.Name(value="run"), value=cst.Call(func=cst.Attribute() as func, args=[_, *_]) as piped
+        ):
+            match func:
+                case cst.Attribute(attr=cst.Name(value="output"), value=cst.Call(args=[_, *_]) as inner):
+                    return inner, piped
+    return None
 
 
-def _rate_of_floats(made: dict[str, cst.BaseExpression]) -> cst.BaseExpression | None:
-    """The rate, where options of an output ask for one channel of raw float32 and nothing else."""
-    made = dict(made)
+def _path(file: SourceFile, call: cst.Call) -> cst.BaseExpression | None:
+    """The file that a call of `ffmpeg.input` reads, all of it."""
+    given = _keywords(call.args[1:])
+    whole = given is not None and given.keys() <= {"threads"} and is_plain(call.args[0])
+    return call.args[0].value if whole and file.resolve(call.func) == "ffmpeg.input" else None
+
+
+def _rate_of_floats(call: cst.Call) -> cst.BaseExpression | None:
+    """The rate, where an output to a pipe is asked for one channel of raw float32 and nothing else."""
+    made = _keywords(call.args[1:])
+    if made is None or _text(call.args[0].value) not in ("-", "pipe:", "pipe:1"):
+        return None
     kinds = [_text(made.pop(name)) for name in ("format", "f") if name in made]
-    codec = _text(made.pop("acodec")) if "acodec" in made else "pcm_f32le"
+    codec = _text(made.pop("acodec", cst.SimpleString("'pcm_f32le'")))
     channels, rate = made.pop("ac", None), made.pop("ar", None)
     one = isinstance(channels, cst.Integer) and channels.value == "1"
     return rate if kinds == ["f32le"] and codec == "pcm_f32le" and one and not made else None
 
 
-def _takes_stdout_alone(started: dict[str, cst.BaseExpression]) -> bool:
+def _takes_stdout_alone(run: cst.Call) -> bool:
     """Whether a run is of the plain command, and gives back what that writes."""
+    started = _keywords(run.args)
+    if started is None:
+        return False
     others = started.keys() - {"capture_stdout", "cmd", "capture_stderr", "quiet"}
     takes = dotted(started.get("capture_stdout", cst.Name("False"))) == "True"
     return takes and _plain_command(started.get("cmd")) and not others
@@ -230,8 +234,7 @@ def _takes_output(file: SourceFile, node: cst.Call) -> bool:
     names = [dotted(e.value) for e in target.elements] if isinstance(target, (cst.Tuple, cst.List)) else []
     if len(names) != 2 or names[1] is None:
         return False
-    read = [n for n in own_of_type(file.space(node), cst.Name) if n.value == names[1]]
-    return all(_is_assigned(file, n) for n in read)
+    return all(_is_assigned(file, n) for n in own_names(file.space(node)).get(names[1], ()))
 
 
 def _is_assigned(file: SourceFile, name: cst.Name) -> bool:

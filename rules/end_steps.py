@@ -113,7 +113,7 @@ class EndSteps(Rule):
         if step is None or any(ends_step(self.file, s) for s in step.after):
             return
         logs = set(log_blocks(self.file, step))
-        logged = [i for i, s in enumerate(step.after, 1) if any(node in logs for node in own_descendants(s))]
+        logged = [i for i, s in enumerate(step.after, 1) if not logs.isdisjoint(own_descendants(s))]
         at = max(logged, default=0)
         mark = cst.SimpleStatementLine([cst.Expr(self.fill("__f()", f="utils.mark_step"))])
         if at < len(step.after):
@@ -121,7 +121,7 @@ class EndSteps(Rule):
             bare = following.with_changes(leading_lines=[]) if getattr(following, "leading_lines", ()) else following
             self.replace(following, [mark, bare])
         else:
-            last = step.after[-1] if step.after else step.last
+            last = (step.last, *step.after)[-1]
             self.replace(last, [last, mark])
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import libcst as cst
 
 from porter.analysis.truths import tensors_in
 from porter.rule import Example, Rule, Safety
+from porter.syntax.predicates import targets
 from porter.syntax.template import match
 from porter.syntax.values import Kind
-from porter.syntax.walk import own_of_type
+from porter.syntax.walk import dotted, own_of_type
 
 _BEFORE = """import torch
 
@@ -120,17 +122,22 @@ class ExpireCodesUnderMasks(Rule):
         if len(writes) != 1 or self.host_reason(node.body) is not None:
             return
         (written, (target, mask, new)), *_ = writes
-        rows = [(n.value, self._row_maker(n.value, mask)) for n in assigns if self._binds(n, new)]
-        known = [(value, row) for value, row in rows if row is not None]
-        if not rows or len(known) < len(rows):
+        rows = self._rows([n.value for n in assigns if new.value in map(dotted, targets(n))], mask)
+        if not rows:
             return
-        for value, row in known:
+        for value, row in rows.items():
             self.replace(value, row)
         write = self.fill("__f(__x, __m, __v)", f="ops.masked_write_", x=target, m=mask, v=new)
         self.replace(written, cst.Expr(write))
         for part in own_of_type(node.body, cst.If):
-            if self._nothing_dead(part, mask):
-                self._guard(part)
+            self._guard(part, mask)
+
+    def _rows(
+        self, values: Sequence[cst.BaseExpression], mask: cst.Name
+    ) -> dict[cst.BaseExpression, cst.BaseExpression]:
+        """What makes one row for every entry of the mask, by what makes rows; empty where one of these is not known."""
+        rows = {value: row for value in values if (row := self._row_maker(value, mask)) is not None}
+        return rows if len(rows) == len(values) else {}
 
     def _masked_write(self, node: cst.Assign) -> tuple[cst.BaseExpression, cst.Name, cst.Name] | None:
         """`x[mask] = new`, all of them names (x may be an attribute)."""
@@ -146,24 +153,23 @@ class ExpireCodesUnderMasks(Rule):
             return None
         return target.value, index.value, node.value
 
-    def _binds(self, node: cst.Assign, name: cst.Name) -> bool:
-        return any(isinstance(t.target, cst.Name) and t.target.value == name.value for t in node.targets)
-
     def _row_maker(self, value: cst.BaseExpression, mask: cst.Name) -> cst.BaseExpression | None:
         """A draw or fill of `mask.sum()` rows, as one row for every entry of the mask."""
         if not isinstance(value, cst.Call):
             return None
-        if len(value.args) == 2 and self._counts(value.args[1].value, mask) and self._draws_rows(value):
+        counts = ("__m.sum()", "torch.sum(__m)")
+        if len(value.args) == 2 and self._is_of(mask, value.args[1].value, *counts) and self._draws_rows(value):
             return self.fill("__f(__rows, __mask)", f="ops.sample_rows", rows=value.args[0].value, mask=mask)
         made = self.file.resolve(value.func) in ("torch.zeros", "torch.empty")
-        if made and value.args and not value.args[0].star and self._counts(value.args[0].value, mask):
+        if made and value.args and not value.args[0].star and self._is_of(mask, value.args[0].value, *counts):
             every = self.fill("__mask.numel()", mask=mask)
             return value.with_changes(args=[value.args[0].with_changes(value=every), *value.args[1:]])
         return None
 
-    def _counts(self, node: cst.BaseExpression, mask: cst.Name) -> bool:
-        found = self.match("__m.sum()", node) or self.match("torch.sum(__m)", node)
-        return found is not None and isinstance(found["m"], cst.Name) and found["m"].value == mask.value
+    def _is_of(self, mask: cst.Name, node: cst.BaseExpression, *patterns: str) -> bool:
+        """Whether an expression is one of these patterns with the mask for `__m`."""
+        found = (self.match(pattern, node) for pattern in patterns)
+        return any(one is not None and dotted(one["m"]) == mask.value for one in found)
 
     def _draws_rows(self, call: cst.Call) -> bool:
         """Whether the callee is the one this rule knows: the first of a permutation if there are rows enough, else
@@ -182,20 +188,20 @@ class ExpireCodesUnderMasks(Rule):
         last = function.body.body[-1]
         if enough is None or short is None or not isinstance(last, cst.SimpleStatementLine):
             return False
-        test = match(f"__n >= {count}", branches[0].test)
-        first = match(f"torch.randperm(__n, device=__d)[:{count}]", enough.value, file.resolve)
-        drawn = match(f"torch.randint(0, __n, ({count},), device=__d)", short.value, file.resolve)
-        given = match(f"return {rows}[__i]", last.body[0])
-        return test is not None and first is not None and drawn is not None and given is not None
+        parts = (
+            match(f"__n >= {count}", branches[0].test),
+            match(f"torch.randperm(__n, device=__d)[:{count}]", enough.value, file.resolve),
+            match(f"torch.randint(0, __n, ({count},), device=__d)", short.value, file.resolve),
+            match(f"return {rows}[__i]", last.body[0]),
+        )
+        return None not in parts
 
-    def _nothing_dead(self, node: cst.If, mask: cst.Name) -> bool:
-        found = self.match("not torch.any(__m)", node.test) or self.match("not __m.any()", node.test)
-        return found is not None and isinstance(found["m"], cst.Name) and found["m"].value == mask.value
-
-    def _guard(self, node: cst.If) -> None:
-        tensor = tensors_in(self.file, node.test)[0]
-        on_host = self.fill("__f(__t)", f="utils.on_host", t=tensor)
-        self.replace(node.test, cst.BooleanOperation(left=on_host, operator=cst.And(), right=node.test))
+    def _guard(self, node: cst.If, mask: cst.Name) -> None:
+        """Ask only on the host whether nothing is dead."""
+        if self._is_of(mask, node.test, "not torch.any(__m)", "not __m.any()"):
+            tensor = tensors_in(self.file, node.test)[0]
+            on_host = self.fill("__f(__t)", f="utils.on_host", t=tensor)
+            self.replace(node.test, cst.BooleanOperation(left=on_host, operator=cst.And(), right=node.test))
 
 
 def _only_assign(body: cst.BaseSuite) -> cst.Assign | None:

@@ -10,7 +10,7 @@ from porter.analysis.layers import is_list, layer_classes
 from porter.analysis.project import SourceFile
 from porter.analysis.signals import Form, Passage
 from porter.rule import Example, Rule, Safety
-from porter.syntax.predicates import function_named, is_none
+from porter.syntax.predicates import function_named, is_none, of_self
 from porter.syntax.walk import dotted, own_descendants, own_of_type
 
 _BEFORE = """import torch
@@ -103,30 +103,26 @@ class FoldTimeIntoChannels(Rule):
     )
 
     def visit_ClassDef(self, node: cst.ClassDef) -> None:
-        methods = {m.name.value: m for m in node.body.body if isinstance(m, cst.FunctionDef)}
-        if "__init__" not in methods or "forward" not in methods or not self.file.defines_module(node):
+        constructor, forward = function_named(node, "__init__"), function_named(node, "forward")
+        if constructor is None or forward is None or not self.file.defines_module(node):
             return
-        names = self._names(methods["__init__"])
-        ups = {a for a in names if self._holds(node, a, "torch.nn.ConvTranspose1d", many=True)}
-        if not ups or self._done(methods["__init__"]):
+        ups = self._held(node, constructor, "torch.nn.ConvTranspose1d", many=True)
+        if not ups or self._done(constructor):
             return
-        ends = {a for a in names if self._holds(node, a, "torch.nn.Conv1d", many=False)}
-        passage = Passage(self.file, frozenset(ups), frozenset(ends))
-        if passage.follow(methods["forward"]) is not Form.PLAIN:
+        passage = Passage(self.file, ups, self._held(node, constructor, "torch.nn.Conv1d", many=False))
+        if passage.follow(forward) is not Form.PLAIN:
             return
         if not len(passage.started) == len(passage.through) == len(passage.ended) == 1:
             return
         (up,), (block,), (end,) = passage.started, passage.through, passage.ended
         if is_list(self.file, node, block) and self._blocks_hand_on(node, block):
-            self._add(methods["__init__"], up, block, end)
+            self._add(constructor, up, block, end)
 
-    def _names(self, method: cst.FunctionDef) -> set[str]:
-        found = (dotted(n) or "" for n in own_of_type(method.body, cst.Attribute))
-        return {name.removeprefix("self.") for name in found if name.startswith("self.") and name.count(".") == 1}
-
-    def _holds(self, owner: cst.ClassDef, attribute: str, kind: str, *, many: bool) -> bool:
-        found = layer_classes(self.file, owner, attribute)
-        return found == frozenset({kind}) and is_list(self.file, owner, attribute) is many
+    def _held(self, owner: cst.ClassDef, constructor: cst.FunctionDef, kind: str, *, many: bool) -> frozenset[str]:
+        """The attributes that a constructor names and that hold a layer of one class, or a list of them."""
+        names = {name for n in own_of_type(constructor.body, cst.Attribute) if (name := of_self(n)) is not None}
+        of_kind = (name for name in names if layer_classes(self.file, owner, name) == frozenset({kind}))
+        return frozenset(name for name in of_kind if is_list(self.file, owner, name) is many)
 
     def _done(self, method: cst.FunctionDef) -> bool:
         names = (dotted(n.func) or "" for n in own_of_type(method.body, cst.Call))
@@ -135,11 +131,9 @@ class FoldTimeIntoChannels(Rule):
     def _blocks_hand_on(self, owner: cst.ClassDef, attribute: str) -> bool:
         """Whether all blocks give a signal as it came."""
         classes = layer_classes(self.file, owner, attribute)
-        return classes is not None and all(map(self._hands_on, classes))
+        return classes is not None and all(name == "torch.nn.Conv1d" or self._hands_on(name) for name in classes)
 
     def _hands_on(self, name: str) -> bool:
-        if name == "torch.nn.Conv1d":
-            return True
         definition = self.file.project.class_definition(name)
         if definition is None or not definition[0].defines_module(definition[1]):
             return False
@@ -148,10 +142,8 @@ class FoldTimeIntoChannels(Rule):
         if forward is None or len(forward.params.params) < 2:
             return False
         _, given, *others = forward.params.params
-        if not all(is_none(p.default) for p in others):
-            return False
-        passage = Passage(file, absent=frozenset(p.name.value for p in others))
-        if passage.follow(forward, given.name.value) is not Form.SIGNAL:
+        passage = Passage(file, absent=frozenset(p.name.value for p in others if is_none(p.default)))
+        if len(passage.absent) < len(others) or passage.follow(forward, given.name.value) is not Form.SIGNAL:
             return False
         return all(_only_convolutions(file, owner, layer) for layer in passage.through)
 

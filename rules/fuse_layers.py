@@ -343,16 +343,20 @@ class FuseLayers(Rule):
     def _is_fused(self, node: cst.FunctionDef) -> bool:
         return any(spelled(d.decorator).rpartition(".")[2] == "fused" for d in node.decorators)
 
+    def _words(self, owner: cst.ClassDef) -> set[str]:
+        """The names in what a class may run, `matmul` for the operator too."""
+        parts = [part for node in self.file.project.reached(self.file, owner) for part in descendants(node)]
+        operators = {"matmul" for part in parts if isinstance(part, cst.MatrixMultiply)}
+        return operators | {part.value for part in parts if isinstance(part, cst.Name)}
+
     def _may_be_chain(self, owner: cst.ClassDef) -> bool:
         """Whether a class has the layers and the activations of a chain, or the products of an attention.
 
         What it computes is told by its graph.
         """
         lists, single = self._convolutions(owner)
-        parts = [part for node in self.file.project.reached(self.file, owner) for part in descendants(node)]
-        names = {part.value for part in parts if isinstance(part, cst.Name)}
-        products = not names.isdisjoint(_PRODUCTS) or any(isinstance(part, cst.MatrixMultiply) for part in parts)
-        if products and not names.isdisjoint(_SOFTMAX):
+        names = self._words(owner)
+        if not names.isdisjoint(_PRODUCTS) and not names.isdisjoint(_SOFTMAX):
             return True
         if single >= _PAIR and not names.isdisjoint({"relu", "ReLU"}):
             return True

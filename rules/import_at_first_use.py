@@ -186,19 +186,23 @@ class ImportAtFirstUse(Rule):
         line = self.file.alone(node)
         if not self.file.is_dependency or line is None or self.file.parent(line) is not self.file.module:
             return
-        named = ((alias, self._name(alias)) for alias in node.names)
-        late = {alias: name for alias, name in named if name and self._can_wait(name, alias)}
+        late = {alias: name for alias in node.names if (name := self._late_name(alias)) is not None}
         if not late:
             return
         kept = ", ".join(code(a.with_changes(comma=cst.MaybeSentinel.DEFAULT)) for a in node.names if a not in late)
         new = [cst.parse_statement(f"import {kept}")] if kept else []
-        new += [self._later(alias, name) for alias, name in late.items()]
+        new += map(self._later, late.keys(), late.values())
         self.replace(line, new, f"{self.message} ({', '.join(late.values())})")
 
     def _later(self, alias: cst.ImportAlias, name: str) -> cst.SimpleStatementLine:
         """The line that imports a module where it is first used."""
         call = self.fill("__f(__n)", f="training.import_later", n=cst.SimpleString(f'"{dotted(alias.name)}"'))
         return cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(cst.Name(name))], call)])
+
+    def _late_name(self, alias: cst.ImportAlias) -> str | None:
+        """The name that an import binds, if it can wait."""
+        name = self._name(alias)
+        return name if name and self._can_wait(name, alias) else None
 
     def _name(self, alias: cst.ImportAlias) -> str | None:
         """The name that an import binds to the module itself."""

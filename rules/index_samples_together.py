@@ -17,7 +17,7 @@ from porter.analysis.loops import (
     sample_loop,
     sample_range,
     scalar,
-    window_size,
+    window,
 )
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
@@ -321,16 +321,15 @@ class SliceSegmentsByGather(Rule):
 
     def _window(self, loop: SampleLoop) -> _Window | None:
         """What a loop with one assignment cuts out of each sample, and what it writes that to, sample by sample."""
-        written = only_target(loop.statements[0]) if len(loop.statements) == 1 else None
-        target = sample_range(written, loop.index) if written is not None else None
-        source = sample_range(loop.statements[0].value, loop.index)
-        if target is None or source is None or target.start is not None or target.end is not None:
+        statement, *others = loop.statements
+        target, source = sample_range(only_target(statement), loop.index), sample_range(statement.value, loop.index)
+        if others or target is None or source is None or not target.is_whole:
             return None
-        size = window_size(source.start, source.end) if source.moves and source.axes <= 1 else None
-        if size is None or not isinstance(target.tensor, cst.Name) or source.start is None:
+        found = window(source) if source.moves and source.axes <= 1 else None
+        if found is None or not isinstance(target.tensor, cst.Name):
             return None
         planes = of_last_axis(self.file, source) or of_last_axis(self.file, source, replace(target, axes=0))
-        return _Window(target.tensor, source.tensor, source.start, size, rows=not planes)
+        return _Window(target.tensor, source.tensor, *found, rows=not planes)
 
     def _gathered(self, window: _Window, *, whole: bool = False) -> cst.BaseExpression:
         """All windows at once."""
@@ -359,10 +358,15 @@ class SliceSegmentsByGather(Rule):
             return False, False
         if self.file.resolve(made.func) in ("torch.zeros_like", "torch.empty_like") and len(made.args) == 1:
             patterns = ("__x[:, :__n]",) if rows else ("__x[:, :, :__n]", "__x[:, :__n]", "__x[..., :__n]")
-            cuts = (found for pattern in patterns if (found := match(pattern, made.args[0].value)) is not None)
-            return any(same(cut["x"], source) and same(cut["n"], size) for cut in cuts), False
+            return any(_is_cut(made.args[0].value, pattern, source, size) for pattern in patterns), False
         fresh = method_call(made, "new_zeros", "new_empty")
         return False, not rows and fresh is not None and same(fresh[0], source) and same(made.args[-1].value, size)
+
+
+def _is_cut(node: cst.BaseExpression, pattern: str, source: cst.BaseExpression, size: cst.BaseExpression) -> bool:
+    """Whether `pattern` cuts a node, of just this size, out of the source."""
+    cut = match(pattern, node)
+    return cut is not None and same(cut["x"], source) and same(cut["n"], size)
 
 
 class CopyRangesByMask(Rule):
@@ -445,12 +449,11 @@ class CopyRangesByMask(Rule):
             self.replace(node, done)
 
     def _write(self, loop: SampleLoop, statement: cst.Assign | cst.AugAssign) -> cst.BaseStatement | None:
-        written = only_target(statement)
-        target = sample_range(written, loop.index) if written is not None else None
+        target = sample_range(only_target(statement), loop.index)
         if target is None or target.end is None:
             return None
         source = sample_range(statement.value, loop.index)
-        if not of_last_axis(self.file, *(r for r in (target, source) if r is not None)):
+        if not of_last_axis(self.file, *filter(None, (target, source))):
             return None
         start: cst.BaseExpression = target.start if target.start is not None else _ZERO
         number = scalar(self.file, statement.value) and loop.index not in names_in(statement.value)
@@ -574,7 +577,7 @@ class AverageRangesByMask(Rule):
     def _sum(self, loop: SampleLoop, statement: cst.Assign | cst.AugAssign) -> cst.BaseStatement | None:
         match statement:
             case cst.AugAssign(operator=cst.AddAssign(), value=cst.Call(func=func, args=[one, other])):
-                name = self._criterion(func) if is_plain(one) and is_plain(other) else None
+                name = self._criterion(func) if all(map(is_plain, (one, other))) else None
                 a, b = (sample_range(arg.value, loop.index) for arg in (one, other))
             case _:
                 return None

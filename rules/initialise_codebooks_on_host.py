@@ -11,8 +11,8 @@ from porter.analysis.truths import tensors_in
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, positional, with_keywords
 from porter.syntax.torch_names import FACTORIES
-from porter.syntax.values import Kind, is_tensor
-from porter.syntax.walk import descendants, dotted, own_descendants, spelled
+from porter.syntax.values import Kind
+from porter.syntax.walk import descendants, dotted, own_descendants, own_of_type, spelled
 from porter.torch_facts.signatures import takes
 
 _BEFORE = """import torch
@@ -159,17 +159,14 @@ class InitialiseOnHost(Rule):
         if flag is None or not self._sets(node, flag):
             return
         params = {p.name.value for p in node.params.params}
-        for call in own_descendants(node.body):
-            if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Name):
-                continue
-            ours = self.file.project.function(self.file.resolve(call.func)) is not None
-            for value in positional(call) if ours else ():
-                if isinstance(value, cst.Name) and value.value in params and not self._plain(value):
-                    self.replace(value, self.fill("__f(__x)", f="utils.to_host", x=value))
+        for call in own_of_type(node.body, cst.Call):
+            if isinstance(call.func, cst.Name) and self.file.project.function(self.file.resolve(call.func)):
+                self._give_from_host(call, params)
 
-    def _plain(self, value: cst.Name) -> bool:
-        kind = self.file.kind(value)
-        return kind is Kind.HOST and not is_tensor(kind)
+    def _give_from_host(self, call: cst.Call, names: set[str]) -> None:
+        for value in positional(call):
+            if dotted(value) in names and self.file.kind(value) is not Kind.HOST:
+                self.replace(value, self.fill("__f(__x)", f="utils.to_host", x=value))
 
     def _returns_early(self, node: cst.FunctionDef, buffers: set[str]) -> str | None:
         for statement in node.body.body[:2]:
@@ -327,7 +324,7 @@ class CheckDistributionsOnHost(Rule):
             device
             for value in given
             if isinstance(value, cst.Call) and self.file.resolve(value.func) in FACTORIES
-            if (device := keywords(value).get("device")) is not None and dotted(device) is not None
+            if dotted(device := keywords(value).get("device")) is not None
         ]
         return next(iter([*tensors, *devices, *names]), None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ import libcst as cst
 
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
+from porter.syntax.importing import from_imports, taken_as
 from porter.syntax.walk import code, dotted, spelled
 
 
@@ -136,12 +137,18 @@ class KeepPackageClosed(Rule):
             self._star(node, module, here)
             return
         moved = {alias: place for alias in node.names if (place := self._place(module, here, alias)) is not None}
-        left = [alias for alias in node.names if alias not in moved]
-        if not node.relative:
-            if moved:
-                self.redirect_import(node, moved)
-        elif left and self._leaves(node):
-            self._put(node, [*_lines(moved, self.file.origin), f"from {module} import {', '.join(map(_taken, left))}"])
+        if node.relative:
+            self._relative_names(node, moved, [alias for alias in node.names if alias not in moved])
+        elif moved:
+            self.redirect_import(node, moved)
+
+    def _relative_names(
+        self, node: cst.ImportFrom, moved: Mapping[cst.ImportAlias, str], left: Sequence[cst.ImportAlias]
+    ) -> None:
+        """`from .module import a, b`: names that the port has elsewhere, and those that it has not."""
+        if left and self._leaves(node):
+            kept = f"from {self.file.imported_module(node)} import {', '.join(map(_taken, left))}"
+            self._put(node, [*from_imports(moved, self.file.origin), kept])
         elif moved and not left and not self._finds(node, moved.values(), [spelled(a.name) for a in moved]):
             self.redirect_import(node, moved)
 
@@ -187,7 +194,7 @@ class KeepPackageClosed(Rule):
         parts = [*here[: len(here) - up], *([module] if module else [])]
         return [".".join((*parts, name)) for name in names] == list(wanted)
 
-    def _put(self, node: cst.ImportFrom, lines: Sequence[str]) -> None:
+    def _put(self, node: cst.Import | cst.ImportFrom, lines: Iterable[str]) -> None:
         """Ask for these imports in the place of one."""
         new = [cst.parse_statement(line) for line in lines]
         alone = self.file.alone(node)
@@ -198,9 +205,7 @@ class KeepPackageClosed(Rule):
         if not moved:
             return
         kept = ", ".join(_taken(alias) for alias in node.names if alias not in moved)
-        new = [cst.parse_statement(line) for line in (*([f"import {kept}"] if kept else []), *moved.values())]
-        alone = self.file.alone(node)
-        self.replace(alone or node, new if alone else [small for line in new for small in _smalls(line)])
+        self._put(node, [*([f"import {kept}"] if kept else []), *moved.values()])
 
     def _relative(self, alias: cst.ImportAlias) -> str | None:
         """The from-import that binds the same name to the port's own file; None where it is not one of the port's."""
@@ -215,8 +220,7 @@ class KeepPackageClosed(Rule):
         package, _, last = _inside(found.target).rpartition(".")
         if bound is None or not last:
             return None
-        line = f"from {self.file.origin(package)} import {last}"
-        return line if last == bound else f"{line} as {bound}"
+        return f"from {self.file.origin(package)} import {taken_as(last, bound)}"
 
     def _spelled(self, alias: cst.ImportAlias) -> str | None:
         """The from-import for `import a.b` that only brings `a.b.x`, asked to be read from the port's own file; None
@@ -231,35 +235,25 @@ class KeepPackageClosed(Rule):
         if not target or chains is None:
             return None
         package, _, last = target.rpartition(".")
-        bound = last
-        while any(bound in scope.bindings for scope in self.file.index.scopes.values()):
-            bound = f"tpu_{bound}"
+        bound = self.file.index.free_name(last)
         for chain in chains:
             self.replace(chain, cst.Name(bound))
-        return f"from {self.file.origin(package)} import {last if last == bound else f'{last} as {bound}'}"
+        return f"from {self.file.origin(package)} import {taken_as(last, bound)}"
 
     def _chains(self, alias: cst.ImportAlias, name: str) -> list[cst.CSTNode] | None:
         """Where a file reads `a.b` of `import a.b`; None where it uses `a` for what no other import brings."""
-        named = self.file.index.named(name.partition(".")[0])
-        uses = [n for n in named if isinstance(n, cst.Name) and self._reads(n)]
-        others = {spelled(other.name) for node in self._imports for other in node.names if other is not alias}
+        uses = list(filter(self._reads, self.file.index.named(name.partition(".")[0])))
+        imports = self.file.index.of_type(cst.Import)
+        others = {spelled(other.name) for node in imports for other in node.names if other is not alias}
         chains = [self._chain(use, name) for use in uses]
         bare = (use for use, chain in zip(uses, chains, strict=True) if chain is None)
         if not all(any(self._chain(use, other) for other in others) for use in bare):
             return None
-        return [chain for chain in chains if chain is not None]
+        return list(filter(None, chains))
 
-    @property
-    def _imports(self) -> list[cst.Import]:
-        return [node for node in self.file.index.nodes if isinstance(node, cst.Import)]
-
-    def _reads(self, name: cst.Name) -> bool:
-        """Whether a name stands for a value, and not for a part of another, a parameter's name or an import."""
-        parent = self.file.parent(name)
-        if isinstance(parent, cst.Attribute) and parent.attr is name:
-            return False
-        keyword = isinstance(parent, cst.Arg) and parent.keyword is name
-        return not keyword and not self.file.inside_import(name)
+    def _reads(self, name: cst.CSTNode) -> bool:
+        """Whether a node is a name that stands for a value, and is no part of another or of an import."""
+        return isinstance(name, cst.Name) and not self.file.is_label(name) and not self.file.inside_import(name)
 
     def _chain(self, use: cst.CSTNode, name: str) -> cst.CSTNode | None:
         """The whole of `a.b.c` that begins at the name `a`; None where something else follows it."""
@@ -267,16 +261,6 @@ class KeepPackageClosed(Rule):
         for _ in range(name.count(".")):
             node = self.file.parent(node) if node is not None else None
         return node if isinstance(node, cst.Attribute) and dotted(node) == name else None
-
-
-def _lines(moved: Mapping[cst.ImportAlias, str], origin: Callable[[str], str]) -> list[str]:
-    """From-imports of names of the emitted package, one for each module."""
-    groups: dict[str, list[str]] = {}
-    for alias, target in moved.items():
-        module, _, name = target.rpartition(".")
-        bound = _taken(alias).rpartition(" ")[2]
-        groups.setdefault(module, []).append(name if bound == name else f"{name} as {bound}")
-    return [f"from {origin(module)} import {', '.join(names)}" for module, names in groups.items()]
 
 
 def _taken(alias: cst.ImportAlias) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import ClassVar
 
 import libcst as cst
@@ -9,7 +10,7 @@ import libcst as cst
 from porter.analysis.held import KEPT, Hold, holds, statement_of
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
-from porter.syntax.walk import descendants, same
+from porter.syntax.walk import descendants, holds_any, same
 
 _TORCH = "import torch\nfrom torch import nn\n"
 _PLAIN = "\n\nclass Plain:\n    def __init__(self, weight):\n        self.weight = weight\n\n    def __call__(self, x):\n        return x @ self.weight\n"
@@ -92,22 +93,24 @@ def is_known_before(file: SourceFile, constructor: cst.FunctionDef, statement: c
         return False
     if file.function(statement) is not constructor or not _own(constructor):
         return False
-    around = []
-    for node in file.ancestors(hold.node):
-        if node is statement:
-            break
-        around.append(node)
-    if any(isinstance(node, (cst.IfExp, cst.BooleanOperation)) for node in around):
+    around = set(map(type, takewhile(lambda node: node is not statement, file.ancestors(hold.node))))
+    if not around.isdisjoint({cst.IfExp, cst.BooleanOperation}):
         return False
-    chain = hold.node
-    if isinstance(chain, cst.Call):  # layer.parameters()
-        if chain.args or not isinstance(chain.func, cst.Attribute) or chain.func.attr.value == "state_dict":
-            return False
-        chain = chain.func.value
-    if any(isinstance(part, (cst.Call, cst.NamedExpr, cst.Await)) for part in descendants(chain)):
+    chain = _asked_of(hold.node)
+    if chain is None or holds_any(chain, cst.Call, cst.NamedExpr, cst.Await):
         return False
-    later = isinstance(statement, cst.FunctionDef) or any(isinstance(node, cst.Lambda) for node in around)
+    later = isinstance(statement, cst.FunctionDef) or cst.Lambda in around
     return all(_is_bound_before(file, constructor, statement, name, later) for name in _names(file, chain))
+
+
+def _asked_of(held: cst.BaseExpression) -> cst.BaseExpression | None:
+    """What is held, or that of which a method without arguments gives it; None where that may be anything."""
+    match held:
+        case cst.Call(func=cst.Attribute(value=owner, attr=cst.Name(value=name)), args=[]) if name != "state_dict":
+            return owner
+        case cst.Call():
+            return None
+    return held
 
 
 def _names(file: SourceFile, node: cst.CSTNode) -> list[cst.Name]:

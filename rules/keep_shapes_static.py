@@ -16,7 +16,7 @@ from porter.rule import Example, Rule, Safety
 from porter.syntax.predicates import only_target
 from porter.syntax.template import names_in, substitute
 from porter.syntax.values import is_tensor
-from porter.syntax.walk import dotted, own_of_type
+from porter.syntax.walk import own_names, own_of_type, spelled
 
 _SIZED = ("torch.arange", "torch.zeros", "torch.ones", "torch.empty", "torch.full")
 _OF_INTEGERS = ("torch.LongTensor", "torch.IntTensor")
@@ -183,13 +183,12 @@ class KnowMaskLengths(Rule):
     )
 
     def visit_Assign(self, node: cst.Assign) -> None:
-        target = only_target(node)
+        target, function = only_target(node), self.file.function(node)
         largest = self._largest(node.value) if isinstance(target, cst.Name) else None
-        function = self.file.function(node) if largest is not None else None
         if largest is None or function is None or self.host_reason(node) is not None:
             return
-        uses = [n for n in own_of_type(function, cst.Name) if n.value == dotted(target) and self._is_read(n)]
-        of_size = [self._is_size(n) for n in uses]
+        uses = filter(self._is_read, own_names(function).get(spelled(target), ()))
+        of_size = list(map(self._is_size, uses))
         if any(of_size) and (self._is_number(node.value) or all(of_size)):
             self.replace(largest, self._read(largest))
 
@@ -398,9 +397,8 @@ class PadToBuckets(Rule):
         """Put the names of `longest` in a size into buckets: there, or where a multiple of one is computed."""
         for part in own_of_type(size, cst.Name):
             values = longest.get(part.value, [])
-            around = self.file.parent(part)
-            call = self.file.parent(around) if around is not None else None
-            if not values or part in padded or (isinstance(call, cst.Call) and _is_bucket(call)):
+            call = self.file.call_with(part)
+            if not values or part in padded or (call is not None and _is_bucket(call)):
                 continue
             times = _times(values[0], longest) if len(values) == 1 else None
             if times is not None and not math.isclose(times, 1, rel_tol=0.01):

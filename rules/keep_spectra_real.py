@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import libcst as cst
@@ -10,8 +10,8 @@ import libcst as cst
 from porter.analysis.arguments import bind, without
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star, with_keywords
-from porter.syntax.predicates import is_plain, own_name
-from porter.syntax.walk import dotted, own_of_type
+from porter.syntax.predicates import is_plain, only_target
+from porter.syntax.walk import dotted, names_called, own_of_type
 
 _READS = {"torch.view_as_real": "", "torch.abs": "complex_abs", "torch.angle": "complex_angle"}
 _READS |= {"torch.real": "0", "torch.imag": "1"}
@@ -400,9 +400,9 @@ class TransformOnDevice(Rule):
             how = _READS.get(self.file.full_name(call.func))
             return (call, how) if how is not None else None
         if method is not None:
-            how = _METHODS.get(own_name(method.func) or "")
+            how = _METHODS.get(cst.ensure_type(method.func, cst.Attribute).attr.value)
             return (method, how) if how is not None and not method.args else None
-        if isinstance(part, cst.Attribute) and part.attr.value in _PARTS and part.value is node:
+        if isinstance(part, cst.Attribute) and part.attr.value in _PARTS:
             return part, _PARTS[part.attr.value]
         return None
 
@@ -417,33 +417,32 @@ class TransformOnDevice(Rule):
     def _later_reads(self, made: cst.Assign, name: cst.Name) -> list[tuple[cst.Name, cst.BaseExpression, str]]:
         """The uses of a complex spectrum up to its next assignment, if all read its parts; else none."""
         found: list[tuple[cst.Name, cst.BaseExpression, str]] = []
-        first = self.file.statement(made)
-        block = self.file.siblings(first)
-        after = block[block.index(first) + 1 :] if isinstance(first, cst.BaseStatement) and first in block else ()
-        again = any(isinstance(a, (cst.For, cst.While)) for a in self.file.ancestors(made))
-        rebound = next((s for s in after if self._rebinds(s, name)), None)
+        after = self.file.following(made)
+        rebound = next((at for at, statement in enumerate(after) if self._rebinds(statement, name)), len(after))
         for node, later in self._uses_of(made, name):
-            if not again and (not later or made.value in self.file.ancestors(node)):
-                continue  # what the name was before
-            statement = next((a for a in (node, *self.file.ancestors(node)) if a in after), None)
-            if rebound is not None and statement in after and after.index(statement) > after.index(rebound):
+            at = self._place(node, after)
+            if at is not None and at > rebound:
                 return found
             read = self._read(node)
-            if read is None or not later or statement is None or self.file.statement(node) not in block:
+            if read is None or not later or at is None or self.file.statement(node) is not after[at]:
                 return []
             found.append((node, *read))
         return found
 
+    def _place(self, node: cst.CSTNode, statements: Sequence[cst.BaseStatement]) -> int | None:
+        """In which of some statements a node is."""
+        around = set(self.file.ancestors(node))
+        return next((at for at, statement in enumerate(statements) if statement in around), None)
+
     def _uses_of(self, made: cst.Assign, name: cst.Name) -> Iterator[tuple[cst.Name, bool]]:
-        """Where the function of an assignment reads a name, and whether that is behind the assigned name."""
+        """Where the function of an assignment may read what it assigns, and whether that is behind the assigned name."""
         function = self.file.function(made)
+        again = any(isinstance(a, (cst.For, cst.While)) for a in self.file.ancestors(made))
         later = False
-        for node in self.file.index.nodes:
-            if node is name:
-                later = True
-            elif not isinstance(node, cst.Name) or node.value != name.value or self.file.function(node) is not function:
-                continue
-            elif not _is_written(self.file.parent(node), node):
+        for node in names_called(function or self.file.module, name.value):
+            later = later or node is name
+            written = _is_written(self.file.parent(node), node) or self.file.function(node) is not function
+            if not written and (again or (later and made.value not in self.file.ancestors(node))):
                 yield node, later
 
     def _rebinds(self, statement: cst.CSTNode, name: cst.Name) -> bool:
@@ -633,7 +632,7 @@ class InvertOnDevice(Rule):
         spectrum = given["input"]
         made = self._pairs(spectrum) or self._assigned_pairs(spectrum)
         made = made if made is not None else self.fill("ops.view_as_real(__s)", s=spectrum)
-        at = next(i for i, arg in enumerate(bare.args) if arg.value is spectrum)
+        at = [arg.value for arg in bare.args].index(spectrum)
         old = bare.args[at]
         new = old.with_changes(value=made, keyword=cst.Name("parts") if old.keyword else None)
         args = [*bare.args[:at], new, *bare.args[at + 1 :]]
@@ -667,11 +666,10 @@ class InvertOnDevice(Rule):
         function = self.file.function(spectrum)
         if not isinstance(spectrum, cst.Name) or function is None:
             return None
-        names = [n for n in self.file.index.named(spectrum.value) if isinstance(n, cst.Name)]
-        own = [n for n in names if self.file.function(n) is function]
-        made = self.file.parent(own[0]) if len(own) == 2 and own[1] is spectrum else None
-        assign = self.file.parent(made) if isinstance(made, cst.AssignTarget) else None
-        return assign.value if isinstance(assign, cst.Assign) and len(assign.targets) == 1 else None
+        own = [n for n in names_called(function, spectrum.value) if self.file.function(n) is function]
+        assign = self.file.parent(self.file.parent(own[0]) or own[0])
+        only = len(own) == 2 and own[1] is spectrum and only_target(assign) is own[0]
+        return assign.value if only and isinstance(assign, cst.Assign) else None
 
 
 def _is_written(around: cst.CSTNode | None, name: cst.Name) -> bool:

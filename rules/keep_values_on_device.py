@@ -408,14 +408,16 @@ class PrintAfterStep(Rule):
         if function is None or self.host_reason(node) is not None or self._in_check(node):
             return
         kept = kept_numbers(self.file, function)
-        values = positional(node)
-        numbers = [v for v in values if is_kept(self.file, v, kept)]
-        tensors = any(v not in numbers and is_tensor(self.file.kind(v)) for v in values)
-        if numbers and not tensors:
+        numbers = [v for v in positional(node) if is_kept(self.file, v, kept)]
+        others = set(positional(node)).difference(numbers)
+        tensors = any(is_tensor(self.file.kind(value)) for value in others)
+        if tensors is bool(numbers):
+            return  # nothing to wait for, or both kinds, which print differently
+        if tensors:
+            self.replace(node.func, self.runtime("utils.print_values"))
+        else:
             printed = node.with_changes(func=self.runtime("utils.print_values"))
             self.replace(node, with_keywords(printed, numbers=cst.Name("True")))
-        elif tensors and not numbers:
-            self.replace(node.func, self.runtime("utils.print_values"))
 
     def _is_print(self, node: cst.Call) -> bool:
         """Python's own `print`, without stars."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import libcst as cst
 
 from porter.analysis import cuda
-from porter.analysis.arguments import bind
+from porter.analysis.arguments import argument_for, bind
 from porter.analysis.project import SourceFile
 from porter.analysis.resent import resent
 from porter.rule import Example, Needed, RedirectRule, Rule, Safety
@@ -154,9 +155,7 @@ class AutocastOnDevice(RedirectRule):
         if given is None:
             return
         if not cuda.is_cuda_text(given["device_type"]):
-            half = "dtype" in given and self.file.resolve(given["dtype"]) in _HALF
-            if half and not isinstance(given["device_type"], cst.SimpleString):
-                self.replace(node.func, self.runtime("utils.autocast_for"))
+            self._choose_at_runtime(node, given)
             return
         # The runtime's takes what torch.cuda.amp.autocast takes, in another order: all of it goes by keyword.
         names = {value: name for name, value in given.items()}
@@ -168,6 +167,12 @@ class AutocastOnDevice(RedirectRule):
         if rest:
             rest[-1] = rest[-1].with_changes(comma=node.args[-1].comma)
         self.replace(node, node.with_changes(func=self.runtime("utils.autocast"), args=rest))
+
+    def _choose_at_runtime(self, node: cst.Call, given: Mapping[str, cst.BaseExpression]) -> None:
+        """Autocast to half precision on a device that only the run knows."""
+        half = "dtype" in given and self.file.resolve(given["dtype"]) in _HALF
+        if half and not isinstance(given["device_type"], cst.SimpleString):
+            self.replace(node.func, self.runtime("utils.autocast_for"))
 
 
 class CheckpointOnDevice(RedirectRule):
@@ -706,10 +711,17 @@ class TakeAcceleratorsBranch(Rule):
             return
         if cuda.bound_once(self.file, target) is not node.value:
             return
-        parents = [(use, self.file.parent(use)) for use in cuda.uses(self.file, target)]
-        tests = [parent for use, parent in parents if isinstance(parent, cst.If) and parent.test is use]
-        if tests and len(tests) == len(parents) and all(cuda.is_translated(self.file, one.body) for one in tests):
-            self.replace(node.value, left, needs=[need for one in tests for need in _translations(one.body)])
+        tests = list(map(self._translated_test, cuda.uses(self.file, target)))
+        if tests and None not in tests:
+            needs = [need for one in filter(None, tests) for need in _translations(one.body)]
+            self.replace(node.value, left, needs=needs)
+
+    def _translated_test(self, use: cst.CSTNode) -> cst.If | None:
+        """The `if` that a name alone is the condition of, where the rules translate what it does."""
+        parent = self.file.parent(use)
+        if isinstance(parent, cst.If) and parent.test is use and cuda.is_translated(self.file, parent.body):
+            return parent
+        return None
 
     def _branch(self, node: cst.If, block: cst.BaseSuite | cst.If | cst.Else | None) -> None:
         """An `elif`: what remains of it is the `else` of the one before."""
@@ -932,7 +944,7 @@ class ScaleNoGradients(RedirectRule):
     def visit_Call(self, node: cst.Call) -> None:
         if self.file.resolve(node.func) not in cuda.SCALERS:
             return
-        device = (bind(self.file, node, "device") or {}).get("device")
+        device = argument_for(self.file, node, "device")
         for arg in node.args:
             if arg.value is device and cuda.is_cuda_text(arg.value):
                 self.replace(arg, [], together=self.redirects(node.func))

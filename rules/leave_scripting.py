@@ -13,7 +13,7 @@ from porter.syntax.calls import parameter_of
 from porter.syntax.predicates import only_target
 from porter.syntax.template import names_in
 from porter.syntax.values import is_tensor
-from porter.syntax.walk import descendants
+from porter.syntax.walk import holds_any, names_called
 
 
 class LeaveScripting(Rule):
@@ -209,7 +209,7 @@ class PassCountsAsNumbers(Rule):
         name = only_target(parent)
         if not isinstance(name, cst.Name):
             return []
-        names = (n for n in descendants(self.file.space(node)) if isinstance(n, cst.Name) and n.value == name.value)
+        names = names_called(self.file.space(node), name.value)
         return self._all_read([self.file.parent(n) for n in names if n is not name])
 
     def _all_read(self, given: Sequence[cst.CSTNode | None]) -> list[cst.FunctionDef]:
@@ -225,14 +225,13 @@ class PassCountsAsNumbers(Rule):
             return None
         file, function = found
         given = parameter_of(function, call, arg)
-        names = (n for n in descendants(function.body) if isinstance(n, cst.Name))
-        uses = [n for n in names if given is not None and n.value == given.name.value]
+        uses = names_called(function.body, given.name.value) if given is not None else []
         return function if uses and all(_constant_index(file.parent(n)) for n in uses) else None
 
 
 def _is_count(file: SourceFile, node: cst.BaseExpression) -> bool:
     """Whether an element is no fraction, which the tensor would cut off."""
-    return not any(isinstance(n, (cst.Divide, cst.Float)) for n in descendants(node)) and not is_tensor(file.kind(node))
+    return not holds_any(node, cst.Divide, cst.Float) and not is_tensor(file.kind(node))
 
 
 def _constant_index(node: cst.CSTNode | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import ClassVar
 
 import libcst as cst
@@ -97,23 +98,22 @@ class BatchForAllDevices(Rule):
         found = self.file.project.class_definition(self._full_name(node.func)) if self.file.is_trainer else None
         if found is None or not _is_sampler(found):
             return
-        names = _constructor_names(found[1])
+        places = dict(zip(_constructor_names(found[1]), count(), strict=False))
         size, limits, dataset = (
-            argument(node, name, names.index(name) if name in names else None)
-            for name in ("batch_size", "boundaries", "dataset")
+            argument(node, name, places.get(name)) for name in ("batch_size", "boundaries", "dataset")
         )
-        if size is not None and "batch_size" in names and not self._is_runtime(size, "utils.replica_batch"):
-            self.replace(size, self.fill("__f(__n)", f="utils.replica_batch", n=size))
-        if limits is None or dataset is None or "boundaries" not in names:
-            return
-        if not self._is_runtime(limits, "training.boundaries"):
-            self.replace(limits, self.fill("__f(__d, __l)", f="training.boundaries", d=dataset, l=limits))
+        if size is not None and "batch_size" in places:
+            self._wrap(size, "utils.replica_batch")
+        if limits is not None and dataset is not None and "boundaries" in places:
+            self._wrap(limits, "training.boundaries", dataset)
+
+    def _wrap(self, value: cst.BaseExpression, name: str, *before: cst.BaseExpression) -> None:
+        """Let a function of the runtime make the value, unless it does already."""
+        if not self.file.calls_runtime(value, name):
+            self.replace(value, cst.Call(self.runtime(name), [cst.Arg(part) for part in (*before, value)]))
 
     def _full_name(self, node: cst.CSTNode) -> str | None:
         return self.file.resolve(node)
-
-    def _is_runtime(self, node: cst.BaseExpression, name: str) -> bool:
-        return isinstance(node, cst.Call) and self.file.full_name(node.func).endswith(name)
 
 
 def _is_sampler(found: Definition, depth: int = 4) -> bool:

@@ -21,7 +21,7 @@ from porter.analysis.factories import (
 from porter.analysis.numeric import is_number
 from porter.analysis.steps import training_loop
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import keywords, method_call, with_keywords
+from porter.syntax.calls import keywords, method_call, positional, with_keywords
 from porter.syntax.predicates import called, is_plain
 from porter.syntax.template import fill
 from porter.syntax.torch_names import PLAIN_FACTORIES
@@ -466,48 +466,33 @@ class MakeLengthsOnDevice(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        found = self._typed(node) or self._counted(node) or self._plain(node)
+        found = self._typed(node) or self._plain(node)
         if found is not None and self.host_reason(node) is None:
             self.replace(node, found)
 
     def _typed(self, node: cst.Call) -> cst.BaseExpression | None:
-        """`torch.LongTensor([n]).to(device)`."""
+        """`torch.LongTensor([n]).to(device)`, and `torch.FloatTensor([[range(a, b)]]).to(device)`."""
         for name, dtype in (("LongTensor", "long"), ("IntTensor", "int"), ("FloatTensor", "float32")):
             moved = moved_factory(self.file, node, {f"torch.{name}"})
-            if moved is None or len(moved.factory.args) != 1:
-                continue
-            single = self._single(moved.factory.args[0].value)
-            torch = self.file.alias("torch")
-            if single is None or torch is None or moved.dtype is not None:
-                return None
-            return self.fill(
-                f"__full({_ones(single[1])}, __value, dtype=__dtype, device=__device)",
-                full=f"{torch}.full",
-                value=single[0],
-                dtype=f"{torch}.{dtype}",
-                device=moved.device,
-            )
+            torch = self.file.alias("torch") if moved is not None else None
+            if moved is not None and torch is not None and len(moved.factory.args) == 1 and moved.dtype is None:
+                return self._of_type(moved.factory.args[0].value, torch, f"{torch}.{dtype}", moved.device)
         return None
 
-    def _counted(self, node: cst.Call) -> cst.BaseExpression | None:
-        """`torch.FloatTensor([[range(a, b)]]).to(device)`."""
-        for name, dtype in (("LongTensor", "long"), ("IntTensor", "int"), ("FloatTensor", "float32")):
-            moved = moved_factory(self.file, node, {f"torch.{name}"})
-            if moved is None or len(moved.factory.args) != 1 or moved.dtype is not None:
-                continue
-            value, around = moved.factory.args[0].value, 0
-            while isinstance(value, cst.List) and len(value.elements) == 1:
-                value, around = value.elements[0].value, around + 1
-            torch = self.file.alias("torch")
-            if torch is None or not around or not isinstance(value, cst.Call) or not self._is_range(value):
-                return None
-            made = with_keywords(
-                value.with_changes(func=cst.parse_expression(f"{torch}.arange")),
-                dtype=cst.parse_expression(f"{torch}.{dtype}"),
-                device=moved.device,
-            )
-            return self.fill(f"__made[{', '.join(['None'] * around)}]", made=made)
-        return None
+    def _of_type(
+        self, value: cst.BaseExpression, torch: str, dtype: str, device: cst.BaseExpression
+    ) -> cst.BaseExpression | None:
+        """A tensor of one number, or of a range of them, in lists."""
+        single = self._single(value)
+        if single is not None:
+            text = f"__full({_ones(single[1])}, __value, dtype=__dtype, device=__device)"
+            return self.fill(text, full=f"{torch}.full", value=single[0], dtype=dtype, device=device)
+        inner, around = _unwrapped(value, cst.List)
+        if not around or not isinstance(inner, cst.Call) or not self._is_range(inner):
+            return None
+        counted = inner.with_changes(func=cst.parse_expression(f"{torch}.arange"))
+        made = with_keywords(counted, dtype=cst.parse_expression(dtype), device=device)
+        return self.fill(f"__made[{', '.join(['None'] * around)}]", made=made)
 
     def _is_range(self, node: cst.Call) -> bool:
         """Python's own `range` of one or two numbers."""
@@ -516,20 +501,26 @@ class MakeLengthsOnDevice(Rule):
 
     def _plain(self, node: cst.Call) -> cst.BaseExpression | None:
         """`torch.tensor(n or [n], device=device)`, or the same moved afterwards."""
-        call, converted = node, None
-        if method_call(node, *MOVES):
-            moved = moved_factory(self.file, node, COPIES)
-            if moved is None:
-                return None
-            converted = None if moved.merges else moved.dtype  # 0.1 as float32, then as float64, is not 0.1
-            call = place_factory(moved if moved.merges else replace(moved, dtype=None))
-            resolved = self.file.resolve(moved.factory.func)
-        else:
-            resolved = self.file.resolve(node.func)
+        if not method_call(node, *MOVES):
+            return self._full(node)
+        moved = moved_factory(self.file, node, COPIES)
+        if moved is None:
+            return None
+        if moved.merges:
+            return self._full(place_factory(moved))
+        made = self._full(place_factory(replace(moved, dtype=None)))
+        if made is None or moved.dtype is None:
+            return made
+        # 0.1 as float32, then as float64, is not 0.1
+        return fill("__made.to(dtype=__dtype)", made=made, dtype=moved.dtype)
+
+    def _full(self, call: cst.Call) -> cst.Call | None:
+        """`torch.full` for a tensor of one number on a device."""
+        resolved = self.file.resolve(call.func)
         if resolved not in COPIES or not bind(self.file, call, "device"):
             return None
-        first, *others = call.args
-        if first.keyword is not None or any(a.keyword is None for a in others):
+        first = call.args[0]
+        if positional(call) != [first.value]:
             return None  # what stands behind it by place is another parameter of torch.full
         single = self._single(first.value)
         value, around = single if single is not None else (self._number(first.value), 0)
@@ -538,14 +529,9 @@ class MakeLengthsOnDevice(Rule):
             return None
         if resolved == "torch.scalar_tensor" and (single is not None or _is_int(value)):
             return None  # that takes no list, and makes a float of an int
-        comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-        args = [
-            cst.Arg(cst.parse_expression(_ones(around)), comma=comma),
-            first.with_changes(value=value),
-            *call.args[1:],
-        ]
-        made = call.with_changes(func=cst.parse_expression(f"{torch}.full"), args=args)
-        return made if converted is None else fill("__made.to(dtype=__dtype)", made=made, dtype=converted)
+        size = cst.Arg(cst.parse_expression(_ones(around)))
+        args = [size, first.with_changes(value=value), *call.args[1:]]
+        return call.with_changes(func=cst.parse_expression(f"{torch}.full"), args=args)
 
     def _is_builtin(self) -> bool:
         """Whether nothing in the file is called `range` but Python's own."""
@@ -558,14 +544,20 @@ class MakeLengthsOnDevice(Rule):
 
     def _single(self, node: cst.BaseExpression) -> tuple[cst.BaseExpression, int] | None:
         """The one element of a list, if it is a Python number, and how many lists are around it."""
-        around = 0
-        while isinstance(node, (cst.List, cst.Tuple)) and len(node.elements) == 1:
-            node, around = node.elements[0].value, around + 1
-        return (node, around) if around and is_number(self.file, node) else None
+        inner, around = _unwrapped(node, cst.List, cst.Tuple)
+        return (inner, around) if around and is_number(self.file, inner) else None
 
     def _number(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
         inner = node.expression if isinstance(node, cst.UnaryOperation) else node
         return node if isinstance(inner, (cst.Integer, cst.Float)) else None
+
+
+def _unwrapped(node: cst.BaseExpression, *kinds: type[cst.List | cst.Tuple]) -> tuple[cst.BaseExpression, int]:
+    """What is in lists of one element, and how many are around it."""
+    around = 0
+    while isinstance(node, kinds) and len(node.elements) == 1:
+        node, around = node.elements[0].value, around + 1
+    return node, around
 
 
 def _ones(dimensions: int) -> str:
@@ -698,30 +690,34 @@ class MakeTensorsBesideInputs(Rule):
     def visit_Call(self, node: cst.Call) -> None:
         target = self.file.resolve(node.func)
         number = target == "torch.tensor" and self._is_number(node)
-        if not (number or target in PLAIN_FACTORIES - COPIES) or not lacks(self.file, node, "device"):
+        if not (number or target in PLAIN_FACTORIES - COPIES) or self._has_device(node):
             return
-        parent = self.file.parent(node)
-        if isinstance(parent, cst.Attribute) and parent.attr.value in ("to", "cuda", "type_as"):
-            return  # moved right away: DEV003 or the hazard scan has it
-        if self.host_reason(node) is not None or self._on_given_device(node):
-            return
-        if fill_around(self.file, node) is not None:
-            return
-        device = input_device(self.file, node)
-        if device is None and number and self.file.is_trainer and training_loop(self.file, node) is not None:
-            device = self.fill("__f()", f="utils.default_device")  # a trainer's step is on the device in use
+        device = self._device(node, number)
         if device is None:
             return
         placed = with_keywords(node, device=device)
-        if number:
-            torch, comma = self.file.alias("torch"), cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-            if torch is not None:
-                size = cst.Arg(cst.Tuple([]), comma=comma)
-                full = cst.parse_expression(f"{torch}.full")
-                self.replace(node, placed.with_changes(func=full, args=[size, *placed.args]))
-            return
-        exact = same_on_device(self.file, node)
-        self.replace(node, placed if exact else computed_on_host(placed, self.runtime("utils.computed_on_host")))
+        torch = self.file.alias("torch")
+        if not number:
+            exact = same_on_device(self.file, node)
+            self.replace(node, placed if exact else computed_on_host(placed, self.runtime("utils.computed_on_host")))
+        elif torch is not None:
+            args = [cst.Arg(cst.Tuple([])), *placed.args]
+            self.replace(node, placed.with_changes(func=cst.parse_expression(f"{torch}.full"), args=args))
+
+    def _has_device(self, node: cst.Call) -> bool:
+        """Whether something says where a tensor is made, or moves it right away: DEV003 or the hazard scan has that."""
+        parent = self.file.parent(node)
+        moved = isinstance(parent, cst.Attribute) and parent.attr.value in ("to", "cuda", "type_as")
+        if moved or not lacks(self.file, node, "device") or self.host_reason(node) is not None:
+            return True
+        return self._on_given_device(node) or fill_around(self.file, node) is not None
+
+    def _device(self, node: cst.Call, number: bool) -> cst.BaseExpression | None:
+        """The inputs' device; for a number in a trainer's step, which has none, the one in use."""
+        device = input_device(self.file, node)
+        if device is not None or not number or not self.file.is_trainer or training_loop(self.file, node) is None:
+            return device
+        return self.fill("__f()", f="utils.default_device")
 
     def _is_number(self, node: cst.Call) -> bool:
         """Whether a tensor is made of a literal number, with nothing but a type told of it."""

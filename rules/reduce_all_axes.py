@@ -12,7 +12,6 @@ from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import method_call
 from porter.syntax.values import is_tensor
 
-_COMMA = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
 _ALL_BY_DEFAULT = ("amax", "amin")
 _NAMES = (*_ALL_BY_DEFAULT, "sum", "mean", "nanmean", "std", "var", "std_mean", "var_mean", "vector_norm")
 _COLLECTIONS = frozenset({"tuple", "list", "sorted"})
@@ -134,7 +133,7 @@ class ReduceAllAxes(Rule):
             arg if arg.keyword is None else arg.with_changes(keyword=cst.Name(names[arg.value])) for arg in node.args
         ]
         if tensor is not None:
-            args.insert(0, cst.Arg(tensor, comma=_COMMA if args else cst.MaybeSentinel.DEFAULT))
+            args.insert(0, cst.Arg(tensor))
         self.replace(node, node.with_changes(func=self.runtime(f"ops.{name}"), args=args))
 
     def _reduction(self, node: cst.Call) -> tuple[str, cst.BaseExpression | None]:

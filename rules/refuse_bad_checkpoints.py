@@ -8,7 +8,7 @@ import libcst as cst
 
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import positional
-from porter.syntax.walk import code, descendants, own_of_type, spelled
+from porter.syntax.walk import code, holds_any, own_of_type, spelled
 
 _HELPERS = """import glob
 
@@ -80,12 +80,12 @@ class ResumeFromPairs(Rule):
     )
 
     def visit_Try(self, node: cst.Try) -> None:
-        if not self.file.is_trainer or self._is_checked(node):
+        if not self.file.is_trainer or self.file.follows_runtime(node, "training.paired"):
             return
         found = [found for call in own_of_type(node.body, cst.Call) if (found := self._search(call)) is not None]
         folders = {code(folder) for folder, _ in found}
         patterns = list(dict.fromkeys(code(pattern) for _, pattern in found))
-        if len(folders) != 1 or len(patterns) < 2 or any(isinstance(n, cst.Call) for n in descendants(found[0][0])):
+        if len(folders) != 1 or len(patterns) < 2 or holds_any(found[0][0], cst.Call):
             return
         asked = cst.parse_expression(f"({', '.join(patterns)})")
         check = self.fill("__f(__d, __p)", f="training.paired", d=found[0][0].deep_clone(), p=asked)
@@ -101,12 +101,6 @@ class ResumeFromPairs(Rule):
         pattern = str(given[1].evaluated_value)
         globs = any(called[0].resolve(n.func) == "glob.glob" for n in own_of_type(called[1].body, cst.Call))
         return (given[0], given[1]) if globs and pattern.count("*") == 1 and "/" not in pattern else None
-
-    def _is_checked(self, node: cst.Try) -> bool:
-        siblings = self.file.siblings(node)
-        at = siblings.index(node)
-        calls = own_of_type(siblings[at - 1], cst.Call) if at else ()
-        return any(self.file.full_name(call.func).endswith("training.paired") for call in calls)
 
 
 class WantNamedWeights(Rule):
@@ -183,8 +177,8 @@ class WantNamedWeights(Rule):
     def visit_If(self, node: cst.If) -> None:
         if not self.file.is_trainer or node.orelse is not None:
             return
-        loads = [call for call in own_of_type(node.body, cst.Call) if self.file.resolve(call.func) == "torch.load"]
-        loaded = {spelled(call.args[0].value) for call in loads if call.args}
+        calls = own_of_type(node.body, cst.Call)
+        loaded = {spelled(c.args[0].value) for c in calls if c.args and self.file.resolve(c.func) == "torch.load"}
         for asked in _parts(node.test):
             path = self._asked(asked)
             _, _, key = spelled(path).partition(".")

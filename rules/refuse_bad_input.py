@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import ClassVar
 
 import libcst as cst
@@ -10,7 +11,7 @@ import libcst as cst
 from porter.analysis.config_keys import ConfigUse, callees, listing, longest
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import argument, has_star, method_call
+from porter.syntax.calls import argument, has_star, method_call, with_keywords
 from porter.syntax.predicates import functions, is_plain, of_self, only_index, only_target, targets, text_of
 from porter.syntax.walk import descendants, dotted, own_of_type, spelled
 
@@ -248,18 +249,17 @@ class LoadFittingWeights(Rule):
             key, loaded = only_index(weights), weights.value
             if not isinstance(key, cst.SimpleString):
                 return
-        loads = isinstance(loaded, cst.Call) and self.file.resolve(loaded.func) == "torch.load"
-        if loads and isinstance(loaded, cst.Call) and loaded.args and is_plain(loaded.args[0]):
+        if not isinstance(loaded, cst.Call) or self.file.resolve(loaded.func) != "torch.load":
+            return
+        if any(map(is_plain, loaded.args[:1])):
             self.replace(weights, self._fitting(found[0], loaded, key))
 
     def _fitting(self, network: cst.BaseExpression, loaded: cst.Call, key: cst.BaseExpression | None) -> cst.Call:
         """The call of the runtime that gives the weights of a checkpoint, at a key of it, which fit a network."""
         path, *options = loaded.args
-        comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-        given = [cst.Arg(network, comma=comma), cst.Arg(path.value, comma=comma)]
+        given = [cst.Arg(network), cst.Arg(path.value)]
         if key is not None or options:
-            given.append(cst.Arg(key if key is not None else cst.Name("None"), comma=comma))
-        given[-1] = given[-1].with_changes(comma=comma if options else cst.MaybeSentinel.DEFAULT)
+            given.append(cst.Arg(key if key is not None else cst.Name("None")))
         return loaded.with_changes(func=self.runtime("training.weights"), args=[*given, *options])
 
 
@@ -334,7 +334,7 @@ class ResumeFromFittingCheckpoint(Rule):
         network = argument(node, form[1][0], form[1][1])
         if path is None or network is None or dotted(network) is None:
             return
-        if isinstance(path, cst.Call) and self.file.full_name(path.func).endswith("training.checked"):
+        if self.file.calls_runtime(path, "training.checked"):
             return
         text = "__f(__p, __n)" if form[2] == "model" else f"__f(__p, __n, {form[2]!r})"
         self.replace(path, self.fill(text, f="training.checked", p=path, n=network))
@@ -350,13 +350,13 @@ def _tolerant_restore(file: SourceFile, function: cst.FunctionDef) -> tuple[_Par
     places = {p.name.value: i for i, p in enumerate(function.params.params)}
     weights = _loaded_weights(file, function, places)
     for attempt in own_of_type(function.body, cst.Try):
-        assigned = (target for assign in own_of_type(attempt.body, cst.Assign) for target in targets(assign))
+        assigned = chain.from_iterable(map(targets, own_of_type(attempt.body, cst.Assign)))
         filled = {dotted(target.value) for target in assigned if isinstance(target, cst.Subscript)}
-        for part in own_of_type(attempt.body, cst.Subscript):
-            found = weights.get(spelled(part.value))
-            network = _loaded_with(function, filled) if found is not None else None
-            if found is not None and network in places and network is not None and attempt.handlers:
-                return (found[0], places[found[0]]), (network, places[network]), found[1]
+        network = _loaded_with(function, filled) if attempt.handlers else None
+        read = (weights.get(spelled(part.value)) for part in own_of_type(attempt.body, cst.Subscript))
+        found = next(filter(None, read), None)
+        if found is not None and network is not None and network in places:
+            return (found[0], places[found[0]]), (network, places[network]), found[1]
     return None
 
 
@@ -623,17 +623,21 @@ class CheckDatasetFirst(Rule):
 
     def visit_Assign(self, node: cst.Assign) -> None:
         line, call = self.file.alone(node), node.value
-        if not self.file.is_trainer or line is None or not isinstance(call, cst.Call) or not call.args:
+        if not self.file.is_trainer or line is None or not isinstance(call, cst.Call):
             return
         constructors = list(callees(self.file, call.func))
         if not constructors or not all(_reads_texts(f) for _, f in constructors):
             return
-        if not is_plain(call.args[0]) or self._is_checked(line):
+        if not any(map(is_plain, call.args[:1])) or self.file.follows_runtime(line, "training.check_dataset"):
             return
-        holes = {"d": call.args[0].value, **({"v": v} if (v := argument(call, "version")) is not None else {})}
-        text = "__f(__d, version=__v)" if "v" in holes else "__f(__d)"
-        check = cst.SimpleStatementLine([cst.Expr(self.fill(text, f="training.check_dataset", **holes))])
-        lines = [check, line.with_changes(leading_lines=[]), *self._sample(dotted(only_target(node)), constructors)]
+        version = argument(call, "version")
+        made = cst.Call(self.runtime("training.check_dataset"), [cst.Arg(call.args[0].value)])
+        check = made if version is None else with_keywords(made, version=version)
+        lines = [
+            cst.SimpleStatementLine([cst.Expr(check)]),
+            line.with_changes(leading_lines=[]),
+            *self._sample(dotted(only_target(node)), constructors),
+        ]
         self.replace(line, lines)
 
     def _sample(
@@ -644,15 +648,6 @@ class CheckDatasetFirst(Rule):
         if name is not None and len(readers) == 1 and None not in readers:
             sample = self.fill(f"__f({name}, {name}.{readers.pop()})", f="training.check_sample")
             yield cst.SimpleStatementLine([cst.Expr(sample)])
-
-    def _is_checked(self, line: cst.SimpleStatementLine) -> bool:
-        siblings = self.file.siblings(line)
-        at = siblings.index(line)
-        before = siblings[at - 1] if at else None
-        return before is not None and any(
-            isinstance(n, cst.Call) and self.file.full_name(n.func).endswith("training.check_dataset")
-            for n in descendants(before)
-        )
 
 
 def _reads_texts(function: cst.FunctionDef) -> bool:
@@ -668,14 +663,14 @@ def _reader(file: SourceFile, constructor: cst.FunctionDef) -> str | None:
     if owner is None:
         return None
     assigns = [a for a in own_of_type(constructor.body, cst.Assign) if _names_sounds(a.value)]
-    folders = {dotted(target) for assign in assigns for target in targets(assign)} - {None}
+    given = chain.from_iterable(map(targets, assigns))
+    folders = {dotted(target) for target in given if type(target) is cst.Attribute} - {None}
     known = {function.name.value for function in functions(owner)}
     for call in descendants(owner.body):
-        name = of_self(call.func) if type(call) is cst.Call and len(call.args) == 1 else None
-        arg = call.args[0] if isinstance(call, cst.Call) and name in known else None
-        parts = descendants(arg) if arg is not None and arg.keyword is None else ()
-        if any(isinstance(n, cst.Attribute) and dotted(n) in folders for n in parts):
-            return name
+        match call:
+            case cst.Call(func=func, args=[cst.Arg(keyword=None, value=value)]) if of_self(func) in known:
+                if not folders.isdisjoint(map(dotted, descendants(value))):
+                    return of_self(func)
     return None
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.analysis.arguments import bind
+from porter.analysis.arguments import argument_for, bind
 from porter.analysis.bounds import labels_below
 from porter.analysis.catching import Catching
 from porter.rule import Example, RedirectRule, Rule, Safety
@@ -100,7 +100,7 @@ class InterpolateOnDevice(RedirectRule):
         call = self.file.parent(node)
         if not isinstance(call, cst.Call) or call.func is not node:
             return True
-        mode = (bind(self.file, call, "mode") or {}).get("mode")
+        mode = argument_for(self.file, call, "mode")
         return not isinstance(mode, cst.SimpleString) or mode.evaluated_value not in ("bicubic", "trilinear")
 
 

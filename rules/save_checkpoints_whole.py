@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import ClassVar
 
 import libcst as cst
@@ -12,9 +12,9 @@ from porter.analysis.listings import head_calls, is_settled, listed, lists_check
 from porter.analysis.project import SourceFile
 from porter.analysis.steps import training_loop
 from porter.rule import Example, Needed, Rule, Safety
-from porter.syntax.calls import argument, has_star, method_call, positional
-from porter.syntax.predicates import only_small, only_target
-from porter.syntax.walk import descendants, key, own_descendants, own_of_type, same
+from porter.syntax.calls import argument, has_star, method_call
+from porter.syntax.predicates import is_plain, only_small, only_target
+from porter.syntax.walk import descendants, holds_any, key, own_descendants, own_of_type, same
 
 _SAVES = ("torch.save", "torch.serialization.save")
 _MOVES = ("shutil.move", "os.rename", "os.replace")
@@ -258,20 +258,26 @@ class SaveTogether(Rule):
     def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> None:
         if not self.file.in_trainers or not _stores(self.file, node) or _is_together(self.file, node):
             return
-        around = self.file.siblings(node)
-        at = around.index(node)
-        run = list(takewhile(self._is_save, around[at:]))
-        if len(run) < 2 or (at and _stores(self.file, around[at - 1])):
+        run = self._run(node)
+        if len(run) < 2:
             return
         # Copies, since the lines themselves go; what is inside them is the same and may be edited.
         body = [node.with_changes(leading_lines=()), *(line.with_changes() for line in run[1:])]
         together = self.fill("__f()", f="training.saved_together")
-        places = (place for line in run for place in self.file.project.reached(self.file, line))
+        places = chain.from_iterable(self.file.project.reached(self.file, line) for line in run)
         whole = [Needed(place, (SaveFromHost.code,)) for place in places]
         block = cst.With(items=[cst.WithItem(together)], body=cst.IndentedBlock(body))
         self.replace(node, [block], needs=whole)
         for line in run[1:]:
             self.replace(line, [])
+
+    def _run(self, node: cst.SimpleStatementLine) -> list[cst.BaseStatement]:
+        """The saves that begin with a line, one right behind the other; none where one is right before."""
+        around = self.file.siblings(node)
+        at = around.index(node)
+        if at and _stores(self.file, around[at - 1]):
+            return []
+        return list(takewhile(self._is_save, around[at:]))
 
     def _is_save(self, line: cst.BaseStatement) -> bool:
         return isinstance(line, cst.SimpleStatementLine) and _stores(self.file, line)
@@ -522,18 +528,21 @@ def _saves(file: SourceFile, node: cst.CSTNode) -> bool:
 def _moved_after(file: SourceFile, save: cst.Call) -> tuple[cst.SimpleStatementLine, cst.BaseExpression] | None:
     """The line right after a save that moves the file, which nothing else uses, and where to."""
     line = _line_of(file, save)
-    if line is None or len(save.args) < 2 or has_star(save) or save.args[1].keyword is not None:
+    if line is None or has_star(save) or not any(map(is_plain, save.args[1:2])):
         return None
-    around = file.siblings(line)
-    after = next(iter(around[around.index(line) + 1 :]), None)
+    after = next(iter(file.following(line)), None)
     place = save.args[1].value
     match only_small(after):
-        case cst.Expr(value=cst.Call(func=func, args=[moved, to]) as move) if file.resolve(func) in _MOVES:
-            if len(positional(move)) != 2 or not same(place, moved.value):
+        case cst.Expr(
+            value=cst.Call(
+                func=func,
+                args=[cst.Arg(value=moved, keyword=None, star=""), cst.Arg(value=to, keyword=None, star="")],
+            )
+        ) if file.resolve(func) in _MOVES:
+            if not same(place, moved) or holds_any(place, cst.Call):
                 return None
-            uses = [n for n in _uses(file, place) if n not in (place, moved.value) and not _is_target(file, n)]
-            used = bool(uses) or any(isinstance(n, cst.Call) for n in descendants(place))
-            return None if used else (cst.ensure_type(after, cst.SimpleStatementLine), to.value)
+            used = any(n not in (place, moved) and not _is_target(file, n) for n in _uses(file, place))
+            return None if used else (cst.ensure_type(after, cst.SimpleStatementLine), to)
     return None
 
 
@@ -609,6 +618,11 @@ def _is_together(file: SourceFile, line: cst.CSTNode) -> bool:
     return any(method_call(item.item, "saved_together") is not None for block in blocks for item in block.items)
 
 
+def _saves_whole(file: SourceFile, function: cst.FunctionDef) -> bool:
+    """Whether all that a function saves itself is as it will stay, or for a buffer."""
+    return all(_is_final(file, c) or _is_buffer(file, c) for c in _calls(function) if _saves(file, c))
+
+
 def _ends_in_files(file: SourceFile, call: cst.Call, inside: frozenset[cst.CSTNode]) -> bool:
     if _saves(file, call):
         return _is_final(file, call)
@@ -616,17 +630,11 @@ def _ends_in_files(file: SourceFile, call: cst.Call, inside: frozenset[cst.CSTNo
     if found is None or found[1] in inside or not found[0].in_trainers:
         return False
     other, function = found
-    saves = [c for c in _calls(function) if _saves(other, c)]
-    final = [c for c in saves if _is_final(other, c)]
-    if not all(c in final or _is_buffer(other, c) for c in saves):
+    if not _saves_whole(other, function):
         return False
-    written = (_written(other, n) for n in own_of_type(function.body, cst.With))
-    called = (c for c in _calls(function) if c not in saves)
-    return (
-        bool(final)
-        or any(one is not None for one in written)
-        or any(_ends_in_files(other, c, inside | {function}) for c in called)
-    )
+    if any(_written(other, n) is not None for n in own_of_type(function.body, cst.With)):
+        return True
+    return any(_ends_in_files(other, c, inside | {function}) for c in _calls(function))
 
 
 def _is_final(file: SourceFile, save: cst.Call) -> bool:

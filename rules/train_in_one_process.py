@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.analysis.arguments import bind
+from porter.analysis.arguments import argument_for
 from porter.analysis.project import SourceFile
 from porter.rule import Example, Needed, RedirectRule, Rule, Safety
 from porter.syntax.walk import own_of_type, same
@@ -578,11 +578,11 @@ class ReplicateUnwrapped(Rule):
     def visit_If(self, node: cst.If) -> None:
         if not self.file.is_trainer or not isinstance(node.body, cst.IndentedBlock) or isinstance(node.orelse, cst.If):
             return
-        bare = [name for s in node.body.body if (name := self._wrapped_line(s)) is not None]
+        bare = list(filter(None, map(self._wrapped_line, node.body.body)))
         other = node.orelse.body if node.orelse is not None else None
         if not bare or (other is not None and self._handles(other)):
             return
-        lines = [self._replicated(name) for name in bare]
+        lines = list(map(self._replicated, bare))
         if other is None:
             self.replace(node, node.with_changes(orelse=cst.Else(cst.IndentedBlock(lines))))
         elif isinstance(other, cst.IndentedBlock):
@@ -609,7 +609,7 @@ class ReplicateUnwrapped(Rule):
     def _wrapped(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
         """What a call of DDP's class is given."""
         if isinstance(node, cst.Call) and self.file.resolve(node.func) in ReplicateNetworks.targets:
-            return (bind(self.file, node, "module") or {}).get("module")
+            return argument_for(self.file, node, "module")
         return None
 
     def _handles(self, body: cst.CSTNode) -> bool:

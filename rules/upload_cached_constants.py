@@ -11,7 +11,7 @@ from porter.analysis.caches import fills
 from porter.analysis.factories import MOVES, read_move
 from porter.analysis.resent import resent
 from porter.rule import Example, Rule, Safety
-from porter.syntax.calls import method_call
+from porter.syntax.calls import method_call, with_keywords
 from porter.syntax.template import substitute
 from porter.syntax.torch_names import FACTORIES
 from porter.syntax.values import Kind, is_tensor
@@ -197,18 +197,11 @@ class UploadCachedConstants(Rule):
 
         host = substitute(value, strip)
         assert isinstance(host, cst.BaseExpression)
-        device = device or (devices[0] if devices else None)
+        device = device or next(iter(devices), None)
         if device is None or unsure:
             return None
-        if dtype is None:
-            return self.fill("__constant(__host, device=__device)", constant="utils.constant", host=host, device=device)
-        return self.fill(
-            "__constant(__host, device=__device, dtype=__dtype)",
-            constant="utils.constant",
-            host=host,
-            device=device,
-            dtype=dtype,
-        )
+        made = self.fill("__constant(__host, device=__device)", constant="utils.constant", host=host, device=device)
+        return made if dtype is None else with_keywords(cst.ensure_type(made, cst.Call), dtype=dtype)
 
 
 class UploadConstantsOnce(Rule):

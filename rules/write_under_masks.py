@@ -11,13 +11,13 @@ from porter.analysis.numeric import is_number
 from porter.analysis.pointwise import bare_parameters, is_pointwise
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star
-from porter.syntax.predicates import only_target, targets
+from porter.syntax.predicates import only_index, only_target, targets
 from porter.syntax.template import names_in, substitute
 from porter.syntax.values import Kind
 from porter.syntax.walk import code, dotted, own_descendants, own_of_type, same
 
 
-def masked(node: cst.CSTNode, kind_of: object = None) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
+def masked(node: cst.CSTNode | None, kind_of: object = None) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
     """Tensor and index of `tensor[index]` or `tensor[index, :]`."""
     if not isinstance(node, cst.Subscript):
         return None
@@ -318,7 +318,7 @@ class ComputeUnderMasks(Rule):
         """The tensors that an assignment writes under one mask, with that mask; None where it writes anything else."""
         target = only_target(node)
         parts = [e.value for e in target.elements] if isinstance(target, cst.Tuple) else [target]
-        written = [w for part in parts if part is not None and (w := masked(part)) is not None]
+        written = list(filter(None, map(masked, parts)))
         if not written or len(written) != len(parts) or not all(same(mask, written[0][1]) for _, mask in written):
             return None
         named = all(isinstance(tensor, cst.Name) for tensor, _ in written)
@@ -329,18 +329,17 @@ class ComputeUnderMasks(Rule):
         definition = self.file.project.function(self.file.resolve(call.func))
         if definition is None or has_star(call):
             return False
-        under = [a.value for a in call.args if _under(a.value, mask)]
-        whole = [a.value for a in call.args if a.value not in under]
-        if not all(scalar(self.file, v) or is_number(self.file, v) for v in whole):
+        under = frozenset(a.value for a in call.args if _under(a.value, mask))
+        if not all(a.value in under or scalar(self.file, a.value) or is_number(self.file, a.value) for a in call.args):
             return False  # something that was made to fit the masked elements
-        rows = frozenset(v for v in under if isinstance(v, cst.Subscript) and len(v.slice) == 1)
+        rows = frozenset(filter(only_index, under))
         return is_pointwise(*definition, bare_parameters(definition[1], call, rows))
 
     def _everywhere(
         self,
         call: cst.Call,
         mask: cst.BaseExpression,
-        bounds: dict[str, tuple[cst.BaseExpression, cst.BaseExpression]],
+        bounds: dict[str, tuple[cst.CSTNode, cst.CSTNode]],
     ) -> tuple[cst.Call, bool]:
         """The call on whole tensors, bounded ones with their lower bound outside; and whether one was bounded."""
         bounded = False
@@ -366,20 +365,20 @@ class ComputeUnderMasks(Rule):
     def _bound_once(self, function: cst.FunctionDef, name: str) -> bool:
         return len(self.file.index.scopes[function].bindings.get(name, ())) <= 1
 
-    def _bounds(self, mask: cst.BaseExpression) -> dict[str, tuple[cst.BaseExpression, cst.BaseExpression]] | None:
+    def _bounds(self, mask: cst.BaseExpression) -> dict[str, tuple[cst.CSTNode, cst.CSTNode]] | None:
         """For a mask defined as `(x >= low) & (x <= high)`: {x: (low, high)}."""
-        function = self.file.function(mask) if isinstance(mask, cst.Name) else None
-        assigns = own_of_type(function.body, cst.Assign) if function is not None else ()
-        made = [assign.value for assign in assigns if dotted(mask) in map(dotted, targets(assign))]
-        if function is None or len(made) != 1:
+        function = self.file.function(mask)
+        if function is None or not isinstance(mask, cst.Name):
+            return None
+        assigns = own_of_type(function.body, cst.Assign)
+        made = [assign.value for assign in assigns if mask.value in map(dotted, targets(assign))]
+        if len(made) != 1:
             return None
         one, other = "(__x >= __low) & (__x <= __high)", "(__x <= __high) & (__x >= __low)"
         found = self.match(one, made[0]) or self.match(other, made[0])
         if found is None or not all(self._bound_once(function, n) for n in names_in(made[0])):
             return None  # another mask, or another value by now
-        low, high = found["low"], found["high"]
-        assert isinstance(low, cst.BaseExpression) and isinstance(high, cst.BaseExpression)
-        return {code(found["x"]): (low, high)}
+        return {code(found["x"]): (found["low"], found["high"])}
 
 
 def _assign(names: list[str], value: cst.BaseExpression) -> cst.BaseStatement:

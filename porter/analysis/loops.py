@@ -33,6 +33,11 @@ class Range:
     axes: int  # axes named between the sample and the range; an ellipsis counts as two
     moves: bool = False  # whether the bounds differ from sample to sample
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has no bounds."""
+        return self.start is None and self.end is None
+
 
 @dataclass(frozen=True, slots=True)
 class SampleLoop:
@@ -215,7 +220,7 @@ def _assigned_first(body: cst.BaseSuite) -> set[str]:
     return bound
 
 
-def sample_range(node: cst.CSTNode, index: str) -> Range | None:
+def sample_range(node: cst.CSTNode | None, index: str) -> Range | None:
     """`node` as `tensor[i, ..., start:end]`, with per-sample bounds `L[i]` read as the whole tensor `L`."""
     if not isinstance(node, cst.Subscript) or index in names_in(node.value):
         return None
@@ -296,13 +301,14 @@ def _tells_plane(file: SourceFile, tensor: cst.BaseExpression, assign: cst.Assig
     return len(sizes) == 2 and all(is_number(file, size) or isinstance(size, cst.Name) for size in sizes)
 
 
-def window_size(start: cst.BaseExpression | None, end: cst.BaseExpression | None) -> cst.BaseExpression | None:
-    """K, if `end` is `start + K`."""
+def window(of: Range) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
+    """Where a range begins and K, if it ends K behind that."""
+    start, end = of.start, of.end
     if start is None or not isinstance(end, cst.BinaryOperation) or not isinstance(end.operator, cst.Add):
         return None
     if same(end.left, start):
-        return end.right
-    return end.left if same(end.right, start) else None
+        return start, end.right
+    return (start, end.left) if same(end.right, start) else None
 
 
 def same_range(a: Range, b: Range) -> bool:
