@@ -106,6 +106,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "speak.v4.slow": "the same, slower",
         "speak.v4.vocoder": "sound of v4 from a mel spectrogram, its length padded to a bucket",
     },
+    "padded_durations": {"speak.durations": "sound of texts whose durations are predicted, lengths padded to buckets"},
     "losses": {"losses": "the losses of training, generator's and discriminator's"},
     "discriminator": {
         "discriminator.v2": "MultiPeriodDiscriminator on real and generated audio",

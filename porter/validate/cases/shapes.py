@@ -62,7 +62,12 @@ def built(offer: Callable[[Settings], Mapping[str, Any]]) -> Arguments:
 
 
 def judges_own(
-    network: Callable[[Any], type[nn.Module]], label: str, inputs: Inputs, constant: tuple[str, ...] = (), **given: Any
+    network: Callable[[Any], type[nn.Module]],
+    label: str,
+    inputs: Inputs,
+    constant: tuple[str, ...] = (),
+    call: Callable[[Any, Batch], object] = lambda subject, inputs: subject(**inputs),
+    **given: Any,
 ) -> Part:
     """A network of the judge's own, of which `network` makes the class of one side's operations."""
     return Part(
@@ -70,6 +75,7 @@ def judges_own(
         network.__name__,
         inputs,
         lambda entry, settings: given,
+        call,
         label=label,
         constant=constant,
         network=network,
