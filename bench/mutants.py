@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--files", nargs="+", default=[], metavar="GLOB", help="of the package, such as 'ops/*'")
     parser.add_argument("--case", action="append", default=[], metavar="NAME", help="as of validate")
     parser.add_argument("--jobs", type=int, default=cores(), metavar="N", help="mutants at a time")
-    parser.add_argument("--trust", action="store_true", help="mutants that an older judge saw count as seen")
+    parser.add_argument("--trust", action="store_true", help="mutants that a case saw before it changed count as seen")
     parser.add_argument("--list", action="store_true", help="only print the mutants")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     return parser.parse_args()

@@ -17,6 +17,7 @@ from bench.mutation import reach as reaching
 from bench.mutation.campaign import Found, Trial
 from bench.mutation.cells import instrument
 from bench.mutation.change import Mutant, same_code
+from bench.mutation.digests import case_digest, cases_digest
 from bench.mutation.equal import Note, read_notes
 from bench.mutation.finding import mutants, sample
 from bench.mutation.ledger import Fate, Ledger
@@ -222,32 +223,45 @@ def test_the_cheapest_case_comes_first_and_a_failing_one_takes_no_part() -> None
 
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    ledger = Ledger(path, "this", trusting=False)
-    ledger.add(Fate("a", "killed", "this", "losses"))
-    ledger.add(Fate("b", "survived", "this"))
+    both = ["losses", "mel"]
+    ledger = Ledger(path, trusting=False)
+    ledger.add(Fate("a", "killed", case_digest("losses"), "losses"))
+    ledger.add(Fate("b", "survived", cases_digest(both)))
     path.write_text(path.read_text(encoding="utf-8") + '{"key": "c", "sta', encoding="utf-8")
-    again = Ledger(path, "this", trusting=False)
-    assert again.get("a") == Fate("a", "killed", "this", "losses")
-    assert again.get("b") is not None
-    assert again.get("c") is None
-    other = Ledger(path, "another", trusting=True)  # of another judge only what was seen stands
-    assert other.get("a") is not None
-    assert other.get("b") is None
-    assert Ledger(path, "another", trusting=False).get("a") is None
+    again = Ledger(path, trusting=False)
+    assert again.get("a", both) == Fate("a", "killed", case_digest("losses"), "losses")
+    assert again.get("b", both[::-1]) is not None
+    assert again.get("b", [*both, "style"]) is None  # one more case reaches it now
+    assert again.get("c", both) is None
+
+
+def test_only_what_was_seen_stands_where_a_case_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    for fate in (Fate("a", "killed", "before", "losses"), Fate("b", "survived", "before")):
+        Ledger(path, trusting=False).add(fate)
+    trusting, strict = Ledger(path, trusting=True), Ledger(path, trusting=False)
+    assert trusting.get("a", ["losses"]) is not None
+    assert trusting.get("b", ["losses"]) is None
+    assert strict.get("a", ["losses"]) is None
+
+
+def test_cases_of_one_file_change_together() -> None:
+    assert case_digest("mel") == case_digest("mel.pairs")
+    assert case_digest("mel") != case_digest("losses")
+    assert case_digest("speak.durations") != case_digest("speak.v1.slow")
+    assert cases_digest(["mel", "losses"]) == cases_digest(["losses", "mel"]) != cases_digest(["mel"])
 
 
 def test_a_record_that_was_stopped_tells_what_it_has(tmp_path: Path) -> None:
-    path = reaching.begun(tmp_path / "reach-1.json")
+    path = tmp_path / "reach-1.jsonl"
     case = CaseReach(2.0, "", {"code.py": [1, 3]})
-    reaching.note(path, "one", case)
-    reaching.note(path, "absent", None)
+    assert reaching.load(path) is None
+    reaching.note(path, "losses", case)
+    reaching.note(path, "mel", None)
     with path.open("a", encoding="utf-8") as file:
-        file.write('["two", {"seconds": 1.')  # it was being written when the run was stopped
-    assert reaching.read(path) == {"one": case, "absent": None}
-    assert reaching.load(tmp_path / "reach-1.json") is None
-    reaching.save(Reach({"one": case}), tmp_path / "reach-1.json")
-    assert reaching.load(tmp_path / "reach-1.json") == Reach({"one": case})
-    assert not path.exists()
+        file.write('["style", "by", {"seconds": 1.')  # it was being written when the run was stopped
+    assert reaching.read(path) == {"losses": (case_digest("losses"), case), "mel": (case_digest("mel"), None)}
+    assert reaching.load(path) == Reach({"losses": case})
 
 
 def test_upstreams_sides_are_kept_whole(tmp_path: Path) -> None:

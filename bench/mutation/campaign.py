@@ -13,7 +13,7 @@ from queue import Queue
 
 from bench.mutation import reach as reaching
 from bench.mutation.change import Mutant
-from bench.mutation.digests import digest, judge_digest
+from bench.mutation.digests import digest
 from bench.mutation.equal import Note
 from bench.mutation.finding import sample
 from bench.mutation.judging import Bench, Bencher, Say, open_bench
@@ -83,7 +83,6 @@ def run(
 ) -> Found:
     """Try a sample of the mutants of the package at `folder`. PortError for unusable input."""
     package = read_manifest(folder).package
-    judge = judge_digest()
     with tempfile.TemporaryDirectory(prefix="sovits-mutants-") as temporary, ExitStack() as stack:
         workplace = Path(temporary).resolve()
         bench = stack.enter_context(open_bench(snapshot, folder, request))
@@ -91,18 +90,18 @@ def run(
         others = _others(snapshot, folder, package, request, workplace, jobs, say)
         picked = _Picked(reach, others, request, notes, _left_out(bench))
         wanted = list(islice(picked.of(sample(package, sampling.files, sampling.seed)), sampling.count))
-        ledger = Ledger(_ledger_path(package, request), judge, sampling.trusting)
+        ledger = Ledger(_ledger_path(package, request), sampling.trusting)
         trials: dict[str, Trial] = {}
         waiting = []
         for mutant in wanted:
-            fate = ledger.get(mutant.key)
+            fate = ledger.get(mutant.key, reach.reaching(mutant.cells))
             if fate is not None:
                 trials[mutant.key] = Trial(mutant, fate)
             else:
                 waiting.append(mutant)
         if trials:
             say(f"{len(trials)} of {len(wanted)} mutants were tried before")
-        for trial in _tried(bench, folder, waiting, reach, judge, workplace, jobs, stack):
+        for trial in _tried(bench, folder, waiting, reach, workplace, jobs, stack):
             ledger.add(trial.fate)
             trials[trial.mutant.key] = trial
             step(trial, len(trials))
@@ -153,7 +152,6 @@ def _tried(
     folder: Path,
     waiting: Sequence[Mutant],
     reach: Reach,
-    judge: str,
     workplace: Path,
     jobs: int,
     stack: ExitStack,
@@ -165,7 +163,7 @@ def _tried(
     def one(mutant: Mutant) -> Trial:
         bencher = free.get()
         try:
-            return Trial(mutant, attempt(bencher, mutant, reach.reaching(mutant.cells), reach, judge))
+            return Trial(mutant, attempt(bencher, mutant, reach.reaching(mutant.cells), reach))
         finally:
             free.put(bencher)
 
@@ -187,14 +185,7 @@ def _tried(
 
 def _reach(bench: Bench, folder: Path, package: Path, workplace: Path, jobs: int, say: Say) -> Reach:
     path = reaching.kept(package, bench.judge.request)
-    found = reaching.load(path)
-    if found is None:
-        where = f"{bench.judge.request.device}, forms {bench.judge.request.forms}"
-        say(f"recording which case reaches which statement: {where}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = reaching.record(bench, folder, workplace / "reach", jobs, reaching.begun(path), say)
-        reaching.save(found, path)
-    return found
+    return reaching.record(bench, folder, workplace / "reach", jobs, path, say)
 
 
 def _others(
@@ -202,8 +193,7 @@ def _others(
 ) -> list[Reach]:
     """What counts elsewhere: for plain runs what other records tell, for any other what the plain run reaches."""
     if (request.device, request.forms) == PLAIN:
-        asked = _beside(request).values()
-        return [found for other in asked if (found := reaching.newest(package, other)) is not None]
+        return [found for other in _beside(request).values() if (found := _recorded(package, other)) is not None]
     cases = tuple(name for name in request.cases if not _is_of_forms(name))
     if request.cases and not cases:  # a plain run has none of these cases
         return []
@@ -229,7 +219,11 @@ def _beside(request: Request) -> dict[str, Request]:
 def _unrecorded(package: Path, request: Request) -> tuple[str, ...]:
     if (request.device, request.forms) != PLAIN:
         return ()
-    return tuple(name for name, other in _beside(request).items() if reaching.newest(package, other) is None)
+    return tuple(name for name, other in _beside(request).items() if _recorded(package, other) is None)
+
+
+def _recorded(package: Path, request: Request) -> Reach | None:
+    return reaching.load(reaching.kept(package, request))
 
 
 def _ledger_path(package: Path, request: Request) -> Path:

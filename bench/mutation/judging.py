@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
-from bench.mutation.digests import judge_digest
+from bench.mutation.digests import case_digest
 from bench.mutation.sides import Side, Sides, remove_stale
 from porter.inputs.upstream import Snapshot
 from porter.inputs.upstream.cache import cache_root
@@ -47,12 +47,13 @@ class Bench:
             return self._ready[name]
 
     def _side(self, name: str) -> Side | None:
+        kept = f"{name}-{case_digest(name)}"
         with suppress(LookupError):
-            return self.sides.get(name)
+            return self.sides.get(kept)
         place = self.judge.place(name)
         told = self.judge.run_upstream(name, place)
         try:
-            return self.sides.keep(name, place, told if isinstance(told, Told) else None)
+            return self.sides.keep(kept, place, told if isinstance(told, Told) else None)
         finally:
             shutil.rmtree(place)
 
@@ -131,9 +132,9 @@ def open_bench(snapshot: Snapshot, package: Path, request: Request) -> Iterator[
 
 
 def _sides(judge: Judge) -> Path:
-    """Where upstream's sides are kept: the same for the same sources, judge and request."""
+    """Where upstream's sides are kept: the same for the same sources and request."""
     request = judge.request
-    told = (judge_digest(), request.device, request.forms, request.preset, str(request.seed), repr(judge.texts))
+    told = (request.device, request.forms, request.preset, str(request.seed), repr(judge.texts))
     folder = cache_root() / "mutants" / "sides"
     remove_stale(folder)
     return folder / hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Literal
+
+from bench.mutation.digests import case_digest, cases_digest
 
 State = Literal["killed", "timeout", "survived", "not reached"]
 
@@ -17,7 +21,7 @@ class Fate:
 
     key: str
     state: State
-    judge: str  # hash of the judge that tried it
+    judge: str  # hash of the case that saw it, or of those that did not
     case: str = ""  # the one that saw it
     figure: str = ""  # what it saw
     tried: int = 0  # cases run
@@ -32,18 +36,23 @@ class Fate:
 class Ledger:
     """The fates of the mutants of one package on one device, in a file of JSON lines."""
 
-    def __init__(self, path: Path, judge: str, trusting: bool) -> None:
-        """`judge`: whose fates count; `trusting`: mutants that an older one saw count as seen."""
-        self._path, self._judge, self._trusting = path, judge, trusting
+    def __init__(self, path: Path, trusting: bool) -> None:
+        """`trusting`: mutants that a case saw before it changed count as seen."""
+        self._path, self._trusting = path, trusting
         self._lock = Lock()
         self._fates: dict[str, Fate] = {}
         if path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():
                 self._take(line)
 
-    def get(self, key: str) -> Fate | None:
-        """What became of a mutant, None where nobody tried."""
-        return self._fates.get(key)
+    def get(self, key: str, names: Sequence[str]) -> Fate | None:
+        """What became of a mutant that the cases `names` reach; None where nobody tried, or cases changed since."""
+        fate = self._fates.get(key)
+        if fate is None or (self._trusting and fate.seen):
+            return fate
+        if fate.seen:
+            return fate if fate.case in names and fate.judge == case_digest(fate.case) else None
+        return fate if fate.judge == cases_digest(names) else None
 
     def add(self, fate: Fate) -> None:
         """Write down one more."""
@@ -54,9 +63,6 @@ class Ledger:
                 file.write(f"{json.dumps(asdict(fate))}\n")
 
     def _take(self, line: str) -> None:
-        try:
+        with suppress(ValueError, TypeError):  # a line that was being written when the run was stopped
             fate = Fate(**json.loads(line))
-        except (ValueError, TypeError):  # a line that was being written when the run was stopped
-            return
-        if fate.judge == self._judge or (self._trusting and fate.seen):
             self._fates[fate.key] = fate

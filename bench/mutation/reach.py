@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +17,7 @@ from threading import Lock
 from bench.faults.trial import figure
 from bench.mutation.cells import Cells, instrument
 from bench.mutation.change import Cell
-from bench.mutation.digests import digest, judge_digest
+from bench.mutation.digests import case_digest, digest
 from bench.mutation.judging import Bench, Bencher, Say, failed
 from porter.inputs.upstream.cache import cache_root
 from porter.validate.runner import Request
@@ -58,12 +56,18 @@ class Reach:
 
 
 def record(bench: Bench, package: Path, workplace: Path, jobs: int, path: Path, say: Say) -> Reach:
-    """Run all cases on an instrumented copy of `package`, but for those that `path` tells of; it is told the others."""
-    done = read(path)
-    found = {name: case for name, case in done.items() if case is not None}
+    """Run the cases on an instrumented copy of `package`, but for those that `path` tells of; it is told the others.
+
+    A case that has changed since runs again.
+    """
+    known = read(path)
+    done = {name: case for name, (by, case) in known.items() if by == case_digest(name)}
+    left = [name for name in bench.names if name not in done]
+    if left:
+        say(f"recording which statements {len(left)} of {len(bench.names)} cases reach: {_told(bench.judge.request)}")
     with ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
         free: Queue[tuple[Bencher, Cells]] = Queue()
-        for number in range(jobs):
+        for number in range(min(jobs, len(left))):
             bencher = Bencher(bench, package, workplace / f"instrumented-{number}", stack)
             free.put((bencher, instrument(bencher.package, workplace / f"cells-{number}")))
 
@@ -78,41 +82,45 @@ def record(bench: Bench, package: Path, workplace: Path, jobs: int, path: Path, 
                 case = None
                 if outcome is not None:
                     failure = f"{outcome.verdict}: {figure(outcome)}" if failed(outcome) else ""
-                    found[name] = case = CaseReach(seconds, failure, cells.read())
+                    case = CaseReach(seconds, failure, cells.read())
                     say(f"reach: {name}, {seconds:.1f} s{f', fails: {failure}' if failure else ''}")
+                done[name] = case
                 note(path, name, case)
             finally:
                 free.put((bencher, cells))
 
-        list(pool.map(run, [name for name in bench.names if name not in done]))
-    return Reach({name: found[name] for name in bench.names if name in found})
+        list(pool.map(run, left))
+    return _reach(done, bench.names)
+
+
+def _told(request: Request) -> str:
+    return f"{request.device}, forms {request.forms}"
 
 
 def kept(package: Path, request: Request) -> Path:
-    """Where the record for a package, these cases and this device is kept, there or not."""
-    names = hashlib.sha256("\0".join((judge_digest(), str(request.seed), *request.cases)).encode()).hexdigest()[:16]
-    return cache_root() / "mutants" / f"{_stem(package, request)}-{names}.json"
+    """Where the record for a package and this device is kept, there or not."""
+    told = f"{digest(package)}-{request.device}-{request.forms}-{request.preset}-{request.seed}"
+    return cache_root() / "mutants" / f"reach-{told}.jsonl"
 
 
-def newest(package: Path, request: Request) -> Reach | None:
-    """The newest record for a package and this device, by whichever judge; None where there is none."""
-    found = (cache_root() / "mutants").glob(f"{_stem(package, request)}-*.json")
-    return next(map(load, sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)), None)
+def load(path: Path) -> Reach | None:
+    """What a record tells, by whichever judge; None where there is none."""
+    known = {name: case for name, (_, case) in read(path).items()}
+    return _reach(known, known) if known else None
 
 
-def begun(path: Path) -> Path:
-    """Where a record is written that `path` will hold once all cases ran."""
-    return path.with_suffix(".jsonl")
+def _reach(known: Mapping[str, CaseReach | None], names: Iterable[str]) -> Reach:
+    return Reach({name: case for name in names if (case := known[name]) is not None})
 
 
-def read(path: Path) -> dict[str, CaseReach | None]:
-    """The cases that a stopped run recorded; None for those of which this upstream has nothing."""
-    found: dict[str, CaseReach | None] = {}
+def read(path: Path) -> dict[str, tuple[str, CaseReach | None]]:
+    """What is recorded of each case, and by which judge; None for those of which this upstream has nothing."""
+    found: dict[str, tuple[str, CaseReach | None]] = {}
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in lines:
         with contextlib.suppress(ValueError, TypeError):  # a line that was being written when the run was stopped
-            name, told = json.loads(line)
-            found[name] = CaseReach(**told) if told is not None else None
+            name, by, told = json.loads(line)
+            found[name] = by, CaseReach(**told) if told is not None else None
     return found
 
 
@@ -120,29 +128,7 @@ _writing = Lock()
 
 
 def note(path: Path, name: str, case: CaseReach | None) -> None:
-    """Add a case to a record that is being written."""
-    with _writing, path.open("a", encoding="utf-8") as file:
-        file.write(f"{json.dumps([name, vars(case) if case is not None else None])}\n")
-
-
-def _stem(package: Path, request: Request) -> str:
-    return f"reach-{digest(package)}-{request.device}-{request.forms}-{request.preset}"
-
-
-def load(path: Path) -> Reach | None:
-    """A record that was kept; None where there is none."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return Reach({name: CaseReach(**case) for name, case in told.items()})
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def save(reach: Reach, path: Path) -> None:
-    """Keep a record."""
+    """Add a case to a record."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {name: vars(case) for name, case in reach.cases.items()}
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        json.dump(told, file)
-    Path(file.name).replace(path)
-    begun(path).unlink(missing_ok=True)
+    with _writing, path.open("a", encoding="utf-8") as file:
+        file.write(f"{json.dumps([name, case_digest(name), vars(case) if case is not None else None])}\n")

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from bench.faults.trial import figure
 from bench.mutation.change import Mutant
+from bench.mutation.digests import case_digest, cases_digest
 from bench.mutation.judging import Bencher, failed
-from bench.mutation.ledger import Fate
+from bench.mutation.ledger import Fate, State
 from bench.mutation.reach import Reach
 
 _FEW = 8  # cases that import what they have in common
@@ -20,8 +21,9 @@ _BASE = 0.2  # of a case's seconds, without its variations
 _LEAST, _FACTOR = 60.0, 10.0  # a case may take so many seconds, and so many times as long as on the unbroken package
 
 
-def attempt(bencher: Bencher, mutant: Mutant, names: Sequence[str], reach: Reach, judge: str) -> Fate:
+def attempt(bencher: Bencher, mutant: Mutant, names: Sequence[str], reach: Reach) -> Fate:
     """Put the mutant into the worker's package, run `names` until one fails, and take it out again."""
+    judge = cases_digest(names)
     if not names:
         return Fate(mutant.key, "not reached", judge)
     names = names[:_FEW] if mutant.once else names
@@ -39,7 +41,8 @@ def attempt(bencher: Bencher, mutant: Mutant, names: Sequence[str], reach: Reach
                 late = outcome.verdict == "timeout"
                 told = f"{outcome.verdict}: {figure(outcome)}"
                 spent = time.perf_counter() - started
-                return Fate(mutant.key, "timeout" if late else "killed", judge, name, told, len(tried), round(spent, 2))
+                state: State = "timeout" if late else "killed"
+                return Fate(mutant.key, state, case_digest(name), name, told, len(tried), round(spent, 2))
     finally:
         bencher.put_back(mutant.file, text)
     return Fate(mutant.key, "survived", judge, tried=len(tried), seconds=round(time.perf_counter() - started, 2))

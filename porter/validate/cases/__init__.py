@@ -231,15 +231,18 @@ KERNELS: dict[str, str] = {
 
 def load_case(name: str) -> Case:
     """The case called `name`, one of TITLES, FORMS or KERNELS, or of those by inspection."""
-    own = name.partition(".")[0]
+    module = importlib.import_module(f"{__name__}.{family(name)}")
     if is_found(name):
         place, _, entry = name.partition(".")[2].rpartition(".")
-        made: Case = importlib.import_module(f"{__name__}.found").found_case(place, entry)
+        made: Case = module.found_case(place, entry)
         return made
-    family = next((family for family, cases in FAMILIES.items() if name in cases), own)
-    module = importlib.import_module(f"{__name__}.{family}")
     found: Case = next(case for case in module.CASES if case.name == name)
     return found
+
+
+def family(name: str) -> str:
+    """The module of this package that has the case called `name`."""
+    return next((family for family, cases in FAMILIES.items() if name in cases), name.partition(".")[0])
 
 
 def chosen(asked: tuple[str, ...], *, forms: bool = False, kernels: bool = False) -> tuple[str, ...]:
