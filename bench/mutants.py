@@ -36,7 +36,7 @@ from porter.errors import PortError
 from porter.generate import Settings, generate
 from porter.inputs.upstream import open_upstream
 from porter.package.store import Place
-from porter.validate.runner import Request
+from porter.validate.request import Request
 from porter.views.console import stdout_console
 
 

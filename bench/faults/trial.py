@@ -12,9 +12,10 @@ from pathlib import Path
 from bench.faults.record import Device, Fault, NoPlace, plant
 from porter.inputs.upstream import Snapshot
 from porter.validate.job import Told
+from porter.validate.judge import Judge, open_judge
 from porter.validate.outcome import CaseOutcome
 from porter.validate.request import Request
-from porter.validate.runner import Judge, open_judge, validate
+from porter.validate.runner import validate
 
 Say = Callable[[str], None]
 _ABSENT = "not in this upstream"

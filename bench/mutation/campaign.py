@@ -28,7 +28,7 @@ from porter.validate.cases import chosen
 from porter.validate.inventory import take_inventory
 from porter.validate.manifest import read_manifest
 from porter.validate.omitted import PROGRAMS
-from porter.validate.runner import Request
+from porter.validate.request import Request
 
 PLAIN = ("cpu", "auto")  # device and forms of what runs everywhere
 

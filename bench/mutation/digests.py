@@ -11,7 +11,7 @@ from pathlib import Path
 from porter import validate
 from porter.validate import cases
 
-_ENGINE = ("porter.validate.worker", "porter.validate.judge", "porter.validate.rounding")  # they run and compare
+_ENGINE = ("porter.validate.worker", "porter.validate.verdicts", "porter.validate.rounding")  # they run and compare
 _ROOT = Path(*validate.__path__).parents[1]
 
 

@@ -20,8 +20,9 @@ from porter.inputs.upstream.cache import cache_root
 from porter.validate.children import Server
 from porter.validate.environment import child_environment
 from porter.validate.job import Told
+from porter.validate.judge import Judge, open_judge
 from porter.validate.outcome import CaseOutcome
-from porter.validate.runner import Judge, Request, open_judge
+from porter.validate.request import Request
 
 Say = Callable[[str], None]
 _MEMORY = 12 << 30  # bytes that a mutant's process may ask for

@@ -20,7 +20,7 @@ from bench.mutation.change import Cell
 from bench.mutation.digests import case_digest, digest
 from bench.mutation.judging import Bench, Bencher, Say, failed
 from porter.inputs.upstream.cache import cache_root
-from porter.validate.runner import Request
+from porter.validate.request import Request
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from porter.inputs.upstream import Snapshot
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import child_environment
 from porter.validate.job import Job
+from porter.validate.judge import source_map
 from porter.validate.manifest import Manifest, check_same_upstream, read_manifest
 from porter.validate.outcome import Fusion
-from porter.validate.runner import source_map
 from porter.validate.settings import Preset, make_settings
 from porter.validate.tree import UpstreamTree
 

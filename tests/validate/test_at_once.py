@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from porter.validate.judge import _at_once
 from porter.validate.request import Request
-from porter.validate.runner import _at_once
 
 _PAGE = 4096
 

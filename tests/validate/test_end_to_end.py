@@ -18,11 +18,11 @@ from porter.cli import cli
 from porter.inputs.upstream import open_upstream
 from porter.validate.children import Server
 from porter.validate.job import Job, Told
-from porter.validate.judge import judge_failure, judge_tensors
 from porter.validate.manifest import read_manifest
 from porter.validate.outcome import CaseOutcome
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
+from porter.validate.verdicts import judge_failure, judge_tensors
 
 from .tiny import MODELS, write_port, write_upstream
 

@@ -17,8 +17,8 @@ import pytest
 
 pytest.importorskip("torch", reason="needs torch (the extra xla)")
 
+from porter.validate.judge import Judge
 from porter.validate.outcome import CaseOutcome
-from porter.validate.runner import Judge
 
 from .tiny import MODELS, write_port, write_upstream
 

@@ -24,11 +24,11 @@ from porter.validate.cases import kernel_networks as networks
 from porter.validate.cases.base import Batch, Case
 from porter.validate.cases.shapes import judges_own
 from porter.validate.job import Job, Told
-from porter.validate.judge import judge_tensors
 from porter.validate.outcome import CaseOutcome
 from porter.validate.request import Request
 from porter.validate.settings import Settings
 from porter.validate.sourcemap import SourceMap
+from porter.validate.verdicts import judge_tensors
 
 pytestmark = pytest.mark.xla
 

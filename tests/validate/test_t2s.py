@@ -16,7 +16,7 @@ from porter.generate import Settings, generate
 from porter.inputs.upstream import open_upstream
 from porter.inputs.upstream.cache import cached_upstream
 from porter.package.store import Place
-from porter.validate.runner import Request
+from porter.validate.request import Request
 
 GITHUB = "https://github.com/RVC-Boss/GPT-SoVITS"
 CASES = ("t2s.teacher", "t2s.sampled", "t2s.rows")

@@ -20,11 +20,11 @@ from torch import nn
 from porter.validate import roles
 from porter.validate.cases.base import Unavailable
 from porter.validate.job import HOST, Job, Told, Varied
-from porter.validate.judge import judge_tensors
 from porter.validate.judge_varied import variation_findings
 from porter.validate.outcome import CaseOutcome
 from porter.validate.sourcemap import SourceMap
 from porter.validate.varied import guard_file
+from porter.validate.verdicts import judge_tensors
 
 MODELS = """
 import torch

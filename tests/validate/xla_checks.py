@@ -19,9 +19,9 @@ from porter.validate import roles
 from porter.validate.cases.base import Batch, Case, Part, Subjects
 from porter.validate.counting import diagnose, figures, measure
 from porter.validate.job import Job, Told
-from porter.validate.judge import judge_tensors
 from porter.validate.noise import RecordNoise, ReplayNoise
 from porter.validate.sourcemap import SourceMap
+from porter.validate.verdicts import judge_tensors
 
 HERE = str(Path(__file__).parent.resolve())
 

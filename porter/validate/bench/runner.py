@@ -18,8 +18,8 @@ from porter.validate.cases import chosen
 from porter.validate.children import Server, Timeout
 from porter.validate.environment import check_packages, child_environment
 from porter.validate.job import Job, Role, Told
+from porter.validate.judge import source_map
 from porter.validate.manifest import check_same_upstream, read_manifest
-from porter.validate.runner import source_map
 from porter.validate.settings import Preset
 from porter.validate.sourcemap import SourceMap
 from porter.validate.tree import Paths, UpstreamTree
