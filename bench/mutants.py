@@ -7,9 +7,9 @@ A mutant is the package with one change that a standard mutation operator makes 
 or in the runtime. Once, and kept in the user's cache, it is recorded which case reaches which statement; a mutant is
 then tried on the cases that reach it, the cheapest first, until one sees it. What is done is kept as well: the same
 command goes on where it was stopped. Code that no case reaches counts as not seen. On the CPU with plain forms, what
-only other recorded runs reach (`--forms tpu`, `--device xla`) is left to them; those count only what the plain run does
-not reach. Mutants that change nothing are noted, with the reason, in bench/mutation/equal.toml. Exit status 1 where a
-mutant is not seen.
+only other recorded runs reach (`--forms tpu`, `--device xla`) is left to them, and what survives is tried with their
+cases too; those runs count only what the plain run does not reach. Mutants that change nothing are noted, with the
+reason, in bench/mutation/equal.toml. Exit status 1 where a mutant is not seen.
 """
 
 from __future__ import annotations

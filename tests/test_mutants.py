@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -189,6 +190,10 @@ def test_where_a_tensor_is_made_is_nothing_that_the_cpu_tells() -> None:
     assert removed.of_device
     (other,) = [m for m in all_of("def f(x): return g(x, dim=1)") if m.operator == "keyword removed"]
     assert not other.of_device
+    (moved,) = [m for m in all_of("def f(x, y): return x.to(y.device)") if m.operator == "argument dropped"]
+    assert moved.of_device
+    both = all_of("def f(x, y):\n    x, y = x.to(device()), y.to(device())\n    y = x.to(device())\n")
+    assert [m.of_device for m in both if m.operator == "statement deleted"] == [True, False]
 
 
 def test_a_condition_that_is_deleted_matters_where_what_it_guards_runs() -> None:
@@ -219,6 +224,7 @@ def test_the_cheapest_case_comes_first_and_a_failing_one_takes_no_part() -> None
     )
     assert reach.reaching([("code.py", 1)]) == ["quick", "slow"]
     assert reach.reaching([("code.py", 2), ("code.py", 3)]) == ["quick"]
+    assert replace(reach, limit=5.0).reaching([("code.py", 1)]) == ["quick"]
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from porter.validate.omitted import PROGRAMS
 from porter.validate.request import Request
 
 PLAIN = ("cpu", "auto")  # device and forms of what runs everywhere
+_SECONDS = 240.0  # of cases of another run, for a mutant that survived the plain one
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Trial:
 
     mutant: Mutant
     fate: Fate
+    run: str = ""  # options of the other run that saw it, "" for the campaign's own
 
 
 @dataclass(frozen=True)
@@ -83,31 +85,55 @@ def run(
 ) -> Found:
     """Try a sample of the mutants of the package at `folder`. PortError for unusable input."""
     package = read_manifest(folder).package
-    with tempfile.TemporaryDirectory(prefix="sovits-mutants-") as temporary, ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="sovits-mutants-") as temporary,
+        open_bench(snapshot, folder, request) as bench,
+    ):
         workplace = Path(temporary).resolve()
-        bench = stack.enter_context(open_bench(snapshot, folder, request))
         reach = _reach(bench, folder, package, workplace, jobs, say)
         others = _others(snapshot, folder, package, request, workplace, jobs, say)
-        picked = _Picked(reach, others, request, notes, _left_out(bench))
+        picked = _Picked(reach, [found for _, _, found in others], request, notes, _left_out(bench))
         wanted = list(islice(picked.of(sample(package, sampling.files, sampling.seed)), sampling.count))
         ledger = Ledger(_ledger_path(package, request), sampling.trusting)
-        trials: dict[str, Trial] = {}
-        waiting = []
-        for mutant in wanted:
-            fate = ledger.get(mutant.key, reach.reaching(mutant.cells))
-            if fate is not None:
-                trials[mutant.key] = Trial(mutant, fate)
-            else:
-                waiting.append(mutant)
-        if trials:
-            say(f"{len(trials)} of {len(wanted)} mutants were tried before")
+        trials = _all_tried(bench, folder, wanted, reach, ledger, workplace, jobs, say, step)
+        for name, other, seen in others if (request.device, request.forms) == PLAIN else ():
+            left = [m for m in wanted if trials[m.key].fate.state == "survived" and seen.reaching(m.cells)]
+            if not left:
+                continue
+            say(f"{len(left)} that survived are tried with {name} as well")
+            ledger, cheapest = Ledger(_ledger_path(package, other), sampling.trusting), replace(seen, limit=_SECONDS)
+            with open_bench(snapshot, folder, other) as beside:
+                place, workers = workplace / f"with {name}", jobs if other.device == "cpu" else 1
+                more = _all_tried(beside, folder, left, cheapest, ledger, place, workers, say, step)
+            trials |= {key: replace(trial, run=name) for key, trial in more.items() if trial.fate.seen}
+        alarms = tuple(f"{name}: {case.failure}" for name, case in reach.cases.items() if case.failure)
+        found = tuple(trials[mutant.key] for mutant in wanted)
+        return Found(found, picked.equal, picked.elsewhere, picked.unreached, alarms, _unrecorded(package, request))
+
+
+def _all_tried(
+    bench: Bench,
+    folder: Path,
+    mutants: Sequence[Mutant],
+    reach: Reach,
+    ledger: Ledger,
+    workplace: Path,
+    jobs: int,
+    say: Say,
+    step: Step,
+) -> dict[str, Trial]:
+    """What became of each mutant in one run, by its key; those that the ledger tells of are not tried again."""
+    known = {mutant.key: (mutant, ledger.get(mutant.key, reach.reaching(mutant.cells))) for mutant in mutants}
+    trials = {key: Trial(mutant, fate) for key, (mutant, fate) in known.items() if fate is not None}
+    if trials:
+        say(f"{len(trials)} of {len(mutants)} mutants were tried before")
+    waiting = [mutant for mutant in mutants if mutant.key not in trials]
+    with ExitStack() as stack:
         for trial in _tried(bench, folder, waiting, reach, workplace, jobs, stack):
             ledger.add(trial.fate)
             trials[trial.mutant.key] = trial
             step(trial, len(trials))
-        alarms = tuple(f"{name}: {case.failure}" for name, case in reach.cases.items() if case.failure)
-        found = tuple(trials[mutant.key] for mutant in wanted)
-        return Found(found, picked.equal, picked.elsewhere, picked.unreached, alarms, _unrecorded(package, request))
+    return trials
 
 
 def _left_out(bench: Bench) -> list[str]:
@@ -190,16 +216,20 @@ def _reach(bench: Bench, folder: Path, package: Path, workplace: Path, jobs: int
 
 def _others(
     snapshot: Snapshot, folder: Path, package: Path, request: Request, workplace: Path, jobs: int, say: Say
-) -> list[Reach]:
-    """What counts elsewhere: for plain runs what other records tell, for any other what the plain run reaches."""
+) -> list[tuple[str, Request, Reach]]:
+    """What counts elsewhere, with a run's options: for plain runs what other records tell, else what that reaches."""
     if (request.device, request.forms) == PLAIN:
-        return [found for other in _beside(request).values() if (found := _recorded(package, other)) is not None]
+        return [
+            (name, other, found)
+            for name, other in _beside(request).items()
+            if (found := _recorded(package, other)) is not None
+        ]
     cases = tuple(name for name in request.cases if not _is_of_forms(name))
     if request.cases and not cases:  # a plain run has none of these cases
         return []
     plain = replace(request, device="cpu", forms="auto", cases=cases)
     with open_bench(snapshot, folder, plain) as bench:
-        return [_reach(bench, folder, package, workplace / "plain", jobs, say)]
+        return [("--device cpu", plain, _reach(bench, folder, package, workplace / "plain", jobs, say))]
 
 
 def _is_of_forms(pattern: str) -> bool:

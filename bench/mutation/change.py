@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import types
 from dataclasses import dataclass
@@ -55,13 +56,42 @@ class Mutant:
 
     @property
     def of_device(self) -> bool:
-        """Whether it only takes away where a tensor is made: that is nothing on the CPU, the default."""
+        """Whether it only takes away where a tensor is made or goes: that is nothing on the CPU, the default."""
+        if self.operator == "argument dropped":
+            return f".to{self.old}" in self.written and "device" in self.old and "device" not in self.new
+        if self.operator == "statement deleted":
+            return all(map(_only_moves, _assigned(self.old)))
         return self.operator == "keyword removed" and "device=" in self.old and "device=" not in self.new
 
     def applied(self, text: str) -> str:
         """The file's text with the change in it."""
         raw = text.encode()
         return (raw[: self.start] + self.new.encode() + raw[self.end :]).decode()
+
+
+def _assigned(code: str) -> list[tuple[ast.expr | None, ast.expr | None]]:
+    """What a statement assigns: each target with its value; (None, None) where it does something else."""
+    nothing: list[tuple[ast.expr | None, ast.expr | None]] = [(None, None)]
+    try:
+        (statement,) = ast.parse(code).body
+    except (SyntaxError, ValueError):
+        return nothing
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return nothing
+    target, value = statement.targets[0], statement.value
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        return list(zip(target.elts, value.elts, strict=True))
+    return [(target, value)]
+
+
+def _only_moves(assigned: tuple[ast.expr | None, ast.expr | None]) -> bool:
+    """Whether a name becomes itself on a device: `x = x.to(device)`."""
+    target, value = assigned
+    if not (isinstance(target, ast.Name) and isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)):
+        return False
+    moved = value.func.value
+    to_device = value.func.attr == "to" and len(value.args) == 1 and "device" in ast.unparse(value.args[0])
+    return to_device and isinstance(moved, ast.Name) and moved.id == target.id
 
 
 _AROUND, _MOST = 24, 60  # characters of what stays on either side, and of what becomes something else

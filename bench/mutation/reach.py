@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
+from math import inf
 from pathlib import Path
 from queue import Queue
 from threading import Lock
@@ -37,11 +39,14 @@ class Reach:
     """What all cases ran; those that this upstream does not have are left out."""
 
     cases: Mapping[str, CaseReach]
+    limit: float = inf  # seconds that the cases for one mutant may take in all
 
     def reaching(self, cells: Iterable[Cell]) -> list[str]:
         """The cases that run one of these statements and pass on the unbroken package, the cheapest first."""
         found = {name for cell in cells for name in self._by_cell.get(cell, ())}
-        return sorted(found, key=lambda name: self.cases[name].seconds)
+        ordered = sorted(found, key=lambda name: self.cases[name].seconds)
+        ends = accumulate(self.cases[name].seconds for name in ordered)
+        return [name for name, end in zip(ordered, ends, strict=True) if end <= self.limit]
 
     @cached_property
     def _by_cell(self) -> dict[Cell, list[str]]:

@@ -35,6 +35,8 @@ def summary(found: Found) -> str:
     total = len(found.trials)
     told = ", ".join(f"{counts[state]} {state}" for state in _STATES)
     reached = total - counts["not reached"]
+    beside = sum(bool(trial.run) for trial in found.trials)
+    told += f", {beside} of them by another run of validate" if beside else ""
     return (
         f"{found.seen} of {total} mutants seen, {_share(found.seen, total)}: {told}; "
         f"of the {reached} that a case reaches, {_share(found.seen, reached)}; "
@@ -70,6 +72,7 @@ def to_json(found: Found) -> dict[str, Any]:
                 "new": trial.mutant.new,
                 "state": trial.fate.state,
                 "case": trial.fate.case,
+                "run": trial.run,
                 "figure": trial.fate.figure,
                 "tried": trial.fate.tried,
                 "seconds": trial.fate.seconds,

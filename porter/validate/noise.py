@@ -321,7 +321,7 @@ def _python_random(draw: Callable[[str, Callable[[], float]], float]) -> Iterato
         return a + (b - a) * draw("uniform", old[0])
 
     def new_randint(a: int, b: int) -> int:
-        return int(draw("integer", lambda: old[2](a, b)))
+        return int(draw(f"integer from {a} to {b}", lambda: old[2](a, b)))
 
     random.random, random.uniform, random.randint = new_random, new_uniform, new_randint
     try:

@@ -37,7 +37,9 @@ class Config:
 def _files(folder: Path) -> dict[str, str]:
     """What all files below a folder hold; writers' tokens are drawn, and so left out."""
     return {
-        re.sub(r"saving-[0-9a-f]{16}", "saving-TOKEN", path.relative_to(folder).as_posix()): path.read_text("latin-1")
+        re.sub(r"saving-[0-9a-f]{16}", "saving-TOKEN", path.relative_to(folder).as_posix()): (
+            f"{path.read_text('latin-1')}{' executable' if os.access(path, os.X_OK) else ''}"
+        )
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }

@@ -134,11 +134,65 @@ def _reading(ops: Any) -> Callable[[Path, _File, bytes], object]:
 def _decoded(sounds: Any, path: Path) -> object:
     """Samples; where it takes ffmpeg, which is not there, the error."""
     with patch.dict(os.environ, {"PATH": ""}):
-        try:
-            found, said = sounds.decoded(path, _RATE)
-        except RuntimeError as error:
-            return str(error).replace(str(path), "FILE")
-    return [torch.frombuffer(bytearray(found), dtype=torch.float32), said]
+        found = _ending(sounds, path)
+    return found if isinstance(found, str) else [torch.frombuffer(bytearray(found[0]), dtype=torch.float32), found[1]]
+
+
+def _ending(sounds: Any, path: Path, rate: int = _RATE) -> str | list[bytes]:
+    """What it takes from a file and what it says, or why it cannot."""
+    try:
+        return list(sounds.decoded(path, rate))
+    except RuntimeError as error:
+        return str(error).replace(str(path), "FILE")
+
+
+def _stand_in(folder: Path, program: str) -> Any:
+    """A command `ffmpeg` of these lines of the shell, alone on the path."""
+    command = folder / "ffmpeg"
+    command.write_text(f"#!/bin/sh\n{program}\n", encoding="utf-8")
+    command.chmod(0o755)
+    return patch.dict(os.environ, {"PATH": str(folder)})
+
+
+def _asking(ops: Any) -> Callable[[Path], object]:
+    """What ffmpeg is asked for, and what becomes of what it says and of its failures."""
+    if ops is TORCHS:
+        options = "-nostdin -threads 0 -i FILE -f f32le -ac 1 -acodec pcm_f32le -ar 16000 -"
+        return lambda path: {
+            "gives": [f"{options}\n".encode(), b"a warning"],
+            "fails": "ffmpeg cannot read FILE: why not",
+            "fails in silence": "ffmpeg cannot read FILE: status 3",
+            "is asked without a file": [b"", b""],
+        }
+    sounds = importlib.import_module(f"{ops.__name__.rpartition('.')[0]}.training.sounds")
+
+    def ask(path: Path) -> object:
+        found: dict[str, object] = {}
+        for label, program in _PROGRAMS.items():
+            with _stand_in(path.parent, program):
+                ending = _ending(sounds, path, _RATE // 2)
+            given = isinstance(ending, list)
+            found[label] = [part.replace(os.fsencode(path), b"FILE") for part in ending] if given else ending
+        path.unlink()
+        with _stand_in(path.parent, "exit 0"):
+            found["is asked without a file"] = _ending(sounds, path)
+        return found
+
+    return ask
+
+
+_PROGRAMS = {
+    "gives": 'echo "$@"; printf "a warning" >&2',
+    "fails": 'printf "a line\nwhy not\n" >&2; exit 1',
+    "fails in silence": "exit 3",
+}
+
+
+def _ask_all(ask: Any, given: Batch) -> object:
+    with tempfile.TemporaryDirectory(prefix="sounds-") as name:
+        path = Path(name).resolve() / "clip.wav"
+        path.write_bytes(_NO_SOUND["another kind"])
+        return told(ask(path))
 
 
 def _known(path: Path, file: _File, data: bytes) -> object:
@@ -199,5 +253,6 @@ CASES = (
         "files.sounds",
         Part("ops", "read_header", _inputs, call=_read_all, network=_reading, label="read"),
         Part("ops", "refused", lambda *_: {}, call=_refuse_all, network=_refusing, label="refused"),
+        Part("ops", "asked", lambda *_: {}, call=_ask_all, network=_asking, label="asked"),
     ),
 )

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from porter.validate.cases.base import Batch, Case, Part, Unavailable, method, require
+from porter.validate.cases.base import Batch, Case, Part, Unavailable, lengths, method, require
 from porter.validate.settings import Settings
 
 MODULE = "AR.models.t2s_model"
@@ -301,6 +301,39 @@ def _state(model: Any, decoding: Any, given: Batch) -> Any:
     )
 
 
+def _masked(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    """States of prompts (B, P, C) and of a token behind each (B, 1, C), what they may not see, and where they end."""
+    count, width = settings.batch, settings.phonemes
+    ends = lengths(count, max(1, width // 2), width, generator)
+    beyond = torch.arange(width) >= ends[:, None]  # (B, P)
+    hidden = beyond[:, None, None] | torch.ones(width, width).triu(1).bool()  # (B, 1, P, P)
+    return {
+        "x": torch.randn(count, width, model.model_dim, generator=generator),
+        "token": torch.randn(count, 1, model.model_dim, generator=generator),
+        "hidden": hidden.repeat(1, model.num_head, 1, 1),
+        "hidden from token": nn.functional.pad(beyond, (0, 1))[:, None, None].repeat(1, model.num_head, 1, 1),
+        "beyond": beyond[..., None],
+    }
+
+
+@torch.no_grad()
+def _layers(model: Any, given: Batch) -> object:
+    """Upstream's own layers, which its static caches leave alone: prompts, and one token behind each."""
+    found = {}
+    layers = model.t2s_transformer
+    for own_attention in (False, True):
+        for beyond in (None, given["beyond"], (~given["beyond"]).float()):
+            prompt = layers.process_prompt(given["x"], given["hidden"], beyond, not own_attention)
+            kind = f"{own_attention}, {None if beyond is None else beyond.dtype}"
+            found[kind] = [prompt[0], [*prompt[1]], [*prompt[2]]]
+            for hidden in (None, given["hidden from token"]):
+                caches = list(prompt[1]), list(prompt[2])
+                found[f"{kind}, {hidden is None}"] = layers.decode_next_token(
+                    given["token"], *caches, hidden, not own_attention
+                )
+    return found
+
+
 @torch.no_grad()
 def _step(model: Any, given: Batch) -> object:
     """Logits behind one token."""
@@ -397,6 +430,7 @@ def _case(
 
 
 CASES = (
+    _case("layers", _masked, _layers),
     _case("prefill", _one, _prefill),
     _case("teacher", _forced, _teacher),
     _case("step", _caches, _step, ("bfloat16",)),  # autocast makes keys of another dtype than the caches given here

@@ -190,10 +190,11 @@ def _free_port(least: int, most: int) -> int:
 
 
 class _Writer:
-    """What stands for TensorBoard's writer: it keeps the scalars, and of images their sizes."""
+    """What stands for TensorBoard's writer: it keeps its place, the scalars, and of images their sizes."""
 
-    def __init__(self, kept: list[object]) -> None:
+    def __init__(self, kept: list[object], folder: Path, *, log_dir: str) -> None:
         self._kept = kept
+        kept.append(told(os.path.relpath(log_dir, folder)))
 
     def add_scalar(self, name: str, value: object, step: int) -> None:
         self._kept.append({f"{name} {step}": told(value.detach().clone() if isinstance(value, Tensor) else value)})
@@ -344,7 +345,9 @@ def _train(name: str, versions: Sequence[str]) -> Callable[[Any, Batch], object]
             scalars: list[object] = []
             gradients: list[object] = []
             stack.enter_context(mock.patch.object(trainer, "randint", _free_port, create=True))
-            stack.enter_context(mock.patch.object(trainer, "SummaryWriter", lambda **place: _Writer(scalars)))
+            stack.enter_context(
+                mock.patch.object(trainer, "SummaryWriter", functools.partial(_Writer, scalars, folder))
+            )
             stack.enter_context(mock.patch.object(trainer, "DataLoader", _few(trainer.DataLoader)))
             data = _data_utils(trainer)
             stack.enter_context(mock.patch.object(data, "load_audio", _read))
