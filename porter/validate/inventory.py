@@ -33,12 +33,18 @@ class Inventory:
 
     def missing(self, ran: Iterable[str]) -> tuple[str, ...]:
         """Those that no case ran, given the names of the functions that ran (`FILE:CLASS.METHOD`)."""
-        functions = set(ran)
+        return self._not_run(self.judged, set(ran))
+
+    def left_out(self, ran: Iterable[str]) -> tuple[str, ...]:
+        """What nobody runs, and no case did either, given the names of the functions that ran."""
+        return self._not_run(self.unreached, set(ran))
+
+    def _not_run(self, names: Iterable[str], functions: set[str]) -> tuple[str, ...]:
         used = {f"{name.rpartition('.')[0]}" for name in functions if not name.endswith(".__init__")}
         built = {name.removesuffix(".__init__") for name in functions}
         return tuple(
             name
-            for name in self.judged
+            for name in names
             if name not in functions and not _inside(name, used) and not (name in self.bare and name in built)
         )
 

@@ -55,6 +55,7 @@ from porter.validate.wide import WideOperators, wide_findings, wide_nodes
 
 _SYNTHESIZER = "SynthesizerTrn"  # what the classes that a checkpoint belongs to are called, or begin with
 _WORDS = 300  # characters of an error
+_XLA = "torch_xla"
 
 
 def reference(job: Job) -> Told:
@@ -129,6 +130,7 @@ def port(job: Job) -> Told:
     case = load_case(job.case)
     device, backend = _device(job, case)
     findings: list[str] = []
+    had_xla = _XLA in sys.modules
     of_tpu = os.environ.get("SOVITS_PORT_FORMS", "auto") != "auto" or os.environ.get("PJRT_DEVICE") == "TPU"
     with Coverage(job.roots, counting=of_tpu) if job.cover else nullcontext() as coverage:
         model = _load_model(job, case, findings)
@@ -156,6 +158,8 @@ def port(job: Job) -> Told:
         f"after a step, {finding}" for finding in key_findings(described_state(_read(job, "state.json")), state)
     )
     told = replace(told, findings=(*told.findings, *changed))
+    if device.type == "cpu" and not of_tpu and _XLA in sys.modules and not had_xla:
+        told = replace(told, findings=(*told.findings, f"it imports {_XLA}, though nothing of it is on XLA's device"))
     if coverage is None:
         return told
     kernels = not without_kernels()

@@ -152,7 +152,7 @@ class _Run:
                 self.names,
                 self.left,
                 self.stopped,
-                unreached=whole.unreached,
+                unreached=whole.left_out(self._ran()),
                 unbuilt=judge.unbuilt,
                 former=sorted(self.former),
             ),

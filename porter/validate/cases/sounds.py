@@ -171,8 +171,10 @@ def _asking(ops: Any) -> Callable[[Path], object]:
         for label, program in _PROGRAMS.items():
             with _stand_in(path.parent, program):
                 ending = _ending(sounds, path, _RATE // 2)
-            given = isinstance(ending, list)
-            found[label] = [part.replace(os.fsencode(path), b"FILE") for part in ending] if given else ending
+            if isinstance(ending, str):
+                found[label] = ending
+            else:
+                found[label] = [part.replace(os.fsencode(path), b"FILE") for part in ending]
         path.unlink()
         with _stand_in(path.parent, "exit 0"):
             found["is asked without a file"] = _ending(sounds, path)
