@@ -57,11 +57,12 @@ def read_package(package: Path) -> Mapping[str, str]:
 
 
 def _running(source: Source) -> Iterator[ast.AST]:
-    """The nodes that run: no annotations, no strings with fields, nothing that is there for type checkers only."""
+    """The nodes that run on import or in calls: no annotations, no strings with fields, nothing that is there for type
+    checkers only, nor what a file does as a program, which validate names as not judged."""
     waiting: list[ast.AST] = [source.tree]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if isinstance(node, ast.If) and any(name in ast.unparse(node.test) for name in ("TYPE_CHECKING", "__name__")):
             waiting.extend(reversed(node.orelse))
             continue
         if not isinstance(node, ast.Module):

@@ -44,7 +44,10 @@ def not_judged(
         found.append(f"the extension modules of {_some(unbuilt)}, which are not built: their source ran as Python")
     if former:
         found.append(f"{_some(former)}, which upstream calls and the packages here no longer have: that ran as it did")
-    found.append(f"{' and '.join(PROGRAMS)}, the programs that speak; bench/speak.py and bench/speak_whole.py do")
+    found.append(
+        f"{' and '.join(PROGRAMS)}, the programs that speak, which bench/speak.py and bench/speak_whole.py do, "
+        "and what other files do as programs (`python FILE`)"
+    )
     if request.device == "cpu":
         found.append("XLA: lowering and rounding there, and the graph budget; --device xla does")
     else:

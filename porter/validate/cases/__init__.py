@@ -184,6 +184,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "trainers.s2_v3": "s2_train_v3.py: the same",
         "trainers.s2_v3_lora": "s2_train_v3_lora.py: the same, of v4",
     },
+    "interface": {"interface": "what upstream's files offer: plain values, and what functions and classes take"},
     "distributed": {
         "distributed": "what processes share, with one process",
         "distributed.group": "gathering in a group of one process, on the host",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from porter.validate.cases.base import Batch, Case, Part, accepted, lengths, mask_of
+from porter.validate.cases.shapes import Inputs
 from porter.validate.settings import Settings
 
 _LONGEST = 6  # frames that one phoneme lasts
@@ -47,6 +48,26 @@ def _durations(model: Any, settings: Settings, generator: torch.Generator) -> Ba
     return {**given, "w": frames * given["x_mask"]}
 
 
+def _without_style(given: Inputs) -> Inputs:
+    def inputs(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+        return {name: value for name, value in given(model, settings, generator).items() if name != "g"}
+
+    return inputs
+
+
+def _unconditioned(constructor: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+    return {**_arguments(constructor, settings), **accepted(constructor, {"gin_channels": 0})}
+
+
+def _parts(name: str, given: Inputs, **more: Any) -> tuple[Part, Part]:
+    """A predictor with a style and without one."""
+    plain = _without_style(given)
+    return (
+        Part("models", name, given, _arguments, **more),
+        Part("models", name, plain, _unconditioned, label=f"{name} without style", **more),
+    )
+
+
 def _reverse(model: Any, given: Batch) -> object:
     return model(**given, reverse=True, noise_scale=0.8)
 
@@ -57,14 +78,14 @@ _BEYOND = ("huge", "not finite")
 CASES = (
     Case(
         "duration.stochastic",
-        (Part("models", "StochasticDurationPredictor", _durations, _arguments, constant=("x_mask",)),),
+        _parts("StochasticDurationPredictor", _durations, constant=("x_mask",)),
         left_out=_BEYOND,
     ),
     Case(
         "duration.stochastic.reverse",
-        (Part("models", "StochasticDurationPredictor", _phonemes, _arguments, call=_reverse),),
+        _parts("StochasticDurationPredictor", _phonemes, call=_reverse),
         training=False,
         gradients=False,
     ),
-    Case("duration.plain", (Part("models", "DurationPredictor", _phonemes, _arguments, constant=("x_mask",)),)),
+    Case("duration.plain", _parts("DurationPredictor", _phonemes, constant=("x_mask",))),
 )

@@ -51,7 +51,7 @@ def _initialising(reverse: bool) -> Call:
 
 def _inverse_kept(flow: Any, given: Batch) -> object:
     flow.store_inverse()
-    return flow(**given, reverse=True)
+    return flow(**given, reverse=True), flow.weight_inv
 
 
 def _bend(flow: Any) -> None:
@@ -81,16 +81,21 @@ def _parts(reverse: bool) -> tuple[Part, ...]:
         part("ElementwiseAffine", _X),
         part("ResidualCouplingLayer", _CONDITIONED, **wave, p_dropout=0.1),
         part("ResidualCouplingLayer", _CONDITIONED, "shift only", **wave, mean_only=True),
-        part(
-            "TransformerCouplingLayer",
-            _CONDITIONED,
-            module="attentions",
-            kernel_size=3,
-            n_layers=2,
-            n_heads=2,
-            p_dropout=0.1,
-            filter_channels=24,
-            gin_channels=16,
+        *(
+            part(
+                "TransformerCouplingLayer",
+                _CONDITIONED,
+                label,
+                module="attentions",
+                kernel_size=3,
+                n_layers=2,
+                n_heads=2,
+                p_dropout=0.1,
+                filter_channels=24,
+                gin_channels=16,
+                mean_only=mean_only,
+            )
+            for label, mean_only in (("", False), ("TransformerCouplingLayer, shift only", True))
         ),
         Part(
             "modules",

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import inspect
 import json
+import logging
 import os
 import re
 import socket
@@ -277,10 +278,10 @@ def _gist(tensors: Collection[Tensor]) -> object:
 
     What is smaller by far than the largest holds nothing but rounding, and counts as zero.
     """
-    found = [value.detach().double().reshape(-1) for value in tensors if value.numel()]
-    sizes = torch.stack([value.square().mean().sqrt() for value in found])
+    found = [value.detach().reshape(-1) for value in tensors if value.numel()]
+    sizes = torch.stack([torch.linalg.vector_norm(v, dtype=torch.float64) / v.numel() ** 0.5 for v in found])
     units = torch.where(sizes > _NOTHING * sizes.max(), sizes, torch.inf)
-    thinned = [value[:: max(1, value.numel() // _VALUES)] / unit for value, unit in zip(found, units, strict=True)]
+    thinned = [v[:: max(1, v.numel() // _VALUES)].double() / unit for v, unit in zip(found, units, strict=True)]
     sizes = torch.where(units.isinf(), 0.0, sizes)
     kinds = {value.dtype for value in tensors}
     kind = torch.float16 if kinds == {torch.float16} else torch.float32  # as fine as what is compared
@@ -324,63 +325,86 @@ def _data_utils(trainer: Any) -> Any:
 
 
 def _train(name: str, versions: Sequence[str]) -> Callable[[Any, Batch], object]:
-    """Train the first of these versions that the trainer's own text names, else the last."""
+    """Train the first of these versions that the trainer's own text names, and resume it; then begin with the last."""
 
     def call(near: Any, given: Batch) -> object:
         text = _file(near, name).read_text(encoding="utf-8").replace("'", '"')
-        version = next((one for one in versions if f'"{one}"' in text), versions[-1])
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trainer-")))
-            model = json.loads(bytes(given["model"].tolist()))
-            path = _prepare(folder, given, model, version)
-            stack.enter_context(chdir(folder))
-            printed = stack.enter_context(redirect_stdout(StringIO()))
-            stack.enter_context(redirect_stderr(StringIO()))
-            stack.enter_context(mock.patch.object(sys, "argv", [name, "-c", str(path)]))
-            stack.enter_context(mock.patch.dict(os.environ, {"SOVITS_PORT_DEVICE": "cpu"}))
-            stack.enter_context(mock.patch.dict(sys.modules, {"peft": as_peft()}))
-            stack.enter_context(mock.patch.object(torch.multiprocessing, "spawn", _call_here))
-            trainer: Any = _imported(near, name)
-            torch.set_float32_matmul_precision("highest")
-            scalars: list[object] = []
-            gradients: list[object] = []
-            stack.enter_context(mock.patch.object(trainer, "randint", _free_port, create=True))
-            stack.enter_context(
-                mock.patch.object(trainer, "SummaryWriter", functools.partial(_Writer, scalars, folder))
-            )
-            stack.enter_context(mock.patch.object(trainer, "DataLoader", _few(trainer.DataLoader)))
-            data = _data_utils(trainer)
-            stack.enter_context(mock.patch.object(data, "load_audio", _read))
-            stack.enter_context(mock.patch.object(data, "list", _sorted, create=True))
-            if hasattr(trainer, _DISCRIMINATOR):
-                stack.enter_context(_narrow(getattr(trainer, _DISCRIMINATOR)))
-            transformer = getattr(inspect.getmodule(trainer.SynthesizerTrn), _TRANSFORMER, None)
-            if transformer is not None:
-                stack.enter_context(_small(transformer))
-            stack.enter_context(_watched_steps(gradients))
-            plots: list[object] = []
-            if hasattr(trainer.utils, _PLOT):
-                stack.enter_context(mock.patch.object(trainer.utils, _PLOT, _plotting(plots)))
-            stack.enter_context(torch.enable_grad())  # type: ignore[no-untyped-call]
-            _start(trainer, folder)
-            trainer.main()
-            _end_group()
+        first = next((one for one in versions if f'"{one}"' in text), versions[-1])
+        chosen = dict.fromkeys((first, versions[-1]))
+        return {version: _trained(near, name, given, version, resumed=version == first) for version in chosen}
+
+    return call
+
+
+def _trained(near: Any, name: str, given: Batch, version: str, resumed: bool) -> object:
+    """What a trainer says, logs, draws and leaves of one version."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trainer-")))
+        model = json.loads(bytes(given["model"].tolist()))
+        path = _prepare(folder, given, model, version)
+        stack.enter_context(chdir(folder))
+        printed = stack.enter_context(redirect_stdout(StringIO()))
+        stack.enter_context(redirect_stderr(StringIO()))
+        stack.enter_context(mock.patch.object(sys, "argv", [name, "-c", str(path)]))
+        stack.enter_context(mock.patch.dict(os.environ, {"SOVITS_PORT_DEVICE": "cpu"}))
+        stack.enter_context(mock.patch.dict(sys.modules, {"peft": as_peft()}))
+        stack.enter_context(mock.patch.object(torch.multiprocessing, "spawn", _call_here))
+        levels = stack.enter_context(_watched_levels(name))
+        trainer: Any = _imported(near, name)
+        torch.set_float32_matmul_precision("highest")
+        scalars: list[object] = []
+        gradients: list[object] = []
+        stack.enter_context(mock.patch.object(trainer, "randint", _free_port, create=True))
+        writer = functools.partial(_Writer, scalars, folder)
+        stack.enter_context(mock.patch.object(trainer, "SummaryWriter", writer))
+        stack.enter_context(mock.patch.object(trainer, "DataLoader", _few(trainer.DataLoader)))
+        data = _data_utils(trainer)
+        stack.enter_context(mock.patch.object(data, "load_audio", _read))
+        stack.enter_context(mock.patch.object(data, "list", _sorted, create=True))
+        if hasattr(trainer, _DISCRIMINATOR):
+            stack.enter_context(_narrow(getattr(trainer, _DISCRIMINATOR)))
+        transformer = getattr(inspect.getmodule(trainer.SynthesizerTrn), _TRANSFORMER, None)
+        if transformer is not None:
+            stack.enter_context(_small(transformer))
+        stack.enter_context(_watched_steps(gradients))
+        plots: list[object] = []
+        if hasattr(trainer.utils, _PLOT):
+            stack.enter_context(mock.patch.object(trainer.utils, _PLOT, _plotting(plots)))
+        stack.enter_context(torch.enable_grad())  # type: ignore[no-untyped-call]
+        _start(trainer, folder)
+        trainer.main()
+        _end_group()
+        if resumed:
             _resume(trainer.hps.train)
             trainer.main()
             _end_group()
-            data_folder = folder / "experiment"
-            said = [printed.getvalue(), *(_log(path) for path in sorted(data_folder.glob("**/train.log")))]
-            # Exported weights name the class of their configuration as upstream does.
-            stack.enter_context(mock.patch.dict(sys.modules, {"utils": trainer.utils}))
-            return {
-                "scalars": scalars,
-                "gradients": gradients,
-                "plots": plots,
-                "said": [_words(text.replace(str(folder), "")) for text in said],
-                "files": _left(data_folder, version),
-            }
+        data_folder = folder / "experiment"
+        said = [printed.getvalue(), *(_log(path) for path in sorted(data_folder.glob("**/train.log")))]
+        # Exported weights name the class of their configuration as upstream does.
+        stack.enter_context(mock.patch.dict(sys.modules, {"utils": trainer.utils}))
+        return {
+            "scalars": scalars,
+            "gradients": gradients,
+            "plots": plots,
+            "levels": told(levels),
+            "said": [_words(text.replace(str(folder), "")) for text in said],
+            "files": _left(data_folder, version),
+        }
 
-    return call
+
+@contextmanager
+def _watched_levels(trainer: str) -> Iterator[dict[str, object]]:
+    """Which levels a trainer's own file sets for loggers, by their names."""
+    kept: dict[str, object] = {}
+    plain = logging.Logger.setLevel
+
+    def set_level(logger: logging.Logger, level: Any) -> None:
+        if Path(sys._getframe(1).f_code.co_filename).stem == trainer:
+            kept[logger.name] = level
+        plain(logger, level)
+
+    with mock.patch.object(logging.Logger, "setLevel", set_level):
+        yield kept
 
 
 def _start(trainer: Any, folder: Path) -> None:
