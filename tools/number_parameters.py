@@ -87,12 +87,15 @@ def _numbers(ways: list[list[_Given]]) -> Iterator[str]:
         same = [p for way in ways for p in way if p.name == name]
         places = {p.place for p in same if p.place is not None}
         beside = [p for way in ways for p in way if p.place in places]
-        if not all(_is_number(p.annotation) for p in same) or any(_TENSOR.search(p.annotation) for p in beside):
-            continue
-        whole = any(_WHOLE.search(p.annotation) for p in same)
-        rest = any(p.rest for p in same)
-        place = str(min(places)) if places else ""
-        yield f"{'' if whole else '~'}{name}:{place}{'*' if rest else ''}"
+        if all(_is_number(p.annotation) for p in same) and not any(_TENSOR.search(p.annotation) for p in beside):
+            yield _told(name, same, min(places, default=""))
+
+
+def _told(name: str, same: list[_Given], place: int | str) -> str:
+    """One parameter; `same` is what each overload says of it."""
+    whole = any(_WHOLE.search(p.annotation) for p in same)
+    rest = any(p.rest for p in same)
+    return f"{'' if whole else '~'}{name}:{place}{'*' if rest else ''}"
 
 
 def _is_number(annotation: str) -> bool:

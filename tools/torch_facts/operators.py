@@ -63,17 +63,24 @@ def _lacks(samples: list[dict[str, Any]], signatures: list[Signature]) -> Lacks:
     if not samples:
         return told
     for stage in ("forward", "backward"):
-        operators = sorted({o for s in samples for o in s[stage]})
-        if operators:
-            told[stage] = {o: condition(samples, [o in s[stage] for s in samples], signatures) for o in operators}
-            always = {f for f in set(map(family, operators)) if all(f in map(family, s[stage]) for s in samples)}
-            if always and any(told[stage].values()):
-                told[f"always {stage}"] = sorted(always)
+        told |= _lacks_of_stage(stage, samples, signatures)
         if all(s.get("raised") == stage for s in samples):
             told["raises"] = stage
     if "compiling" in {s.get("raised") for s in samples[:1]}:
         told["raises"] = "compiling"
     return told
+
+
+def _lacks_of_stage(stage: str, samples: list[dict[str, Any]], signatures: list[Signature]) -> Lacks:
+    """Operators without a kernel in one pass, each with its condition; families of which one is always there."""
+    operators = sorted({o for s in samples for o in s[stage]})
+    if not operators:
+        return {}
+    found: Lacks = {stage: {o: condition(samples, [o in s[stage] for s in samples], signatures) for o in operators}}
+    always = {f for f in set(map(family, operators)) if all(f in map(family, s[stage]) for s in samples)}
+    if always and any(found[stage].values()):
+        found[f"always {stage}"] = sorted(always)
+    return found
 
 
 def without_kernel(name: str, value: Any) -> set[str]:

@@ -22,12 +22,7 @@ def collect(stubs: Stubs) -> dict[str, dict[str, list[str]]]:
     for name, value in functions():
         stub = stub_of(name, value, stubs)
         if stub is not None and stub.signatures:
-            defaults = {
-                a.name: _literal(a.default_value)
-                for s in schemas(name, value)
-                for a in s.arguments
-                if a.default_value is not None
-            }
+            defaults = _defaults(name, value)
             native[name] = list(dict.fromkeys(_with_defaults(text, defaults) for text in stub.signatures))
         elif (text := _inspected(value, method=name.startswith("torch.Tensor."))) is not None:
             python[name] = [text]
@@ -37,13 +32,22 @@ def collect(stubs: Stubs) -> dict[str, dict[str, list[str]]]:
         text = _inspected(value) if not inspect.isclass(value) else _inspected(_made_by(value), method=True)
         if text is not None:
             python[name] = [text]
-    for name, layer in classes():
-        makers = [m for c in layer.__mro__ if inspect.isfunction(m := c.__dict__.get("__init__"))]
-        ways = [way for maker in makers for way in get_overloads(maker)] or makers[:1]
-        texts = [t for way in ways if (t := _inspected(way, method=True)) is not None]
-        if texts:
-            python[name] = [t for t in dict.fromkeys(texts) if t != "*args **kwargs" or len(texts) == 1]
+    python |= {name: texts for name, layer in classes() if (texts := _constructors(layer))}
     return {"native": native, "python": python}
+
+
+def _defaults(name: str, value: Callable[..., Any]) -> dict[str, str]:
+    """What parameters of a native function are where they are not given."""
+    told = (argument for schema in schemas(name, value) for argument in schema.arguments)
+    return {a.name: _literal(a.default_value) for a in told if a.default_value is not None}
+
+
+def _constructors(layer: type) -> list[str]:
+    """Signatures of a class's constructor, each overload's."""
+    makers = [m for c in layer.__mro__ if inspect.isfunction(m := c.__dict__.get("__init__"))]
+    ways = [way for maker in makers for way in get_overloads(maker)] or makers[:1]
+    texts = [t for way in ways if (t := _inspected(way, method=True)) is not None]
+    return [t for t in dict.fromkeys(texts) if t != "*args **kwargs" or len(texts) == 1]
 
 
 def _with_defaults(text: str, defaults: dict[str, str]) -> str:

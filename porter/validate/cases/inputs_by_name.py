@@ -87,6 +87,11 @@ def _widths(entry: Any, arguments: dict[str, Any]) -> list[int]:
 
 
 def _options(name: str, entry: Any, wide: Sequence[int], arguments: dict[str, Any]) -> list[Shape]:
+    return _by_name(name, wide, arguments) or _by_layers(name, entry, wide)
+
+
+def _by_name(name: str, wide: Sequence[int], arguments: dict[str, Any]) -> list[Shape]:
+    """Shapes of what a name tells; none where it tells nothing."""
     plain = [["mask", "batch", 1, "frames"]]
     square = [["square", "batch", 1, "frames", "frames"]]
     if "mask" in name:
@@ -102,6 +107,11 @@ def _options(name: str, entry: Any, wide: Sequence[int], arguments: dict[str, An
         return [["ids", "batch", "frames"]]
     if name in _PLACES:
         return [["ids", "batch"], ["ids", "batch", 1]]
+    return []
+
+
+def _by_layers(name: str, entry: Any, wide: Sequence[int]) -> list[Shape]:
+    """Shapes of signals, those first that the first layer of a network takes."""
     kind = "positive" if name.endswith(_POSITIVE) else "normal"
     sounds: list[Shape] = [["normal", "batch", 1, "samples"], ["normal", "batch", "samples"]]
     sequences: list[Shape] = [[kind, "batch", channels, "frames"] for channels in wide]
@@ -109,9 +119,8 @@ def _options(name: str, entry: Any, wide: Sequence[int], arguments: dict[str, An
     ids: list[Shape] = [["ids", "batch", "frames"]]
     rest: list[Shape] = [["normal", "batch", channels] for channels in wide]
     rest += [["normal", "batch", 1, "frames"], ["normal", "batch", wide[0], "frames", _ROWS]]
-    first = None
-    if isinstance(entry, nn.Module):
-        first = next((module for module in entry.modules() if not list(module.children())), None)
+    layers = entry.modules() if isinstance(entry, nn.Module) else ()
+    first = next((module for module in layers if not list(module.children())), None)
     if isinstance(first, nn.Embedding):
         return ids + sequences + sounds
     if isinstance(first, nn.Conv2d) or wide[0] == 1 or name in _SOUNDS:
