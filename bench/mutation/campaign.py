@@ -24,7 +24,7 @@ from porter.errors import PortError
 from porter.inputs.sources import TRAINERS
 from porter.inputs.upstream import Snapshot
 from porter.inputs.upstream.cache import cache_root
-from porter.validate.cases import chosen
+from porter.validate.cases import FORMS, KERNELS, chosen
 from porter.validate.inventory import take_inventory
 from porter.validate.manifest import read_manifest
 from porter.validate.omitted import PROGRAMS
@@ -217,8 +217,16 @@ def _reach(bench: Bench, folder: Path, package: Path, workplace: Path, jobs: int
 def _others(
     snapshot: Snapshot, folder: Path, package: Path, request: Request, workplace: Path, jobs: int, say: Say
 ) -> list[tuple[str, Request, Reach]]:
-    """What counts elsewhere, with a run's options: for plain runs what other records tell, else what that reaches."""
+    """What counts elsewhere, with a run's options: for plain runs what other records tell, else what that reaches.
+
+    The cases of a TPU's forms alone are recorded for a plain run as well: what they reach, hardly another case does.
+    """
     if (request.device, request.forms) == PLAIN:
+        if not request.cases:
+            forms = replace(request, forms="tpu")
+            own = tuple(name for name in forms.names() if name in FORMS or name in KERNELS)
+            with open_bench(snapshot, folder, replace(forms, cases=own)) as bench:
+                _reach(bench, folder, package, workplace / "forms", jobs, say)
         return [
             (name, other, found)
             for name, other in _beside(request).items()
