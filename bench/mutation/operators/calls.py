@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from bench.mutation.change import Edit
@@ -10,6 +11,8 @@ from bench.mutation.operators.writing import given, rewritten, without
 from bench.mutation.source import Source
 
 _EITHER_WAY = frozenset({"transpose", "swapaxes", "swapdims", "maximum", "minimum"})  # whose order means nothing
+_GREATEST = frozenset({"max", "min"})  # likewise, of whole numbers
+_SIZES = re.compile(r"-?\d+|len\(.*\)|.*\.shape\[-?\d+\]|.*\.size\(-?\d+\)")
 
 
 def keyword_removed(source: Source, node: ast.AST) -> Iterator[Edit]:
@@ -28,7 +31,7 @@ def argument_dropped(source: Source, node: ast.AST) -> Iterator[Edit]:
 
 def arguments_swapped(source: Source, node: ast.AST) -> Iterator[Edit]:
     """Two neighbours the other way round."""
-    if not isinstance(node, ast.Call) or (len(node.args) == 2 and _called(node) in _EITHER_WAY):
+    if not isinstance(node, ast.Call) or (len(node.args) == 2 and _is_either_way(source, node)):
         return
     for index in range(len(node.args) - 1):
         first, second = node.args[index : index + 2]
@@ -38,6 +41,13 @@ def arguments_swapped(source: Source, node: ast.AST) -> Iterator[Edit]:
             continue
         order: dict[ast.expr | ast.keyword, ast.expr] = {first: second, second: first}
         yield rewritten(source, "arguments swapped", node, [order.get(a, a) for a in given(node)])
+
+
+def _is_either_way(source: Source, node: ast.Call) -> bool:
+    """Whether a call of two arguments gives the same with these the other way round."""
+    if isinstance(node.func, ast.Name) and node.func.id in _GREATEST:
+        return any(_SIZES.fullmatch(source.code(argument)) for argument in node.args)
+    return _called(node) in _EITHER_WAY
 
 
 def _called(node: ast.Call) -> str:

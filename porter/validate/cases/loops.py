@@ -90,6 +90,7 @@ def _looped(
     on_tpu: bool = False,
     kept: bool = True,
     old: str = "",
+    programs: Sequence[str] = ("s2_train",),
 ) -> Callable[[Any, Path], object]:
     """What is said in some passes over batches, in so many runs one after the other; a bar's iterable is "loader"."""
 
@@ -116,7 +117,8 @@ def _looped(
                 enter(patch.dict(sys.modules, {"tqdm": SimpleNamespace(tqdm=_Bar)}))
             else:
                 enter(patch.dict(sys.modules, {"tqdm": None}))
-            for _ in range(runs):
+            for number in range(runs):
+                enter(patch.object(sys, "argv", [programs[number % len(programs)], "-c"]))
                 watching = progress.Progress(dataset(progress, folder))
                 for steps in passes:
                     batches = watching.watch((step.batch for step in steps), loader)
@@ -193,6 +195,10 @@ def _counted(expected: float | None, passed: float) -> Callable[[Any, Path], obj
 _PROGRESS = {
     "two passes": Call(_looped(*_STEPS), gives=_TOLD),
     "two runs": Call(_looped(_ONE, runs=2), gives=_ANOTHER + _AGAIN),
+    "two programs": Call(
+        _looped(_ONE, runs=3, programs=("s2_train", "another")),
+        gives=_ANOTHER + _ANOTHER.replace(" 9 ", " 11 ") + _AGAIN.replace(" 11 ", " 13 "),
+    ),
     "two runs, of which nothing is kept": Call(
         _looped(_ONE, runs=2, kept=False), gives=_ANOTHER + _ANOTHER.replace(" 9 ", " 11 ")
     ),

@@ -22,6 +22,7 @@ _SHARP, _ENDING = 4.0, 2.5  # factors of the last layer's weights, and of those 
 _LIMITS = (13, 40)  # codes after which a loop is stopped: beside what it draws before the end may be one
 _GIVEN = {"top_k": 1, "top_p": 1.0, "temperature": 1.0, "repetition_penalty": 1.2}  # the likeliest codes need no noise
 _CHUNK = 4  # codes of a piece
+_LONG_TEXT, _LONG_PROMPT, _LONG = 209, 41, 300  # the static caches, which begin with 512 slots, become too small
 
 
 def _inputs(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
@@ -88,6 +89,35 @@ def _panel(model: Any, given: Batch) -> object:
     return {name: _alone(value) for name, value in found.items()}
 
 
+def _long_inputs(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
+    vocabulary = int(model.vocab_size)
+    return {
+        "text": torch.randint(1, 512, (1, _LONG_TEXT), generator=generator),
+        "bert": torch.randn(1, 1024, _LONG_TEXT, generator=generator),
+        "prompt": torch.randint(vocabulary - 1, (1, _LONG_PROMPT), generator=generator),
+    }
+
+
+def _never_end(model: Any) -> None:
+    """So that only the limit ends the loop."""
+    _sharpen(model)
+    with torch.no_grad():
+        model.ar_predict_layer.weight[model.EOS] = 0
+
+
+def _long(model: Any, given: Batch) -> object:
+    """The codes of a text that takes more slots than there are at first."""
+    decoding = decoding_of(model)
+    if decoding is not None:
+        importlib.import_module(f"{decoding.__name__}.panel").attach(model)
+    lengths = torch.tensor([given["text"].shape[1]])
+    with _quietly(model):
+        found = model.infer_panel(
+            given["text"], lengths, given["prompt"], given["bert"], **_GIVEN, early_stop_num=_LONG
+        )
+    return _alone(found)
+
+
 def _alone(value: Any) -> Any:
     """The same, but for whose memory it is: nobody writes to codes."""
     if isinstance(value, (tuple, list)):
@@ -98,7 +128,10 @@ def _alone(value: Any) -> Any:
 CASES = (
     Case(
         "t2s.panel",
-        (Part(MODULE, "Text2SemanticDecoder", _inputs, _needed, _panel, finish=_sharpen),),
+        (
+            Part(MODULE, "Text2SemanticDecoder", _inputs, _needed, _panel, finish=_sharpen),
+            Part(MODULE, "Text2SemanticDecoder", _long_inputs, _needed, _long, finish=_never_end, label="long"),
+        ),
         training=False,
         gradients=False,
         on_host=True,

@@ -312,6 +312,14 @@ _CALLS = {
         ),
         gives=_after(),
     ),
+    "of a pattern of folders": Call(
+        _left(
+            contents={f"{_LEFT}.1": "2", f"folder/{_LEFT}.0": "2"},
+            claims={**_CLAIMED, f"folder/{_LEFT}.claim": "."},
+            run=lambda files, folder: files.settle(folder / "**" / "G_*.pth"),
+        ),
+        gives=_after(),
+    ),
     "of several": Call(
         _left(contents={f"{_LEFT}.0": "2", ".saving-ff.0": "3", ".saved": "4"}, claims={".saving-ff.claim": "."}),
         gives=_after(**{".saved": "4"}),

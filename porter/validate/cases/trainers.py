@@ -218,6 +218,10 @@ def _few(base: type[Any]) -> type[Any]:
                 named.pop(name, None)
             super().__init__(*args, **named)
 
+        def __len__(self) -> int:
+            """So few that each batch is a large part of them, as progress is printed."""
+            return _STEPS + 1
+
         def __iter__(self) -> Iterator[Any]:
             for indices in islice(self.batch_sampler, _STEPS):
                 yield self.collate_fn([self.dataset[index] for index in indices])
