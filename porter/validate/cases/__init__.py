@@ -119,6 +119,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "grouped_quantizer": "Quantizer and Quantizer_module",
         "code_predictor.training": "CodePredictor in training",
         "code_predictor.infer": "CodePredictor, predictions and accuracy",
+        "code_predictor.printed": "what CodePredictor prints, on the host",
     },
     "attentions": {
         "attentions.encoder": "Encoder, plain and conditioned",
@@ -185,6 +186,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "trainers.s2_v3_lora": "s2_train_v3_lora.py: the same, of v4",
     },
     "interface": {"interface": "what upstream's files offer: plain values, and what functions and classes take"},
+    "wrong": {"wrong": "what constructors and functions raise for wrong arguments, on the host"},
     "distributed": {
         "distributed": "what processes share, with one process",
         "distributed.group": "gathering in a group of one process, on the host",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 import torch
 
 from porter.validate.budget import Allowance
-from porter.validate.cases.base import Batch, Case, Part, accepted, lengths, mask_of, method, offering
+from porter.validate.cases.base import Batch, Case, Part, accepted, host_case, lengths, mask_of, method, offering
+from porter.validate.cases.files import words
 from porter.validate.settings import Settings
 
 _MELS = 80
@@ -63,6 +66,13 @@ def _coded(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
     }
 
 
+@torch.no_grad()
+def _printed(model: Any, given: Batch) -> object:
+    with redirect_stdout(StringIO()) as said:
+        model(**given, infer=True)
+    return words(said.getvalue())
+
+
 CASES = (
     Case("reference_encoder", (Part("models", "ReferenceEncoder", _mel, _reference),)),
     Case(
@@ -80,5 +90,9 @@ CASES = (
         training=False,
         gradients=False,
         allowance=lambda model: Allowance(printed=2),  # the accuracies of the first guess and of the first ten
+    ),
+    host_case(
+        "code_predictor.printed",
+        Part("models", "CodePredictor", _coded, _predictor, _printed, finish=lambda model: model.eval()),
     ),
 )

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import sys
 import tempfile
 import zlib
@@ -30,6 +31,7 @@ from porter.validate.settings import Settings
 _KIB, _MIB = 1 << 10, 1 << 20
 _SIZES = (82977 * _KIB, 82978 * _KIB, 100 * _MIB, 699 * _MIB, 700 * _MIB)  # around those that tell versions apart
 _HEADS = ("00", "01", "02", "03", "04", "05", "06")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _CONFIG = {"train": {"epochs": 3, "betas": [0.8, 0.99], "name": "x"}, "data": {"hop": 640}, "version": "v2"}
 
 
@@ -54,6 +56,12 @@ def told(value: object) -> object:
     if isinstance(value, Sequence):
         return {str(index): told(part) for index, part in enumerate(value)}
     return told(vars(value)) if hasattr(value, "__dict__") else None
+
+
+def words(text: str) -> object:
+    """A text as comparisons see it: what it says, and the numbers in it, which may be rounded."""
+    numbers = [float(number) for number in _NUMBER.findall(text)]
+    return {"words": told(_NUMBER.sub("#", text)), "numbers": torch.tensor(numbers, dtype=torch.float64).float()}
 
 
 def raised(function: Callable[[], object]) -> object:

@@ -58,6 +58,7 @@ def _write(folder: Path, given: Batch) -> None:
         "empty.wav": (0, _FEATURES * [[0.0]]),
         "brief.wav": (_RATE // 2, _FEATURES * [[0.0]]),
         "lengthy.wav": (55 * _RATE, _FEATURES * [[0.0]]),
+        "two spaces.wav": (_RATE, _FEATURES * [[0.0]]),
         "damaged.wav": (_RATE, None),  # its features cannot be read
     }
     for name, (samples, features) in others.items():
@@ -69,7 +70,7 @@ def _write(folder: Path, given: Batch) -> None:
         else:
             torch.save(torch.tensor([features]), features_file)
         torch.save(given["speaker:0"], folder / "7-sv_cn" / f"{name}.pt")
-        lines.append(f"{name}\tAA1 B\t[]\ttext")
+        lines.append(f"{name}\tAA1{'  ' if name.startswith('two') else ' '}B\t[]\ttext")
     lines.append("0.wav\tB\t[]")  # a column less, which is no line; and a recording that is not there
     lines.append("absent.wav\tAA1 B\t[]\ttext")
     (folder / "2-name2text.txt").write_text("\n".join(lines), encoding="utf-8")
@@ -125,7 +126,10 @@ def _contents(data: Any) -> dict[str, object]:
     }
     found["speaker"] = data.get_sid("7")
     if hasattr(data, "random_slice"):
-        found["cuts"] = [data.random_slice(*_whole(samples["0"])) for _ in range(_CUTS)]
+        ssl, *others = _whole(samples["0"])
+        found["cuts"] = [data.random_slice(ssl, *others) for _ in range(_CUTS)]
+        shorter = {f"{count} fewer": ssl[..., : ssl.shape[-1] - count] for count in range(1, 5)}
+        found["cuts apart"] = {n: raised(lambda own=own: data.random_slice(own, *others)) for n, own in shorter.items()}  # type: ignore[misc]
     return found
 
 

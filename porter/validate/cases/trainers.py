@@ -14,7 +14,6 @@ import inspect
 import json
 import logging
 import os
-import re
 import socket
 import sys
 import tempfile
@@ -37,7 +36,7 @@ from torch.nn.modules.conv import _ConvNd
 from porter.inputs.sources.layout import TRAINERS
 from porter.validate.cases.adapters import as_peft
 from porter.validate.cases.base import Batch, Case, Part, Unavailable, accepted, host_case
-from porter.validate.cases.files import told
+from porter.validate.cases.files import told, words
 from porter.validate.cases.shapes import normal
 from porter.validate.cases.standins import StandIns
 from porter.validate.settings import Settings
@@ -52,7 +51,6 @@ _NARROWER = 16  # how many times fewer channels the discriminators have
 _DISCRIMINATOR = "MultiPeriodDiscriminator"
 _TRANSFORMER = "DiT"
 _PLOT = "plot_spectrogram_to_numpy"
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _NOTHING = 1e-6
 _VALUES = 64  # of a tensor
 
@@ -391,7 +389,7 @@ def _trained(near: Any, name: str, given: Batch, version: str, resumed: bool) ->
             "gradients": gradients,
             "plots": plots,
             "levels": told(levels),
-            "said": [_words(text.replace(str(folder), "")) for text in said],
+            "said": [words(text.replace(str(folder), "")) for text in said],
             "files": _left(data_folder, version),
         }
 
@@ -453,12 +451,6 @@ def _plotting(kept: list[object]) -> Callable[[Any], npt.NDArray[np.uint8]]:
 def _log(path: Path) -> str:
     """What a log says, without the times of its lines."""
     return "\n".join(line.partition("\t")[2] for line in path.read_text(encoding="utf-8").splitlines())
-
-
-def _words(text: str) -> object:
-    """A text as comparisons see it: what it says, and the numbers in it, which may be rounded."""
-    numbers = [float(number) for number in _NUMBER.findall(text)]
-    return {"words": told(_NUMBER.sub("#", text)), "numbers": torch.tensor(numbers, dtype=torch.float64).float()}
 
 
 def _end_group() -> None:
