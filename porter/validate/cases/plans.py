@@ -72,14 +72,26 @@ class _Data:
         return index
 
 
+class _LengthsAlone(_Data):
+    """One of a person's own, that keeps nothing beside."""
+
+    def __init__(self, folder: Path, **others: Any) -> None:
+        super().__init__(folder, **others)
+        del self.audiopaths_sid_text
+
+
 def _planned(
-    plan: object = None, default: Sequence[int] = _DEFAULT, batches: Sequence[Sequence[int]] = (), **others: Any
+    plan: object = None,
+    default: Sequence[int] = _DEFAULT,
+    batches: Sequence[Sequence[int]] = (),
+    kind: type[_Data] = _Data,
+    **others: Any,
 ) -> Callable[[Any, Path], object]:
     """Boundaries for a dataset; and of these batches the samples and what they are padded to."""
 
     def run(plans: Any, folder: Path) -> object:
         _lay_out(folder, plan)
-        data: Any = _Data(folder, **others)
+        data: Any = kind(folder, **others)
         return _asked(plans, data, plans.boundaries(data, default), batches)
 
     return run
@@ -159,6 +171,10 @@ _PLANS = {
     ),
     "without phones": Call(
         _planned(audiopaths_sid_text=None, batches=([0],)),
+        gives={"limits": [30, 40, 60, 90], "batches": [[[0], 48, 48 * _HOP, 2]]},
+    ),
+    "without entries": Call(
+        _planned(kind=_LengthsAlone, batches=([0],)),
         gives={"limits": [30, 40, 60, 90], "batches": [[[0], 48, 48 * _HOP, 2]]},
     ),
     "other entries": Call(

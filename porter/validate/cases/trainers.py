@@ -369,6 +369,7 @@ def _trained(near: Any, name: str, given: Batch, version: str, resumed: bool) ->
         if transformer is not None:
             stack.enter_context(_small(transformer))
         stack.enter_context(_watched_steps(gradients))
+        switches = stack.enter_context(_watched_switches(trainer))
         plots: list[object] = []
         if hasattr(trainer.utils, _PLOT):
             stack.enter_context(mock.patch.object(trainer.utils, _PLOT, _plotting(plots)))
@@ -389,9 +390,24 @@ def _trained(near: Any, name: str, given: Batch, version: str, resumed: bool) ->
             "gradients": gradients,
             "plots": plots,
             "levels": told(levels),
+            "autocast": told(switches),
             "said": [words(text.replace(str(folder), "")) for text in said],
             "files": _left(data_folder, version),
         }
+
+
+@contextmanager
+def _watched_switches(trainer: Any) -> Iterator[list[bool]]:
+    """For each block under autocast, whether it is switched on."""
+    kept: list[bool] = []
+    plain = trainer.autocast
+
+    def autocast(*args: Any, enabled: bool = True, **named: Any) -> Any:
+        kept.append(bool(enabled))
+        return plain(*args, enabled=enabled, **named)
+
+    with mock.patch.object(trainer, "autocast", autocast):
+        yield kept
 
 
 @contextmanager
