@@ -79,7 +79,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "generator.without_weight_norm": "Generator after remove_weight_norm",
     },
     "t2s": {
-        "t2s.layers": "Text2SemanticDecoder: upstream's own layers on prompts, and on one more token",
+        "t2s.layers": "Text2SemanticDecoder: upstream's own layers on prompts and one more token, on the host",
         "t2s.prefill": "Text2SemanticDecoder: first logits behind text and reference",
         "t2s.teacher": "Text2SemanticDecoder: logits of each step behind upstream's tokens",
         "t2s.step": "Text2SemanticDecoder: one step, from caches with rubbish in empty slots",

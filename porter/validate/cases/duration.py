@@ -78,7 +78,7 @@ _BEYOND = ("huge", "not finite")
 CASES = (
     Case(
         "duration.stochastic",
-        _parts("StochasticDurationPredictor", _durations, constant=("x_mask",)),
+        (Part("models", "StochasticDurationPredictor", _durations, _arguments, constant=("x_mask",)),),
         left_out=_BEYOND,
     ),
     Case(
