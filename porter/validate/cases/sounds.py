@@ -37,7 +37,8 @@ class _File:
     rate: int = _RATE
     bits: int = 16
     direct: bool = False  # whether it can be read without ffmpeg
-    lead: bytes = b""  # a chunk before the samples
+    lead: bytes = b""  # chunks before the samples
+    leads: int = 1
     more: bytes = b""  # after them
     cut: int = 0  # bytes that are missing at the end
     magic: bytes = b"RIFF"
@@ -61,6 +62,7 @@ _FILES = {
     "extensible floats": _File("32000 Hz, mono, 32 bits, floating point", _EXTENSIBLE, bits=32, inner=_FLOAT),
     "fact": _File("32000 Hz, mono, 32 bits, floating point", _FLOAT, bits=32, direct=True, lead=b"fact"),
     "listed": _File("32000 Hz, mono, 16 bits, PCM", lead=b"LIST"),
+    "much listed": _File("32000 Hz, mono, 16 bits, PCM", lead=b"LIST", leads=62),  # 64 chunks are looked at
     "tagged": _File("32000 Hz, mono, 16 bits, PCM", more=b"tags"),
     "cut": _File("32000 Hz, mono, 16 bits, PCM", cut=6),
     "large": _File("32000 Hz, mono, 16 bits, PCM", magic=b"RF64"),
@@ -73,6 +75,12 @@ _NO_SOUND = {
     "no wave": b"RIFF\x40\0\0\0AVI " + bytes(64),
     "no samples": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0" + struct.pack("<HHIIHH", 1, 1, _RATE, 2 * _RATE, 2, 16),
     "no format": b"RIFF\x0c\0\0\0WAVEdata\x04\0\0\0" + bytes(4),
+    "chunks without end": b"RIFF\x04\0\0\0WAVE"
+    + b"LIST\0\0\0\0" * 63
+    + b"fmt \x10\0\0\0"
+    + struct.pack("<HHIIHH", 1, 1, _RATE, 2 * _RATE, 2, 16)
+    + b"data\x04\0\0\0"
+    + bytes(4),
     "short format": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0" + bytes(8),
 }
 
@@ -87,7 +95,7 @@ def _written(file: _File, data: bytes) -> bytes:
         layout += struct.pack("<HHIH", 22, file.bits, 0, file.inner) + bytes(14)
     body = b"WAVE" + _chunk(b"fmt ", layout)
     if file.lead:
-        body += _chunk(file.lead, bytes(5))  # of an odd length, and so with a byte behind it
+        body += _chunk(file.lead, bytes(5)) * file.leads  # of an odd length, and so with a byte behind it
     body += _chunk(b"data", data) + (_chunk(file.more, bytes(8)) if file.more else b"")
     whole = file.magic + struct.pack("<I", len(body)) + body
     return whole[: len(whole) - file.cut]
