@@ -30,6 +30,7 @@ class Survey:
         self._facts: dict[str, Facts] = {}
         self._syntax: dict[str, ast.Module] = {}
         self._links: dict[str, Mapping[Import, tuple[str, ...]]] = {}
+        self._on_python_path: dict[str, bool] = {}
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
@@ -90,21 +91,26 @@ class Survey:
     def _on_path(self, path: str, module: str) -> tuple[str, ...]:
         """The file of a module in a folder that some file puts on Python's path."""
         name = module.replace(".", "/")
-        found = (f"{folder}/{name}.py" for folder in self._on_python_path)
-        return tuple(file for file in found if module and file != path and file in self.paths)[:1]
+        found = ((folder, f"{folder}/{name}.py") for folder in self._folders if module)
+        return next(((f,) for folder, f in found if f in self._known and f != path and self._is_put(folder)), ())
 
     @cached_property
-    def _on_python_path(self) -> tuple[str, ...]:
-        """The folders that end as a string does in a file that changes `sys.path`, and do not lie at the top."""
-        named = {
-            text.strip("/")
-            for path in self.paths
-            if b"sys.path" in self._content(path)
-            for text in _strings(self.syntax(path))
-            if len(text) < _LONGEST
-        }
-        folders = sorted({folder_of(path) for path in self.paths} - {self.tree.prefix})
-        return tuple(folder for folder in folders if any(_ends(folder, text) for text in named))
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.paths)
+
+    @cached_property
+    def _folders(self) -> tuple[str, ...]:
+        """The folders that hold Python files and do not lie at the top, in order."""
+        return tuple(sorted({folder_of(path) for path in self.paths} - {self.tree.prefix}))
+
+    def _is_put(self, folder: str) -> bool:
+        """Whether a folder ends as a string does in a file that changes `sys.path`."""
+        if folder not in self._on_python_path:
+            changing = [path for path in self.paths if b"sys.path" in self._content(path)]
+            changing.sort(key=lambda path: not self.names(path, [folder.rpartition("/")[2]]))  # the likely ones first
+            texts = (text.strip("/") for p in changing for text in _strings(self.syntax(p)) if len(text) < _LONGEST)
+            self._on_python_path[folder] = any(_ends(folder, text) for text in texts)
+        return self._on_python_path[folder]
 
 
 def _strings(tree: ast.AST) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,9 @@ class Uses:
 
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # as Python counts lines
-_EXPORTS = re.compile(r"^[^#\n]*\btorch\.(?:jit|onnx)\b", re.MULTILINE)
-_SAVES = re.compile(r"^[^#\n]*\btorch\.save[ \t]*\(", re.MULTILINE)
-_LEARNS = re.compile(r"^[^#\n]*\.(?:manual_)?backward[ \t]*\(", re.MULTILINE)
+_EXPORTS = re.compile(r"\btorch\.(?:jit|onnx)\b")
+_SAVES = re.compile(r"\btorch\.save[ \t]*\(")
+_LEARNS = re.compile(r"\.(?:manual_)?backward[ \t]*\(")
 
 
 def uses(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) -> Uses:
@@ -58,15 +59,21 @@ def uses(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) -> U
 def _role(survey: Survey, path: str) -> Role | None:
     """What a file outside the main folder does with torch, by what it calls; None where that tells nothing."""
     facts, text = survey.facts(path), survey.text(path)
-    if _EXPORTS.search(text):
+    if _says(text, _EXPORTS):
         return Role.EXPORTS
     if facts.networks:
         return None
-    if _LEARNS.search(text) or _has_trainer(survey, path):
+    if _says(text, _LEARNS) or _has_trainer(survey, path):
         return Role.TRAINS
-    return Role.PREPARES if _SAVES.search(text) else None
+    return Role.PREPARES if _says(text, _SAVES) else None
 
 
+def _says(text: str, what: re.Pattern[str]) -> bool:
+    """Whether a text has something outside of comments, as far as its lines tell."""
+    return any("#" not in text[text.rfind("\n", 0, m.start()) + 1 : m.start()] for m in what.finditer(text))
+
+
+@cache
 def _module_name(path: str) -> str:
     """The last part of the name by which a file is imported."""
     parts = PurePosixPath(path).with_suffix("").parts
