@@ -110,7 +110,10 @@ class Rule(RuleHeader):
         """The expression for a name of the emitted runtime, such as `ops.interpolate`; its import comes along."""
         package, _, rest = name.partition(".")
         alias = self._requests.need_runtime(package)
-        return cst.parse_expression(f"{alias}.{rest}" if rest else alias)
+        made: cst.BaseExpression = cst.Name(alias)
+        for part in filter(None, rest.split(".")):
+            made = cst.Attribute(made, cst.Name(part))
+        return made
 
     def fill(self, text: str, **holes: cst.CSTNode | str) -> cst.BaseExpression:
         """`template.fill`; `ops.`, `utils.` or `training.` at the start of a hole's text means the emitted runtime."""

@@ -64,7 +64,7 @@ class Contexts:
         guard = self._guard(file, node)
         if guard is not None:
             return guard
-        if any(type(a) is cst.Lambda for a in (node, *file.ancestors(node))) and not self._in_loading(file, node):
+        if self._in_lambda(file, node) and not self._in_loading(file, node):
             return None  # runs when it is called, wherever that is
         function = file.function(node)
         if function is None:
@@ -106,6 +106,10 @@ class Contexts:
                 if type(statement) is cst.If and (reason := exit_reason(file, statement)) is not None
             ]
         return self._exits[block]
+
+    def _in_lambda(self, file: SourceFile, node: cst.CSTNode) -> bool:
+        inside = file.index.of_type(cst.Lambda)  # most files have none
+        return bool(inside) and any(type(a) is cst.Lambda for a in (node, *file.ancestors(node)))
 
     def _in_loading(self, file: SourceFile, node: cst.CSTNode) -> bool:
         owner = file.owner(node)

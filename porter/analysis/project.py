@@ -84,9 +84,7 @@ class SourceFile:
     def resolve(self, node: cst.CSTNode) -> str | None:
         """The full name that a node refers to: `torch.randn`, or `module.commons.sequence_mask` of the package."""
         name = self.index.resolve(node)
-        if name is not None and name.startswith("."):
-            return f"{self.dotted_path}{name}"
-        return name
+        return f"{self.dotted_path}{name}" if name is not None and name[0] == "." else name
 
     def full_name(self, node: cst.CSTNode) -> str:
         """The same, and an empty text for what means nothing."""

@@ -136,9 +136,11 @@ class Index:
         """The full dotted name of what a name or attribute chain refers to, if an import or a top-level
         definition of this file bound it (`.name` for the file's own), else None.
         """
-        if node not in self._resolved:
-            self._resolved[node] = self._resolve(node)
-        return self._resolved[node]
+        try:
+            return self._resolved[node]
+        except KeyError:
+            found = self._resolved[node] = self._resolve(node)
+            return found
 
     def _resolve(self, node: cst.CSTNode) -> str | None:
         head, _, rest = spelled(node).partition(".")
@@ -155,12 +157,12 @@ class Index:
         return f".{name}" if defined else None
 
     def _walk(self, node: cst.CSTNode, scope: Scope) -> None:
-        parents = self.parents
+        parents, nodes = self.parents, self.nodes
         stack: list[tuple[cst.CSTNode, Scope]] = [(node, scope)]
         while stack:
             current, here = stack.pop()
-            self.nodes.append(current)
-            inner = self._bind(current, here)
+            nodes.append(current)
+            inner = self._bind(current, here) if type(current) in _BINDING else here
             found = children(current)
             found.reverse()
             if inner is here:
@@ -173,10 +175,8 @@ class Index:
                     stack.append((child, here if _evaluated_outside(current, child) else inner))
 
     def _bind(self, node: cst.CSTNode, scope: Scope) -> Scope:
-        """Record what `node` binds in `scope`; the scope of its body."""
+        """Record what `node`, which is of a binding class, binds in `scope`; the scope of its body."""
         kind = type(node)
-        if kind not in _BINDING:
-            return scope
         match node:
             case cst.FunctionDef() | cst.ClassDef() | cst.Param():
                 scope.bind(node.name.value, node)

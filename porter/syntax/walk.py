@@ -29,17 +29,22 @@ PLAIN = frozenset({type(None), str, bool, int, cst.MaybeSentinel})
 
 
 @cache
-def _holders(kind: type[cst.CSTNode]) -> tuple[Callable[[cst.CSTNode], Any] | None, bool]:
-    """What reads the fields of a node class that can hold nodes, and whether that is one field alone."""
-    names = [f.name for f in fields(kind) if f.name in meaningful_fields(kind) and f.type not in PLAIN]
-    return (attrgetter(*names) if names else None), len(names) == 1
+def _holders(kind: type[cst.CSTNode]) -> tuple[Callable[[cst.CSTNode], Any] | None, bool, bool]:
+    """What reads the fields of a node class that can hold nodes, whether that is one field alone, and whether each
+    always holds one node.
+    """
+    held = [f for f in fields(kind) if f.name in meaningful_fields(kind) and f.type not in PLAIN]
+    always = all(isinstance(f.type, type) for f in held)
+    return (attrgetter(*(f.name for f in held)) if held else None), len(held) == 1, always
 
 
 def children(node: cst.CSTNode) -> list[cst.CSTNode]:
     """The direct children of `node` that carry meaning."""
-    read, alone = _holders(type(node))
+    read, alone, always = _holders(type(node))
     if read is None:
         return []
+    if always:
+        return [read(node)] if alone else list(read(node))
     found: list[cst.CSTNode] = []
     for value in (read(node),) if alone else read(node):
         kind = type(value)
@@ -219,8 +224,10 @@ def same(a: cst.CSTNode, b: cst.CSTNode) -> bool:
 
 def dotted(node: cst.CSTNode | None) -> str | None:
     """`a.b.c` for a chain of names, else None."""
+    if type(node) is cst.Name:  # the commonest question of all: isinstance asks an abstract class
+        return node.value
     parts: list[str] = []
-    while type(node) is cst.Attribute:  # the commonest question of all: isinstance asks an abstract class
+    while type(node) is cst.Attribute:
         parts.append(node.attr.value)
         node = node.value
     if type(node) is cst.Name:
