@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
-
 from porter.errors import PortError
 
 _WHEEL = re.compile(r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==(?P<version>[A-Za-z0-9.!+_-]+)")
@@ -74,6 +71,9 @@ class WheelSpec:
     @property
     def folder(self) -> str:
         """Name of its folder in the cache, the same for every spelling."""
+        from packaging.utils import canonicalize_name  # late: it takes longer to import than all of this package
+        from packaging.version import Version
+
         return f"{canonicalize_name(self.name)}-{Version(self.version)}"
 
 
@@ -109,6 +109,8 @@ def _parse_wheel(text: str) -> WheelSpec:
     found = _WHEEL.fullmatch(text.removeprefix("pypi:"))
     if not found:
         raise PortError(f"{text!r} does not name one version of a package; write pypi:NAME==VERSION")
+    from packaging.version import InvalidVersion, Version
+
     try:
         Version(found["version"])
     except InvalidVersion as error:
