@@ -103,6 +103,8 @@ class FoldTimeIntoChannels(Rule):
     )
 
     def visit_ClassDef(self, node: cst.ClassDef) -> None:
+        if not self.file.index.named("ConvTranspose1d"):
+            return
         constructor, forward = function_named(node, "__init__"), function_named(node, "forward")
         if constructor is None or forward is None or not self.file.defines_module(node):
             return

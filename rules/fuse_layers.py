@@ -354,13 +354,13 @@ class FuseLayers(Rule):
 
         What it computes is told by its graph.
         """
-        lists, single = self._convolutions(owner)
         names = self._words(owner)
         if not names.isdisjoint(_PRODUCTS) and not names.isdisjoint(_SOFTMAX):
             return True
-        if single >= _PAIR and not names.isdisjoint({"relu", "ReLU"}):
-            return True
-        return bool(lists) and (not names.isdisjoint({"leaky_relu", "LeakyReLU"}) or {"tanh", "sigmoid"} <= names)
+        of_pair = not names.isdisjoint({"relu", "ReLU"})
+        of_lists = not names.isdisjoint({"leaky_relu", "LeakyReLU"}) or {"tanh", "sigmoid"} <= names
+        lists, single = self._convolutions(owner) if of_pair or of_lists else (0, 0)
+        return (of_pair and single >= _PAIR) or (of_lists and lists > 0)
 
     def _convolutions(self, owner: cst.ClassDef) -> tuple[int, int]:
         """How many attributes are lists of convolutions, or of layers whose classes only the run knows; and how many

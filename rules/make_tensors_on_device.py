@@ -28,6 +28,7 @@ from porter.syntax.torch_names import PLAIN_FACTORIES
 from porter.syntax.values import may_be_tensor
 from porter.syntax.walk import dotted
 
+_MADE = PLAIN_FACTORIES - COPIES
 _HOST_ARITHMETIC = frozenset(
     f"torch.{n}"
     for n in (
@@ -216,7 +217,7 @@ class MakeTensorsOnDevice(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        moved = moved_factory(self.file, node, PLAIN_FACTORIES - COPIES)
+        moved = moved_factory(self.file, node, _MADE)
         if moved is None or self.host_reason(node) is not None:
             return
         if fill_around(self.file, node) is not None:
@@ -690,7 +691,7 @@ class MakeTensorsBesideInputs(Rule):
     def visit_Call(self, node: cst.Call) -> None:
         target = self.file.resolve(node.func)
         number = target == "torch.tensor" and self._is_number(node)
-        if not (number or target in PLAIN_FACTORIES - COPIES) or self._has_device(node):
+        if not (number or target in _MADE) or self._has_device(node):
             return
         device = self._device(node, number)
         if device is None:

@@ -14,6 +14,7 @@ from porter.syntax.values import is_tensor
 
 _ALL_BY_DEFAULT = ("amax", "amin")
 _NAMES = (*_ALL_BY_DEFAULT, "sum", "mean", "nanmean", "std", "var", "std_mean", "var_mean", "vector_norm")
+_FUNCTIONS = {f"{folder}.{name}": name for folder in ("torch", "torch.linalg") for name in _NAMES}
 _COLLECTIONS = frozenset({"tuple", "list", "sorted"})
 
 
@@ -140,7 +141,7 @@ class ReduceAllAxes(Rule):
         """The name of the reduction that is called, if one is, and the tensor whose method it is."""
         target, method = self.file.resolve(node.func), method_call(node, *_NAMES)
         if target is not None:
-            return next((name for name in _NAMES if target in (f"torch.{name}", f"torch.linalg.{name}")), ""), None
+            return _FUNCTIONS.get(target, ""), None
         if method is not None and is_tensor(self.file.kind(method[0])):
             return cst.ensure_type(node.func, cst.Attribute).attr.value, method[0]
         return "", None

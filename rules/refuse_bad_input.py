@@ -499,7 +499,7 @@ class ReadWholeConfig(Rule):
         found = self.file.project.function(self.file.resolve(call.func)) if isinstance(call, cst.Call) else None
         if found is None or not isinstance(call, cst.Call) or not _reads_json(*found):
             return
-        use = ConfigUse()
+        use = self.file.project.fact(ConfigUse)
         keys = longest(use.keys(self.file, self.file.module, name, _DEPTH))
         numbers = sorted(use.numbers(self.file, self.file.module, name, _DEPTH) - {""})
         if keys:

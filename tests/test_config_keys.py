@@ -40,7 +40,7 @@ def uses(lines: str) -> tuple[list[str], set[str]]:
     sources = {"train.py": ("trainers/train.py", text), "others.py": ("trainers/others.py", OTHERS)}
     project = Project.parse(sources)
     file = project.files["train.py"]
-    use = ConfigUse()
+    use = project.fact(ConfigUse)
     return longest(use.keys(file, file.module, "hps", 3)), use.numbers(file, file.module, "hps", 3)
 
 

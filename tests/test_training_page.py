@@ -202,7 +202,7 @@ def test_the_page_lists_every_key_that_a_trainer_reads(checkout: Path) -> None:
     read: dict[str, set[str]] = {}
     for path, file in project.files.items():
         if file.is_trainer:
-            for key in longest(ConfigUse().keys(file, file.module, "hps", 3)):
+            for key in longest(project.fact(ConfigUse).keys(file, file.module, "hps", 3)):
                 read.setdefault(key, set()).add(Path(path).stem)
     assert listed == read
 

@@ -9,7 +9,7 @@ import libcst as cst
 from ..syntax.calls import keywords, parameter_of, positional
 from ..syntax.predicates import is_none, positional_parameters, targets
 from ..syntax.walk import code, descendants, dotted, own_of_type, spelled
-from .project import Definition, SourceFile
+from .project import Definition, Project, SourceFile
 from .reachability import Reachability
 
 
@@ -32,9 +32,9 @@ def listing(keys: list[str]) -> str:
 
 
 class ConfigUse:
-    """What code does with the parts of a configuration; remembers what it has looked at."""
+    """What code does with the parts of a configuration; remembers what it has looked at. A fact of a project."""
 
-    def __init__(self) -> None:
+    def __init__(self, _: Project) -> None:
         """Nothing is looked at yet."""
         self._chains: dict[cst.CSTNode, dict[str, list[tuple[cst.CSTNode, str]]]] = {}
         self._numbers: dict[tuple[cst.CSTNode, str, int], set[str]] = {}

@@ -36,8 +36,10 @@ def resent(file: SourceFile, node: cst.Call) -> Sent | None:
     that is no buffer, and so stays on the host.
     """
     sent = _moved(file, node)
+    if sent is None:
+        return None
     owner, function = file.owner(node), file.function(node)
-    if sent is None or owner is None or function is None or not file.defines_module(owner):
+    if owner is None or function is None or not file.defines_module(owner):
         return None
     made: cst.BaseExpression | None = sent.tensor
     if function.name.value != "__init__":

@@ -54,7 +54,7 @@ def methods(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     if not isinstance(node.func, cst.Attribute) or file.resolve(node.func) is not None:
         return
     name = node.func.attr.value
-    if name not in known.READING_METHODS | known.READS.keys() and is_tensor(file.kind(node.func.value)):
+    if name not in known.READING_METHODS and name not in known.READS and is_tensor(file.kind(node.func.value)):
         for family, why in reasons(f"torch.Tensor.{name}", values(file, node)):
             if family != "SHP" or (name not in known.DYNAMIC_METHODS and f"torch.{name}" not in _BY_TENSOR):
                 yield family, node, why
