@@ -16,6 +16,7 @@ from .depth import deepest
 from .frameworks import OTHERS, framework_of
 from .standard import STANDARD
 
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _OTHERS = frozenset(OTHERS)
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
@@ -65,6 +66,10 @@ class Facts:
     uses_torch: bool = False
     framework: str = ""  # another than PyTorch, whose classes most classes of the file derive from
 
+    def binds(self, name: str) -> bool:
+        """Whether the file has, or may have, a name at its top."""
+        return name in self.bound or "__getattr__" in self.bound or any("*" in i.names for i in self.imports)
+
 
 def read_facts(path: str, text: str) -> Facts:
     """Facts of one file. PortError if it is not valid Python."""
@@ -87,13 +92,11 @@ def _read(path: str, text: str, work: Callable[[str], T]) -> T:
     try:
         return work(text)
     except SyntaxError as error:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        newer = f"; if it is written for a newer Python than {version}, run sovits-port with that" * _parses(text)
+        newer = f"; if it is written for a newer Python than {_PYTHON}, run sovits-port with that" * _parses(text)
         raise PortError(f"{path} is not valid Python: {error.msg} (line {error.lineno or 1}){newer}") from None
     except (RecursionError, MemoryError):
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise PortError(
-            f"{path} nests too deeply for Python {version} itself to compile (line {deepest(text)[1]})"
+            f"{path} nests too deeply for Python {_PYTHON} itself to compile (line {deepest(text)[1]})"
         ) from None
     except ValueError as error:
         raise PortError(f"{path} is not valid Python: {error}") from None
@@ -103,9 +106,7 @@ def facts_of(tree: ast.Module) -> Facts:
     """Facts of one file, by its syntax tree."""
     facts = Facts()
     _read_blocks(tree.body, facts)
-    facts.uses_torch = any(
-        i.level == 0 and (i.module == "torch" or i.module.startswith("torch.")) for i in facts.imports
-    )
+    facts.uses_torch = any(i.package == "torch" and not i.level for i in facts.imports)
     if not _OTHERS.isdisjoint(i.package for i in facts.imports):
         facts.framework = framework_of(tree)
     return facts

@@ -63,25 +63,20 @@ class Networks:
     def builds(self) -> Mapping[Class, frozenset[Class]]:
         """The networks that a network mentions, which it builds or derives from."""
         return {
-            (path, name): frozenset(
-                one
-                for used in self._files[path].used[name]
-                for one in _nearest(path, self._meant(path, used, self._named))
-            )
+            (path, name): frozenset(one for used in self._files[path].used[name] for one in self._near(path, used))
             - {(path, name)}
             for path, name in self.classes
         }
 
+    def _near(self, path: str, name: str) -> list[Class]:
+        """The networks that a name in a file stands for."""
+        return _nearest(path, self._meant(path, name, self._named))
+
     @cached_property
     def trained(self) -> frozenset[Class]:
         """The networks that files mention which compute gradients."""
-        return frozenset(
-            one
-            for path, file in self._files.items()
-            if file.trains
-            for name in file.mentioned
-            for one in _nearest(path, self._meant(path, name, self._named))
-        )
+        trainers = {path: file.mentioned for path, file in self._files.items() if file.trains}
+        return frozenset(one for path, names in trainers.items() for name in names for one in self._near(path, name))
 
     def parts(self, one: Class) -> frozenset[Class]:
         """A network with all that it is built of."""

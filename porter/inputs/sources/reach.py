@@ -296,4 +296,4 @@ class Reach:
 
     def _facts(self, path: str) -> Facts:
         known = self.files.get(path)
-        return known.facts if known else read_facts(path, decode(path, self._tree.snapshot.read(path))[0])
+        return known.facts if known else self._tree.facts(path)

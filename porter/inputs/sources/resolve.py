@@ -94,12 +94,5 @@ def _submodules(place: str, own: str | None, names: Iterable[str], tree: Tree) -
 
 def _lacking(own: str | None, members: Sequence[tuple[str, str | None]], facts: Callable[[str], Facts]) -> str:
     """The last of some names that is neither a module inside a package nor bound by the package's own file."""
-    return next((name for name, file in reversed(members) if file is None and not _binds(own, name, facts)), "")
-
-
-def _binds(init: str | None, member: str, facts: Callable[[str], Facts]) -> bool:
-    """Whether a package's own file binds a name."""
-    if init is None:
-        return False
-    known = facts(init)
-    return member in known.bound or "__getattr__" in known.bound or any("*" in i.names for i in known.imports)
+    absent = (name for name, file in reversed(members) if file is None)
+    return next((name for name in absent if own is None or not facts(own).binds(name)), "")

@@ -44,9 +44,8 @@ class Scope:
 
     networks: tuple[PortedNetwork, ...] = ()
     trainers: tuple[PortedTrainer, ...] = ()
-    host: tuple[
-        str, ...
-    ] = ()  # what ported files import, what prepares datasets, what that imports, and what only uses that
+    # What ported files import, what prepares datasets, what that imports, and what only uses that:
+    host: tuple[str, ...] = ()
     not_ported: tuple[str, ...] = ()  # the rest, if it computes with torch
     left_out: tuple[str, ...] = ()  # those of them that hold networks or train, and import what is ported
     training: tuple[str, ...] = ()  # files that a training run starts with, ported or not
@@ -152,23 +151,20 @@ class _Surroundings:
 
     def versions(self) -> dict[Network, frozenset[str]]:
         """By network: what it tells apart and what those that build it ask for; else, as what it is trained with."""
-        told = {network: self._told_apart(network).union(*self._asked(network)) for network in sorted(self._built())}
+        told = {network: self._named_for(network) for network in sorted(self._built())}
         found = dict(told)
         for together in (self._used[path].built for path in self._trainers):
             for network in (network for network in together if not told[network]):
                 found[network] |= frozenset().union(*(told[other] for other in together))
         return found
 
-    def _asked(self, network: Network) -> Iterator[frozenset[str]]:
-        """The versions that each file asks a network for."""
-        return (use.built[network] for use in self._used.values() if network in use.built)
-
-    def _told_apart(self, network: Network) -> frozenset[str]:
-        """The versions that a network's own class tells apart."""
+    def _named_for(self, network: Network) -> frozenset[str]:
+        """The versions that a network's own class tells apart, and those for which others build it."""
         path, name = network
         tree = self.survey.syntax(path)
         classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
-        return frozenset().union(*(own_versions(node, constants(tree)) for node in classes))
+        asked = (use.built.get(network, frozenset()) for use in self._used.values())
+        return frozenset().union(*(own_versions(node, constants(tree)) for node in classes), *asked)
 
     def trainer(self, path: str, versions: Mapping[Network, frozenset[str]]) -> PortedTrainer:
         """What a trainer builds and trains, by the `versions` of networks."""

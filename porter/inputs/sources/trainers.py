@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import PortError
 from ...syntax.text import decode
-from .facts import Facts, read_facts
+from .facts import read_facts
 from .resolve import resolve
 from .root import PREFERRED, torch_files
 
@@ -34,16 +34,9 @@ def trainer_files(tree: Tree) -> tuple[str, ...]:
 
 def _reads_main(path: str, content: bytes, tree: Tree) -> bool:
     """Whether a file imports one of the main folder."""
-    known: dict[str, Facts] = {}
-
-    def facts(other: str) -> Facts:
-        if other not in known:
-            known[other] = read_facts(other, decode(other, tree.snapshot.read(other))[0])
-        return known[other]
-
     try:
         imports = read_facts(path, decode(path, content)[0]).imports
-        meanings = [resolve(path, statement, tree, facts) for statement in imports]
+        meanings = [resolve(path, statement, tree, tree.facts) for statement in imports]
     except PortError:
         return False
     return any(tree.inside(module.file) for meaning in meanings if meaning is not None for module in meaning.modules)

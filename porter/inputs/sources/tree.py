@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ...syntax.text import decode
+from .facts import Facts, read_facts
 from .layout import Layout, folder_of, join
 from .root import read_if_there
 
@@ -66,6 +68,10 @@ class Tree:
         if path not in self._top:
             self._top[path] = read_if_there(self.snapshot, path) is not None
         return self._top[path]
+
+    def facts(self, path: str) -> Facts:
+        """What a file imports and defines. PortError where it is not Python."""
+        return read_facts(path, decode(path, self.snapshot.read(path))[0])
 
     def shape(self, names: Iterable[str]) -> str:
         """A hash of the Python files that top-level names have; while it stays, imports mean the same."""

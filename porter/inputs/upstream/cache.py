@@ -86,7 +86,7 @@ def arriving(place: Path) -> Iterator[Path]:
         _remove_stale(place.parent)
         holder = Path(tempfile.mkdtemp(prefix=".arriving-", dir=place.parent))
     except OSError as error:
-        raise _unwritable(place, error) from error
+        raise unwritable(place, error) from error
     try:
         fresh = holder / place.name
         fresh.mkdir()
@@ -97,7 +97,7 @@ def arriving(place: Path) -> Iterator[Path]:
             if not place.is_dir():
                 raise
     except OSError as error:
-        raise _unwritable(place, error) from error
+        raise unwritable(place, error) from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
@@ -110,7 +110,8 @@ def _remove_stale(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _unwritable(place: Path, error: OSError) -> PortError:
+def unwritable(place: Path, error: OSError) -> PortError:
+    """What is raised where nothing can be put in the cache at `place`."""
     return PortError(f"cannot write to the cache folder {place.parent}: {error.strerror or error}")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from porter.errors import PortError
-from porter.inputs.upstream.cache import arriving, cached_upstream, git_mirror_path
+from porter.inputs.upstream.cache import arriving, cached_upstream, git_mirror_path, unwritable
 from porter.inputs.upstream.git_command import NETWORK, GitError, run_git
 from porter.inputs.upstream.git_tree import GitSnapshot, resolve_commit, unknown_revision
 from porter.inputs.upstream.locks import exclusive
@@ -68,7 +68,7 @@ def _locked(mirror: Path) -> Iterator[None]:
     try:
         mirror.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PortError(f"cannot write to the cache folder {mirror.parent}: {error.strerror or error}") from error
+        raise unwritable(mirror, error) from error
     with exclusive(mirror.with_suffix(".lock")):
         yield
 
@@ -96,17 +96,7 @@ def _refresh(spec: GitUrlSpec, mirror: Path, *, offline: bool) -> tuple[str, ...
     try:
         branch = _probe(spec.url)
         _drop_stale_locks(mirror)
-        _network(
-            "fetch",
-            "--quiet",
-            "--force",
-            "--prune",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "origin",
-            *_REFS,
-            at=mirror,
-        )
+        _fetch(mirror, "--force", "--prune", "origin", *_REFS)
         if branch:
             run_git("symbolic-ref", "HEAD", branch, at=mirror)
     except GitError as error:
@@ -139,7 +129,7 @@ def _probe(url: str) -> str | None:
 def _fetch_commit(mirror: Path, commit: str) -> None:
     """A commit that no branch or tag holds, such as a pull request's; servers may refuse it."""
     with contextlib.suppress(GitError):
-        _network("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", commit, at=mirror)
+        _fetch(mirror, "origin", commit)
 
 
 def _listed(mirror: Path) -> list[str]:
@@ -156,12 +146,7 @@ def _fetch_blobs(mirror: Path, missing: set[str], shown: str) -> None:
     request = "".join(f"{blob}\n" for blob in sorted(missing)).encode()
     with _locked(mirror):
         try:
-            _network(
-                *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
-                *("--filter=blob:none", "--stdin", "origin"),
-                at=mirror,
-                stdin=request,
-            )
+            _fetch(mirror, "--no-recurse-submodules", "--filter=blob:none", "--stdin", "origin", stdin=request)
         except GitError as error:
             raise PortError(f"cannot fetch {len(missing)} files of {shown}: {error}") from error
 
@@ -170,6 +155,11 @@ def _drop_stale_locks(mirror: Path) -> None:
     """Remove what a killed git left; our own lock is held, so no git is at work here."""
     for lock in (*mirror.glob("*.lock"), *(mirror / "refs").rglob("*.lock")):
         lock.unlink(missing_ok=True)
+
+
+def _fetch(mirror: Path, *arguments: str, stdin: bytes = b"") -> None:
+    """Fetch what is named, and no tags that come along with it."""
+    _network("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *arguments, at=mirror, stdin=stdin)
 
 
 def _network(*arguments: str, at: Path, stdin: bytes = b"") -> bytes:

@@ -47,7 +47,7 @@ def _foreign(needs: Needs) -> Iterator[str]:
 
 
 def _unknown(statement: Import, known: frozenset[str]) -> str:
-    return "" if statement.module.partition(".")[0] in known else statement.module
+    return "" if statement.package in known else statement.module
 
 
 class _Package:
@@ -76,27 +76,22 @@ class _Package:
                 return shown  # above the package
             folder = folder_of(folder)
         place = join(folder, statement.module.replace(".", "/"))
-        file = self._file(place)
-        if file is None and place and place not in self._folders:
+        if place and not self._holds(place):
             return shown
-        lost = (name for name in statement.names if name != "*" and not self._finds(place, file, name))
+        lost = (name for name in statement.names if name != "*" and not self._finds(place, name))
         name = next(lost, None)
         return "" if name is None else f"{shown}{'.' if statement.module else ''}{name}"
 
-    def _finds(self, place: str, file: str | None, name: str) -> bool:
-        """Whether a module, whose file is `file`, has a name: as a module inside it, or bound there."""
-        return self._holds(place, name) or (file is not None and self._binds(file, name))
+    def _finds(self, place: str, name: str) -> bool:
+        """Whether a module has a name: as a module inside it, or bound in its file."""
+        file = self._file(place)
+        return self._holds(join(place, name)) or (file is not None and self.facts(file).binds(name))
 
     def _file(self, place: str) -> str | None:
         return next((f for f in (join(place, "__init__.py"), f"{place}.py") if f in self._files), None)
 
-    def _holds(self, place: str, name: str) -> bool:
-        inner = join(place, name)
-        return self._file(inner) is not None or inner in self._folders
-
-    def _binds(self, file: str, name: str) -> bool:
-        facts = self.facts(file)
-        return name in facts.bound or "__getattr__" in facts.bound or any("*" in i.names for i in facts.imports)
+    def _holds(self, place: str) -> bool:
+        return self._file(place) is not None or place in self._folders
 
 
 def _folders(target: str) -> Iterator[str]:

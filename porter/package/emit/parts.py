@@ -78,6 +78,6 @@ def import_paths(rewrites: Rewrites, places: Mapping[str, str]) -> dict[str, str
     for target, names in _PATHS.items():
         here = [name for name in names if name in defined]
         if here and taken.isdisjoint((target, target[:-3])):
-            listed = ", ".join(f'"{name}"' for name in here)
+            listed = ", ".join(map('"{}"'.format, here))
             files[target] = f"from .models import {', '.join(here)}\n\n__all__ = [{listed}]\n"
     return files
