@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..codemod.engine import Edit, Kept, Rewrites
@@ -12,12 +12,18 @@ from .scan import scan
 
 def account(rewrites: Rewrites) -> tuple[Hazard, ...]:
     """All hazards of a rewritten project, in order of file and line."""
-    seen = [(hazard, [one for one in rewrites.kept if _tells(one, hazard)]) for hazard in scan(rewrites)]
-    told = {one for _, kept in seen for one in kept}
-    found = [_fixed(edit) for edit in rewrites.edits if edit.fixes_hazard]
-    found += [_with_note(hazard, kept) for hazard, kept in seen]
-    found += [_waived(one) for one in rewrites.kept if one.fixes_hazard and one not in told]
-    return in_order(found)
+    fixed = (_fixed(edit) for edit in rewrites.edits if edit.fixes_hazard)
+    return in_order([*fixed, *_left(rewrites)])
+
+
+def _left(rewrites: Rewrites) -> Iterator[Hazard]:
+    """What the scan finds, and what notes have kept from being fixed and the scan does not see."""
+    told: set[Kept] = set()
+    for hazard in scan(rewrites):
+        kept = [one for one in rewrites.kept if _tells(one, hazard)]
+        told.update(kept)
+        yield _with_note(hazard, kept)
+    yield from (_waived(one) for one in rewrites.kept if one.fixes_hazard and one not in told)
 
 
 def _with_note(hazard: Hazard, kept: Sequence[Kept]) -> Hazard:

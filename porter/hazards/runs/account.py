@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ...errors import PortError
@@ -38,29 +38,18 @@ def check_run(snapshot: Snapshot, built: Built, asked: Asked, step: Callable[[st
     if asked == "ported":
         return check_ported(built.manifest)
     step(f"looking at what {asked} reaches" if asked != "all" else "looking at what is not ported")
-    scope, ported = built.manifest["scope"], sorted(built.sources.texts)
-    survey, start = Survey(Tree(snapshot, built.sources.layout)), _start(scope, asked)
-    if asked == "all":
-        files = frozenset({*ported, *scope["not_ported"], *scope["host"]})
-    elif start:
-        files = survey.reach(start)
-    else:
-        raise PortError(
-            f"{snapshot.spec} holds no file that {_SAYS[asked]}, so nothing tells what {asked} reaches; "
-            "--scope all looks at all of it"
-        )
+    scope, ported = built.manifest["scope"], built.sources.texts.keys()
+    survey, start = Survey(Tree(snapshot, built.sources.layout)), _start(snapshot, scope, asked)
+    files = survey.reach(start) if start else frozenset({*ported, *scope["not_ported"], *scope["host"]})
     host = files & set(scope["host"])
-    left = tuple(sorted(path for path in files - host - set(ported) if survey.facts(path).uses_torch))
-    ours = tuple(path for path in ported if path in files)
+    left = tuple(sorted(filter(survey.uses_torch, files - host - ported)))
+    ours = tuple(sorted(files & ported))
     looked_at = [*ours, *left]
-    reached = None
-    if asked != "all":
+    found = [*built.manifest["hazards"]["list"], *_not_ported(survey, looked_at, left, scope)]
+    hazards = [hazard for hazard in found if hazard["file"] in files]
+    if start:
         reached = Reached({path: survey.syntax(path) for path in looked_at}, start, whole=asked == "inference")
-    hazards = [
-        hazard
-        for hazard in (*built.manifest["hazards"]["list"], *_not_ported(survey, looked_at, left, scope))
-        if hazard["file"] in files and (reached is None or reached.covers(hazard["file"], hazard["line"]))
-    ]
+        hazards = [hazard for hazard in hazards if reached.covers(hazard["file"], hazard["line"])]
     return Checked(asked, start, ours, left, tuple(sorted(host)), _told(hazards), snapshot.read_many(left))
 
 
@@ -84,15 +73,22 @@ def check_ported(manifest: Manifest) -> Checked:
 _SAYS = {"inference": "builds a ported network to speak with", "training": "trains one"}
 
 
-def _start(scope: ScopeRecord, asked: Asked) -> tuple[str, ...]:
-    if asked == "inference":
-        return tuple(scope["inference"])
-    return tuple(scope["training"]) if asked == "training" else ()
+def _start(snapshot: Snapshot, scope: ScopeRecord, asked: Asked) -> tuple[str, ...]:
+    if asked == "all":
+        return ()
+    start = scope["inference"] if asked == "inference" else scope["training"]
+    if not start:
+        raise PortError(
+            f"{snapshot.spec} holds no file that {_SAYS[asked]}, so nothing tells what {asked} reaches; "
+            "--scope all looks at all of it"
+        )
+    return tuple(start)
 
 
 def _not_ported(survey: Survey, looked_at: list[str], left: tuple[str, ...], scope: ScopeRecord) -> list[HazardRecord]:
     """What the scan finds in files as upstream has them."""
     from ...analysis.parsing import parse_file
+    from ...package.manifest.describe import hazard_record
     from ...syntax.stack import with_room
     from ..scan import scan_upstream
 
@@ -102,15 +98,5 @@ def _not_ported(survey: Survey, looked_at: list[str], left: tuple[str, ...], sco
         return survey.tree.layout.place(path)
 
     modules = {path: (target(path), parse_file(path, survey.text(path))) for path in looked_at}
-    return [
-        {
-            "code": hazard.code,
-            "file": hazard.file,
-            "line": hazard.line,
-            "status": "not ported" if hazard.status.value == "residual" else hazard.status.value,
-            "reason": hazard.reason,
-            "target": "",
-            "target_line": 0,
-        }
-        for hazard in with_room(lambda: scan_upstream(modules, left))
-    ]
+    records = [hazard_record(replace(h, target=""), 0) for h in with_room(lambda: scan_upstream(modules, left))]
+    return [{**r, "status": "not ported" if r["status"] == "residual" else r["status"]} for r in records]

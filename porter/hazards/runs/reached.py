@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
+from ...inputs.sources.closure import closure
 from .units import Class, Unit, last_name, units_of
 
 _CALLED_BY_PYTHON = ("__", "reset_parameters")  # prefixes of methods that run without being named
@@ -28,6 +28,7 @@ class Reached:
         self._named: dict[str, list[Unit]] = defaultdict(list)
         self._classes: dict[str, list[Class]] = defaultdict(list)
         self._methods: dict[Class, list[Unit]] = defaultdict(list)
+        self._derived: dict[str, list[Class]] = defaultdict(list)  # name of a base → classes that derive from it
         self._aliases: dict[str, set[str]] = defaultdict(set)
         for unit in every:
             self._collect(unit)
@@ -43,6 +44,8 @@ class Reached:
             self._named[unit.name].append(unit)
         if unit.owner is not None and unit.owner.unit is unit:
             self._classes[unit.owner.name].append(unit.owner)
+            for base in unit.owner.bases:
+                self._derived[base].append(unit.owner)
         elif unit.owner is not None:
             self._methods[unit.owner].append(unit)
         for here, there in unit.aliases:
@@ -54,13 +57,8 @@ class Reached:
         return bool(inner) and min(inner, key=lambda u: u.last - u.first) in self._reached
 
     def _find_networks(self) -> frozenset[Class]:
-        every = [c for classes in self._classes.values() for c in classes]
-        found: set[Class] = set()
-        before = -1
-        while before < len(found):
-            before = len(found)
-            names = {"Module", *(c.name for c in found)}
-            found |= {c for c in every if any(b in names or b.endswith("Module") for b in c.bases)}
+        of_torch = (c for base, classes in self._derived.items() if base.endswith("Module") for c in classes)
+        found = closure(of_torch, lambda above: (c for one in above for c in self._derived.get(one.name, ())))
         return frozenset(c for c in found if "LightningModule" not in c.bases)
 
     def _follow(self) -> None:
@@ -74,29 +72,44 @@ class Reached:
             return
         self._reached.add(unit)
         inside = unit.path not in self._start or unit.owner in self._networks
-        for name in unit.mentions.union(*(self._aliases.get(name, ()) for name in unit.mentions)):
-            for found in self._classes.get(name, ()):
-                self._pending += self._with_class(found, made_inside=inside)
-            if name not in self._names and not name.startswith("__"):
-                self._names.add(name)
-                self._pending += [u for u in self._named.get(name, ()) if name != "forward" or u.owner is None]
+        names = unit.mentions.union(*(self._aliases.get(name, ()) for name in unit.mentions))
+        for found in (found for name in names for found in self._classes.get(name, ())):
+            self._pending += self._with_class(found, made_inside=inside)
+        for name in names - self._names:
+            self._pending += self._with_name(name)
+        self._names |= names
         if unit.owner is not None:
-            self._pending.append(unit.owner.unit)
-            if "self" in unit.calls:  # self(x), or self.forward(x)
-                self._pending += [m for m in self._methods.get(unit.owner, ()) if m.name == "forward"]
+            self._pending += self._with_owner(unit.owner, unit)
+
+    def _with_name(self, name: str) -> Iterable[Unit]:
+        """The functions and methods that a name may mean; `forward` of networks is reached when they are called."""
+        if name.startswith("__"):
+            return ()
+        return (unit for unit in self._named.get(name, ()) if name != "forward" or unit.owner is None)
+
+    def _with_owner(self, owner: Class, unit: Unit) -> Iterable[Unit]:
+        """What is reached of the class that a unit belongs to: its body, and what `self(x)` in the unit runs."""
+        yield owner.unit
+        if "self" in unit.calls:
+            yield from (method for method in self._methods.get(owner, ()) if method.name == "forward")
 
     def _with_class(self, found: Class, *, made_inside: bool) -> Iterable[Unit]:
         """What is reached with a class that is mentioned."""
         yield found.unit
-        network = found in self._networks
-        ours = network or all(b in self._classes or b == "object" for b in found.bases)
         for method in self._methods.get(found, ()):
-            run = not ours or method.name.startswith(_CALLED_BY_PYTHON)
-            if made_inside if network and method.name == "forward" else run:
+            of_network = method.name == "forward" and found in self._networks
+            if made_inside if of_network else self._runs_unnamed(method.name, found):
                 yield method
-        for above in itertools.chain.from_iterable(self._classes.get(base, ()) for base in found.bases):
-            if above is not found:
-                yield from self._with_class(above, made_inside=made_inside)
+        for base in found.bases:
+            for above in self._classes.get(base, ()):
+                if above is not found:
+                    yield from self._with_class(above, made_inside=made_inside)
+
+    def _runs_unnamed(self, method: str, owner: Class) -> bool:
+        """Whether a method may run without being named: by Python, or by a library whose class its own derives from."""
+        if method.startswith(_CALLED_BY_PYTHON):
+            return True
+        return owner not in self._networks and any(b not in self._classes and b != "object" for b in owner.bases)
 
     def _called_networks(self) -> list[Unit]:
         """`forward` of networks that the first files make, and that are called by a name which may stand for one."""

@@ -83,24 +83,35 @@ def _assigned(file: SourceFile, name: cst.Name) -> Iterator[cst.BaseExpression]:
 
 def changing(file: SourceFile, node: cst.BaseExpression, left: int = _MOST_CALLS) -> str | None:
     """The name of a number in an expression that differs from step to step, if the expression has one."""
-    stack: list[cst.CSTNode] = [node]
+    return next(filter(None, (_changing(file, part, left) for part in _numbers(node))), None)
+
+
+def _numbers(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """The names, attributes and calls whose values an expression computes with."""
+    stack = [node]
     while stack:
         part = stack.pop()
         match part:
-            case cst.Call(func=func):
-                if (target := file.full_name(func)).startswith(_GENERATORS):
-                    return target
+            case cst.Call():
+                yield part
                 stack += [a.value for a in part.args] if called(part) in _OF_NUMBERS else []
-            case cst.Attribute():
-                if of_self(part) is not None and _counts_itself(file, part):
-                    return dotted(part)
-            case cst.Name():
-                if _changes(file, part, left):
-                    return part.value
+            case cst.Attribute() | cst.Name():
+                yield part
             case cst.Subscript() | cst.Lambda():
                 pass
             case _:
                 stack += children(part)
+
+
+def _changing(file: SourceFile, part: cst.CSTNode, left: int) -> str | None:
+    """What a name, an attribute or a call is called that gives another number in another step."""
+    match part:
+        case cst.Call():
+            return target if (target := file.full_name(part.func)).startswith(_GENERATORS) else None
+        case cst.Attribute():
+            return dotted(part) if of_self(part) is not None and _counts_itself(file, part) else None
+        case cst.Name():
+            return part.value if _changes(file, part, left) else None
     return None
 
 

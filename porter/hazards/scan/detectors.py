@@ -44,17 +44,11 @@ def calls(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 
 
 def _library_call(file: SourceFile, node: cst.Call, target: str) -> Iterator[Found]:
-    if target.startswith("torch.distributions."):
+    told = _by_name(target)
+    if told is not None:
+        yield told[0], node, told[1]
+    elif target.startswith("torch.distributions."):
         yield from _distribution(file, node, target)
-    elif target.startswith("torch.distributed.") and target not in known.DISTRIBUTED_ALLOWED:
-        yield "DST", node, f"{target} needs a process group"
-    elif target in _CALLED:
-        family, what = _CALLED[target]
-        yield family, node, what
-    elif target.startswith("torch.jit.") and last_part(target) in ("script", "trace", "script_method"):
-        yield "JIT", node, f"{target} keeps the function from being traced"
-    elif target.startswith("numpy.random."):
-        yield "RNG", node, f"{target} draws on the host"
     elif target == "torch.from_numpy":
         if not _belongs_on_host(file, node):
             yield "DEV", node, "from_numpy makes a host tensor, which is uploaded each time"
@@ -62,13 +56,21 @@ def _library_call(file: SourceFile, node: cst.Call, target: str) -> Iterator[Fou
         yield from _factory(file, node, target)
 
 
+def _by_name(target: str) -> tuple[str, str] | None:
+    """The hazard of each call of a function, whatever it is given, and why; None where there is none."""
+    if target in _CALLED:
+        return _CALLED[target]
+    if target in ("torch.nn.parallel.DistributedDataParallel", "torch.nn.DataParallel"):
+        return "DST", f"{target} is for CUDA and a process group"
+    if target.startswith("torch.distributed.") and target not in known.DISTRIBUTED_ALLOWED:
+        return "DST", f"{target} needs a process group"
+    if target.startswith("torch.jit.") and last_part(target) in ("script", "trace", "script_method"):
+        return "JIT", f"{target} keeps the function from being traced"
+    return ("RNG", f"{target} draws on the host") if target.startswith("numpy.random.") else None
+
+
 _SEEDS = "torch.manual_seed does not seed the device's generator"
 _CALLED = {
-    "torch.nn.parallel.DistributedDataParallel": (
-        "DST",
-        "torch.nn.parallel.DistributedDataParallel is for CUDA and a process group",
-    ),
-    "torch.nn.DataParallel": ("DST", "torch.nn.DataParallel is for CUDA and a process group"),
     "torch.manual_seed": ("RNG", _SEEDS),
     "torch.random.manual_seed": ("RNG", _SEEDS),
     "torch.nn.utils.rnn.pad_sequence": (

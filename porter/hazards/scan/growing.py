@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import libcst as cst
 
@@ -21,15 +21,12 @@ _COUNTING = frozenset("range len enumerate zip reversed list tuple min max".spli
 def growing(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
     """`x = torch.cat([x, y])` in a loop, and `self.seen = torch.cat([self.seen, y])` anywhere."""
     assert isinstance(node, cst.Assign)
-    if node not in file.fact(_joining):
+    target = only_target(node) if node in file.fact(_joining) else None
+    if target is None or file.function(node) is None:
         return
-    target = only_target(node) if file.function(node) is not None else None
     parts = [part for call in own_of_type(node.value, cst.Call) for part in _lengthened(file, call)]
-    if target is None or not parts:
-        return
     if isinstance(target, cst.Name):
-        loops = (loop for loop in _loops(file, node) if not _is_fixed(file, loop))
-        grows, when = any(_carried(loop, node, target, parts) for loop in loops), "turn of the loop"
+        grows, when = _grows_in_loop(file, node, target.value, parts), "turn of the loop"
     else:
         grows, when = any(same(part, target) for part in parts), "call"
     if grows:
@@ -40,6 +37,12 @@ def _joining(file: SourceFile) -> frozenset[cst.CSTNode]:
     """The assignments that name a function which gives back something longer."""
     named = (node for node, target in file.fact(torch_names).items() if target in _JOINS or target == _PAD)
     return frozenset(around for node in named for around in file.ancestors(node) if type(around) is cst.Assign)
+
+
+def _grows_in_loop(file: SourceFile, node: cst.Assign, name: str, parts: list[cst.BaseExpression]) -> bool:
+    """Whether an assignment lengthens one of `parts` in each turn of a loop that has now more turns, now fewer."""
+    loops = _loops(file, node) if parts else ()
+    return any(_carried(loop, node, name, _names(parts)) for loop in loops if not _is_fixed(file, loop))
 
 
 def _lengthened(file: SourceFile, call: cst.Call) -> Iterator[cst.BaseExpression]:
@@ -96,21 +99,23 @@ def _is_setting(file: SourceFile, name: cst.Name) -> bool:
     return name.value == "self" or (isinstance(parent, cst.Arg) and parent.keyword is name)
 
 
-def _carried(loop: cst.For | cst.While, node: cst.Assign, target: cst.Name, parts: list[cst.BaseExpression]) -> bool:
+def _carried(loop: cst.For | cst.While, node: cst.Assign, name: str, lengthened: set[str]) -> bool:
     """Whether a turn of the loop lengthens what the turn before it left."""
-    names = {part.value for part in parts if isinstance(part, cst.Name)}
-    grown = target.value in names
+    carried = name in lengthened
     before = True
     for other in own_of_type(loop.body, cst.Assign):
+        bound = _names(targets(other))
         if other is node:
             before = False
-            continue
-        for name in {one.value for one in targets(other) if isinstance(one, cst.Name)}:
-            if name in names and dotted(other.value) == target.value:
-                grown = True
-            elif name == target.value and _shortens(other, name, before):
-                return False
-    return grown
+        elif name in bound and _shortens(other, name, before):
+            return False
+        elif dotted(other.value) == name and not bound.isdisjoint(lengthened):
+            carried = True
+    return carried
+
+
+def _names(nodes: Iterable[cst.CSTNode]) -> set[str]:
+    return {node.value for node in nodes if isinstance(node, cst.Name)}
 
 
 def _shortens(assign: cst.Assign, name: str, before: bool) -> bool:

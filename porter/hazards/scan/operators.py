@@ -30,13 +30,14 @@ def functions(file: SourceFile, node: cst.CSTNode, target: str) -> Iterator[Foun
     if call is not None and _is_private(target) and _takes_tensor(file, call):
         yield "LOW", node, f"cannot tell: {target} is not public, and whether it has a lowering is not known"
     yield from _reasons_of(file, node, target, call)
+    yield from (("LOW", node, why) for why in _by_name(target))
+
+
+def _by_name(target: str) -> Iterator[str]:
+    """Why a function is slow or has no lowering, whatever it is given."""
     if target in known.SLOW:
-        yield "LOW", node, known.SLOW[target]
-    yield from (
-        ("LOW", node, f"{target}: {why}")
-        for prefix, why in known.UNLOWERED_PREFIXES.items()
-        if target.startswith(prefix)
-    )
+        yield known.SLOW[target]
+    yield from (f"{target}: {why}" for start, why in known.UNLOWERED_PREFIXES.items() if target.startswith(start))
 
 
 def _reasons_of(file: SourceFile, node: cst.CSTNode, target: str, call: cst.Call | None) -> Iterator[Found]:

@@ -10,13 +10,13 @@ import libcst as cst
 from ...analysis.guards import asks_host
 from ...analysis.project import SourceFile
 from ...syntax.calls import keywords
-from ...syntax.predicates import called, is_name, is_text, last_part, negated, of_self
+from ...syntax.predicates import called, is_name, is_text, last_part, negated, of_self, text_of
 from ...syntax.scopes import Binding
-from ...syntax.values import Kind, Record, is_tensor
+from ...syntax.values import Kind, Record, Value, is_tensor
 from ...syntax.walk import brief, dotted
 from . import known
 from .asking import Found, for_an_error, holds_tensors, is_sequence, on_host, tensors_of, told
-from .follow.shapes import is_cpu, key_of
+from .follow.shapes import is_cpu
 
 _Values = Sequence[cst.BaseExpression]
 
@@ -40,14 +40,18 @@ def methods(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 
 def _text(file: SourceFile, node: cst.Call, name: str, receiver: cst.BaseExpression) -> Iterator[Found]:
     """Methods that put what they are given into text: those of a text, or of a logger."""
-    kind = file.kind(receiver)
     if name == "join" and is_text(receiver):
         if node.args and holds_tensors(file.kind(node.args[0].value)):
             yield "SYN", node, "join() asks for values, which waits for the device"
-        return
-    formats = name == "format" and (is_text(receiver) or kind is Kind.HOST)
-    if (formats or (name in known.REPORTS and not is_tensor(kind))) and not for_an_error(file, node):
+    elif _formats(name, receiver, file.kind(receiver)) and not for_an_error(file, node):
         yield from _any_argument(file, node, f"{name}() puts {{}} into text, which waits for the device")
+
+
+def _formats(name: str, receiver: cst.BaseExpression, kind: Value) -> bool:
+    """Whether a method is the `format` of a text, or reports what it is given, as those of a logger do."""
+    if name == "format":
+        return is_text(receiver) or kind is Kind.HOST
+    return name in known.REPORTS and not is_tensor(kind)
 
 
 def _read(file: SourceFile, node: cst.Call, name: str, receiver: cst.BaseExpression) -> Iterator[Found]:
@@ -98,7 +102,7 @@ def _mapped(file: SourceFile, node: cst.Call, name: str, values: _Values) -> Ite
 
 def _asked_by_name(file: SourceFile, node: cst.Call, name: str, values: _Values) -> Iterator[Found]:
     """`getattr(x, "item")`."""
-    asked = key_of(values[1]) if len(values) > 1 else None
+    asked = text_of(values[1]) if len(values) > 1 else None
     if asked in known.READS or asked in known.READING_METHODS:
         yield from told(file, "SYN", node, values[0], f"{asked}() waits for the device", unknown=True)
 
@@ -302,11 +306,15 @@ def _is_listing(file: SourceFile, node: cst.BaseExpression) -> bool:
             return bool(bound) and all(_binds_listing(file, binding) for binding in bound)
         case cst.Attribute():
             owner, name = file.owner(node), of_self(node)
-            made = file.attribute_value(owner, name) if owner is not None and name is not None else None
-            return made is not None and not is_name(made) and _is_listing(file, made)
+            return owner is not None and name is not None and _makes_listing(file, file.attribute_value(owner, name))
         case cst.Call():
             return called(node) in _LISTS or file.resolve(node.func) in _MODULE_LISTS
     return is_text(node) or isinstance(node, (cst.List, cst.Tuple, cst.ListComp))
+
+
+def _makes_listing(file: SourceFile, value: cst.BaseExpression | None) -> bool:
+    """Whether what is assigned is a text or a list, and not by another name."""
+    return value is not None and not is_name(value) and _is_listing(file, value)
 
 
 def _binds_listing(file: SourceFile, binding: Binding) -> bool:
@@ -317,4 +325,4 @@ def _binds_listing(file: SourceFile, binding: Binding) -> bool:
     once = file.assigned_once([binding])
     if once is None or not isinstance(once[0], cst.Name):
         return False  # a part of what is assigned, among others
-    return not is_name(once[1]) and _is_listing(file, once[1])
+    return _makes_listing(file, once[1])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ... import __version__
+from ...hazards.hazard import count
 from ...inputs.sources import Scope, Sources, digest
 from ...inputs.sources.facts import read_facts
 from ..emit import PACKAGE
@@ -49,24 +50,13 @@ def describe(
 ) -> Manifest:
     """The manifest of a package that was laid out; `codes` are those of all rules and families."""
     mirrors = {emitted.upstream: emitted for emitted in files.values() if emitted.upstream is not None}
-    listed = [_hazard(h, mirrors[h.file]) for h in hazards]
-    counts = Counter(h["status"] for h in listed)
-    upstream: UpstreamRecord = {
-        "spec": spec,
-        "revision": revision,
-        "module": sources.module_root,
-        "licence": sources.licence,
-        "shape": sources.shape,
-    }
-    if sources.layout.flat:
-        upstream["around"] = sources.prefix
-    if sources.layout.chosen:
-        upstream["chosen"] = sources.layout.chosen
+    listed = [hazard_record(h, mirrors[h.file].line(h.target_line)) for h in hazards]
+    counts = count(hazards)
     return {
         "tool": TOOL,
         "schema": SCHEMA,
         "version": __version__,
-        "upstream": upstream,
+        "upstream": _upstream(sources, spec, revision),
         "options": options,
         "rulebook": tool["rulebook"],
         "engine": tool["engine"],
@@ -87,13 +77,32 @@ def describe(
         "unused_ignores": [
             _ignore(file, line, code, codes)
             for file, line, code in sorted(rewrites.unused_ignores)
-            if not any(
-                h.file == file and h.noted and h.noted[0] <= line <= h.noted[1] and h.code.startswith(code)
-                for h in hazards
-            )
+            if not any(_is_noted(hazard, file, line, code) for hazard in hazards)
         ],
         "needs": _needs(sources, rewrites),
     }
+
+
+def _upstream(sources: Sources, spec: str, revision: str) -> UpstreamRecord:
+    record: UpstreamRecord = {
+        "spec": spec,
+        "revision": revision,
+        "module": sources.module_root,
+        "licence": sources.licence,
+        "shape": sources.shape,
+    }
+    if sources.layout.flat:
+        record["around"] = sources.prefix
+    if sources.layout.chosen:
+        record["chosen"] = sources.layout.chosen
+    return record
+
+
+def _is_noted(hazard: Hazard, file: str, line: int, code: str) -> bool:
+    """Whether a note in this line is the one that waives a hazard."""
+    if hazard.noted is None or hazard.file != file:
+        return False
+    return hazard.noted[0] <= line <= hazard.noted[1] and hazard.code.startswith(code)
 
 
 def _ignore(file: str, line: int, code: str, codes: Collection[str]) -> IgnoreRecord:
@@ -137,7 +146,7 @@ def _needs(sources: Sources, rewrites: Rewrites) -> NeedsRecord:
 
 
 def _imported(path: str, text: str) -> set[str]:
-    return {statement.module.partition(".")[0] for statement in read_facts(path, text).imports}
+    return {statement.package for statement in read_facts(path, text).imports}
 
 
 def _file(emitted: Emitted, sources: Sources) -> FileRecord:
@@ -171,7 +180,8 @@ def edit_record(edit: Edit, line: Callable[[int], int]) -> EditRecord:
     }
 
 
-def _hazard(hazard: Hazard, emitted: Emitted) -> HazardRecord:
+def hazard_record(hazard: Hazard, target_line: int) -> HazardRecord:
+    """A hazard as port.json has it, which stands in that line of the emitted file."""
     return {
         "code": hazard.code,
         "file": hazard.file,
@@ -179,5 +189,5 @@ def _hazard(hazard: Hazard, emitted: Emitted) -> HazardRecord:
         "status": hazard.status.value,
         "reason": hazard.reason,
         "target": hazard.target,
-        "target_line": emitted.line(hazard.target_line),
+        "target_line": target_line,
     }

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import libcst as cst
 
 from ....syntax import torch_names as tn
 from ....syntax.kinds import is_plain
-from ....syntax.predicates import is_none, is_text, of_self
+from ....syntax.predicates import is_none, is_text, of_self, text_of
 from ....syntax.values import Env, Instance, Kind, Record, Value, either, element, is_tensor, may_be_tensor
 from ....syntax.walk import spelled
 from .. import known
 from .binding import several
 from .narrowing import GUARD
-from .shapes import key_of, many, one_of
+from .shapes import many, one_of
 from .statements import Statements
 
 BUILTINS = frozenset(dir(builtins))
@@ -61,7 +61,7 @@ class Expressions(Statements):
             value = self._eval(entry.value, env)
             if isinstance(entry, cst.DictElement):
                 self._eval(entry.key, env)
-                made = made.updated(key_of(entry.key), value)
+                made = made.updated(text_of(entry.key), value)
             elif isinstance(value, Record):
                 made = made.joined(value)
             else:
@@ -113,9 +113,8 @@ class Expressions(Statements):
             return sure
         if isinstance(a, Kind) and isinstance(b, Kind):
             return either(a, b)
-        parts = (list(value) if isinstance(value, tuple) else [value] for value in (a, b))
-        tuples = tuple in (type(a), type(b))  # shapes, mostly
-        return several([part for value in parts for part in value]) if tuples else Kind.UNKNOWN
+        # Tuples are shapes, mostly.
+        return several([*_parts(a), *_parts(b)]) if tuple in (type(a), type(b)) else Kind.UNKNOWN
 
     def _comparison(self, node: cst.Comparison, env: Env) -> Value:
         plain = super()._comparison(node, env)
@@ -147,36 +146,34 @@ class Expressions(Statements):
             return Kind.UNKNOWN if owner is None else self.attribute(owner, name)
         if isinstance(base, Instance):
             found = self._of_instance(base, name)
-            return found if found is not Kind.UNKNOWN else self._setting(node)
-        if may_be_tensor(base):
-            return _of_tensor(base, name)
-        if base is Kind.MODULE:
-            return Kind.TENSOR if name.partition("_")[0] in ("weight", "bias", "running") else Kind.UNKNOWN
-        if base is Kind.HOST or name in tn.TENSOR_ONLY_ATTRIBUTES:
-            return Kind.HOST
-        return Kind.TENSOR if name == "grad" else self._setting(node)
-
-    def _setting(self, node: cst.Attribute) -> Value:
-        """What an attribute is of which nothing else is known: `hps.data.hop_length` is a number of a configuration."""
-        names = spelled(node).removeprefix("self.").split(".")[:-1]
-        return Kind.HOST if any(name in known.SETTINGS for name in names) else Kind.UNKNOWN
+            return found if found is not Kind.UNKNOWN else _setting(node)
+        return _of_tensor(base, name) if may_be_tensor(base) else _of_other(base, node)
 
     def _subscript(self, node: cst.Subscript, env: Env) -> Value:
         value = super()._subscript(node, env)
-        base, first = self._known.get(node.value, Kind.UNKNOWN), node.slice[0].slice
-        whole = isinstance(first, cst.Slice)
-        match base:
-            case Instance():
-                return base if whole else element(base)
-            case Record():
-                found = base.get(key_of(first.value) if isinstance(first, cst.Index) else None)
-                return Kind.UNKNOWN if found is None else found
-            case tuple() if whole:
-                return several(list(base))
-            case tuple():
-                return one_of(base) if value is Kind.UNKNOWN else value
+        base = self._known.get(node.value, Kind.UNKNOWN)
+        if isinstance(base, (Instance, Record, tuple)):
+            return _item(base, node.slice[0].slice, value)
         arrays = len(node.slice) > 1 or any(is_new_axis(e.slice) for e in node.slice)
         return Kind.MAYBE if base is Kind.UNKNOWN and arrays else value
+
+
+def _item(base: Instance | Record | tuple[Value, ...], index: cst.BaseSlice, value: Value) -> Value:
+    """What an index gives of several objects, of a dictionary or of a tuple, where that may give `value`."""
+    whole = isinstance(index, cst.Slice)
+    match base:
+        case Instance():
+            return base if whole else element(base)
+        case Record():
+            found = base.get(text_of(index.value) if isinstance(index, cst.Index) else None)
+            return Kind.UNKNOWN if found is None else found
+    if whole:
+        return several(list(base))
+    return one_of(base) if value is Kind.UNKNOWN else value
+
+
+def _parts(value: Value) -> Sequence[Value]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _of_tensor(base: Value, name: str) -> Value:
@@ -186,6 +183,22 @@ def _of_tensor(base: Value, name: str) -> Value:
     if name in ("data", "T", "mT", "real", "values", "indices"):
         return base
     return Kind.TENSOR if is_tensor(base) else Kind.UNKNOWN
+
+
+def _of_other(base: Value, node: cst.Attribute) -> Value:
+    """What an attribute is of a module, of a Python value, or of what nothing is known of."""
+    name = node.attr.value
+    if base is Kind.MODULE:
+        return Kind.TENSOR if name.partition("_")[0] in ("weight", "bias", "running") else Kind.UNKNOWN
+    if base is Kind.HOST or name in tn.TENSOR_ONLY_ATTRIBUTES:
+        return Kind.HOST
+    return Kind.TENSOR if name == "grad" else _setting(node)
+
+
+def _setting(node: cst.Attribute) -> Value:
+    """What an attribute is of which nothing else is known: `hps.data.hop_length` is a number of a configuration."""
+    names = spelled(node).removeprefix("self.").split(".")[:-1]
+    return Kind.UNKNOWN if known.SETTINGS.isdisjoint(names) else Kind.HOST
 
 
 def is_new_axis(index: cst.BaseSlice) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import libcst as cst
 
@@ -11,19 +11,23 @@ from ....analysis.project import SourceFile
 from ....syntax import torch_names as tn
 from ....syntax.calls import keywords
 from ....syntax.kinds import ARRAY_METHODS, arithmetic
-from ....syntax.predicates import called, last_part
+from ....syntax.predicates import called, last_part, text_of
 from ....syntax.values import Env, Instance, Kind, Record, Value, element, is_tensor
 from ....syntax.walk import dotted, spelled
 from .. import known
 from .binding import Call, Method, Owner, bind, several
 from .expressions import BUILTINS, Expressions
 from .passing import value_of
-from .shapes import is_cpu, key_of, many, one_of, plain, unsure
+from .shapes import is_cpu, many, one_of, plain, unsure
 
 _MOST = 4  # methods of one name; more say nothing about an object
 _CONTAINERS = frozenset("append add insert extend update setdefault appendleft".split())
 _CALLING = ("map", "filter", "sorted", "max", "min")  # builtins that call what they are given
-_OF_PARAMETERS: dict[str, Value] = {"ParameterList": Kind.SEQUENCE, "ParameterDict": Record(others=Kind.TENSOR)}
+_BY_NAME: dict[str, Value] = {  # what functions and classes of torch give, by the last part of their names
+    **dict.fromkeys(known.READING_FUNCTIONS, Kind.HOST),
+    "ParameterList": Kind.SEQUENCE,
+    "ParameterDict": Record(others=Kind.TENSOR),
+}
 _OF_TENSORS = frozenset({*known.READS, "bool", "logical_not", *tn.TENSOR_ONLY_METHODS})
 
 
@@ -92,13 +96,9 @@ class Followed(Expressions):
             return _around_modules(last, values)
         if target.startswith("torch.nn.utils.") and values and isinstance(values[0], Instance):
             return values[0]
-        if last in known.READING_FUNCTIONS:
-            return Kind.HOST
-        if last in _OF_PARAMETERS:
-            return _OF_PARAMETERS[last]
-        if target.startswith("torch.nn.") and last[:1].isupper() and last != "Parameter":
-            return Kind.MODULE
-        return self._torch_result(node, target, values)
+        if last in _BY_NAME:
+            return _BY_NAME[last]
+        return Kind.MODULE if _is_module(target) else self._torch_result(node, target, values)
 
     def _torch_result(self, node: cst.Call, target: str, values: Sequence[Value]) -> Value:
         """What a function of torch gives that is no module and no reading of a value."""
@@ -145,31 +145,22 @@ class Followed(Expressions):
         return self._given(method, node, args, values, 1)
 
     def _builtin(self, node: cst.Call, name: str, values: list[Value], env: Env) -> Value:
-        first = values[0] if values else Kind.HOST
         if name in _CALLING and node.args:
             self._called_by(node, name, values, env)
-        if name in tn.ARITHMETIC_BUILTINS:
-            return _computed(values)
+        if name in _OF_VALUES:
+            return _OF_VALUES[name](values)
         match name:
-            case "list" | "tuple" | "reversed" | "sorted" | "set" | "iter" | "frozenset":
-                return _listed(first)
-            case "next":
-                return element(first)
             case "filter" if len(values) > 1:
                 return values[1]
             case "map" if len(values) > 1:
                 return self._mapped(node.args[0].value, node, values)
             case "dict":
                 return _dictionary(node, values)
-            case "zip" | "enumerate":
-                return plain(values)
-            case "vars" | "eval" | "exec" | "super" | "locals" | "globals":
-                return Kind.UNKNOWN
         return self._by_attribute(node, name, values, env)
 
     def _by_attribute(self, node: cst.Call, name: str, values: list[Value], env: Env) -> Value:
         """`getattr` and `setattr`; any other builtin gives a Python value."""
-        key = key_of(node.args[1].value) if len(node.args) > 1 else None
+        key = text_of(node.args[1].value) if len(node.args) > 1 else None
         if name == "getattr":
             return plain(values) if key is None else self._got(node, key, values[0])
         if name == "setattr" and key is not None and len(node.args) > 2:
@@ -219,10 +210,14 @@ class Followed(Expressions):
         if isinstance(base, Instance):
             return self._instance_method(node, base, name, values, func, env)
         if name in _CONTAINERS and not is_tensor(base) and base is not Kind.MODULE:
-            for value in values[-1:]:
-                self._keep(receiver, element(value) if name in ("extend", "update") else value, env)
-            return Kind.HOST
+            return self._put_in(receiver, [*map(element, values)] if name in ("extend", "update") else values, env)
         return self._method_of_kind(node, func, base, values, env)
+
+    def _put_in(self, container: cst.BaseExpression, values: Sequence[Value], env: Env) -> Value:
+        """What a method gives that puts its last argument into a container."""
+        for value in values[-1:]:
+            self._keep(container, value, env)
+        return Kind.HOST
 
     def _method_of_kind(self, node: cst.Call, func: cst.Attribute, base: Value, values: list[Value], env: Env) -> Value:
         """What a method gives of something that is neither an object of a known class nor a container."""
@@ -248,7 +243,7 @@ class Followed(Expressions):
     ) -> Value:
         """A method of a dictionary whose keys are known."""
         if name in ("get", "pop", "setdefault") and node.args:
-            found = base.get(key_of(node.args[0].value))
+            found = base.get(text_of(node.args[0].value))
             return next((v for v in (found, *values[1:2]) if v is not None), Kind.HOST)
         if name == "update":
             for arg, value in zip(node.args, values, strict=True):
@@ -287,7 +282,7 @@ class Followed(Expressions):
         if above:
             return Kind.UNKNOWN
         if name in ("register_buffer", "register_parameter") and node.args:
-            key = key_of(node.args[0].value)
+            key = text_of(node.args[0].value)
             if key is not None:
                 self._flow.set_attribute(owner, key, node, _registered(values[1:]))
             return Kind.HOST
@@ -301,9 +296,7 @@ class Followed(Expressions):
         self, node: cst.Call, base: Instance, name: str, values: list[Value], func: cst.Attribute, env: Env
     ) -> Value:
         if base.several and name in _CONTAINERS:
-            for value in values[-1:]:
-                self._keep(func.value, value, env)
-            return Kind.HOST
+            return self._put_in(func.value, values, env)
         owners = self._owners(base)
         methods = list(filter(None, (self._flow.method(owner.file, owner.owner, name) for owner in owners)))
         if methods:
@@ -373,8 +366,13 @@ def _computed(values: Sequence[Value]) -> Value:
     return element(first) if isinstance(first, tuple) else arithmetic(list(values))
 
 
-def _listed(value: Value) -> Value:
+def _first(values: Sequence[Value]) -> Value:
+    return values[0] if values else Kind.HOST
+
+
+def _listed(values: Sequence[Value]) -> Value:
     """What `list(value)` is, and its kin."""
+    value = _first(values)
     if is_tensor(value):
         return Kind.SEQUENCE
     return several(list(value)) if isinstance(value, tuple) else value
@@ -384,6 +382,12 @@ def _dictionary(node: cst.Call, values: Sequence[Value]) -> Value:
     """What `dict(…)` is."""
     names = [a.keyword.value for a in node.args if a.keyword is not None]
     return Record(tuple(zip(names, values, strict=True))) if len(names) == len(node.args) else plain(list(values))
+
+
+def _is_module(target: str) -> bool:
+    """Whether a name of torch is that of a layer."""
+    last = last_part(target)
+    return target.startswith("torch.nn.") and last[:1].isupper() and last != "Parameter"
 
 
 def _around_modules(name: str, values: Sequence[Value]) -> Value:
@@ -400,3 +404,12 @@ def _method_of_sequence(name: str) -> Value:
     if name in ("keys", "index", "count"):
         return Kind.HOST
     return Kind.SEQUENCE if name in ("values", "items", "copy") else Kind.TENSOR
+
+
+_OF_VALUES: dict[str, Callable[[list[Value]], Value]] = {  # builtins that call nothing and know no names
+    **dict.fromkeys(("list", "tuple", "reversed", "sorted", "set", "iter", "frozenset"), _listed),
+    "next": lambda values: element(_first(values)),
+    **dict.fromkeys(("zip", "enumerate"), plain),
+    **dict.fromkeys(("vars", "eval", "exec", "super", "locals", "globals"), lambda values: Kind.UNKNOWN),
+    **dict.fromkeys(tn.ARITHMETIC_BUILTINS, _computed),
+}

@@ -134,12 +134,19 @@ def used_as_mask(file: SourceFile, function: cst.FunctionDef) -> Iterator[str]:
         match node:
             case cst.UnaryOperation(operator=cst.BitInvert(), expression=cst.Name(value=name)):
                 yield name
-            case cst.Call(func=cst.Attribute(attr=cst.Name(value=method)), args=[first, *others]):
-                target = file.resolve(node.func)
-                mask = others[0] if target is not None and others and method in _MASKED else first
-                chosen = len(others) == 2 and target == "torch.where"
-                if (method in _MASKED or chosen) and isinstance(mask.value, cst.Name):
-                    yield mask.value.value
+            case cst.Call(func=cst.Attribute(attr=cst.Name(value=method)), args=[_, *_]):
+                mask = _mask(node, method, file.resolve(node.func))
+                if isinstance(mask, cst.Name):
+                    yield mask.value
+
+
+def _mask(call: cst.Call, method: str, target: str | None) -> cst.BaseExpression | None:
+    """What a call takes for a mask; `target` is None for a method of a tensor, which is no argument then."""
+    if target == "torch.where" and len(call.args) == 3:
+        return call.args[0].value
+    if method not in _MASKED:
+        return None
+    return call.args[1 if target is not None and call.args[1:] else 0].value
 
 
 _MASKED = ("masked_fill", "masked_fill_", "masked_select", "masked_scatter")

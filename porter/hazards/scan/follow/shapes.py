@@ -19,11 +19,6 @@ def is_cpu(file: SourceFile, node: cst.BaseExpression) -> bool:
     return isinstance(node, cst.SimpleString) and node.evaluated_value == "cpu"
 
 
-def key_of(node: cst.BaseExpression) -> str | None:
-    """The text that a key of a dictionary is."""
-    return str(node.evaluated_value) if isinstance(node, cst.SimpleString) else None
-
-
 def many(value: Value) -> Value:
     """Several of one kind of value."""
     return Instance(value.classes, several=True) if isinstance(value, Instance) else several([value])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import libcst as cst
 
-from ....syntax.predicates import called, targets
+from ....syntax.predicates import called, targets, text_of
 from ....syntax.values import Env, Instance, Kind, Record, Value, either, element, is_tensor
 from .binding import several
 from .narrowing import GUARD, leaves, questions, widen
 from .parameters import Parameters
-from .shapes import key_of
 
 
 class Statements(Parameters):
@@ -88,7 +87,7 @@ class Statements(Parameters):
                 self._flow.set_attribute(owner.owner, target.attr.value, target, value)
         elif type(target) is cst.Subscript:
             index = target.slice[0].slice
-            self._keep(target.value, value, env, key_of(index.value) if type(index) is cst.Index else None)
+            self._keep(target.value, value, env, text_of(index.value) if type(index) is cst.Index else None)
         elif isinstance(target, (cst.Tuple, cst.List)):
             for part in target.elements:
                 if type(part) is cst.StarredElement:
