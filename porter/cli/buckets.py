@@ -13,6 +13,7 @@ from .forms import Form, output_options, quiet_option
 from .output import note, print_json, report
 
 if TYPE_CHECKING:
+    from ..buckets.survey import BucketSurvey
     from ..runtime.training.dataset import Unknown
 
 
@@ -80,12 +81,7 @@ def buckets(
     except DatasetError as error:
         raise PortError(str(error)) from None
     found = survey(reading, model, replicas=replicas, graphs=graphs, boundaries=limits)
-    if blind:
-        note(f"{blind}")
-    for reason, names in reading.left_out.items():
-        note(f"upstream leaves out {_clips(names)} {reason}")
-    if found.too_short:
-        note(f"the sampler leaves out {found.too_short} not above the lowest boundary")
+    _note_left_out(found, blind)
     if write:
         from ..package.store import write_file
 
@@ -112,5 +108,12 @@ def _unknown_phones(upstream: str | None, version: str | None) -> tuple[Unknown 
         return None, f"phones are not looked at, --upstream names where their table is: {error}"
 
 
-def _clips(names: tuple[str, ...]) -> str:
-    return f"{len(names)} clips, {names[0]} the first," if len(names) > 1 else names[0]
+def _note_left_out(found: BucketSurvey, blind: str) -> None:
+    """Say which clips are not in the plan, and why others may be that upstream leaves out."""
+    if blind:
+        note(blind)
+    for reason, names in found.reading.left_out.items():
+        clips = f"{len(names)} clips, {names[0]} the first," if len(names) > 1 else names[0]
+        note(f"upstream leaves out {clips} {reason}")
+    if found.too_short:
+        note(f"the sampler leaves out {found.too_short} not above the lowest boundary")

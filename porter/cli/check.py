@@ -73,11 +73,7 @@ def check(
         progress.step("opening upstream")
         snapshot = open_upstream(asked.source)
         found = (_told(snapshot, asked) if scope == "ported" else None) or _found(snapshot, asked, scope, progress.step)
-    checked, settings = found.checked, asked.settings
-    manifest: Manifest = {**found.manifest, "hazards": checked.hazards}
-    if scope != "ported":
-        looked_at = {*checked.ported, *checked.not_ported}
-        manifest["unused_ignores"] = [note for note in manifest["unused_ignores"] if note["file"] in looked_at]
+    checked, manifest = found.checked, found.of_scope()
     say_notes(snapshot)
     say_missing(decisions)
     show_all = show_all or verbose
@@ -87,7 +83,7 @@ def check(
         from .logs import log
 
         findings = hazard_findings(manifest, {**found.upstream(), **checked.contents}, fixed=show_all)
-        rules = hazard_rules(rulebook.load(settings.rules).rules, (finding.code for finding in findings))
+        rules = hazard_rules(rulebook.load(asked.settings.rules).rules, (finding.code for finding in findings))
         log(form, "check", findings, rules, manifest["upstream"], scope, (*checked.ported, *checked.not_ported))
     elif form == "json":
         print_json("check", _answer(manifest, checked))
@@ -129,6 +125,13 @@ class _Found:
     manifest: Manifest
     checked: Checked
     upstream: Callable[[], Mapping[str, bytes]]
+
+    def of_scope(self) -> Manifest:
+        """The manifest with the hazards that were found, and with the notes in the files that were looked at."""
+        checked, notes = self.checked, self.manifest["unused_ignores"]
+        if checked.scope != "ported":
+            notes = [note for note in notes if note["file"] in (*checked.ported, *checked.not_ported)]
+        return {**self.manifest, "hazards": checked.hazards, "unused_ignores": notes}
 
 
 def _told(snapshot: Snapshot, asked: _Asked) -> _Found | None:

@@ -11,7 +11,7 @@ import click
 from .completion import complete_codes
 from .forms import Form, output_options
 from .options import directory_argument
-from .output import note, print_json, report
+from .output import check_page, note, print_json, report
 from .progress import Progress
 from .target import directory_of
 
@@ -62,10 +62,7 @@ def diff(
         progress.step("reading the package")
         from ..changes.comparison import choose, compare
 
-        if html is not None:
-            from ..views.html import check_place
-
-            check_place(html)
+        check_page(html)
         found = choose(compare(folder), rules, [_inside(folder, name) for name in files])
         if html is not None:
             progress.step("writing the page")

@@ -11,7 +11,7 @@ from ..estimate.chips import CHIPS
 from .completion import complete_cases
 from .forms import Form, output_options, quiet_option
 from .options import package_arguments, preset_option, timeout_option
-from .output import print_json, report, say_notes, shows_progress
+from .output import check_page, print_json, report, say_notes, shows_progress
 from .target import package_of
 
 if TYPE_CHECKING:
@@ -90,10 +90,7 @@ def estimate(
     Exit status 1 if a graph does not compile or does not fit.
     """
     upstream, folder = package_of(context, upstream, directory)
-    if html is not None:
-        from ..views.html import check_place
-
-        check_place(html)  # before compiling for minutes
+    check_page(html)
     from ..validate.environment import check_packages
 
     versions = check_packages("xla", "estimate")  # before what needs them is imported

@@ -144,6 +144,8 @@ def _say_stale(manifest: Manifest, told: Path) -> None:
 
 
 def _print(outcome: GenerateOutcome, folders: tuple[Path, ...], *, quiet: bool, verbose: bool) -> None:
+    from ..generate.merging import any_marked
+
     manifest, place = outcome.manifest, outcome.place
     if quiet:
         from ..views.handwork import print_conflicts
@@ -152,7 +154,7 @@ def _print(outcome: GenerateOutcome, folders: tuple[Path, ...], *, quiet: bool, 
         print_residual(manifest)
         print_conflicts(outcome)
         return
-    if not outcome.written and any(conflict.kind == "still marked" for conflict in outcome.conflicts):
+    if not outcome.written and any_marked(outcome.conflicts):
         from ..views.handwork import print_handwork
 
         print_handwork(outcome)

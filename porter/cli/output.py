@@ -39,6 +39,14 @@ def _print(told: Any) -> None:
     click.echo(json.dumps(told, indent=1, ensure_ascii=True))
 
 
+def check_page(place: Path | None) -> None:
+    """PortError where a page is asked for and cannot be written, before what it tells is computed for minutes."""
+    if place is not None:
+        from ..views.html import check_place
+
+        check_place(place)
+
+
 def is_quiet() -> bool:
     """Whether the command that runs was asked to tell findings only."""
     context = click.get_current_context(silent=True)

@@ -43,28 +43,30 @@ def rules(
     CODE is a rule's, or a family's such as RNG, which lists its rules. Exit status 1 where --test finds something.
     """
     book = _book(folders)
-    if name is not None:
-        if codes or form == "markdown" or tested:
-            raise PortError("--find tells of one name, so neither CODE, --markdown nor --test goes with it")
-        _find(name, book, form)
-        return
-    if tested:
+    if name is None and tested:
         _test(codes, [rule for rule in book if rule.examples or not rule.ours], folders, form)
-        return
-    chosen = [(code.upper(), _meant(book, code)) for code in codes]
-    picked = {rule.code: rule for _, found in chosen for rule in found} if codes else {r.code: r for r in book}
+    elif name is None:
+        _list(codes, book, form)
+    elif codes or form == "markdown" or tested:
+        raise PortError("--find tells of one name, so neither CODE, --markdown nor --test goes with it")
+    else:
+        _find(name, book, form)
+
+
+def _list(codes: tuple[str, ...], book: list[type[Rule]], form: Form) -> None:
+    picked = _picked(codes, book) if codes else book
     if form == "markdown":
         from ..views.rules_page import rules_page
 
-        click.echo(rules_page(list(picked.values())), nl=False)
+        click.echo(rules_page(picked), nl=False)
     elif form == "json":
-        _print_json(list(picked.values()), full=bool(codes))
+        _print_json(picked, full=bool(codes))
     elif not codes:
         from ..views.rules import print_book
 
         print_book(book)
     else:
-        _print_chosen(chosen)
+        _print_chosen([(code.upper(), _meant(book, code)) for code in codes])
 
 
 def _book(folders: tuple[Path, ...]) -> list[type[Rule]]:
@@ -73,6 +75,11 @@ def _book(folders: tuple[Path, ...]) -> list[type[Rule]]:
     from ..codemod.imports import RuntimeImport
 
     return sorted([*rulebook.load(folders).rules, RuntimeImport], key=lambda rule: rule.code)
+
+
+def _picked(codes: tuple[str, ...], book: list[type[Rule]]) -> list[type[Rule]]:
+    """The rules that these codes mean, each once."""
+    return list(dict.fromkeys(rule for code in codes for rule in _meant(book, code)))
 
 
 def _meant(book: list[type[Rule]], code: str) -> list[type[Rule]]:
@@ -103,7 +110,7 @@ def _test(codes: tuple[str, ...], book: list[type[Rule]], folders: tuple[Path, .
     from .progress import Progress
 
     own = [rule for rule in book if not rule.ours] if folders else book
-    picked = list(dict.fromkeys(rule for code in codes for rule in _meant(book, code))) if codes else own
+    picked = _picked(codes, book) if codes else own
     results = []
     with Progress() as progress:
         for result in try_rules(picked, folders):

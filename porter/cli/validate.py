@@ -21,7 +21,7 @@ from .options import (
     steps_option,
     timeout_option,
 )
-from .output import is_quiet, print_json, report, say_notes, tell
+from .output import check_page, is_quiet, print_json, report, say_notes, tell
 from .target import package_of
 
 if TYPE_CHECKING:
@@ -131,15 +131,11 @@ def validate(
     if expected is not None and forms != "tpu" and device != "tpu":
         raise PortError("--expect-fused counts what kernels of a TPU stand for; it needs --forms tpu or --device tpu")
     upstream, folder = package_of(context, upstream, directory)
-    if html is not None:
-        from ..views.html import check_place
-
-        check_place(html)  # before the cases run for minutes
+    check_page(html)
     from ..validate.environment import check_packages
 
     check_packages(device)  # before what needs them is imported
     from ..package.store import remembered
-    from ..validate.as_json import to_json
     from ..validate.manifest import read_manifest
     from ..validate.request import Request
 
@@ -152,6 +148,12 @@ def validate(
         device, size, cases, seed, steps_of(steps, preset), timeout, reference, checkpoint, most, rules, forms
     )
     outcome = _run(upstream, folder, request)
+    _print(outcome, html, form)
+    if status := _status(outcome, expected):
+        context.exit(status)
+
+
+def _print(outcome: Outcome, html: Path | None, form: Form) -> None:
     if html is not None:
         from ..validate.html import render
         from ..views.html import write_page
@@ -159,6 +161,8 @@ def validate(
         write_page(render(outcome), html)
         report(f"wrote {html}")
     if form == "json":
+        from ..validate.as_json import to_json
+
         print_json("validate", to_json(outcome))
     elif form in ("github", "junit"):
         from ..views.validate_findings import passed_cases, validate_findings
@@ -170,13 +174,16 @@ def validate(
         from ..views.console import stdout_console
 
         print_outcome(outcome, stdout_console(), quiet=is_quiet())
+
+
+def _status(outcome: Outcome, expected: int | None) -> int:
+    """The exit status; where fewer modules were fused than `expected`, that is said."""
     if outcome.stopped:
-        context.exit(_STOPPED[outcome.stopped])
-    lost = expected is not None and outcome.fused < expected
-    if lost:
+        return _STOPPED[outcome.stopped]
+    if expected is not None and outcome.fused < expected:
         report(f"kernels stood for {outcome.fused} modules, not {expected}")
-    if lost or not outcome.passed:
-        context.exit(1)
+        return 1
+    return int(not outcome.passed)
 
 
 def _check_as_recorded(context: click.Context, reference: Path) -> None:

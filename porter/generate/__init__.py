@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from ..package.store import ChangedMeanwhileError, Place, recover, refuse_foreig
 from ..syntax.stack import with_room
 from .freshness import unchanged
 from .guard import DiskSurvey, back_up, old_manifest, read_edited, read_pristine, survey
-from .merging import Conflict, Merged, Side, merge_package, troubles
+from .merging import Conflict, Merged, Side, any_marked, merge_package, troubles
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -51,9 +52,8 @@ def _silent(_: str) -> None:
 
 def build(snapshot: Snapshot, settings: Settings, step: Step = _silent) -> Built:
     """The package as it would be written, in memory. PortError for input that cannot be used."""
-    from .building import (
-        build as build_now,
-    )  # late: libcst takes longer to import than an unchanged run may last
+    # Late: libcst takes longer to import than an unchanged run may last.
+    from .building import build as build_now
 
     return build_now(snapshot, settings, step)
 
@@ -66,14 +66,7 @@ def generate(
     Where that is so already nothing is parsed or written. PortError where something there is not ours or cannot
     be merged; `force` copies a package with hand edits to a backup folder and discards them.
     """
-    built: Built | None = None
-
-    def make() -> Built:
-        nonlocal built
-        if built is None:
-            built = build(snapshot, settings, step)
-        return built
-
+    make = cache(lambda: build(snapshot, settings, step))
     for left in reversed(range(_TRIES)):
         try:
             outcome = _generate(snapshot, place, settings, force, step, make)
@@ -96,22 +89,18 @@ def _generate(
     step("comparing with what is there")
     old = old_manifest(place, force=force)
     found = survey(place, old, beside)
-    keep = bool(found.edited) and not force
-    ours = read_edited(place, found) if keep else {}
-    pristine = read_pristine(place, old, found) if keep and old else {}
+    discards = force and bool(found.edited)
+    ours = {} if discards else read_edited(place, found)
+    pristine = read_pristine(place, old, found) if ours and old else {}
     left = troubles(ours, pristine)
-    marked = any(conflict.kind == "still marked" for conflict in left)
-    fresh = old is not None and (keep or not found.edited) and (marked or unchanged(snapshot, place, settings, old))
-    if old is not None and fresh:
+    if old is not None and not discards and (any_marked(left) or unchanged(snapshot, place, settings, old)):
         return GenerateOutcome(place, old, written=False, edited=found.changed, added=found.added, conflicts=left)
     before = _base_of(place, old)
     built = make()
     changes = _changes(old, before, built)
     step("writing the package")
-    merged = Merged(built.base.generated, ())
-    if keep:
-        merged = merge_package(_sides(pristine, old), ours, _sides(built.base.generated, built.manifest))
-    return _write(place, found, built, merged, ours, changes, force=force)
+    merged = merge_package(_sides(pristine, old), ours, _sides(built.base.generated, built.manifest))
+    return _write(place, found, built, merged, ours, changes, discards=discards)
 
 
 def _write(
@@ -119,27 +108,27 @@ def _write(
     found: DiskSurvey,
     built: Built,
     merged: Merged,
-    ours: Mapping[str, bytes],
+    ours: Iterable[str],
     changes: Changes | None,
     *,
-    force: bool,
+    discards: bool,
 ) -> GenerateOutcome:
     """Write what was built, with people's lines merged in."""
     from ..package.manifest import dump
 
-    backup = back_up(place, found) if found.edited and force else None
+    backup = back_up(place, found) if discards else None
     contents = {**built.contents, **merged.contents}
     write_package(place, contents, dump(built.manifest), found.state)
-    made = built.manifest["files"]
-    kept = [name for name in ours if contents[name] != built.base.generated.get(name)]
+    made = built.manifest["files"].keys()
+    kept = {name for name in ours if contents[name] != built.base.generated.get(name)}
     return GenerateOutcome(
         place,
         built.manifest,
         written=True,
         backup=backup,
-        edited=tuple(name for name in kept if name in made or name in found.changed),
-        added=tuple(name for name in kept if name not in made and name in found.added),
-        restored=tuple(name for name in found.missing if name in made),
+        edited=tuple(sorted(kept & (made | set(found.changed)))),
+        added=tuple(sorted(kept.intersection(found.added) - made)),
+        restored=tuple(sorted(made & set(found.missing))),
         conflicts=merged.conflicts,
         changes=changes,
     )

@@ -62,7 +62,7 @@ def survey(place: Place, manifest: Manifest | None, beside: Iterable[str] = ()) 
     hashes = output_hashes(manifest) if manifest else {}
     state = state_of(place, (*hashes, *beside, MANIFEST, NAME))
     gone = {name for name in hashes if not os.path.lexists(place.root / name)}
-    added = {name for name in state if place.holds(name)}
+    added = set(filter(place.holds, state))
     if manifest is None:
         added |= {name for name in beside if state[name] not in ("", digest(b""))}
     return DiskSurvey(

@@ -5,9 +5,9 @@ Nothing here reads or writes files.
 
 from __future__ import annotations
 
-from .found import Conflict, Kind
+from .found import Conflict, Kind, any_marked
 from .markers import marked_lines
 from .package import Merged, merge_package, troubles
 from .text import Side
 
-__all__ = ["Conflict", "Kind", "Merged", "Side", "marked_lines", "merge_package", "troubles"]
+__all__ = ["Conflict", "Kind", "Merged", "Side", "any_marked", "marked_lines", "merge_package", "troubles"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,3 +17,8 @@ class Conflict:
     line: int
     kind: Kind
     message: str  # one sentence without a full stop
+
+
+def any_marked(conflicts: Iterable[Conflict]) -> bool:
+    """Whether a conflict of an earlier merge is still marked."""
+    return any(conflict.kind == "still marked" for conflict in conflicts)

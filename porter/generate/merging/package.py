@@ -24,23 +24,25 @@ def merge_package(base: Mapping[str, Side], ours: Mapping[str, bytes], theirs: M
     contents = {name: side.content for name, side in theirs.items()}
     conflicts: list[Conflict] = []
     for name, mine in sorted(ours.items()):
-        contents[name] = mine
-        if name not in theirs:
-            if name in base:
-                conflicts.append(Conflict(name, 1, "gone upstream", "edited by hand, and gone upstream; it was kept"))
-            continue
-        known = name in base
-        merged = merge_text(base[name], mine, theirs[name]) if known else both_added(mine, theirs[name].content)
-        contents[name] = merged.content
-        conflicts += (
-            Conflict(name, line, "both changed", "changed by hand and by generate; both are marked")
-            if known
-            else Conflict(name, line, "both added", "added by hand, and new in the package; both are marked")
-            for line in merged.conflicts
-        )
+        contents[name], found = _merged(name, base.get(name), mine, theirs.get(name))
+        conflicts += found
     broken = troubles({name: contents[name] for name in ours}, {name: side.content for name, side in theirs.items()})
     told = {conflict.file for conflict in conflicts}
     return Merged(contents, tuple(sorted([*conflicts, *(c for c in broken if c.file not in told)], key=_place)))
+
+
+def _merged(name: str, base: Side | None, ours: bytes, theirs: Side | None) -> tuple[bytes, list[Conflict]]:
+    """One file that was changed or added by hand, with what generate makes of it now."""
+    if theirs is None:
+        gone = Conflict(name, 1, "gone upstream", "edited by hand, and gone upstream; it was kept")
+        return ours, [gone] if base is not None else []
+    if base is None:
+        merged = both_added(ours, theirs.content)
+        told = "added by hand, and new in the package; both are marked"
+        return merged.content, [Conflict(name, line, "both added", told) for line in merged.conflicts]
+    merged = merge_text(base, ours, theirs)
+    told = "changed by hand and by generate; both are marked"
+    return merged.content, [Conflict(name, line, "both changed", told) for line in merged.conflicts]
 
 
 def troubles(edited: Mapping[str, bytes], generated: Mapping[str, bytes]) -> tuple[Conflict, ...]:

@@ -71,17 +71,24 @@ def _in_one_form(base: bytes, ours: bytes, theirs: bytes) -> tuple[tuple[list[by
     An editor that changes all line ends would otherwise change all lines. Where a text mixes line ends, its lines
     are compared with them.
     """
-    texts = [content.removeprefix(codecs.BOM_UTF8) for content in (base, ours, theirs)]
-    marks = [content[: len(content) - len(text)] for content, text in zip((base, ours, theirs), texts, strict=True)]
-    mark = _picked(*marks)
-    lines = [text.splitlines(keepends=True) for text in texts]
-    ends = [{_end(line) for line in found} - {b""} for found in lines]
+    mark = _picked(*map(_mark, (base, ours, theirs)))
+    lines = [text.removeprefix(codecs.BOM_UTF8).splitlines(keepends=True) for text in (base, ours, theirs)]
+    ends = [set(map(_end, found)) - {b""} for found in lines]
     if any(len(found) > 1 for found in ends) or set().union(*ends) <= {b"\n"}:
         return tuple(lines), _Form(mark, b"\n")
     usual = next(iter(ends[0] or ends[2] or ends[1]))
     end = _picked(*(next(iter(found), usual) for found in ends))
-    plain = ([line[: -len(_end(line))] + b"\n" if _end(line) else line for line in found] for found in lines)
-    return tuple(plain), _Form(mark, end)
+    return tuple([*map(_with_newline, found)] for found in lines), _Form(mark, end)
+
+
+def _mark(content: bytes) -> bytes:
+    return codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
+
+
+def _with_newline(line: bytes) -> bytes:
+    """A line whose end, if it has one, is a newline alone."""
+    text = line.rstrip(b"\r\n")
+    return text + b"\n" if text != line else line
 
 
 def _picked(base: _T, ours: _T, theirs: _T) -> _T:

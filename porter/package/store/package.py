@@ -138,14 +138,20 @@ def _refuse_foreign(place: Place, files: Iterable[str]) -> None:
     known = place.manifest.exists()
     if known and not (place.manifest.is_file() and is_ours(place.manifest.read_bytes())):
         raise PortError(f"{place.manifest} is not a manifest of {TOOL}, so nothing is written beside it")
-    if place.package_dir.exists():
-        if not place.package_dir.is_dir():
-            raise PortError(f"{place.package_dir} is a file, where the package's folder belongs")
-        if not known and any(place.package_dir.iterdir()):
-            raise PortError(f"{place.package_dir} has no {MANIFEST} of {TOOL} that goes with it; move it away")
+    _refuse_foreign_folder(place, known)
     for name in files:
         check_member(name, "the package")
         _refuse_foreign_file(place, name, known)
+
+
+def _refuse_foreign_folder(place: Place, known: bool) -> None:
+    folder = place.package_dir
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise PortError(f"{folder} is a file, where the package's folder belongs")
+    if not known and any(folder.iterdir()):
+        raise PortError(f"{folder} has no {MANIFEST} of {TOOL} that goes with it; move it away")
 
 
 def _refuse_file_as_root(place: Place) -> None:
