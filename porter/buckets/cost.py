@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..runtime.training.dataset import WITH_SPEAKERS, Clip
@@ -105,13 +105,18 @@ def _memory(frames: int, model: Model, inputs: int) -> float | None:
     return model.batch_size * (_SEGMENT_BYTES * model.segment_size + _FRAME_BYTES * frames) + inputs
 
 
+def frames_of(buckets: Iterable[Bucket]) -> int:
+    """The frames computed in all buckets."""
+    return sum(bucket.computed for bucket in buckets)
+
+
 def wasted(buckets: Sequence[Bucket]) -> float:
     """Part of the frames computed in all buckets that is padding; 0 for no bucket."""
-    computed = sum(bucket.computed for bucket in buckets)
+    computed = frames_of(buckets)
     return 1 - sum(bucket.real for bucket in buckets) / computed if computed else 0.0
 
 
 def filling(buckets: Sequence[Bucket]) -> float:
     """Part of the frames computed in all buckets for clips that fill a last batch; 0 for no bucket."""
-    computed = sum(bucket.computed for bucket in buckets)
+    computed = frames_of(buckets)
     return sum(bucket.filling for bucket in buckets) / computed if computed else 0.0

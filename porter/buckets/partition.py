@@ -26,7 +26,7 @@ def partitions(lengths: Sequence[int], batch: int, most: int) -> list[tuple[int,
     before = [0, *accumulate(counts[length] for length in frames)]
     ends = range(len(frames) + 1)
     # best[end]: the fewest frames, in batches, of the clips before `end` with so many buckets.
-    best: list[float] = [0.0, *(float("inf") for _ in frames)]
+    best = [0.0] + [float("inf")] * len(frames)
     starts: list[list[int]] = []
     for buckets in range(1, min(most, len(frames)) + 1):
         last, best, start_of = best, [float("inf")] * len(ends), [0] * len(ends)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import PortError
 from ..runtime.training.dataset import Clip, Reading
 from ..runtime.training.plan import Plan, is_rising, plan_for
-from .cost import Bucket, buckets_of, filling, wasted
+from .cost import Bucket, buckets_of, filling, frames_of, wasted
 from .model import Model
 from .partition import partitions
 
@@ -56,7 +56,7 @@ def survey(
     PortError where a clip is beyond `boundaries`, or no clip is in a bucket.
     """
     lowest = boundaries[0] if boundaries else model.boundaries[0]
-    clips = [clip for clip in reading.clips if clip.frames > lowest]
+    clips = _longer(reading.clips, lowest)
     if not clips:
         raise PortError(f"{reading.folder} has no clip of more than {lowest} frames, the lowest boundary")
 
@@ -68,9 +68,7 @@ def survey(
     most = graphs or max(1, len(upstream))
     every = partitions(lengths, model.batch_size * replicas, max(most, *_TRADE_OFF))
     if boundaries is None:
-        planned = min(
-            (within((lowest, *limits)) for limits in every[:most]), key=lambda buckets: sum(b.computed for b in buckets)
-        )
+        planned = min((within((lowest, *limits)) for limits in every[:most]), key=frames_of)
     else:
         _refuse_longer(clips, boundaries)
         planned = within(boundaries)
@@ -82,8 +80,12 @@ def survey(
         upstream,
         tuple(within((lowest, *every[size - 1])) for size in _TRADE_OFF if size <= len(every)),
         len(reading.clips) - len(clips),
-        sum(clip.frames > model.boundaries[-1] for clip in clips),
+        len(_longer(clips, model.boundaries[-1])),
     )
+
+
+def _longer(clips: Iterable[Clip], frames: int) -> list[Clip]:
+    return [clip for clip in clips if clip.frames > frames]
 
 
 def _refuse_longer(clips: Sequence[Clip], boundaries: Sequence[int]) -> None:
@@ -124,7 +126,7 @@ def _totals(buckets: Sequence[Bucket]) -> BucketTotals:
     return {
         "graphs": len(buckets),
         "batches": sum(bucket.batches for bucket in buckets),
-        "frames": sum(bucket.computed for bucket in buckets),
+        "frames": frames_of(buckets),
         "wasted": round(wasted(buckets), 6),
         "filling": round(filling(buckets), 6),
     }

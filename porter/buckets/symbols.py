@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PortError
-from ..inputs.sources import find_layout
+from ..inputs.sources import find_layout, join
 from ..syntax.text import decode
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ _CALLS: Mapping[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 
 
+_COLLECTIONS: Mapping[type[ast.expr], Callable[[Any], Any]] = {ast.List: list, ast.Tuple: tuple, ast.Set: set}
+
+
 class _OtherCodeError(Exception):
     """Code that is more than lists of texts put together."""
 
@@ -26,8 +31,8 @@ class _OtherCodeError(Exception):
 def read_symbols(snapshot: Snapshot, version: str | None) -> frozenset[str]:
     """The phones that a model of this version knows. PortError where the tables cannot be found or read."""
     folder = find_layout(snapshot).prefix
-    places = [f"{folder}/{name}" if folder else name for name in (_FIRST, _LATER)]
-    there = [place for place in places if place in snapshot.files(f"{folder}/text" if folder else "text")]
+    listed = snapshot.files(join(folder, "text"))
+    there = [place for place in (join(folder, _FIRST), join(folder, _LATER)) if place in listed]
     if not there:
         raise PortError(f"{snapshot.spec} holds no {_FIRST}")
     path = there[0] if version == "v1" else there[-1]
@@ -69,25 +74,21 @@ def _values(tree: ast.Module) -> dict[str, Any]:
 
 
 def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    value_of = partial(_value, names=names)
     match node:
         case ast.Constant(value=value):
             return value
         case ast.Name(id=name) if name in names:
-            found = names[name]
-            return list(found) if isinstance(found, list) else found
-        case ast.List(elts=parts):
-            return [_value(part, names) for part in parts]
-        case ast.Tuple(elts=parts):
-            return tuple(_value(part, names) for part in parts)
-        case ast.Set(elts=parts):
-            return {_value(part, names) for part in parts}
+            return copy(names[name])
+        case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Set(elts=parts):
+            return _COLLECTIONS[type(node)](map(value_of, parts))
         case ast.Dict(keys=keys, values=values) if None not in keys:
-            return {_value(k, names): _value(v, names) for k, v in zip(keys, values, strict=True) if k is not None}
+            return dict(zip(map(value_of, filter(None, keys)), map(value_of, values), strict=True))
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _value(left, names) + _value(right, names)
+            return value_of(left) + value_of(right)
         case ast.Call(func=ast.Name(id=name), args=[given], keywords=[]) if name in _CALLS and name not in names:
-            return _CALLS[name](_value(given, names))
+            return _CALLS[name](value_of(given))
         case ast.ListComp(elt=element, generators=[ast.comprehension(target=ast.Name(id=name), iter=over, ifs=[])]):
-            return [_value(element, {**names, name: item}) for item in _value(over, names)]
+            return [_value(element, {**names, name: item}) for item in value_of(over)]
         case _:
             raise _OtherCodeError(f"line {node.lineno} is more than a list")

@@ -118,10 +118,15 @@ class _Search:
             problem=problem,
         )
 
+    def _measured(self) -> list[tuple[int, int]]:
+        """The sizes whose need is known, with it: those that fit, or else the least of the others."""
+        probes = [probe for probe in self._known.values() if probe.needs]
+        fitting = sorted((probe.size, probe.needs) for probe in probes if probe.fits)
+        return fitting or sorted((probe.size, probe.needs) for probe in probes)[:1]
+
     def _guess(self) -> int | None:
         """The last place that should fit; None where nothing that is known tells one in between."""
-        told = sorted((probe.size, probe.needs) for probe in self._known.values() if probe.needs and probe.fits)
-        told = told or sorted((probe.size, probe.needs) for probe in self._known.values() if probe.needs)[:1]
+        told = self._measured()
         if not told:
             return None
         size, needs = told[-1]

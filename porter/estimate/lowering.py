@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -80,20 +80,16 @@ class _Tracer:
         outputs = trace()
         outputs += [value for name, value in module.named_buffers() if value._version != versions[name]]
         outputs = [value for value in outputs if value.device.type == "xla"]
-        ran = _executions() - before
-        if not write:
-            return
-        if ran:
-            times = "once" if ran == 1 else f"{ran} times"
-            self._add(Traced(part, "", error=f"it is no single graph: the device ran {times} while it was traced"))
-            return
-        if not outputs:
-            self._add(Traced(part, "", error="it computes nothing on the device"))
-            return
+        if write:
+            problem = _why_no_graph(_executions() - before, outputs)
+            self._add(Traced(part, "", error=problem) if problem else self._written(part, module, outputs))
+
+    def _written(self, part: str, module: nn.Module, outputs: list[Tensor]) -> Traced:
+        """The graph that computes some outputs of a module, in a file of its own."""
         file = f"graph-{len(self._graphs)}.bc"
         self._job.path(file).write_bytes(_bytecode(outputs))
         trained = sum(p.numel() * p.element_size() for p in module.parameters() if p.grad is not None)
-        self._add(Traced(part, file, trained, fusions=self._fusions(module)))
+        return Traced(part, file, trained, fusions=self._fusions(module))
 
     def _fusions(self, module: nn.Module) -> tuple[tuple[str, str, str], ...]:
         """What became of the modules that a kernel may stand for; a package of an older tool tells nothing."""
@@ -175,6 +171,13 @@ def _bytecode(outputs: list[Tensor]) -> bytes:
     found = xla_model.get_stablehlo_bytecode(outputs)  # type: ignore[arg-type]  # its hint is for one tensor
     assert isinstance(found, bytes)
     return found
+
+
+def _why_no_graph(ran: int, outputs: Sequence[Tensor]) -> str:
+    """What is wrong where tracing ran so many times on the device, or left no outputs there; "" where nothing is."""
+    if ran:
+        return f"it is no single graph: the device ran {'once' if ran == 1 else f'{ran} times'} while it was traced"
+    return "" if outputs else "it computes nothing on the device"
 
 
 def _executions() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -163,15 +164,9 @@ class Tracing(AbstractContextManager["Tracing"]):
         folder = self._place / "case"
         folder.mkdir()
         try:
-            parts = tuple(pattern for pattern in patterns if pattern)
+            parts = tuple(filter(None, patterns))
             Asked(sizes, chip, self._request.bf16, "" in patterns, parts).save(folder)
-            problem = unavailable = ""
-            try:
-                told = self._server.run(self._job(case, folder), self._request.timeout)
-                unavailable = told.unavailable
-                problem = self._placed(told.error, told.where)
-            except Timeout as late:
-                problem = self._placed(f"not traced after {self._request.timeout:.0f} s (--timeout)", late.where)
+            unavailable, problem = self._lower(case, folder)
             traced = load_traced(folder)
             graphs = [self._read(case, graph, folder, chip) for graph in traced]
             if unavailable or problem:
@@ -183,6 +178,14 @@ class Tracing(AbstractContextManager["Tracing"]):
             return graphs
         finally:
             shutil.rmtree(folder)
+
+    def _lower(self, case: str, folder: Path) -> tuple[str, str]:
+        """Have a case traced into a folder; why it is unavailable, and what went wrong, "" where nothing did."""
+        try:
+            told = self._server.run(self._job(case, folder), self._request.timeout)
+        except Timeout as late:
+            return "", self._placed(f"not traced after {self._request.timeout:.0f} s (--timeout)", late.where)
+        return told.unavailable, self._placed(told.error, told.where)
 
     def _read(self, case: str, traced: Traced, folder: Path, chip: str) -> Graph:
         code = (folder / traced.file).read_bytes() if traced.file else b""
@@ -214,20 +217,23 @@ class Tracing(AbstractContextManager["Tracing"]):
 
 def _compile_all(graphs: list[Graph], compiler: Compiler, progress: Progress) -> Iterator[GraphOutcome]:
     """One outcome for all graphs of a name, which are for different chips."""
-    total = sum(bool(graph.code) for graph in graphs)
+    total = sum(map(_is_traced, graphs))
     done = 0
     for name in dict.fromkeys(graph.name for graph in graphs):
         alike = [graph for graph in graphs if graph.name == name]
-        outcome = next((graph for graph in alike if not graph.code), alike[0]).outcome
         said: list[tuple[str, Said]] = []
-        for graph in alike:
-            if graph.code:
-                progress(f"{name} for {graph.chip}", done, total)
-                said.append((graph.chip, _ask(compiler, graph, CHIPS[graph.chip])))
-                done += 1
+        for graph in filter(_is_traced, alike):
+            progress(f"{name} for {graph.chip}", done, total)
+            said.append((graph.chip, _ask(compiler, graph, CHIPS[graph.chip])))
+            done += 1
+        outcome = next(itertools.filterfalse(_is_traced, alike), alike[0]).outcome
         notes = tuple((graph.chip, note) for graph in alike for note in graph.notes)
         fusions = tuple((graph.chip, graph.fusions) for graph in alike if graph.fusions)
         yield replace(outcome, said=tuple(said), notes=notes, fusions=fusions)
+
+
+def _is_traced(graph: Graph) -> bool:
+    return bool(graph.code)
 
 
 def _ask(compiler: Compiler, graph: Graph, chip: Chip) -> Said:
@@ -252,33 +258,29 @@ def _fits(
                 yield Fit(outcome.name, chip, "batch" if what == "batch" else "frames", sizes, found)
 
 
+@dataclass(slots=True)
 class _Trial:
     """One search: compiles of one graph at growing sizes."""
 
-    def __init__(
-        self,
-        name: str,
-        chip: Chip,
-        sizes: Sizes,
-        what: str,
-        tracing: Tracing,
-        compiler: Compiler,
-        progress: Progress,
-    ) -> None:
-        self._name, self._chip, self._sizes, self._what = name, chip, sizes, what
-        self._tracing, self._compiler, self._progress = tracing, compiler, progress
-        self._done = 0
+    name: str
+    chip: Chip
+    sizes: Sizes
+    what: str
+    tracing: Tracing
+    compiler: Compiler
+    progress: Progress
+    done: int = 0
 
     def probe(self, size: int) -> Probe:
         """Trace and compile at `size`."""
-        sizes = replace(self._sizes, batch=size) if self._what == "batch" else longer(self._sizes, size)
-        self._progress(f"{self._name} for {self._chip.name}: does it fit with {sizes}", self._done, None)
-        self._done += 1
-        case, _, part = self._name.partition("/")
-        graph = next(g for g in self._tracing.trace(case, (part,), sizes, self._chip.name))
+        sizes = replace(self.sizes, batch=size) if self.what == "batch" else longer(self.sizes, size)
+        self.progress(f"{self.name} for {self.chip.name}: does it fit with {sizes}", self.done, None)
+        self.done += 1
+        case, _, part = self.name.partition("/")
+        graph = next(g for g in self.tracing.trace(case, (part,), sizes, self.chip.name))
         if not graph.code:
             return Probe(size, False, problem=f"{sizes}: {graph.problem or graph.unavailable}")
-        said = _ask(self._compiler, graph, self._chip)
+        said = _ask(self.compiler, graph, self.chip)
         mark = hashlib.sha256(graph.code).hexdigest()
         if not said.lasting:
             return Probe(size, False, 0, mark, f"{sizes}: {said.error}")

@@ -111,13 +111,19 @@ def _of_instruction(computations: Mapping[str, Computation], inside: Computation
         return _of_copy(inside, one)
     if one.opcode == "fusion" and one.called:
         return _of_fusion(computations[one.called[0]], inside, one)
+    return _of_operator(inside, one)
+
+
+def _of_operator(inside: Computation, one: Instruction) -> int:
+    """What is read of the operands, or of the parts that the result is of them, and what is written."""
     given = [_value_of(inside, operand) for operand in one.operands]
     if one.opcode == "dynamic-update-slice":
         target, update = given[:2]
         return update.size * (int(update.in_hbm) + int(target.in_hbm))
+    read = [value for value in given if value.in_hbm]
     if one.opcode in _PARTS:
-        return one.written + (sum(value.size for value in one.values) if given and given[0].in_hbm else 0)
-    return one.written + sum(value.size for value in given if value.in_hbm)
+        read = list(one.values) if given and given[0].in_hbm else []
+    return one.written + sum(value.size for value in read)
 
 
 def _of_copy(inside: Computation, one: Instruction) -> int:

@@ -84,15 +84,20 @@ def always(family: str) -> list[str]:
 
 def _sentence(name: str, family: str, lacks: list[Lack], always: bool) -> str:
     forward, backward = [x for x in lacks if not x.backward], [x for x in lacks if x.backward]
-    some = "" if always or any(x.certain for x in forward or backward) else "with some arguments "
-    if family == "SYN":
-        return f"{some}{name} waits for the device ({_named(lacks)})"
-    if family == "SHP":
-        return f"{some}{name} gives results whose number follows the data ({_named(lacks)})"
+    some = _some(forward or backward, always)
+    if family in _COSTS:
+        return f"{some}{name} {_COSTS[family]} ({_named(lacks)})"
     if not forward:
         return f"{some}the gradient of {name} has no lowering ({_named(backward)})"
     gradient = f", nor has its gradient ({_named(backward)})" if backward else ""
     return f"{some}{name} has no lowering ({_named(forward)}){gradient}"
+
+
+_COSTS = {"SYN": "waits for the device", "SHP": "gives results whose number follows the data"}
+
+
+def _some(lacks: list[Lack], always: bool) -> str:
+    return "" if always or any(lack.certain for lack in lacks) else "with some arguments "
 
 
 def _named(lacks: list[Lack]) -> str:
@@ -104,12 +109,16 @@ def _named(lacks: list[Lack]) -> str:
 def _holds(condition: Mapping[str, Any], value: Value) -> bool | None:
     """Whether a call lacks an operator under a condition; None when that cannot be told."""
     if "when" in condition:
-        answers = [_all(_matches(value(p), c) for p, c in combination.items()) for combination in condition["when"]]
-        return True if True in answers else None if None in answers else False
+        return _any(_all(_matches(value(p), c) for p, c in combination.items()) for combination in condition["when"])
     if "unless" in condition:
         answers = [_matches(value(p), c) for p, classes in condition["unless"].items() for c in classes]
         return False if True in answers else None
     return None if "may" in condition else True
+
+
+def _any(answers: Iterable[bool | None]) -> bool | None:
+    found = list(answers)
+    return True if True in found else None if None in found else False
 
 
 def _all(answers: Iterable[bool | None]) -> bool | None:
@@ -131,16 +140,17 @@ def normal(default: str | None) -> str | None:
 
 def _matches(value: str | None, wanted: str) -> bool | None:
     """Whether a value is of a class: `'linear'`, `!1` (anything but 1), `tensor`, `masks`, or `given` at all."""
-    if wanted == GIVEN and value is not None:
-        return value != ABSENT
-    if wanted == TENSOR and value not in (None, SOMETHING):
-        return value == TENSOR
-    if value == ABSENT or wanted == MASKS:
-        return value == wanted
-    if value in (PLAIN, SOMETHING) and wanted in _FOUND_OUT:
-        return False
     if value in (None, PLAIN, SOMETHING):
-        return None
-    if wanted.startswith("!"):
+        return _may_match(value, wanted)
+    if wanted == GIVEN:
+        return value != ABSENT
+    if wanted.startswith("!") and value != ABSENT:
         return value != wanted[1:]
     return value == wanted
+
+
+def _may_match(value: str | None, wanted: str) -> bool | None:
+    """The same for a value of which little or nothing is known."""
+    if wanted == MASKS or (value == PLAIN and wanted == TENSOR) or (value is not None and wanted in _FOUND_OUT):
+        return False
+    return True if wanted == GIVEN and value is not None else None

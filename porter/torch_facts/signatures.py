@@ -12,6 +12,8 @@ from functools import cache
 
 from .reading import canonical, table
 
+Places = dict[str, int | str | tuple[int, ...]]
+
 # What torch's own argument parser (not Python's) takes for another name, as NumPy has it.
 _NUMPY = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
 
@@ -35,16 +37,13 @@ class Signature:
     options: bool  # whether any other keyword is taken
     native: bool  # parsed by torch itself, which takes NumPy's names too
 
-    def place(self, given: int, keywords: Iterable[str]) -> dict[str, int | str | tuple[int, ...]] | None:
+    def place(self, given: int, keywords: Iterable[str]) -> Places | None:
         """Where each parameter of a call finds its value: the place of a positional argument, the name of a keyword, or
         all places that `*rest` takes; None where a call with `given` positional arguments and these keywords fails.
         """
-        ordered = [p.name for p in self.parameters if not p.keyword_only]
-        places: dict[str, int | str | tuple[int, ...]] = {name: i for i, name in enumerate(ordered[:given])}
-        if given > len(ordered):
-            if self.rest is None:
-                return None
-            places[self.rest] = tuple(range(len(ordered), given))
+        places = self._by_position(given)
+        if places is None:
+            return None
         names = {p.name for p in self.parameters}
         for keyword in keywords:
             name = self._called(keyword, names)
@@ -53,6 +52,16 @@ class Signature:
             places[name] = keyword
         needed = {p.name for p in self.parameters if p.default is None}
         return places if needed <= places.keys() else None
+
+    def _by_position(self, given: int) -> Places | None:
+        """The parameters that so many positional arguments are for; None where they are too many."""
+        ordered = [p.name for p in self.parameters if not p.keyword_only]
+        places: Places = {name: i for i, name in enumerate(ordered[:given])}
+        if given > len(ordered):
+            if self.rest is None:
+                return None
+            places[self.rest] = tuple(range(len(ordered), given))
+        return places
 
     def _called(self, keyword: str, names: Container[str]) -> str | None:
         """The parameter that a keyword means, NumPy's name for one included; None where the call fails by it."""
