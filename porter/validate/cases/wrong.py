@@ -37,7 +37,7 @@ def _part(module: str, entry: str, calls: Calls) -> Part:
         with torch.no_grad():
             return {label: _ending(partial(function, subject)) for label, function in calls.items()}
 
-    return Part(module, entry, _inputs, call=call)
+    return Part(module, entry, _inputs, call=call, label=f"{entry} of {module.rpartition('.')[2]}")
 
 
 def _making(**wrong: Mapping[str, Any]) -> Calls:
