@@ -17,7 +17,7 @@ from ...codemod.suppress import Note, Suppressions
 from ...syntax.predicates import last_part
 from ...syntax.walk import dotted
 from ..hazard import Hazard, Status
-from .asking import DOUBT, Found
+from .asking import DOUBT, Found, torch_names
 from .cuda_only import cuda_only, goes_on_without
 from .detectors import DETECTORS, device_of_helper
 from .follow import Flow
@@ -25,6 +25,8 @@ from .held import keeps_parameter
 from .in_passing import in_passing
 from .lengths import read_once
 from .outside import harmless
+
+_NAMING = frozenset({cst.Name, cst.Attribute})  # of which only what means something of torch's is looked at
 
 
 def scan(rewrites: Rewrites) -> list[Hazard]:
@@ -55,10 +57,7 @@ def scan_upstream(modules: Mapping[str, tuple[str, cst.Module]], paths: Collecti
     found: list[Hazard] = []
     for path in paths:
         file = project.files[path]
-        detected = (
-            find for node in file.index.nodes for detect in DETECTORS.get(type(node), ()) for find in detect(file, node)
-        )
-        found += _hazards(file, detected, file.source, path, partial(_line, file))
+        found += _hazards(file, _finds(file), file.source, path, partial(_line, file))
     return found
 
 
@@ -72,7 +71,7 @@ def _emitted(rewritten: Rewritten) -> str:
 
 
 def _scan_file(file: SourceFile, rewritten: Rewritten) -> list[Hazard]:
-    detected = (find for node in file.index.nodes for find in _finds(file, rewritten, node))
+    detected = _finds(file, rewritten.file.project)
     return _hazards(
         file, detected, rewritten.text, rewritten.file.path, lambda node: _upstream_line(file, rewritten, node)
     )
@@ -115,13 +114,18 @@ def _lines(note: Note, down: int) -> tuple[int, int]:
     return min(note.line, note.first) + down, note.last + down
 
 
-def _finds(file: SourceFile, rewritten: Rewritten, node: cst.CSTNode) -> Iterator[Found]:
-    kind = type(node)  # of every node: isinstance asks an abstract class
-    for detect in DETECTORS.get(kind, ()):
-        yield from detect(file, node)
-    if kind is cst.Import or kind is cst.ImportFrom:
-        assert isinstance(node, (cst.Import, cst.ImportFrom))
-        yield from _open_imports(rewritten.file.project, file, node)
+def _finds(file: SourceFile, upstream: Project | None = None) -> Iterator[Found]:
+    """What the detectors find in a file, node by node; and, in a port of `upstream`, imports that lead back there."""
+    named = file.fact(torch_names)
+    for node in file.index.nodes:
+        kind = type(node)  # of every node: isinstance asks an abstract class
+        if kind in _NAMING and node not in named:
+            continue
+        for detect in DETECTORS.get(kind, ()):
+            yield from detect(file, node)
+        if upstream is not None and (kind is cst.Import or kind is cst.ImportFrom):
+            assert isinstance(node, (cst.Import, cst.ImportFrom))
+            yield from _open_imports(upstream, file, node)
 
 
 def _open_imports(upstream: Project, file: SourceFile, node: cst.Import | cst.ImportFrom) -> Iterator[Found]:

@@ -122,15 +122,18 @@ def subscripts(file: SourceFile, node: cst.CSTNode) -> Iterator[Found]:
 def _mask(file: SourceFile, node: cst.Subscript, index: cst.BaseExpression) -> Iterator[Found]:
     kind = file.kind(index)
     inverted = isinstance(index, cst.UnaryOperation) and isinstance(index.operator, cst.BitInvert)
-    why = f"indexing by the mask {brief(index)}: the number of results follows the data"
     compared = kind is not Kind.HOST and _compares(index, node.value)
     if kind is Kind.MASK or compared or (inverted and is_tensor(kind)):
-        yield "SHP", node, why
+        yield "SHP", node, _why(index)
     elif not on_host(file, node):
-        yield from _doubtful_mask(file, node, index, why)
+        yield from _doubtful_mask(file, node, index)
 
 
-def _doubtful_mask(file: SourceFile, node: cst.Subscript, index: cst.BaseExpression, why: str) -> Iterator[Found]:
+def _why(mask: cst.BaseExpression) -> str:
+    return f"indexing by the mask {brief(mask)}: the number of results follows the data"
+
+
+def _doubtful_mask(file: SourceFile, node: cst.Subscript, index: cst.BaseExpression) -> Iterator[Found]:
     """The same of what may be a mask: by its name, or as the result of a comparison."""
     kind = file.kind(index)
     if "mask" in spelled(index) and kind in (Kind.UNKNOWN, Kind.MAYBE, Kind.TENSOR):
@@ -138,7 +141,7 @@ def _doubtful_mask(file: SourceFile, node: cst.Subscript, index: cst.BaseExpress
             what = f"{DOUBT} {brief(index)} is a boolean mask; if so, the number of results follows the data"
             yield "SHP", node, what
     elif kind is Kind.MAYBE and isinstance(index, (cst.Comparison, cst.UnaryOperation)):
-        yield "SHP", node, f"{DOUBT} {brief(index, 40)} is a tensor; if so, {why}"
+        yield "SHP", node, f"{DOUBT} {brief(index, 40)} is a tensor; if so, {_why(index)}"
 
 
 def _compares(index: cst.BaseExpression, indexed: cst.BaseExpression) -> bool:
