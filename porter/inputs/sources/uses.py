@@ -41,9 +41,10 @@ class Uses:
 
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # as Python counts lines
-_EXPORTS = re.compile(r"\btorch\.(?:jit|onnx)\b")
-_SAVES = re.compile(r"\btorch\.save[ \t]*\(")
-_LEARNS = re.compile(r"\.(?:manual_)?backward[ \t]*\(")
+# What stands before the first word is asked behind it: a pattern that begins with a word is searched for much faster.
+_EXPORTS = re.compile(r"torch(?<!\wtorch)\.(?:jit|onnx)\b")
+_SAVES = re.compile(r"torch(?<!\wtorch)\.save[ \t]*\(")
+_LEARNS = re.compile(r"backward(?:(?<=\.backward)|(?<=\.manual_backward))[ \t]*\(")
 
 
 def uses(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) -> Uses:

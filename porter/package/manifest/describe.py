@@ -79,7 +79,7 @@ def describe(
             for file, line, code in sorted(rewrites.unused_ignores)
             if not any(_is_noted(hazard, file, line, code) for hazard in hazards)
         ],
-        "needs": _needs(sources, rewrites),
+        "needs": _needs(sources, mirrors),
     }
 
 
@@ -129,12 +129,12 @@ def scope_record(scope: Scope) -> ScopeRecord:
     }
 
 
-def _needs(sources: Sources, rewrites: Rewrites) -> NeedsRecord:
+def _needs(sources: Sources, emitted: Mapping[str, Emitted]) -> NeedsRecord:
     needs = sources.needs
     left: set[str] = set()
     for path, packages in needs.outside.items():  # rules may have spared such a file some of its imports
-        before, after = (_imported(path, text) for text in (sources.texts[path][1], rewrites.files[path].text))
-        left |= set(packages) - (before - after)
+        after = emitted[path].content.decode(sources.encodings[path])
+        left |= set(packages) - (_imported(path, sources.texts[path][1]) - _imported(path, after))
     third_party = {*needs.third_party, *left}
     return {
         "upstream": list(needs.upstream),

@@ -8,8 +8,6 @@ from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
-import msgspec
-
 from ...errors import PortError
 from ...inputs.regular import read_regular
 from ..store import MANIFEST, PACKAGE, TOOL, Place, recover
@@ -51,6 +49,8 @@ def _checked(path: Path, content: bytes) -> Manifest:
             f"{path} has schema {told.get('schema')!r} and this version of {TOOL} reads {SCHEMA}; "
             "generate with --force to replace the package"
         )
+    import msgspec  # late: no package is there when the first one is made
+
     try:
         manifest = msgspec.convert(told, Manifest)
     except (msgspec.ValidationError, RecursionError) as error:
