@@ -103,7 +103,7 @@ class SumPhasesExactly(Rule):
     )
 
     def visit_Call(self, node: cst.Call) -> None:
-        if self.host_reason(node) is not None or not self._is_angle(node):
+        if not self._is_angle(node) or self.host_reason(node) is not None:
             return
         given = bind(self.file, node)
         if given is None or given.keys() - {"input", "self", "dim"}:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.analysis.listings import head_calls, is_settled, listed, lists_checkpoints
+from porter.analysis.listings import head_calls, is_settled, listed, lists_checkpoints, lists_files
 from porter.analysis.project import SourceFile
 from porter.analysis.steps import training_loop
 from porter.rule import Example, Needed, Rule, Safety
@@ -428,7 +428,7 @@ class SettleBeforeListing(Rule):
 
     def _settle(self, statement: cst.SimpleStatementLine | cst.For | cst.With | cst.If) -> None:
         places: dict[object, cst.BaseExpression] = {}
-        for place in self._unsettled(statement) if self.file.in_trainers else ():
+        for place in self._unsettled(statement) if self.file.in_trainers and self.file.fact(lists_files) else ():
             places.setdefault(key(place), place)
         if places:
             calls = [self.fill("__f(__d)", f="training.settle", d=place) for place in places.values()]

@@ -27,6 +27,8 @@ _DEVICE_TYPES = ("cuda", "cpu", "mps", "xpu", "npu", "mlu", "privateuseone")
 
 def is_cuda_text(node: cst.CSTNode) -> bool:
     """`"cuda"`, `"cuda:1"`, `f"cuda:{rank}"` or `"cuda:%d" % rank`."""
+    if type(node) is cst.SimpleString and "cuda" not in node.value and "\\" not in node.value:
+        return False  # without evaluating it, as almost every text
     return _device_type(node) == "cuda"
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import libcst as cst
 
 from ..syntax.calls import has_star, keywords, method_call, positional
+from ..syntax.predicates import last_part
 from ..syntax.walk import dotted, spelled
 from .project import Project, SourceFile
 
@@ -13,13 +16,20 @@ class DoubleBackward:
     """For a project: whether any call asks for gradients that have gradients themselves."""
 
     def __init__(self, project: Project) -> None:
-        """Go through all imports, attributes and calls."""
+        """Go through all imports, attributes and calls that may."""
         self.asked = any(
-            _differentiates_twice(file, node)
-            for file in project.files.values()
-            for kind in (cst.ImportFrom, cst.Import, cst.Attribute, cst.Call)
-            for node in file.index.of_type(kind)
+            _differentiates_twice(file, node) for file in project.files.values() for node in _candidates(file)
         )
+
+
+def _candidates(file: SourceFile) -> Iterator[cst.CSTNode]:
+    """The imports of a file, what is called as other ways to differentiate are, and its calls where any may ask."""
+    yield from file.index.of_type(cst.ImportFrom)
+    yield from file.index.of_type(cst.Import)
+    for name in _LAST:
+        yield from file.index.named(name)
+    if any(map(file.index.named, ("create_graph", *(last_part(name) for name in _PLACES)))):
+        yield from file.index.of_type(cst.Call)
 
 
 _TRANSFORMS = (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from ..syntax.calls import has_star, method_call, positional
+from ..syntax.predicates import last_part
 from ..syntax.template import names_in
 from ..syntax.walk import descendants, own_of_type, same
 from .project import SourceFile
@@ -23,8 +24,15 @@ _PARTS = (
 
 def lists_checkpoints(file: SourceFile, call: cst.Call) -> bool:
     """Whether a call in a trainer, or beside one, lists files in a function that names checkpoints."""
-    function = file.function(call) if file.in_trainers else None
-    return function is not None and _target(file, call) in (*_BY_PATTERN, *_BY_FOLDER) and _names_checkpoints(function)
+    if not file.in_trainers or _target(file, call) not in (*_BY_PATTERN, *_BY_FOLDER):
+        return False
+    function = file.function(call)
+    return function is not None and _names_checkpoints(function)
+
+
+def lists_files(file: SourceFile) -> bool:
+    """Whether anything in a file is called as what lists files."""
+    return any(file.index.named(last_part(name)) for name in (*_BY_PATTERN, *_BY_FOLDER))
 
 
 def listed(file: SourceFile, call: cst.Call) -> cst.BaseExpression | None:

@@ -19,7 +19,7 @@ _FLAT = re.compile(r"\b(?:and|or)\b")  # one level in Python's own tree, however
 
 def parse_file(path: str, text: str) -> cst.Module:
     """The tree of a file that Python itself can parse. PortError, with file and line, where libcst cannot."""
-    if len(_FLAT.findall(text)) > _LEVELS:
+    if len(text) > _LEVELS and len(_FLAT.findall(text)) > _LEVELS:
         levels, line = deepest(text)
         if levels > _LEVELS:
             raise PortError(f"{path} nests too deeply for libcst to parse (line {line})")

@@ -46,6 +46,7 @@ class SourceFile:
         self.index = Index(module, self.package)
         self.kinds = project.kinds_of(self)
         self._facts: dict[Callable[[SourceFile], object], object] = {}
+        self._resolved: dict[cst.CSTNode, str | None] = {}
         self._rendering: Places | None = None
         self._source: str | None = None
         self.is_trainer = self.in_trainers and any(
@@ -83,8 +84,12 @@ class SourceFile:
 
     def resolve(self, node: cst.CSTNode) -> str | None:
         """The full name that a node refers to: `torch.randn`, or `module.commons.sequence_mask` of the package."""
-        name = self.index.resolve(node)
-        return f"{self.dotted_path}{name}" if name is not None and name[0] == "." else name
+        try:
+            return self._resolved[node]  # what most rules ask first, of every call
+        except KeyError:
+            name = self.index.resolve(node)
+            self._resolved[node] = f"{self.dotted_path}{name}" if name is not None and name[0] == "." else name
+            return self._resolved[node]
 
     def full_name(self, node: cst.CSTNode) -> str:
         """The same, and an empty text for what means nothing."""

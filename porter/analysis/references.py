@@ -19,6 +19,7 @@ COPIED = "its tensors are copied to the host first"
 LOADING = "in the data loader, on host tensors"
 LOADS = f"it runs {LOADING}"
 Reference = tuple[SourceFile, cst.CSTNode]
+_NAMING = frozenset({cst.Name, cst.Attribute})
 
 
 def references_in(project: Project) -> dict[cst.CSTNode, list[Reference]]:
@@ -27,7 +28,8 @@ def references_in(project: Project) -> dict[cst.CSTNode, list[Reference]]:
     found: dict[cst.CSTNode, list[Reference]] = defaultdict(list)
     for file in project.files.values():
         for node in file.index.nodes:
-            if own_name(node) in names and _is_reference(file, node):
+            named = type(node) in _NAMING and own_name(node) in names  # asked of every node
+            if named and _is_reference(file, node):
                 definition = project.definition(file.resolve(node) or _starred(file, node))
                 if definition is not None:
                     found[definition[1]].append((file, node))

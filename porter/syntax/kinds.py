@@ -311,15 +311,10 @@ class Kinds:
     # -- expressions --------------------------------------------------------------------------------------------
 
     def _eval(self, node: cst.CSTNode, env: Env) -> Value:
-        value = self._value(node, env)
+        kind = type(node)
+        value = Kind.HOST if kind in _LITERALS else self._ways.get(kind, self._parts)(node, env)
         self._known[node] = value
         return value
-
-    def _value(self, node: cst.CSTNode, env: Env) -> Value:
-        kind = type(node)
-        if kind in _LITERALS:
-            return Kind.HOST
-        return self._ways.get(kind, self._parts)(node, env)
 
     def _binary(self, node: cst.BinaryOperation, env: Env) -> Value:
         a, b = self._eval(node.left, env), self._eval(node.right, env)
