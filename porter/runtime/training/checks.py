@@ -9,14 +9,14 @@ import itertools
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from .dataset import FEATURES, SOUNDS, SPEAKERS, WITH_SPEAKERS, Clip, DatasetError, read_clips
+from .dataset import FEATURES, SOUNDS, SPEAKERS, WITH_SPEAKERS, Clip, DatasetError, Reading, read_clips
 from .files import settle
 from .plan import folder_of
 from .sounds import NEEDED, Wave, is_direct, read_header
@@ -74,9 +74,7 @@ def check_config(hps: object, keys: Sequence[str], numbers: Sequence[str] = ()) 
         _stop(f"{_config_name()} lacks the key{'s' if len(missing) > 1 else ''} {listed}{more}")
 
     for key in numbers:
-        value = _value(hps, key)
-        found = value if isinstance(value, (list, tuple)) else (value,)
-        text = next((item for item in found if isinstance(item, str)), None)
+        text = _text_in(_value(hps, key))
         if text is not None:
             advice = ": write it without quotes" if _is_number(text) else ""
             _stop(f"{_config_name()} has the text {text!r} for {key}, where a number is meant{advice}")
@@ -95,6 +93,12 @@ def _value(value: object, key: str) -> object:
         else:
             return _NOTHING
     return value
+
+
+def _text_in(value: object) -> str | None:
+    """A value that is a text, or the first text of a list."""
+    found = value if isinstance(value, (list, tuple)) else (value,)
+    return next((item for item in found if isinstance(item, str)), None)
 
 
 def _is_number(text: str) -> bool:
@@ -128,29 +132,11 @@ def check_dataset(data: Any, version: str | None = None) -> None:
     floating-point samples can). Clips that upstream leaves out on purpose are told in a line for each reason.
     Feature files are loaded once each, 4 GiB of them at most.
     """
-    try:
-        reading = read_clips(data.exp_dir, data.hop_length, data.sampling_rate, version, _unknown(version))
-        reading.refuse_missing()
-    except DatasetError as error:
-        _stop(str(error))
-    folder = Path(data.exp_dir)
-    for name in reading.soundless:
-        if (folder / FEATURES / f"{name}.pt").exists():
-            _stop(f"{folder / SOUNDS / name} is missing, though {FEATURES}/{name}.pt is there")
+    reading = _whole(data, version)
+    folder = reading.folder
     sounds = {clip.name: _check_sound(folder / SOUNDS / clip.name, clip, data) for clip in reading.clips}
     shorter = [c.name for c in reading.clips if (frames := sounds[c.name]) is not None and frames < c.frames - _SLACK]
-    left = _READ_AT_MOST
-    for clip in reading.clips:
-        frames = sounds[clip.name]
-        for part in [FEATURES, SPEAKERS] if version in WITH_SPEAKERS else [FEATURES]:
-            path = folder / part / f"{clip.name}.pt"
-            left -= path.stat().st_size
-            if left >= 0:
-                value = _feature(path)
-                if part == SPEAKERS:
-                    _check_speaker(path, value)
-                else:
-                    _check_frames(path, value, frames)
+    left = _check_features(folder, sounds, with_speakers=version in WITH_SPEAKERS)
     for reason, names in reading.left_out.items():
         _note(f"upstream leaves out {names[0]}{_more(names)} {reason}")
     if shorter:
@@ -160,6 +146,37 @@ def check_dataset(data: Any, version: str | None = None) -> None:
         )
     if left < 0:
         _note(f"{folder} has more than {_READ_AT_MOST >> 30} GiB of features: the rest was not looked at")
+
+
+def _whole(data: Any, version: str | None) -> Reading:
+    """The dataset, no clip of which has some of its files but not all."""
+    try:
+        reading = read_clips(data.exp_dir, data.hop_length, data.sampling_rate, version, _unknown(version))
+        reading.refuse_missing()
+    except DatasetError as error:
+        _stop(str(error))
+    for name in reading.soundless:
+        if (reading.folder / FEATURES / f"{name}.pt").exists():
+            _stop(f"{reading.folder / SOUNDS / name} is missing, though {FEATURES}/{name}.pt is there")
+    return reading
+
+
+def _check_features(folder: Path, sounds: Mapping[str, int | None], *, with_speakers: bool) -> int:
+    """Load the features of clips, by name with their sounds' frames; how many bytes more could be, below 0 if some
+    were not.
+    """
+    left = _READ_AT_MOST
+    for name, frames in sounds.items():
+        for part in [FEATURES, SPEAKERS] if with_speakers else [FEATURES]:
+            path = folder / part / f"{name}.pt"
+            left -= path.stat().st_size
+            if left >= 0:
+                value = _feature(path)
+                if part == SPEAKERS:
+                    _check_speaker(path, value)
+                else:
+                    _check_frames(path, value, frames)
+    return left
 
 
 def check_sample(dataset: Any, read: Callable[[str], Any]) -> None:
@@ -253,14 +270,7 @@ def _check_speaker(path: Path, value: torch.Tensor) -> None:
 def _check_sound(path: Path, clip: Clip, data: Any) -> int | None:
     """The frames of a sound; None where its header does not tell."""
     rate = data.sampling_rate
-    try:
-        wave = read_header(path)
-        if not wave.samples if wave is not None else _is_riff(path):
-            _stop(f"{path} holds no sound: there is nothing behind its header")
-        if wave is not None and _holds_nan(path, wave):
-            _stop(f"{path} holds NaN or infinity")
-    except OSError as error:
-        _stop(f"{path} cannot be read: {error.strerror or error}")
+    wave = _sounding(path)
     if not is_direct(wave, rate) and shutil.which("ffmpeg") is None:
         kind = f"a WAV file of {wave.told()}" if wave is not None else "no WAV file"
         _stop(f"{path} is {kind}: {NEEDED}, or write it as {rate} Hz, mono, 16 bits, as upstream's tools do")
@@ -270,6 +280,19 @@ def _check_sound(path: Path, clip: Clip, data: Any) -> int | None:
     if frames > clip.frames + _SLACK:
         _stop(_longer(path, frames, clip.frames, rate))
     return frames
+
+
+def _sounding(path: Path) -> Wave | None:
+    """The header of a sound, None for no WAV file; stops where it is seen to hold no samples, or some that are none."""
+    try:
+        wave = read_header(path)
+        if not wave.samples if wave is not None else _is_riff(path):
+            _stop(f"{path} holds no sound: there is nothing behind its header")
+        if wave is not None and _holds_nan(path, wave):
+            _stop(f"{path} holds NaN or infinity")
+    except OSError as error:
+        _stop(f"{path} cannot be read: {error.strerror or error}")
+    return wave
 
 
 def _is_riff(path: Path) -> bool:
@@ -330,13 +353,7 @@ def fitting(saved: Any, network: torch.nn.Module, path: Any, key: str | None = N
         _stop(f"{path} is no checkpoint of this kind: its weights are no dictionary")
     wanted = network.state_dict()
     _refuse_shapes(saved, wanted, path)
-    extra = _parts(saved) - _parts(wanted)
-    lacking = _parts(wanted) - _parts(saved)
-    if not saved or (extra and lacking) or not _parts(wanted) & _parts(saved):
-        _stop(
-            f"{path} is a checkpoint of another version: "
-            f"it has {_listed(extra) or 'nothing else'}, and lacks {_listed(lacking) or 'nothing'}"
-        )
+    _refuse_parts(_parts(saved), _parts(wanted), path)
     return saved
 
 
@@ -375,20 +392,23 @@ def paired(folder: str, patterns: Sequence[str]) -> None:
     """
     settle(folder)
     newest = {pattern: _newest(Path(folder), pattern) for pattern in patterns}
-    last = max((step for step in newest.values() if step is not None), default=None)
+    last = max(newest.values(), default=_NONE)
     lacking = [pattern for pattern, step in newest.items() if step != last]
-    if last is not None and lacking:
+    if lacking:
         there = next(pattern for pattern, step in newest.items() if step == last)
         alone, other = (Path(folder, pattern.replace("*", str(last))) for pattern in (there, lacking[0]))
-        before = "the pair before it" if newest[lacking[0]] is not None else "the beginning"
+        before = "the pair before it" if newest[lacking[0]] != _NONE else "the beginning"
         _stop(f"{alone} has no {other.name} beside it: put that there, or move it away to train from {before}")
 
 
-def _newest(folder: Path, pattern: str) -> int | None:
+_NONE = -1  # below the step of any checkpoint
+
+
+def _newest(folder: Path, pattern: str) -> int:
     """The highest number that files have in the place of the star of a pattern."""
     first, _, last = pattern.partition("*")
     names = (path.name.removeprefix(first).removesuffix(last) for path in folder.glob(pattern))
-    return max((int(name) for name in names if name.isdecimal()), default=None)
+    return max((int(name) for name in names if name.isdecimal()), default=_NONE)
 
 
 def _refuse_shapes(saved: Mapping[str, Any], wanted: Mapping[str, torch.Tensor], path: Any) -> None:
@@ -399,6 +419,15 @@ def _refuse_shapes(saved: Mapping[str, Any], wanted: Mapping[str, torch.Tensor],
                 f"{path} is a checkpoint of another version: "
                 f"{name} has the shape {there} there and {tuple(tensor.shape)} in the network"
             )
+
+
+def _refuse_parts(saved: Set[str], wanted: Set[str], path: Any) -> None:
+    extra, lacking = saved - wanted, wanted - saved
+    if (extra and lacking) or not saved & wanted:
+        _stop(
+            f"{path} is a checkpoint of another version: "
+            f"it has {_listed(extra) or 'nothing else'}, and lacks {_listed(lacking) or 'nothing'}"
+        )
 
 
 def _parts(names: Mapping[str, Any]) -> set[str]:

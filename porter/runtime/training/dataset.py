@@ -71,10 +71,10 @@ def read_clips(
     phones, broken = _phones(folder / TEXTS)
     sounds = _names(folder / SOUNDS)
     features = [FEATURES, SPEAKERS] if version in WITH_SPEAKERS else [FEATURES]
-    there = {name: _names(folder / name) for name in features}
     sounding = sorted(phones.keys() & sounds)
-    missing = [folder / part / f"{n}.pt" for n in sounding for part in features if f"{n}.pt" not in there[part]]
-    whole = [name for name in sounding if all(f"{name}.pt" in there[part] for part in features)]
+    missing = _missing(folder, features, sounding)
+    incomplete = {path.stem for path in missing}
+    whole = [name for name in sounding if name not in incomplete]
     left_out = _without_the_other(phones.keys(), sounds, broken)
     clips: list[Clip] = []
     for name in whole:
@@ -88,7 +88,7 @@ def read_clips(
     reading = Reading(
         folder,
         tuple(clips),
-        1 if len(whole) >= _FEW else max(2, _FEW // max(1, len(whole))),
+        _repeats(len(whole)),
         tuple(missing),
         {reason: tuple(names) for reason, names in left_out.items()},
         tuple(sorted(phones.keys() - sounds)),
@@ -97,6 +97,17 @@ def read_clips(
         reading.refuse_missing()
         raise DatasetError(f"{folder} has no clip to train on{_because(left_out)}")
     return reading
+
+
+def _missing(folder: Path, features: Sequence[str], names: Sequence[str]) -> list[Path]:
+    """Feature files that are not there for these clips; `features` are the folders that should have one for each."""
+    there = {part: _names(folder / part) for part in features}
+    return [folder / part / f"{name}.pt" for name in names for part in features if f"{name}.pt" not in there[part]]
+
+
+def _repeats(clips: int) -> int:
+    """How often an epoch has each of so many clips."""
+    return 1 if clips >= _FEW else max(2, _FEW // max(1, clips))
 
 
 def _without_the_other(phones: Set[str], sounds: Set[str], broken: Mapping[int, list[str]]) -> dict[str, list[str]]:
@@ -113,6 +124,16 @@ def _without_the_other(phones: Set[str], sounds: Set[str], broken: Mapping[int, 
 
 def _phones(path: Path) -> tuple[dict[str, list[str]], dict[int, list[str]]]:
     """The phones of each clip that the list of texts names, and the names in lines with other numbers of columns."""
+    rows = [line.split("\t") for line in _text(path).strip("\n").split("\n")]
+    broken: dict[int, list[str]] = {}
+    for row in rows:
+        if len(row) != _COLUMNS and row != [""]:
+            broken.setdefault(len(row), []).append(row[0])
+    return {row[0]: row[1].split(" ") for row in rows if len(row) == _COLUMNS}, broken
+
+
+def _text(path: Path) -> str:
+    """What a file of UTF-8 without a byte order mark holds, with plain ends of lines."""
     try:
         content = path.read_bytes()
         text = content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
@@ -127,12 +148,7 @@ def _phones(path: Path) -> tuple[dict[str, list[str]], dict[int, list[str]]]:
             f"{path} begins with a byte order mark, which upstream takes for a part of the first clip's name: "
             "save it as UTF-8 without one"
         )
-    rows = [line.split("\t") for line in text.strip("\n").split("\n")]
-    broken: dict[int, list[str]] = {}
-    for row in rows:
-        if len(row) != _COLUMNS and row != [""]:
-            broken.setdefault(len(row), []).append(row[0])
-    return {row[0]: row[1].split(" ") for row in rows if len(row) == _COLUMNS}, broken
+    return text
 
 
 def _names(folder: Path) -> set[str]:

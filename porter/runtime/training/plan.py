@@ -89,11 +89,16 @@ def read_plan(path: Path) -> Plan:
         plan = Plan(**{**told, "boundaries": tuple(told["boundaries"]), "tokens": tuple(told["tokens"])})
     except (KeyError, TypeError):
         raise DatasetError(f"{path} lacks parts of a plan of buckets; {_AGAIN}") from None
-    above_zero = (*plan.boundaries[1:], *plan.tokens, plan.sampling_rate, plan.hop_length)
-    whole = all(type(n) is int for n in (*plan.boundaries, *above_zero)) and min(above_zero, default=0) > 0
-    if not whole or not is_rising(plan.boundaries) or len(plan.tokens) != len(plan.boundaries) - 1:
+    if not _is_possible(plan):
         raise DatasetError(f"the boundaries or text lengths in {path} are none; {_AGAIN}")
     return plan
+
+
+def _is_possible(plan: Plan) -> bool:
+    """Whether the numbers of a plan are whole and above zero, boundaries rise, and each bucket has a text length."""
+    above_zero = (*plan.boundaries[1:], *plan.tokens, plan.sampling_rate, plan.hop_length)
+    whole = all(type(n) is int for n in (*plan.boundaries, *above_zero)) and min(above_zero) > 0
+    return whole and is_rising(plan.boundaries) and len(plan.tokens) == len(plan.boundaries) - 1
 
 
 def is_rising(boundaries: Sequence[int]) -> bool:

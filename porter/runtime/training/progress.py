@@ -93,22 +93,9 @@ class Progress:
         if step is None:
             return
         lasted, graphs = time.monotonic() - step.begun, utils.compiles()
-        new = graphs - step.compiles
         self._line.stop()
-        if new:
-            named = f"{new} graphs" if new > 1 else "a graph"
-            if self._passes:
-                shapes = ", ".join("x".join(map(str, shape)) for shape in dict.fromkeys(step.shapes))
-                self._line.say(
-                    f"warning: {named} compiled after the first pass over the buckets, in {_lasting(lasted)}, "
-                    f"for {self.describe(step.shapes)}; shapes {shapes}"
-                )
-            elif step.is_new and self._times is not None:
-                self._times.keep(step.shapes, lasted)
-                self._line.say(f"compiled {named} in {_lasting(lasted)}, {graphs} so far")
-            else:
-                again = f"another {named.removeprefix('a ')}" if new == 1 else f"{named} more"
-                self._line.say(f"compiled {again} in {_lasting(lasted)}, for {self.describe(step.shapes)}")
+        if graphs != step.compiles:
+            self._say_compiled(step, lasted, graphs)
             self._reset()  # a step that compiles says nothing of speed
             return
         self._steps += 1
@@ -120,6 +107,23 @@ class Progress:
             frames = f", {self._frames / took:.0f} frames/s" if self._frames else ""
             self._line.show(f"training: {speed}{frames}, {graphs} graphs so far")
             self._reset()
+
+    def _say_compiled(self, step: _Step, lasted: float, graphs: int) -> None:
+        """Tell of a step that compiled, until there were so many graphs: only the first of each shape should."""
+        new = graphs - step.compiles
+        named = f"{new} graphs" if new > 1 else "a graph"
+        if self._passes:
+            shapes = _listed(step.shapes)
+            self._line.say(
+                f"warning: {named} compiled after the first pass over the buckets, in {_lasting(lasted)}, "
+                f"for {self.describe(step.shapes)}; shapes {shapes}"
+            )
+        elif step.is_new and self._times is not None:
+            self._times.keep(step.shapes, lasted)
+            self._line.say(f"compiled {named} in {_lasting(lasted)}, {graphs} so far")
+        else:
+            again = f"{named} more" if new > 1 else "another graph"
+            self._line.say(f"compiled {again} in {_lasting(lasted)}, for {self.describe(step.shapes)}")
 
     def _reset(self) -> None:
         self._told, self._steps, self._frames = time.monotonic(), 0, 0
@@ -134,7 +138,7 @@ class Progress:
         frames = self._padded(shapes)
         size = shapes[0][0] if shapes and shapes[0] else 0
         if not frames:
-            return "batches of " + ", ".join("x".join(map(str, shape)) for shape in dict.fromkeys(shapes))
+            return f"batches of {_listed(shapes)}"
         tokens = self._tokens[self._pads.index(frames)]
         return f"{size} clips of {frames} frames" + (f" and {tokens} phones" if tokens else "")
 
@@ -149,6 +153,10 @@ def _shapes(value: Any) -> Iterator[tuple[int, ...]]:
     elif isinstance(value, (tuple, list)):
         for item in value:
             yield from _shapes(item)
+
+
+def _listed(shapes: Shapes) -> str:
+    return ", ".join("x".join(map(str, shape)) for shape in dict.fromkeys(shapes))
 
 
 def _lasting(seconds: float) -> str:

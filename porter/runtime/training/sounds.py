@@ -3,8 +3,9 @@
 import os
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 NEEDED = "install ffmpeg, so that the command `ffmpeg` is found on PATH"
 
@@ -12,6 +13,8 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _RIFF, _FMT = struct.Struct("<4sI4s"), struct.Struct("<HHIIHH")
 _CHUNK = struct.Struct("<4sI")
 _MOST = 64  # chunks of a file that are looked at
+
+_Layout = tuple[int, int, int, int]  # format, channels, rate and bits
 
 
 class Wave(NamedTuple):
@@ -58,33 +61,50 @@ def read_header(path: str | os.PathLike[str]) -> Wave | None:
     with open(path, "rb") as file:  # noqa: PTH123  # once a clip and step
         size = os.fstat(file.fileno()).st_size
         head = file.read(_RIFF.size)
-        if len(head) < _RIFF.size or head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
+        if head[:4] + head[8:] not in (b"RIFFWAVE", b"RF64WAVE"):
             return None
-        layout: tuple[int, int, int, int] | None = None
+        layout: _Layout | None = None
         plain = head[:4] == b"RIFF"
-        for _ in range(_MOST):
-            head = file.read(_CHUNK.size)
-            if len(head) < _CHUNK.size:
-                return None
-            name, told = _CHUNK.unpack(head)
+        for name, told, body in _chunks(file):
             if name == b"data" and layout is not None:
                 start = file.tell()
                 there = max(0, min(told, size - start))
                 ends = start + told in (size, size - told % 2)
                 return Wave(*layout, start, there, plain and ends and told > 0)
-            if name == b"fmt " and _FMT.size <= told <= 1024:
-                body = file.read(told + told % 2)
-                if len(body) < _FMT.size:
-                    return None
-                kind, channels, rate, _, together, bits = _FMT.unpack_from(body)
-                plain = plain and layout is None and kind in (_PCM, _FLOAT) and together == channels * bits // 8
-                if kind == _EXTENSIBLE and told >= 26:  # the format is the first word of its GUID
-                    kind = struct.unpack_from("<H", body, 24)[0]
-                layout = (kind, channels, rate, bits)
+            if len(body) >= _FMT.size:
+                plain &= layout is None
+                layout, known = _layout(body, told)
+                plain &= known
             else:
-                plain = plain and name == b"fact"
-                file.seek(told + told % 2, os.SEEK_CUR)
+                plain &= name == b"fact"
         return None
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
+    """The first chunks of a WAV file: name, size and, of one that tells the format, what is in it.
+
+    At any other, the file is where its content begins.
+    """
+    for _ in range(_MOST):
+        head = file.read(_CHUNK.size)
+        if len(head) < _CHUNK.size:
+            return
+        name, size = _CHUNK.unpack(head)
+        padded = size + size % 2
+        if name == b"fmt " and _FMT.size <= size <= 1024:
+            yield name, size, file.read(padded)
+        else:
+            yield name, size, b""
+            file.seek(padded, os.SEEK_CUR)
+
+
+def _layout(body: bytes, size: int) -> tuple[_Layout, bool]:
+    """What a chunk of this size says of the format, and whether that needs nothing else to be understood."""
+    kind, channels, rate, _, together, bits = _FMT.unpack_from(body)
+    known = kind in (_PCM, _FLOAT) and together == channels * bits // 8
+    if kind == _EXTENSIBLE and size >= 26:  # the format is the first word of its GUID
+        kind = struct.unpack_from("<H", body, 24)[0]
+    return (kind, channels, rate, bits), known
 
 
 def is_direct(wave: Wave | None, rate: int) -> bool:
