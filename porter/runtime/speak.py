@@ -18,6 +18,7 @@ from .training.files import write
 
 _SHORTEST, _LONGEST = 3, 10  # seconds of a reference that upstream takes
 _GPT, _SYNTHESIZER = "weights of the GPT (s1)", "weights of the synthesizer (s2)"
+_INPUTS = {"gpt": "file", "sovits": "file", "ref": "file", "bert": "folder", "hubert": "folder"}  # by option
 _SEEDS = 1 << 32  # those of numpy, which upstream seeds too
 _SILENT = 1e-4  # a reference whose samples, of 1 at most, are all smaller is silence
 _PHONEMES = {322: 512, 732: 732}  # rows of upstream's tables, of v1 and of later versions: synthesizer's and GPT's
@@ -96,13 +97,10 @@ def _speak(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """What can be told before anything is loaded."""
-    for name in ("gpt", "sovits", "ref"):
-        if not Path(getattr(options, name)).is_file():
-            raise Refused(f"--{name}: there is no file {getattr(options, name)}")
-    for name in ("bert", "hubert"):
-        folder = getattr(options, name)
-        if folder is not None and not Path(folder).is_dir():
-            raise Refused(f"--{name}: there is no folder {folder}")
+    for name, kind in _INPUTS.items():
+        path = getattr(options, name)
+        if path is not None and not (Path(path).is_file() if kind == "file" else Path(path).is_dir()):
+            raise Refused(f"--{name}: there is no {kind} {path}")
     if not any(letter.isalnum() for letter in options.text):
         raise Refused("--text holds nothing to say")
     if not -1 <= options.seed < _SEEDS:

@@ -75,13 +75,17 @@ def why_unused(error: Exception | None, *, told: bool = False) -> str:
     if choice.wanted() == "cpu" or _PJRT_DEVICE.startswith("CPU"):
         return ""
     found = chips.tpu_chips()
-    here = f"this machine has {found} TPU chip{'s' if found > 1 else ''}, but " if found else ""
     if error is not None:
         wanted = found or told or _PJRT_DEVICE.startswith("TPU")
-        return f"{here}no XLA device can be had: {_reason(error)}" if wanted else ""
+        return f"{_chips_here(found)}no XLA device can be had: {_reason(error)}" if wanted else ""
     if found and not _PJRT_DEVICE and not on_tpu():
-        return f"{here}torch_xla does not find libtpu: pip install 'torch_xla[tpu,pallas]'"
+        return f"{_chips_here(found)}torch_xla does not find libtpu: pip install 'torch_xla[tpu,pallas]'"
     return ""
+
+
+def _chips_here(found: int) -> str:
+    """What this machine has, before a clause that says what is amiss with it; "" for no chip."""
+    return f"this machine has {found} TPU chip{'s' if found > 1 else ''}, but " if found else ""
 
 
 def _reason(error: BaseException) -> str:

@@ -28,8 +28,9 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | N
     `torch.autograd.grad`. A tensor of the result wants a gradient where the function's does. `context_fn`,
     `determinism_check`, `debug` and `early_stop` have no meaning there and are left out.
     """
-    inputs = [value for value in pytree.tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
-    if all(value.device.type != "xla" for value in inputs):
+    given = pytree.tree_leaves((args, kwargs))
+    devices = [value.device for value in given if isinstance(value, torch.Tensor) and value.device.type == "xla"]
+    if not devices:
         reentrant = bool(use_reentrant)
         return torch_checkpoint.checkpoint(function, *args, use_reentrant=reentrant, **kwargs)
 
@@ -46,23 +47,25 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | N
         # The first time nobody keeps the graph, which tells what of the result wants a gradient.
         replayed = torch.is_grad_enabled()
         with torch.set_grad_enabled(True):
-            given, named = pytree.tree_unflatten(list(values), form)
-            flat, made = pytree.tree_flatten(function(*given, **named))
+            own, named = pytree.tree_unflatten(list(values), form)
+            flat, made = pytree.tree_flatten(function(*own, **named))
         if replayed:
             return tuple(flat)
         forms.append(made)
         with_gradient.extend(isinstance(value, torch.Tensor) and value.requires_grad for value in flat)
-        return tuple(value.detach() if isinstance(value, torch.Tensor) else value for value in flat)
+        return tuple(map(_detached, flat))
 
     # A reentrant checkpoint gives parameters no gradient unless some argument wants one, and all of its results one.
     forms: list[pytree.TreeSpec] = []
-    device = next(value.device for value in inputs if value.device.type == "xla")
-    wants_grad = torch.zeros((), device=device, requires_grad=True)
+    wants_grad = torch.zeros((), device=devices[0], requires_grad=True)
     xla_checkpoint = importlib.import_module("torch_xla.utils.checkpoint").checkpoint
     # torch_xla 2.5 asks for the state of autocast by names that torch has deprecated, in the backward pass too.
     for category in (DeprecationWarning, FutureWarning):
         warnings.filterwarnings("ignore", category=category, module=r"torch_xla\.utils\.checkpoint")
     result = xla_checkpoint(run, wants_grad, *leaves, use_reentrant=True, preserve_rng_state=preserve)
-    wanted = zip(result, with_gradient, strict=True)
-    flat = [x.detach() if isinstance(x, torch.Tensor) and not wants else x for x, wants in wanted]
+    flat = [x if wants else _detached(x) for x, wants in zip(result, with_gradient, strict=True)]
     return pytree.tree_unflatten(flat, forms.pop())
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, torch.Tensor) else value

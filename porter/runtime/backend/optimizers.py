@@ -92,27 +92,33 @@ def _make_adam_state(optimizer: torch.optim.Optimizer) -> None:
         optimizer.register_load_state_dict_post_hook(_marked.discard)
 
 
-@contextlib.contextmanager
-def _steady_bias_correction(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Keep Adam's bias corrections away from numbers that other graphs do not have, for the step.
+def _steady_step(taken: float, fast: float, slow: float) -> float | None:
+    """The count of steps that Adam's bias corrections shall be computed from in place of `taken`, if of another.
 
     They are data of the graph, but 1 is a constant: when they reach it in float32, after some 1650 steps
     with a beta of 0.99, the step would compile again. Equal numbers are one parameter of a graph: in the first
     step `sqrt(1 - 0.99)` is the 0.1 of a network, and the second would compile again. The difference is less
     than 2e-7 of an update.
     """
+    if not fast <= slow or not 0 < slow < 1:
+        return None
+    if taken == 0:
+        return 2.0**-23
+    last = int(math.log(2.0**-22) / math.log(slow))
+    return last - 1 if taken >= last else None
+
+
+@contextlib.contextmanager
+def _steady_bias_correction(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Keep Adam's bias corrections away from numbers that other graphs do not have, for the step."""
     held: list[tuple[dict[str, Any], torch.Tensor]] = []
     for group, parameter in _adam_parameters(optimizer):
-        slow, fast = (float(beta) for beta in reversed(group["betas"]))
-        if not fast <= slow or not 0 < slow < 1:
-            continue
-        last = int(math.log(2.0**-22) / math.log(slow))
         state = optimizer.state[parameter]
         step = state["step"]
-        taken = float(step)
-        if taken == 0 or taken >= last:
+        steady = _steady_step(float(step), *map(float, group["betas"]))
+        if steady is not None:
             held.append((state, step))
-            state["step"] = torch.full_like(step, last - 1 if taken else 2.0**-23)
+            state["step"] = torch.full_like(step, steady)
     try:
         yield
     except BaseException:

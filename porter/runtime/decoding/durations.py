@@ -141,13 +141,16 @@ class _HostNoise(TorchFunctionMode):
             swapped = func(*args, **given)
             self._swapped[swapped] = tuple(args[1:3]) if len(args) == 3 else (given["dim0"], given["dim1"])
             return swapped
-        made = None
-        if func is torch.randn_like:
-            like, axes = args[0], self._swapped.get(args[0], (0, 0))
-            made = self._text.noise(like.shape, given.get("dtype") or like.dtype, like.device, axes)
-        elif func is torch.randn:
-            size = given.get("size", args)
-            size = torch.Size(size if all(isinstance(one, int) for one in size) else size[0])
-            device = torch.device(given.get("device") or self._text.symbols.length.device)
-            made = self._text.noise(size, given.get("dtype") or torch.get_default_dtype(), device, (0, 0))
+        drawn = {torch.randn_like: self._randn_like, torch.randn: self._randn}.get(func)
+        made = drawn(args, given) if drawn is not None else None
         return func(*args, **given) if made is None else made
+
+    def _randn_like(self, args: Any, given: Any) -> Any:
+        like, axes = args[0], self._swapped.get(args[0], (0, 0))
+        return self._text.noise(like.shape, given.get("dtype") or like.dtype, like.device, axes)
+
+    def _randn(self, args: Any, given: Any) -> Any:
+        size = given.get("size", args)
+        size = torch.Size(size if all(isinstance(one, int) for one in size) else size[0])
+        device = torch.device(given.get("device") or self._text.symbols.length.device)
+        return self._text.noise(size, given.get("dtype") or torch.get_default_dtype(), device, (0, 0))

@@ -132,15 +132,10 @@ class Panel:
             while done < steps_left:
                 done += 1
                 held = tokens[given:done]
-                if mute is None:
-                    if len(held) >= length:
-                        yield held[None], False
-                        given = done
-                elif len(held) >= length + 2:
-                    cut = _quietest(mute.cpu()[held] - least)
-                    if cut is not None and cut + 1 >= length:
-                        yield held[None], False
-                        given += cut + 1
+                piece = _piece(held, length, mute, least)
+                if piece:
+                    yield held[None], False
+                    given += piece
             if last:
                 yield (tokens[None, given:] if given < len(tokens) else None), True
 
@@ -184,6 +179,16 @@ def _most(early_stop: int) -> int:
 
 def _last(found: Decoded, most: int) -> int:
     return len(found.tokens) if found.ended else most - 1
+
+
+def _piece(codes: Tensor, length: int, mute: Tensor | None, least: float) -> int:
+    """How many of the codes at hand are a piece; 0 where more are to come first."""
+    if mute is None:
+        return len(codes) if len(codes) >= length else 0
+    if len(codes) < length + 2:
+        return 0
+    cut = _quietest(mute.cpu()[codes] - least)
+    return cut + 1 if cut is not None and cut + 1 >= length else 0
 
 
 def _quietest(score: Tensor) -> int | None:
