@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar
 
 import libcst as cst
@@ -345,9 +346,7 @@ class FuseLayers(Rule):
 
     def _words(self, owner: cst.ClassDef) -> set[str]:
         """The names in what a class may run, `matmul` for the operator too."""
-        parts = [part for node in self.file.project.reached(self.file, owner) for part in descendants(node)]
-        operators = {"matmul" for part in parts if isinstance(part, cst.MatrixMultiply)}
-        return operators | {part.value for part in parts if isinstance(part, cst.Name)}
+        return {word for node in self.file.project.reached(self.file, owner) for word in _words_in(node)}
 
     def _may_be_chain(self, owner: cst.ClassDef) -> bool:
         """Whether a class has the layers and the activations of a chain, or the products of an attention.
@@ -374,3 +373,9 @@ class FuseLayers(Rule):
             else:
                 single += classes is not None and classes <= _CONVOLUTIONS
         return lists, single
+
+
+@lru_cache(maxsize=1024)  # helpers are reached from many classes
+def _words_in(node: cst.CSTNode) -> frozenset[str]:
+    told = (part for part in descendants(node) if type(part) is cst.Name or type(part) is cst.MatrixMultiply)
+    return frozenset(part.value if isinstance(part, cst.Name) else "matmul" for part in told)

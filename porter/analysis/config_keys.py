@@ -117,7 +117,7 @@ class ConfigUse:
         """The whole chains `name.a.b` in a part of a file, each with `a.b`; with "" for the name alone."""
         if space not in self._chains:
             found = self._chains[space] = {}
-            for node in descendants(space):
+            for node in file.index.nodes if space is file.module else descendants(space):
                 if (type(node) is cst.Name or type(node) is cst.Attribute) and (full := _chain(file, node)):
                     first, _, rest = full.partition(".")
                     found.setdefault(first, []).append((node, rest))

@@ -19,7 +19,7 @@ from ..syntax.scopes import Binding, Imported, Index, imported_module
 from ..syntax.spans import Places, Rendering, Span
 from ..syntax.template import names_in
 from ..syntax.values import Kind, Value
-from ..syntax.walk import descendants, dotted, own_of_type
+from ..syntax.walk import N, descendants, dotted, own_of_type
 from .parsing import import_names, import_names_below, parse_file
 from .runtime_names import runtime_result
 
@@ -157,10 +157,11 @@ class SourceFile:
 
     def ancestors(self, node: cst.CSTNode) -> Iterable[cst.CSTNode]:
         """The nodes around a node, innermost first."""
-        current = self.index.parents.get(node)
+        parents = self.index.parents
+        current = parents.get(node)
         while current is not None:
             yield current
-            current = self.index.parents.get(current)
+            current = parents.get(current)
 
     def steps_out(self, node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
         """The nodes around a node, innermost first, each with that child of it that the node is, or is part of."""
@@ -214,7 +215,7 @@ class SourceFile:
 
     def function(self, node: cst.CSTNode) -> cst.FunctionDef | None:
         """The innermost function around a node."""
-        return next((a for a in self.ancestors(node) if type(a) is cst.FunctionDef), None)
+        return self._around(node, cst.FunctionDef)
 
     def space(self, node: cst.CSTNode) -> cst.CSTNode:
         """The code that shares its local names with a node: the body of the function around it, or the module."""
@@ -223,7 +224,14 @@ class SourceFile:
 
     def owner(self, node: cst.CSTNode) -> cst.ClassDef | None:
         """The innermost class around a node."""
-        return next((a for a in self.ancestors(node) if type(a) is cst.ClassDef), None)
+        return self._around(node, cst.ClassDef)
+
+    def _around(self, node: cst.CSTNode, kind: type[N]) -> N | None:
+        parents = self.index.parents
+        current = parents.get(node)
+        while current is not None and type(current) is not kind:
+            current = parents.get(current)
+        return current
 
     def statement(self, node: cst.CSTNode) -> cst.BaseStatement:
         """The statement that a node is part of."""

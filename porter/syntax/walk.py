@@ -24,7 +24,7 @@ def meaningful_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind) if f.name not in _TRIVIA and not f.name.startswith("whitespace"))
 
 
-# Everything else that a field can hold is a node; asking `isinstance(value, CSTNode)` costs ten times as much.
+# Everything else that a field can hold is a node, or several; `isinstance(value, CSTNode)` costs ten times as much.
 PLAIN = frozenset({type(None), str, bool, int, cst.MaybeSentinel})
 
 
@@ -49,7 +49,7 @@ def children(node: cst.CSTNode) -> list[cst.CSTNode]:
     for value in (read(node),) if alone else read(node):
         kind = type(value)
         if kind is tuple or kind is list:
-            found += [item for item in value if type(item) not in PLAIN]
+            found += value
         elif kind not in PLAIN:
             found.append(value)
     return found
