@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -39,12 +40,13 @@ class Survey:
 
     def uses_torch(self, path: str) -> bool:
         """Whether a file imports torch."""
-        return b"torch" in self._content(path) and self.facts(path).uses_torch
+        return self.names(path, ["torch"]) and self.facts(path).uses_torch
 
     def names(self, path: str, words: Iterable[str]) -> bool:
-        """Whether a file's text has one of some names in it, as far as its bytes tell."""
+        """Whether a file's text has one of some names in it as a whole word, as far as its bytes tell."""
         content = self._content(path)
-        return any(word.encode("utf-8", "surrogateescape") in content for word in words)
+        encoded = (word.encode("utf-8", "surrogateescape") for word in words)
+        return any(w in content and re.search(rb"(?<!\w)%s(?!\w)" % re.escape(w), content) for w in encoded)
 
     def text(self, path: str) -> str:
         """The text of a file, "" for one that is not Python."""

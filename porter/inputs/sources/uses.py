@@ -49,7 +49,7 @@ _LEARNS = re.compile(r"backward(?:(?<=\.backward)|(?<=\.manual_backward))[ \t]*\
 
 def uses(survey: Survey, path: str, networks: Mapping[str, frozenset[str]]) -> Uses:
     """What the file `path` does with `networks`: names of classes by file."""
-    if not survey.names(path, {"torch", *map(_module_name, networks)}):
+    if not survey.names(path, {"torch", *(_module_name(file) for file, classes in networks.items() if classes)}):
         return Uses({}, Role.OTHER)  # an import of a file names it
     computes = survey.facts(path).uses_torch and not survey.tree.inside(path)
     built = _built(survey, path, networks)
