@@ -26,6 +26,7 @@ from .in_passing import in_passing
 from .lengths import read_once
 from .outside import harmless
 
+_LOOKED_AT = DETECTORS.keys() | {cst.Import, cst.ImportFrom}
 _NAMING = frozenset({cst.Name, cst.Attribute})  # of which only what means something of torch's is looked at
 
 
@@ -119,7 +120,7 @@ def _finds(file: SourceFile, upstream: Project | None = None) -> Iterator[Found]
     named = file.fact(torch_names)
     for node in file.index.nodes:
         kind = type(node)  # of every node: isinstance asks an abstract class
-        if kind in _NAMING and node not in named:
+        if kind not in _LOOKED_AT or (kind in _NAMING and node not in named):
             continue
         for detect in DETECTORS.get(kind, ()):
             yield from detect(file, node)

@@ -45,11 +45,12 @@ class Objects(Kinds):
 
     def on_host(self, node: cst.CSTNode) -> bool:
         """Whether a place is in code that never runs for the device, as a whole."""
+        parents = self._index.parents
         around: cst.CSTNode | None = node
         while around is not None and type(around) is not cst.FunctionDef:
             if type(around) is cst.Lambda:
                 return False  # it runs when it is called, wherever that is
-            around = self._index.parents.get(around)
+            around = parents.get(around)
         return self._flow.on_host(self.file, self._index.module if around is None else around)
 
     def calls_of(self, function: cst.FunctionDef) -> list[tuple[SourceFile, cst.Call, int]]:
