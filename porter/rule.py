@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from textwrap import dedent
 from typing import ClassVar
 
@@ -15,6 +14,7 @@ from .analysis.project import SourceFile
 from .codemod.requests import Needed as Needed
 from .codemod.requests import Replacement, Requests, RuleHeader, Ties
 from .codemod.requests import Safety as Safety
+from .syntax.predicates import last_parts
 from .syntax.template import Bindings, fill, match
 from .syntax.walk import brief, dotted
 
@@ -56,6 +56,9 @@ class Rule(RuleHeader):
 
     examples: ClassVar[Sequence[Example]] = ()
     untouched: ClassVar[Sequence[str]] = ()
+    # The names (`randn` of `torch.randn`, `cuda` of `x.cuda()`) of what two visitors are for; None for all.
+    calls: ClassVar[Collection[str] | None] = None  # functions and methods, for `visit_Call`
+    attributes: ClassVar[Collection[str] | None] = None  # for `visit_Attribute`
 
     def __init_subclass__(cls) -> None:
         """TypeError for a method that nothing would call: rules have no `leave_<Node>`."""
@@ -173,7 +176,13 @@ class RedirectRule(Rule):
     chains are replaced where they stand.
     """
 
-    targets: ClassVar[Mapping[str, str]]  # full library name → runtime name
+    targets: ClassVar[Mapping[str, str]] = {}  # full library name → runtime name
+
+    def __init_subclass__(cls) -> None:
+        """Have `visit_Attribute` called for what is named as a target is behind its last dot."""
+        super().__init_subclass__()
+        if cls.visit_Attribute is RedirectRule.visit_Attribute:
+            cls.attributes = last_parts(cls.targets)
 
     def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
         """Re-point the targets among imported names."""
@@ -187,18 +196,13 @@ class RedirectRule(Rule):
 
     def visit_Attribute(self, node: cst.Attribute) -> None:
         """Replace a chain such as `F.interpolate` where it stands."""
-        target = self.file.resolve(node) if node.attr.value in self._last_parts else None
+        target = self.file.resolve(node)
         if target is None or target not in self.targets or not self.wanted(node) or self.file.inside_import(node):
             return
         parent = self.file.parent(node)
         if isinstance(parent, cst.Del) or (isinstance(parent, _ASSIGNING) and parent.target is node):
             return  # the library's own name is meant
         self.replace(node, self.runtime(self.targets[target]))
-
-    @cached_property
-    def _last_parts(self) -> frozenset[str]:
-        """The names behind the last dots of what is redirected."""
-        return frozenset(target.rpartition(".")[2] for target in self.targets)
 
     def redirects(self, func: cst.BaseExpression) -> list[Hashable]:
         """The keys of the edits, imports or the attribute itself, by which what is called becomes the runtime's."""

@@ -27,6 +27,7 @@ class BuildHelpersOnDevice(Rule):
     title = "build a helper's tensors on the device"
     safety = Safety.EXACT
     message = "the helper makes its tensors on the host, and they are uploaded each step; told the device, it makes them there"
+    calls: ClassVar = MOVES
     examples: ClassVar = (
         Example(
             before="""

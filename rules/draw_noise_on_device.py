@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import libcst as cst
 
-from porter.analysis.factories import Moved, drawn_in_place, drawn_within, moved_factory, place_factory
+from porter.analysis.factories import MOVES, Moved, drawn_in_place, drawn_within, moved_factory, place_factory
 from porter.rule import Example, Rule, Safety
 from porter.syntax.torch_names import RANDOM_FACTORIES
 
@@ -24,6 +24,7 @@ class DrawNoiseOnDevice(Rule):
     title = "draw noise on the device"
     safety = Safety.EXACT
     message = "the noise was drawn on the host and uploaded each step; drawn on the device it is part of the graph"
+    calls: ClassVar = MOVES
     examples: ClassVar = (
         Example(
             before="""

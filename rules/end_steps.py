@@ -214,6 +214,7 @@ class CopyBeforeIndexing(Rule):
     title = "copy to the host before indexing"
     safety = Safety.EXACT
     message = "an index on the device is a graph of its own for each shape; on the host it costs nothing"
+    calls: ClassVar = ("cpu",)
     examples: ClassVar = (
         Example(
             before="""

@@ -59,6 +59,7 @@ class FillLanesWithGroups(Rule):
         "a few channels in a group leave most of a TPU's 128 lanes empty: there, groups are merged and time folded"
     )
     fixes_hazard = False
+    calls: ClassVar = ("Conv1d",)
     examples: ClassVar = (
         Example(
             before=_BEFORE,

@@ -60,6 +60,7 @@ class KeepOrderAcrossProcesses(Rule):
     title = "the same order in every process"
     safety = Safety.EXACT
     message = "the order of a set of strings differs between processes; sorted, all of them agree"
+    calls: ClassVar = ("list",)
     examples: ClassVar = (
         Example(
             before=_BEFORE,

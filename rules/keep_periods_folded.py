@@ -57,6 +57,7 @@ class KeepPeriodsFolded(Rule):
         "the first layers over a period have too few channels for a TPU's 128 lanes: there, time is folded into them"
     )
     fixes_hazard = False
+    calls: ClassVar = ("Conv2d",)
     examples: ClassVar = (
         Example(
             before=_BEFORE,

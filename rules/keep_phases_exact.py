@@ -31,6 +31,7 @@ class SumPhasesExactly(Rule):
     title = "sum phases exactly"
     safety = Safety.EXACT
     message = "XLA adds phases in float32, and after thousands of turns their sine is another than the host's"
+    calls: ClassVar = ("cumsum",)
     examples: ClassVar = (
         Example(
             before="""

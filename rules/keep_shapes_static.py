@@ -13,7 +13,7 @@ import libcst as cst
 from porter.analysis.factories import sizes
 from porter.analysis.numeric import is_whole
 from porter.rule import Example, Rule, Safety
-from porter.syntax.predicates import only_target
+from porter.syntax.predicates import last_parts, only_target
 from porter.syntax.template import names_in, substitute
 from porter.syntax.values import is_tensor
 from porter.syntax.walk import own_names, own_of_type, spelled
@@ -48,6 +48,7 @@ class KnowMaskLengths(Rule):
         "a size taken from a tensor's maximum waits for the device at each use and makes a graph of each; read it once, "
         "or pass the padded length"
     )
+    calls: ClassVar = last_parts(_SIZED)
     examples: ClassVar = (
         Example(
             before="""

@@ -30,6 +30,7 @@ class TransformOnDevice(Rule):
     title = "stft on the device"
     safety = Safety.EXACT
     message = "the FFT has no lowering and runs on the host; as a product with cosines and sines it runs on the device"
+    calls: ClassVar = ("stft",)
     examples: ClassVar = (
         Example(
             before="""
@@ -465,6 +466,7 @@ class InvertOnDevice(Rule):
     title = "istft on the device"
     safety = Safety.EXACT
     message = "istft ends the process on XLA; in real arithmetic it runs on the device, with its gradient"
+    calls: ClassVar = ("istft",)
     examples: ClassVar = (
         Example(
             before="""

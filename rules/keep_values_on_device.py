@@ -32,6 +32,7 @@ class KeepValuesOnDevice(Rule):
     title = "keep values for logs on the device"
     safety = Safety.EXACT
     message = "reading the value waits for the device; its log can wait until the step has run"
+    calls: ClassVar = ("float", "item")
     examples: ClassVar = (
         Example(
             before="""
@@ -289,6 +290,7 @@ class PrintAfterStep(Rule):
     title = "print tensors after the step"
     safety = Safety.EXACT
     message = "printing a tensor stops the step to fetch it; the same line is printed when the step has run"
+    calls: ClassVar = ("print",)
     examples: ClassVar = (
         Example(
             before="""

@@ -12,7 +12,7 @@ from porter.analysis.arguments import argument_for, bind
 from porter.analysis.project import SourceFile
 from porter.analysis.resent import resent
 from porter.rule import Example, Needed, RedirectRule, Rule, Safety
-from porter.syntax.predicates import leaves, only_target
+from porter.syntax.predicates import last_parts, leaves, only_target
 from porter.syntax.walk import descendants, own_of_type
 
 _TIGHT = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
@@ -35,6 +35,7 @@ class AutocastOnDevice(RedirectRule):
         "torch.cuda.amp.autocast": "utils.autocast",
         "torch.cuda.amp.autocast_mode.autocast": "utils.autocast",
     }
+    calls: ClassVar = last_parts(cuda.AUTOCASTS)
     examples: ClassVar = (
         Example(
             before="""
@@ -230,6 +231,7 @@ class InferWithoutGradients(Rule):
     title = "infer without gradients"
     safety = Safety.EXACT
     message = "inference tensors cannot be written to in slices on XLA; without gradients the values are the same"
+    calls: ClassVar = ("inference_mode",)
     examples: ClassVar = (
         Example(
             before="""
@@ -291,6 +293,7 @@ class LeaveCuda(Rule):
     title = "use the device that there is"
     safety = Safety.EXACT
     message = "CUDA is named where the device in use is meant"
+    calls: ClassVar = ("cuda", "device")
     examples: ClassVar = (
         Example(
             before="""
@@ -488,6 +491,7 @@ class TakeAcceleratorsBranch(Rule):
     title = "take the accelerator's branch"
     safety = Safety.EXACT
     message = "the device in use stands where CUDA stood, so its branch is the one"
+    calls: ClassVar = ("is_available",)
     examples: ClassVar = (
         Example(
             before="""
@@ -878,6 +882,7 @@ class ScaleNoGradients(RedirectRule):
     safety = Safety.EXACT
     message = "bfloat16 needs no scaling of gradients, and CUDA's scaler knows no other device"
     targets: ClassVar = dict.fromkeys(sorted(cuda.SCALERS), "utils.GradScaler")
+    calls: ClassVar = last_parts(cuda.SCALERS)
     examples: ClassVar = (
         Example(
             before="""

@@ -28,6 +28,7 @@ class LeaveScripting(Rule):
     title = "run scripted functions as Python"
     safety = Safety.CLOSE
     message = "XLA fuses the operators itself; a script only adds its own interpreter between"
+    calls: ClassVar = ("script",)
     examples: ClassVar = (
         Example(
             before="""
@@ -161,6 +162,7 @@ class PassCountsAsNumbers(Rule):
     title = "pass channel counts as numbers"
     safety = Safety.EXACT
     message = "slicing by a count kept in a tensor reads the tensor; a list holds the same number"
+    calls: ClassVar = ("IntTensor", "LongTensor")
     examples: ClassVar = (
         Example(
             before=_BEFORE,

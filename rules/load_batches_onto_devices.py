@@ -149,6 +149,7 @@ class LoadBatchesOntoDevices(Rule):
     title = "load batches onto the devices"
     safety = Safety.EXACT
     message = "batches are uploaded in the background, the batch axis sharded over the devices"
+    calls: ClassVar = ("DataLoader",)
     examples: ClassVar = (
         Example(
             before="""

@@ -22,7 +22,7 @@ from porter.analysis.numeric import is_number
 from porter.analysis.steps import training_loop
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import keywords, method_call, positional, with_keywords
-from porter.syntax.predicates import called, is_plain
+from porter.syntax.predicates import called, is_plain, last_parts
 from porter.syntax.template import fill
 from porter.syntax.torch_names import PLAIN_FACTORIES
 from porter.syntax.values import may_be_tensor
@@ -52,6 +52,7 @@ class MakeTensorsOnDevice(Rule):
     message = (
         "the tensor was filled on the host and uploaded each step; made on the device it is a constant of the graph"
     )
+    calls: ClassVar = MOVES
     examples: ClassVar = (
         Example(
             before="""
@@ -243,6 +244,7 @@ class MakeLengthsOnDevice(Rule):
     title = "make lengths and scalars on the device"
     safety = Safety.EXACT
     message = "the number was uploaded as a tensor of its own; as a constant of the graph it needs no upload"
+    calls: ClassVar = last_parts((*MOVES, *COPIES))
     examples: ClassVar = (
         Example(
             before="""
@@ -582,6 +584,7 @@ class MakeTensorsBesideInputs(Rule):
     title = "make tensors beside a function's inputs"
     safety = Safety.EXACT
     message = "the tensor was made on the host although the function's inputs are on the device"
+    calls: ClassVar = last_parts(("tensor", *_MADE))
     examples: ClassVar = (
         Example(
             before="""
@@ -748,6 +751,7 @@ class ComputeFractionsOnHost(Rule):
     title = "compute ranges of fractions on the host"
     safety = Safety.EXACT
     message = "devices compute fractions differently, and with them sizes; the host's numbers are uploaded"
+    calls: ClassVar = last_parts(_HOST_ARITHMETIC)
     examples: ClassVar = (
         Example(
             before="""

@@ -30,6 +30,7 @@ class ReduceAllAxes(Rule):
     title = "reduce all axes on the device"
     safety = Safety.EXACT
     message = "with an empty dim PyTorch reduces all axes, and PyTorch/XLA none; the runtime's function names them all"
+    calls: ClassVar = _NAMES
     examples: ClassVar = (
         Example(
             before="""

@@ -176,6 +176,7 @@ class LoadFittingWeights(Rule):
     title = "load weights that fit"
     safety = Safety.EXACT
     message = "weights of another version, and files that are no checkpoints, are refused with one sentence"
+    calls: ClassVar = ("load_state_dict",)
     examples: ClassVar = (
         Example(
             before="""

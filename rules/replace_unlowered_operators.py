@@ -280,6 +280,7 @@ class CountOnDevice(Rule):
     title = "count labels on the device"
     safety = Safety.EXACT
     message = "bincount has no lowering; labels that are known to be below `minlength` are counted by comparison"
+    calls: ClassVar = ("bincount",)
     examples: ClassVar = (
         Example(
             before="""
@@ -687,6 +688,7 @@ class FactorSmallMatricesOnDevice(Rule):
     title = "log-determinant and inverse on the device"
     safety = Safety.EXACT
     message = "the factorisation leaves the device or fails in the backward pass; elimination by hand does neither"
+    calls: ClassVar = ("logdet", "inverse", "inv")
     examples: ClassVar = (
         Example(
             before="""

@@ -13,7 +13,7 @@ from porter.analysis.project import SourceFile
 from porter.analysis.steps import training_loop
 from porter.rule import Example, Needed, Rule, Safety
 from porter.syntax.calls import argument, has_star, method_call
-from porter.syntax.predicates import is_plain, only_small, only_target
+from porter.syntax.predicates import is_plain, last_parts, only_small, only_target
 from porter.syntax.walk import descendants, holds_any, key, own_descendants, own_of_type, same
 
 _SAVES = ("torch.save", "torch.serialization.save")
@@ -34,6 +34,7 @@ class SaveFromHost(Rule):
     title = "save checkpoints from the CPU, whole"
     safety = Safety.EXACT
     message = "tensors are copied to the CPU first, and a kill leaves the old file or the new one, never half of one"
+    calls: ClassVar = last_parts(_SAVES)
     examples: ClassVar = (
         Example(
             before="""

@@ -49,6 +49,7 @@ class StepThroughRuntime(Rule):
     title = "one graph for all steps of an optimizer"
     safety = Safety.EXACT
     message = "the first step of an optimizer would be a graph of its own"
+    calls: ClassVar = ("step",)
     examples: ClassVar = (
         Example(
             before=f"{_MAKE}{_LOOP}",

@@ -216,6 +216,7 @@ class UploadConstantsOnce(Rule):
     title = "upload constants once"
     safety = Safety.EXACT
     message = "each step sends the same numbers to the device; equal ones are sent once"
+    calls: ClassVar = ("to", "cuda")
     examples: ClassVar = (
         Example(
             before="""

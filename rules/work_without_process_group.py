@@ -9,6 +9,7 @@ import libcst as cst
 from porter.analysis.guards import DISTRIBUTED_ONLY
 from porter.rule import Example, Rule, Safety
 from porter.syntax.calls import has_star
+from porter.syntax.predicates import last_parts
 
 _CALLS = {
     "torch.distributed.get_rank": "utils.get_rank",
@@ -36,6 +37,7 @@ class WorkWithoutProcessGroup(Rule):
     title = "work without a process group"
     safety = Safety.EXACT
     message = "without a process group this call raises; the runtime's answers rank 0 of 1"
+    calls: ClassVar = last_parts(_CALLS)
     examples: ClassVar = (
         Example(
             before="""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import libcst as cst
 
@@ -14,6 +15,7 @@ from ..analysis.double_backward import DoubleBackward
 from ..analysis.project import Project, SourceFile
 from ..errors import PortError
 from ..rule import Rule
+from ..syntax.predicates import last_part
 from ..syntax.spans import Places, Rendering, Span
 from ..syntax.splice import Spliced, can_splice
 from ..syntax.unprinted import restored
@@ -210,29 +212,54 @@ def _lost(
 
 
 def _visit(file: SourceFile, rules: Sequence[tuple[type[Rule], Visitors]]) -> None:
-    dispatch: dict[type[cst.CSTNode], list[Callable[[cst.CSTNode], None]]] = defaultdict(list)
-    owners: dict[Callable[[cst.CSTNode], None], type[Rule]] = {}
+    dispatch: dict[type[cst.CSTNode], list[_Visitor]] = defaultdict(list)
     for rule, kinds in rules:
         try:
             instance = rule(file)
         except Exception as error:
             raise failed(rule, file, None, error) from error
-        for kind, name in kinds:
-            visit = getattr(instance, name)
-            dispatch[kind].append(visit)
-            owners[visit] = rule
+        for kind, method in kinds:
+            names = {cst.Call: rule.calls, cst.Attribute: rule.attributes}.get(kind)
+            dispatch[kind].append(_Visitor(rule, getattr(instance, method), names))
     asked = file.fact(Requests)
+    by_name: dict[tuple[type[cst.CSTNode], str | None], list[_Visitor]] = {}
     for node in file.index.nodes:
-        wanted = dispatch.get(type(node))
-        if wanted:
-            asked.visited = node
-            for visit in wanted:
-                try:
-                    visit(node)
-                except Exception as error:
-                    if isinstance(error, RecursionError) and owners[visit].ours:
-                        raise  # it is the tree that is deep
-                    raise failed(owners[visit], file, node, error) from error
+        if type(node) not in dispatch:
+            continue
+        name = _name_of(file, node)
+        key = type(node), name
+        if key not in by_name:
+            by_name[key] = [v for v in dispatch[type(node)] if name is None or v.names is None or name in v.names]
+        asked.visited = node
+        for visitor in by_name[key]:
+            try:
+                visitor.visit(node)
+            except Exception as error:
+                if isinstance(error, RecursionError) and visitor.rule.ours:
+                    raise  # it is the tree that is deep
+                raise failed(visitor.rule, file, node, error) from error
+
+
+class _Visitor(NamedTuple):
+    """A method of a rule that sees nodes of one class: all, or those that are named so."""
+
+    rule: type[Rule]
+    visit: Callable[[cst.CSTNode], None]
+    names: Collection[str] | None
+
+
+def _name_of(file: SourceFile, node: cst.CSTNode) -> str | None:
+    """By what name visitors choose a node: that of an attribute, or of what is called. None is as good as any: a node
+    of another class, and a call by a name that an import made up.
+    """
+    called = node.func if type(node) is cst.Call else node
+    if type(called) is cst.Attribute:
+        return called.attr.value
+    if type(node) is not cst.Call:
+        return None
+    if type(called) is not cst.Name:
+        return ""
+    return called.value if last_part(file.resolve(called) or called.value) == called.value else None
 
 
 def _apply(

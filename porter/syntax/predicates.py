@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import libcst as cst
 
 from .walk import dotted
@@ -39,6 +41,11 @@ def called(node: cst.CSTNode | None) -> str | None:
 def last_part(name: str | None) -> str:
     """The last part of a dotted name; empty where there is none."""
     return (name or "").rpartition(".")[2]
+
+
+def last_parts(names: Iterable[str]) -> frozenset[str]:
+    """The last parts of dotted names."""
+    return frozenset(map(last_part, names))
 
 
 def of_self(node: cst.CSTNode | None) -> str | None:
