@@ -227,6 +227,14 @@ def test_idle_operators_draw_nothing() -> None:
     assert recorded.findings == []
 
 
+def test_bounds_of_python_s_random_integers_are_compared() -> None:
+    with RecordNoise() as recorder:
+        random.randint(2, 5)
+    with ReplayNoise(recorder.draws) as replayed:
+        random.randint(2, 6)
+    assert {finding.problem for finding in replayed.findings()} == {"port only", "upstream only"}
+
+
 def test_python_random_is_restored() -> None:
     before = random.random, random.uniform, random.randint
     with pytest.raises(ZeroDivisionError), RecordNoise():
