@@ -158,6 +158,14 @@ def test_other_parameters_and_signatures_are_findings(reference: Reference) -> N
     assert outcome.findings == ("SynthesizerTrn.infer of the port takes other parameters than upstream's",)
 
 
+def test_torch_xla_imported_for_the_cpu_is_a_finding(reference: Reference) -> None:
+    pytest.importorskip("torch_xla", reason="needs torch_xla")
+    old = "z = (x + torch.randn_like(x)) * mask"
+    outcome = reference.judge("import", old, f"import torch_xla.version\n        {old}")
+    assert outcome.verdict == "mismatch"
+    assert "it imports torch_xla, though nothing of it is on XLA's device" in outcome.findings
+
+
 def test_a_crash_is_told_with_its_line(reference: Reference) -> None:
     outcome = reference.judge("crash", "* random.random()", "* random.nothing()")
     assert outcome.verdict == "error"
