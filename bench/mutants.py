@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -44,6 +45,7 @@ def main() -> int:
     """Try and print; the exit status."""
     told = _arguments()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers share the cores
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that temporary folders are removed
     started = time.perf_counter()
     request = Request(told.device, "tiny", tuple(told.case), 0, 2, 900.0, forms=told.forms)
     sampling = Sampling(told.count, told.seed, tuple(told.files), told.trust)

@@ -278,15 +278,18 @@ def test_upstreams_sides_are_kept_whole(tmp_path: Path) -> None:
     place.mkdir()
     (place / "batches.safetensors").write_bytes(b"x")
     with pytest.raises(LookupError):
-        sides.get("mel")
-    kept = sides.keep("mel", place, Told(draws=3))
+        sides.get("mel", "1")
+    kept = sides.keep("mel", "1", place, Told(draws=3))
     assert kept is not None
     assert (kept.place / "batches.safetensors").read_bytes() == b"x"
     assert kept.reference == Told(draws=3)
-    assert sides.keep("absent", place, None) is None
-    assert Sides(tmp_path / "kept").get("mel") == kept
-    assert sides.get("absent") is None
-    assert sorted(path.name for path in sides.folder.iterdir()) == ["absent", "mel"]
+    assert sides.keep("absent", "1", place, None) is None
+    assert Sides(tmp_path / "kept").get("mel", "1") == kept
+    assert sides.get("absent", "1") is None
+    assert sorted(path.name for path in sides.folder.iterdir()) == ["absent@1", "mel@1"]
+    sides.keep("mel", "2", place, Told(draws=4))  # the case has changed
+    with pytest.raises(LookupError):
+        sides.get("mel", "1")
 
 
 def test_old_sides_are_removed(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from porter.inputs.upstream import Snapshot
 from porter.inputs.upstream.cache import cache_root
 from porter.validate.children import Server
 from porter.validate.environment import child_environment
-from porter.validate.job import Told
+from porter.validate.job import CHECKPOINT, Told
 from porter.validate.judge import Judge, open_judge
 from porter.validate.outcome import CaseOutcome
 from porter.validate.request import Request
@@ -48,13 +48,13 @@ class Bench:
             return self._ready[name]
 
     def _side(self, name: str) -> Side | None:
-        kept = f"{name}-{case_digest(name)}"
+        by = case_digest(name)
         with suppress(LookupError):
-            return self.sides.get(kept)
+            return self.sides.get(name, by)
         place = self.judge.place(name)
         told = self.judge.run_upstream(name, place)
         try:
-            return self.sides.keep(kept, place, told if isinstance(told, Told) else None)
+            return self.sides.keep(name, by, place, told if isinstance(told, Told) else None)
         finally:
             shutil.rmtree(place)
 
@@ -121,7 +121,11 @@ class Bencher:
             for file in ready.place.iterdir():
                 (place / file.name).symlink_to(file)
         judge = replace(self._judge, request=replace(self._judge.request, timeout=seconds), varies=varied)
-        return judge.run_port(name, place, ready.reference, _quiet)
+        try:
+            return judge.run_port(name, place, ready.reference, _quiet)
+        finally:  # of all cases these are more than 10 GB
+            for file in (*place.glob("port.*"), place / CHECKPOINT):
+                file.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -31,17 +31,17 @@ class Sides:
 
     folder: Path
 
-    def get(self, name: str) -> Side | None:
-        """What is kept of a case. LookupError where that is not known."""
-        place = self.folder / name
+    def get(self, name: str, by: str) -> Side | None:
+        """What is kept of a case, by the judge with the hash `by`. LookupError where that is not known."""
+        place = self._place(name, by)
         if (place / _NOTHING).is_file():
             return None
         if not place.is_dir():
             raise LookupError(name)
         return Side(place, Told.load(place / _TOLD))
 
-    def keep(self, name: str, place: Path, reference: Told | None) -> Side | None:
-        """Take what upstream's run left in `place`, whole or not at all; as `get` gives it."""
+    def keep(self, name: str, by: str, place: Path, reference: Told | None) -> Side | None:
+        """Take what upstream's run left in `place`, whole or not at all, for what was there; as `get` gives it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".") as temporary:
             fresh = Path(temporary) / name
@@ -51,9 +51,14 @@ class Sides:
             else:
                 shutil.copytree(place, fresh)
                 reference.save(fresh / _TOLD)
+            for old in self.folder.glob(f"{name}@*"):
+                shutil.rmtree(old, ignore_errors=True)
             with suppress(OSError):  # another run was faster
-                fresh.rename(self.folder / name)
-        return self.get(name)
+                fresh.rename(self._place(name, by))
+        return self.get(name, by)
+
+    def _place(self, name: str, by: str) -> Path:
+        return self.folder / f"{name}@{by}"
 
 
 def remove_stale(folder: Path) -> None:
