@@ -175,6 +175,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "files.configuration": "configurations and logs of trainers, on the host",
     },
     "sounds": {"files.sounds": "sound files that a port reads without ffmpeg, on the host"},
+    "audio_tools": {"files.tools": "tools/my_utils.py: sound files, paths and folders that people give, on the host"},
     "datasets": {"files.datasets": "folders of data that a port's trainers refuse, or say something of, on the host"},
     "plans": {"files.plans": "buckets of data as a port's trainers plan them, on the host"},
     "loops": {"files.loops": "a port's loop over batches: what it says, and what it loads ahead, on the host"},
