@@ -222,6 +222,7 @@ FORMS: dict[str, str] = {
     "functions.spectra": "stft, istft and parts of complex numbers, likewise",
     "functions.writes": "writing under masks and into ranges, losses of ranges, segments, likewise",
     "functions.matrices": "logdet and inverse, likewise",
+    "functions.paths": "maximum_path, beside the search on the host",
 }
 KERNELS: dict[str, str] = {
     "kernels.attention": "attention in a kernel: relative, across, with masks anywhere",

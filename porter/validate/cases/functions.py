@@ -9,7 +9,7 @@ tensor is left out: a device's forms look at none.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -200,6 +200,24 @@ _NO_MATRICES: Calls = {
 }
 
 
+def _paths(ops: Any, given: Batch, *sizes: tuple[int, int], change: Callable[[Tensor], Tensor] = torch.clone) -> object:
+    """Through scores of (frames, tokens) for each sample, the sizes by turns."""
+    scores = change(given["x"].mT[:, :9])
+    masks = [(torch.arange(9)[:, None] < t) & (torch.arange(6) < s) for t, s in sizes]
+    mask = torch.stack([masks[index % len(masks)] for index in range(len(scores))])
+    return ops.maximum_path(scores, mask.to(scores.dtype))
+
+
+_PATHS: Calls = {
+    "whole": lambda o, g: _paths(o, g, (9, 6)),
+    "as many frames as tokens": lambda o, g: _paths(o, g, (6, 6), (1, 1)),
+    "of other lengths": lambda o, g: _paths(o, g, (8, 3), (7, 1), (9, 5)),
+    "ties": lambda o, g: _paths(o, g, (9, 6), (7, 4), change=torch.round),
+    "negative": lambda o, g: _paths(o, g, (9, 6), (7, 4), change=lambda x: x - 9),
+    "float64": lambda o, g: _paths(o, g, (9, 6), change=Tensor.double),
+}
+
+
 def _inputs(subject: Any, settings: Settings, generator: torch.Generator) -> Batch:
     batch, frames = settings.batch, settings.frames
     return {
@@ -224,4 +242,5 @@ CASES = (
     ),
     *writing.CASES,
     Case("functions.matrices", (calling("matrices", _inputs, _MATRICES, _NO_MATRICES, "square"),)),
+    Case("functions.paths", (calling("paths", _inputs, _PATHS, {}, "x"),), gradients=False),
 )

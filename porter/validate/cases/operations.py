@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_NEVER = -1e9  # what a step costs that no path makes
 Bound = int | Tensor  # a number, or one for each sample
 
 
@@ -64,6 +65,32 @@ def _ranged(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
     return found
 
 
+def _maximum_path(value: Tensor, mask: Tensor) -> Tensor:
+    """The path of each sample, as VITS searches it on the host; value and mask are [b, frames, tokens]."""
+    found = torch.zeros_like(value)
+    for row, (scores, inside) in enumerate(zip(value.float(), mask, strict=True)):
+        frames, tokens = int(inside[:, 0].sum()), int(inside[0].sum())
+        found[row, :frames, :tokens] = _path(scores[:frames, :tokens])
+    return found
+
+
+def _path(scores: Tensor) -> Tensor:
+    """Ones where the monotonic path of the greatest sum goes through [frames, tokens]; ties go to the later token."""
+    frames, tokens = scores.shape
+    sums, path = scores.clone(), torch.zeros_like(scores)
+    for y in range(frames):
+        for x in range(max(0, tokens + y - frames), min(tokens, y + 1)):
+            stay = _NEVER if x == y else sums[y - 1, x]
+            begin = 0.0 if y == 0 else _NEVER
+            sums[y, x] += torch.as_tensor(stay).maximum(torch.as_tensor(begin if x == 0 else sums[y - 1, x - 1]))
+    at = tokens - 1
+    for y in reversed(range(frames)):
+        path[y, at] = 1
+        if at > 0 and (at == y or sums[y - 1, at] < sums[y - 1, at - 1]):
+            at -= 1
+    return path
+
+
 def _segments(x: Tensor, starts: Tensor, size: int) -> Tensor:
     for start in starts.tolist():
         if not 0 <= start <= x.shape[-1] - size:
@@ -98,6 +125,7 @@ TORCHS = SimpleNamespace(
     logdet=torch.logdet,
     masked_write_=_masked_write,
     matmul=torch.matmul,
+    maximum_path=_maximum_path,
     parametrized_spectral_norm=nn.utils.parametrizations.spectral_norm,
     parametrized_weight_norm=nn.utils.parametrizations.weight_norm,
     phasor_parts=lambda magnitude, phase: torch.view_as_real(magnitude * torch.exp(phase * 1j)),
