@@ -23,10 +23,15 @@ _LIMITS = (None, 7, 10_000)  # frames that become sound: all, fewer than there a
 
 
 class _Decoder(nn.Module):
-    """Convolutions that look beyond their place, at three rates."""
+    """Convolutions that look beyond their place, at three rates.
 
-    def __init__(self, width: int) -> None:
+    `whole`: what it makes depends on the whole length as well, as that of a decoder of spectra does.
+    """
+
+    def __init__(self, width: int, whole: bool) -> None:
         super().__init__()
+        if whole:
+            self.istft_size = 4
         self.pre = nn.Conv1d(width, width, 7, padding=3)
         self.up = nn.ConvTranspose1d(width, width // 2, 8, 4, 2)
         self.block = nn.Conv1d(width // 2, width // 2, 3, padding=3, dilation=3)
@@ -35,7 +40,8 @@ class _Decoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """[B, C, frames] -> [B, 1, 4 * frames]."""
         x = torch.relu(self.up(torch.relu(self.pre(z))))
-        return torch.tanh(self.post(x + self.block(x)))
+        sound = torch.tanh(self.post(x + self.block(x)))
+        return sound - sound.mean(-1, keepdim=True) if hasattr(self, "istft_size") else sound
 
 
 def durations(ops: Any) -> type[nn.Module]:
@@ -46,12 +52,12 @@ def durations(ops: Any) -> type[nn.Module]:
 
         operations = ops
 
-        def __init__(self, width: int) -> None:
+        def __init__(self, width: int, whole: bool) -> None:
             super().__init__()
             self.symbols = nn.Embedding(_SYMBOLS, width)
             self.speakers = nn.Embedding(_SPEAKERS, width)
             self.enc = nn.Conv1d(width, width, 1)
-            self.dec = _Decoder(width)
+            self.dec = _Decoder(width, whole)
 
         def infer(
             self, x: Tensor, x_lengths: Tensor, sid: Tensor, scale: float = 1.0, *, max_len: int | None = None
@@ -101,13 +107,17 @@ def _infer(model: Any, given: Batch) -> object:
 
 def _allowance(model: Subjects) -> Allowance:
     # For each limit one length is read and decides on the bucket; texts go to the device, results come from it.
-    return Allowance(fetched=6 * len(_LIMITS), sent=12 * len(_LIMITS), sized=len(_LIMITS))
+    calls = 2 * len(_LIMITS)
+    return Allowance(fetched=6 * calls, sent=12 * calls, sized=calls)
 
 
 CASES = (
     Case(
         "speak.durations",
-        (judges_own(durations, "durations", _texts, call=_infer, width=6),),
+        (
+            judges_own(durations, "durations", _texts, call=_infer, width=6, whole=False),
+            judges_own(durations, "durations, of spectra", _texts, call=_infer, width=6, whole=True),
+        ),
         training=False,
         gradients=False,
         allowance=_allowance,

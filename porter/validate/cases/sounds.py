@@ -73,6 +73,16 @@ _NO_SOUND = {
     "short": b"RIFF\x04\0\0\0",
     "another kind": b"OggS" + bytes(64),
     "no wave": b"RIFF\x40\0\0\0AVI " + bytes(64),
+    **{
+        label: magic
+        + b"\x2c\0\0\0"
+        + form
+        + b"fmt \x10\0\0\0"
+        + struct.pack("<HHIIHH", 1, 1, _RATE, 2 * _RATE, 2, 16)
+        + b"data\x04\0\0\0"
+        + bytes(4)
+        for label, magic, form in (("another order", b"RIFX", b"WAVE"), ("another form", b"RIFF", b"AVI "))
+    },
     "no samples": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0" + struct.pack("<HHIIHH", 1, 1, _RATE, 2 * _RATE, 2, 16),
     "no format": b"RIFF\x0c\0\0\0WAVEdata\x04\0\0\0" + bytes(4),
     "chunks without end": b"RIFF\x04\0\0\0WAVE"
