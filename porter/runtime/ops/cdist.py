@@ -39,8 +39,12 @@ def _plain(x1: torch.Tensor, x2: torch.Tensor, p: float, compute_mode: str) -> b
         return False
     if x1.dtype not in _DTYPES or x1.dtype != x2.dtype or min(x1.dim(), x2.dim()) < 2:
         return False
-    sizes = zip(reversed(x1.shape[:-2]), reversed(x2.shape[:-2]), strict=False)
-    return x1.shape[-1] == x2.shape[-1] and all(a == b or 1 in (a, b) for a, b in sizes)
+    return x1.shape[-1] == x2.shape[-1] and _broadcast(x1.shape[:-2], x2.shape[:-2])
+
+
+def _broadcast(one: torch.Size, other: torch.Size) -> bool:
+    """Whether two shapes broadcast to one."""
+    return all(a == b or 1 in (a, b) for a, b in zip(reversed(one), reversed(other), strict=False))
 
 
 class _Distance(torch.autograd.Function):

@@ -51,17 +51,23 @@ def matmul(input: torch.Tensor, other: torch.Tensor, *, out: torch.Tensor | None
     if isinstance(input, fx.Proxy) or isinstance(other, fx.Proxy):
         traced: torch.Tensor = handle_torch_function(matmul, (input, other), input, other)
         return traced
+    source = _source(input, other)
+    if source is None:
+        return torch.matmul(input, other)
+    result: torch.Tensor = _Product.apply(*source, input.detach(), other)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _source(input: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float] | None:
+    """What a `Dropout` made `input` of, where the backward pass of a product with `other` can begin there."""
     waits = isinstance(input, Deferred) or isinstance(other, Deferred)
     source = None if waits else getattr(input, _SOURCE, None)
     if source is None or not torch.is_grad_enabled() or torch.is_autocast_enabled(input.device.type):
-        return torch.matmul(input, other)
+        return None
     if input.shape[:-2] != other.shape[:-2] or input.dim() < 2:
-        return torch.matmul(input, other)
+        return None
     before, kept, scale, *versions = source
-    if versions != [before._version, input._version]:  # one of them was written to
-        return torch.matmul(input, other)
-    result: torch.Tensor = _Product.apply(before, kept, scale, input.detach(), other)  # type: ignore[no-untyped-call]
-    return result
+    return (before, kept, scale) if versions == [before._version, input._version] else None  # neither was written to
 
 
 class _Dropped(torch.autograd.Function):

@@ -33,15 +33,11 @@ def gated_on_chip(
     """
     if signal.dim() != 3 or signal.shape[1] != width or not on_chip.wanted(signal, "gated"):
         return on_chip.unwanted(signal)
-    if mask.shape != (signal.shape[0], 1, signal.shape[2]) or mask.requires_grad:
-        return f"its mask is {list(mask.shape)}, or has a gradient"
-    if not _passes(signal, gates, passes):
-        return "its layers are not all plain convolutions of such a chain"
-    if condition is not None and condition.shape != (len(signal), 2 * len(gates) * width, 1):
-        return f"its condition is {list(condition.shape)}"
-    dtypes = {on_chip.computed_in(signal, layer) for layer in (*gates, *passes)}
-    stored = {stored_dtype(layer) for layer in (*gates, *passes)}
-    if len(dtypes) != 1 or len(stored) != 1 or (dtype := dtypes.pop()) is None:
+    misfit = _misfit(signal, gates, passes, condition, mask)
+    if misfit:
+        return misfit
+    dtype = on_chip.computed_in_all(signal, (*gates, *passes))
+    if dtype is None or len({stored_dtype(layer) for layer in (*gates, *passes)}) != 1:
         return on_chip.DTYPES
     plans = _plans(signal, gates, dtype)
     problem = on_chip.misfit(signal, "gated", *plans)
@@ -91,6 +87,23 @@ def _for_kernel(plan: "Plan", *others: torch.Tensor) -> list[torch.Tensor]:
     # Of the last layer nobody reads what goes to the signal.
     after = [F.pad(factor, (2 * plan.channels - len(factor), 0)) for factor in factors[1::2]]
     return [mask, conditions, *weights, biases, torch.stack(factors[::2]), torch.stack(after)]
+
+
+def _misfit(
+    signal: torch.Tensor,
+    gates: Sequence[nn.Module],
+    passes: Sequence[nn.Module],
+    condition: torch.Tensor | None,
+    mask: torch.Tensor,
+) -> str:
+    """Why layers, or the shapes of what they are given, are not those of a gated chain; "" where they are."""
+    if mask.shape != (signal.shape[0], 1, signal.shape[2]) or mask.requires_grad:
+        return f"its mask is {list(mask.shape)}, or has a gradient"
+    if not _passes(signal, gates, passes):
+        return "its layers are not all plain convolutions of such a chain"
+    if condition is not None and condition.shape != (len(signal), 2 * len(gates) * signal.shape[1], 1):
+        return f"its condition is {list(condition.shape)}"
+    return ""
 
 
 def _passes(signal: torch.Tensor, gates: Sequence[nn.Module], passes: Sequence[nn.Module]) -> bool:

@@ -38,20 +38,10 @@ def interpolate(
     The modes "nearest", "nearest-exact" and "linear" of 3-D input have an XLA form, which picks the very positions
     that torch picks; any other mode, rank or dtype goes to `F.interpolate`, and so does what that turns down.
     """
-    length = None
-    if input.dim() == 3 and input.dtype in _DTYPES.get(mode, ()) and not antialias and wants_device_form(input):
-        length = _plain_length(size, scale_factor, input.shape[-1])
-    odd = (mode != "linear" and align_corners is not None) or (recompute_scale_factor and size is not None)
-    if length is None or length < 1 or not input.numel() or odd:
-        return F.interpolate(
-            input,
-            size,
-            scale_factor,
-            mode,
-            align_corners,
-            recompute_scale_factor,
-            antialias,
-        )
+    given = (input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias)
+    length = _device_length(*given)
+    if length < 1:
+        return F.interpolate(*given)
     factor = None if scale_factor is None or recompute_scale_factor else float(_single(scale_factor))
     if mode == "linear":
         return _linear(input, length, factor, bool(align_corners))
@@ -86,6 +76,23 @@ class Upsample(nn.Upsample, metaclass=StandIn):
         )
 
 
+def _device_length(
+    input: torch.Tensor,
+    size: int | Sequence[int] | None,
+    scale_factor: float | Sequence[float] | None,
+    mode: str,
+    align_corners: bool | None,
+    recompute_scale_factor: bool | None,
+    antialias: bool,
+) -> int:
+    """The result's length where there is an XLA form; less than 1 where torch's own is to be taken, or to raise."""
+    known = input.dim() == 3 and input.dtype in _DTYPES.get(mode, ()) and not antialias
+    odd = (mode != "linear" and align_corners is not None) or (recompute_scale_factor and size is not None)
+    if not known or odd or not input.numel() or not wants_device_form(input):
+        return 0
+    return _plain_length(size, scale_factor, input.shape[-1])
+
+
 def _single(value: Any) -> Any:
     """The one number of what torch takes for one axis; None if there are several."""
     if isinstance(value, (list, tuple)):
@@ -93,16 +100,14 @@ def _single(value: Any) -> Any:
     return value
 
 
-def _plain_length(
-    size: int | Sequence[int] | None, scale_factor: float | Sequence[float] | None, length: int
-) -> int | None:
-    """The result's length, or None for arguments that torch turns down."""
+def _plain_length(size: int | Sequence[int] | None, scale_factor: float | Sequence[float] | None, length: int) -> int:
+    """The result's length; less than 1 for arguments that torch turns down."""
     wanted, factor = _single(size), _single(scale_factor)
     if scale_factor is None:
         whole = isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool)
-        return int(wanted) if whole else None
+        return int(wanted) if whole else 0
     real = isinstance(factor, (int, float)) and not isinstance(factor, bool) and math.isfinite(factor)
-    return int(length * factor) if real and size is None else None
+    return int(length * factor) if real and size is None else 0
 
 
 def _nearest(input: torch.Tensor, length: int, factor: float | None, shift: float) -> torch.Tensor:

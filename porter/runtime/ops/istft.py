@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from .. import utils
 from .forms import wants_device_form
 from .host import on_the_host
+from .stft import hop_and_width
 
 
 def istft(
@@ -48,20 +49,20 @@ def _has_device_form(
     onesided: bool | None,
     length: int | None,
 ) -> bool:
-    if not wants_device_form(parts) or not center or onesided is False or parts.dim() not in (3, 4):
+    if not wants_device_form(parts) or not center or onesided is False or not _is_spectrum(parts, n_fft):
         return False
-    hop = n_fft // 4 if hop_length is None else hop_length
-    width = n_fft if win_length is None else win_length
-    fits = parts.shape[-1] == 2 and parts.shape[-3] == n_fft // 2 + 1 and parts.shape[-2] > 1 and bool(parts.numel())
+    hop, width = hop_and_width(n_fft, hop_length, win_length)
     if window is not None and (window.dtype != parts.dtype or tuple(window.shape) != (width,)):
         return False
-    return (
-        fits
-        and parts.dtype in (torch.float32, torch.float64)
-        and 1 <= hop <= width // 2
-        and width <= n_fft
-        and (length is None or 0 < length <= n_fft - n_fft // 2 + hop * (parts.shape[-2] - 1))
-    )
+    most = n_fft - n_fft // 2 + hop * (parts.shape[-2] - 1)
+    return 2 <= 2 * hop <= width <= n_fft and 0 < (most if length is None else length) <= most
+
+
+def _is_spectrum(parts: torch.Tensor, n_fft: int) -> bool:
+    """Whether these are spectra of real signals, [..., n_fft // 2 + 1, frames, 2], of more than one frame."""
+    if parts.dim() not in (3, 4) or parts.dtype not in (torch.float32, torch.float64) or not parts.numel():
+        return False
+    return parts.shape[-1] == 2 and parts.shape[-3] == n_fft // 2 + 1 and parts.shape[-2] > 1
 
 
 def _by_products(
@@ -74,8 +75,7 @@ def _by_products(
     length: int | None,
 ) -> torch.Tensor:
     """Spectra times a table of cosines and sines, windowed, and added where frames overlap."""
-    hop = n_fft // 4 if hop_length is None else hop_length
-    width = n_fft if win_length is None else win_length
+    hop, width = hop_and_width(n_fft, hop_length, win_length)
     frequencies, count = parts.shape[-3], parts.shape[-2]
     with utils.autocast(enabled=False):
         rows = parts.reshape(-1, *parts.shape[-3:]).permute(0, 2, 3, 1).reshape(-1, count, 2 * frequencies)

@@ -23,9 +23,8 @@ class LSTM(nn.LSTM, metaclass=StandIn):
         values = input if batched else input.unsqueeze(1)
         if batched and self.batch_first:
             values = values.transpose(0, 1)
-        count = self.num_layers * (2 if self.bidirectional else 1)
         if hx is None:
-            zeros = values.new_zeros(count, values.shape[1], self.hidden_size)
+            zeros = values.new_zeros(self.num_layers * self._ways, values.shape[1], self.hidden_size)
             hx = (zeros, zeros)
         elif not batched:
             hx = (hx[0].unsqueeze(1), hx[1].unsqueeze(1))
@@ -38,19 +37,25 @@ class LSTM(nn.LSTM, metaclass=StandIn):
         """Whether torch would take these; half precision stays torch's too, which rounds elsewhere inside."""
         if not isinstance(input, torch.Tensor) or self.proj_size or input.dim() not in (2, 3) or not input.numel():
             return False
-        tensors = [input, *(weight for layer in self.all_weights for weight in layer)]
-        shape: list[int] = [self.num_layers * (2 if self.bidirectional else 1), self.hidden_size]
+        if hx is not None and not self._are_states(hx, input):
+            return False
+        tensors = sum(self.all_weights, [input, *(hx or ())])
+        return input.shape[-1] == self.input_size and all(tensor.dtype == torch.float32 for tensor in tensors)
+
+    def _are_states(self, hx: Any, input: torch.Tensor) -> bool:
+        """Whether these are a hidden and a cell state of the shapes that `input` asks for."""
+        shape: list[int] = [self.num_layers * self._ways, self.hidden_size]
         if input.dim() == 3:
             shape.insert(1, input.shape[0 if self.batch_first else 1])
-        if hx is not None:
-            if not isinstance(hx, tuple) or len(hx) != 2 or any(list(state.shape) != shape for state in hx):
-                return False
-            tensors += hx
-        return input.shape[-1] == self.input_size and all(tensor.dtype == torch.float32 for tensor in tensors)
+        return isinstance(hx, tuple) and len(hx) == 2 and all(list(state.shape) == shape for state in hx)
+
+    @property
+    def _ways(self) -> int:
+        return 2 if self.bidirectional else 1
 
     def _layers(self, values: torch.Tensor, states: State) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """`values` are (time, batch, channels); states (layers and directions, batch, hidden)."""
-        ways = 2 if self.bidirectional else 1
+        ways = self._ways
         hiddens, cells = [], []
         for layer in range(self.num_layers):
             if layer and self.training and self.dropout:

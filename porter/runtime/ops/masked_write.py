@@ -1,5 +1,7 @@
 """Boolean-mask assignment of a fixed shape: no list of the true positions is ever made."""
 
+from typing import TypeGuard
+
 import torch
 
 from .host import on_the_host
@@ -14,7 +16,7 @@ def masked_write_(target: torch.Tensor, mask: torch.Tensor, value: float | torch
     """
     fits = mask.dtype is torch.bool and mask.shape == target.shape[: mask.dim()]
     places = mask.reshape([*mask.shape, *[1] * (target.dim() - mask.dim())])
-    if isinstance(value, torch.Tensor) and value.dim():
+    if _has_places(value):
         if fits and value.shape == target.shape and value.dtype == target.dtype:
             return target.copy_(torch.where(places, value, target))
     elif fits and (mask.dim() or not isinstance(value, torch.Tensor) or value.dtype == target.dtype):
@@ -34,5 +36,10 @@ def fill_under_(target: torch.Tensor, mask: torch.Tensor, value: float | torch.T
 
 def _written(target: torch.Tensor, mask: torch.Tensor, value: float | torch.Tensor) -> torch.Tensor:
     result = target.clone()
-    result[mask] = value[mask] if isinstance(value, torch.Tensor) and value.dim() else value
+    result[mask] = value[mask] if _has_places(value) else value
     return result
+
+
+def _has_places(value: float | torch.Tensor) -> TypeGuard[torch.Tensor]:
+    """Whether a value has an element for each place."""
+    return isinstance(value, torch.Tensor) and value.dim() > 0

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -25,8 +25,8 @@ _told: dict[tuple[str, str], str] = {}  # by kernel and kind of reason
 
 def wanted(signal: torch.Tensor, kernel: str) -> bool:
     """Whether a signal may pass a kernel: on a TPU, or as many as its batch can be divided over, and jax is there."""
-    if type(signal) not in (torch.Tensor, nn.Parameter) or signal.device.type not in ("cpu", "xla"):
-        return False  # one that is watched, traced or has no numbers
+    if not _has_numbers(signal):
+        return False
     if not forms.wants_tpu_form(signal) or signal.is_nested or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
         return False
     if signal.numel() == 0 or signal.shape[0] % utils.devices() or forms.kernels_off():
@@ -35,6 +35,11 @@ def wanted(signal: torch.Tensor, kernel: str) -> bool:
         tell("", f"this TPU is {forms.chip() or 'none that can be told'}, and known are {', '.join(forms.CHIPS)}")
         return False
     return kernels(kernel) is not None
+
+
+def _has_numbers(signal: torch.Tensor) -> bool:
+    """Whether a signal is neither watched nor traced, and not on the device that holds no numbers."""
+    return type(signal) in (torch.Tensor, nn.Parameter) and signal.device.type in ("cpu", "xla")
 
 
 @functools.cache
@@ -131,6 +136,12 @@ def computed_in(signal: torch.Tensor, layer: nn.Module) -> torch.dtype | None:
     return computed if known and computed in _DTYPES else None
 
 
+def computed_in_all(signal: torch.Tensor, layers: Iterable[nn.Module]) -> torch.dtype | None:
+    """The one dtype in which all of these layers convolve a signal; None where they have none in common."""
+    dtypes = {computed_in(signal, layer) for layer in layers}
+    return dtypes.pop() if len(dtypes) == 1 else None
+
+
 def is_plain(layer: nn.Module) -> bool:
     """Whether calling a layer is a convolution of stride 1 that keeps the length, and nothing else."""
     if not isinstance(layer, nn.Conv1d) or layer.groups != 1 or layer.stride != (1,) or layer.padding_mode != "zeros":
@@ -142,15 +153,19 @@ def is_plain(layer: nn.Module) -> bool:
 
 def is_unhooked(layer: nn.Module) -> bool:
     """Whether calling a convolution is nothing but that, of a weight that may be computed by a weight norm."""
-    hooked = layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
-    hooked = hooked or _has_any_global_hook()  # type: ignore[no-untyped-call]
-    if hooked or "forward" in vars(layer) or "_conv_forward" in vars(layer):
+    if _is_hooked(layer) or "forward" in vars(layer) or "_conv_forward" in vars(layer):
         return False
     known = (nn.Conv1d.__module__, *(f"{__package__}.{name}" for name in ("folded_layers", "grouped", "periodic")))
     kind: Any = type(layer)
     if any(method.__module__ not in known for method in (kind.forward, kind._conv_forward)):
         return False
     return has_plain_weight(layer) and computed_weight(layer, only_look=True) is not None
+
+
+def _is_hooked(layer: nn.Module) -> bool:
+    """Whether hooks run with a layer; those before its forward may be the ones that compute its weight."""
+    own = layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
+    return bool(own or _has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
 def offsets(layer: nn.Module) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Chains of residual convolutions, which a TPU runs in one kernel where it can: see `kernels.residual`."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +26,12 @@ def residual_on_chip(
     Each of `steps` is a convolution, or several one after the other, and its result is added to what it was given; a
     leaky ReLU is before each convolution. `signal` is [B, C, T], or folded as [B, factor * C, T / factor].
     """
-    if signal.dim() != 3 or not on_chip.wanted(signal, "residual"):
-        return on_chip.unwanted(signal)
-    convolutions: list[Any] = [convolution for step in steps for convolution in step]
-    refused = next((c for c in convolutions if not _passes(signal, c)), None)
-    if refused is not None:
-        return on_chip.refused(refused, signal)
-    dtypes = {on_chip.computed_in(signal, convolution) for convolution in convolutions}
-    if len(dtypes) != 1 or (dtype := dtypes.pop()) is None:
+    convolutions: list[Any] = list(itertools.chain.from_iterable(steps))
+    refusal = _refusal(signal, convolutions)
+    if refusal:
+        return refusal
+    dtype = on_chip.computed_in_all(signal, convolutions)
+    if dtype is None:
         return on_chip.DTYPES
     weights, factors, offsets = zip(*(_taps(signal, convolution) for convolution in convolutions), strict=True)
     stored = {weight.dtype for weight in weights}
@@ -53,10 +52,7 @@ def residual_on_chip(
     problem = on_chip.misfit(signal, "residual", plan)
     if problem:
         return problem
-    factor = signal.shape[1] // convolutions[0].out_channels
-    no_bias = signal.new_zeros(signal.shape[1])
-    biases = [no_bias if c.bias is None else c.bias.repeat(factor) for c in convolutions]
-    return chained(signal, weights, biases, factors, plan)
+    return chained(signal, weights, _biases(signal, convolutions), factors, plan)
 
 
 def chained(
@@ -105,11 +101,26 @@ class _Chain(torch.autograd.Function):
         return None, first, *results, *[None] * (len(others) - len(results))
 
 
+def _refusal(signal: torch.Tensor, layers: Sequence[nn.Module]) -> str:
+    """Why a signal, or one of these layers, is for no kernel; "" where all are."""
+    if signal.dim() != 3 or not on_chip.wanted(signal, "residual"):
+        return on_chip.unwanted(signal)
+    refused = next((layer for layer in layers if not _passes(signal, layer)), None)
+    return on_chip.refused(refused, signal) if refused is not None else ""
+
+
 def _passes(signal: torch.Tensor, layer: nn.Module) -> bool:
     """Whether a signal, folded or not, can pass a layer in a kernel: the lanes are full before and after it."""
     if not isinstance(layer, nn.Conv1d) or not on_chip.is_plain(layer) or layer.in_channels != layer.out_channels:
         return False
     return signal.shape[1] % layer.in_channels == signal.shape[1] % forms.LANES == 0
+
+
+def _biases(signal: torch.Tensor, layers: Sequence[Any]) -> list[torch.Tensor]:
+    """The biases of convolutions of a folded signal, [C] each."""
+    factor = signal.shape[1] // layers[0].out_channels
+    no_bias = signal.new_zeros(signal.shape[1])
+    return [no_bias if layer.bias is None else layer.bias.repeat(factor) for layer in layers]
 
 
 def _taps(signal: torch.Tensor, layer: nn.Conv1d) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:

@@ -92,17 +92,19 @@ def _dtype(
     """In what dtype the XLA form computes a transform; None where torch's own is to be taken, or to raise."""
     if not wants_device_form(input) or input.dim() not in (1, 2) or not input.numel():
         return None
-    dtype = input.dtype if window is None else torch.promote_types(input.dtype, window.dtype)
-    if torch.is_autocast_enabled(input.device.type) and dtype in (torch.float16, torch.bfloat16):
-        dtype = torch.float32  # as torch's autocast has it
-    if not input.is_floating_point() or dtype not in (torch.float32, torch.float64):
-        return None
-    hop = n_fft // 4 if hop_length is None else hop_length
-    width = n_fft if win_length is None else win_length
+    hop, width = hop_and_width(n_fft, hop_length, win_length)
     samples = input.shape[-1] + (n_fft // 2 * 2 if center else 0)
     if hop < 1 or not 0 < width <= n_fft <= samples or (window is not None and tuple(window.shape) != (width,)):
         return None
-    return dtype
+    return _computed_in(input, window)
+
+
+def _computed_in(input: torch.Tensor, window: torch.Tensor | None) -> torch.dtype | None:
+    """In what dtype torch multiplies a signal by a window; None where that has no XLA form."""
+    dtype = input.dtype if window is None else torch.promote_types(input.dtype, window.dtype)
+    if torch.is_autocast_enabled(input.device.type) and dtype in (torch.float16, torch.bfloat16):
+        dtype = torch.float32  # as torch's autocast has it
+    return dtype if input.is_floating_point() and dtype in (torch.float32, torch.float64) else None
 
 
 def _by_products(
@@ -118,8 +120,7 @@ def _by_products(
     dtype: torch.dtype,
 ) -> torch.Tensor:
     """Windowed frames times a table of cosines and sines."""
-    hop = n_fft // 4 if hop_length is None else hop_length
-    width = n_fft if win_length is None else win_length
+    hop, width = hop_and_width(n_fft, hop_length, win_length)
     # In half precision the products would not be worth having; torch's autocast keeps stft in float32 as
     # well.
     with utils.autocast(enabled=False):
@@ -138,6 +139,11 @@ def _by_products(
             parts = parts * n_fft**-0.5
     parts = parts.reshape(*parts.shape[:-1], 2, frequencies).permute(0, 3, 1, 2)
     return parts.reshape(*input.shape[:-1], *parts.shape[1:])
+
+
+def hop_and_width(n_fft: int, hop_length: int | None, win_length: int | None) -> tuple[int, int]:
+    """How far frames are apart, and how many samples a window has, where torch has defaults for both."""
+    return n_fft // 4 if hop_length is None else hop_length, n_fft if win_length is None else win_length
 
 
 def _frames(batch: torch.Tensor, n_fft: int, hop: int) -> torch.Tensor:
