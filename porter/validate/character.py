@@ -36,18 +36,24 @@ def _kinds(value: object, owners: dict[int, str], name: str) -> Iterator[tuple[s
     if value is None or isinstance(value, (bool, str)):
         yield here, repr(value)
         return
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        members = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
-    elif isinstance(value, Mapping):
-        members = [(str(key), member) for key, member in value.items()]
-    elif isinstance(value, (tuple, list)):
-        members = [(str(index), member) for index, member in enumerate(value)]
-    else:
+    parts = members(value)
+    if parts is None:
         yield here, type(value).__name__
         return
-    yield f"{here}()", f"{type(value).__name__} of {len(members)}"
-    for key, member in members:
+    yield f"{here}()", f"{type(value).__name__} of {len(parts)}"
+    for key, member in parts:
         yield from _kinds(member, owners, f"{name}.{key}" if name else key)
+
+
+def members(value: object) -> list[tuple[str, object]] | None:
+    """What a tuple, list, dict or dataclass holds, by name; None for anything else."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    if isinstance(value, Mapping):
+        return [(str(key), member) for key, member in value.items()]
+    if isinstance(value, (tuple, list)):
+        return [(str(index), member) for index, member in enumerate(value)]
+    return None
 
 
 def _tensor(value: Tensor, owners: dict[int, str], name: str) -> str:

@@ -23,6 +23,7 @@ from porter.validate.noise import caller
 from porter.validate.step import StepTensors, materialized, run_step
 
 metrics: Any = torch_xla.debug.metrics  # untyped
+_TRANSFERS = {"downloads": "device-to-host transfers", "uploads": "host-to-device transfers"}
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 
@@ -93,15 +94,14 @@ class Watch(TorchDispatchMode):
         self.calls.append((operator, where, _describe((args, kwargs or {}))))
         before = figures()
         result = func(*args, **(kwargs or {}))
-        after = figures()
-        for figure, count in (after - before).items():
+        spent = figures() - before
+        on_host = any(figure.startswith("aten::") for figure in spent)
+        for figure, count in spent.items():
             if figure.startswith("aten::"):
                 kind = "host syncs" if figure == SYNC else "fallbacks"
                 self._counts[kind, figure, where, backward] += count
-            elif figure == "downloads" and not any(name.startswith("aten::") for name in after - before):
-                self._counts["device-to-host transfers", operator, where, backward] += count
-            elif figure == "uploads" and not any(name.startswith("aten::") for name in after - before):
-                self._counts["host-to-device transfers", operator, where, backward] += count
+            elif figure in _TRANSFERS and not on_host:
+                self._counts[_TRANSFERS[figure], operator, where, backward] += count
         return result
 
     def events(self) -> list[Event]:

@@ -68,8 +68,11 @@ def _translated(words: Words) -> str:
         return ""
     if words[:2] == ["with", "nogil"]:
         return "if True:"
-    if words[0] not in (*_DECLARATIONS, "def"):
-        return " ".join(words)
+    return _definition(words) if words[0] in (*_DECLARATIONS, "def") else " ".join(words)
+
+
+def _definition(words: Words) -> str:
+    """A function's header, or the variables of a declaration."""
     if words[0] != "def" and (words[1] in _REFUSED or words[1] == ":"):
         raise _UntranslatableError(" ".join(words))
     header = words[-1] == ":" and "(" in words

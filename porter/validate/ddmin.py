@@ -93,13 +93,18 @@ def _narrowed(items: list[T], probes: _Probes[T]) -> list[T]:
     return needed
 
 
+def _split(items: list[T], parts: int) -> tuple[list[list[T]], list[list[T]]]:
+    """Items in so many pieces, and what is left of them without each; nothing, where that is the other piece."""
+    size = -(-len(items) // parts)
+    pieces = [items[start : start + size] for start in range(0, len(items), size)]
+    return pieces, [[item for item in items if item not in piece] for piece in pieces] if len(pieces) > 2 else []
+
+
 def _reduced(items: list[T], probes: _Probes[T]) -> list[T]:
     """A part of `items`, which cures, that still does, and none of whose items can be left out."""
     parts = 2
     while len(items) > 1:
-        size = -(-len(items) // parts)
-        pieces = [items[start : start + size] for start in range(0, len(items), size)]
-        rests = [[item for item in items if item not in piece] for piece in pieces] if len(pieces) > 2 else []
+        pieces, rests = _split(items, parts)
         smaller = next((part for part in (*pieces, *rests) if probes.cures(part)), None)
         if smaller is not None:
             parts = 2 if smaller in pieces else max(parts - 1, 2)

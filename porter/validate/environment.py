@@ -42,19 +42,26 @@ def child_environment(device: str, *, quick: bool = False, forms: str = "auto") 
     if device == "cuda":
         result["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS adds in another order each time otherwise
         result["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # asking whether there is CUDA must not start it before a fork
-    chosen = result.get("PJRT_DEVICE", "")
-    if device == "tpu":
-        if chosen not in ("", "TPU"):
-            raise PortError(f"--device tpu, but PJRT_DEVICE is {chosen}; unset it")
-        if not tpu_chips():
-            raise PortError("--device tpu, but this machine has no TPU; --device xla runs on XLA's CPU device")
-        result["PJRT_DEVICE"] = "TPU"
-    elif device == "xla" and not chosen:
-        result["PJRT_DEVICE"] = "TPU" if tpu_chips() else "CPU"
+    chosen = _pjrt_device(device, result.get("PJRT_DEVICE", ""))
+    if chosen:
+        result["PJRT_DEVICE"] = chosen
     flags = result.get("XLA_FLAGS", "")
-    if quick and result.get("PJRT_DEVICE") == "CPU" and _EFFORT not in flags:
+    if quick and chosen == "CPU" and _EFFORT not in flags:
         result["XLA_FLAGS"] = f"{flags} --{_EFFORT}=0".strip()
     return result
+
+
+def _pjrt_device(device: str, chosen: str) -> str:
+    """PJRT_DEVICE for a device, where the user set it as `chosen`; "" for none. PortError as `child_environment`."""
+    if device == "xla" and not chosen:
+        return "TPU" if tpu_chips() else "CPU"
+    if device != "tpu":
+        return chosen
+    if chosen not in ("", "TPU"):
+        raise PortError(f"--device tpu, but PJRT_DEVICE is {chosen}; unset it")
+    if not tpu_chips():
+        raise PortError("--device tpu, but this machine has no TPU; --device xla runs on XLA's CPU device")
+    return "TPU"
 
 
 def cuda_device(needed: bool) -> str:

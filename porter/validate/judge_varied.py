@@ -15,6 +15,8 @@ from porter.validate.job import HOST, Told, Varied
 from porter.validate.outcome import GROUPS
 from porter.validate.tolerances import VARIED
 
+Tensors = Mapping[str, Array]
+
 _SHARED = ", shares memory with "
 _BEYOND = frozenset({"huge", "not finite"})  # variations with values that no data has
 _KEPT = ("results",)  # groups whose tensors are all told; of the others those that fail, and the worst
@@ -55,21 +57,23 @@ def variation_tensors(reference: Told, port: Told, folder: Path, device: str) ->
     for name in port.varied:
         told = Varied.of(reference.varied[name])
         reports: list[TensorReport] = []
-        if not told.raised:
-            for group in GROUPS:
-                if group == "gradients" and port.took and not _has_loss(old, name):
-                    continue  # a TPU's forms multiply what is not finite by zeros, or choose between it and zeros
-                prefix = f"{name}/{group}/"
-                dtypes = {k.removeprefix(f"{group}/"): v for k, v in told.dtypes.items() if k.startswith(f"{group}/")}
-                limits = dict.fromkeys(dtypes, told.precision) if told.precision else dtypes
-                one, other = part(old, prefix), part(new, prefix)
-                slack = 0.0 if told.precision else VARIED
-                reports += _kept(group, compare_group(group, one, other, limits, device, slack))
+        for group in GROUPS if not told.raised else ():
+            if group == "gradients" and port.took and not _has_loss(old, name):
+                continue  # a TPU's forms multiply what is not finite by zeros, or choose between it and zeros
+            prefix = f"{name}/{group}/"
+            reports += _group(told, group, part(old, prefix), part(new, prefix), device)
         found[name] = [replace(report, name=f"{name}: {report.name}", variation=name) for report in reports]
     return found
 
 
-def _has_loss(tensors: Mapping[str, Array], variation: str) -> bool:
+def _group(told: Varied, group: str, one: Tensors, other: Tensors, device: str) -> list[TensorReport]:
+    """A group of a variation: upstream's tensors, of which `told` knows the dtypes, and the port's."""
+    dtypes = {k.removeprefix(f"{group}/"): v for k, v in told.dtypes.items() if k.startswith(f"{group}/")}
+    limits = dict.fromkeys(dtypes, told.precision) if told.precision else dtypes
+    return _kept(group, compare_group(group, one, other, limits, device, 0.0 if told.precision else VARIED))
+
+
+def _has_loss(tensors: Tensors, variation: str) -> bool:
     """Whether the loss of a variation, if it has one, is a number."""
     loss = tensors.get(f"{variation}/results/loss")
     return loss is None or bool(isfinite(loss).all())
@@ -111,7 +115,7 @@ def _traits(told: Mapping[str, Mapping[str, str]], own: Mapping[str, Mapping[str
     return findings
 
 
-def part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+def part(tensors: Tensors, prefix: str) -> dict[str, Array]:
     """The tensors whose names begin so, by what follows: a group of one variation."""
     own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     own.pop("loss", None)  # of zeros it may be a sum that cancels, and it tells nothing that its parts do not

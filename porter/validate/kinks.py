@@ -84,18 +84,17 @@ class ReplayKinks(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         kind = _kind(func)
-        if kind == "chained":
-            return self._chained(func, *args)
-        if kind == "fed":
-            return self._fed(func, *args)
-        if kind == "featured":
-            return self._featured(func, *args)
+        kernel = {"chained": self._chained, "fed": self._fed, "featured": self._featured}.get(kind)
+        if kernel is not None:
+            return kernel(func, *args)
         waiting = next((value for value in args if is_waiting(value)), None)
         if waiting is not None and (func, id(waiting)) not in self._asked:
             with self, self._asking(func, waiting):  # what it has computed, if anything, passes here too
                 return waiting.__torch_function__(func, types, args, kwargs)
-        if kind != "rectifier":
-            return func(*args, **kwargs)
+        return self._rectified(func, args, kwargs) if kind == "rectifier" else func(*args, **kwargs)
+
+    def _rectified(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A rectifier whose input is moved to the sides that were recorded, if any were."""
         given = _input(args, kwargs)
         mask = self._recorded(tuple(given.shape))
         if mask is None:

@@ -134,6 +134,11 @@ class Outcome:
     stopped: str = ""  # what ended the run before its end: "Ctrl-C" or "SIGTERM"
 
     @property
+    def judged(self) -> list[CaseOutcome]:
+        """The cases that this upstream has."""
+        return [case for case in self.cases if case.verdict != "not in this upstream"]
+
+    @property
     def fused(self) -> int:
         """Modules of all cases that a kernel stood for."""
         return sum(bool(one.kernel) for case in self.cases for one in case.fusions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.text import Text
 from porter.validate.compare import TensorReport, least_db, most_telling
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
 from porter.validate.tolerances import NARROW
-from porter.validate.wording import FIGURES, costs, decibels, distance, next_steps, setting, summary
+from porter.validate.wording import FIGURES, costs, decibels, difference, distance, next_steps, setting, summary
 from porter.views.console import plain_table
 
 _STYLES = {"pass": "green", "over budget": "yellow"}
@@ -52,7 +52,7 @@ def print_outcome(outcome: Outcome, console: Console, *, quiet: bool = False) ->
         _print_untaken(outcome, console)
         return
     console.print(f"{outcome.port} against {outcome.upstream}: {setting(outcome)}", soft_wrap=True)
-    judged = [case for case in outcome.cases if case.verdict != "not in this upstream"]
+    judged = outcome.judged
     if judged:
         console.print()
         console.print(_table(judged, console.width))
@@ -94,27 +94,28 @@ def _print_untaken(outcome: Outcome, console: Console) -> None:
 
 def _print_fusions(outcome: Outcome, console: Console) -> None:
     """How many modules each kernel stood for, and why none did for others."""
-    known = [one for case in outcome.cases for one in case.fusions]
-    if outcome.forms != "tpu" and outcome.device != "tpu":
+    if "tpu" not in (outcome.forms, outcome.device):
         return
-    kernels = Counter(one.kernel for one in known if one.kernel)
-    shares = ", ".join(f"{count} {kernel}" for kernel, count in sorted(kernels.items()))
+    known = [(case.name, one) for case in outcome.cases for one in case.fusions]
     if known:
-        console.print(f"Fused: {outcome.fused} modules{f' ({shares})' if shares else ''}.", highlight=False)
-    others = [f"{case.name}, {one.path}: {one.reason}" for case in outcome.cases for one in case.fusions if one.reason]
+        shares = _shares(one.kernel for _, one in known)
+        console.print(f"Fused: {outcome.fused} modules{shares}.", highlight=False)
+    others = [f"{name}, {one.path}: {one.reason}" for name, one in known if one.reason]
     for other in others[:_MOST]:
         console.print(f"Not fused: {other}.", soft_wrap=True, markup=False, highlight=False, style="dim")
     if len(others) > _MOST:
         console.print(f"Not fused: {len(others) - _MOST} more; --json has all.", style="dim", highlight=False)
 
 
+def _shares(kernels: Iterable[str]) -> str:
+    """How often each is there, in brackets; "" stands for none."""
+    shares = ", ".join(f"{count} {kernel}" for kernel, count in sorted(Counter(filter(None, kernels)).items()))
+    return f" ({shares})" if shares else ""
+
+
 def _table(cases: Sequence[CaseOutcome], width: int) -> Table:
     """As many columns as fit; the name and the verdict always do."""
-    columns = _columns(cases)
-    for spare in _SPARE:
-        if sum(column.width + _GAP for column in columns) - _GAP <= width:
-            break
-        columns = [column for column in columns if column.name != spare]
+    columns = _fitting(_columns(cases), width)
     table = plain_table(*(column.heading for column in columns))
     for column, shown in zip(columns, table.columns, strict=True):
         shown.justify = "right" if column.right else "left"
@@ -126,6 +127,14 @@ def _table(cases: Sequence[CaseOutcome], width: int) -> Table:
     return table
 
 
+def _fitting(columns: list[_Column], width: int) -> list[_Column]:
+    for spare in _SPARE:
+        if sum(column.width + _GAP for column in columns) - _GAP <= width:
+            break
+        columns = [column for column in columns if column.name != spare]
+    return columns
+
+
 def _columns(cases: Sequence[CaseOutcome]) -> list[_Column]:
     verdicts = tuple(Text(case.verdict, _STYLES.get(case.verdict, _WRONG)) for case in cases)
     columns = [
@@ -134,10 +143,8 @@ def _columns(cases: Sequence[CaseOutcome]) -> list[_Column]:
     ]
     columns += [_Column(group, group, tuple(_least(case.group(group)) for case in cases), True) for group in GROUPS]
     if any(case.budget for case in cases):
-        rows = [_costs(case) for case in cases]
-        for index, name in enumerate(FIGURES):
-            cells = tuple(row[index] for row in rows)
-            columns.append(_Column(name, _COST_NAMES.get(name, name), cells, True))
+        by_figure = zip(FIGURES, zip(*map(_costs, cases), strict=True), strict=True)
+        columns += [_Column(name, _COST_NAMES.get(name, name), cells, True) for name, cells in by_figure]
     spent = tuple(Text(f"{case.seconds:.0f}") for case in cases)
     return [*columns, _Column("spent", "total s", spent, True)]
 
@@ -169,27 +176,11 @@ def _costs(case: CaseOutcome) -> list[Text]:
 
 
 def _print_details(case: CaseOutcome, outcome: Outcome, console: Console) -> None:
-    lines = [*case.findings]
-    lines += [f"{report.group} {report.name}: {distance(report)}" for report in case.worst(_MOST)]
-    failed = sum(not report.passed for report in case.tensors)
-    if failed > _MOST:
-        lines.append(f"and {failed - _MOST} more tensors")
-    excused = case.excused()
-    lines += [f"{report.group} {report.name}: {distance(report)}" for report in excused[:_MOST]]
-    if len(excused) > _MOST:
-        lines.append(f"and {len(excused) - _MOST} more tensors that upstream rounds as much")
+    lines = [*case.findings, *_tensors(case)]
     if case.divergence:
-        found = case.divergence
-        inside = f", inside {found.inside}" if found.inside else ""
-        lines.append(f"first difference: {found.name} ({found.kind}), {decibels(found.snr_db)}{inside}")
+        lines.append(f"first difference: {difference(case.divergence)}")
         lines += [f"  changed there: {origin}" for origin in case.divergence.edits[:_MOST]]
-    lines += [str(overrun) for overrun in case.overruns[:_MOST]]
-    for cost in case.costs[:_MOST]:
-        side = "gradient of " if cost.backward else ""
-        lines.append(f"  {cost.figure}: {cost.operator} x {cost.count}, {side}{cost.origin}")
-    if case.drift and case.budget and case.budget.drift:
-        drift = case.budget.drift
-        lines.append(f"  compiles again: {drift.operator} at {case.drift}: {drift.first}, then {drift.second}")
+    lines += _overruns(case)
     if case.bisected:
         lines.append(case.bisected)
         lines += [f"  {culprit}" for culprit in case.culprits]
@@ -198,6 +189,31 @@ def _print_details(case: CaseOutcome, outcome: Outcome, console: Console) -> Non
         console.print(Text.assemble("\n", (case.name, "bold"), ": ", (case.verdict, _STYLES.get(case.verdict, _WRONG))))
         for line in lines:
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _tensors(case: CaseOutcome) -> list[str]:
+    """The tensors that are off, those first that no rounding of upstream's excuses."""
+    lines = [f"{report.group} {report.name}: {distance(report)}" for report in case.worst(_MOST)]
+    failed = sum(not report.passed for report in case.tensors)
+    if failed > _MOST:
+        lines.append(f"and {failed - _MOST} more tensors")
+    excused = case.excused()
+    lines += [f"{report.group} {report.name}: {distance(report)}" for report in excused[:_MOST]]
+    if len(excused) > _MOST:
+        lines.append(f"and {len(excused) - _MOST} more tensors that upstream rounds as much")
+    return lines
+
+
+def _overruns(case: CaseOutcome) -> list[str]:
+    """What went over the budget, and the lines of code that did it."""
+    lines = [str(overrun) for overrun in case.overruns[:_MOST]]
+    for cost in case.costs[:_MOST]:
+        side = "gradient of " if cost.backward else ""
+        lines.append(f"  {cost.figure}: {cost.operator} x {cost.count}, {side}{cost.origin}")
+    if case.drift and case.budget and case.budget.drift:
+        drift = case.budget.drift
+        lines.append(f"  compiles again: {drift.operator} at {case.drift}: {drift.first}, then {drift.second}")
+    return lines
 
 
 def _print_coverage(outcome: Outcome, console: Console) -> None:

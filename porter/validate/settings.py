@@ -11,6 +11,7 @@ Preset = Literal["tiny", "full"]
 
 # Where a snapshot has no configs/s2.json (the wheels). The numbers are those that all GPT-SoVITS checkpoints
 # share.
+_LENGTHS = {"tiny": {"frames": 24, "phonemes": 12}, "full": {"frames": 160, "phonemes": 40}}  # by preset
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "train": {"segment_size": 20480},
     "data": {
@@ -99,8 +100,7 @@ def make_settings(config: Mapping[str, Any] | None, preset: Preset) -> Settings:
         sampling_rate=int(data["sampling_rate"]),
         n_speakers=int(data["n_speakers"]),
         batch=2,
-        frames=24 if tiny else 160,
-        phonemes=12 if tiny else 40,
+        **_LENGTHS[preset],
         segment=segment,
         samples=_TINY_SAMPLES if tiny else segment * hop,
         tiny=tiny,

@@ -6,6 +6,7 @@ import faulthandler
 import re
 import signal
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 ASK = signal.SIGUSR1  # the signal at which a process writes its stacks
@@ -25,19 +26,24 @@ def innermost(log: Path, roots: Sequence[str]) -> str:
 
     The thread that crashed is asked first: the backward pass has one of its own, and its caller only waits.
     """
-    threads: list[list[re.Match[str]]] = []
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    for line in text.splitlines():
-        if thread := _THREAD.match(line):
-            threads.insert(0 if thread["current"].startswith("Current") else len(threads), [])
-            frames = threads[0] if thread["current"].startswith("Current") else threads[-1]
-        elif threads and (frame := _FRAME.match(line)):
-            frames.append(frame)
-    for found in (frame for thread_frames in threads for frame in thread_frames):
+    for found in chain.from_iterable(_threads(text)):
         for root in roots:
             if found["file"].startswith(f"{root}/"):
                 return f"{found['file'].removeprefix(f'{root}/')}:{found['line']}"
     return ""
+
+
+def _threads(text: str) -> list[list[re.Match[str]]]:
+    """The frames of each thread, that which crashed first."""
+    threads, frames = list[list[re.Match[str]]](), list[re.Match[str]]()
+    for line in text.splitlines():
+        if thread := _THREAD.match(line):
+            frames = []
+            threads.insert(0 if thread["current"].startswith("Current") else len(threads), frames)
+        elif frame := _FRAME.match(line):
+            frames.append(frame)
+    return threads
 
 
 def without_stacks(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from porter.validate.cases.base import Batch, Case, Subjects
-from porter.validate.character import Kinds, kinds, modes, owners_of
+from porter.validate.character import Kinds, kinds, members, modes, owners_of
 from porter.validate.waiting import looked_at
 
 _PERIOD = 31  # a prime, so that no axis of a tensor falls into step with it
@@ -51,18 +50,15 @@ def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, Ten
         return run_forward(case, model, batch, torch.no_grad())
     versions = _versions(batch)
     model.zero_grad(set_to_none=True)
-    wanted = {name for name, value in batch.items() if case.differentiates(name, value)}
-    given = {k: v.detach().clone().requires_grad_() if k in wanted else v for k, v in batch.items()}
+    leaves = {k: v.detach().clone().requires_grad_() for k, v in batch.items() if case.differentiates(k, v)}
+    given = {**batch, **leaves}
     returned = case.run(model, given)
     found, switched = kinds(returned, owners_of(model, given)), modes()
     results = dict(flatten(returned))
     loss = scaled_loss(results, scales)
     loss.backward()  # type: ignore[no-untyped-call]
     results["loss"] = loss
-    gradients = {
-        f"{name.partition('/')[0]}.input {name.partition('/')[2]}": given[name].grad for name in given if name in wanted
-    }
-    gradients |= {name: p.grad for name, p in model.named_parameters()}
+    gradients = _gradients(model, leaves)
     return StepTensors(
         results={name: value.detach() for name, value in results.items()},
         gradients={name: value for name, value in gradients.items() if value is not None},
@@ -72,6 +68,12 @@ def run_step(case: Case, model: Subjects, batch: Batch, scales: Mapping[str, Ten
         kinds=found,
         modes=switched,
     )
+
+
+def _gradients(model: Subjects, leaves: Batch) -> dict[str, Tensor | None]:
+    """Gradients of members of the batch, and of parameters, by name; None where one has none."""
+    given = {f"{name.partition('/')[0]}.input {name.partition('/')[2]}": leaf.grad for name, leaf in leaves.items()}
+    return given | {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
 def run_forward(case: Case, model: Subjects, batch: Batch, mode: AbstractContextManager[object]) -> StepTensors:
@@ -154,15 +156,7 @@ def flatten(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         yield name or "result", torch.tensor(value)
         return
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        members = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
-    elif isinstance(value, Mapping):
-        members = [(str(key), member) for key, member in value.items()]
-    elif isinstance(value, (tuple, list)):
-        members = [(str(index), member) for index, member in enumerate(value)]
-    else:
-        return
-    for key, member in members:
+    for key, member in members(value) or ():
         yield from flatten(member, f"{name}.{key}" if name else key)
 
 

@@ -74,11 +74,8 @@ class Variants:
     def write(self, folder: Path, without: Collection[Candidate]) -> None:
         """Put the package without these edits at `folder`, which becomes what holds `module`."""
         shutil.rmtree(folder, ignore_errors=True)
-        left = frozenset(c.edit for c in without if not isinstance(c.edit, Change))
         undone = {c.edit for c in without if isinstance(c.edit, Change)}
-        texts = self._generated
-        if left:
-            texts = {name: _lines(emitted.content) for name, emitted in self._lay_out(left).items()}
+        texts = self._generated_without(frozenset(c.edit for c in without if not isinstance(c.edit, Change)))
         for name in sorted({*texts, *self._own}):
             old = self._generated.get(name)
             lines = self._own[name] if old is None else texts[name]
@@ -89,6 +86,12 @@ class Variants:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"".join(lines))
         (folder / "module" / "__init__.py").touch()
+
+    def _generated_without(self, edits: frozenset[Asked]) -> dict[str, list[bytes]]:
+        """What the rules make of upstream without these edits, by file."""
+        if not edits:
+            return self._generated
+        return {name: _lines(emitted.content) for name, emitted in self._lay_out(edits).items()}
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:

@@ -243,7 +243,7 @@ def _advance(session: Session, model: Subjects) -> None:
     if not session.weights:
         session.weights = {name: value.detach().cpu().clone() for name, value in named.items()}
     weights = session.weights
-    if any(name in session.gradients for name in named):
+    if session.gradients.keys() & named.keys():
         for name, value in weights.items():
             if name in session.gradients:
                 gradient = session.gradients[name].to("cpu", value.dtype)

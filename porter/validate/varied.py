@@ -165,7 +165,7 @@ class _Runs:
             dtype = torch.float64 if self._exact else variation.dtype
             if dtype is not None:
                 model.to(dtype)
-                batch = {n: v.to(dtype) if v.is_floating_point() else v for n, v in batch.items()}
+                batch = _cast(batch, dtype)
             model.train(training)
             seed_all(self._job.seed)
             with watched_seeds() as seeds, ExitStack() as stack:
@@ -214,6 +214,10 @@ class _Runs:
 
     def _path(self, variation: Variation, name: str) -> Path:
         return self._job.path(f"{_file(variation)}.{name}")
+
+
+def _cast(batch: Batch, dtype: torch.dtype) -> Batch:
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in batch.items()}
 
 
 def _file(variation: Variation) -> str:

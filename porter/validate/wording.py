@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from porter.validate.budget import Budget
 from porter.validate.compare import TensorReport, least_db, most_telling
-from porter.validate.outcome import GROUPS, CaseOutcome, Outcome
+from porter.validate.outcome import GROUPS, CaseOutcome, Divergence, Outcome
 
 FIGURES = ("compiles", "fallbacks", "host syncs", "down", "up", "seconds")
 
@@ -29,6 +29,12 @@ def distance(report: TensorReport) -> str:
     own = f"; upstream itself is {report.own_db:.0f} dB from its float64" if report.own_db is not None else ""
     exact = f", and the port {report.exact_db:.0f} dB from that in float64" if report.exact_db is not None else ""
     return f"{decibels(report.snr_db)}{against}{wanted}{largest}{own}{exact}"
+
+
+def difference(first: Divergence) -> str:
+    """Where the port's results first differ, and how much."""
+    inside = f", inside {first.inside}" if first.inside else ""
+    return f"{first.name} ({first.kind}), {decibels(first.snr_db)}{inside}"
 
 
 def number(value: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from porter.validate.html.listening import Listening, listening
 from porter.validate.html.plots import Bar, Ratios, Value, bars, ratios
 from porter.validate.outcome import GROUPS, CaseOutcome, Outcome, Verdict
 from porter.validate.sourcemap import Origin
-from porter.validate.wording import FIGURES, costs, decibels, distance, next_steps, number, setting, summary
+from porter.validate.wording import FIGURES, costs, decibels, difference, distance, next_steps, number, setting, summary
 from porter.views.html import environment, today
 
 _TONES: dict[Verdict, str] = {
@@ -91,11 +91,6 @@ _COST_HEADINGS = tuple("step s" if name == "seconds" else name for name in FIGUR
 def _case(case: CaseOutcome, anchor: str, outcome: Outcome) -> CasePage:
     failed = [report for report in case.tensors if not report.passed]
     close = sorted((report for report in case.tensors if report.passed), key=_room)[:_CLOSEST]
-    found = case.divergence
-    divergence = ""
-    if found:
-        inside = f", inside {found.inside}" if found.inside else ""
-        divergence = f"{found.name} ({found.kind}), {decibels(found.snr_db)}{inside}"
     return CasePage(
         id=anchor,
         name=case.name,
@@ -107,7 +102,7 @@ def _case(case: CaseOutcome, anchor: str, outcome: Outcome) -> CasePage:
             *filter(None, [case.bisected]),
             *next_steps(case, outcome),
         ),
-        divergence=divergence,
+        divergence=difference(case.divergence) if case.divergence else "",
         places=tuple(_places(case)),
         cells=(*(_least(case.group(group)) for group in GROUPS), *_cost_cells(case), Cell(f"{case.seconds:.0f}")),
         plot=ratios([_value(report) for report in case.tensors], "tensors"),
@@ -179,14 +174,10 @@ def _costs(case: CaseOutcome) -> tuple[tuple[str, Cell], ...]:
 
 def _tiles(outcome: Outcome) -> list[tuple[str, Cell]]:
     """The figures at the top."""
-    judged = [case for case in outcome.cases if case.verdict != "not in this upstream"]
+    judged = outcome.judged
     passed = sum(case.verdict == "pass" for case in judged)
     tiles = [("cases pass", Cell(f"{passed} of {len(judged)}", passed < len(judged)))]
-    for group in GROUPS:
-        reports = [report for case in judged for report in case.group(group)]
-        if reports:
-            text = decibels(least_db(most_telling(reports)))
-            tiles.append((f"least ratio, {group}", Cell(text, not all(r.passed for r in reports))))
+    tiles += _ratio_tiles(judged)
     budgets = [case.budget for case in judged if case.budget]
     if budgets:
         later = sum(step.compiles for budget in budgets for step in budget.steps[1:])
@@ -194,6 +185,14 @@ def _tiles(outcome: Outcome) -> list[tuple[str, Cell]]:
     if outcome.not_validated or outcome.host_only:
         tiles.append(("not validated", Cell(str(len(outcome.not_validated)), bool(outcome.not_validated))))
     return tiles
+
+
+def _ratio_tiles(cases: Sequence[CaseOutcome]) -> Iterator[tuple[str, Cell]]:
+    for group in GROUPS:
+        reports = [report for case in cases for report in case.group(group)]
+        if reports:
+            text = decibels(least_db(most_telling(reports)))
+            yield f"least ratio, {group}", Cell(text, not all(report.passed for report in reports))
 
 
 def _worst_of_cases(cases: Sequence[CaseOutcome]) -> list[Value]:
