@@ -161,20 +161,15 @@ def _plan(scores: Scores, values: torch.Tensor, p: float = 0.0) -> "Plan | str":
     queries, keys, shape = scores.queries, scores.keys, scores.shape
     if not on_chip.wanted(queries, "attention"):
         return on_chip.unwanted(queries)
-    if not _fit(queries, keys) or not keys.numel() or not values.numel():
-        return f"it has no queries of {list(queries.shape)} and keys of {list(keys.shape)}"
-    if len(shape) == 3 and utils.devices() > 1:  # its first axis may be heads, which the devices do not divide
-        return "without heads it cannot be divided over several devices"
-    if values.dim() != len(shape) or values.shape[:-1] != (*keys.shape[:-2], keys.shape[-1]):
-        return f"it has no values of {list(values.shape)}"
+    problem = _misshapen(scores, values)
+    if problem:
+        return problem
     dtype = _computed_in(queries, keys, values)
     if dtype is None or (scores.diagonals is not None and scores.diagonals.dtype != dtype):
         return on_chip.DTYPES
-    mask = None if scores.mask is None else _expanded(scores.mask, shape)
-    if scores.mask is not None and mask is None:
-        return f"it has no mask of {list(scores.mask.shape)}"
     if not 0 <= p < 1:
         return f"its dropout leaves nothing, with p = {p}"
+    mask = None if scores.mask is None else _expanded(scores.mask, shape)
     plan: Plan = on_chip.kernels("attention").Plan(
         batch=shape[0],
         heads=shape[1] if len(shape) == 4 else 1,
@@ -193,6 +188,20 @@ def _plan(scores: Scores, values: torch.Tensor, p: float = 0.0) -> "Plan | str":
         precise=utils.precise_products(),
     )
     return on_chip.misfit(queries, "attention", plan) or plan
+
+
+def _misshapen(scores: Scores, values: torch.Tensor) -> str:
+    """Why the shapes are none that the kernels take, "" where they are."""
+    queries, keys, shape = scores.queries, scores.keys, scores.shape
+    if not _fit(queries, keys) or not keys.numel() or not values.numel():
+        return f"it has no queries of {list(queries.shape)} and keys of {list(keys.shape)}"
+    if len(shape) == 3 and utils.devices() > 1:  # its first axis may be heads, which the devices do not divide
+        return "without heads it cannot be divided over several devices"
+    if values.dim() != len(shape) or values.shape[:-1] != (*keys.shape[:-2], keys.shape[-1]):
+        return f"it has no values of {list(values.shape)}"
+    if scores.mask is not None and _expanded(scores.mask, shape) is None:
+        return f"it has no mask of {list(scores.mask.shape)}"
+    return ""
 
 
 def _weighed(

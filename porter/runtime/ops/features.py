@@ -1,7 +1,7 @@
 """Chains of convolutions whose results are all wanted, in few kernels where a TPU can have that: `kernels.features`."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -93,15 +93,19 @@ def features_on_chip(
         signal = leaky_relu(layer(signal), negative_slope)
         found.append(signal)
     shapes = _shapes(signal, known[len(found) :])
-    chains: list[Chain] = []
+    factor = 1 if head is None else head.factor
+    chains = list(_chains(plans, zip(layers[first:], known[first:], strict=True), factor))
+    return [*found, *featured(signal, shapes, head, chains)]
+
+
+def _chains(plans: Sequence["Plan"], layers: Iterator[tuple[nn.Module, Convolution]], factor: int) -> Iterator[Chain]:
+    """The chains of plans, each with the parameters of its layers; the first layer's signal is folded by `factor`."""
     for plan in plans:
         parameters: list[Results] = []
         for own in plan.layers:
-            factor = head.factor if head is not None and not chains and not parameters else 1
-            parameters.append(_parameters(own, layers[first], known[first], factor))
-            first += 1
-        chains.append(Chain(plan, *zip(*parameters, strict=True)))
-    return [*found, *featured(signal, shapes, head, chains)]
+            parameters.append(_parameters(own, *next(layers), factor))
+            factor = 1
+        yield Chain(plan, *zip(*parameters, strict=True))
 
 
 def featured(

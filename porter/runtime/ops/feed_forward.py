@@ -40,9 +40,7 @@ def feed_forward_on_chip(
     time = signal.shape[2] + 2 * int(first.padding[0]) - first.kernel_size[0] + 1
     if time < 1 or min(sides) < 0 or not 0 <= p < 1:
         return "its signal is too short, or cut, or all of it is dropped"
-    if mask is not None and (
-        mask.shape != (len(signal), 1, time) or mask.requires_grad or not mask.is_floating_point()
-    ):
+    if mask is not None and not _is_mask(mask, (len(signal), 1, time)):
         return f"its mask is {list(mask.shape)} of {mask.dtype}, or has a gradient"
     dtype = on_chip.computed_in(signal, first)
     weights = [weight for layer in (first, second) if (weight := computed_weight(layer)) is not None]
@@ -67,9 +65,17 @@ def feed_forward_on_chip(
     if problem:
         return problem
     kept = dropout.kept(torch.ones(len(signal), first.out_channels, time, device=signal.device), p) if p else None
-    known = zip(weights, (first.bias, second.bias), strict=True)
-    biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in known]
-    return fed(signal, weights, biases, mask, kept, plan)
+    return fed(signal, weights, _biases(weights, (first.bias, second.bias)), mask, kept, plan)
+
+
+def _is_mask(mask: torch.Tensor, shape: tuple[int, ...]) -> bool:
+    return mask.shape == shape and not mask.requires_grad and mask.is_floating_point()
+
+
+def _biases(weights: Sequence[torch.Tensor], told: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
+    """Zeros where a layer has no bias."""
+    known = zip(weights, told, strict=True)
+    return [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in known]
 
 
 def fed(

@@ -406,23 +406,33 @@ def _bound(operation: _Operation, node: fx.Node) -> dict[str, Any] | None:
     return {name: found[name] for name in names} if all(name in found for name in names) else None
 
 
+def _sources(traced: Traced, written: set[fx.Node]) -> dict[fx.Node, frozenset[fx.Node]]:
+    """The nodes whose memory each node's result may be."""
+    sources = {node: frozenset({node}) for node in traced.tensors}
+    for node in traced.nodes:
+        given = [sources[one] for one in node.all_input_nodes]
+        if node in written:
+            sources[node] = given[0]
+        elif given and not _is_fresh(traced, node):
+            sources[node] = frozenset().union(*given)
+        else:
+            sources[node] = frozenset({node})
+    return sources
+
+
+def _is_fresh(traced: Traced, node: fx.Node) -> bool:
+    """Whether a node's result is known to be memory of its own."""
+    operation, layer = _OPERATIONS.get(node.target), traced.layer(node)
+    if operation is not None and operation.name not in _VIEWS:
+        return True
+    return layer is not None and not isinstance(layer, nn.Dropout)
+
+
 def _refuse_writes(traced: Traced, written: set[fx.Node]) -> None:
     """NotTraced where a node writes to a tensor that anybody else reads, before or after."""
     if not written:
         return
-    sources = {node: frozenset({node}) for node in traced.tensors}
-    for node in traced.nodes:
-        operation = _OPERATIONS.get(node.target)
-        layer = traced.layer(node)
-        fresh = operation is not None and operation.name not in _VIEWS
-        fresh = fresh or (layer is not None and not isinstance(layer, nn.Dropout))
-        given = [sources[one] for one in node.all_input_nodes]
-        if node in written:
-            sources[node] = given[0]
-        elif not fresh and given:
-            sources[node] = frozenset().union(*given)
-        else:
-            sources[node] = frozenset({node})
+    sources = _sources(traced, written)
     for node in written:
         target = sources[node.all_input_nodes[0]]
         same = {one for one, source in sources.items() if source & target}
