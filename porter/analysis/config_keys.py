@@ -36,7 +36,7 @@ class ConfigUse:
 
     def __init__(self, _: Project) -> None:
         """Nothing is looked at yet."""
-        self._chains: dict[cst.CSTNode, dict[str, list[tuple[cst.CSTNode, str]]]] = {}
+        self._chains: dict[tuple[cst.CSTNode, str], list[tuple[cst.CSTNode, str]]] = {}
         self._numbers: dict[tuple[cst.CSTNode, str, int], set[str]] = {}
 
     def keys(self, file: SourceFile, space: cst.CSTNode, name: str, depth: int) -> set[str]:
@@ -115,13 +115,12 @@ class ConfigUse:
 
     def _of(self, file: SourceFile, space: cst.CSTNode, name: str) -> list[tuple[cst.CSTNode, str]]:
         """The whole chains `name.a.b` in a part of a file, each with `a.b`; with "" for the name alone."""
-        if space not in self._chains:
-            found = self._chains[space] = {}
-            for node in file.index.nodes if space is file.module else descendants(space):
-                if (type(node) is cst.Name or type(node) is cst.Attribute) and (full := _chain(file, node)):
-                    first, _, rest = full.partition(".")
-                    found.setdefault(first, []).append((node, rest))
-        return self._chains[space].get(name, [])
+        if (space, name) not in self._chains:
+            nodes = file.index.nodes if space is file.module else descendants(space)
+            chains = [file.chain(node) for node in nodes if type(node) is cst.Name and node.value == name]
+            found = [(chain, spelled(chain).partition(".")[2]) for chain in chains if _is_value(file, chain)]
+            self._chains[space, name] = found
+        return self._chains[space, name]
 
 
 _TAKE_NUMBERS = ("torch.optim.", "librosa.filters.", "math.")
@@ -166,14 +165,12 @@ def _takes_numbers(file: SourceFile, call: cst.Call) -> bool:
     return is_range or called in _TAKES_NUMBERS or called.startswith(_TAKE_NUMBERS)
 
 
-def _chain(file: SourceFile, node: cst.Name | cst.Attribute) -> str | None:
-    """`a.b.c`, where a node is the whole of such a chain and stands for a value."""
-    parent = file.parent(node)
+def _is_value(file: SourceFile, chain: cst.CSTNode) -> bool:
+    """Whether a whole chain of names stands for a value."""
+    parent = file.parent(chain)
     if type(parent) is cst.Attribute or type(parent) is cst.Param:
-        return None
-    if type(parent) is cst.Arg and parent.keyword is node:
-        return None
-    return dotted(node)
+        return False
+    return type(parent) is not cst.Arg or parent.keyword is not chain
 
 
 def _is_for_cuda(file: SourceFile, node: cst.CSTNode) -> bool:

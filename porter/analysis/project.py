@@ -186,6 +186,13 @@ class SourceFile:
         method = self.index.parents.get(node)
         return self.call_of(method) if isinstance(method, cst.Attribute) and method.value is node else None
 
+    def chain(self, name: cst.Name) -> cst.CSTNode:
+        """The chain of attributes that begins with a name: `a.b` around its `a`; the name where nothing is asked."""
+        node: cst.CSTNode = name
+        while isinstance(around := self.parent(node), cst.Attribute) and around.value is node:
+            node = around
+        return node
+
     def is_label(self, name: cst.CSTNode) -> bool:
         """Whether a name is that of an attribute or of a keyword, and stands for no value."""
         match self.index.parents.get(name):
@@ -355,6 +362,7 @@ class Project:
         self.kinds_of = kinds_of or (lambda file: Kinds(file.index, file.call_result))
         self.files: dict[str, SourceFile] = {}
         self._modules: dict[str, SourceFile] = {}
+        self._called: dict[cst.CSTNode, list[tuple[SourceFile, cst.FunctionDef]]] = {}  # by some code
         self._facts: dict[Callable[[Project], object], object] = {}
 
     def fact(self, of: Callable[[Project], T]) -> T:
@@ -446,11 +454,13 @@ class Project:
         waiting = [node]
         while waiting:
             here = found[one := waiting.pop()]
-            for part in descendants(one):
-                called = self.function(here.resolve(part.func)) if type(part) is cst.Call else None
-                if called is not None and called[1] not in found:
-                    found[called[1]] = called[0]
-                    waiting.append(called[1])
+            if one not in self._called:
+                calls = (self.function(here.resolve(n.func)) for n in descendants(one) if type(n) is cst.Call)
+                self._called[one] = [called for called in calls if called is not None]
+            for other, called in self._called[one]:
+                if called not in found:
+                    found[called] = other
+                    waiting.append(called)
         return found
 
     def _member(self, name: str) -> Definition | None:

@@ -29,16 +29,11 @@ def torch_names(file: SourceFile) -> Mapping[cst.CSTNode, str]:
     found: dict[cst.CSTNode, str] = {}
     for node in file.index.of_type(cst.Name):
         if node.value in file.index.linked:
-            whole = next((child for around, child in file.steps_out(node) if not _is_asked(around, child)), node)
+            whole = file.chain(node)
             target = file.full_name(whole) if type(file.parent(whole)) is not cst.Attribute else ""
             if target.startswith("torch") and not file.inside_import(whole):
                 found[whole] = target
     return found
-
-
-def _is_asked(around: cst.CSTNode, child: cst.CSTNode) -> bool:
-    """Whether a node is asked for an attribute."""
-    return type(around) is cst.Attribute and around.value is child
 
 
 def tensors_of(file: SourceFile, node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
