@@ -4,8 +4,8 @@
 
 In one run, each as a process of its own, interpreter start included: libcst's parse and code generation of the files in
 scope, a cold generate, and a second one with nothing changed; with the peak memory of the cold one. Each time is
-processor time, of the process and of those that it starts, and the median of several turns; so is their ratio, since what
-else slows down the machine slows down both. Python may keep bytecode, as it does for a package that pip installs.
+processor time, of the process and of those that it starts, and the median of several turns; so is their ratio, since
+what else slows down the machine slows down both. Python may keep bytecode, as it does for a package that pip installs.
 """
 
 from __future__ import annotations
