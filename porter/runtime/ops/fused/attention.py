@@ -126,14 +126,13 @@ def first_doubt(traced: Traced, numbers: ValueNumbers, found: Values) -> fx.Node
     key = numbers.key(number)
     if key[0] != "softmax" or key[2] != -1:
         return softmax
-    scores, filling = key[1], None
-    while (key := numbers.key(scores))[0] == "masked_fill" and filling in (None, key[3]):
-        _, scores, _, filling = key
-    summands = key[1:] if key[0] == "add" else (scores,)
+    summands, _, _ = _unmasked(numbers, key[1])
     strange = [one for one in summands if numbers.key(_factored(numbers, one)[0])[0] not in ("matmul", "moved")]
-    if strange:
-        return nodes.get(strange[0])
-    weights = softmax
+    return nodes.get(strange[0]) if strange else _first_other_use(softmax, numbers, found)
+
+
+def _first_other_use(weights: fx.Node, numbers: ValueNumbers, found: Values) -> fx.Node | None:
+    """The first node that does anything else with weights than drop some and sum values up; None if there is none."""
     while (user := next(iter(weights.users), None)) is not None and numbers.key(found[user])[0] == "dropout":
         weights = user
     sums = [user for user in weights.users if numbers.key(found[user])[:2] == ("matmul", found[weights])]
@@ -172,29 +171,35 @@ def _attended(numbers: ValueNumbers, sums: int, near_values: int | None) -> Iter
         p, key = key[2], numbers.key(key[1])
     if key[0] != "softmax" or key[2] != -1:
         return
-    scores, masks, filling = key[1], list[int](), 0.0
-    while (filled := numbers.key(scores))[0] == "masked_fill" and (not masks or filling == filled[3]):
-        _, scores, mask, filling = filled
-        masks.insert(0, mask)
-    summands = filled[1:] if filled[0] == "add" else (scores, None)
-    for product, near in (summands, summands[::-1]):
-        if product is None:
-            continue
+    summands, masks, filling = _unmasked(numbers, key[1])
+    if len(masks) > 2:
+        return
+    for product, *others in (summands, summands[::-1]) if len(summands) > 1 else (summands,):
         inner, factor = _factored(numbers, product)
-        near_inner, near_factor = (None, 1.0) if near is None else _factored(numbers, near)
         made = numbers.key(inner)
-        if made[0] != "matmul" or len(masks) > 2:
-            continue
-        near_keys = None
-        if near_inner is not None:
-            moved = numbers.key(near_inner)
-            of = numbers.key(moved[1]) if moved[0] == "moved" else moved
-            near_keys = _embeddings(numbers, of[2]) if of[0] == "matmul" else None
-            if near_keys is None:
-                continue
-        yield _Found(
-            (made[1], made[2], values), (near_keys, near_values), tuple(masks), factor, near_factor, filling, p
-        )
+        near_keys, near_factor = _near(numbers, *others)
+        if made[0] == "matmul" and (near_keys is not None or not others):
+            operands, near = (made[1], made[2], values), (near_keys, near_values)
+            yield _Found(operands, near, masks, factor, near_factor, filling, p)
+
+
+def _unmasked(numbers: ValueNumbers, scores: int) -> tuple[tuple[int, ...], tuple[int, ...], float]:
+    """What scores are a sum of before masks fill in one number, and these masks, and the number."""
+    masks, filling = list[int](), 0.0
+    while (key := numbers.key(scores))[0] == "masked_fill" and (not masks or filling == key[3]):
+        _, scores, mask, filling = key
+        masks.insert(0, mask)
+    return key[1:] if key[0] == "add" else (scores,), tuple(masks), filling
+
+
+def _near(numbers: ValueNumbers, scores: int | None = None) -> tuple[int | None, float]:
+    """The embeddings of keys that scores of relative positions are made of, None where they are not, and a factor."""
+    if scores is None:
+        return None, 1.0
+    inner, factor = _factored(numbers, scores)
+    moved = numbers.key(inner)
+    made = numbers.key(moved[1]) if moved[0] == "moved" else moved
+    return _embeddings(numbers, made[2]) if made[0] == "matmul" else None, factor
 
 
 def _factored(numbers: ValueNumbers, number: int) -> tuple[int, float]:

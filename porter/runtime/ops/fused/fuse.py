@@ -147,10 +147,15 @@ def _run(
         found = found.results
     else:
         state.said[kind] = match.kernel.NAME, ""
-    known.update((node, value) for nodes, value in zip(match.gives, found, strict=True) for node in nodes)
+    known |= _by_node(match.gives, found)
     for path, name, node in match.traced.stores:
         setattr(module.get_submodule(path), name, match.traced.compute(module, node, known))
     return read_all(match.traced.compute(module, match.traced.result, known))
+
+
+def _by_node(gives: Sequence[Sequence[fx.Node]], found: Sequence[torch.Tensor]) -> dict[fx.Node, torch.Tensor]:
+    """The results of a kernel, each by the nodes that have it."""
+    return {node: value for nodes, value in zip(gives, found, strict=True) for node in nodes}
 
 
 def _known(
@@ -264,13 +269,7 @@ def _matched(module: nn.Module, traced: Traced) -> _Match:
     """The kernel whose reference computes part of a graph. NotTraced says why there is none."""
     numbers = ValueNumbers()
     found = values(numbers, traced, [numbers.of("given", i) for i in range(len(traced.tensors))])
-    named = itertools.chain(
-        module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
-    )
-    known = {name for name, _ in named}
-    held = next((node for node in traced.nodes if node.op == "get_attr" and held_name(node) not in known), None)
-    if held is not None:  # a graph would keep the tensor that was there
-        raise NotTraced(f"it computes with a tensor that it holds: {place(held)}")
+    _refuse_held(module, traced)
     best = _Doubt(attends=False, reached=-1, reason="it has no layers that a kernel takes")
     for kernel in _KERNELS:
         for reference, bindings in kernel.references(traced, numbers, found):
@@ -281,6 +280,17 @@ def _matched(module: nn.Module, traced: Traced) -> _Match:
                 best = max(best, said)
     doubtful = None if best.attends else attention.first_doubt(traced, numbers, found)
     raise NotTraced(best.reason if doubtful is None else f"it is no attention from {place(doubtful)} on")
+
+
+def _refuse_held(module: nn.Module, traced: Traced) -> None:
+    """NotTraced for a tensor that is neither a parameter nor a buffer: a graph would keep the one that was there."""
+    named = itertools.chain(
+        module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
+    )
+    known = {name for name, _ in named}
+    held = next((node for node in traced.nodes if node.op == "get_attr" and held_name(node) not in known), None)
+    if held is not None:
+        raise NotTraced(f"it computes with a tensor that it holds: {place(held)}")
 
 
 class _Doubt(NamedTuple):

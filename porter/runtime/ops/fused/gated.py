@@ -54,16 +54,20 @@ def references(traced: Traced, *_: Any) -> Iterator[tuple[Gated, list[tuple[fx.N
         if len(own) < 2 or len(own) % 2 or not (signal := own[0].all_input_nodes):
             continue
         gates, passes = ([traced.layers[str(node.target)] for node in own[i::2]] for i in range(2))
-        conditions = [*calls[:others], *(node for node in traced.tensors if node not in signal)]
-        masked = [
-            (*signal, mask, *condition)
-            for mask in traced.tensors
-            for condition in [(), *((one,) for one in conditions if one is not mask)]
-            if mask not in signal
-        ]
+        masks = [node for node in traced.tensors if node not in signal]
+        given = [*_masked(signal, masks, [*calls[:others], *masks]), tuple(signal)]
         width = int(gates[0].out_channels) // 2  # type: ignore[arg-type]
         for from_zeros in (True, False):
-            yield Gated(gates, passes, width, from_zeros=from_zeros), [*masked, tuple(signal)]
+            yield Gated(gates, passes, width, from_zeros=from_zeros), given
+
+
+def _masked(
+    signal: Sequence[fx.Node], masks: Sequence[fx.Node], conditions: Sequence[fx.Node]
+) -> Iterator[tuple[fx.Node, ...]]:
+    """A signal with each mask, and with that and each condition."""
+    for mask in masks:
+        yield (*signal, mask)
+        yield from ((*signal, mask, condition) for condition in conditions if condition is not mask)
 
 
 def run(

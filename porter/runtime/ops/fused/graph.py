@@ -398,22 +398,24 @@ def _unchanged(module: nn.Module, stores: list[tuple[str, str, fx.Node]]) -> Ite
                     attributes[name] = contents[name][0]
                 else:
                     del attributes[name]
-                continue
-            if name not in contents:
+            elif name not in contents:
                 del attributes[name]
                 stored.add(name)
-                continue
-            value, inner = contents[name]
-            same = name in attributes and attributes[name] is value
-            if isinstance(value, (list, dict)) and not _alike(value, inner):
-                value.clear()
-                value.extend(inner) if isinstance(value, list) else value.update(inner)
-                same = False
-            if not same:
-                attributes[name] = value
+            elif _put_back(attributes, name, *contents[name]):
                 stored.add(name)
     if stored:
         raise NotTraced(f"it stores something in {', '.join(sorted(stored))}")
+
+
+def _put_back(attributes: dict[str, Any], name: str, value: Any, inner: Any) -> bool:
+    """Give an attribute what it held, with `inner` in it if that is a list or dictionary; whether that is a change."""
+    changed = name not in attributes or attributes[name] is not value
+    if isinstance(value, (list, dict)) and not _alike(value, inner):
+        value.clear()
+        value.extend(inner) if isinstance(value, list) else value.update(inner)
+        changed = True
+    attributes[name] = value
+    return changed
 
 
 def _contents(attributes: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

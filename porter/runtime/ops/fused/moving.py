@@ -42,10 +42,8 @@ def _moved_by(
     target: Any, shape: Sequence[int], result: Sequence[int] | None, given: Sequence[Any], named: Mapping[str, Any]
 ) -> Change | list[Change] | None:
     """How a function moves a tensor of a shape, whose result has another."""
-    more = [*given, *named.values()]
     if result is not None and target in _RESHAPES:
-        same = math.prod(result) == math.prod(shape) and not any(isinstance(one, torch.dtype) for one in more)
-        return (lambda move: move.reshaped(result)) if same else None
+        return _reshaped(shape, result, [*given, *named.values()])
     if result is not None and target in _EXPANDS:
         return lambda move: move.expanded(result)
     dims = _permutation(target, len(shape), given, named)
@@ -55,57 +53,83 @@ def _moved_by(
         return _indexed(given[0], shape, result)
     if target is F.pad:
         return _padded(*given, **named)
-    if target in _NARROWS and len(given) == 3 and all(isinstance(one, int) and one >= 0 for one in given[1:]):
-        dim, start, length = given
-        return lambda move: move.cut(dim % len(shape), slice(start, start + length))
-    if target in _CHUNKS or target in _SPLITS:
-        return _parts(target, shape, given, named)
-    return None
+    if target in _NARROWS:
+        return _narrowed(shape, given)
+    return _parts(target, shape, given, named) if target in _CHUNKS | _SPLITS else None
+
+
+def _reshaped(shape: Sequence[int], result: Sequence[int], given: Sequence[Any]) -> Change | None:
+    """The same elements in another shape; `view` takes a dtype, too."""
+    same = math.prod(result) == math.prod(shape) and not any(isinstance(one, torch.dtype) for one in given)
+    return (lambda move: move.reshaped(result)) if same else None
+
+
+def _narrowed(shape: Sequence[int], given: Sequence[Any]) -> Change | None:
+    """A part along an axis, by where it starts and how long it is."""
+    if len(given) != 3 or not all(isinstance(one, int) and one >= 0 for one in given[1:]):
+        return None
+    dim, start, length = given
+    return lambda move: move.cut(dim % len(shape), slice(start, start + length))
 
 
 def _permutation(target: Any, count: int, given: Sequence[Any], named: Mapping[str, Any]) -> list[int] | None:
     """The order of axes that a node asks for, of `count`."""
     if target is getattr:
-        transposed = given[0] == "mT" or (given[0] == "T" and count == _MATRIX)
-        return [*range(count - 2), count - 1, count - 2] if transposed and count >= _MATRIX else None
+        return _transposed(given[0], count)
     more = [*given, *named.values()]
-    if target in _TRANSPOSES and len(more) == 2 and all(isinstance(one, int) for one in more):
-        dims = list(range(count))
-        first, second = (one % count for one in more)
-        dims[first], dims[second] = second, first
-        return dims
-    if target in _PERMUTES:
-        axes = more[0] if len(more) == 1 and isinstance(more[0], (tuple, list)) else more
-        return [one % count for one in axes] if all(isinstance(one, int) for one in axes) else None
-    return None
+    axes = more[0] if len(more) == 1 and isinstance(more[0], (tuple, list)) else more
+    if not all(isinstance(one, int) for one in axes):
+        return None
+    if target in _TRANSPOSES and len(more) == 2:
+        return _swapped(count, *more)
+    return [one % count for one in axes] if target in _PERMUTES else None
+
+
+def _transposed(attribute: str, count: int) -> list[int] | None:
+    transposes = attribute == "mT" or (attribute == "T" and count == _MATRIX)
+    return _swapped(count, -2, -1) if transposes and count >= _MATRIX else None
+
+
+def _swapped(count: int, first: int, second: int) -> list[int]:
+    dims = list(range(count))
+    dims[first % count], dims[second % count] = second % count, first % count
+    return dims
 
 
 def _indexed(index: Any, shape: Sequence[int], result: Sequence[int] | None) -> Change | None:
     """Parts by slices and numbers, and axes of one that are added."""
     index = index if isinstance(index, tuple) else (index,)
-    kinds = (slice, int, type(None), type(...))
-    if result is None or not all(isinstance(one, kinds) and not isinstance(one, bool) for one in index):
+    if result is None or not all(map(_is_basic, index)):
         return None
+    cuts = [(dim, part) for dim, part in _slices(index, len(shape)) if part != slice(None)]
+
+    def change(move: Move) -> Move:
+        for dim, part in cuts:
+            move = move.cut(dim, part)
+        return move.reshaped(result)
+
+    return change
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether this is a number, a slice by numbers, a new axis or an ellipsis."""
+    if isinstance(index, slice):
+        return all(isinstance(end, (int, type(None))) for end in (index.start, index.stop, index.step))
+    return isinstance(index, (int, type(None), type(...))) and not isinstance(index, bool)
+
+
+def _slices(index: Sequence[Any], count: int) -> list[tuple[int, slice]]:
+    """What is taken along which of so many axes, a number as a slice."""
     there = sum(isinstance(one, (slice, int)) for one in index)
     parts: list[tuple[int, slice]] = []
     dim = 0
     for one in index:
         if one is ...:
-            dim += len(shape) - there
+            dim += count - there
         elif isinstance(one, (slice, int)):
-            part = one if isinstance(one, slice) else slice(one, one + 1 or None)
-            if not all(isinstance(end, (int, type(None))) for end in (part.start, part.stop, part.step)):
-                return None
-            if part != slice(None):
-                parts.append((dim, part))
+            parts.append((dim, one if isinstance(one, slice) else slice(one, one + 1 or None)))
             dim += 1
-
-    def change(move: Move) -> Move:
-        for dim, part in parts:
-            move = move.cut(dim, part)
-        return move.reshaped(result)
-
-    return change
+    return parts
 
 
 def _padded(pad: Any, mode: Any = "constant", value: Any = None) -> Change | None:
@@ -125,11 +149,8 @@ def _parts(target: Any, shape: Sequence[int], given: Sequence[Any], named: Mappi
     if "dim" in named and not given:  # in any order
         return None
     dim %= len(shape)
-    sizes: Any = values[0]
-    if isinstance(sizes, int) and sizes > 0:
-        step = -(-shape[dim] // sizes) if target in _CHUNKS else sizes
-        sizes = [min(step, shape[dim] - start) for start in range(0, shape[dim], max(step, 1))]
-    if not isinstance(sizes, (tuple, list)) or not all(isinstance(one, int) for one in sizes):
+    sizes = _sizes(values[0], shape[dim], chunks=target in _CHUNKS)
+    if sizes is None:
         return None
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
 
@@ -137,3 +158,11 @@ def _parts(target: Any, shape: Sequence[int], given: Sequence[Any], named: Mappi
         return lambda move: move.cut(dim, slice(start, end))
 
     return [part(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def _sizes(given: Any, length: int, *, chunks: bool) -> Sequence[int] | None:
+    """The sizes of parts of an axis: those given, or all of one size, or so many; None where they are not known."""
+    if isinstance(given, int) and given > 0:
+        step = -(-length // given) if chunks else given
+        return [min(step, length - start) for start in range(0, length, max(step, 1))]
+    return given if isinstance(given, (tuple, list)) and all(isinstance(one, int) for one in given) else None
