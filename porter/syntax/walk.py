@@ -28,19 +28,27 @@ def meaningful_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
 PLAIN = frozenset({type(None), str, bool, int, cst.MaybeSentinel})
 
 
-@cache
-def _holders(kind: type[cst.CSTNode]) -> tuple[Callable[[cst.CSTNode], Any] | None, bool, bool]:
-    """What reads the fields of a node class that can hold nodes, whether that is one field alone, and whether each
-    always holds one node.
+_Held = tuple[Callable[[cst.CSTNode], Any] | None, bool, bool]
+
+
+class _Holders(dict[type[cst.CSTNode], _Held]):
+    """By node class: what reads the fields that can hold nodes, whether that is one field alone, and whether each
+    always holds one node. A dictionary answers in half the time of a cached function.
     """
-    held = [f for f in fields(kind) if f.name in meaningful_fields(kind) and f.type not in PLAIN]
-    always = all(isinstance(f.type, type) for f in held)
-    return (attrgetter(*(f.name for f in held)) if held else None), len(held) == 1, always
+
+    def __missing__(self, kind: type[cst.CSTNode]) -> _Held:
+        held = [f for f in fields(kind) if f.name in meaningful_fields(kind) and f.type not in PLAIN]
+        always = all(isinstance(f.type, type) for f in held)
+        self[kind] = (attrgetter(*(f.name for f in held)) if held else None), len(held) == 1, always
+        return self[kind]
+
+
+_HOLDERS = _Holders()
 
 
 def children(node: cst.CSTNode) -> list[cst.CSTNode]:
     """The direct children of `node` that carry meaning."""
-    read, alone, always = _holders(type(node))
+    read, alone, always = _HOLDERS[type(node)]
     if read is None:
         return []
     if always:
