@@ -48,6 +48,12 @@ def not_judged(
         f"{' and '.join(PROGRAMS)}, the programs that speak, which bench/speak.py and bench/speak_whole.py do, "
         "and what other files do as programs (`python FILE`)"
     )
+    return (*found, *_other_settings(request))
+
+
+def _other_settings(request: Request) -> list[str]:
+    """What only other devices, forms and sizes would show."""
+    found = []
     if request.device == "cpu":
         found.append("XLA: lowering and rounding there, and the graph budget; --device xla does")
     else:
@@ -62,7 +68,7 @@ def not_judged(
         found.append("a TPU's forms one by one, in small networks of the judge's own; --device cpu --forms tpu does")
     if request.preset == "tiny":
         found.append("models of full size; --preset full does")
-    return tuple(found)
+    return found
 
 
 def _some(names: Sequence[str]) -> str:

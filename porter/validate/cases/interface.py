@@ -43,12 +43,17 @@ def _words(module: ModuleType, name: str, value: Any) -> str:
     if not (inspect.isclass(value) or inspect.isfunction(value)) or value.__module__ != module.__name__:
         return ""
     found = {method: str(parameters) for method, parameters in signatures(value).items()}
-    if inspect.isclass(value):
-        own = {key: member for key, member in vars(value).items() if not key.startswith("_") and _is_plain(member)}
-        found |= {key: _text(member) for key, member in own.items()}
-        if inspect.isfunction(called := vars(value).get("__call__")):
-            found["__call__"] = str(signatures(called)[""])
-    return str(sorted(found.items()))
+    return str(sorted({**found, **_members(value)}.items()))
+
+
+def _members(value: Any) -> dict[str, str]:
+    """Plain values of a class, and what an instance of it takes that is called."""
+    if not inspect.isclass(value):
+        return {}
+    own = {key: _text(member) for key, member in vars(value).items() if not key.startswith("_") and _is_plain(member)}
+    if inspect.isfunction(called := vars(value).get("__call__")):
+        own["__call__"] = str(signatures(called)[""])
+    return own
 
 
 def _text(value: object) -> str:
