@@ -1,15 +1,16 @@
 """The judge is judged by machine: random mutants of a generated package, and how many of them `validate` sees.
 
     python bench/mutants.py UPSTREAM [--count N] [--seed S] [--device cpu|xla] [--forms auto|tpu]
-                            [--files GLOB]... [--case NAME]... [--jobs N] [--trust] [--list] [--json FILE]
+                            [--files GLOB]... [--case NAME]... [--jobs N] [--limit SECONDS] [--trust] [--list]
+                            [--json FILE]
 
 A mutant is the package with one change that a standard mutation operator makes at a random place, in upstream's files
 or in the runtime. Once, and kept in the user's cache, it is recorded which case reaches which statement; a mutant is
-then tried on the cases that reach it, the cheapest first, until one sees it. What is done is kept as well: the same
-command goes on where it was stopped. Code that no case reaches counts as not seen. On the CPU with plain forms, what
-only other recorded runs reach (`--forms tpu`, `--device xla`) is left to them, and what survives is tried with their
-cases too; those runs count only what the plain run does not reach. Mutants that change nothing are noted, with the
-reason, in bench/mutation/equal.toml. Exit status 1 where a mutant is not seen.
+then tried on the cases that reach it, the cheapest first, until one sees it or `--limit` is reached. What is done is
+kept as well: the same command goes on where it was stopped. Code that no case reaches counts as not seen. On the CPU
+with plain forms, what only other recorded runs reach (`--forms tpu`, `--device xla`) is left to them, and what survives
+is tried with their cases too; those runs count only what the plain run does not reach. Mutants that change nothing are
+noted, with the reason, in bench/mutation/equal.toml. Exit status 1 where a mutant is not seen.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that temporary folders are removed
     started = time.perf_counter()
     request = Request(told.device, "tiny", tuple(told.case), 0, 2, 900.0, forms=told.forms)
-    sampling = Sampling(told.count, told.seed, tuple(told.files), told.trust)
+    sampling = Sampling(told.count, told.seed, tuple(told.files), told.trust, told.limit)
     try:
         snapshot = open_upstream(told.upstream)
         with tempfile.TemporaryDirectory(prefix="sovits-unbroken-") as temporary:
@@ -77,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--files", nargs="+", default=[], metavar="GLOB", help="of the package, such as 'ops/*'")
     parser.add_argument("--case", action="append", default=[], metavar="NAME", help="as of validate")
     parser.add_argument("--jobs", type=int, default=cores(), metavar="N", help="mutants at a time")
+    parser.add_argument("--limit", type=float, default=300.0, metavar="SECONDS", help="of cases for one mutant, in all")
     parser.add_argument("--trust", action="store_true", help="mutants that a case saw before it changed count as seen")
     parser.add_argument("--list", action="store_true", help="only print the mutants")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import inf
 from pathlib import Path
 from queue import Queue
 
@@ -31,7 +32,6 @@ from porter.validate.omitted import PROGRAMS
 from porter.validate.request import Request
 
 PLAIN = ("cpu", "auto")  # device and forms of what runs everywhere
-_SECONDS = 240.0  # of cases of another run, for a mutant that survived the plain one
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Sampling:
     count: int
     seed: int
     files: tuple[str, ...] = ()  # patterns, all for none
-    trusting: bool = False  # those that an older judge saw count as seen
+    trusting: bool = False  # those that a case saw before it changed count as seen
+    limit: float = inf  # seconds that the cases for one mutant may take in all, the cheapest first
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,17 @@ def run(
         picked = _Picked(reach, [found for _, _, found in others], request, notes, _left_out(bench))
         wanted = list(islice(picked.of(sample(package, sampling.files, sampling.seed)), sampling.count))
         ledger = Ledger(_ledger_path(package, request), sampling.trusting)
-        trials = _all_tried(bench, folder, wanted, reach, ledger, workplace, jobs, say, step)
+        cheapest = replace(reach, limit=sampling.limit)
+        trials = _all_tried(bench, folder, wanted, cheapest, ledger, workplace, jobs, say, step)
         for name, other, seen in others if (request.device, request.forms) == PLAIN else ():
             left = [m for m in wanted if trials[m.key].fate.state == "survived" and seen.reaching(m.cells)]
             if not left:
                 continue
             say(f"{len(left)} that survived are tried with {name} as well")
-            ledger, cheapest = Ledger(_ledger_path(package, other), sampling.trusting), replace(seen, limit=_SECONDS)
+            ledger, cheapest = (
+                Ledger(_ledger_path(package, other), sampling.trusting),
+                replace(seen, limit=sampling.limit),
+            )
             with open_bench(snapshot, folder, other) as beside:
                 place, workers = workplace / f"with {name}", jobs if other.device == "cpu" else 1
                 more = _all_tried(beside, folder, left, cheapest, ledger, place, workers, say, step)
