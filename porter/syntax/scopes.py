@@ -164,6 +164,8 @@ class Index:
             nodes.append(current)
             inner = self._bind(current, here) if type(current) in _BINDING else here
             found = children(current)
+            if not found:
+                continue
             found.reverse()
             if inner is here:
                 for child in found:

@@ -38,6 +38,9 @@ class _Recorder(CodegenState):
 
     ranges: dict[cst.CSTNode, tuple[int, int]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.add_token = self.tokens.append  # type: ignore[method-assign,assignment]  # one call a token
+
     def record_syntactic_position(  # type: ignore[override]  # libcst only enters what it gets
         self,
         node: cst.CSTNode,
