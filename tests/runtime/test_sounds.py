@@ -49,6 +49,7 @@ OTHERS = {
     "tags before": riff(layout(1, 1, RATE, 16), chunk(b"LIST", b"INFOabcd"), chunk(b"data", NOISE.tobytes())),
     "tags behind": riff(layout(1, 1, RATE, 16), chunk(b"data", NOISE.tobytes()), chunk(b"LIST", b"INFOabcd")),
     "a torn one": DIRECT["an odd number"][:-100],
+    "one torn in its format": riff(layout(0xFFFE, 1, RATE, 16, bytes(24)))[:-20],
     "an empty one": riff(layout(1, 1, RATE, 16), chunk(b"data", b"")),
     "no WAV file": b"ID3" + bytes(1000),
     "nothing": b"",

@@ -102,7 +102,7 @@ def _layout(body: bytes, size: int) -> tuple[_Layout, bool]:
     """What a chunk of this size says of the format, and whether that needs nothing else to be understood."""
     kind, channels, rate, _, together, bits = _FMT.unpack_from(body)
     known = kind in (_PCM, _FLOAT) and together == channels * bits // 8
-    if kind == _EXTENSIBLE and size >= 26:  # the format is the first word of its GUID
+    if kind == _EXTENSIBLE and min(size, len(body)) >= 26:  # the format is the first word of its GUID
         kind = struct.unpack_from("<H", body, 24)[0]
     return (kind, channels, rate, bits), known
 

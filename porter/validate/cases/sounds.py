@@ -91,6 +91,9 @@ _NO_SOUND = {
     + struct.pack("<HHIIHH", 1, 1, _RATE, 2 * _RATE, 2, 16)
     + b"data\x04\0\0\0"
     + bytes(4),
+    "cut in its format": b"RIFF\x24\0\0\0WAVEfmt \x28\0\0\0"
+    + struct.pack("<HHIIHH", _EXTENSIBLE, 1, _RATE, 2 * _RATE, 2, 16)
+    + bytes(4),
     "short format": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0" + bytes(8),
 }
 
