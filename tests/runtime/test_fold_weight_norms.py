@@ -132,7 +132,7 @@ def load(network: Network) -> None:
 
 def write(network: Network) -> None:
     with torch.no_grad():
-        network.first.weight_v[0].mul_(3)
+        network.first.weight_v[0, 0].mul_(3)  # not all of a row, whose length is divided out
 
 
 def replace(network: Network) -> None:
