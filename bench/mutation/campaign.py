@@ -103,10 +103,8 @@ def run(
             if not left:
                 continue
             say(f"{len(left)} that survived are tried with {name} as well")
-            ledger, cheapest = (
-                Ledger(_ledger_path(package, other), sampling.trusting),
-                replace(seen, limit=sampling.limit),
-            )
+            ledger = Ledger(_ledger_path(package, other), sampling.trusting)
+            cheapest = replace(seen, limit=sampling.limit)
             with open_bench(snapshot, folder, other) as beside:
                 place, workers = workplace / f"with {name}", jobs if other.device == "cpu" else 1
                 more = _all_tried(beside, folder, left, cheapest, ledger, place, workers, say, step)

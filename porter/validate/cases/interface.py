@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -60,7 +59,7 @@ def _text(value: object) -> str:
     return str(sorted(map(repr, value))) if isinstance(value, (set, frozenset)) else repr(value)
 
 
-def _files() -> Iterator[str]:
+def _files() -> list[str]:
     """The files of upstream that cases import, each once."""
     found = {
         part.module
@@ -70,7 +69,7 @@ def _files() -> Iterator[str]:
         for part in case.parts
         if part.network is None
     }
-    return iter(sorted(found))
+    return sorted(found)
 
 
 class _Interface:

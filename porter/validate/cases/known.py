@@ -6,7 +6,6 @@ upstream's side gives here is what the judge knows; the port's side runs the cal
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
@@ -20,7 +19,7 @@ import torch
 
 from porter.validate.cases.base import Batch, Part
 from porter.validate.cases.files import told
-from porter.validate.cases.operations import TORCHS
+from porter.validate.cases.operations import TORCHS, runtime_module
 from porter.validate.noise import unwatched
 
 FOLDER = "HERE"  # what stands for a call's own folder where it is said
@@ -53,7 +52,7 @@ def _ending(module: str, ops: Any) -> Callable[[Call, Path], object]:
     """How a call ends on one side: exit status, sentences, what it gives."""
     if ops is TORCHS:
         return _known
-    runtime = importlib.import_module(f"{ops.__name__.rpartition('.')[0]}.{module}")
+    runtime = runtime_module(ops, module)
 
     def run(call: Call, folder: Path) -> object:
         status, given = 0, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,11 @@ from torch import Tensor, nn
 
 _NEVER = -1e9  # what a step costs that no path makes
 Bound = int | Tensor  # a number, or one for each sample
+
+
+def runtime_module(ops: Any, name: str) -> Any:
+    """A module of the runtime that emitted operations belong to: `training.sounds`."""
+    return importlib.import_module(f"{ops.__name__.rpartition('.')[0]}.{name}")
 
 
 def _spectrum(*given: Any, **named: Any) -> Tensor:

@@ -5,7 +5,6 @@ GPT-SoVITS has no such network: it is the judge's own, small, with what its rela
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from porter.validate.budget import Allowance
 from porter.validate.cases.base import Batch, Case, Subjects, lengths
-from porter.validate.cases.operations import TORCHS
+from porter.validate.cases.operations import TORCHS, runtime_module
 from porter.validate.cases.shapes import judges_own
 from porter.validate.settings import Settings
 
@@ -99,8 +98,7 @@ def _texts(model: Any, settings: Settings, generator: torch.Generator) -> Batch:
 def _infer(model: Any, given: Batch) -> object:
     if model.operations is TORCHS:
         return [model.infer(**given, scale=_SCALE, max_len=limit) for limit in _LIMITS]
-    package = model.operations.__name__.rpartition(".")[0]
-    padding = importlib.import_module(f"{package}.decoding.durations")
+    padding = runtime_module(model.operations, "decoding.durations")
     host = {name: value.cpu() for name, value in given.items()}
     return [padding.infer(model, **host, scale=_SCALE, max_len=limit) for limit in _LIMITS]
 

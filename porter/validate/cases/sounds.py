@@ -5,7 +5,6 @@ Upstream has ffmpeg read all files. What its side gives here is what the judge p
 
 from __future__ import annotations
 
-import importlib
 import os
 import struct
 import tempfile
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from porter.validate.cases.base import Batch, Part, host_case
 from porter.validate.cases.files import told
-from porter.validate.cases.operations import TORCHS
+from porter.validate.cases.operations import TORCHS, runtime_module
 from porter.validate.settings import Settings
 
 _RATE = 32000
@@ -133,7 +132,7 @@ def _reading(ops: Any) -> Callable[[Path, _File, bytes], object]:
     """What is read of a file: by the port, or as the judge knows it."""
     if ops is TORCHS:
         return _known
-    sounds = importlib.import_module(f"{ops.__name__.rpartition('.')[0]}.training.sounds")
+    sounds = runtime_module(ops, "training.sounds")
 
     def read(path: Path, file: _File, data: bytes) -> object:
         wave = sounds.read_header(path)
@@ -185,7 +184,7 @@ def _asking(ops: Any) -> Callable[[Path], object]:
             "fails in silence": "ffmpeg cannot read FILE: status 3",
             "is asked without a file": [b"", b""],
         }
-    sounds = importlib.import_module(f"{ops.__name__.rpartition('.')[0]}.training.sounds")
+    sounds = runtime_module(ops, "training.sounds")
 
     def ask(path: Path) -> object:
         found: dict[str, object] = {}
@@ -257,7 +256,7 @@ def _refusing(ops: Any) -> Callable[[Path], bool]:
     """Whether a file is told to be no WAV file with samples."""
     if ops is TORCHS:
         return lambda path: True
-    sounds = importlib.import_module(f"{ops.__name__.rpartition('.')[0]}.training.sounds")
+    sounds = runtime_module(ops, "training.sounds")
     return lambda path: sounds.read_header(path) is None
 
 
