@@ -249,8 +249,9 @@ class _Visitor(NamedTuple):
 
 
 def _name_of(file: SourceFile, node: cst.CSTNode) -> str | None:
-    """By what name visitors choose a node: that of an attribute, or of what is called. None is as good as any: a node
-    of another class, and a call by a name that an import made up.
+    """The name by which a visitor chooses: of an attribute, or of what is called.
+
+    None, which shows the node to all visitors of its class, for other nodes and for what an import calls otherwise.
     """
     called = node.func if type(node) is cst.Call else node
     if type(called) is cst.Attribute:
